@@ -1,0 +1,50 @@
+"""Dense layers and activations."""
+
+from dataclasses import dataclass
+
+from lstm_lrp_cli.engine.activations import ACTIVATIONS
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Activation, Dense
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseRecord:
+    """A linear map of every step (`steps` given) or of every sequence (None)."""
+
+    layer: Dense
+    inputs: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+        weights = self.layer.weights
+        messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
+        down = self.inputs * (messages.values @ weights) + messages.share
+        return down, Shares.absorbed(messages, self.steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActivationRecord:
+    """An activation passes relevance unchanged (Bach et al. 2015)."""
+
+    outputs: Floats
+    batch: int
+
+    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+        return relevance, Shares.none(self.batch)
+
+
+def run(layer: Dense, inputs: Floats, steps: Packing | None) -> DenseRecord:
+    """Apply a dense layer to values of shape (n, inputs)."""
+    outputs = inputs @ layer.weights.T
+    if layer.bias is not None:
+        outputs += layer.bias
+    return DenseRecord(layer, inputs, outputs, steps)
+
+
+def activate(layer: Activation, inputs: Floats, batch: int) -> ActivationRecord:
+    """Apply an activation to values of shape (n, units)."""
+    return ActivationRecord(ACTIVATIONS[layer.kind](inputs), batch)

@@ -1,0 +1,91 @@
+"""Pooling over the steps of a sequence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.layers import Pool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SumRecord:
+    """A weighted sum over steps: a linear map, fed by all units of all steps.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (batch, 1)
+        What every step of a sequence is weighed with: 1, or one over its length.
+    """
+
+    packing: Packing
+    inputs: Floats
+    weights: Floats
+    outputs: Floats
+
+    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+        started = self.packing.started
+        feeding = self.packing.lengths[:started] * self.outputs.shape[1]
+        messages = rule.messages(relevance[:started], self.outputs[:started], None, feeding)
+        sequence = self.packing.sequence
+        spread = self.weights[:started] * messages.values
+        down = self.inputs * spread[sequence] + messages.share[sequence]
+        absorbed = Shares.absorbed(messages, None).extended(self.packing.batch)
+        return down, absorbed + Shares.unstarted(relevance, self.packing)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaxRecord:
+    """The winning step of every unit gets all of the unit's relevance.
+
+    Parameters
+    ----------
+    winners : ndarray of int, shape (started, units)
+        The row of the first step at which a unit is largest.
+    """
+
+    packing: Packing
+    winners: Integers
+    outputs: Floats
+
+    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+        units = self.outputs.shape[1]
+        down = np.zeros((self.packing.rows, units), dtype=relevance.dtype)
+        down[self.winners, np.arange(units)] = relevance[: self.packing.started]
+        return down, Shares.unstarted(relevance, self.packing)
+
+
+def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord:
+    """Pool values of shape (rows, units) to (batch, units). A sequence without steps pools to 0."""
+    match layer.kind:
+        case "sum":
+            return _sum(inputs, packing, np.ones(packing.batch))
+        case "mean":
+            return _sum(inputs, packing, 1.0 / np.maximum(packing.lengths, 1))
+        case "max":
+            return _max(inputs, packing)
+
+
+def _sum(inputs: Floats, packing: Packing, weights: Floats) -> SumRecord:
+    weights = weights.astype(inputs.dtype)[:, np.newaxis]
+    outputs = np.zeros((packing.batch, inputs.shape[1]), dtype=inputs.dtype)
+    if packing.started:
+        ordered = inputs[packing.by_sequence]
+        outputs[: packing.started] = np.add.reduceat(ordered, packing.boundaries, axis=0)
+    return SumRecord(packing, inputs, weights, outputs * weights)
+
+
+def _max(inputs: Floats, packing: Packing) -> MaxRecord:
+    outputs = np.zeros((packing.batch, inputs.shape[1]), dtype=inputs.dtype)
+    winners = np.zeros((packing.started, inputs.shape[1]), dtype=np.intp)
+    for rows in reversed(list(packing.steps())):
+        step = inputs[rows]
+        running = len(step)
+        ends_here = packing.lengths[:running, np.newaxis] == packing.step[rows.start] + 1
+        wins = (step >= outputs[:running]) | ends_here
+        np.copyto(outputs[:running], step, where=wins)
+        np.copyto(winners[:running], np.arange(rows.start, rows.stop)[:, np.newaxis], where=wins)
+    return MaxRecord(packing, winners, outputs)

@@ -1,0 +1,34 @@
+"""What every layer leaves of its forward pass."""
+
+from typing import Protocol
+
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.model.arrays import Floats
+
+
+class Record(Protocol):
+    """The forward pass of one layer over one batch, from which relevance can be passed down.
+
+    A layer's values are of shape (rows, units) while the model still works step by step, and
+    (batch, units) once a sequence has become one vector.
+    """
+
+    @property
+    def outputs(self) -> Floats: ...
+
+    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+        """Pass relevance from the layer's outputs to its inputs.
+
+        Parameters
+        ----------
+        relevance : ndarray, of the shape of the outputs
+        rule : EpsilonRule
+
+        Returns
+        -------
+        ndarray, of the shape of the inputs
+        Shares
+            What did not reach the inputs.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""Relevance that a layer does not pass to its inputs, by where it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.rules import Messages
+from lstm_lrp_cli.model.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """What each sequence's relevance lost on its way; each of shape (batch,), in float64.
+
+    Parameters
+    ----------
+    initial_state : ndarray
+        Passed to the initial hidden and cell states, or to the pool of a sequence without steps.
+    biases, stabilizers : ndarray
+        Absorbed by biases, and by stabilizers.
+    """
+
+    initial_state: Floats
+    biases: Floats
+    stabilizers: Floats
+
+    @classmethod
+    def none(cls, batch: int) -> Shares:
+        return cls(np.zeros(batch), np.zeros(batch), np.zeros(batch))
+
+    @classmethod
+    def absorbed(cls, messages: Messages, steps: Packing | None) -> Shares:
+        """What a linear map absorbed, at every step where `steps` is given, else once."""
+        biases, stabilizers = messages.biases, messages.stabilizers
+        if steps is not None:
+            biases, stabilizers = steps.total(biases), steps.total(stabilizers)
+        return cls(np.zeros(len(biases)), biases, stabilizers)
+
+    @classmethod
+    def unstarted(cls, relevance: Floats, packing: Packing) -> Shares:
+        """The relevance of sequences without steps, given that of all, shape (batch, units)."""
+        lost = relevance.sum(axis=1, dtype=np.float64)
+        lost[: packing.started] = 0.0
+        return cls(lost, np.zeros(packing.batch), np.zeros(packing.batch))
+
+    def extended(self, batch: int) -> Shares:
+        """The same shares with zeros for the further sequences of a batch."""
+        missing = (0, batch - len(self.biases))
+        return Shares(
+            np.pad(self.initial_state, missing),
+            np.pad(self.biases, missing),
+            np.pad(self.stabilizers, missing),
+        )
+
+    def __add__(self, other: Shares) -> Shares:
+        return Shares(
+            self.initial_state + other.initial_state,
+            self.biases + other.biases,
+            self.stabilizers + other.stabilizers,
+        )

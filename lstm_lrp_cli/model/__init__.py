@@ -1,0 +1,1 @@
+"""What a model is: plain immutable dataclasses, and the one gate order."""

@@ -1,0 +1,61 @@
+"""How text becomes the token ids that a model was trained on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The tokens that a model knows.
+
+    Parameters
+    ----------
+    ids : dict
+        The id of each token.
+    size : int
+        How many ids there are: the rows of the embedding.
+    unknown_id : int or None
+        The id that stands for any other token; None where there is none.
+    """
+
+    ids: dict[str, int]
+    size: int
+    unknown_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """How a line of text is cut into tokens.
+
+    Parameters
+    ----------
+    split : {"whitespace", "characters"}
+    lowercase : bool
+    remove : str or None
+        A regular expression; what matches it is deleted, after lowercasing and before splitting.
+    """
+
+    split: Literal["whitespace", "characters"] = "whitespace"
+    lowercase: bool = False
+    remove: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """The padding that a model was trained on.
+
+    Parameters
+    ----------
+    side : {"pre", "post"}
+    length : int
+        Steps that a sequence is filled up to. Longer sequences are left as they are.
+    value : float
+        The token id, or the value of every feature, of a padding step.
+    masked : bool
+        Whether the model skips padding: then it skips every step of that value, and adds none.
+    """
+
+    side: Literal["pre", "post"] = "pre"
+    length: int = 0
+    value: float = 0
+    masked: bool = False
