@@ -10,13 +10,13 @@ from lstm_lrp_cli.model.layers import ActivationName
 
 def sigmoid(x: Floats) -> Floats:
     with np.errstate(over="ignore"):  # exp overflows to inf below -88 in float32; 1/inf is right
-        exponentials: Floats = np.exp(-x)
-        return 1.0 / (1.0 + exponentials)
+        return 1.0 / (1.0 + np.exp(-x))
 
 
 def hard_sigmoid(x: Floats) -> Floats:
     """The piecewise linear sigmoid of Keras up to version 2: clip(0.2 x + 0.5, 0, 1)."""
-    return np.clip(0.2 * x + 0.5, 0.0, 1.0)
+    clipped: Floats = np.clip(0.2 * x + 0.5, 0.0, 1.0)
+    return clipped
 
 
 def softmax(x: Floats) -> Floats:

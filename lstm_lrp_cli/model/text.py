@@ -1,10 +1,11 @@
 """How text becomes the token ids that a model was trained on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vocabulary:
     """The tokens that a model knows.
 
@@ -21,6 +22,11 @@ class Vocabulary:
     ids: dict[str, int]
     size: int
     unknown_id: int | None = None
+
+    @cached_property
+    def tokens(self) -> dict[int, str]:
+        """The token of each id."""
+        return {number: token for token, number in self.ids.items()}
 
 
 @dataclass(frozen=True, slots=True)

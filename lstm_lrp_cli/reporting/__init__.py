@@ -1,0 +1,1 @@
+"""Results as files and on the terminal: one file an output, listed in `outputs`."""

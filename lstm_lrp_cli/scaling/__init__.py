@@ -1,0 +1,1 @@
+"""Whole corpora: streaming, in order, in bounded memory."""

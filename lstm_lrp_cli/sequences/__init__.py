@@ -1,0 +1,1 @@
+"""From inputs to batches: readers, tokens, padding, and sequences packed by length."""

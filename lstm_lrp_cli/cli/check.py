@@ -1,0 +1,118 @@
+"""`lrp check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_lrp_cli.cli.options import (
+    POSITIVE,
+    finite,
+    input_options,
+    mapping_option,
+    method_options,
+    model_argument,
+    resolve_target,
+)
+from lstm_lrp_cli.cli.output import open_output
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.sequences.read import InputFormat
+
+
+@click.command()
+@model_argument
+@click.argument("input", required=False)
+@mapping_option
+@input_options
+@method_options
+@click.option(
+    "--expected",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Scores from your framework: .npy, .npz, .csv, .jsonl.",
+)
+@click.option(
+    "--tolerance",
+    type=POSITIVE,
+    callback=finite,
+    default=1e-5,
+    show_default=True,
+    help="What they may differ by, relative to scores over 1.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
+)
+def check(
+    model: Path,
+    input: str | None,
+    mapping: Path | None,
+    ids: bool,
+    labelled: bool,
+    input_format: InputFormat | None,
+    target: str,
+    eps: float,
+    bias_factor: float,
+    dtype: str,
+    expected: Path | None,
+    tolerance: float,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Prove that MODEL is run right, and that relevance is conserved.
+
+    Conservation: the ledger accounts for every score, at the chosen bias factor and, as the
+    reference check, at 1. Forward: with --expected, the scores equal your framework's (or its
+    probabilities, where the file holds those). Without INPUT, random sequences are used, which
+    prove conservation alone.
+
+    Exit status 1 where a check fails.
+
+    \b
+    lrp check model.h5
+    lrp check model.h5 sentences.txt --expected scores.npy
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.checking.expected import read_expected
+    from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
+    from lstm_lrp_cli.checking.verify import verify
+    from lstm_lrp_cli.engine.rules import EpsilonRule
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.verification import print_verification, verification_json
+    from lstm_lrp_cli.sequences.read import Source, read_sequences
+
+    if input is None and expected is not None:
+        raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
+    loaded = load_model(model, mapping, np.dtype(dtype))
+    chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
+    if input is None:
+        click.echo(
+            f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences; "
+            "the forward pass is not compared with your framework's",
+            err=True,
+        )
+        sequences = random_sequences(loaded.model)
+    else:
+        sequences = read_sequences(Source(input, input_format, ids, labelled), loaded.model)
+    numbers = read_expected(expected, loaded.model) if expected is not None else None
+    verification = verify(
+        loaded.model, sequences, EpsilonRule(eps, bias_factor), chosen, numbers, tolerance
+    )
+    with open_output(output) as file:
+        if form == "json":
+            file.write(verification_json(verification))
+        else:
+            print_verification(verification, file)
+    if not verification.passed:
+        sys.exit(1)

@@ -1,0 +1,134 @@
+"""`lrp explain`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_lrp_cli.cli.options import (
+    input_options,
+    mapping_option,
+    method_options,
+    model_argument,
+    resolve_target,
+)
+from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.progress import progress
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.reporting.writer import Detail
+    from lstm_lrp_cli.sequences.read import InputFormat
+
+
+@click.command()
+@model_argument
+@click.argument("input")
+@mapping_option
+@input_options
+@method_options
+@click.option(
+    "--by",
+    type=click.Choice(["token", "dimension", "step", "feature"]),
+    help="How finely relevance is told.  [default: token; feature in numeric series]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tsv", "csv", "jsonl", "terminal"]),
+    help="[default: by the ending of -o; a heat map on a terminal, else tsv]",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the report to FILE (.json: as JSON).  [default: standard error]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress.")
+def explain(
+    model: Path,
+    input: str,
+    mapping: Path | None,
+    ids: bool,
+    labelled: bool,
+    input_format: InputFormat | None,
+    target: str,
+    eps: float,
+    bias_factor: float,
+    dtype: str,
+    by: Detail | None,
+    form: str | None,
+    output: Path | None,
+    report: Path | None,
+    quiet: bool,
+) -> None:
+    """Explain the predictions of MODEL for the sequences in INPUT.
+
+    INPUT is text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5.
+    Compressed files (.gz, .xz, .bz2) are read as they are; - is standard input.
+
+    \b
+    lrp explain model.h5 sentences.txt
+    lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv
+    zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.engine.rules import EpsilonRule
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
+    from lstm_lrp_cli.reporting.summary import Run, Summary
+    from lstm_lrp_cli.scaling.corpus import explain_corpus
+    from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.sequences.stream import display_name
+
+    loaded = load_model(model, mapping, np.dtype(dtype))
+    chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
+    detail = choose_detail(by, series=loaded.model.embedding is None)
+    form = form or format_of(output, sys.stdout.isatty())
+    source = Source(input, input_format, ids, labelled)
+    run = Run(str(model), display_name(input), "lrp-all", eps, bias_factor, dtype)
+    summary = Summary(loaded.model, run)
+    explanations = explain_corpus(
+        loaded.model,
+        read_sequences(source, loaded.model),
+        EpsilonRule(eps, bias_factor),
+        chosen,
+    )
+    with (
+        open_output(output) as file,
+        progress(not quiet and form != "terminal") as tell,
+    ):
+        writer = OUTPUTS[form](file, loaded.model, detail)
+        for explanation in explanations:
+            writer.write(explanation)
+            summary.add(explanation)
+            tell(summary.sequences)
+        writer.close()
+    if report is not None:
+        with open_output(report) as file:
+            is_json = report.suffix.lower() == ".json"
+            file.write(summary.as_json() if is_json else summary.as_text())
+    if not quiet:
+        if report is None:
+            click.echo(summary.as_text(), err=True, nl=False)
+        for warning in summary.warnings():
+            click.echo(f"lrp: warning: {warning}", err=True)
+
+
+def choose_detail(by: Detail | None, *, series: bool) -> Detail:
+    """How finely relevance is told, where the option fits the model."""
+    allowed: tuple[Detail, ...] = ("feature", "step") if series else ("token", "dimension")
+    if by is None:
+        return allowed[0]
+    if by not in allowed:
+        kind = "takes numbers" if series else "takes tokens"
+        raise click.BadParameter(
+            f"the model {kind}; expected {' or '.join(allowed)}.", param_hint="--by"
+        )
+    return by

@@ -1,0 +1,60 @@
+"""`lrp inspect`."""
+
+from pathlib import Path
+
+import click
+
+from lstm_lrp_cli.cli.options import mapping_option, model_argument
+from lstm_lrp_cli.cli.output import open_output
+
+
+@click.command()
+@model_argument
+@mapping_option
+@click.option(
+    "--write-mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the whole mapping as commented YAML.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
+)
+def inspect(
+    model: Path,
+    mapping: Path | None,
+    write_mapping: Path | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Show what is in MODEL, and how it is read.
+
+    Layers, shapes and parameters; what was inferred and from what; and datasets that nothing uses.
+
+    \b
+    lrp inspect model.h5
+    lrp inspect model.h5 --write-mapping model.yaml
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.loading.write import mapping_text
+    from lstm_lrp_cli.reporting.inspection import inspection_json, print_inspection
+
+    loaded = load_model(model, mapping, np.dtype(np.float64))
+    with open_output(output) as file:
+        if form == "json":
+            file.write(inspection_json(loaded))
+        else:
+            print_inspection(loaded, file)
+    if write_mapping is not None:
+        text = mapping_text(loaded, write_mapping.resolve().parent)
+        with open_output(write_mapping) as file:
+            file.write(text)

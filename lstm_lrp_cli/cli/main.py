@@ -1,0 +1,74 @@
+"""`lrp` itself: its commands, loaded when they are called, and its exit statuses."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from lstm_lrp_cli import __version__
+from lstm_lrp_cli.errors import UnusableInput
+
+COMMANDS = {
+    "check": "Prove the forward pass and the conservation of relevance.",
+    "explain": "Explain predictions: a relevance for every token or step.",
+    "inspect": "Show what is in a model file, and how it is read.",
+}
+UNUSABLE = 3
+INTERRUPTED = 130
+
+
+class Lrp(click.Group):
+    """Imports a command only when it is called, and turns errors into exit statuses."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"lstm_lrp_cli.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UnusableInput as error:
+            return _stop(ctx, error, str(error))
+        except BrokenPipeError:
+            # The reader has what it wanted. Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except MemoryError as error:
+            return _stop(ctx, error, "there is not enough memory; try --dtype float32")
+        except Exception as error:
+            return _stop(
+                ctx, error, f"internal error: {error!r}; please report it, with LRP_DEBUG=1 set"
+            )
+
+
+def _stop(ctx: click.Context, error: BaseException, message: str) -> None:
+    if os.environ.get("LRP_DEBUG"):
+        raise error
+    click.echo(f"lrp: {message}", err=True)
+    ctx.exit(UNUSABLE)
+
+
+@click.group(cls=Lrp, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lrp")
+def main() -> None:
+    """Explain trained LSTM models with Layer-wise Relevance Propagation.
+
+    \b
+    Exit status: 0 done; 1 a check failed; 2 wrong usage;
+    3 a model, mapping or input that cannot be used; 130 interrupted.
+    """

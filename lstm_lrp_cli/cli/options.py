@@ -1,0 +1,109 @@
+"""Options that several commands take, and what they mean."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DTYPES = ("float64", "float32")
+POSITIVE = click.FloatRange(min=0, min_open=True)
+INPUT_FORMATS = ("txt", "jsonl", "csv", "npy", "npz", "h5")
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Refuse nan and infinity, which a range of numbers lets through."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
+    return value
+
+
+def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several option decorators as one, shown in help in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+mapping_option = click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML that says what the model file cannot.  [default: MODEL's name with .yaml, if there]",
+)
+
+input_options = stacked(
+    click.option("--ids", is_flag=True, help="Lines of text hold token ids."),
+    click.option(
+        "--labelled",
+        is_flag=True,
+        help="Lines are label<TAB>text; JSON lines have a label.",
+    ),
+    click.option(
+        "--input-format",
+        type=click.Choice(INPUT_FORMATS),
+        help="How INPUT is written.  [default: by its ending, or how it begins]",
+    ),
+)
+
+method_options = stacked(
+    click.option(
+        "--target",
+        default="predicted",
+        show_default=True,
+        metavar="predicted|gold|all|CLASS",
+        help="What is explained; CLASS is a label or a number from 0.",
+    ),
+    click.option(
+        "--eps",
+        type=POSITIVE,
+        callback=finite,
+        default=0.001,
+        show_default=True,
+        help="Stabilizer.",
+    ),
+    click.option(
+        "--bias-factor",
+        type=click.FloatRange(0, 1),
+        callback=finite,
+        default=0.0,
+        show_default=True,
+        help="Part of biases and stabilizers that is redistributed.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        default="float64",
+        show_default=True,
+        help="Precision of the computation.",
+    ),
+)
+
+
+def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, gold: bool) -> Any:
+    """What --target names: a word, or the index of a class.
+
+    A label wins over a number, so that a target reads back as the output shows it.
+    """
+    if labels and target in labels:
+        return labels.index(target)
+    if target == "gold" and not gold:
+        raise click.UsageError("--target gold needs labelled input: add --labelled.")
+    if target in ("predicted", "gold", "all"):
+        return target
+    if target.isdecimal() and int(target) < classes:
+        return int(target)
+    names = f" ({', '.join(labels)})" if labels else ""
+    raise click.BadParameter(
+        f"there is no class {target!r}; the model has {classes}, from 0 to {classes - 1}{names}.",
+        param_hint="--target",
+    )

@@ -1,0 +1,23 @@
+"""Progress on a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(wanted: bool) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of sequences done.
+
+    It shows them on standard error where that is a terminal, and does nothing elsewhere.
+    """
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} sequences"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,73 @@
+"""Reading the datasets that a mapping names, every number checked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.mapping import Bias, Weight
+from lstm_lrp_cli.loading.weight_file import WeightFile, shape_text
+from lstm_lrp_cli.model.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """Reads the datasets that a mapping names, in the precision of the run, and notes which."""
+
+    file: WeightFile
+    dtype: np.dtype[np.floating[Any]]
+    mapping_name: str
+    used: set[str] = field(default_factory=set)
+
+    def read(self, name: str, key: str, dimensions: int) -> Floats:
+        """Read an array of numbers with so many dimensions, all finite."""
+        if name not in self.file.datasets:
+            raise UnusableInput(
+                str(self.file.path),
+                f"there is no dataset `{name}`, which {key} in {self.mapping_name} names; "
+                f"the file has {self._listing()}",
+            )
+        self.used.add(name)
+        array = self.file.read(name)
+        where = self.where(name)
+        if array.dtype.kind not in "fiu":
+            raise UnusableInput(where, f"holds {array.dtype} elements; expected floats")
+        if array.ndim != dimensions or not array.size:
+            raise UnusableInput(
+                where,
+                f"({key}) has shape {shape_text(array.shape)}; "
+                f"expected {'a vector' if dimensions == 1 else 'a matrix'}",
+            )
+        with np.errstate(over="ignore"):
+            numbers: Floats = array.astype(self.dtype)
+        wrong = np.argwhere(~np.isfinite(numbers))
+        if len(wrong):
+            at = tuple(wrong[0].tolist())
+            raise UnusableInput(
+                where,
+                f"holds {len(wrong):,} value{'s' * (len(wrong) > 1)} that "
+                f"{'are' if len(wrong) > 1 else 'is'} not finite in {self.dtype}, the first is "
+                f"{array[at]} at {list(at)}; expected numbers: was the training diverging?",
+            )
+        return numbers
+
+    def where(self, name: str) -> str:
+        return f"{self.file.path}: dataset `{name}`"
+
+    def _listing(self) -> str:
+        names = sorted(self.file.datasets)
+        return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def dataset_names(reference: Weight | Bias) -> list[str]:
+    """All datasets that a weight or bias of a mapping names."""
+    match reference:
+        case None:
+            return []
+        case str():
+            return [reference]
+        case dict():
+            return list(reference.values())
+        case _:
+            return [name for part in reference for name in dataset_names(part)]

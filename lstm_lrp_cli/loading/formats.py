@@ -1,0 +1,60 @@
+"""The formats of weight files. A new one is a file in this folder and a line in FORMATS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.mapping import Described
+from lstm_lrp_cli.loading.weight_file import WeightFile
+
+Opened = tuple[WeightFile, Described | None]
+
+
+def _npz(path: Path) -> Opened:
+    from lstm_lrp_cli.loading.npz import NpzFile
+
+    return NpzFile(path), None
+
+
+def _hdf5(path: Path) -> Opened:
+    from lstm_lrp_cli.loading import hdf5, keras_h5
+
+    file = hdf5.Hdf5File(path)
+    try:
+        return file, keras_h5.describe(file)
+    except UnusableInput:
+        file.close()
+        raise
+
+
+# The bytes that a file begins with, and what opens it. h5py is imported only where it is used.
+FORMATS: dict[bytes, Callable[[Path], Opened]] = {
+    b"PK": _npz,
+    b"\x89HDF\r\n\x1a\n": _hdf5,
+}
+
+
+def open_weights(path: Path) -> Opened:
+    """Open a weight file, by what it begins with rather than by what it is called.
+
+    Returns
+    -------
+    WeightFile
+        To be closed by the caller.
+    Described or None
+        What the file says of its own architecture.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(8)
+    except FileNotFoundError as error:
+        raise UnusableInput(str(path), "there is no such model file") from error
+    except IsADirectoryError as error:
+        raise UnusableInput(str(path), "is a directory; expected a model file") from error
+    except OSError as error:
+        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+    for signature, opener in FORMATS.items():
+        if beginning.startswith(signature):
+            return opener(path)
+    found = "is empty" if not beginning else f"begins with {beginning!r}"
+    raise UnusableInput(str(path), f"{found}; expected an HDF5 file (.h5, .hdf5) or NumPy's .npz")

@@ -1,0 +1,122 @@
+"""HDF5 as a tree of named arrays. Keras's own layout of it is read by `keras_h5`."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.weight_file import Stored, check_numeric, check_size
+
+
+class Hdf5File:
+    """An HDF5 file. Only hard links are followed, so nothing outside the file is ever read."""
+
+    format = "HDF5"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = path.stat().st_size
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise UnusableInput(
+                str(path),
+                f"cannot be opened as HDF5: it is cut short or damaged ({_reason(error)}); "
+                "copy or save it again",
+            ) from error
+        try:
+            self.datasets = self._list()
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            self._file.close()
+            raise UnusableInput(
+                str(path), f"is a damaged HDF5 file ({_reason(error)}); copy or save it again"
+            ) from error
+        except UnusableInput:
+            self._file.close()
+            raise
+
+    def read(self, name: str) -> NDArray[Any]:
+        where = f"{self.path}: {name}"
+        dataset = self._file[name]
+        if dataset.external or dataset.is_virtual:
+            raise UnusableInput(
+                where, "keeps its data in other files, which are not followed; copy the data in"
+            )
+        try:
+            if h5py.check_string_dtype(dataset.dtype) is not None:
+                check_size(where, dataset.shape, 16, self._size)
+                texts: NDArray[Any] = np.asarray(dataset.asstr()[...], dtype=np.str_)
+                return texts
+            check_numeric(where, dataset.dtype)
+            check_size(where, dataset.shape, dataset.dtype.itemsize, self._size)
+            array: NDArray[Any] = dataset[...]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UnusableInput(
+                where, f"cannot be read ({_reason(error)}); save the file again"
+            ) from error
+        return array
+
+    def attribute(self, group: str, name: str) -> Any:
+        """An attribute of a group, or None where there is none; bytes are decoded."""
+        value = self._file[group].attrs.get(name)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, np.ndarray):
+            return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
+        return value
+
+    def has_group(self, name: str) -> bool:
+        """Whether a group of that name stands at the top of the file."""
+        link = self._file.get(name, getlink=True)
+        return isinstance(link, h5py.HardLink) and isinstance(self._file[name], h5py.Group)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _list(self) -> dict[str, Stored]:
+        datasets: dict[str, Stored] = {}
+        seen: set[int] = set()
+        pending: list[tuple[str, h5py.Group]] = [("", self._file)]
+        while pending:
+            prefix, group = pending.pop()
+            for key in group:
+                name = prefix + key
+                link = group.get(key, getlink=True)
+                if isinstance(link, h5py.ExternalLink):
+                    raise UnusableInput(
+                        f"{self.path}: {name}",
+                        f"is a link to another file ({link.filename}); external links are not "
+                        "followed: copy the data in",
+                    )
+                if not isinstance(link, h5py.HardLink):
+                    continue
+                child = group[key]
+                if isinstance(child, h5py.Dataset):
+                    datasets[name] = _describe(child)
+                elif isinstance(child, h5py.Group):
+                    address = h5py.h5o.get_info(child.id).addr
+                    if address not in seen:  # hard links may form circles
+                        seen.add(address)
+                        pending.append((f"{name}/", child))
+        return datasets
+
+
+def _describe(dataset: h5py.Dataset) -> Stored:
+    if dataset.shape is None:
+        return Stored((0,), "empty")
+    text = h5py.check_string_dtype(dataset.dtype) is not None
+    return Stored(dataset.shape, "text" if text else dataset.dtype.name)
+
+
+def _reason(error: Exception) -> str:
+    """The one line of an h5py message that a user can use."""
+    return str(error).strip("'\"").splitlines()[0]

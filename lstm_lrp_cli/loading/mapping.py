@@ -1,0 +1,255 @@
+"""The mapping: what a weight file cannot say of itself, as YAML or as inferred from the file.
+
+Every format describes its model as a `Mapping` too, so that one builder serves all, the user's keys
+win one by one, and what was inferred can be written out.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml
+from msgspec import UNSET, Struct, UnsetType
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.layers import (
+    ActivationName,
+    GateActivationName,
+    MergeName,
+    PoolName,
+    Returns,
+)
+
+GateNames = dict[str, str]
+Weight = str | list[str] | GateNames
+Bias = str | list[str | GateNames] | GateNames | None
+
+ALLOWED_YAML_BYTES = 2**20
+
+
+class EmbeddingSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    weights: str
+
+
+class CellSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    input: Weight
+    recurrent: Weight
+    bias: Bias = None
+
+
+class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    gate_order: list[str] | None = None
+    layout: Literal["gates_by_features", "features_by_gates"] | None = None
+    forward: CellSpec | None = None
+    backward: CellSpec | None = None
+    merge: MergeName = "concat"
+    returns: Returns = "last"
+    recurrent_activation: GateActivationName = "sigmoid"
+    forget_bias: float = 0.0
+
+
+class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    weights: str | list[str]
+    layout: Literal["classes_by_features", "features_by_classes"] | None = None
+    bias: str | list[str] | None = None
+    activation: ActivationName = "linear"
+
+
+class LayerSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One entry of `layers`: exactly one of its keys is given."""
+
+    embedding: EmbeddingSpec | None = None
+    lstm: LstmSpec | None = None
+    pool: PoolName | None = None
+    dense: DenseSpec | None = None
+    activation: ActivationName | None = None
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
+
+
+class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    split: Literal["whitespace", "characters"] | UnsetType = UNSET
+    lowercase: bool | UnsetType = UNSET
+    remove: str | UnsetType | None = UNSET
+    unknown: str | int | UnsetType | None = UNSET
+
+
+class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    side: Literal["pre", "post"] | UnsetType = UNSET
+    length: int | UnsetType = UNSET
+    value: float | UnsetType = UNSET
+    masked: bool | UnsetType = UNSET
+
+
+class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole mapping. A key that is not given is left to what the file says."""
+
+    format: Literal[1] | UnsetType = UNSET
+    vocabulary: str | UnsetType | None = UNSET
+    tokens: TokensSpec | UnsetType | None = UNSET
+    labels: list[str | int | float] | UnsetType | None = UNSET
+    padding: PaddingSpec | UnsetType | None = UNSET
+    layers: list[LayerSpec] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A mapping, and where each of its keys comes from.
+
+    Parameters
+    ----------
+    mapping : Mapping
+    origins : dict
+        For each top-level key that is set, who said so.
+    """
+
+    mapping: Mapping
+    origins: dict[str, str]
+
+    @classmethod
+    def by(cls, mapping: Mapping, origin: str) -> "Described":
+        keys = (key for key in mapping.__struct_fields__ if getattr(mapping, key) is not UNSET)
+        return cls(mapping, dict.fromkeys(keys, origin))
+
+    def overridden_by(self, other: "Described") -> "Described":
+        """The other's keys win, one by one, inside `tokens` and `padding` too."""
+        changes: dict[str, Any] = {}
+        origins = dict(self.origins)
+        for key, origin in other.origins.items():
+            ours, theirs = getattr(self.mapping, key), getattr(other.mapping, key)
+            if isinstance(ours, TokensSpec | PaddingSpec) and isinstance(theirs, Struct):
+                given = {
+                    name: value
+                    for name in theirs.__struct_fields__
+                    if (value := getattr(theirs, name)) is not UNSET
+                }
+                changes[key] = msgspec.structs.replace(ours, **given)
+                origins[key] = f"{origins[key]}, with {', '.join(given)} from {origin}"
+            else:
+                changes[key] = theirs
+                origins[key] = origin
+        return Described(msgspec.structs.replace(self.mapping, **changes), origins)
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    UnusableInput
+        The file is no YAML, or a key or value is not of the schema; the key's path is named.
+    """
+    try:
+        if path.stat().st_size > ALLOWED_YAML_BYTES:
+            raise UnusableInput(str(path), "is larger than 1 MiB; expected a short YAML mapping")
+        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)
+    except FileNotFoundError as error:
+        raise UnusableInput(str(path), "there is no such mapping file") from error
+    except UnicodeDecodeError as error:
+        raise UnusableInput(str(path), f"is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f": line {mark.line + 1}" if mark else ""
+        problem = error.problem or error.context
+        raise UnusableInput(f"{path}{line}", f"is not valid YAML: {problem}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UnusableInput(str(path), f"is not valid YAML: {error}") from error
+    try:
+        mapping = msgspec.convert({} if document is None else document, Mapping)
+    except msgspec.ValidationError as error:
+        raise UnusableInput(str(path), _explain(str(error))) from error
+    for index, layer in enumerate([] if mapping.layers is UNSET else mapping.layers):
+        kinds = [kind for kind in layer.__struct_fields__ if getattr(layer, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "nothing"
+            raise UnusableInput(
+                str(path),
+                f"layers[{index}]: found {found}; expected one of "
+                f"{', '.join(layer.__struct_fields__)} with its settings",
+            )
+    return mapping
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of true and false, no key twice, no aliases that unfold without end."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (the base class declares it so)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not allowed here; write the value out",
+                problem_mark=event.start_mark,  # type: ignore[arg-type]
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key `{key}` stands twice",
+                    problem_mark=node.value[position][0].start_mark,
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+_SPECS: dict[str, type[Struct]] = {
+    "": Mapping,
+    "tokens": TokensSpec,
+    "padding": PaddingSpec,
+    "layers[]": LayerSpec,
+    "embedding": EmbeddingSpec,
+    "lstm": LstmSpec,
+    "forward": CellSpec,
+    "backward": CellSpec,
+    "dense": DenseSpec,
+}
+
+
+def _explain(message: str) -> str:
+    """Turn msgspec's message into one that leads with the key's path and proposes the mend."""
+    problem, _, at = message.partition(" - at `$")
+    path = at.rstrip("`").removeprefix(".")
+    *parents, key = re.sub(r"\[\d+\]", "[]", path).split(".")
+    unknown = re.match(r"Object contains unknown field `(.*)`", problem)
+    if unknown:
+        spec = _SPECS[key]
+        problem = f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_fields__)}"
+    elif problem.startswith("Invalid enum value"):
+        found = problem.removeprefix("Invalid enum value ").strip("'")
+        hints = get_type_hints(_SPECS[parents[-1] if parents else ""])
+        choices = [str(choice) for choice in _choices(hints[key.removesuffix("[]")])]
+        problem = f"found `{found}`; {_nearest(found, choices)}"
+    else:
+        problem = problem[0].lower() + problem[1:]
+    return f"{path}: {problem}" if path else problem
+
+
+def _nearest(found: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(found, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """The values that a type such as `Literal["a", "b"] | None` names."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [choice for part in get_args(annotation) for choice in _choices(part)]

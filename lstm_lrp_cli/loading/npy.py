@@ -1,0 +1,34 @@
+"""A single NumPy array in a .npy file, never unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+
+
+def open_npy(path: Path, where: str) -> NDArray[Any]:
+    """Map a .npy file into memory; nothing is read until it is used.
+
+    Parameters
+    ----------
+    where : str
+        What errors call the file.
+
+    Raises
+    ------
+    UnusableInput
+        It is no whole .npy file, or holds pickled objects.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UnusableInput(where, "there is no such file") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise UnusableInput(
+            where,
+            f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",
+        ) from error
+    return array

@@ -1,0 +1,133 @@
+"""Vocabularies: a text file, JSON, or a dataset in the weight file."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from msgspec import UnsetType
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.weight_file import WeightFile
+from lstm_lrp_cli.model.text import Vocabulary
+
+# Names that data pipelines give to the token that stands for all others.
+UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
+
+
+def read_vocabulary(
+    name: str, folder: Path, file: WeightFile, size: int, unknown: str | int | UnsetType | None
+) -> Vocabulary:
+    """Read the vocabulary that a mapping names.
+
+    Parameters
+    ----------
+    name : str
+        A dataset of the weight file, else a file, relative to `folder`.
+    size : int
+        The rows of the embedding, which the vocabulary must match.
+    unknown : str, int, None or UNSET
+        The token, or its id, that stands for unknown tokens; None for none. Where it is not set,
+        one of the usual names for it, if the vocabulary has just one of them.
+
+    Raises
+    ------
+    UnusableInput
+        There is no such vocabulary, or it does not fit the embedding.
+    """
+    if name in file.datasets:
+        where = f"{file.path}: {name}"
+        ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
+    else:
+        path = folder / name
+        where = str(path)
+        text = _read_text(path, file)
+        ids = _from_json(where, text) if path.suffix == ".json" else _from_lines(where, text)
+    needed = max(ids.values(), default=-1) + 1
+    if needed != size:
+        raise UnusableInput(
+            where,
+            f"holds ids up to {needed - 1}, the embedding has {size:,} rows (0 to {size - 1}); "
+            "expected the vocabulary that the model was trained with",
+        )
+    return Vocabulary(ids, size, _unknown_id(where, ids, size, unknown))
+
+
+def _read_text(path: Path, file: WeightFile) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UnusableInput(
+            str(path),
+            f"there is no such vocabulary file, nor a dataset of that name in {file.path}",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UnusableInput(str(path), f"is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def _from_lines(where: str, text: str) -> dict[str, int]:
+    # Not str.splitlines: a token may hold one of the rarer line separators.
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return _from_list(where, (line.removesuffix("\r") for line in lines))
+
+
+def _from_list(where: str, tokens: Iterable[str]) -> dict[str, int]:
+    ids: dict[str, int] = {}
+    for number, token in enumerate(tokens):
+        if token in ids and token:
+            raise UnusableInput(
+                where, f"token `{token}` stands for id {ids[token]} and for id {number}"
+            )
+        ids[token] = number
+    return ids
+
+
+def _texts(where: str, values: list[Any]) -> list[str]:
+    texts = [
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values
+    ]
+    if not all(isinstance(text, str) for text in texts):
+        raise UnusableInput(where, "holds numbers; expected one text a token")
+    return texts
+
+
+def _from_json(where: str, text: str) -> dict[str, int]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnusableInput(where, f"is not valid JSON: {error}") from error
+    if isinstance(document, list):
+        return _from_list(where, _texts(where, document))
+    if not isinstance(document, dict):
+        raise UnusableInput(where, "expected a JSON object {token: id}, or a list of tokens")
+    owners: dict[int, str] = {}
+    for token, number in document.items():
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise UnusableInput(where, f"token `{token}` has id {number!r}; expected 0, 1, 2, ...")
+        if number in owners:
+            raise UnusableInput(where, f"id {number} is both `{owners[number]}` and `{token}`")
+        owners[number] = token
+    return document
+
+
+def _unknown_id(
+    where: str, ids: dict[str, int], size: int, unknown: str | int | UnsetType | None
+) -> int | None:
+    match unknown:
+        case UnsetType():
+            usual = [ids[token] for token in UNKNOWN_TOKENS if token in ids]
+            return usual[0] if len(usual) == 1 else None
+        case None:
+            return None
+        case str():
+            if unknown not in ids:
+                raise UnusableInput(where, f"has no token `{unknown}`, which tokens.unknown names")
+            return ids[unknown]
+        case int():
+            if not 0 <= unknown < size:
+                raise UnusableInput(where, f"tokens.unknown is id {unknown} of 0 to {size - 1}")
+            return unknown

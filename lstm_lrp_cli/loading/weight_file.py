@@ -1,0 +1,86 @@
+"""What every format of weight file offers the rest of loading: named arrays, sized before read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+
+# A file may unfold to this much and no more: weights are noise, which hardly compresses.
+ALLOWED_BYTES = 64 * 2**20
+ALLOWED_EXPANSION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array as a file describes it, before any of it is read.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : str
+        NumPy's name of the element type, or "text".
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {shape_text(self.shape)}"
+
+
+class WeightFile(Protocol):
+    """An open weight file.
+
+    `datasets` lists what it holds. Reading a dataset raises UnusableInput where the data cannot be
+    had, would take more memory than a file of that size honestly holds, or would execute code.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def datasets(self) -> Mapping[str, Stored]: ...
+
+    def read(self, name: str) -> NDArray[Any]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
+    """Refuse an array that unfolds to far more bytes than its file has."""
+    claimed = itemsize
+    for extent in shape:
+        claimed *= extent
+    if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
+        raise UnusableInput(
+            where,
+            f"claims {claimed:,} bytes in a file of {file_bytes:,}; no such file of weights is "
+            "honest, so it is not read",
+        )
+
+
+def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
+    """Refuse what is neither a number nor text: such arrays are kept as pickles."""
+    if dtype.kind not in "fiubSU":
+        raise UnusableInput(
+            where,
+            f"holds {dtype} elements; expected numbers (pickled objects are never executed: "
+            "save the array again as float32 or float64)",
+        )
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as (240, 60)."""
+    return f"({', '.join(map(str, shape))})"

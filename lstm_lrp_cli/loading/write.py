@@ -1,0 +1,87 @@
+"""Writing out the whole mapping of a model, commented, so that it loads to the same model."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import UNSET
+
+from lstm_lrp_cli.loading.load import LoadedModel
+from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping
+
+COMMENTS = {
+    "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
+    "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
+    "labels": "The names of the outputs, in their order.",
+    "padding": "The padding that the model was trained on.",
+    "layers": "From the input to the scores; the names are datasets of the model file.",
+}
+
+
+def mapping_text(loaded: LoadedModel, folder: Path) -> str:
+    """The complete mapping as YAML, to stand in a folder (the vocabulary's path is relative)."""
+    described = loaded.described
+    mapping = described.mapping
+    lines = [f"# How lrp reads {loaded.path.name} ({loaded.format}).", "format: 1"]
+    for key, value in _complete(mapping, loaded, folder).items():
+        origin = described.origins.get(key)
+        source = f" (from {origin})" if origin else ""
+        lines += ["", f"# {COMMENTS[key]}{source}"]
+        lines.append(_dump({key: value}))
+    return "\n".join(lines) + "\n"
+
+
+def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """The mapping's keys with every default written out."""
+    model = loaded.model
+    complete: dict[str, Any] = {}
+    if isinstance(mapping.vocabulary, str):
+        in_file = mapping.vocabulary in loaded.datasets
+        path = mapping.vocabulary if in_file else loaded.folder / mapping.vocabulary
+        complete["vocabulary"] = (
+            mapping.vocabulary if in_file else Path(os.path.relpath(path, folder)).as_posix()
+        )
+    if model.embedding is not None:
+        tokenization = model.tokenization
+        complete["tokens"] = {
+            "split": tokenization.split,
+            "lowercase": tokenization.lowercase,
+            "remove": tokenization.remove,
+            "unknown": model.vocabulary.unknown_id if model.vocabulary else None,
+        }
+    if model.labels:
+        complete["labels"] = list(model.labels)
+    if model.padding:
+        complete["padding"] = {
+            "side": model.padding.side,
+            "length": model.padding.length,
+            "value": model.padding.value,
+            "masked": model.padding.masked,
+        }
+    layers = [] if mapping.layers is UNSET else mapping.layers
+    complete["layers"] = [_layer(layer) for layer in layers]
+    return complete
+
+
+def _layer(spec: LayerSpec) -> dict[str, Any]:
+    """One layer with all its settings, without the directions that it does not have."""
+    settings = getattr(spec, spec.kind)
+    if isinstance(settings, str):
+        return {spec.kind: settings}
+    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    absent = {"forward", "backward", "layout", "gate_order"}
+    built = {
+        name: msgspec.to_builtins(value)
+        for name, value in given.items()
+        if value is not None or name not in absent
+    }
+    return {spec.kind: built}
+
+
+def _dump(value: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(
+        value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
+    return text.rstrip("\n")

@@ -1,0 +1,175 @@
+"""The report: what was explained, and an account of where all the scores went."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.jsonl import ledger_object
+from lstm_lrp_cli.sequences.explanation import Explanation
+
+SHOWN_EMPTY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was asked for, as the report says it."""
+
+    model: str
+    input: str
+    method: str
+    eps: float
+    bias_factor: float
+    dtype: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts over explanations, added one by one; it does not grow with the corpus."""
+
+    model: Model
+    run: Run
+    sequences: int = 0
+    steps: int = 0
+    unknown: int = 0
+    unpadded: int = 0
+    explanations: int = 0
+    empty: int = 0
+    first_empty: list[int] = field(default_factory=list)
+    predicted: Counter[str | int] = field(default_factory=Counter)
+    labelled: int = 0
+    right: int = 0
+    totals: Ledger = field(default_factory=lambda: Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    worst: float = 0.0
+    worst_sequence: int | None = None
+    _last: int = -1
+
+    def add(self, explanation: Explanation) -> None:
+        sequence, ledger = explanation.sequence, explanation.ledger
+        if sequence.number != self._last:  # a sequence may be explained for several targets
+            self._last = sequence.number
+            self._add_sequence(explanation)
+        self.explanations += 1
+        self.totals = Ledger(
+            self.totals.score + ledger.score,
+            self.totals.tokens + ledger.tokens,
+            self.totals.initial_state + ledger.initial_state,
+            self.totals.biases + ledger.biases,
+            self.totals.stabilizers + ledger.stabilizers,
+            self.totals.padding + ledger.padding,
+        )
+        if self.worst_sequence is None or not ledger.relative_residual <= self.worst:
+            self.worst, self.worst_sequence = ledger.relative_residual, sequence.number
+
+    def _add_sequence(self, explanation: Explanation) -> None:
+        sequence = explanation.sequence
+        padding = self.model.padding
+        self.sequences += 1
+        self.steps += len(sequence)
+        self.unknown += sequence.unknown
+        self.unpadded += bool(padding and not padding.masked and len(sequence) > padding.length)
+        self.predicted[self._class_name(explanation)] += 1
+        if not len(sequence):
+            self.empty += 1
+            self.first_empty = [*self.first_empty, sequence.number][:SHOWN_EMPTY]
+        if explanation.right is not None:
+            self.labelled += 1
+            self.right += explanation.right
+
+    def _class_name(self, explanation: Explanation) -> str | int:
+        name = self.model.target_name(explanation.predicted)
+        if self.model.classes > 1:
+            return name
+        return f"{name} above 0" if explanation.scores[0] > 0 else f"{name} 0 or below"
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCES[self.model.dtype]
+
+    @property
+    def conserved(self) -> bool:
+        return bool(self.worst <= self.tolerance)
+
+    def warnings(self) -> list[str]:
+        """What the user should know beyond the figures."""
+        found = []
+        if self.empty:
+            which = ", ".join(map(str, self.first_empty)) + (", ..." if self.empty > 5 else "")
+            found.append(
+                f"{self.empty} empty sequence{'s' * (self.empty > 1)} "
+                f"(counted from 0: {which}): kept, with nothing to explain"
+            )
+        if self.unpadded and self.model.padding:
+            found.append(
+                f"{self.unpadded} sequences are longer than the {self.model.padding.length} steps "
+                "that the model was trained on, and were run whole"
+            )
+        if not self.conserved:
+            found.append(
+                f"relevance is not conserved: sequence {self.worst_sequence} has a residual of "
+                f"{self.worst:.2g}, more than {self.tolerance:g}; try --dtype float64"
+            )
+        return found
+
+    def as_object(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        accuracy = {"labelled": self.labelled, "right": self.right} if self.labelled else {}
+        return {
+            "model": self.run.model,
+            "input": self.run.input,
+            "method": self.run.method,
+            "eps": self.run.eps,
+            "bias_factor": self.run.bias_factor,
+            "dtype": self.run.dtype,
+            "sequences": self.sequences,
+            "tokens": self.steps,
+            "unknown_tokens": self.unknown,
+            "empty_sequences": self.empty,
+            "explanations": self.explanations,
+            "predicted": {str(name): count for name, count in self.predicted.most_common()},
+            **accuracy,
+            "ledger": ledger_object(self.totals),
+            "worst_residual": {
+                "relative": self.worst,
+                "sequence": self.worst_sequence,
+                "tolerance": self.tolerance,
+                "conserved": self.conserved,
+            },
+            "warnings": self.warnings(),
+        }
+
+    def as_json(self) -> str:
+        return msgspec.json.format(msgspec.json.encode(self.as_object()), indent=2).decode() + "\n"
+
+    def as_text(self) -> str:
+        """The report as a person reads it."""
+        steps = "tokens" if self.model.embedding is not None else "steps"
+        unknown = f" ({self.unknown:,} unknown)" if self.model.vocabulary else ""
+        lines = {
+            "model": f"{self.run.model} ({self.run.dtype})",
+            "input": f"{self.run.input}: {self.sequences:,} sequences, "
+            f"{self.steps:,} {steps}{unknown}",
+            "method": f"{self.run.method}, eps {self.run.eps:g}, "
+            f"bias factor {self.run.bias_factor:g}",
+            "predicted": ", ".join(f"{name} {n:,}" for name, n in self.predicted.most_common()),
+        }
+        if self.labelled:
+            share = 100 * self.right / self.labelled
+            lines["accuracy"] = f"{share:.1f} % ({self.right:,} of {self.labelled:,} right)"
+        totals = ledger_object(self.totals)
+        residual = totals.pop("residual")
+        score = totals.pop("score")
+        lines["score"] = f"{score:.6g}, the sum over {self.explanations:,} explanations, of which"
+        for name, amount in totals.items():
+            part = f" ({100 * amount / score:.1f} %)" if score else ""
+            label = steps if name == "tokens" else name.replace("_", " ")
+            lines[f"  {label}"] = f"{amount:.6g}{part}"
+        lines["  residual"] = f"{residual:.2g}"
+        lines["conserved"] = (
+            f"{'yes' if self.conserved else 'NO'}, worst residual {self.worst:.2g} of the score "
+            f"(sequence {self.worst_sequence}), allowed {self.tolerance:g}"
+        )
+        return "".join(f"{name:<16}{text}\n" for name, text in lines.items())

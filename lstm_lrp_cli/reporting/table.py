@@ -1,0 +1,72 @@
+"""Tables: TSV and CSV, one row a token, or a feature of a step."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.numbers import exact
+from lstm_lrp_cli.reporting.writer import Detail
+from lstm_lrp_cli.sequences.explanation import Explanation
+
+COLUMNS: dict[Detail, tuple[str, ...]] = {
+    "token": ("token",),
+    "dimension": ("token", "dimension"),
+    "step": (),
+    "feature": ("feature", "value"),
+}
+
+
+class TableWriter:
+    """Writes rows with the columns sequence, position, ..., target, score, relevance.
+
+    A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
+    either find every row whole.
+    """
+
+    def __init__(self, file: TextIO, model: Model, detail: Detail, delimiter: str) -> None:
+        self._rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._model = model
+        self._detail = detail
+        self._started = False
+
+    def write(self, explanation: Explanation) -> None:
+        self._start()
+        number = explanation.sequence.number
+        target = self._model.target_name(explanation.target)
+        score = exact(explanation.scores)[explanation.target]
+        self._rows.writerows(
+            (number, position, *fields, target, score, relevance)
+            for position, fields, relevance in self._cells(explanation)
+        )
+
+    def close(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            own = COLUMNS[self._detail]
+            self._rows.writerow(("sequence", "position", *own, "target", "score", "relevance"))
+
+    def _cells(self, explanation: Explanation) -> Iterator[tuple[int, tuple[Any, ...], float]]:
+        """Position, own columns and relevance of each row."""
+        sequence = explanation.sequence
+        tokens, features = sequence.tokens or (), sequence.features or ()
+        match self._detail:
+            case "token":
+                relevance = exact(explanation.relevance_of_steps)
+                for position, token in enumerate(tokens):
+                    yield position, (token,), relevance[position]
+            case "step":
+                for position, amount in enumerate(exact(explanation.relevance_of_steps)):
+                    yield position, (), amount
+            case "dimension":
+                for position, amounts in enumerate(exact(explanation.relevance)):
+                    for dimension, amount in enumerate(amounts):
+                        yield position, (tokens[position], dimension), amount
+            case "feature":
+                values = exact(sequence.inputs)
+                for position, amounts in enumerate(exact(explanation.relevance)):
+                    for index, feature in enumerate(features):
+                        yield position, (feature, values[position][index]), amounts[index]

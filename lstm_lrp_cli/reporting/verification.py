@@ -1,0 +1,47 @@
+"""The result of `lrp check` as a table or as JSON."""
+
+from typing import TextIO
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from lstm_lrp_cli.checking.verify import Verification
+
+
+def print_verification(verification: Verification, file: TextIO) -> None:
+    """Print each check with its worst case."""
+    table = Table(title=f"{verification.sequences:,} sequences", title_justify="left")
+    for column in ("check", "what must hold", "worst", "allowed", "sequence", "result"):
+        right = column in ("worst", "allowed", "sequence")
+        table.add_column(column, justify="right" if right else "left")
+    for check in verification.checks:
+        table.add_row(
+            check.name,
+            check.meaning,
+            f"{check.worst:.2g}",
+            f"{check.tolerance:g}",
+            "" if check.sequence is None else str(check.sequence),
+            "[green]passed[/]" if check.passed else "[bold red]FAILED[/]",
+        )
+    Console(file=file, highlight=False).print(table)
+
+
+def verification_json(verification: Verification) -> str:
+    """The checks as one JSON document."""
+    document = {
+        "passed": verification.passed,
+        "sequences": verification.sequences,
+        "checks": [
+            {
+                "name": check.name,
+                "meaning": check.meaning,
+                "passed": check.passed,
+                "worst": check.worst,
+                "tolerance": check.tolerance,
+                "sequence": check.sequence,
+            }
+            for check in verification.checks
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"

@@ -1,0 +1,39 @@
+"""One sequence of the user's input."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """A sequence of tokens or of numeric steps, as it was read.
+
+    Parameters
+    ----------
+    number : int
+        Its place in the input, from 0.
+    inputs : ndarray, shape (steps,) of token ids, or (steps, features) of numbers
+    tokens : tuple of str or None
+        The tokens as they are shown; None in a numeric series.
+    features : tuple of str or None
+        The names of a numeric series' features.
+    id : str, int or None
+        The name that the input gives it.
+    gold : int or None
+        Its true class. Where the model has one output unit, 1 is that output's label, 0 is not.
+    unknown : int
+        How many of its tokens the vocabulary does not know.
+    """
+
+    number: int
+    inputs: NDArray[Any]
+    tokens: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
+    id: str | int | None = None
+    gold: int | None = None
+    unknown: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inputs)

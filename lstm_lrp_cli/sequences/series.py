@@ -1,0 +1,182 @@
+"""Numeric series: CSV, and NumPy and HDF5 arrays."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.formats import open_weights
+from lstm_lrp_cli.loading.npy import open_npy
+from lstm_lrp_cli.loading.weight_file import shape_text
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.naming import natural_order
+from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import Tokenizer
+
+
+def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iterator[Sequence]:
+    """Read rows of `sequence,step,FEATURE,...`; the rows of a sequence stand together, in order.
+
+    Parameters
+    ----------
+    lines : iterable of (text, place)
+    """
+    rows = csv.reader(text for text, _ in lines)
+    header = [name.strip() for name in next(rows, [])]
+    if header[:2] != ["sequence", "step"] or len(header) < 3:
+        raise UnusableInput(
+            f"{where}: line 1",
+            f"found the header `{','.join(header)[:60]}`; expected sequence,step,FEATURE,...",
+        )
+    features = tuple(header[2:])
+    _check_width(len(features), features, model, f"{where}: line 1")
+    finished: set[str] = set()
+    current: str | None = None
+    values: list[list[float]] = []
+    last_step = 0.0
+    for row in rows:
+        place = f"{where}: line {rows.line_num}"
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise UnusableInput(place, f"has {len(row)} fields; expected {len(header)}")
+        name, step = row[0], _number(row[1], "step", place)
+        if name != current:
+            if current is not None:
+                yield _of_rows(len(finished), current, values, features, model, where)
+                finished.add(current)
+            if name in finished:
+                raise UnusableInput(
+                    place, f"sequence {name} goes on after another; sort the file by sequence, step"
+                )
+            current, values = name, []
+        elif step <= last_step:
+            raise UnusableInput(
+                place, f"step {row[1]} after {last_step:g}; expected the steps in order"
+            )
+        last_step = step
+        values.append(
+            [_number(text, key, place) for key, text in zip(features, row[2:], strict=True)]
+        )
+    if current is not None:
+        yield _of_rows(len(finished), current, values, features, model, where)
+
+
+def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
+    """Read a .npy array: (N, T, features), or one series (T, features).
+
+    For a model with an embedding, (N, T) or (T,) token ids.
+    """
+    array = open_npy(path, where)
+    names = (None,) * (1 if array.ndim < _dimensions(model) else len(array))
+    for number, (name, series) in enumerate(
+        zip(names, [array] if array.ndim < _dimensions(model) else array, strict=True)
+    ):
+        yield _of_array(number, name, series, model, where)
+
+
+def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
+    """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence."""
+    file, _ = open_weights(path)
+    with file:
+        if list(file.datasets) == ["x"]:
+            array = file.read("x")
+            several = array if array.ndim == _dimensions(model) else array[np.newaxis]
+            for number, series in enumerate(several):
+                yield _of_array(number, None, series, model, f"{where}: x")
+        else:
+            for number, name in enumerate(natural_order(file.datasets)):
+                yield _of_array(number, name, file.read(name), model, f"{where}: {name}")
+
+
+def checked_values(
+    values: NDArray[Any], features: tuple[str, ...] | None, model: Model, where: str
+) -> tuple[Floats, tuple[str, ...]]:
+    """Check a series against what the model takes, and name its features where it does not.
+
+    Raises
+    ------
+    UnusableInput
+        It is no matrix of finite numbers, or of another number of features than the model takes.
+    """
+    if model.embedding is not None:
+        raise UnusableInput(
+            where, "is a numeric series; the model takes tokens (it has an embedding)"
+        )
+    if values.dtype.kind not in "fiu":
+        raise UnusableInput(where, f"holds {values.dtype} elements; expected numbers")
+    if values.ndim == 1 and model.input_size == 1:
+        values = values[:, np.newaxis]
+    if values.ndim != 2:
+        raise UnusableInput(
+            where,
+            f"a sequence has shape {shape_text(values.shape)}; "
+            f"expected (steps, {model.input_size})",
+        )
+    features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
+    _check_width(values.shape[1], features, model, where)
+    with np.errstate(over="ignore"):
+        numbers: Floats = values.astype(model.dtype)
+    wrong = np.argwhere(~np.isfinite(numbers))
+    if len(wrong):
+        step, feature = wrong[0].tolist()
+        raise UnusableInput(
+            where,
+            f"feature `{features[feature]}` is {values[step, feature]} at step {step}; "
+            "expected finite numbers: fill or drop what is missing",
+        )
+    return numbers, features
+
+
+def _of_rows(
+    number: int,
+    name: str,
+    rows: list[list[float]],
+    features: tuple[str, ...],
+    model: Model,
+    where: str,
+) -> Sequence:
+    values, _ = checked_values(np.array(rows), features, model, f"{where}: sequence {name}")
+    return Sequence(number, values, features=features, id=int(name) if name.isdecimal() else name)
+
+
+def _of_array(
+    number: int, name: str | None, array: NDArray[Any], model: Model, where: str
+) -> Sequence:
+    if model.embedding is None:
+        values, features = checked_values(array, None, model, where)
+        return Sequence(number, values, features=features, id=name)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UnusableInput(
+            where,
+            f"a sequence is {array.dtype} {shape_text(array.shape)}; "
+            "the model takes tokens, expected (steps,) integer ids, or a text",
+        )
+    encoded = Tokenizer(model).of_ids(array, where)
+    return Sequence(number, encoded.ids, encoded.tokens, id=name)
+
+
+def _dimensions(model: Model) -> int:
+    """Of an array that holds several sequences."""
+    return 3 if model.embedding is None else 2
+
+
+def _number(text: str, key: str, place: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UnusableInput(place, f"{key} is `{text}`; expected a number") from error
+
+
+def _check_width(found: int, features: tuple[str, ...], model: Model, where: str) -> None:
+    if model.embedding is None and found != model.input_size:
+        raise UnusableInput(
+            where,
+            f"has {found} feature{'s' * (found != 1)} ({', '.join(features[:8])}); "
+            f"the model takes {model.input_size}",
+        )
