@@ -9,6 +9,7 @@ import click
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.reporting.printable import printable
 
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
@@ -59,7 +60,7 @@ class Lrp(click.Group):
 def _stop(ctx: click.Context, error: BaseException, message: str) -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
-    click.echo(f"lrp: {message}", err=True)
+    click.echo(f"lrp: {printable(message)}", err=True)
     ctx.exit(UNUSABLE)
 
 

@@ -9,7 +9,8 @@ from lstm_lrp_cli.model.layers import ActivationName
 
 
 def sigmoid(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):  # exp overflows to inf below -88 in float32; 1/inf is right
+    # exp overflows to inf below -88 in float32, where 1/inf is right.
+    with np.errstate(over="ignore"):
         return 1.0 / (1.0 + np.exp(-x))
 
 

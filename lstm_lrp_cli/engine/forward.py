@@ -33,6 +33,8 @@ class Trace:
     scores: Floats
 
 
+# What overflows shows in the scores, which the caller checks.
+@np.errstate(over="ignore", invalid="ignore")
 def forward(model: Model, inputs: NDArray[Any], packing: Packing) -> Trace:
     """Run a model over a packed batch.
 

@@ -26,6 +26,8 @@ class Relevance:
     ledgers: Ledgers
 
 
+# What overflows shows in the ledger, which the caller checks.
+@np.errstate(over="ignore", invalid="ignore")
 def relevance(
     trace: Trace, targets: Integers, rule: EpsilonRule, padding: Booleans | None = None
 ) -> Relevance:

@@ -3,13 +3,19 @@
 from typing import TextIO
 
 import numpy as np
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.sequences.explanation import Explanation
 
+# How many sequences the table at the end holds, and how many tokens a cell of it.
+TABLE_ROWS = 50
+TABLE_TOKENS = 3
 # Below this part of the sequence's strongest relevance a token is left uncoloured.
 FAINT = 0.04
 
@@ -26,6 +32,10 @@ class HeatMapWriter:
         self._model = model
         self._coloured = self._console.color_system is not None and not self._console.no_color
         self._explained = False
+        self._table = Table(box=box.SIMPLE_HEAD)
+        for column in ("sequence", "target", "score", "most for it", "most against it"):
+            self._table.add_column(column, justify="right" if column == "score" else "left")
+        self._left_out = 0
 
     def write(self, explanation: Explanation) -> None:
         self._legend()
@@ -37,9 +47,35 @@ class HeatMapWriter:
                 self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         self._console.print(self._accounts(explanation))
         self._console.print()
+        self._add_to_table(explanation)
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Print the table of the strongest tokens or features."""
+        self._console.print(self._table)
+        if self._left_out:
+            self._console.print(f"and {self._left_out:,} more; --format tsv writes a full table\n")
+
+    def _add_to_table(self, explanation: Explanation) -> None:
+        if self._table.row_count >= TABLE_ROWS:
+            self._left_out += 1
+            return
+        sequence = explanation.sequence
+        if sequence.tokens is not None:
+            names, amounts = sequence.tokens, explanation.relevance_of_steps
+        else:
+            names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
+        order = np.argsort(-amounts, kind="stable").tolist()
+        strongest = [k for k in order if amounts[k] > 0][:TABLE_TOKENS]
+        weakest = [k for k in order[::-1] if amounts[k] < 0][:TABLE_TOKENS]
+        self._table.add_row(
+            str(sequence.number),
+            Text(self._name(explanation.target)),
+            f"{explanation.ledger.score:+.3f}",
+            *(
+                Text(", ".join(f"{printable(names[k])} {amounts[k]:+.2f}" for k in chosen))
+                for chosen in (strongest, weakest)
+            ),
+        )
 
     def _legend(self) -> None:
         if not self._explained:
@@ -53,23 +89,26 @@ class HeatMapWriter:
             self._console.print(legend, end="\n\n")
 
     def _heading(self, explanation: Explanation) -> Text:
-        name, sequence = self._model.target_name, explanation.sequence
+        sequence = explanation.sequence
         heading = Text(f"{sequence.number}", style="bold")
         if sequence.id is not None:
-            heading.append(f" ({sequence.id})")
+            heading.append(f" ({printable(str(sequence.id))})")
         if self._model.classes > 1:
-            heading.append(f"  predicted {name(explanation.predicted)}")
-        heading.append(f"  {name(explanation.target)} ")
+            heading.append(f"  predicted {self._name(explanation.predicted)}")
+        heading.append(f"  {self._name(explanation.target)} ")
         heading.append(f"{explanation.ledger.score:+.3f}")
         if explanation.right is not None:
             heading.append("  right" if explanation.right else "  wrong")
         return heading
 
+    def _name(self, target: int) -> str:
+        return printable(str(self._model.target_name(target)))
+
     def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Text:
         amounts = explanation.relevance_of_steps
         line = Text()
         for token, amount, strength in zip(tokens, amounts, _strengths(amounts), strict=True):
-            shown = token if token.isprintable() else repr(token)
+            shown = printable(token)
             if self._coloured:
                 line.append(f" {shown} " if abs(strength) > FAINT else shown, _style(strength))
             else:
@@ -79,7 +118,7 @@ class HeatMapWriter:
 
     def _series(self, explanation: Explanation) -> list[Text]:
         """One line a feature, one cell a step, and the feature's sum."""
-        features = explanation.sequence.features or ()
+        features = [printable(name) for name in explanation.sequence.features or ()]
         width = max((len(feature) for feature in features), default=0)
         strengths = _strengths(explanation.relevance)
         lines = []

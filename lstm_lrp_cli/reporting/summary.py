@@ -150,7 +150,7 @@ class Summary:
         unknown = f" ({self.unknown:,} unknown)" if self.model.vocabulary else ""
         lines = {
             "model": f"{self.run.model} ({self.run.dtype})",
-            "input": f"{self.run.input}: {self.sequences:,} sequences, "
+            "input": f"{self.run.input}: {self.sequences:,} sequence{'s' * (self.sequences != 1)}, "
             f"{self.steps:,} {steps}{unknown}",
             "method": f"{self.run.method}, eps {self.run.eps:g}, "
             f"bias factor {self.run.bias_factor:g}",
@@ -164,7 +164,7 @@ class Summary:
         score = totals.pop("score")
         lines["score"] = f"{score:.6g}, the sum over {self.explanations:,} explanations, of which"
         for name, amount in totals.items():
-            part = f" ({100 * amount / score:.1f} %)" if score else ""
+            part = f" ({100 * amount / score + 0.0:.1f} %)" if score else ""
             label = steps if name == "tokens" else name.replace("_", " ")
             lines[f"  {label}"] = f"{amount:.6g}{part}"
         lines["  residual"] = f"{residual:.2g}"

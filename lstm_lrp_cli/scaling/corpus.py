@@ -9,7 +9,7 @@ from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.relevance import relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding, Lstm
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch, batches
@@ -55,6 +55,7 @@ def explain_batch(
     predicted = trace.scores.argmax(axis=1)
     for targets in choose_targets(target, trace, batch, predicted):
         result = relevance(trace, targets, rule, batch.padding)
+        _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
         of_sequences = batch.per_sequence(result.inputs)
         for k, sequence in enumerate(batch.sequences):
             yield Explanation(
@@ -70,15 +71,18 @@ def explain_batch(
 def run_batch(model: Model, batch: Batch) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     trace = forward(model, batch.inputs, batch.packing)
-    wrong = np.flatnonzero(~np.isfinite(trace.scores).all(axis=1))
-    if len(wrong):
-        sequence = batch.sequences[wrong[0]]
-        raise UnusableInput(
-            f"sequence {sequence.number}",
-            f"its scores are not finite in {model.dtype}; "
-            "the weights or the values are too large, try --dtype float64",
-        )
+    _check_finite(trace.scores, "scores", batch)
     return trace
+
+
+def _check_finite(values: Floats, what: str, batch: Batch) -> None:
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(wrong):
+        raise UnusableInput(
+            f"sequence {batch.sequences[wrong[0]].number}",
+            f"its {what} overflow{'s' * (what == 'relevance')} {values.dtype}; "
+            "are the weights right, the values scaled, and --eps not too small?",
+        )
 
 
 def choose_targets(

@@ -18,7 +18,7 @@ from lstm_lrp_cli.sequences.tokens import Encoded, Tokenizer
 class _JsonSequence(Struct):
     """A line of JSON; keys of other purposes are let be."""
 
-    tokens: list[str] | list[int] | UnsetType = UNSET
+    tokens: list[str | int] | UnsetType = UNSET
     text: str | UnsetType = UNSET
     values: list[list[float]] | UnsetType = UNSET
     features: list[str] | None = None
@@ -103,8 +103,11 @@ def _tokens(document: _JsonSequence, tokenizer: Tokenizer, place: str) -> Encode
         raise UnusableInput(place, "has neither `tokens` nor `text`; expected one of them")
     if document.tokens is UNSET:
         return tokenizer.of_text(str(document.text), place)
-    if document.tokens and isinstance(document.tokens[0], int):
-        return tokenizer.of_ids([int(token) for token in document.tokens], place)
+    ids = [token for token in document.tokens if isinstance(token, int)]
+    if len(ids) == len(document.tokens):
+        return tokenizer.of_ids(ids, place)
+    if ids:
+        raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")
     return tokenizer.of_tokens([str(token) for token in document.tokens], place)
 
 
