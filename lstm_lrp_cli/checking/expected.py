@@ -51,7 +51,7 @@ class Expected:
 
 class _JsonScores(Struct):
     scores: list[float]
-    relevance: list[float] | list[list[float]] | None = None
+    relevance: list[float | list[float]] | None = None
     target: str | int | None = None
 
 

@@ -29,7 +29,7 @@ def mapping_text(loaded: LoadedModel, folder: Path) -> str:
         origin = described.origins.get(key)
         source = f" (from {origin})" if origin else ""
         lines += ["", f"# {COMMENTS[key]}{source}"]
-        lines.append(_dump({key: value}))
+        lines.append(_dump(key, value))
     return "\n".join(lines) + "\n"
 
 
@@ -80,8 +80,10 @@ def _layer(spec: LayerSpec) -> dict[str, Any]:
     return {spec.kind: built}
 
 
-def _dump(value: dict[str, Any]) -> str:
+def _dump(key: str, value: Any) -> str:
+    """One key as YAML, short lists and mappings on one line."""
+    flow = None if isinstance(value, list | dict) else False
     text: str = yaml.safe_dump(
-        value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        {key: value}, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=100
     )
     return text.rstrip("\n")

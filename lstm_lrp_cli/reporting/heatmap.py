@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.sequences.explanation import Explanation
 
@@ -28,7 +29,7 @@ class HeatMapWriter:
     """
 
     def __init__(self, file: TextIO, model: Model, console: Console | None = None) -> None:
-        self._console = console or Console(file=file, highlight=False, soft_wrap=False)
+        self._console = console or open_console(file)
         self._model = model
         self._coloured = self._console.color_system is not None and not self._console.no_color
         self._explained = False

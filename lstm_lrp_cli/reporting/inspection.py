@@ -3,12 +3,12 @@
 from typing import Any, TextIO
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
+from lstm_lrp_cli.reporting.console import open_console
 
 
 def inspection(loaded: LoadedModel) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def inspection_json(loaded: LoadedModel) -> str:
 
 def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     """Print the layers, what was inferred and from what, and what was left unused."""
-    console = Console(file=file, highlight=False)
+    console = open_console(file)
     found = inspection(loaded)
     layers = Table(title=f"{loaded.path} ({loaded.format})", title_justify="left")
     layers.add_column("layer")

@@ -3,10 +3,10 @@
 from typing import TextIO
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from lstm_lrp_cli.checking.verify import Verification
+from lstm_lrp_cli.reporting.console import open_console
 
 
 def print_verification(verification: Verification, file: TextIO) -> None:
@@ -24,7 +24,7 @@ def print_verification(verification: Verification, file: TextIO) -> None:
             "" if check.sequence is None else str(check.sequence),
             "[green]passed[/]" if check.passed else "[bold red]FAILED[/]",
         )
-    Console(file=file, highlight=False).print(table)
+    open_console(file).print(table)
 
 
 def verification_json(verification: Verification) -> str:

@@ -1,0 +1,22 @@
+"""The rich console that tables and heat maps are printed on."""
+
+import os
+from typing import NoReturn, TextIO
+
+from rich.console import Console
+
+# Off a terminal there is no width to go by; a table is then wide enough not to fold.
+PIPED_WIDTH = 120
+
+
+class PipeConsole(Console):
+    """Leaves a closed pipe to the command, which ends quietly; rich would exit with status 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+def open_console(file: TextIO) -> Console:
+    """A console on a stream. Text is never highlighted by what it looks like."""
+    piped = not file.isatty() and "COLUMNS" not in os.environ
+    return PipeConsole(file=file, highlight=False, width=PIPED_WIDTH if piped else None)

@@ -1,0 +1,91 @@
+"""`lrp inspect`: what is in a file, and the mapping it amounts to."""
+
+import json
+
+import pytest
+from models import KERAS, PYTORCH, WEATHER
+
+SAMPLES = pytest.mark.parametrize(
+    "sample", [PYTORCH, KERAS, WEATHER], ids=["pytorch", "keras", "weather"]
+)
+
+
+def test_shows_layers_shapes_and_parameters(run):
+    result = run("inspect", PYTORCH.model)
+    assert result.exit_code == 0
+    for shown in ("embedding", "4,705 tokens", "forward and backward", "(3, 120)", "340,740"):
+        assert shown in result.stdout
+
+
+def test_says_what_was_inferred_and_from_what(run):
+    document = json.loads(run("inspect", KERAS.model, "--format", "json").stdout)
+    assert document["origins"]["layers"] == "model_config in model.h5"
+    assert document["origins"]["vocabulary"] == "model.yaml"
+    assert document["output_activation"] == "softmax"
+    assert document["gate_orders"] == [["i", "f", "g", "o"]]
+
+
+def test_names_unused_datasets(run, small):
+    import numpy as np
+
+    small.arrays["optimizer/step"] = np.ones(3)
+    path = small.save()
+    assert json.loads(run("inspect", path, "--format", "json").stdout)["unused"] == [
+        "optimizer/step"
+    ]
+    assert "unused datasets: optimizer/step float64 (3)" in run("inspect", path).stdout
+
+
+def test_names_the_unknown_token_that_it_inferred(run, small):
+    small.vocabulary = "<unk>\nfilm\nis\nnot\nbad\n"
+    assert "unknown ones are <unk> (id 0)" in run("inspect", small.save()).stdout
+
+
+class TestWriteMapping:
+    @SAMPLES
+    def test_loads_to_the_same_model(self, run, sample, tmp_path):
+        written = tmp_path / "elsewhere" / "mapping.yaml"
+        written.parent.mkdir()
+        assert run("inspect", sample.model, "--write-mapping", written).exit_code == 0
+        arguments = (sample.sequences, "--format", "jsonl", "-q", "--target", "all")
+        before = run("explain", sample.model, *arguments)
+        after = run("explain", sample.model, "--mapping", written, *arguments)
+        assert after.exit_code == 0, after.stderr
+        assert after.stdout == before.stdout
+
+    def test_is_complete_and_commented(self, run, tmp_path):
+        written = tmp_path / "mapping.yaml"
+        run("inspect", KERAS.model, "--write-mapping", written)
+        text = written.read_text()
+        for key in ("format: 1", "gate_order: [i, f, g, o]", "layout: features_by_gates"):
+            assert key in text
+        for key in ("recurrent_activation", "forget_bias", "merge", "returns", "unknown", "masked"):
+            assert f"{key}:" in text
+        assert "# From the input to the scores" in text
+        assert "(from model_config in model.h5)" in text
+
+    @pytest.mark.parametrize("name", ["weights by gate", "lists of weights", "vocabulary inside"])
+    def test_keeps_every_form_of_weights(self, run, small, name):
+        import numpy as np
+
+        arrays = small.arrays
+        if name == "weights by gate":
+            for key, part in (("input", "W"), ("recurrent", "U"), ("bias", "b")):
+                for gate, piece in zip("ifgo", np.split(arrays.pop(part), 4), strict=True):
+                    arrays[f"{part}_{gate}"] = piece
+                small.lstm["forward"][key] = {gate: f"{part}_{gate}" for gate in "ifgo"}
+            del small.lstm["gate_order"]
+        elif name == "lists of weights":
+            arrays["W1"], arrays["W2"] = np.split(arrays.pop("W"), [1], axis=1)
+            small.lstm["forward"]["input"] = ["W1", "W2"]
+            small.lstm["forward"]["bias"] = ["b", "b"]
+        else:
+            arrays["words"] = np.array(small.vocabulary.split())
+            small.mapping["vocabulary"] = "words"
+        sentences = small.write("in.txt", "the film is not bad\n")
+        written = small.folder / "written.yaml"
+        assert run("inspect", small.save(), "--write-mapping", written).exit_code == 0
+        before = run("explain", small.path, sentences)
+        after = run("explain", small.path, sentences, "--mapping", written)
+        assert before.exit_code == after.exit_code == 0, after.stderr
+        assert before.stdout == after.stdout

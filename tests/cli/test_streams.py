@@ -1,0 +1,171 @@
+"""Pipelines: true subprocesses, as a shell runs them."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from models import KERAS, PYTORCH, WEATHER, json_lines
+
+LRP = [sys.executable, "-m", "lstm_lrp_cli"]
+
+
+def lrp(*arguments, **options):
+    return subprocess.run(
+        [*LRP, *map(str, arguments)], capture_output=True, check=False, timeout=120, **options
+    )
+
+
+@pytest.mark.parametrize("sample", [PYTORCH, KERAS, WEATHER], ids=["pytorch", "keras", "weather"])
+def test_standard_input_gives_the_same_as_the_file(sample):
+    from_file = lrp("explain", sample.model, sample.sequences, "--format", "jsonl")
+    piped = lrp(
+        *("explain", sample.model, "-", "--format", "jsonl"), input=sample.sequences.read_bytes()
+    )
+    assert piped.returncode == from_file.returncode == 0
+    assert piped.stdout == from_file.stdout
+    assert b"standard input: " in piped.stderr
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "terminal"])
+def test_a_closed_pipe_ends_quietly(form, tmp_path):
+    """As in `lrp explain ... | head -1`; the input is long enough to fill the pipe."""
+    long = tmp_path / "long.txt"
+    long.write_bytes(KERAS.sequences.read_bytes() * 20)
+    process = subprocess.Popen(
+        [*LRP, "explain", str(KERAS.model), str(long), "--format", form],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+
+
+def test_an_interrupt_leaves_no_half_file(tmp_path):
+    output = tmp_path / "out.tsv"
+    process = subprocess.Popen(
+        [*LRP, "explain", str(KERAS.model), "-", "-o", str(output)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(KERAS.sequences.read_bytes())
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()):  # the partial file appears before anything is read
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert b"Traceback" not in process.stderr.read()
+    process.stdin.close()
+    process.stderr.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_midway_leaves_no_half_file_and_the_old_one_whole(tmp_path):
+    output = tmp_path / "out.tsv"
+    output.write_text("what was there before\n")
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(KERAS.sequences.read_bytes() + b"\xff\xfe\n")
+    result = lrp("explain", KERAS.model, bad, "-o", output)
+    assert result.returncode == 3
+    assert b"bad.txt: line 101: " in result.stderr
+    assert output.read_text() == "what was there before\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "out.tsv"]
+
+
+def test_an_output_file_equals_standard_output(tmp_path):
+    printed = lrp("explain", KERAS.model, KERAS.sequences)
+    lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / "out.tsv")
+    assert (tmp_path / "out.tsv").read_bytes() == printed.stdout
+
+
+@pytest.mark.parametrize(("ending", "form"), [("csv", "csv"), ("jsonl", "jsonl"), ("out", "tsv")])
+def test_the_ending_of_the_output_file_decides_its_format(tmp_path, ending, form):
+    path = tmp_path / f"out.{ending}"
+    lrp("explain", KERAS.model, KERAS.sequences, "-o", path)
+    asked = lrp("explain", KERAS.model, KERAS.sequences, "--format", form)
+    assert path.read_bytes() == asked.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs a device to write to")
+def test_output_to_a_device_is_written_directly():
+    assert lrp("explain", KERAS.model, KERAS.sequences, "-o", "/dev/null").returncode == 0
+    assert os.path.exists("/dev/null")
+
+
+@pytest.mark.parametrize("compress", ["gzip", "xz", "bzip2"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_compressed_input_is_read_as_it_is(tmp_path, compress, piped):
+    import bz2
+    import lzma
+
+    module, ending = {"gzip": (gzip, "gz"), "xz": (lzma, "xz"), "bzip2": (bz2, "bz2")}[compress]
+    path = tmp_path / f"sentences.txt.{ending}"
+    path.write_bytes(module.compress(KERAS.sequences.read_bytes()))
+    plain = lrp("explain", KERAS.model, KERAS.sequences, "-q")
+    if piped:
+        found = lrp("explain", KERAS.model, "-", "-q", input=path.read_bytes())
+    else:
+        found = lrp("explain", KERAS.model, path, "-q")
+    assert found.stdout == plain.stdout
+    assert found.returncode == 0
+
+
+def test_json_lines_on_standard_input_are_recognised():
+    lines = "".join(
+        json.dumps({"id": number, "text": text}) + "\n"
+        for number, text in enumerate(KERAS.sequences.read_text("utf-8").splitlines())
+    )
+    plain = lrp("explain", KERAS.model, KERAS.sequences, "-q")
+    assert lrp("explain", KERAS.model, "-", "-q", input=lines.encode()).stdout == plain.stdout
+
+
+def test_nothing_but_data_goes_to_standard_output():
+    result = lrp("explain", KERAS.model, KERAS.sequences, "--format", "jsonl")
+    lines = result.stdout.decode().splitlines()
+    assert len(lines) == 100
+    assert all(json.loads(line)["sequence"] == k for k, line in enumerate(lines))
+
+
+def test_a_corpus_longer_than_a_window_keeps_its_order(run, tmp_path, monkeypatch):
+    """Batches are sorted by length, output is not."""
+    monkeypatch.setattr("lstm_lrp_cli.scaling.corpus.BATCH_BYTES", 2**20)
+    long = tmp_path / "long.txt"
+    long.write_bytes(KERAS.sequences.read_bytes() * 12)
+    found = json_lines(run("explain", KERAS.model, long, "--format", "jsonl").stdout)
+    assert [line["sequence"] for line in found] == list(range(1200))
+    for k in range(100, 1200):
+        assert found[k]["tokens"] == found[k % 100]["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--version"], 0),
+        (["explain"], 2),
+        (["explode"], 2),
+        (["explain", "none.h5", "-"], 3),
+    ],
+)
+def test_exit_statuses(arguments, status):
+    assert lrp(*arguments).returncode == status
+
+
+def test_version_does_not_import_what_it_does_not_use():
+    code = (
+        "import sys; from lstm_lrp_cli.cli import main\n"
+        "main(['--version'], standalone_mode=False)\n"
+        "heavy = {'numpy', 'h5py', 'rich', 'yaml', 'msgspec'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
