@@ -43,15 +43,31 @@ def inspect(
     lrp inspect model.h5 --write-mapping model.yaml
     """
     import numpy as np
+    from msgspec import UNSET
 
-    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
     from lstm_lrp_cli.loading.write import mapping_text
-    from lstm_lrp_cli.reporting.inspection import inspection_json, print_inspection
+    from lstm_lrp_cli.reporting.inspection import (
+        as_json,
+        contents_object,
+        inspection,
+        print_contents,
+        print_inspection,
+    )
 
+    contents = read_contents(model, mapping)
+    if contents.described.mapping.layers is UNSET and write_mapping is None:
+        with open_output(output) as file:
+            if form == "json":
+                file.write(as_json(contents_object(contents)))
+            else:
+                print_contents(contents, file)
+        click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
+        return
     loaded = load_model(model, mapping, np.dtype(np.float64))
     with open_output(output) as file:
         if form == "json":
-            file.write(inspection_json(loaded))
+            file.write(as_json(inspection(loaded)))
         else:
             print_inspection(loaded, file)
     if write_mapping is not None:

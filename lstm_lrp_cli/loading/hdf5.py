@@ -48,7 +48,7 @@ class Hdf5File:
         try:
             if h5py.check_string_dtype(dataset.dtype) is not None:
                 check_size(where, dataset.shape, 16, self._size)
-                texts: NDArray[Any] = np.asarray(dataset.asstr()[...], dtype=np.str_)
+                texts: NDArray[Any] = np.asarray(dataset.asstr("utf-8")[...], dtype=np.str_)
                 return texts
             check_numeric(where, dataset.dtype)
             check_size(where, dataset.shape, dataset.dtype.itemsize, self._size)

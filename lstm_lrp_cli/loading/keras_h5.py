@@ -273,12 +273,10 @@ def _padding(layers: list[_Layer]) -> PaddingSpec | None:
 
     Keras pads in front by default, and with 0.
     """
-    shape = next(
-        shape
-        for layer in layers
-        if (shape := layer.config.get("batch_input_shape") or layer.config.get("batch_shape"))
+    shapes = (
+        layer.config.get("batch_input_shape") or layer.config.get("batch_shape") for layer in layers
     )
-    length = shape[1] or 0
+    length = next((shape[1] or 0 for shape in shapes if shape), 0)
     for layer in layers:
         if layer.config.get("mask_zero") or layer.kind == "Masking":
             value = layer.config.get("mask_value", 0)

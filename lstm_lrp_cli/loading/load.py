@@ -21,36 +21,53 @@ from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model, and how it was read.
+class Contents:
+    """What a weight file and its mapping say, before any weight is read.
 
     Parameters
     ----------
-    model : Model
     path : Path
+    format : str
     mapping_path : Path or None
         The mapping that was used, given or found beside the model.
     described : Described
         The whole mapping, inferred and given, with the origin of each key.
     datasets : dict
         Everything that the weight file holds.
-    unused : tuple of str
-        The datasets that no part of the model came from.
-    format : str
     """
 
-    model: Model
     path: Path
+    format: str
     mapping_path: Path | None
     described: Described
     datasets: dict[str, Stored]
-    unused: tuple[str, ...]
-    format: str
 
     @property
     def folder(self) -> Path:
         """What the mapping's paths are relative to."""
         return (self.mapping_path or self.path).parent
+
+    @property
+    def mapping_name(self) -> str:
+        """What errors about the mapping name: its file, or else the file that implied it."""
+        return str(self.mapping_path or self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model, and how it was read.
+
+    Parameters
+    ----------
+    model : Model
+    contents : Contents
+    unused : tuple of str
+        The datasets that no part of the model came from.
+    """
+
+    model: Model
+    contents: Contents
+    unused: tuple[str, ...]
 
 
 def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> LoadedModel:
@@ -71,35 +88,52 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
     """
     file, inferred = open_weights(path)
     with file:
-        described = inferred or Described(Mapping(), {})
-        mapping_path = mapping_path or _beside(path)
-        if mapping_path is not None:
-            given = Described.by(read_mapping(mapping_path), mapping_path.name)
-            described = described.overridden_by(given)
-        mapping = described.mapping
+        contents = _contents(file, inferred, mapping_path)
+        mapping, where = contents.described.mapping, contents.mapping_name
         if mapping.layers is UNSET:
-            raise UnusableInput(str(path), _ask_for_layers(file, mapping_path))
-        # What errors about a key name: the mapping file, or the weight file that implied it.
-        source = str(mapping_path) if inferred is None else described.origins["layers"]
-        datasets = Datasets(file, np.dtype(dtype), source)
+            shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
+            more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
+            held = "; ".join(shapes[:8])
+            raise UnusableInput(str(path), f"{ask_for_layers(contents)}. It holds {held}{more}")
+        datasets = Datasets(file, np.dtype(dtype), where)
         layers, output_activation = _without_output(build_layers(mapping.layers, datasets))
         classes = _outputs(layers)
-        vocabulary = _vocabulary(mapping, layers, (mapping_path or path).parent, file)
         model = Model(
             layers,
             output_activation,
             classes,
             np.dtype(dtype),
-            _labels(mapping, classes, str(mapping_path)),
-            vocabulary,
-            _tokenization(mapping, str(mapping_path)),
-            _padding(mapping, layers, str(mapping_path)),
+            _labels(mapping, classes, where),
+            _vocabulary(mapping, layers, contents.folder, file),
+            _tokenization(mapping, where),
+            _padding(mapping, layers, where),
         )
-        used = {*datasets.used, mapping.vocabulary}
-        unused = tuple(sorted(set(file.datasets) - used))
-        return LoadedModel(
-            model, path, mapping_path, described, dict(file.datasets), unused, file.format
-        )
+    used = {*datasets.used, mapping.vocabulary}
+    return LoadedModel(model, contents, tuple(sorted(set(contents.datasets) - used)))
+
+
+def read_contents(path: Path, mapping_path: Path | None) -> Contents:
+    """Read what a weight file holds and what is known of it, whether or not that makes a model."""
+    file, inferred = open_weights(path)
+    with file:
+        return _contents(file, inferred, mapping_path)
+
+
+def ask_for_layers(contents: Contents) -> str:
+    """What to do where neither file nor mapping says the architecture."""
+    if contents.mapping_path:
+        return f"the file does not say its architecture; add `layers` to {contents.mapping_path}"
+    name = contents.path.with_suffix(".yaml").name
+    return f"the file does not say its architecture; describe it in {name} or by --mapping"
+
+
+def _contents(file: WeightFile, inferred: Described | None, mapping_path: Path | None) -> Contents:
+    described = inferred or Described(Mapping(), {})
+    mapping_path = mapping_path or _beside(file.path)
+    if mapping_path is not None:
+        given = Described.by(read_mapping(mapping_path), mapping_path.name)
+        described = described.overridden_by(given)
+    return Contents(file.path, file.format, mapping_path, described, dict(file.datasets))
 
 
 def _beside(path: Path) -> Path | None:
@@ -109,18 +143,6 @@ def _beside(path: Path) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
-
-
-def _ask_for_layers(file: WeightFile, mapping_path: Path | None) -> str:
-    names = sorted(file.datasets)
-    listing = "; ".join(f"{name} {shape_text(file.datasets[name].shape)}" for name in names[:8])
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    mend = (
-        f"add `layers` to {mapping_path}"
-        if mapping_path
-        else f"describe its layers in {file.path.with_suffix('.yaml').name} or by --mapping"
-    )
-    return f"the file does not say its architecture; {mend}. It holds {listing}{more}"
 
 
 def _without_output(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], OutputActivation]:

@@ -70,6 +70,7 @@ class LayerSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     @property
     def kind(self) -> str:
+        """The one key that is given."""
         return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
 
 

@@ -40,7 +40,9 @@ class NpzFile:
         if not self.datasets:
             self.close()
             raise UnusableInput(
-                str(path), "is a zip without .npy arrays; expected what numpy.savez writes"
+                str(path),
+                "is a zip without .npy arrays (a PyTorch or .keras file?); "
+                "expected what numpy.savez writes",
             )
 
     def read(self, name: str) -> NDArray[Any]:

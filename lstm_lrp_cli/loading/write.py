@@ -22,9 +22,10 @@ COMMENTS = {
 
 def mapping_text(loaded: LoadedModel, folder: Path) -> str:
     """The complete mapping as YAML, to stand in a folder (the vocabulary's path is relative)."""
-    described = loaded.described
+    contents = loaded.contents
+    described = contents.described
     mapping = described.mapping
-    lines = [f"# How lrp reads {loaded.path.name} ({loaded.format}).", "format: 1"]
+    lines = [f"# How lrp reads {contents.path.name} ({contents.format}).", "format: 1"]
     for key, value in _complete(mapping, loaded, folder).items():
         origin = described.origins.get(key)
         source = f" (from {origin})" if origin else ""
@@ -38,8 +39,8 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
     model = loaded.model
     complete: dict[str, Any] = {}
     if isinstance(mapping.vocabulary, str):
-        in_file = mapping.vocabulary in loaded.datasets
-        path = mapping.vocabulary if in_file else loaded.folder / mapping.vocabulary
+        in_file = mapping.vocabulary in loaded.contents.datasets
+        path = mapping.vocabulary if in_file else loaded.contents.folder / mapping.vocabulary
         complete["vocabulary"] = (
             mapping.vocabulary if in_file else Path(os.path.relpath(path, folder)).as_posix()
         )

@@ -1,90 +1,178 @@
 """The result of `lrp inspect` as tables or as JSON."""
 
+import math
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
-from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.weight_file import shape_text
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
+from lstm_lrp_cli.loading.datasets import dataset_names
+from lstm_lrp_cli.loading.load import Contents, LoadedModel
+from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec
+from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.printable import printable
 
 
 def inspection(loaded: LoadedModel) -> dict[str, Any]:
     """All that is known of a model, as JSON has it."""
-    model, described = loaded.model, loaded.described
+    model, contents = loaded.model, loaded.contents
+    mapping = contents.described.mapping
     vocabulary = model.vocabulary
+    unknown = vocabulary.unknown_id if vocabulary else None
+    layers = [_layer(spec, built, contents) for spec, built in _pairs(loaded)]
     return {
-        "model": str(loaded.path),
-        "format": loaded.format,
-        "mapping": str(loaded.mapping_path) if loaded.mapping_path else None,
-        "origins": described.origins,
-        "layers": [_layer(layer) for layer in model.layers],
-        "parameters": sum(_parameters(layer) for layer in model.layers),
+        **contents_object(contents),
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
         "outputs": model.classes,
         "output_activation": model.output_activation,
         "labels": model.labels,
-        "vocabulary": None
-        if vocabulary is None
-        else {
-            "source": described.mapping.vocabulary,
+        "vocabulary": vocabulary
+        and {
+            "source": mapping.vocabulary,
             "tokens": vocabulary.size,
-            "unknown_id": vocabulary.unknown_id,
-            "unknown_token": vocabulary.tokens.get(vocabulary.unknown_id)
-            if vocabulary.unknown_id is not None
-            else None,
+            "unknown_id": unknown,
+            "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
         "padding": msgspec.to_builtins(model.padding),
-        "gate_orders": [
-            layer.lstm.gate_order
-            for layer in (described.mapping.layers or [])
-            if layer.lstm is not None
-        ],
-        "datasets": {name: str(stored) for name, stored in loaded.datasets.items()},
         "unused": loaded.unused,
     }
 
 
-def inspection_json(loaded: LoadedModel) -> str:
-    document = msgspec.json.encode(inspection(loaded))
-    return msgspec.json.format(document, indent=2).decode() + "\n"
+def contents_object(contents: Contents) -> dict[str, Any]:
+    """What a file holds, as JSON has it."""
+    return {
+        "model": str(contents.path),
+        "format": contents.format,
+        "mapping": str(contents.mapping_path) if contents.mapping_path else None,
+        "origins": contents.described.origins,
+        "datasets": {
+            name: {"shape": stored.shape, "dtype": stored.dtype}
+            for name, stored in contents.datasets.items()
+        },
+    }
+
+
+def as_json(document: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def print_contents(contents: Contents, file: TextIO) -> None:
+    """Print the datasets of a file whose architecture is not known."""
+    table = _table(f"{contents.path} ({contents.format})", "dataset", "shape", "type")
+    for name, stored in contents.datasets.items():
+        shape = ", ".join(map(str, stored.shape))
+        table.add_row(Text(printable(name)), f"({shape})", stored.dtype)
+    open_console(file).print(table)
 
 
 def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     """Print the layers, what was inferred and from what, and what was left unused."""
     console = open_console(file)
-    found = inspection(loaded)
-    layers = Table(title=f"{loaded.path} ({loaded.format})", title_justify="left")
-    layers.add_column("layer")
-    layers.add_column("what it is", overflow="fold")
-    layers.add_column("shapes", overflow="fold")
-    layers.add_column("parameters", justify="right")
+    contents, found = loaded.contents, inspection(loaded)
+    layers = _table(
+        f"{contents.path} ({contents.format})", "layer", "what it is", "datasets", "parameters"
+    )
+    layers.columns[-1].justify = "right"
     for layer in found["layers"]:
-        layers.add_row(
-            layer["kind"], layer["what"], "\n".join(layer["shapes"]), f"{layer['parameters']:,}"
-        )
-    layers.add_row("scores", _scores(found), "", f"{found['parameters']:,}", style="bold")
+        datasets = "\n".join(printable(dataset) for dataset in layer["datasets"])
+        layers.add_row(layer["kind"], layer["what"], Text(datasets), f"{layer['parameters']:,}")
+    behind = found["output_activation"]
+    after = "" if behind == "linear" else f", before the {behind}"
+    outputs = f"{found['outputs']} output{'s' * (found['outputs'] != 1)}{after}"
+    layers.add_row("scores", outputs, "", f"{found['parameters']:,}", style="bold")
     console.print(layers)
 
-    facts = Table(show_header=True)
-    facts.add_column("what")
-    facts.add_column("value", overflow="fold")
-    facts.add_column("from", overflow="fold")
+    facts = _table(None, "what", "value", "from")
     for key, value in _facts(found):
-        facts.add_row(key, value, found["origins"].get(key.replace("gate order", "layers"), ""))
-    console.print(facts)
+        facts.add_row(key, Text(printable(value)), Text(found["origins"].get(key, "")))
+    if facts.row_count:
+        console.print(facts)
     if loaded.unused:
-        unused = [f"{name} {loaded.datasets[name]}" for name in loaded.unused]
-        more = f" and {len(unused) - 10} more" if len(unused) > 10 else ""
-        console.print(f"unused datasets: {', '.join(unused[:10])}{more}", markup=False)
+        shown = [printable(f"{name} {contents.datasets[name]}") for name in loaded.unused[:10]]
+        more = len(loaded.unused) - len(shown)
+        rest = f" and {more} more" if more else ""
+        console.print(f"unused datasets: {', '.join(shown)}{rest}", markup=False)
+
+
+def _table(title: str | None, *columns: str) -> Table:
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _pairs(loaded: LoadedModel) -> Iterator[tuple[LayerSpec, Layer | None]]:
+    """Each layer of the mapping with what was built from its weights, if it has any."""
+    with_weights = (
+        layer for layer in loaded.model.layers if isinstance(layer, Embedding | Lstm | Dense)
+    )
+    for spec in loaded.contents.described.mapping.layers or []:
+        has_weights = spec.kind in ("embedding", "lstm", "dense")
+        yield spec, next(with_weights) if has_weights else None
+
+
+def _layer(spec: LayerSpec, built: Layer | None, contents: Contents) -> dict[str, Any]:
+    match built:
+        case Embedding():
+            rows, dimensions = built.weights.shape
+            what = f"{rows:,} tokens, {dimensions} dimensions"
+        case Lstm():
+            what = _lstm(spec, built)
+        case Dense():
+            outputs, inputs = built.weights.shape
+            bias = "no bias" if built.bias is None else "bias"
+            activation = spec.dense.activation if spec.dense else "linear"
+            what = f"{inputs} to {outputs} units, {bias}, {activation}"
+        case _:
+            what = spec.pool or spec.activation or ""
+    names = dict.fromkeys(_names(spec))
+    return {
+        "kind": spec.kind,
+        "what": what,
+        "datasets": [f"{name} {contents.datasets[name]}" for name in names],
+        "parameters": sum(math.prod(contents.datasets[name].shape) for name in names),
+    }
+
+
+def _lstm(spec: LayerSpec, built: Lstm) -> str:
+    directions = " and ".join("backward" if cell.backward else "forward" for cell in built.cells)
+    merged = f", merge {built.merge}" if len(built.cells) > 1 else ""
+    order = spec.lstm.gate_order if spec.lstm else None
+    gates = f"gate order {', '.join(order)}" if order else "weights by gate"
+    forget = (
+        f", forget bias {spec.lstm.forget_bias:g}" if spec.lstm and spec.lstm.forget_bias else ""
+    )
+    return (
+        f"{built.cells[0].hidden_size} units, {directions}{merged}, returns {built.returns}, "
+        f"{gates}, {built.gate_activation} gates{forget}"
+    )
+
+
+def _names(spec: LayerSpec) -> list[str]:
+    """The datasets that a layer of the mapping names."""
+    if spec.embedding is not None:
+        return [spec.embedding.weights]
+    if spec.dense is not None:
+        return [*dataset_names(spec.dense.weights), *dataset_names(spec.dense.bias)]
+    if spec.lstm is not None:
+        cells: list[CellSpec | None] = [spec.lstm.forward, spec.lstm.backward]
+        return [
+            name
+            for cell in cells
+            if cell is not None
+            for reference in (cell.input, cell.recurrent, cell.bias)
+            for name in dataset_names(reference)
+        ]
+    return []
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("layers", f"{len(found['layers'])}")]
-    orders = [", ".join(order) if order else "per gate" for order in found["gate_orders"]]
-    facts.append(("gate order", "; ".join(orders)))
     if found["vocabulary"]:
         vocabulary = found["vocabulary"]
         unknown = (
@@ -104,56 +192,3 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts
-
-
-def _scores(found: dict[str, Any]) -> str:
-    behind = found["output_activation"]
-    after = "" if behind == "linear" else f", before the {behind}"
-    return f"{found['outputs']} output{'s' * (found['outputs'] != 1)}{after}"
-
-
-def _layer(layer: Layer) -> dict[str, Any]:
-    match layer:
-        case Embedding():
-            what = f"{layer.weights.shape[0]:,} tokens, {layer.weights.shape[1]} dimensions"
-            arrays = {"weights": layer.weights}
-        case Lstm():
-            directions = " and ".join(
-                "backward" if cell.backward else "forward" for cell in layer.cells
-            )
-            merged = f", merged by {layer.merge}" if len(layer.cells) > 1 else ""
-            what = (
-                f"{layer.cells[0].hidden_size} units, {directions}{merged}, "
-                f"returns {layer.returns}, gates {layer.gate_activation}"
-            )
-            arrays = {
-                f"{'backward' if cell.backward else 'forward'} {name}": getattr(cell, name)
-                for cell in layer.cells
-                for name in ("input", "recurrent", "bias")
-            }
-        case Dense():
-            bias = "no bias" if layer.bias is None else "bias"
-            what = f"{layer.weights.shape[1]} to {layer.weights.shape[0]} units, {bias}"
-            arrays = {"weights": layer.weights}
-            if layer.bias is not None:
-                arrays["bias"] = layer.bias
-        case Pool() | Activation():
-            what, arrays = layer.kind, {}
-    return {
-        "kind": type(layer).__name__.lower(),
-        "what": what,
-        "shapes": [f"{name} {shape_text(array.shape)}" for name, array in arrays.items()],
-        "parameters": _parameters(layer),
-    }
-
-
-def _parameters(layer: Layer) -> int:
-    match layer:
-        case Embedding():
-            return int(layer.weights.size)
-        case Lstm():
-            return sum(c.input.size + c.recurrent.size + c.bias.size for c in layer.cells)
-        case Dense():
-            return int(layer.weights.size + (0 if layer.bias is None else layer.bias.size))
-        case Pool() | Activation():
-            return 0

@@ -35,6 +35,7 @@ class Summary:
     sequences: int = 0
     steps: int = 0
     unknown: int = 0
+    padded: int = 0
     unpadded: int = 0
     explanations: int = 0
     empty: int = 0
@@ -70,7 +71,9 @@ class Summary:
         self.sequences += 1
         self.steps += len(sequence)
         self.unknown += sequence.unknown
-        self.unpadded += bool(padding and not padding.masked and len(sequence) > padding.length)
+        if padding and not padding.masked:
+            self.padded += len(sequence) < padding.length
+            self.unpadded += len(sequence) > padding.length
         self.predicted[self._class_name(explanation)] += 1
         if not len(sequence):
             self.empty += 1
@@ -104,8 +107,8 @@ class Summary:
             )
         if self.unpadded and self.model.padding:
             found.append(
-                f"{self.unpadded} sequences are longer than the {self.model.padding.length} steps "
-                "that the model was trained on, and were run whole"
+                f"{self.unpadded:,} of the sequences exceed the {self.model.padding.length} steps "
+                "that the model was trained on; they were run whole"
             )
         if not self.conserved:
             found.append(
@@ -128,6 +131,7 @@ class Summary:
             "tokens": self.steps,
             "unknown_tokens": self.unknown,
             "empty_sequences": self.empty,
+            "padded_sequences": self.padded,
             "explanations": self.explanations,
             "predicted": {str(name): count for name, count in self.predicted.most_common()},
             **accuracy,
@@ -156,6 +160,11 @@ class Summary:
             f"bias factor {self.run.bias_factor:g}",
             "predicted": ", ".join(f"{name} {n:,}" for name, n in self.predicted.most_common()),
         }
+        if self.padded and self.model.padding:
+            padding = self.model.padding
+            lines["padded"] = (
+                f"{self.padded:,} sequences, {padding.side}, to {padding.length} steps"
+            )
         if self.labelled:
             share = 100 * self.right / self.labelled
             lines["accuracy"] = f"{share:.1f} % ({self.right:,} of {self.labelled:,} right)"

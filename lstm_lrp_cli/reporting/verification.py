@@ -11,7 +11,9 @@ from lstm_lrp_cli.reporting.console import open_console
 
 def print_verification(verification: Verification, file: TextIO) -> None:
     """Print each check with its worst case."""
-    table = Table(title=f"{verification.sequences:,} sequences", title_justify="left")
+    several = "s" * (verification.sequences != 1)
+    title = f"{verification.sequences:,} sequence{several}"
+    table = Table(title=title, title_justify="left")
     for column in ("check", "what must hold", "worst", "allowed", "sequence", "result"):
         right = column in ("worst", "allowed", "sequence")
         table.add_column(column, justify="right" if right else "left")

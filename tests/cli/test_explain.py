@@ -385,7 +385,8 @@ class TestPadding:
         sentences = padded.write("in.txt", "the film is not bad\n" + "bad " * 9 + "\n")
         result = run("explain", padded.save(), sentences, "--format", "jsonl")
         assert len(json_lines(result.stdout)[1]["relevance"]) == 9
-        assert "1 sequences are longer than the 6 steps" in result.stderr.replace(",", "")
+        assert "warning: 1 of the sequences exceed the 6 steps" in result.stderr
+        assert "padded          1 sequences, pre, to 6 steps" in result.stderr
 
     def test_masked_steps_are_skipped_and_get_no_relevance(self, run, small):
         small.mapping["padding"] = {"value": 0, "masked": True}

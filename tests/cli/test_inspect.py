@@ -13,7 +13,7 @@ SAMPLES = pytest.mark.parametrize(
 def test_shows_layers_shapes_and_parameters(run):
     result = run("inspect", PYTORCH.model)
     assert result.exit_code == 0
-    for shown in ("embedding", "4,705 tokens", "forward and backward", "(3, 120)", "340,740"):
+    for shown in ("4,705 tokens", "forward and backward", "Why_Left float32 (3, 60)", "341,220"):
         assert shown in result.stdout
 
 
@@ -22,7 +22,7 @@ def test_says_what_was_inferred_and_from_what(run):
     assert document["origins"]["layers"] == "model_config in model.h5"
     assert document["origins"]["vocabulary"] == "model.yaml"
     assert document["output_activation"] == "softmax"
-    assert document["gate_orders"] == [["i", "f", "g", "o"]]
+    assert "gate order i, f, g, o" in document["layers"][1]["what"]
 
 
 def test_names_unused_datasets(run, small):
@@ -39,6 +39,29 @@ def test_names_unused_datasets(run, small):
 def test_names_the_unknown_token_that_it_inferred(run, small):
     small.vocabulary = "<unk>\nfilm\nis\nnot\nbad\n"
     assert "unknown ones are <unk> (id 0)" in run("inspect", small.save()).stdout
+
+
+def test_lists_the_datasets_of_a_file_that_says_no_more(run, small):
+    path = small.save()
+    path.with_suffix(".yaml").unlink()
+    result = run("inspect", path)
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in small.arrays)
+    assert "does not say its architecture; describe it in model.yaml" in result.stderr
+    document = json.loads(run("inspect", path, "--format", "json").stdout)
+    assert document["datasets"]["W"] == {"shape": [8, 3], "dtype": "float64"}
+
+
+def test_counts_parameters_as_the_file_keeps_them(run, small):
+    document = json.loads(run("inspect", small.save(), "--format", "json").stdout)
+    assert document["parameters"] == sum(array.size for array in small.arrays.values())
+
+
+def test_shows_names_from_a_file_as_they_are(run, small):
+    """No name is taken for a style or an escape sequence of the terminal."""
+    small.mapping["labels"] = ["[bold]good[/]", "b\x1b[31mad", "c"]
+    result = run("inspect", small.save())
+    assert "[bold]good[/], b\\x1b[31mad, c" in result.stdout
 
 
 class TestWriteMapping:

@@ -1,0 +1,85 @@
+"""Packing sequences and unpacking results are each other's inverse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.sequences.batching import batches, make_batch
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+MODEL = Model(
+    (Embedding(np.ones((9, 2))), Dense(np.ones((2, 2)), None)), "linear", 2, np.dtype(np.float64)
+)
+IDS = st.lists(st.integers(0, 8), max_size=7)
+SEQUENCES = st.lists(IDS, min_size=1, max_size=6)
+PADDINGS = st.none() | st.builds(
+    Padding,
+    side=st.sampled_from(["pre", "post"]),
+    length=st.integers(0, 9),
+    value=st.integers(0, 8),
+    masked=st.booleans(),
+)
+
+
+def sequences(lists):
+    return [Sequence(number, np.array(ids, dtype=np.intp)) for number, ids in enumerate(lists)]
+
+
+@settings(deadline=None, derandomize=True)
+@given(SEQUENCES, PADDINGS)
+def test_every_step_comes_back_to_its_place(lists, padding):
+    batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
+    found = batch.per_sequence(batch.inputs.astype(np.float64) + 1)
+    for sequence, steps in zip(batch.sequences, found, strict=True):
+        skipped = padding is not None and padding.masked
+        wanted = [
+            0 if skipped and token == padding.value else token + 1
+            for token in sequence.inputs.tolist()
+        ]
+        assert steps.tolist() == wanted
+
+
+@settings(deadline=None, derandomize=True)
+@given(SEQUENCES, st.sampled_from(["pre", "post"]), st.integers(0, 9))
+def test_padding_fills_up_to_its_length_on_its_side(lists, side, length):
+    padding = Padding(side, length, value=8)
+    batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
+    lengths = batch.packing.lengths.tolist()
+    assert lengths == [max(len(sequence), length) for sequence in batch.sequences]
+    rows = np.split(batch.inputs[batch.packing.by_sequence], np.cumsum(lengths)[:-1])
+    for sequence, row in zip(batch.sequences, rows, strict=True):
+        filling = [8] * (len(row) - len(sequence))
+        tokens = sequence.inputs.tolist()
+        assert row.tolist() == (filling + tokens if side == "pre" else tokens + filling)
+
+
+@settings(deadline=None, derandomize=True)
+@given(SEQUENCES, st.integers(1, 12))
+def test_batches_hold_every_sequence_once_and_so_many_rows(lists, rows):
+    found = list(batches(sequences(lists), MODEL, rows))
+    numbers = [sequence.number for batch in found for sequence in batch.sequences]
+    assert sorted(numbers) == list(range(len(lists)))
+    for batch in found:
+        assert batch.packing.rows <= rows or len(batch.sequences) == 1
+
+
+def test_steps_of_numbers_are_masked_where_every_feature_has_the_value():
+    model = Model((Dense(np.ones((2, 2)), None),), "linear", 2, np.dtype(np.float64))
+    values = np.array([[-1.0, -1.0], [-1.0, 0.5], [2.0, 3.0]])
+    masked = replace(model, padding=Padding(value=-1.0, masked=True))
+    batch = make_batch([Sequence(0, values)], masked)
+    assert batch.packing.lengths.tolist() == [2]
+    assert batch.per_sequence(batch.inputs)[0].tolist() == [[0, 0], [-1.0, 0.5], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_sequences_without_steps_make_a_batch(count):
+    batch = make_batch(sequences([[]] * count), MODEL)
+    assert batch.packing.rows == 0
+    assert [len(steps) for steps in batch.per_sequence(np.zeros((0, 2)))] == [0] * count
