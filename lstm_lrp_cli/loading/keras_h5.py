@@ -6,11 +6,11 @@ its kernels as (inputs, outputs).
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.keras_architecture import KerasLayer, read_chain
 from lstm_lrp_cli.loading.mapping import (
     CellSpec,
     DenseSpec,
@@ -48,28 +48,6 @@ SILENT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One layer of a Keras architecture, with the names of its weights in the file."""
-
-    kind: str
-    name: str
-    config: dict[str, Any]
-    weights: list[str]
-    file: Hdf5File
-    keras_version: str
-
-    def unusable(self, problem: str) -> UnusableInput:
-        return UnusableInput(f"{self.file.path}: layer `{self.name}` ({self.kind})", problem)
-
-    def weight(self, role: str, among: list[str] | None = None) -> str:
-        """The full name of the weight that Keras calls kernel, bias, ..."""
-        for name in self.weights if among is None else among:
-            if name.rsplit("/", 1)[-1].split(":")[0] == role:
-                return name
-        raise self.unusable(f"the file holds no `{role}` for it; save the whole model again")
-
-
 def describe(file: Hdf5File) -> Described | None:
     """Read the architecture as a mapping; None where the file is not a whole Keras model.
 
@@ -83,7 +61,8 @@ def describe(file: Hdf5File) -> Described | None:
         return None
     try:
         config = json.loads(text)
-        layers = _chain(file, config)
+        layers = read_chain(file, config)
+        _check_steps(layers)
         padding = _padding(layers)
         specs = [spec for layer in layers for spec in _convert(layer)]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -97,83 +76,35 @@ def describe(file: Hdf5File) -> Described | None:
     return Described.by(mapping, f"model_config in {file.path.name}")
 
 
-def _chain(file: Hdf5File, config: dict[str, Any]) -> list[_Layer]:
-    """The layers in the order in which data passes them."""
-    kind, body = config["class_name"], config["config"]
-    entries = body if isinstance(body, list) else body["layers"]  # a list up to Keras 2.2
-    if kind not in ("Sequential", "Model", "Functional"):
-        raise UnusableInput(
-            str(file.path), f"is a Keras `{kind}`; expected a Sequential or a Functional model"
-        )
-    if kind != "Sequential":
-        entries = _follow(file, entries)
-    version = str(file.attribute("/", "keras_version") or "")
-    return [
-        _Layer(
-            entry["class_name"],
-            entry["config"]["name"],
-            entry["config"],
-            _weight_names(file, entry["config"]["name"]),
-            file,
-            version,
-        )
-        for entry in entries
-    ]
-
-
-def _follow(file: Hdf5File, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Order a functional model's layers, each fed by the one before."""
-    followers: dict[str | None, dict[str, Any]] = {}
-    for entry in entries:
-        sources = _inbound(entry)
-        source = sources[0] if sources else None
-        if len(sources) > 1 or source in followers:
-            raise UnusableInput(
-                f"{file.path}: layer `{entry['config']['name']}` ({entry['class_name']})",
-                "branches or joins; expected a chain of layers, each fed by the one before",
+def _check_steps(layers: list[KerasLayer]) -> None:
+    """Refuse what Keras does with steps and masks and the engine does not."""
+    masked = False
+    for position, layer in enumerate(layers):
+        if layer.config.get("data_format", "channels_last") != "channels_last":
+            raise layer.unusable("does not keep its steps first; expected channels_last")
+        if layer.kind == "Masking" and any(
+            before.kind not in SILENT for before in layers[:position]
+        ):
+            raise layer.unusable("masks what another layer puts out; expected it to stand first")
+        masked = masked or layer.kind == "Masking" or bool(layer.config.get("mask_zero"))
+        if layer.kind == "GlobalMaxPooling1D" and masked:
+            raise layer.unusable("pools masked steps too, which lrp skips; train without the mask")
+    by_step = [layer for layer in layers if layer.kind in ("LSTM", "Bidirectional", *POOLS)]
+    if by_step and by_step[-1].kind not in POOLS:
+        last = by_step[-1]
+        if last.config.get("layer", {"config": last.config})["config"].get("return_sequences"):
+            raise last.unusable(
+                "gives an output at every step, and so does the model; "
+                "expected return_sequences=False, or a pooling layer after it"
             )
-        followers[source] = entry
-    ordered: list[dict[str, Any]] = []
-    name: str | None = None
-    while name in followers:
-        entry = followers.pop(name)
-        ordered.append(entry)
-        name = entry["config"]["name"]
-    if followers:
-        raise UnusableInput(
-            str(file.path), f"its layer `{next(iter(followers))}` leads nowhere; expected a chain"
-        )
-    return ordered
 
 
-def _inbound(entry: dict[str, Any]) -> list[str]:
-    """The names of the layers that feed a layer, in Keras 2's form or in Keras 3's."""
-    sources: list[str] = []
-    for node in entry.get("inbound_nodes", []):
-        if isinstance(node, dict):
-            tensors = node["args"][0] if node["args"] else []
-            tensors = tensors if isinstance(tensors, list) else [tensors]
-            sources += [tensor["config"]["keras_history"][0] for tensor in tensors]
-        else:
-            node = node if isinstance(node[0], list) else [node]
-            sources += [tensor[0] for tensor in node]
-    return sources
-
-
-def _weight_names(file: Hdf5File, layer: str) -> list[str]:
-    root = "model_weights" if file.has_group("model_weights") else ""
-    group = f"{root}/{layer}" if root else layer
-    if not any(name.startswith(f"{group}/") for name in file.datasets):
-        return []
-    return [f"{group}/{name}" for name in file.attribute(group, "weight_names")]
-
-
-def _convert(layer: _Layer) -> list[LayerSpec]:
+def _convert(layer: KerasLayer) -> list[LayerSpec]:
     if layer.kind in SILENT or layer.kind == "Masking":
         return []
     if layer.kind in POOLS:
         return [LayerSpec(pool=POOLS[layer.kind])]
-    convert: dict[str, Callable[[_Layer], LayerSpec]] = {
+    convert: dict[str, Callable[[KerasLayer], LayerSpec]] = {
         "Embedding": lambda layer: LayerSpec(
             embedding=EmbeddingSpec(weights=layer.weight("embeddings"))
         ),
@@ -181,7 +112,7 @@ def _convert(layer: _Layer) -> list[LayerSpec]:
         "Bidirectional": lambda layer: LayerSpec(lstm=_bidirectional(layer)),
         "Dense": lambda layer: LayerSpec(dense=_dense(layer)),
         "Activation": lambda layer: LayerSpec(activation=_activation(layer)),
-        "Softmax": lambda layer: LayerSpec(activation="softmax"),
+        "Softmax": lambda layer: LayerSpec(activation=_softmax(layer)),
     }
     if layer.kind not in convert:
         known = sorted([*convert, *POOLS, *SILENT, "Masking"])
@@ -189,9 +120,11 @@ def _convert(layer: _Layer) -> list[LayerSpec]:
     return [convert[layer.kind](layer)]
 
 
-def _cell(layer: _Layer, config: dict[str, Any], weights: list[str]) -> CellSpec:
+def _cell(layer: KerasLayer, config: dict[str, Any], weights: list[str]) -> CellSpec:
     if config["activation"] != "tanh":
         raise layer.unusable(f"has activation `{config['activation']}`; lrp explains tanh alone")
+    if config.get("time_major"):
+        raise layer.unusable("takes steps before sequences; expected time_major=False")
     if config.get("return_state"):
         raise layer.unusable("returns its state too; expected its output alone")
     return CellSpec(
@@ -201,7 +134,7 @@ def _cell(layer: _Layer, config: dict[str, Any], weights: list[str]) -> CellSpec
     )
 
 
-def _lstm_spec(layer: _Layer, config: dict[str, Any], **directions: Any) -> LstmSpec:
+def _lstm_spec(layer: KerasLayer, config: dict[str, Any], **directions: Any) -> LstmSpec:
     """What an LSTM and each half of a bidirectional one have in common."""
     squash = config["recurrent_activation"]
     if squash not in ("sigmoid", "hard_sigmoid"):
@@ -219,7 +152,7 @@ def _lstm_spec(layer: _Layer, config: dict[str, Any], **directions: Any) -> Lstm
     )
 
 
-def _lstm(layer: _Layer) -> LstmSpec:
+def _lstm(layer: KerasLayer) -> LstmSpec:
     config = layer.config
     cell = _cell(layer, config, layer.weights)
     if not config.get("go_backwards"):
@@ -229,7 +162,7 @@ def _lstm(layer: _Layer) -> LstmSpec:
     return _lstm_spec(layer, config, backward=cell)
 
 
-def _bidirectional(layer: _Layer) -> LstmSpec:
+def _bidirectional(layer: KerasLayer) -> LstmSpec:
     wrapped = layer.config["layer"]
     config = wrapped["config"]
     merge = layer.config["merge_mode"]
@@ -237,6 +170,8 @@ def _bidirectional(layer: _Layer) -> LstmSpec:
         raise layer.unusable(f"wraps a layer of kind {wrapped['class_name']}; expected an LSTM")
     if config.get("go_backwards"):
         raise layer.unusable("its forward LSTM goes backwards; expected go_backwards=False")
+    if "backward_layer" in layer.config:
+        raise layer.unusable("has a backward layer of its own; expected the forward one's settings")
     if merge not in MERGES:
         raise layer.unusable(f"has merge mode {merge}; expected one of {', '.join(MERGES)}")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
@@ -249,7 +184,7 @@ def _bidirectional(layer: _Layer) -> LstmSpec:
     )
 
 
-def _dense(layer: _Layer) -> DenseSpec:
+def _dense(layer: KerasLayer) -> DenseSpec:
     return DenseSpec(
         weights=layer.weight("kernel"),
         layout="features_by_classes",
@@ -258,7 +193,7 @@ def _dense(layer: _Layer) -> DenseSpec:
     )
 
 
-def _activation(layer: _Layer) -> ActivationName:
+def _activation(layer: KerasLayer) -> ActivationName:
     name: Any = layer.config["activation"]
     if name not in get_args(ActivationName):
         raise layer.unusable(
@@ -268,7 +203,13 @@ def _activation(layer: _Layer) -> ActivationName:
     return activation
 
 
-def _padding(layers: list[_Layer]) -> PaddingSpec | None:
+def _softmax(layer: KerasLayer) -> ActivationName:
+    if layer.config.get("axis", -1) not in (-1, [-1]):
+        raise layer.unusable(f"runs along axis {layer.config['axis']}; expected -1, the units")
+    return "softmax"
+
+
+def _padding(layers: list[KerasLayer]) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any.
 
     Keras pads in front by default, and with 0.
@@ -277,8 +218,10 @@ def _padding(layers: list[_Layer]) -> PaddingSpec | None:
         layer.config.get("batch_input_shape") or layer.config.get("batch_shape") for layer in layers
     )
     length = next((shape[1] or 0 for shape in shapes if shape), 0)
+    if not isinstance(length, int):
+        raise ValueError(f"found an input of {length!r} steps")
     for layer in layers:
         if layer.config.get("mask_zero") or layer.kind == "Masking":
-            value = layer.config.get("mask_value", 0)
+            value = float(layer.config.get("mask_value", 0))
             return PaddingSpec(side="pre", length=length, value=value, masked=True)
     return PaddingSpec(side="pre", length=length, value=0, masked=False) if length else None

@@ -1,5 +1,6 @@
 """Loading a model: the weight file, what it says of itself, and the mapping, which wins."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm
 from lstm_lrp_cli.model.model import Model, OutputActivation
 from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
+
+# Every sequence is filled up to it, so it is bounded before memory is taken.
+LONGEST_PADDING = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +211,13 @@ def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding
     spec = mapping.padding
     padding = Padding(spec.side or "pre", spec.length or 0, spec.value or 0, bool(spec.masked))
     first = layers[0]
-    if padding.length < 0:
-        raise UnusableInput(where, f"padding.length: found {padding.length}; expected 0 or more")
+    if not 0 <= padding.length <= LONGEST_PADDING:
+        raise UnusableInput(
+            where,
+            f"padding.length: found {padding.length}; expected 0 to {LONGEST_PADDING:,} steps",
+        )
+    if not math.isfinite(padding.value):
+        raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
     if isinstance(first, Embedding):
         rows = len(first.weights)
         if padding.value != int(padding.value) or not 0 <= padding.value < rows:

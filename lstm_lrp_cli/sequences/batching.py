@@ -94,9 +94,11 @@ def _prepare(inputs: NDArray[Any], padding: Padding | None) -> _Prepared:
     if padding is None:
         return _Prepared(inputs, ~kept, kept)
     if padding.masked:
-        kept = inputs != padding.value
-        if kept.ndim == 2:
-            kept = kept.any(axis=1)
+        if inputs.ndim == 1:
+            kept = inputs != padding.value
+        else:
+            # In float32, as frameworks do: the same number in float64 may not be equal.
+            kept = (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
         return _Prepared(inputs[kept], np.zeros(kept.sum(), dtype=bool), kept)
     missing = max(padding.length - len(inputs), 0)
     filling = np.full((missing, *inputs.shape[1:]), padding.value, dtype=inputs.dtype)

@@ -1,0 +1,386 @@
+"""Write the models that Keras 2 itself saves, and what Keras 2 computes with them.
+
+Run by hand, in an environment with tensorflow-cpu==2.15.1:
+
+    python tests/golden/keras2/write.py
+
+Every model gets random weights, and random biases none of which is 0, from a seed of its own, so
+that adding a case leaves the others as they are. The weights are saved in float32, which is Keras's
+default. `expected.json` holds, for each model,
+
+    sequences           what a user would give: lists of token ids, or of the values of each step
+    float32, float64    Keras's own numbers for them in that precision, from the same weights:
+                        `outputs` from `predict`, and `scores`, the same model without its last
+                        softmax or sigmoid
+
+Models that must be refused are saved under refused/, without numbers.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import h5py
+import keras
+import numpy as np
+from keras import layers
+
+HERE = Path(__file__).resolve().parent
+VOCABULARY = 12
+FIXED_LENGTH = 8
+PRECISIONS = ("float32", "float64")
+
+# Token 0 is a token like any other here.
+IDS = [[3, 1, 4, 1, 5, 9, 2, 6], [11], [0, 8, 0], [2, 7, 1, 8, 2, 8, 1], [10, 0]]
+# Token 0 is padding here: in front, behind, in the middle, everywhere, nowhere.
+MASKED_IDS = [
+    [0, 0, 3, 1, 4, 1, 5],
+    [9, 2, 6, 5, 0, 0, 0],
+    [3, 0, 5, 0, 0, 8, 9],
+    [0, 7, 0, 9, 3, 0, 0],
+    [2, 3, 8, 4, 6, 2, 6],
+    [0, 0, 0, 0, 0, 0, 11],
+]
+NOTHING_BUT_PADDING = [0, 0, 0, 0, 0, 0, 0]
+SHORT_IDS = [[3, 1, 4], [5], [9, 2, 6, 5, 3, 5, 8], [1, 0, 7, 9, 3, 2, 3, 8], [0, 4, 0, 6]]
+SERIES = [
+    [[0.3, -1.2], [1.7, 0.4], [-0.6, 0.9], [2.1, -0.5], [0.0, 0.0]],
+    [[-0.8, 0.25]],
+    [[1.1, 1.4], [-1.9, 0.7], [0.45, -2.2]],
+]
+# The mask is -1 in both features; a step with one -1 is a step like any other.
+MASKED_SERIES = [
+    [[-1, -1], [-1, -1], [0.3, -1.2], [1.7, 0.4], [-0.6, 0.9]],
+    [[1.1, -1], [-1, 0.7], [0.45, -2.2], [-1, -1], [-1, -1]],
+    [[0.0, 0.0], [-1, -1], [2.1, -0.5], [-1, -1], [-0.8, 0.25]],
+]
+
+Sequences = list[list[Any]]
+Feeding = Literal["alone", "together", "padded"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, and the sequences that it is run on.
+
+    Parameters
+    ----------
+    build : callable
+        Gives the model, in the current `floatx`.
+    sequences : list
+    feeding : {"alone", "together", "padded"}
+        How Keras gets them: one by one; as one batch, which they fill; or as one batch, padded by
+        `pad_sequences` as Keras does by default to `FIXED_LENGTH`.
+    scale : float
+        Standard deviation of the weights.
+    compact : bool
+        Save with h5py's newer layout of HDF5, half as large, rather than with Keras's default.
+    """
+
+    build: Callable[[], keras.Model]
+    sequences: Sequences
+    feeding: Feeding = "alone"
+    scale: float = 0.7
+    compact: bool = True
+
+
+def sequential(*chain: keras.layers.Layer, shape: tuple[int | None, ...] = (None,)) -> keras.Model:
+    return keras.Sequential([keras.Input(shape), *chain])
+
+
+def embedding(**settings: Any) -> keras.layers.Layer:
+    return layers.Embedding(VOCABULARY, 3, **settings)
+
+
+def bidirectional(merge_mode: str) -> Case:
+    return Case(
+        lambda: sequential(
+            embedding(),
+            layers.Bidirectional(layers.LSTM(3), merge_mode=merge_mode),
+            layers.Dense(3, activation="softmax"),
+        ),
+        IDS,
+        compact=merge_mode != "concat",
+    )
+
+
+def functional_chain() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    vectors = layers.Embedding(VOCABULARY, 4, name="vectors")(ids)
+    states = layers.LSTM(5, return_sequences=True, name="reader")(vectors)
+    last = layers.LSTM(3, name="second_reader")(states)
+    hidden = layers.Dense(4, activation="tanh", name="hidden")(last)
+    return keras.Model(ids, layers.Dense(2, activation="softmax", name="verdict")(hidden))
+
+
+def two_branches() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    vectors = embedding(name="vectors")(ids)
+    left = layers.LSTM(3, name="left_reader")(vectors)
+    right = layers.LSTM(3, name="right_reader")(vectors)
+    joined = layers.Concatenate(name="join")([left, right])
+    return keras.Model(ids, layers.Dense(2, name="verdict")(joined))
+
+
+CASES: dict[str, Case] = {
+    "sequential": Case(
+        lambda: sequential(embedding(), layers.LSTM(4), layers.Dense(3, activation="softmax")),
+        IDS,
+        compact=False,
+    ),
+    "no_biases": Case(
+        lambda: sequential(
+            embedding(), layers.LSTM(4, use_bias=False), layers.Dense(3, use_bias=False)
+        ),
+        IDS,
+    ),
+    "bidirectional_concat": bidirectional("concat"),
+    "bidirectional_sum": bidirectional("sum"),
+    "bidirectional_ave": bidirectional("ave"),
+    "bidirectional_mul": bidirectional("mul"),
+    "stacked": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(5, return_sequences=True),
+            layers.LSTM(3),
+            layers.Dense(3, activation="softmax"),
+        ),
+        IDS,
+    ),
+    "bidirectional_stacked": Case(
+        lambda: sequential(
+            embedding(),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True), merge_mode="sum"),
+            layers.Bidirectional(layers.LSTM(4)),
+            layers.Dense(3, activation="softmax"),
+        ),
+        IDS,
+    ),
+    "go_backwards": Case(
+        lambda: sequential(embedding(), layers.LSTM(4, go_backwards=True), layers.Dense(3)), IDS
+    ),
+    "hard_sigmoid": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4, recurrent_activation="hard_sigmoid"),
+            layers.Dense(3, activation="softmax"),
+        ),
+        IDS,
+        scale=2.0,  # so that gates saturate
+    ),
+    "mean_pool": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4, return_sequences=True),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ),
+        IDS,
+    ),
+    "max_pool": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4, return_sequences=True),
+            layers.GlobalMaxPooling1D(),
+            layers.Dense(3),
+            layers.Softmax(),
+        ),
+        IDS,
+    ),
+    "dense_stack": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4),
+            layers.Dense(5, activation="relu"),
+            layers.Dense(4),
+            layers.Activation("tanh"),
+            layers.Dense(3),
+            layers.Activation("softmax"),
+        ),
+        IDS,
+    ),
+    "silent_layers": Case(
+        lambda: sequential(
+            embedding(),
+            layers.SpatialDropout1D(0.5),
+            layers.GaussianNoise(0.3),
+            layers.LSTM(4, dropout=0.2, recurrent_dropout=0.2),
+            layers.Dropout(0.5),
+            layers.Dense(4, activation="tanh"),
+            layers.GaussianDropout(0.5),
+            layers.Dense(3, activation="softmax"),
+            layers.Dropout(0.1),
+        ),
+        IDS,
+    ),
+    "functional": Case(functional_chain, IDS, compact=False),
+    "mask_zero": Case(
+        lambda: sequential(
+            embedding(mask_zero=True), layers.LSTM(4), layers.Dense(3, activation="softmax")
+        ),
+        [*MASKED_IDS, NOTHING_BUT_PADDING],
+        "together",
+    ),
+    "masked_mean_pool": Case(
+        lambda: sequential(
+            embedding(mask_zero=True),
+            layers.Dropout(0.2),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.LSTM(4, return_sequences=True),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3, activation="softmax"),
+        ),
+        MASKED_IDS,
+        "together",
+    ),
+    "masked_series": Case(
+        lambda: sequential(
+            layers.Masking(mask_value=-1.0),
+            layers.Bidirectional(layers.LSTM(4)),
+            layers.Dense(2),
+            shape=(None, 2),
+        ),
+        MASKED_SERIES,
+        "together",
+    ),
+    "series": Case(
+        lambda: sequential(layers.LSTM(4), layers.Dense(1, activation="sigmoid"), shape=(None, 2)),
+        SERIES,
+    ),
+    "fixed_length": Case(
+        lambda: keras.Sequential(
+            [
+                embedding(input_length=FIXED_LENGTH),
+                layers.LSTM(4),
+                layers.Dense(3, activation="softmax"),
+            ]
+        ),
+        SHORT_IDS,
+        "padded",
+        compact=False,
+    ),
+    "dense_by_step": Case(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4, return_sequences=True),
+            layers.Dense(5, activation="relu"),
+            layers.Dense(3),
+            layers.GlobalAveragePooling1D(),
+            layers.Activation("softmax"),
+        ),
+        IDS,
+    ),
+}
+
+REFUSED: dict[str, Callable[[], keras.Model]] = {
+    "gru": lambda: sequential(
+        embedding(), layers.GRU(3, name="gated_reader"), layers.Dense(2, name="verdict")
+    ),
+    "conv1d": lambda: sequential(
+        embedding(),
+        layers.Conv1D(3, 2, name="ngrams"),
+        layers.LSTM(3, name="reader"),
+        layers.Dense(2, name="verdict"),
+    ),
+    "lstm_relu": lambda: sequential(
+        embedding(),
+        layers.LSTM(3, activation="relu", name="relu_reader"),
+        layers.Dense(2, name="verdict"),
+    ),
+    "two_branches": two_branches,
+    "output_at_every_step": lambda: sequential(
+        embedding(), layers.LSTM(3, return_sequences=True, name="tagging_reader")
+    ),
+}
+
+
+def random_weights(model: keras.Model, name: str, scale: float) -> list[np.ndarray]:
+    """Weights in float32, none of them 0, from a seed that the model's name gives."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    weights = [rng.normal(scale=scale, size=w.shape).astype(np.float32) for w in model.weights]
+    assert all(np.all(w) for w in weights)
+    return weights
+
+
+def batches(case: Case, precision: str) -> list[np.ndarray]:
+    """The sequences as Keras gets them."""
+    of_ids = not isinstance(case.sequences[0][0], list)
+    dtype = "int32" if of_ids else precision
+    match case.feeding:
+        case "alone":
+            return [np.array([sequence], dtype=dtype) for sequence in case.sequences]
+        case "together":
+            return [np.array(case.sequences, dtype=dtype)]
+        case "padded":
+            return [keras.utils.pad_sequences(case.sequences, FIXED_LENGTH, dtype=dtype)]
+
+
+def without_output(model: keras.Model) -> keras.Model:
+    """The model that gives what goes into the last softmax or sigmoid."""
+    last = [one for one in model.layers if not isinstance(one, layers.Dropout)][-1]
+    if isinstance(last, layers.Activation | layers.Softmax):
+        return keras.Model(model.inputs, last.input)
+    last.activation = keras.activations.linear
+    return keras.Model(model.inputs, last(last.input))
+
+
+def numbers(
+    name: str, case: Case, precision: str, weights: list[np.ndarray]
+) -> dict[str, list[list[float]]]:
+    """Keras's outputs and scores in one precision."""
+    keras.backend.clear_session()
+    keras.backend.set_floatx(precision)
+    model = case.build()
+    model.set_weights(weights)
+    given = batches(case, precision)
+    outputs = np.concatenate([model.predict(batch, verbose=0) for batch in given])
+    behind = without_output(model)
+    scores = np.concatenate([behind.predict(batch, verbose=0) for batch in given])
+    assert outputs.dtype == scores.dtype == precision, name
+    assert len(scores) == len(case.sequences), name
+    return {"scores": scores.tolist(), "outputs": outputs.tolist()}
+
+
+def save(model: keras.Model, path: Path, compact: bool) -> None:
+    path.unlink(missing_ok=True)
+    if compact:
+        with h5py.File(path, "w", libver="latest") as file:
+            model.save(file, include_optimizer=False, save_format="h5")
+    else:
+        model.save(str(path), include_optimizer=False)
+    print(f"{path.relative_to(HERE)}: {path.stat().st_size:,} bytes")
+
+
+def fresh(build: Callable[[], keras.Model], name: str, scale: float) -> keras.Model:
+    """A model in Keras's default precision, with random weights."""
+    keras.backend.clear_session()
+    keras.backend.set_floatx("float32")
+    model = build()
+    model.set_weights(random_weights(model, name, scale))
+    return model
+
+
+def main() -> None:
+    expected: dict[str, dict[str, Any]] = {}
+    for name, case in CASES.items():
+        model = fresh(case.build, name, case.scale)
+        save(model, HERE / f"{name}.h5", case.compact)
+        weights = model.get_weights()
+        expected[name] = {"sequences": case.sequences} | {
+            precision: numbers(name, case, precision, weights) for precision in PRECISIONS
+        }
+    (HERE / "refused").mkdir(exist_ok=True)
+    for name, build in REFUSED.items():
+        save(fresh(build, name, scale=0.7), HERE / "refused" / f"{name}.h5", compact=True)
+    lines = (f"{json.dumps(name)}: {json.dumps(found)}" for name, found in expected.items())
+    (HERE / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
