@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.jsonl import ledger_object
@@ -44,9 +45,11 @@ class Summary:
     labelled: int = 0
     right: int = 0
     totals: Ledger = field(default_factory=lambda: Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-    worst: float = 0.0
-    worst_sequence: int | None = None
+    conservation: Check = field(init=False)
     _last: int = -1
+
+    def __post_init__(self) -> None:
+        self.conservation = Check("conservation", "residual", TOLERANCES[self.model.dtype])
 
     def add(self, explanation: Explanation) -> None:
         sequence, ledger = explanation.sequence, explanation.ledger
@@ -62,8 +65,7 @@ class Summary:
             self.totals.stabilizers + ledger.stabilizers,
             self.totals.padding + ledger.padding,
         )
-        if self.worst_sequence is None or not ledger.relative_residual <= self.worst:
-            self.worst, self.worst_sequence = ledger.relative_residual, sequence.number
+        self.conservation = self.conservation.seen(ledger.relative_residual, sequence.number)
 
     def _add_sequence(self, explanation: Explanation) -> None:
         sequence = explanation.sequence
@@ -88,14 +90,6 @@ class Summary:
             return name
         return f"{name} above 0" if explanation.scores[0] > 0 else f"{name} 0 or below"
 
-    @property
-    def tolerance(self) -> float:
-        return TOLERANCES[self.model.dtype]
-
-    @property
-    def conserved(self) -> bool:
-        return bool(self.worst <= self.tolerance)
-
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
         found = []
@@ -110,10 +104,12 @@ class Summary:
                 f"{self.unpadded:,} of the sequences exceed the {self.model.padding.length} steps "
                 "that the model was trained on; they were run whole"
             )
-        if not self.conserved:
+        check = self.conservation
+        if not check.passed:
+            mend = "; try --dtype float64" if self.run.dtype == "float32" else ""
             found.append(
-                f"relevance is not conserved: sequence {self.worst_sequence} has a residual of "
-                f"{self.worst:.2g}, more than {self.tolerance:g}; try --dtype float64"
+                f"relevance is not conserved: sequence {check.sequence} has a residual of "
+                f"{check.worst:.2g} of its score, more than {check.tolerance:g}{mend}"
             )
         return found
 
@@ -137,10 +133,10 @@ class Summary:
             **accuracy,
             "ledger": ledger_object(self.totals),
             "worst_residual": {
-                "relative": self.worst,
-                "sequence": self.worst_sequence,
-                "tolerance": self.tolerance,
-                "conserved": self.conserved,
+                "relative": self.conservation.worst,
+                "sequence": self.conservation.sequence,
+                "tolerance": self.conservation.tolerance,
+                "conserved": self.conservation.passed,
             },
             "warnings": self.warnings(),
         }
@@ -177,8 +173,9 @@ class Summary:
             label = steps if name == "tokens" else name.replace("_", " ")
             lines[f"  {label}"] = f"{amount:.6g}{part}"
         lines["  residual"] = f"{residual:.2g}"
+        check = self.conservation
         lines["conserved"] = (
-            f"{'yes' if self.conserved else 'NO'}, worst residual {self.worst:.2g} of the score "
-            f"(sequence {self.worst_sequence}), allowed {self.tolerance:g}"
+            f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the score "
+            f"(sequence {check.sequence}), allowed {check.tolerance:g}"
         )
         return "".join(f"{name:<16}{text}\n" for name, text in lines.items())

@@ -1,0 +1,123 @@
+"""The ledger: the score, the shares it went into, and what they leave unaccounted for."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from together import make_model
+
+from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.relevance import relevance
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
+
+
+def ledger(
+    score: float,
+    tokens: float = 0.0,
+    initial_state: float = 0.0,
+    biases: float = 0.0,
+    stabilizers: float = 0.0,
+    padding: float = 0.0,
+) -> Ledger:
+    return Ledger(score, tokens, initial_state, biases, stabilizers, padding)
+
+
+def test_the_residual_is_the_score_without_its_shares() -> None:
+    assert ledger(10.0, 1.0, 2.0, 0.5, 0.25, 4.0).residual == 2.25
+
+
+@pytest.mark.parametrize("share", ["tokens", "initial_state", "biases", "stabilizers", "padding"])
+def test_every_share_counts(share: str) -> None:
+    assert ledger(3.0, **{share: 1.0}).residual == 2.0
+    assert ledger(0.0, **{share: -1.0}).scale == 1.0
+
+
+def test_the_residual_is_measured_against_the_score_where_that_is_larger() -> None:
+    found = ledger(-8.0, tokens=-4.0, biases=2.0)
+    assert found.scale == 8.0
+    assert found.relative_residual == 0.75
+
+
+def test_the_residual_is_measured_against_the_sizes_of_the_shares_where_they_are_larger() -> None:
+    found = ledger(1.0, tokens=6.0, biases=-4.0)
+    assert found.scale == 10.0
+    assert found.relative_residual == 0.1
+
+
+def test_a_score_of_zero_without_shares_is_accounted_for() -> None:
+    assert ledger(0.0).relative_residual == 0.0
+
+
+def test_a_share_that_is_not_a_number_leaves_no_number() -> None:
+    assert np.isnan(ledger(1.0, tokens=np.nan).relative_residual)
+
+
+def test_the_tolerances() -> None:
+    assert {np.dtype("float64"): 1e-10, np.dtype("float32"): 1e-3} == TOLERANCES
+
+
+def test_a_ledger_of_a_batch_is_its_sequences_ledgers_as_plain_numbers() -> None:
+    columns = np.arange(12.0).reshape(6, 2)
+    found = Ledgers(*columns)[1]
+    assert found == Ledger(*columns[:, 1])
+    assert all(type(getattr(found, field.name)) is float for field in fields(found))
+
+
+def test_relevance_of_tokens_is_summed_in_float64() -> None:
+    model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
+    step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
+    trace = forward(model, step, Packing(np.array([1])))
+    found = relevance(trace, np.array([0]), EpsilonRule())
+    np.testing.assert_array_equal(found.inputs, step)
+    assert found.ledgers.tokens.tolist() == [2.0**24 + 2.0]  # float32 would lose both ones
+
+
+class TestPadding:
+    """Two sequences of 3 and 2 steps, of which some are padding."""
+
+    packing = Packing(np.array([3, 2]))
+    rule = EpsilonRule(eps=0.01, bias_factor=0.5)
+    targets = np.array([1, 0])
+    # By step and then by sequence: a0 b0 a1 b1 a2.
+    padding = np.array([True, False, True, True, False])
+
+    @pytest.fixture
+    def trace(self) -> Trace:
+        rng = np.random.default_rng(3)
+        cell = LstmCell(
+            rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 3)), rng.normal(size=(4, 3))
+        )
+        model = make_model(
+            Embedding(rng.normal(size=(5, 2))),
+            Lstm((cell,)),
+            Dense(rng.normal(size=(2, 3)), rng.normal(size=2)),
+            classes=2,
+        )
+        return forward(model, np.array([4, 0, 3, 1, 2]), self.packing)
+
+    def test_relevance_of_padding_steps_is_not_that_of_tokens(self, trace: Trace) -> None:
+        found = relevance(trace, self.targets, self.rule, self.padding)
+        a0, b0, a1, b1, a2 = found.inputs.sum(axis=1)
+        np.testing.assert_allclose(found.ledgers.tokens, [a2, b0], rtol=1e-14)
+        np.testing.assert_allclose(found.ledgers.padding, [a0 + a1, b1], rtol=1e-14)
+
+    def test_padding_takes_its_share_from_the_tokens_and_from_nothing_else(
+        self, trace: Trace
+    ) -> None:
+        without = relevance(trace, self.targets, self.rule)
+        found = relevance(trace, self.targets, self.rule, self.padding)
+        np.testing.assert_array_equal(found.inputs, without.inputs)
+        np.testing.assert_allclose(
+            found.ledgers.tokens + found.ledgers.padding, without.ledgers.tokens, rtol=1e-14
+        )
+        for share in ("score", "initial_state", "biases", "stabilizers"):
+            expected = getattr(without.ledgers, share)
+            np.testing.assert_array_equal(getattr(found.ledgers, share), expected)
+        assert without.ledgers.padding.tolist() == [0.0, 0.0]
+
+    def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
+        found = relevance(trace, self.targets, self.rule, self.padding)
+        assert all(found.ledgers[k].relative_residual < 1e-14 for k in range(2))

@@ -1,0 +1,326 @@
+"""LRP-all of one sequence at a time, so plain that to read it is to check it.
+
+This is what the engine is measured against. It shares nothing with the engine but the dataclasses
+that say what a model is: no batches, no packing, no factored products; float64 throughout; every
+linear map of a model goes through the one formula in `linear_relevance`.
+"""
+
+from dataclasses import dataclass
+from math import exp, tanh
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, LstmCell, Pool
+from lstm_lrp_cli.model.model import Model
+
+
+@dataclass
+class Account:
+    """Relevance that does not reach the inputs, added up as it is met."""
+
+    initial_state: float = 0.0
+    biases: float = 0.0
+    stabilizers: float = 0.0
+
+
+class Rule(NamedTuple):
+    """The stabilizer eps and the bias factor delta."""
+
+    eps: float
+    delta: float
+
+
+class Explanation(NamedTuple):
+    """One score of one sequence, and where it went; relevance is of shape (steps, features)."""
+
+    scores: Floats
+    relevance: Floats
+    tokens: float
+    initial_state: float
+    biases: float
+    stabilizers: float
+
+
+def explain(
+    model: Model, sequence: Floats, target: int, *, eps: float, bias_factor: float
+) -> Explanation:
+    """Explain one score of one sequence: token ids, or numbers of shape (steps, features)."""
+    rule, account = Rule(eps, bias_factor), Account()
+    layers = list(model.layers)
+    values = np.asarray(sequence)
+    if isinstance(layers[0], Embedding):
+        table = layers.pop(0).weights
+        values = np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
+
+    fed = []
+    for layer in layers:
+        fed.append(values)
+        values = _forward(layer, values)
+    scores = values
+
+    relevance = np.zeros(len(scores))
+    relevance[target] = scores[target]
+    for layer, values in zip(reversed(layers), reversed(fed), strict=True):
+        relevance = _backward(layer, values, relevance, rule, account)
+
+    return Explanation(
+        scores,
+        relevance,
+        float(relevance.sum()),
+        account.initial_state,
+        account.biases,
+        account.stabilizers,
+    )
+
+
+def linear_relevance(
+    weights: Floats,
+    bias: Floats | None,
+    lower: Floats,
+    relevance: Floats,
+    rule: Rule,
+    account: Account,
+) -> Floats:
+    """Pass relevance down a linear map by the epsilon rule.
+
+    The map is z_j = sum_i w_ij a_i + b_j, and its N lower units a_i get
+
+        R_i = sum_j (w_ij a_i + delta (b_j + eps s_j) / N) / (z_j + eps s_j) R_j
+
+    What delta leaves of the bias and the stabilizer is absorbed by them.
+    """
+    w, a, r = weights.tolist(), lower.tolist(), relevance.tolist()
+    b = [0.0] * len(r) if bias is None else bias.tolist()
+    eps, delta = rule
+    n = len(a)
+    passed = [0.0] * n
+    for j in range(len(r)):
+        z = b[j]
+        for i in range(n):
+            z += w[j][i] * a[i]
+        s = 1.0 if z >= 0 else -1.0
+        for i in range(n):
+            passed[i] += (w[j][i] * a[i] + delta * (b[j] + eps * s) / n) / (z + eps * s) * r[j]
+        account.biases += (1.0 - delta) * b[j] / (z + eps * s) * r[j]
+        account.stabilizers += (1.0 - delta) * eps * s / (z + eps * s) * r[j]
+    return np.array(passed)
+
+
+# Values of shape (steps, units) are one vector a step; of shape (units,), one vector a sequence.
+
+
+def _forward(layer: Layer, values: Floats) -> Floats:
+    match layer:
+        case Lstm():
+            return _merged(layer, [_hidden(layer, cell, values) for cell in layer.cells])
+        case Pool():
+            return _pooled(layer, values)
+        case Dense():
+            outputs = len(layer.weights)
+            bias = np.zeros(outputs) if layer.bias is None else layer.bias
+            if values.ndim == 1:
+                return layer.weights @ values + bias
+            each = [layer.weights @ step + bias for step in values]
+            return np.array(each).reshape(len(values), outputs)
+        case Activation():
+            if values.ndim == 1:
+                return _activated(layer.kind, values)
+            each = [_activated(layer.kind, step) for step in values]
+            return np.array(each).reshape(values.shape)
+    raise AssertionError(layer)
+
+
+def _backward(
+    layer: Layer, values: Floats, relevance: Floats, rule: Rule, account: Account
+) -> Floats:
+    """Pass the relevance of a layer's outputs to the values that it was fed with."""
+    match layer:
+        case Lstm():
+            return _lstm_relevance(layer, values, relevance, rule, account)
+        case Pool():
+            return _pool_relevance(layer, values, relevance, rule, account)
+        case Dense(weights, bias):
+            if values.ndim == 1:
+                return linear_relevance(weights, bias, values, relevance, rule, account)
+            down = np.zeros(values.shape)
+            for t in range(len(values)):
+                down[t] = linear_relevance(weights, bias, values[t], relevance[t], rule, account)
+            return down
+        case Activation():
+            return relevance
+    raise AssertionError(layer)
+
+
+def _activated(kind: str, x: Floats) -> Floats:
+    if kind == "softmax":
+        powers = [exp(v - max(x)) for v in x]
+        return np.array([power / sum(powers) for power in powers])
+    function = {
+        "linear": lambda v: v,
+        "relu": lambda v: v if v > 0 else 0.0,
+        "tanh": tanh,
+        "sigmoid": lambda v: 1.0 / (1.0 + exp(-v)),
+        "hard_sigmoid": lambda v: min(max(0.2 * v + 0.5, 0.0), 1.0),
+    }[kind]
+    return np.array([function(v) for v in x])
+
+
+def _pooled(layer: Pool, values: Floats) -> Floats:
+    steps, units = values.shape
+    if steps == 0:
+        return np.zeros(units)
+    if layer.kind == "max":
+        return np.array([max(values[:, unit]) for unit in range(units)])
+    total = np.zeros(units)
+    for step in values:
+        total = total + step
+    return total / steps if layer.kind == "mean" else total
+
+
+def _pool_relevance(
+    layer: Pool, values: Floats, relevance: Floats, rule: Rule, account: Account
+) -> Floats:
+    steps, units = values.shape
+    down = np.zeros(values.shape)
+    if steps == 0:
+        account.initial_state += float(relevance.sum())
+    elif layer.kind == "max":
+        for unit in range(units):
+            column = values[:, unit].tolist()
+            down[column.index(max(column)), unit] = relevance[unit]
+    else:
+        weight = 1.0 / steps if layer.kind == "mean" else 1.0
+        weights = np.hstack([weight * np.eye(units)] * steps)
+        flat = linear_relevance(weights, None, values.reshape(-1), relevance, rule, account)
+        down = flat.reshape(steps, units)
+    return down
+
+
+class Step(NamedTuple):
+    """What an LSTM cell makes of one step x, after the states h and c that it comes with."""
+
+    x: Floats
+    h_before: Floats
+    c_before: Floats
+    i: Floats
+    f: Floats
+    g: Floats
+    c: Floats
+    h: Floats
+
+
+def _read(layer: Lstm, cell: LstmCell, values: Floats) -> list[Step]:
+    """The steps of a sequence, in the order in which the cell reads them."""
+    h = c = np.zeros(cell.hidden_size)
+    steps = []
+    for x in values[::-1] if cell.backward else values:
+        z_i, z_f, z_g, z_o = (
+            cell.input[gate] @ x + cell.recurrent[gate] @ h + cell.bias[gate] for gate in range(4)
+        )
+        i, f, o = (_activated(layer.gate_activation, z) for z in (z_i, z_f, z_o))
+        g = np.tanh(z_g)
+        c_next = f * c + i * g
+        h_next = o * np.tanh(c_next)
+        steps.append(Step(x, h, c, i, f, g, c_next, h_next))
+        h, c = h_next, c_next
+    return steps
+
+
+def _hidden(layer: Lstm, cell: LstmCell, values: Floats) -> Floats:
+    """The last hidden state, or all of them in the order of the input."""
+    states = [step.h for step in _read(layer, cell, values)]
+    if layer.returns == "last":
+        return states[-1] if states else np.zeros(cell.hidden_size)
+    in_order = states[::-1] if cell.backward else states
+    return np.array(in_order).reshape(len(states), cell.hidden_size)
+
+
+def _merged(layer: Lstm, parts: list[Floats]) -> Floats:
+    if len(parts) == 1:
+        return parts[0]
+    left, right = parts
+    match layer.merge:
+        case "concat":
+            return np.concatenate([left, right], axis=-1)
+        case "sum":
+            return left + right
+        case "mean":
+            return (left + right) / 2
+        case "product":
+            return left * right
+    raise AssertionError(layer.merge)
+
+
+def _lstm_relevance(
+    layer: Lstm, values: Floats, relevance: Floats, rule: Rule, account: Account
+) -> Floats:
+    hidden = [_hidden(layer, cell, values) for cell in layer.cells]
+    of_hidden = [np.zeros(part.shape) for part in hidden]
+    if layer.returns == "last":
+        of_parts = _merge_relevance(layer, hidden, relevance, rule, account)
+        for k in range(len(hidden)):
+            of_hidden[k] = of_parts[k]
+    else:
+        for t in range(len(values)):
+            at_step = [part[t] for part in hidden]
+            of_parts = _merge_relevance(layer, at_step, relevance[t], rule, account)
+            for k in range(len(hidden)):
+                of_hidden[k][t] = of_parts[k]
+    down = np.zeros(values.shape)
+    for cell, part in zip(layer.cells, of_hidden, strict=True):
+        down = down + _cell_relevance(layer, cell, values, part, rule, account)
+    return down
+
+
+def _merge_relevance(
+    layer: Lstm, parts: list[Floats], relevance: Floats, rule: Rule, account: Account
+) -> list[Floats]:
+    """Split the relevance of one merged vector between the directions."""
+    if len(parts) == 1:
+        return [relevance]
+    d = len(parts[0])
+    if layer.merge == "concat":
+        return [relevance[:d], relevance[d:]]
+    if layer.merge == "product":
+        return [relevance / 2, relevance / 2]
+    weight = 0.5 if layer.merge == "mean" else 1.0
+    weights = np.hstack([weight * np.eye(d), weight * np.eye(d)])
+    both = linear_relevance(weights, None, np.concatenate(parts), relevance, rule, account)
+    return [both[:d], both[d:]]
+
+
+def _cell_relevance(
+    layer: Lstm, cell: LstmCell, values: Floats, of_hidden: Floats, rule: Rule, account: Account
+) -> Floats:
+    """Pass the relevance of one cell's hidden states to its inputs, in the order of the input."""
+    steps = _read(layer, cell, values)
+    d = cell.hidden_size
+    candidate = 2
+    both = np.hstack([np.eye(d), np.eye(d)])
+    feeding = np.hstack([cell.recurrent[candidate], cell.input[candidate]])
+
+    # The relevance of the hidden state at each step, and of the states after the last step.
+    at_steps = np.zeros((len(steps), d))
+    r_h = r_c = np.zeros(d)
+    if layer.returns == "last":
+        r_h = of_hidden
+    else:
+        at_steps = of_hidden[::-1] if cell.backward else of_hidden
+
+    of_inputs = np.zeros(values.shape)
+    for t in reversed(range(len(steps))):
+        step = steps[t]
+        # h = o tanh(c): the gate o gets nothing, and tanh passes relevance unchanged.
+        r_c = r_c + r_h + at_steps[t]
+        # c = f c_before + i g: the terms share by the epsilon rule; the gates f and i get nothing.
+        terms = np.concatenate([step.f * step.c_before, step.i * step.g])
+        of_terms = linear_relevance(both, None, terms, r_c, rule, account)
+        r_c, r_g = of_terms[:d], of_terms[d:]
+        # g = tanh(U h_before + W x + b)
+        fed = np.concatenate([step.h_before, step.x])
+        of_fed = linear_relevance(feeding, cell.bias[candidate], fed, r_g, rule, account)
+        r_h, of_inputs[t] = of_fed[:d], of_fed[d:]
+    account.initial_state += float(r_h.sum() + r_c.sum())
+    return of_inputs[::-1] if cell.backward else of_inputs

@@ -1,0 +1,86 @@
+"""Explaining several sequences with the engine in one batch, and getting them back one by one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.relevance import relevance
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
+from lstm_lrp_cli.model.model import Model
+
+
+class Explained(NamedTuple):
+    """One sequence's scores, its relevance of shape (steps, features), and its ledger."""
+
+    scores: Floats
+    relevance: Floats
+    ledger: Ledger
+
+
+def make_model(*layers: Layer, classes: int, dtype: str = "float64") -> Model:
+    """A model of given layers, all of it in one precision."""
+    precision = np.dtype(dtype)
+    return Model(tuple(_cast(layer, precision) for layer in layers), "linear", classes, precision)
+
+
+def in_precision(model: Model, dtype: str) -> Model:
+    """The same model with every weight in another precision."""
+    return make_model(*model.layers, classes=model.classes, dtype=dtype)
+
+
+def run_together(model: Model, sequences: Sequence[NDArray[Any]]) -> tuple[Trace, list[int]]:
+    """The forward pass of one batch, and the place of each of its sequences in what was given."""
+    order = sorted(range(len(sequences)), key=lambda k: -len(sequences[k]))
+    packing = Packing(np.array([len(sequences[k]) for k in order], dtype=np.intp))
+    inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
+    if model.embedding is None:
+        inputs = inputs.astype(model.dtype)
+    return forward(model, inputs, packing), order
+
+
+def explain_together(
+    model: Model, sequences: Sequence[NDArray[Any]], targets: Sequence[int], rule: EpsilonRule
+) -> list[Explained]:
+    """Explain one target of each sequence; the results are in the order of what was given."""
+    trace, order = run_together(model, sequences)
+    found = relevance(trace, np.array([targets[k] for k in order]), rule)
+    rows = cut(found.inputs, trace.packing)
+    results = {
+        k: Explained(trace.scores[place], rows[place], found.ledgers[place])
+        for place, k in enumerate(order)
+    }
+    return [results[k] for k in range(len(sequences))]
+
+
+def cut(rows: Floats, packing: Packing) -> list[Floats]:
+    """Cut packed rows into one array a sequence, in the batch's order."""
+    return np.split(rows[packing.by_sequence], np.cumsum(packing.lengths)[:-1])
+
+
+def _cast(layer: Layer, dtype: np.dtype[Any]) -> Layer:
+    match layer:
+        case Embedding():
+            return Embedding(layer.weights.astype(dtype))
+        case Dense():
+            bias = None if layer.bias is None else layer.bias.astype(dtype)
+            return Dense(layer.weights.astype(dtype), bias)
+        case Lstm():
+            cells = tuple(
+                replace(
+                    cell,
+                    input=cell.input.astype(dtype),
+                    recurrent=cell.recurrent.astype(dtype),
+                    bias=cell.bias.astype(dtype),
+                )
+                for cell in layer.cells
+            )
+            return replace(layer, cells=cells)
+    return layer
