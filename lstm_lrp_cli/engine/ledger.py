@@ -1,5 +1,7 @@
 """The ledger: where the score of every explained sequence went."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,20 +38,33 @@ class Ledger:
     padding: float
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        return (self.tokens, self.initial_state, self.biases, self.stabilizers, self.padding)
+
+    @property
     def residual(self) -> float:
         """What no share accounts for."""
-        shares = self.tokens + self.initial_state + self.biases + self.stabilizers + self.padding
-        return self.score - shares
+        return self.score - sum(self.shares)
 
     @property
     def scale(self) -> float:
         """What the residual is measured against: the score or, if larger, the shares' sizes."""
-        shares = (self.tokens, self.initial_state, self.biases, self.stabilizers, self.padding)
-        return max(abs(self.score), sum(abs(share) for share in shares))
+        return max(abs(self.score), sum(map(abs, self.shares)))
 
     @property
     def relative_residual(self) -> float:
         return abs(self.residual) / self.scale if self.residual else 0.0
+
+    def __add__(self, other: Ledger) -> Ledger:
+        """The ledger of two scores together."""
+        return Ledger(
+            self.score + other.score,
+            self.tokens + other.tokens,
+            self.initial_state + other.initial_state,
+            self.biases + other.biases,
+            self.stabilizers + other.stabilizers,
+            self.padding + other.padding,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

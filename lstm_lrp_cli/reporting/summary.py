@@ -57,14 +57,7 @@ class Summary:
             self._last = sequence.number
             self._add_sequence(explanation)
         self.explanations += 1
-        self.totals = Ledger(
-            self.totals.score + ledger.score,
-            self.totals.tokens + ledger.tokens,
-            self.totals.initial_state + ledger.initial_state,
-            self.totals.biases + ledger.biases,
-            self.totals.stabilizers + ledger.stabilizers,
-            self.totals.padding + ledger.padding,
-        )
+        self.totals = self.totals + ledger
         self.conservation = self.conservation.seen(ledger.relative_residual, sequence.number)
 
     def _add_sequence(self, explanation: Explanation) -> None:
