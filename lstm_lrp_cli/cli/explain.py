@@ -102,7 +102,7 @@ def explain(
     )
     with (
         open_output(output) as file,
-        progress(not quiet and form != "terminal") as tell,
+        progress(not quiet and (output is not None or not sys.stdout.isatty())) as tell,
     ):
         writer = OUTPUTS[form](file, loaded.model, detail)
         for explanation in explanations:

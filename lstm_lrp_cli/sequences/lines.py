@@ -64,7 +64,7 @@ def read_text(
 
 
 def read_json_lines(
-    lines: Iterable[bytes], where: str, model: Model, *, labelled: bool
+    lines: Iterable[bytes], where: str, model: Model, *, ids: bool, labelled: bool
 ) -> Iterator[Sequence]:
     """Read one JSON object a line: tokens, ids as tokens, text, or a series' values."""
     tokenizer = Tokenizer(model) if model.embedding is not None else None
@@ -87,7 +87,7 @@ def read_json_lines(
         if tokenizer is None:
             yield _series(document, number, gold, model, place)
         else:
-            encoded = _tokens(document, tokenizer, place)
+            encoded = _tokens(document, tokenizer, place, ids=ids)
             yield Sequence(
                 number,
                 encoded.ids,
@@ -98,15 +98,16 @@ def read_json_lines(
             )
 
 
-def _tokens(document: _JsonSequence, tokenizer: Tokenizer, place: str) -> Encoded:
+def _tokens(document: _JsonSequence, tokenizer: Tokenizer, place: str, *, ids: bool) -> Encoded:
     if document.tokens is UNSET and document.text is UNSET:
         raise UnusableInput(place, "has neither `tokens` nor `text`; expected one of them")
     if document.tokens is UNSET:
-        return tokenizer.of_text(str(document.text), place)
-    ids = [token for token in document.tokens if isinstance(token, int)]
-    if len(ids) == len(document.tokens):
-        return tokenizer.of_ids(ids, place)
-    if ids:
+        text = str(document.text)
+        return _integers(text, tokenizer, place) if ids else tokenizer.of_text(text, place)
+    numbers = [token for token in document.tokens if isinstance(token, int)]
+    if len(numbers) == len(document.tokens):
+        return tokenizer.of_ids(numbers, place)
+    if numbers:
         raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")
     return tokenizer.of_tokens([str(token) for token in document.tokens], place)
 

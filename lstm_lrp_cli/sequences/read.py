@@ -66,13 +66,19 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
         form = source.format or _by_ending(source.path) or _by_beginning(beginning, model)
         if form in ("txt", "csv") and (form == "csv") == (model.embedding is not None):
             raise UnusableInput(where, _mismatch(form, model))
+        if source.labelled and form not in ("txt", "jsonl"):
+            raise UnusableInput(
+                where, f"has no labels (.{form}); they are read from text and JSON lines"
+            )
         match form:
             case "txt":
                 sequences = lines.read_text(
                     file, where, model, ids=source.ids, labelled=source.labelled
                 )
             case "jsonl":
-                sequences = lines.read_json_lines(file, where, model, labelled=source.labelled)
+                sequences = lines.read_json_lines(
+                    file, where, model, ids=source.ids, labelled=source.labelled
+                )
             case "csv":
                 sequences = series.read_csv(lines.decoded_lines(file, where), where, model)
             case "npy" | "npz" | "h5":

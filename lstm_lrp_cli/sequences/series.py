@@ -142,7 +142,9 @@ def _of_rows(
     where: str,
 ) -> Sequence:
     values, _ = checked_values(np.array(rows), features, model, f"{where}: sequence {name}")
-    return Sequence(number, values, features=features, id=int(name) if name.isdecimal() else name)
+    return Sequence(
+        number, values, features=features, id=int(name) if name == str(_whole(name)) else name
+    )
 
 
 def _of_array(
@@ -159,6 +161,10 @@ def _of_array(
         )
     encoded = Tokenizer(model).of_ids(array, where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def _dimensions(model: Model) -> int:

@@ -149,6 +149,12 @@ class TestJsonLines:
             (7, ["bad"], 0),
         ]
 
+    def test_ids_stand_as_numbers_or_as_text(self, run, small):
+        lines = small.write("in.jsonl", '{"tokens": [1, 4]}\n{"text": "1 4"}\n')
+        result = run("explain", small.save(), lines, "--ids", "--format", "jsonl")
+        first, second = json_lines(result.stdout)
+        assert first["tokens"] == second["tokens"] == ["film", "bad"]
+
 
 class TestTargets:
     def test_all_explains_every_class(self, run, small, sentences):
@@ -344,6 +350,17 @@ class TestSeries:
         assert len({output.stdout for output in outputs}) == 1
         piped = [run("explain", small.path, "-", input=(folder / n).read_bytes()) for n in files]
         assert {output.stdout for output in piped} == {outputs[0].stdout}
+
+    def test_have_no_labels_outside_json_lines(self, run):
+        result = run("explain", WEATHER.model, WEATHER.sequences, "--labelled", "--target", "gold")
+        assert result.exit_code == 3
+        assert "they are read from text and JSON lines" in result.stderr
+
+    def test_in_csv_keep_their_names(self, run, small, arrays):
+        rows = "".join(f"{name},0,1,2,3\n" for name in ("7", "007", "a b"))
+        series = small.write("x.csv", "sequence,step,x,y,z\n" + rows)
+        found = json_lines(run("explain", small.path, series, "--format", "jsonl").stdout)
+        assert [line["id"] for line in found] == [7, "007", "a b"]
 
     def test_of_one_array_are_one_sequence(self, run, small, arrays):
         np.save(small.folder / "one.npy", arrays[0])
