@@ -1,0 +1,191 @@
+"""The documentation says what is so: commands run, links lead somewhere, mappings are valid."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lstm_lrp_cli.loading.mapping import read_mapping
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "lstm_lrp_cli"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")]
+TEST_COMMAND = (
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
+)
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def script(name):
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their own module up.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+def marked_blocks(page, marker):
+    """The fenced blocks directly below <!-- marker -->, with any indentation taken off."""
+    text = (ROOT / page).read_text("utf-8")
+    pattern = rf"^<!-- {marker} -->\n```\w*\n(.*?)^```$"
+    return re.findall(pattern, text, re.DOTALL | re.MULTILINE)
+
+
+def without_code(text):
+    text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`\n]+`", "code", text)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = without_code(page.read_text("utf-8"))
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, anchor = link.partition("#")
+        if re.match(r"https?:", link):
+            continue
+        path = page.parent / target if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_listed_in_the_index():
+    index = (DOCS / "README.md").read_text("utf-8")
+    assert [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index] == [
+        "README.md"
+    ]
+
+
+def test_the_command_line_page_is_what_help_says():
+    page = (DOCS / "cli.md").read_text("utf-8")
+    assert page == script("make_cli").page(), "run python docs/make_cli.py"
+
+
+def test_pictures_show_what_the_terminal_shows():
+    """Their text; colours may differ in the last digit from machine to machine."""
+    make_images = script("make_images")
+    for picture in make_images.PICTURES:
+        drawn = (DOCS / "images" / f"{picture.name}.svg").read_text("utf-8")
+        texts = [
+            re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+            for svg in (drawn, make_images.draw(picture))
+        ]
+        assert texts[0] == texts[1], "run python docs/make_images.py"
+
+
+MAPPINGS = [
+    pytest.param(block, id=f"{page}-{number}")
+    for page in ("README.md", "docs/mapping.md")
+    for number, block in enumerate(marked_blocks(page, "complete mapping"))
+]
+
+
+@pytest.mark.parametrize("block", MAPPINGS)
+def test_mapping_is_valid(block, tmp_path):
+    path = tmp_path / "model.yaml"
+    path.write_text(block, encoding="utf-8")
+    read_mapping(path)
+
+
+def test_there_are_mappings():
+    assert len(MAPPINGS) >= 9
+
+
+COMMANDS = [
+    pytest.param(block, id=f"{page}-{number}")
+    for page in ("README.md", "docs/quick-start.md")
+    for number, block in enumerate(marked_blocks(page, "checked"))
+]
+
+
+def run_block(block, folder):
+    """Run a block of shell, `lrp` being that of this Python; give the statuses of its runs."""
+    statuses = folder / "statuses"
+    prelude = (
+        'lrp() { "$LRP_PYTHON" -m lstm_lrp_cli "$@"; '
+        'local status=$?; echo $status >> "$LRP_STATUSES"; return $status; }\n'
+    )
+    scripts = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "LRP_PYTHON": sys.executable,
+        "LRP_STATUSES": str(statuses),
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"set -e\n{prelude}{block}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return statuses.read_text("utf-8").split()
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_commands_run(block, tmp_path):
+    """In a folder that looks like the root, so that what they write is no litter there."""
+    (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
+    statuses = run_block(block, tmp_path)
+    assert statuses
+    assert set(statuses) == {"0"}
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 8
+
+
+def test_the_readme_has_the_command_that_sets_up_and_runs():
+    (block,) = marked_blocks("README.md", "run")
+    assert "pip install ." in block
+    assert ".venv/bin/lrp explain sample_models/" in block
+
+
+def test_the_readme_has_the_command_that_sets_up_and_tests():
+    (block,) = marked_blocks("README.md", "test")
+    assert block.strip() == TEST_COMMAND
+
+
+def folders_in_import_order():
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    section = text.split("## Which way imports run")[1].split("\n## ")[0]
+    return re.findall(r"^\d+\. `(\w+)`$", section, re.MULTILINE)
+
+
+def test_the_architecture_lists_every_folder():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(folders_in_import_order()) == folders
+
+
+@pytest.mark.parametrize("folder", folders_in_import_order())
+def test_imports_run_the_way_the_architecture_says(folder):
+    order = folders_in_import_order()
+    allowed = {*order[order.index(folder) :], "errors"}
+    for path in (PACKAGE / folder).glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lstm_lrp_cli."):
+                assert node.module.split(".")[1] in allowed, f"{name_of(path)}: line {node.lineno}"
