@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--expected",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Scores from your framework: .npy, .npz, .csv, .jsonl.",
+    help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
 )
 @click.option(
     "--tolerance",

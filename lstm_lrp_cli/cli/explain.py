@@ -15,7 +15,7 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     resolve_target,
 )
-from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ if TYPE_CHECKING:
     "--format",
     "form",
     type=click.Choice(["tsv", "csv", "jsonl", "terminal"]),
-    help="[default: by the ending of -o; a heat map on a terminal, else tsv]",
+    help="[default: terminal (a heat map) on a terminal, else by the ending of -o, else tsv]",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE (.gz, .xz, .bz2: compressed).",
 )
 @click.option(
     "--report",
@@ -81,7 +85,7 @@ def explain(
 
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
+    from lstm_lrp_cli.reporting.outputs import OUTPUTS
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.scaling.corpus import explain_corpus
     from lstm_lrp_cli.sequences.read import Source, read_sequences
@@ -90,7 +94,7 @@ def explain(
     loaded = load_model(model, mapping, np.dtype(dtype))
     chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
     detail = choose_detail(by, series=loaded.model.embedding is None)
-    form = form or format_of(output, sys.stdout.isatty())
+    form = form or choose_format(output)
     source = Source(input, input_format, ids, labelled)
     run = Run(str(model), display_name(input), "lrp-all", eps, bias_factor, dtype)
     summary = Summary(loaded.model, run)
@@ -119,6 +123,22 @@ def explain(
             click.echo(summary.as_text(), err=True, nl=False)
         for warning in summary.warnings():
             click.echo(f"lrp: warning: {warning}", err=True)
+
+
+def choose_format(output: Path | None) -> str:
+    """The format where none is asked for: a heat map on a terminal, else by the file's ending."""
+    from lstm_lrp_cli.reporting.outputs import format_of
+
+    if output is None or output == STANDARD_OUTPUT:
+        return "terminal" if sys.stdout.isatty() else "tsv"
+    form = format_of(output)
+    if form is None:
+        raise click.BadParameter(
+            f"the ending of {output.name} is of no format; add --format, or end it in "
+            ".tsv, .csv or .jsonl.",
+            param_hint="-o",
+        )
+    return form
 
 
 def choose_detail(by: Detail | None, *, series: bool) -> Detail:

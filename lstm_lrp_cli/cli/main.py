@@ -51,6 +51,8 @@ class Lrp(click.Group):
             raise
         except MemoryError as error:
             return _stop(ctx, error, "there is not enough memory; try --dtype float32")
+        except OSError as error:
+            return _stop(ctx, error, f"{error.filename or 'output'}: {error.strerror or error}")
         except Exception as error:
             return _stop(
                 ctx, error, f"internal error: {error!r}; please report it, with LRP_DEBUG=1 set"

@@ -1,39 +1,56 @@
 """Where output goes: standard output, or a file that appears whole or not at all."""
 
+import bz2
+import gzip
+import lzma
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from lstm_lrp_cli.errors import UnusableInput
+
+STANDARD_OUTPUT = Path("-")
+COMPRESSED: dict[str, Callable[..., object]] = {
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+    ".bz2": bz2.open,
+}
 
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Open a file for text, or standard output where there is no path.
+    """Open a file for text, or standard output where there is no path or it is "-".
 
-    The file is written beside its place under another name and moved there when all went well.
-    A path that is no regular file (a pipe, /dev/null) is written to directly.
+    The file is written beside its place under another name and moved there when all went well;
+    a link goes on pointing at it. It is compressed where its name ends in .gz, .xz or .bz2. A
+    path that is no regular file (a pipe, /dev/null) is written to directly.
     """
-    if path is None:
+    if path is None or path == STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
         return
     try:
-        if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8", newline="") as file:
-                yield file
+        target = Path(os.path.realpath(path))
+        # /dev/stdout may lead to a file, and is yet no place to move another one to.
+        in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
+        if in_device or (target.exists() and not target.is_file()):
+            with path.open("a", encoding="utf-8", newline="") as direct:
+                yield direct
             return
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        file = partial.open("x", encoding="utf-8", newline="")
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        opener = COMPRESSED.get(path.suffix.lower(), open)
+        file = cast(TextIO, opener(partial, "xt", encoding="utf-8", newline=""))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UnusableInput(str(path), f"cannot be written: {error.strerror}") from error
     try:
         with file:
             yield file
-        partial.replace(path)
+        partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

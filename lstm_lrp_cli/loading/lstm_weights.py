@@ -46,8 +46,9 @@ def _cell(
     if layout is None:
         raise UnusableInput(
             datasets.mapping_name,
-            f"{lstm_key}: `layout` is missing and square matrices leave it open; "
-            "set it to gates_by_features (as in PyTorch) or features_by_gates (as in Keras)",
+            f"{lstm_key}: `layout` is missing, and nothing tells it where recurrent weights are "
+            "given by gate or as a list; set it to gates_by_features (PyTorch) or "
+            "features_by_gates (Keras)",
         )
     recurrent = _gate_matrices(cell.recurrent, datasets, f"{key}.recurrent", layout, order)
     hidden = recurrent.shape[1]

@@ -48,7 +48,7 @@ def read_vocabulary(
         raise UnusableInput(
             where,
             f"holds ids up to {needed - 1}, the embedding has {size:,} rows (0 to {size - 1}); "
-            "expected the vocabulary that the model was trained with",
+            "expected the vocabulary that the model was trained with, cut to the tokens it kept",
         )
     return Vocabulary(ids, size, _unknown_id(where, ids, size, unknown))
 

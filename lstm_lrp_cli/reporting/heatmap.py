@@ -92,7 +92,7 @@ class HeatMapWriter:
     def _heading(self, explanation: Explanation) -> Text:
         sequence = explanation.sequence
         heading = Text(f"{sequence.number}", style="bold")
-        if sequence.id is not None:
+        if sequence.id not in (None, sequence.number):
             heading.append(f" ({printable(str(sequence.id))})")
         if self._model.classes > 1:
             heading.append(f"  predicted {self._name(explanation.predicted)}")
@@ -107,15 +107,15 @@ class HeatMapWriter:
 
     def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Text:
         amounts = explanation.relevance_of_steps
-        line = Text()
+        cells = []
         for token, amount, strength in zip(tokens, amounts, _strengths(amounts), strict=True):
             shown = printable(token)
             if self._coloured:
-                line.append(f" {shown} " if abs(strength) > FAINT else shown, _style(strength))
+                cell = Text(f" {shown} " if abs(strength) > FAINT else shown, _style(strength))
             else:
-                line.append(f"{shown}({amount:+.2f})")
-            line.append(" ")
-        return line
+                cell = Text(f"{shown}({amount:+.2f})")
+            cells.append(cell)
+        return _folded(cells, self._console.width)
 
     def _series(self, explanation: Explanation) -> list[Text]:
         """One line a feature, one cell a step, and the feature's sum."""
@@ -145,6 +145,21 @@ class HeatMapWriter:
         }
         shown = [f"{name} {amount:+.3f}" for name, amount in parts.items() if abs(amount) >= 5e-4]
         return Text(f"{ledger.score:+.3f} = {'  '.join(shown) or '0'}", style="dim")
+
+
+def _folded(cells: list[Text], width: int) -> Text:
+    """Cells side by side, none of them cut unless it is wider than a line."""
+    text, used = Text(), 0
+    for cell in cells:
+        if used and used + 1 + cell.cell_len > width:
+            text.append("\n")
+            used = 0
+        elif used:
+            text.append(" ")
+            used += 1
+        text.append_text(cell)
+        used += cell.cell_len
+    return text
 
 
 def _strengths(amounts: Floats) -> Floats:

@@ -13,6 +13,7 @@ from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
 
@@ -83,7 +84,7 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         layers.add_row(layer["kind"], layer["what"], Text(datasets), f"{layer['parameters']:,}")
     behind = found["output_activation"]
     after = "" if behind == "linear" else f", before the {behind}"
-    outputs = f"{found['outputs']} output{'s' * (found['outputs'] != 1)}{after}"
+    outputs = counted(found["outputs"], "output") + after
     layers.add_row("scores", outputs, "", f"{found['parameters']:,}", style="bold")
     console.print(layers)
 

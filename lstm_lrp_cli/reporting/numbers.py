@@ -1,4 +1,4 @@
-"""Numbers as text that reads back exactly."""
+"""Numbers as text: exact for programs, counted for people."""
 
 from typing import Any
 
@@ -17,3 +17,8 @@ def exact(values: Floats) -> list[Any]:
         return nested
     plain: list[Any] = values.tolist()
     return plain
+
+
+def counted(number: int, noun: str) -> str:
+    """As in "1 sequence" or "1,200 sequences"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

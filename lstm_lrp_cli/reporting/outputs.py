@@ -41,9 +41,13 @@ OUTPUTS: dict[str, Callable[[TextIO, Model, Detail], Writer]] = {
 }
 
 
-def format_of(path: Path | None, on_terminal: bool) -> str:
-    """The format where none is asked for: by the file's ending, a heat map on a terminal, TSV."""
-    if path is not None:
-        ending = path.suffix.removeprefix(".")
-        return ending if ending in OUTPUTS and ending != "terminal" else "tsv"
-    return "terminal" if on_terminal else "tsv"
+ENDINGS = {".tsv": "tsv", ".txt": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+COMPRESSED = (".gz", ".xz", ".bz2")
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's ending asks for, TSV where it has none; None if it is unknown."""
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings and endings[-1] in COMPRESSED:
+        endings.pop()
+    return ENDINGS.get(endings[-1]) if endings else "tsv"

@@ -10,6 +10,7 @@ from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.jsonl import ledger_object
+from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 SHOWN_EMPTY = 5
@@ -89,7 +90,7 @@ class Summary:
         if self.empty:
             which = ", ".join(map(str, self.first_empty)) + (", ..." if self.empty > 5 else "")
             found.append(
-                f"{self.empty} empty sequence{'s' * (self.empty > 1)} "
+                f"{counted(self.empty, 'empty sequence')} "
                 f"(counted from 0: {which}): kept, with nothing to explain"
             )
         if self.unpadded and self.model.padding:
@@ -139,20 +140,23 @@ class Summary:
 
     def as_text(self) -> str:
         """The report as a person reads it."""
-        steps = "tokens" if self.model.embedding is not None else "steps"
+        step = "token" if self.model.embedding is not None else "step"
         unknown = f" ({self.unknown:,} unknown)" if self.model.vocabulary else ""
         lines = {
             "model": f"{self.run.model} ({self.run.dtype})",
-            "input": f"{self.run.input}: {self.sequences:,} sequence{'s' * (self.sequences != 1)}, "
-            f"{self.steps:,} {steps}{unknown}",
+            "input": f"{self.run.input}: {counted(self.sequences, 'sequence')}, "
+            f"{counted(self.steps, step)}{unknown}",
             "method": f"{self.run.method}, eps {self.run.eps:g}, "
             f"bias factor {self.run.bias_factor:g}",
-            "predicted": ", ".join(f"{name} {n:,}" for name, n in self.predicted.most_common()),
+            "predicted": ", ".join(
+                f"{name if isinstance(name, str) else f'class {name}'}: {count:,}"
+                for name, count in self.predicted.most_common()
+            ),
         }
         if self.padded and self.model.padding:
             padding = self.model.padding
             lines["padded"] = (
-                f"{self.padded:,} sequences, {padding.side}, to {padding.length} steps"
+                f"{counted(self.padded, 'sequence')}, {padding.side}, to {padding.length} steps"
             )
         if self.labelled:
             share = 100 * self.right / self.labelled
@@ -160,10 +164,12 @@ class Summary:
         totals = ledger_object(self.totals)
         residual = totals.pop("residual")
         score = totals.pop("score")
-        lines["score"] = f"{score:.6g}, the sum over {self.explanations:,} explanations, of which"
+        lines["score"] = (
+            f"{score:.6g}, the sum over {counted(self.explanations, 'explanation')}, of which"
+        )
         for name, amount in totals.items():
             part = f" ({100 * amount / score + 0.0:.1f} %)" if score else ""
-            label = steps if name == "tokens" else name.replace("_", " ")
+            label = f"{step}s" if name == "tokens" else name.replace("_", " ")
             lines[f"  {label}"] = f"{amount:.6g}{part}"
         lines["  residual"] = f"{residual:.2g}"
         check = self.conservation

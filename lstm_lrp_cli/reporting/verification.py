@@ -7,13 +7,12 @@ from rich.table import Table
 
 from lstm_lrp_cli.checking.verify import Verification
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.numbers import counted
 
 
 def print_verification(verification: Verification, file: TextIO) -> None:
     """Print each check with its worst case."""
-    several = "s" * (verification.sequences != 1)
-    title = f"{verification.sequences:,} sequence{several}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=counted(verification.sequences, "sequence"), title_justify="left")
     for column in ("check", "what must hold", "worst", "allowed", "sequence", "result"):
         right = column in ("worst", "allowed", "sequence")
         table.add_column(column, justify="right" if right else "left")

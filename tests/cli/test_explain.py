@@ -403,7 +403,7 @@ class TestPadding:
         result = run("explain", padded.save(), sentences, "--format", "jsonl")
         assert len(json_lines(result.stdout)[1]["relevance"]) == 9
         assert "warning: 1 of the sequences exceed the 6 steps" in result.stderr
-        assert "padded          1 sequences, pre, to 6 steps" in result.stderr
+        assert "padded          1 sequence, pre, to 6 steps" in result.stderr
 
     def test_masked_steps_are_skipped_and_get_no_relevance(self, run, small):
         small.mapping["padding"] = {"value": 0, "masked": True}

@@ -1,7 +1,9 @@
 """Pipelines: true subprocesses, as a shell runs them."""
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import signal
 import subprocess
@@ -88,7 +90,10 @@ def test_an_output_file_equals_standard_output(tmp_path):
     assert (tmp_path / "out.tsv").read_bytes() == printed.stdout
 
 
-@pytest.mark.parametrize(("ending", "form"), [("csv", "csv"), ("jsonl", "jsonl"), ("out", "tsv")])
+@pytest.mark.parametrize(
+    ("ending", "form"),
+    [("csv", "csv"), ("JSONL", "jsonl"), ("tsv", "tsv"), ("txt", "tsv")],
+)
 def test_the_ending_of_the_output_file_decides_its_format(tmp_path, ending, form):
     path = tmp_path / f"out.{ending}"
     lrp("explain", KERAS.model, KERAS.sequences, "-o", path)
@@ -105,9 +110,6 @@ def test_output_to_a_device_is_written_directly():
 @pytest.mark.parametrize("compress", ["gzip", "xz", "bzip2"])
 @pytest.mark.parametrize("piped", [False, True])
 def test_compressed_input_is_read_as_it_is(tmp_path, compress, piped):
-    import bz2
-    import lzma
-
     module, ending = {"gzip": (gzip, "gz"), "xz": (lzma, "xz"), "bzip2": (bz2, "bz2")}[compress]
     path = tmp_path / f"sentences.txt.{ending}"
     path.write_bytes(module.compress(KERAS.sequences.read_bytes()))
@@ -169,3 +171,60 @@ def test_version_does_not_import_what_it_does_not_use():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+class TestOutputFile:
+    def test_dash_is_standard_output(self, tmp_path):
+        result = lrp("explain", KERAS.model, KERAS.sequences, "-o", "-", cwd=tmp_path)
+        assert result.stdout.startswith(b"sequence\tposition\t")
+        assert not list(tmp_path.iterdir())
+
+    def test_a_link_goes_on_pointing_at_the_file(self, tmp_path):
+        (tmp_path / "real.tsv").write_text("old\n")
+        (tmp_path / "link.tsv").symlink_to(tmp_path / "real.tsv")
+        assert lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / "link.tsv")
+        assert (tmp_path / "link.tsv").is_symlink()
+        assert (tmp_path / "real.tsv").read_text().startswith("sequence\t")
+
+    def test_dev_stdout_is_written_to_and_stays(self, tmp_path):
+        with (tmp_path / "redirected").open("wb") as redirected:
+            subprocess.run(
+                [*LRP, "explain", str(KERAS.model), str(KERAS.sequences), "-o", "/dev/stdout"],
+                stdout=redirected,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        assert os.path.islink("/dev/stdout")
+        assert (tmp_path / "redirected").read_text().startswith("sequence\t")
+
+    @pytest.mark.parametrize(("ending", "module"), [("gz", gzip), ("xz", lzma), ("bz2", bz2)])
+    def test_is_compressed_by_its_ending(self, tmp_path, ending, module):
+        path = tmp_path / f"out.jsonl.{ending}"
+        lrp("explain", KERAS.model, KERAS.sequences, "-o", path)
+        plain = lrp("explain", KERAS.model, KERAS.sequences, "--format", "jsonl")
+        assert module.decompress(path.read_bytes()) == plain.stdout
+
+    @pytest.mark.parametrize("name", ["out.html", "out.parquet", "out.tsv.zip"])
+    def test_of_an_unknown_ending_is_wrong_usage(self, tmp_path, name):
+        result = lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / name)
+        assert result.returncode == 2
+        assert b"--format" in result.stderr
+        assert not list(tmp_path.iterdir())
+
+    def test_of_any_ending_takes_the_format_asked_for(self, tmp_path):
+        path = tmp_path / "out.data"
+        lrp("explain", KERAS.model, KERAS.sequences, "--format", "csv", "-o", path)
+        assert path.read_text().startswith("sequence,position,")
+
+    def test_on_a_full_disk_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run(
+                [*LRP, "explain", str(KERAS.model), str(KERAS.sequences)],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert result.returncode == 3
+        assert b"No space left on device" in result.stderr
+        assert b"Traceback" not in result.stderr
+        assert b"internal error" not in result.stderr

@@ -139,5 +139,5 @@ def test_square_weights_by_gate_need_a_layout(small):
     for gate, part in zip("ifgo", np.split(small.arrays.pop("U"), 4), strict=True):
         small.arrays[f"U{gate}"] = part
     small.lstm["forward"]["recurrent"] = {gate: f"U{gate}" for gate in "ifgo"}
-    with pytest.raises(UnusableInput, match="`layout` is missing and square matrices"):
+    with pytest.raises(UnusableInput, match="`layout` is missing, and nothing tells it"):
         cells(small.save())
