@@ -170,8 +170,10 @@ def _bidirectional(layer: KerasLayer) -> LstmSpec:
         raise layer.unusable(f"wraps a layer of kind {wrapped['class_name']}; expected an LSTM")
     if config.get("go_backwards"):
         raise layer.unusable("its forward LSTM goes backwards; expected go_backwards=False")
-    if "backward_layer" in layer.config:
-        raise layer.unusable("has a backward layer of its own; expected the forward one's settings")
+    other = layer.config.get("backward_layer", wrapped)  # Keras 3 always writes it
+    for key in ("units", "activation", "recurrent_activation", "use_bias", "return_sequences"):
+        if other["config"][key] != config[key]:
+            raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     if merge not in MERGES:
         raise layer.unusable(f"has merge mode {merge}; expected one of {', '.join(MERGES)}")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
