@@ -10,6 +10,7 @@ import click
 
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    document_options,
     finite,
     input_options,
     mapping_option,
@@ -43,16 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What they may differ by, relative to scores over 1.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
-)
+@document_options
 def check(
     model: Path,
     input: str | None,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lstm_lrp_cli.cli.options import mapping_option, model_argument
+from lstm_lrp_cli.cli.options import document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
 
 
@@ -17,16 +17,7 @@ from lstm_lrp_cli.cli.output import open_output
     metavar="FILE",
     help="Write the whole mapping as commented YAML.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
-)
+@document_options
 def inspect(
     model: Path,
     mapping: Path | None,
@@ -47,8 +38,8 @@ def inspect(
 
     from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
     from lstm_lrp_cli.loading.write import mapping_text
+    from lstm_lrp_cli.reporting.document import json_document
     from lstm_lrp_cli.reporting.inspection import (
-        as_json,
         contents_object,
         inspection,
         print_contents,
@@ -59,7 +50,7 @@ def inspect(
     if contents.described.mapping.layers is UNSET and write_mapping is None:
         with open_output(output) as file:
             if form == "json":
-                file.write(as_json(contents_object(contents)))
+                file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
         click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
@@ -67,7 +58,7 @@ def inspect(
     loaded = load_model(model, mapping, np.dtype(np.float64))
     with open_output(output) as file:
         if form == "json":
-            file.write(as_json(inspection(loaded)))
+            file.write(json_document(inspection(loaded)))
         else:
             print_inspection(loaded, file)
     if write_mapping is not None:

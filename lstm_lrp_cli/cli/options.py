@@ -89,6 +89,21 @@ method_options = stacked(
 )
 
 
+document_options = stacked(
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="A table, or one JSON document.",
+    ),
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
+    ),
+)
+
+
 def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, gold: bool) -> Any:
     """What --target names: a word, or the index of a class.
 

@@ -58,10 +58,6 @@ def contents_object(contents: Contents) -> dict[str, Any]:
     }
 
 
-def as_json(document: dict[str, Any]) -> str:
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
-
-
 def print_contents(contents: Contents, file: TextIO) -> None:
     """Print the datasets of a file whose architecture is not known."""
     table = _table(f"{contents.path} ({contents.format})", "dataset", "shape", "type")

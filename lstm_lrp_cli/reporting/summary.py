@@ -4,11 +4,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -136,7 +135,7 @@ class Summary:
         }
 
     def as_json(self) -> str:
-        return msgspec.json.format(msgspec.json.encode(self.as_object()), indent=2).decode() + "\n"
+        return json_document(self.as_object())
 
     def as_text(self) -> str:
         """The report as a person reads it."""

@@ -2,11 +2,11 @@
 
 from typing import TextIO
 
-import msgspec
 from rich.table import Table
 
 from lstm_lrp_cli.checking.verify import Verification
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.numbers import counted
 
 
@@ -45,4 +45,4 @@ def verification_json(verification: Verification) -> str:
             for check in verification.checks
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return json_document(document)
