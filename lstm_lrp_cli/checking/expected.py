@@ -1,6 +1,5 @@
 """What the user's own framework computed: scores, and relevance where they have it."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from lstm_lrp_cli.loading.formats import open_weights
 from lstm_lrp_cli.loading.npy import open_npy
 from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.csv_rows import csv_rows
 from lstm_lrp_cli.sequences.lines import decoded_lines
 from lstm_lrp_cli.sequences.stream import open_input
 
@@ -110,7 +110,7 @@ def _from_npz(path: Path) -> NDArray[Any]:
 
 
 def _from_csv(lines: Iterator[tuple[str, str]], where: str) -> NDArray[Any]:
-    rows = [(row, number) for number, row in enumerate(csv.reader(t for t, _ in lines), 1) if row]
+    rows = list(csv_rows(lines, where))
     if not rows:
         raise UnusableInput(where, "is empty; expected one row of scores a sequence")
     columns = list(range(len(rows[0][0])))
@@ -118,13 +118,12 @@ def _from_csv(lines: Iterator[tuple[str, str]], where: str) -> NDArray[Any]:
         header, _ = rows.pop(0)
         columns = [i for i, name in enumerate(header) if name.strip().lower() not in NOT_SCORES]
     scores = []
-    for row, number in rows:
+    for row, place in rows:
         try:
             scores.append([float(row[column]) for column in columns])
         except (ValueError, IndexError) as error:
             raise UnusableInput(
-                f"{where}: line {number}",
-                f"found `{','.join(row)[:60]}`; expected {len(columns)} scores",
+                place, f"found `{','.join(row)[:60]}`; expected {len(columns)} scores"
             ) from error
     return np.array(scores).reshape(len(scores), len(columns))
 

@@ -16,6 +16,7 @@ import yaml
 from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.text_file import read_text_file
 from lstm_lrp_cli.model.layers import (
     ActivationName,
     GateActivationName,
@@ -146,16 +147,9 @@ def read_mapping(path: Path) -> Mapping:
     UnusableInput
         The file is no YAML, or a key or value is not of the schema; the key's path is named.
     """
+    text = read_text_file(path, ALLOWED_YAML_BYTES, "a short YAML mapping")
     try:
-        if path.stat().st_size > ALLOWED_YAML_BYTES:
-            raise UnusableInput(str(path), "is larger than 1 MiB; expected a short YAML mapping")
-        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)
-    except FileNotFoundError as error:
-        raise UnusableInput(str(path), "there is no such mapping file") from error
-    except UnicodeDecodeError as error:
-        raise UnusableInput(str(path), f"is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+        document = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f": line {mark.line + 1}" if mark else ""

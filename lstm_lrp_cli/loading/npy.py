@@ -1,5 +1,6 @@
 """A single NumPy array in a .npy file, never unpickled."""
 
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
+
+# What NumPy raises at an array that is cut short or whose header is damaged.
+DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
 
 
 def open_npy(path: Path, where: str) -> NDArray[Any]:
@@ -26,7 +30,7 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise UnusableInput(where, "there is no such file") from error
-    except (ValueError, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise UnusableInput(
             where,
             f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",

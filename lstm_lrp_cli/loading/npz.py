@@ -1,6 +1,8 @@
 """NumPy's .npz, read without its pickles."""
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +11,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.npy import DAMAGED
 from lstm_lrp_cli.loading.weight_file import Stored, check_numeric, check_size
+
+# What zipfile raises at a damaged archive, or one that is encrypted or oddly compressed.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
 
 
 class NpzFile:
@@ -32,7 +38,7 @@ class NpzFile:
         except UnusableInput:
             self.close()
             raise
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        except (*DAMAGED, *DAMAGED_ZIP) as error:
             self.close()
             raise UnusableInput(
                 str(path), f"is not a whole NPZ file ({error}); copy or save it again"
@@ -57,7 +63,7 @@ class NpzFile:
         try:
             with self._zip.open(self._members[name]) as file:
                 array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError) as error:
+        except (*DAMAGED, *DAMAGED_ZIP) as error:
             raise UnusableInput(where, f"cannot be read ({error}); save the file again") from error
         return array
 
@@ -80,7 +86,7 @@ class NpzFile:
                 version = npy.read_magic(file)
                 read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 shape, _, dtype = read(file)
-            except ValueError as error:
+            except DAMAGED as error:
                 raise UnusableInput(where, f"is not a NumPy array ({error})") from error
             header = file.tell()
         if dtype.hasobject:

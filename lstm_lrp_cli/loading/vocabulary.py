@@ -8,8 +8,11 @@ from typing import Any
 from msgspec import UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.text_file import read_text_file
 from lstm_lrp_cli.loading.weight_file import WeightFile
 from lstm_lrp_cli.model.text import Vocabulary
+
+ALLOWED_BYTES = 256 * 2**20
 
 # Names that data pipelines give to the token that stands for all others.
 UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
@@ -41,7 +44,8 @@ def read_vocabulary(
     else:
         path = folder / name
         where = str(path)
-        text = _read_text(path, file)
+        what = f"a vocabulary, as there is no dataset `{name}` in {file.path}"
+        text = read_text_file(path, ALLOWED_BYTES, what)
         ids = _from_json(where, text) if path.suffix == ".json" else _from_lines(where, text)
     needed = max(ids.values(), default=-1) + 1
     if needed != size:
@@ -51,20 +55,6 @@ def read_vocabulary(
             "expected the vocabulary that the model was trained with, cut to the tokens it kept",
         )
     return Vocabulary(ids, size, _unknown_id(where, ids, size, unknown))
-
-
-def _read_text(path: Path, file: WeightFile) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError as error:
-        raise UnusableInput(
-            str(path),
-            f"there is no such vocabulary file, nor a dataset of that name in {file.path}",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UnusableInput(str(path), f"is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
 
 
 def _from_lines(where: str, text: str) -> dict[str, int]:

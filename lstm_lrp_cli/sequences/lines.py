@@ -1,7 +1,7 @@
 """Sequences that stand one a line: text, token ids, labelled text, JSON lines."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -13,6 +13,9 @@ from lstm_lrp_cli.sequences.labels import gold_class
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.series import checked_values
 from lstm_lrp_cli.sequences.tokens import Encoded, Tokenizer
+
+# A stream without line ends would otherwise fill the memory.
+LONGEST_LINE = 64 * 2**20
 
 
 class _JsonSequence(Struct):
@@ -26,10 +29,18 @@ class _JsonSequence(Struct):
     label: str | int | None = None
 
 
-def decoded_lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[str, str]]:
-    """Each line as text without its end, with its place for error messages."""
-    for number, line in enumerate(lines, start=1):
+def decoded_lines(file: BinaryIO, where: str) -> Iterator[tuple[str, str]]:
+    """Each line as text without its end, with its place for error messages.
+
+    Raises
+    ------
+    UnusableInput
+        A line is not UTF-8, or longer than any text has.
+    """
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
         place = f"{where}: line {number}"
+        if len(line) > LONGEST_LINE:
+            raise UnusableInput(place, f"is longer than {LONGEST_LINE:,} bytes; is it text?")
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -42,14 +53,14 @@ def decoded_lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[str, str
 
 
 def read_text(
-    lines: Iterable[bytes], where: str, model: Model, *, ids: bool, labelled: bool
+    file: BinaryIO, where: str, model: Model, *, ids: bool, labelled: bool
 ) -> Iterator[Sequence]:
     """Read one sequence a line; `label<TAB>text` where labelled.
 
     An empty line is an empty sequence, so that line numbers stay true.
     """
     tokenizer = Tokenizer(model)
-    for number, (line, place) in enumerate(decoded_lines(lines, where)):
+    for number, (line, place) in enumerate(decoded_lines(file, where)):
         gold = None
         text = line
         if labelled and line:
@@ -64,12 +75,12 @@ def read_text(
 
 
 def read_json_lines(
-    lines: Iterable[bytes], where: str, model: Model, *, ids: bool, labelled: bool
+    file: BinaryIO, where: str, model: Model, *, ids: bool, labelled: bool
 ) -> Iterator[Sequence]:
     """Read one JSON object a line: tokens, ids as tokens, text, or a series' values."""
     tokenizer = Tokenizer(model) if model.embedding is not None else None
     decoder = msgspec.json.Decoder(_JsonSequence)
-    for number, (line, place) in enumerate(decoded_lines(lines, where)):
+    for number, (line, place) in enumerate(decoded_lines(file, where)):
         if line.strip():
             try:
                 document = decoder.decode(line)

@@ -1,6 +1,5 @@
 """Numeric series: CSV, and NumPy and HDF5 arrays."""
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lstm_lrp_cli.loading.npy import open_npy
 from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.csv_rows import csv_rows
 from lstm_lrp_cli.sequences.naming import natural_order
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import Tokenizer
@@ -26,8 +26,8 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
     ----------
     lines : iterable of (text, place)
     """
-    rows = csv.reader(text for text, _ in lines)
-    header = [name.strip() for name in next(rows, [])]
+    rows = csv_rows(lines, where)
+    header = [name.strip() for name in next(rows, ([], where))[0]]
     if header[:2] != ["sequence", "step"] or len(header) < 3:
         raise UnusableInput(
             f"{where}: line 1",
@@ -39,10 +39,7 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
     current: str | None = None
     values: list[list[float]] = []
     last_step = 0.0
-    for row in rows:
-        place = f"{where}: line {rows.line_num}"
-        if not row:
-            continue
+    for row, place in rows:
         if len(row) != len(header):
             raise UnusableInput(place, f"has {len(row)} fields; expected {len(header)}")
         name, step = row[0], _number(row[1], "step", place)
@@ -159,7 +156,7 @@ def _of_array(
             f"a sequence is {array.dtype} {shape_text(array.shape)}; "
             "the model takes tokens, expected (steps,) integer ids, or a text",
         )
-    encoded = Tokenizer(model).of_ids(array, where)
+    encoded = Tokenizer(model).of_ids(array.tolist(), where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
 
 

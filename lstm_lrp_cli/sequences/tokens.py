@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +69,7 @@ class Tokenizer:
         unknown = sum(token not in vocabulary.ids for token in tokens)
         return Encoded(tuple(tokens), np.array(ids, dtype=np.intp), unknown)
 
-    def of_ids(self, ids: list[int] | NDArray[np.integer[Any]], where: str) -> Encoded:
+    def of_ids(self, ids: list[int], where: str) -> Encoded:
         """Check ids, and name them where there is a vocabulary.
 
         Raises
@@ -78,14 +77,14 @@ class Tokenizer:
         UnusableInput
             An id is not a row of the embedding.
         """
-        array = np.array(ids, dtype=np.intp)
-        outside = array[(array < 0) | (array >= self._rows)]
-        if len(outside):
+        outside = [number for number in ids if not 0 <= number < self._rows]
+        if outside:
             raise UnusableInput(
                 where,
                 f"token id {outside[0]} is out of range; "
                 f"the embedding has rows 0 to {self._rows - 1}",
             )
+        array = np.array(ids, dtype=np.intp)
         names = self._vocabulary.tokens if self._vocabulary else {}
         tokens = tuple(names.get(number, str(number)) for number in array.tolist())
         return Encoded(tokens, array, 0)

@@ -134,7 +134,9 @@ class TestMapping:
         assert "layers[2].dense.activation: found `rellu`; did you mean `relu`?" in refused()
 
     def test_that_is_not_there(self, refused, small):
-        assert "no such mapping" in refused("--mapping", small.folder / "none.yaml")
+        assert "none.yaml: there is no such file; expected a short YAML" in refused(
+            "--mapping", small.folder / "none.yaml"
+        )
 
     @pytest.mark.parametrize(
         ("text", "hint"),
@@ -145,7 +147,7 @@ class TestMapping:
             ("labels: !!python/object/apply:os.system [x]\n", "line 1: is not valid YAML"),
             ("[1, 2]\n", "expected `object`"),
             ("format: 2\n", "format: found `2`"),
-            (b"labels: [\xff]\n", "not UTF-8"),
+            (b"format: 1\nlabels: [\xff]\n", "line 2: byte 0xff is not UTF-8"),
         ],
     )
     def test_that_is_no_mapping(self, refused, small, text, hint):
@@ -214,7 +216,9 @@ class TestVocabulary:
 
     def test_that_is_not_there(self, refused, small):
         small.mapping["vocabulary"] = "words.txt"
-        assert "words.txt: there is no such vocabulary file, nor a dataset" in refused()
+        error = refused()
+        assert "words.txt: there is no such file; expected a vocabulary" in error
+        assert "no dataset `words.txt`" in error
 
     def test_without_the_unknown_token_it_should_have(self, refused, small):
         small.mapping["tokens"] = {"unknown": "<unk>"}
@@ -237,6 +241,8 @@ class TestInput:
             ("in.jsonl", '{"words": "the"}\n', [], "line 1: has neither `tokens` nor `text`"),
             ("in.jsonl", '{"tokens": [9]}\n', [], "line 1: token id 9 is out of range"),
             ("in.jsonl", '{"tokens": 3}\n', [], "line 1: Expected"),
+            ("in.jsonl", '{"tokens": [9223372036854775808]}\n', [], "is out of range"),
+            ("in.txt", "1 9223372036854775808\n", ["--ids"], "is out of range"),
             ("in.csv", "sequence,step,x\n0,0,1\n", [], "numeric series, and the model takes tok"),
             ("in.txt.gz", b"\x1f\x8b\x08\x00broken", [], "compressed data is damaged"),
         ],
@@ -295,6 +301,7 @@ class TestSeries:
                 "line 4: sequence 0 goes on after another",
             ),
             ("sequence,step,x,y,z\n", "is empty"),
+            ("sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000, "line 2: is no CSV"),
         ],
     )
     def test_csv_that_cannot_be_used(self, refused, small, content, hint):
@@ -316,6 +323,13 @@ class TestSeries:
     def test_array_of_pickled_objects(self, refused, small):
         np.save(small.folder / "in.npy", np.array([{}], dtype=object), allow_pickle=True)
         assert "pickled objects are never executed" in refused(input=small.folder / "in.npy")
+
+    @pytest.mark.parametrize("header", [b"{'shape': (2,", b"{(", b"\xff\xfe", b"'"])
+    def test_array_with_a_damaged_header(self, refused, small, header):
+        np.save(small.folder / "in.npy", np.ones((1, 2, 3)))
+        data = (small.folder / "in.npy").read_bytes()
+        damaged = small.write("in.npy", data[:10] + header.ljust(118) + data[128:])
+        assert "in.npy: is not a whole .npy file" in refused(input=damaged)
 
     def test_text(self, refused):
         assert "is text, and the model takes 3 numbers a step" in refused()
