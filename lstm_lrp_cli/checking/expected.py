@@ -69,12 +69,12 @@ def read_expected(path: Path, model: Model) -> Expected:
         case ".npz":
             expected = Expected(str(path), _from_npz(path))
         case ".csv":
-            with open_input(str(path)) as file:
-                lines = decoded_lines(file, str(path))
+            with open_input(str(path)) as opened:
+                lines = decoded_lines(opened.file, str(path))
                 expected = Expected(str(path), _from_csv(lines, str(path)))
         case ".jsonl" | ".ndjson":
-            with open_input(str(path)) as file:
-                expected = _from_json_lines(decoded_lines(file, str(path)), str(path))
+            with open_input(str(path)) as opened:
+                expected = _from_json_lines(decoded_lines(opened.file, str(path)), str(path))
         case _:
             raise UnusableInput(
                 str(path), "expected scores are read from .npy, .npz, .csv or .jsonl files"

@@ -216,6 +216,10 @@ def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding
             where,
             f"padding.length: found {padding.length}; expected 0 to {LONGEST_PADDING:,} steps",
         )
+    if not padding.length and not padding.masked:
+        raise UnusableInput(
+            where, "padding.length is missing; expected the steps that the model was trained on"
+        )
     if not math.isfinite(padding.value):
         raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
     if isinstance(first, Embedding):

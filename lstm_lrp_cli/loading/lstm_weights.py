@@ -3,6 +3,8 @@
 This is the one place that knows gate orders and layouts other than the engine's.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -16,14 +18,12 @@ from lstm_lrp_cli.model.layers import Lstm, LstmCell
 
 def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None) -> Lstm:
     """Build an LSTM that the layer before feeds with `inputs` features, where known."""
-    cells: list[LstmCell] = []
-    for direction in ("forward", "backward"):
-        cell_spec: CellSpec | None = getattr(spec, direction)
-        if cell_spec is not None:
-            cell = _cell(spec, cell_spec, datasets, f"{key}.{direction}", inputs)
-            cells.append(
-                LstmCell(cell.input, cell.recurrent, cell.bias, backward=direction == "backward")
-            )
+    cells = []
+    if spec.forward is not None:
+        cells.append(_cell(spec, spec.forward, datasets, f"{key}.forward", inputs))
+    if spec.backward is not None:
+        cell = _cell(spec, spec.backward, datasets, f"{key}.backward", inputs)
+        cells.append(replace(cell, backward=True))
     if not cells:
         raise UnusableInput(
             datasets.mapping_name, f"{key}: give `forward`, `backward` or both, with their weights"
@@ -78,19 +78,23 @@ def _cell(
             f"under layout {layout}; expected {inputs}, which the layer before gives",
         )
     bias = np.zeros((len(GATES), hidden), dtype=datasets.dtype)
-    for part in cell.bias if isinstance(cell.bias, list) else [cell.bias]:
-        if part is not None:
-            bias += _gate_bias(part, datasets, f"{key}.bias", order, hidden)
+    for part in _biases(cell):
+        bias += _gate_bias(part, datasets, f"{key}.bias", order, hidden)
     bias[FORGET] += spec.forget_bias
     return LstmCell(weights, recurrent, bias)
+
+
+def _biases(cell: CellSpec) -> list[str | GateNames]:
+    """The biases that add up."""
+    if cell.bias is None:
+        return []
+    return cell.bias if isinstance(cell.bias, list) else [cell.bias]
 
 
 def _gate_order(spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str) -> list[int]:
     """Where each of i, f, g, o stands in the file's stacking."""
     if spec.gate_order is None:
-        biases = cell.bias if isinstance(cell.bias, list) else [cell.bias]
-        stacked = [part for part in (cell.input, cell.recurrent, *biases) if part is not None]
-        if all(isinstance(part, dict) for part in stacked):
+        if all(isinstance(p, dict) for p in (cell.input, cell.recurrent, *_biases(cell))):
             return list(range(len(GATES)))
         raise UnusableInput(
             datasets.mapping_name,

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.writer import Detail, Writer
+from lstm_lrp_cli.sequences.naming import format_ending
 
 
 def _tsv(file: TextIO, model: Model, detail: Detail) -> Writer:
@@ -41,13 +42,16 @@ OUTPUTS: dict[str, Callable[[TextIO, Model, Detail], Writer]] = {
 }
 
 
-ENDINGS = {".tsv": "tsv", ".txt": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-COMPRESSED = (".gz", ".xz", ".bz2")
+ENDINGS = {
+    "": "tsv",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
 
 
 def format_of(path: Path) -> str | None:
     """The format that a file's ending asks for, TSV where it has none; None if it is unknown."""
-    endings = [ending.lower() for ending in path.suffixes]
-    if endings and endings[-1] in COMPRESSED:
-        endings.pop()
-    return ENDINGS.get(endings[-1]) if endings else "tsv"
+    return ENDINGS.get(format_ending(path))

@@ -1,7 +1,18 @@
-"""The order of names."""
+"""What the names of files and arrays tell: formats, and an order."""
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+COMPRESSED_ENDINGS = (".gz", ".xz", ".bz2")
+
+
+def format_ending(path: Path) -> str:
+    """The ending that tells a file's format, in lower case: ".csv" of "x.CSV.gz", "" of "x"."""
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings and endings[-1] in COMPRESSED_ENDINGS:
+        endings.pop()
+    return endings[-1] if endings else ""
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

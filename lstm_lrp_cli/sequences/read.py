@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
-
-import msgspec
+from typing import BinaryIO, Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
+from lstm_lrp_cli.sequences.naming import format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.stream import display_name, local_copy, open_input
 
@@ -26,7 +25,6 @@ ENDINGS: dict[str, InputFormat] = {
     ".h5": "h5",
     ".hdf5": "h5",
 }
-COMPRESSED = (".gz", ".xz", ".bz2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,60 +59,53 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
     """
     where = display_name(source.path)
     number = -1
-    with open_input(source.path) as file:
-        beginning = file.peek(4096)
-        form = source.format or _by_ending(source.path) or _by_beginning(beginning, model)
+    with open_input(source.path) as opened:
+        form = (
+            source.format
+            or ENDINGS.get(format_ending(Path(source.path)))
+            or _by_beginning(opened.beginning, model)
+        )
         if form in ("txt", "csv") and (form == "csv") == (model.embedding is not None):
             raise UnusableInput(where, _mismatch(form, model))
         if source.labelled and form not in ("txt", "jsonl"):
             raise UnusableInput(
                 where, f"has no labels (.{form}); they are read from text and JSON lines"
             )
-        match form:
-            case "txt":
-                sequences = lines.read_text(
-                    file, where, model, ids=source.ids, labelled=source.labelled
-                )
-            case "jsonl":
-                sequences = lines.read_json_lines(
-                    file, where, model, ids=source.ids, labelled=source.labelled
-                )
-            case "csv":
-                sequences = series.read_csv(lines.decoded_lines(file, where), where, model)
-            case "npy" | "npz" | "h5":
-                with local_copy(file, f".{form}") as path:
-                    read = series.read_array if form == "npy" else series.read_arrays
-                    for sequence in read(path, where, model):
-                        number = sequence.number
-                        yield sequence
-                sequences = iter(())
-        for sequence in sequences:
+        for sequence in _read(opened.file, form, where, model, source):
             number = sequence.number
             yield sequence
     if number < 0:
         raise UnusableInput(where, "is empty; expected at least one sequence")
 
 
-def _by_ending(path: str) -> InputFormat | None:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return ENDINGS.get(suffixes[-1]) if suffixes else None
+def _read(
+    file: BinaryIO, form: InputFormat, where: str, model: Model, source: Source
+) -> Iterator[Sequence]:
+    ids, labelled = source.ids, source.labelled
+    match form:
+        case "txt":
+            yield from lines.read_text(file, where, model, ids=ids, labelled=labelled)
+        case "jsonl":
+            yield from lines.read_json_lines(file, where, model, ids=ids, labelled=labelled)
+        case "csv":
+            yield from series.read_csv(lines.decoded_lines(file, where), where, model)
+        case "npy":
+            with local_copy(file, ".npy") as path:
+                yield from series.read_array(path, where, model)
+        case "npz" | "h5":
+            with local_copy(file, f".{form}") as path:
+                yield from series.read_arrays(path, where, model)
 
 
-def _by_beginning(data: bytes, model: Model) -> InputFormat:
-    """Tell a format by how its data begins; text if it is nothing else."""
+def _by_beginning(beginning: bytes, model: Model) -> InputFormat:
+    """Tell a format by how its data begins; text, or a series as CSV, if it is nothing else."""
     for signature, form in _SIGNATURES.items():
-        if data.startswith(signature):
+        if beginning.startswith(signature):
             return form
-    first_line = data.split(b"\n", 1)[0]
-    if first_line.lstrip().startswith(b"{"):
-        try:
-            document = msgspec.json.decode(first_line)
-        except msgspec.DecodeError:
-            document = {}
-        if {"tokens", "text", "values"} & set(document):
-            return "jsonl"
+    first_line = beginning.split(b"\n", 1)[0]
+    keys = (b'"tokens"', b'"text"', b'"values"')
+    if first_line.lstrip().startswith(b"{") and any(key in first_line for key in keys):
+        return "jsonl"
     return "csv" if model.embedding is None else "txt"
 
 

@@ -8,28 +8,56 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lstm_lrp_cli.errors import UnusableInput
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 STANDARD_INPUT = "-"
+# How much of a stream is looked at to tell what it is.
+BEGINNING = 2**16
+# How compressed data begins, and what unfolds it.
+COMPRESSIONS: dict[bytes, Callable[[BinaryIO], object]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"BZh": bz2.BZ2File,
+}
 
 
 def display_name(source: str) -> str:
     return "standard input" if source == STANDARD_INPUT else source
 
 
+@dataclass(frozen=True, slots=True)
+class OpenInput:
+    """An input that is open for reading.
+
+    Parameters
+    ----------
+    file : BufferedReader
+        At its beginning.
+    beginning : bytes
+        Its first line, or as much of it as tells what it is.
+    """
+
+    file: io.BufferedReader
+    beginning: bytes
+
+
 @contextmanager
-def open_input(source: str) -> Iterator[io.BufferedReader]:
-    """Open an input for reading bytes; what is compressed (.gz, .xz, .bz2) is unfolded as read.
+def open_input(source: str) -> Iterator[OpenInput]:
+    """Open an input for reading bytes; what is compressed (gzip, xz, bzip2) is unfolded as read.
 
     Raises
     ------
     UnusableInput
-        It cannot be opened, or the compressed data is damaged.
+        It cannot be opened, or not be read to its end.
     """
     where = display_name(source)
     try:
@@ -41,9 +69,14 @@ def open_input(source: str) -> Iterator[io.BufferedReader]:
     except OSError as error:
         raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
     try:
-        yield _unfolded(_peekable(raw))
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise UnusableInput(where, f"its compressed data is damaged: {error}") from error
+        signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
+        for magic, unfold in COMPRESSIONS.items():
+            if signature.startswith(magic):
+                file = cast(io.BufferedReader, unfold(file))
+        beginning, file = _look_ahead(file, lambda data: b"\n" in data or len(data) >= BEGINNING)
+        yield OpenInput(file, beginning)
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
         if source != STANDARD_INPUT:
             raw.close()
@@ -59,17 +92,32 @@ def local_copy(file: BinaryIO, suffix: str) -> Iterator[Path]:
         yield path
 
 
-def _peekable(raw: BinaryIO) -> io.BufferedReader:
-    # Under a test runner standard input may be a plain BytesIO, which cannot be peeked at.
-    return raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, raw))
+def _look_ahead(file: BinaryIO, enough: Callable[[bytes], bool]) -> tuple[bytes, io.BufferedReader]:
+    """Read until there is enough to tell what a stream is; give it back with the whole stream.
+
+    A pipe may hand out its first bytes one by one, so that a single look would not do.
+    """
+    taken = b""
+    while not enough(taken):
+        more = file.read1(BEGINNING)  # type: ignore[attr-defined]
+        if not more:
+            break
+        taken += more
+    return taken, io.BufferedReader(_Rejoined(taken, file), BEGINNING)
 
 
-def _unfolded(file: io.BufferedReader) -> io.BufferedReader:
-    beginning = file.peek(6)
-    if beginning.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=file)))
-    if beginning.startswith(b"\xfd7zXZ\x00"):
-        return io.BufferedReader(cast(io.RawIOBase, lzma.LZMAFile(file)))
-    if beginning.startswith(b"BZh"):
-        return io.BufferedReader(cast(io.RawIOBase, bz2.BZ2File(file)))
-    return file
+class _Rejoined(io.RawIOBase):
+    """Bytes that were taken from a stream, and the rest of it."""
+
+    def __init__(self, taken: bytes, rest: BinaryIO) -> None:
+        self._taken = io.BytesIO(taken)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        data = self._taken.read(len(view)) or self._rest.read1(len(view))  # type: ignore[attr-defined]
+        view[: len(data)] = data
+        return len(data)

@@ -182,6 +182,20 @@ class TestMapping:
         small.mapping["labels"] = labels
         assert "labels: " in refused()
 
+    @pytest.mark.parametrize(
+        ("padding", "hint"),
+        [
+            ({"side": "post"}, "padding.length is missing"),
+            ({"length": -1}, "padding.length: found -1"),
+            ({"length": 10**12}, "padding.length: found 1000000000000; expected 0 to 1,000,000"),
+            ({"length": 9, "value": 5}, "padding.value: found 5.0; expected a token id from 0"),
+            ({"length": 9, "value": 0.5}, "padding.value: found 0.5; expected a token id from 0"),
+        ],
+    )
+    def test_with_padding_that_cannot_be(self, refused, small, padding, hint):
+        small.mapping["padding"] = padding
+        assert hint in refused()
+
     def test_whose_remove_is_no_regular_expression(self, refused, small):
         small.mapping["tokens"] = {"remove": "[a-"}
         assert "tokens.remove: `[a-` is not a regular expression" in refused()
@@ -244,7 +258,12 @@ class TestInput:
             ("in.jsonl", '{"tokens": [9223372036854775808]}\n', [], "is out of range"),
             ("in.txt", "1 9223372036854775808\n", ["--ids"], "is out of range"),
             ("in.csv", "sequence,step,x\n0,0,1\n", [], "numeric series, and the model takes tok"),
-            ("in.txt.gz", b"\x1f\x8b\x08\x00broken", [], "compressed data is damaged"),
+            (
+                "in.txt.gz",
+                b"\x1f\x8b\x08\x00broken",
+                [],
+                "cannot be read to its end: .*; is it whole?",
+            ),
         ],
     )
     def test_that_cannot_be_used(self, refused, small, name, content, arguments, hint):
