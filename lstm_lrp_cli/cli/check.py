@@ -82,6 +82,7 @@ def check(
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
 
     if input is None and expected is not None:
@@ -98,9 +99,10 @@ def check(
     else:
         sequences = read_sequences(Source(input, input_format, ids, labelled), loaded.model)
     numbers = read_expected(expected, loaded.model) if expected is not None else None
-    verification = verify(
-        loaded.model, sequences, EpsilonRule(eps, bias_factor), chosen, numbers, tolerance
-    )
+    with one_blas_thread():
+        verification = verify(
+            loaded.model, sequences, EpsilonRule(eps, bias_factor), chosen, numbers, tolerance
+        )
     with open_output(output) as file:
         if form == "json":
             file.write(verification_json(verification))

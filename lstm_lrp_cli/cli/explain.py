@@ -88,6 +88,7 @@ def explain(
     from lstm_lrp_cli.reporting.outputs import OUTPUTS
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.scaling.corpus import explain_corpus
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -105,6 +106,7 @@ def explain(
         chosen,
     )
     with (
+        one_blas_thread(),
         open_output(output) as file,
         progress(not quiet and (output is not None or not sys.stdout.isatty())) as tell,
     ):

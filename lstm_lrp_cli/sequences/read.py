@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
 from lstm_lrp_cli.sequences.naming import format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.stream import display_name, local_copy, open_input
+from lstm_lrp_cli.sequences.stream import OpenInput, display_name, on_disk, open_input
 
 InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
@@ -71,7 +71,7 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
             raise UnusableInput(
                 where, f"has no labels (.{form}); they are read from text and JSON lines"
             )
-        for sequence in _read(opened.file, form, where, model, source):
+        for sequence in _read(opened, form, where, model, source):
             number = sequence.number
             yield sequence
     if number < 0:
@@ -79,9 +79,9 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
 
 
 def _read(
-    file: BinaryIO, form: InputFormat, where: str, model: Model, source: Source
+    opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source
 ) -> Iterator[Sequence]:
-    ids, labelled = source.ids, source.labelled
+    file, ids, labelled = opened.file, source.ids, source.labelled
     match form:
         case "txt":
             yield from lines.read_text(file, where, model, ids=ids, labelled=labelled)
@@ -90,10 +90,10 @@ def _read(
         case "csv":
             yield from series.read_csv(lines.decoded_lines(file, where), where, model)
         case "npy":
-            with local_copy(file, ".npy") as path:
+            with on_disk(opened, ".npy") as path:
                 yield from series.read_array(path, where, model)
         case "npz" | "h5":
-            with local_copy(file, f".{form}") as path:
+            with on_disk(opened, f".{form}") as path:
                 yield from series.read_arrays(path, where, model)
 
 

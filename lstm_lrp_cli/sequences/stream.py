@@ -44,10 +44,13 @@ class OpenInput:
         At its beginning.
     beginning : bytes
         Its first line, or as much of it as tells what it is.
+    plain_path : Path or None
+        The file on disk, where it is one and is not compressed.
     """
 
     file: io.BufferedReader
     beginning: bytes
+    plain_path: Path | None
 
 
 @contextmanager
@@ -70,11 +73,13 @@ def open_input(source: str) -> Iterator[OpenInput]:
         raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
     try:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
+        plain_path = Path(source) if Path(source).is_file() else None
         for magic, unfold in COMPRESSIONS.items():
             if signature.startswith(magic):
                 file = cast(io.BufferedReader, unfold(file))
+                plain_path = None
         beginning, file = _look_ahead(file, lambda data: b"\n" in data or len(data) >= BEGINNING)
-        yield OpenInput(file, beginning)
+        yield OpenInput(file, beginning, plain_path)
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
@@ -83,12 +88,15 @@ def open_input(source: str) -> Iterator[OpenInput]:
 
 
 @contextmanager
-def local_copy(file: BinaryIO, suffix: str) -> Iterator[Path]:
-    """Spool a stream to a temporary file, for formats that cannot be read in one go."""
+def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
+    """The input as a file on disk, spooled there if need be: arrays are not read in one go."""
+    if opened.plain_path is not None:
+        yield opened.plain_path
+        return
     with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
         path = Path(folder) / f"input{suffix}"
         with path.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
+            shutil.copyfileobj(opened.file, copy)
         yield path
 
 
