@@ -350,6 +350,11 @@ class TestSeries:
         damaged = small.write("in.npy", data[:10] + header.ljust(118) + data[128:])
         assert "in.npy: is not a whole .npy file" in refused(input=damaged)
 
+    def test_arrays_on_standard_input_are_called_so(self, run, small):
+        result = run("explain", small.save(), "-", input=b"PK\x03\x04 and no more")
+        assert result.exit_code == 3
+        assert result.stderr.startswith("lrp: standard input: is not a whole NPZ file")
+
     def test_text(self, refused):
         assert "is text, and the model takes 3 numbers a step" in refused()
 
