@@ -98,8 +98,7 @@ def _checked(expected: Expected, model: Model) -> Expected:
 
 
 def _from_npz(path: Path) -> NDArray[Any]:
-    file, _ = open_weights(path)
-    with file:
+    with open_weights(path).file as file:
         names = list(file.datasets)
         name = "scores" if "scores" in names else names[0]
         if name != "scores" and len(names) > 1:

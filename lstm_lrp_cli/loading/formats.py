@@ -1,30 +1,41 @@
 """The formats of weight files. A new one is a file in this folder and a line in FORMATS."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.loading.weight_file import WeightFile
 
-Opened = tuple[WeightFile, Described | None]
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open weight file, to be closed by who opened it.
+
+    Parameters
+    ----------
+    file : WeightFile
+    describe : callable
+        Reads what the file says of its own architecture: a Described, None where it says nothing,
+        or UnusableInput where it says what cannot be explained.
+    """
+
+    file: WeightFile
+    describe: Callable[[], Described | None]
 
 
 def _npz(path: Path) -> Opened:
     from lstm_lrp_cli.loading.npz import NpzFile
 
-    return NpzFile(path), None
+    return Opened(NpzFile(path), lambda: None)
 
 
 def _hdf5(path: Path) -> Opened:
     from lstm_lrp_cli.loading import hdf5, keras_h5
 
     file = hdf5.Hdf5File(path)
-    try:
-        return file, keras_h5.describe(file)
-    except UnusableInput:
-        file.close()
-        raise
+    return Opened(file, lambda: keras_h5.describe(file))
 
 
 # The bytes that a file begins with, and what opens it. h5py is imported only where it is used.
@@ -35,15 +46,7 @@ FORMATS: dict[bytes, Callable[[Path], Opened]] = {
 
 
 def open_weights(path: Path) -> Opened:
-    """Open a weight file, by what it begins with rather than by what it is called.
-
-    Returns
-    -------
-    WeightFile
-        To be closed by the caller.
-    Described or None
-        What the file says of its own architecture.
-    """
+    """Open a weight file, by what it begins with rather than by what it is called."""
     try:
         with path.open("rb") as file:
             beginning = file.read(8)

@@ -141,8 +141,7 @@ def _lstm_spec(layer: KerasLayer, config: dict[str, Any], **directions: Any) -> 
         raise layer.unusable(
             f"has recurrent activation `{squash}`; lrp explains sigmoid and hard_sigmoid"
         )
-    if squash == "hard_sigmoid" and layer.keras_version.startswith("3"):
-        raise layer.unusable("has the hard sigmoid of Keras 3; lrp knows that of Keras 1 and 2")
+    _check_hard_sigmoid(layer, squash)
     return LstmSpec(
         gate_order=GATE_ORDER,
         layout="features_by_gates",
@@ -201,8 +200,15 @@ def _activation(layer: KerasLayer) -> ActivationName:
         raise layer.unusable(
             f"has activation `{name}`; lrp explains {', '.join(get_args(ActivationName))}"
         )
+    _check_hard_sigmoid(layer, name)
     activation: ActivationName = name
     return activation
+
+
+def _check_hard_sigmoid(layer: KerasLayer, activation: str) -> None:
+    """Keras 3 gave the name to another function."""
+    if activation == "hard_sigmoid" and layer.keras_version.startswith("3"):
+        raise layer.unusable("has the hard sigmoid of Keras 3; lrp knows that of Keras 1 and 2")
 
 
 def _softmax(layer: KerasLayer) -> ActivationName:

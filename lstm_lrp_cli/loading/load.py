@@ -12,7 +12,7 @@ from msgspec import UNSET
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_layers
 from lstm_lrp_cli.loading.datasets import Datasets
-from lstm_lrp_cli.loading.formats import open_weights
+from lstm_lrp_cli.loading.formats import Opened, open_weights
 from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
 from lstm_lrp_cli.loading.vocabulary import read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
@@ -90,9 +90,9 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
     ------
     UnusableInput
     """
-    file, inferred = open_weights(path)
-    with file:
-        contents = _contents(file, inferred, mapping_path)
+    opened = open_weights(path)
+    with opened.file as file:
+        contents = _contents(opened, mapping_path)
         mapping, where = contents.described.mapping, contents.mapping_name
         if mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
@@ -118,9 +118,9 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
 
 def read_contents(path: Path, mapping_path: Path | None) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
-    file, inferred = open_weights(path)
-    with file:
-        return _contents(file, inferred, mapping_path)
+    opened = open_weights(path)
+    with opened.file:
+        return _contents(opened, mapping_path)
 
 
 def ask_for_layers(contents: Contents) -> str:
@@ -131,12 +131,19 @@ def ask_for_layers(contents: Contents) -> str:
     return f"the file does not say its architecture; describe it in {name} or by --mapping"
 
 
-def _contents(file: WeightFile, inferred: Described | None, mapping_path: Path | None) -> Contents:
-    described = inferred or Described(Mapping(), {})
+def _contents(opened: Opened, mapping_path: Path | None) -> Contents:
+    file = opened.file
     mapping_path = mapping_path or _beside(file.path)
+    given = Described(Mapping(), {})
     if mapping_path is not None:
         given = Described.by(read_mapping(mapping_path), mapping_path.name)
-        described = described.overridden_by(given)
+    try:
+        inferred = opened.describe() or Described(Mapping(), {})
+    except UnusableInput:
+        if given.mapping.layers is UNSET:
+            raise
+        inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
+    described = inferred.overridden_by(given)
     return Contents(file.path, file.format, mapping_path, described, dict(file.datasets))
 
 

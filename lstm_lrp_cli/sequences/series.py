@@ -80,7 +80,7 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
     """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence."""
     try:
-        file, _ = open_weights(path)
+        file = open_weights(path).file
     except UnusableInput as error:  # a spooled input is not to be called by its temporary name
         raise UnusableInput(where, error.problem) from error
     with file:

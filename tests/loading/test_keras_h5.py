@@ -704,3 +704,40 @@ def test_an_architecture_that_keras_does_not_write_is_refused_by_the_name_of_the
     assert result.exit_code == 3
     assert path.name in result.output
     assert "internal error" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("hard_sigmoid", lambda architecture: None),
+        ("dense_stack", setting("Dense", activation="hard_sigmoid")),
+    ],
+    ids=["of the gates", "of a dense layer"],
+)
+def test_the_hard_sigmoid_of_keras_3_is_another_function_and_refused(
+    name: str, change: Change, tmp_path: Path
+) -> None:
+    path = changed_copy(name, change, tmp_path)
+    load_model(path, None, FLOAT64)
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "3.4.1"
+    with pytest.raises(UnusableInput, match="has the hard sigmoid of Keras 3"):
+        load_model(path, None, FLOAT64)
+
+
+def test_a_mapping_wins_over_an_architecture_that_is_refused(tmp_path: Path) -> None:
+    """Who says what a layer amounts to may have it explained."""
+    written = tmp_path / "written.yaml"
+    assert lrp("inspect", GOLDEN / "sequential.h5", "--write-mapping", written).exit_code == 0
+    refused = changed_copy(
+        "sequential",
+        lambda architecture: first(architecture, "LSTM").update(class_name="Mine"),
+        tmp_path,
+    )
+    with pytest.raises(UnusableInput, match="Mine"):
+        load_model(refused, None, FLOAT64)
+    model = load_model(refused, written, FLOAT64).model
+    np.testing.assert_array_equal(
+        scores_of(model, "sequential", tmp_path),
+        scores_of(load("sequential").model, "sequential", tmp_path),
+    )
