@@ -21,7 +21,7 @@ from lstm_lrp_cli.cli.options import (
 from lstm_lrp_cli.cli.output import open_output
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.sequences.read import InputFormat
+    from lstm_lrp_cli.sequences.naming import InputFormat
 
 
 @click.command()

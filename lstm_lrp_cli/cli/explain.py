@@ -17,10 +17,11 @@ from lstm_lrp_cli.cli.options import (
 )
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.cli.progress import progress
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Detail
-    from lstm_lrp_cli.sequences.read import InputFormat
+    from lstm_lrp_cli.sequences.naming import InputFormat
 
 
 @click.command()
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["tsv", "csv", "jsonl", "terminal"]),
+    type=click.Choice(list(OUTPUTS)),
     help="[default: terminal (a heat map) on a terminal, else by the ending of -o, else tsv]",
 )
 @click.option(
@@ -85,7 +86,6 @@ def explain(
 
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.outputs import OUTPUTS
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.scaling.corpus import explain_corpus
     from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -129,8 +129,6 @@ def explain(
 
 def choose_format(output: Path | None) -> str:
     """The format where none is asked for: a heat map on a terminal, else by the file's ending."""
-    from lstm_lrp_cli.reporting.outputs import format_of
-
     if output is None or output == STANDARD_OUTPUT:
         return "terminal" if sys.stdout.isatty() else "tsv"
     form = format_of(output)

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
+from lstm_lrp_cli.sequences.naming import INPUT_FORMATS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DTYPES = ("float64", "float32")
 POSITIVE = click.FloatRange(min=0, min_open=True)
-INPUT_FORMATS = ("txt", "jsonl", "csv", "npy", "npz", "h5")
 
 
 def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:

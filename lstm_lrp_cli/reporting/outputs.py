@@ -1,12 +1,16 @@
 """The outputs. A new one is a file in this folder and a line in OUTPUTS."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.writer import Detail, Writer
 from lstm_lrp_cli.sequences.naming import format_ending
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.model.model import Model
+    from lstm_lrp_cli.reporting.writer import Detail, Writer
 
 
 def _tsv(file: TextIO, model: Model, detail: Detail) -> Writer:

@@ -3,7 +3,21 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
+InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
+INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
+
+ENDINGS: dict[str, InputFormat] = {
+    ".txt": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "h5",
+    ".hdf5": "h5",
+}
 COMPRESSED_ENDINGS = (".gz", ".xz", ".bz2")
 
 

@@ -3,28 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
-from lstm_lrp_cli.sequences.naming import format_ending
+from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.stream import OpenInput, display_name, on_disk, open_input
-
-InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
-INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
-
-ENDINGS: dict[str, InputFormat] = {
-    ".txt": "txt",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".npy": "npy",
-    ".npz": "npz",
-    ".h5": "h5",
-    ".hdf5": "h5",
-}
 
 
 @dataclass(frozen=True, slots=True)
