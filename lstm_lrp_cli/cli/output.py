@@ -32,25 +32,27 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
+    target = Path(os.path.realpath(path))
+    # /dev/stdout may lead to a file, and is yet no place to move another one to.
+    in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
+    if in_device or (target.exists() and not target.is_file()):
+        with _opened(path, path, "a") as file:
+            yield file
+        return
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        target = Path(os.path.realpath(path))
-        # /dev/stdout may lead to a file, and is yet no place to move another one to.
-        in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
-        if in_device or (target.exists() and not target.is_file()):
-            with path.open("a", encoding="utf-8", newline="") as direct:
-                yield direct
-            return
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        opener = COMPRESSED.get(path.suffix.lower(), open)
-        file = cast(TextIO, opener(partial, "xt", encoding="utf-8", newline=""))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UnusableInput(str(path), f"cannot be written: {error.strerror}") from error
-    try:
-        with file:
+        with _opened(partial, path, "w") as file:
             yield file
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _opened(path: Path, asked_for: Path, mode: str) -> TextIO:
+    """Open a file for text, compressed where the name that was asked for says so."""
+    opener = COMPRESSED.get(asked_for.suffix.lower(), open)
+    try:
+        return cast(TextIO, opener(path, f"{mode}t", encoding="utf-8", newline=""))
+    except OSError as error:
+        raise UnusableInput(str(asked_for), f"cannot be written: {error.strerror}") from error
