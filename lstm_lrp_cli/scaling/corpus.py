@@ -18,9 +18,11 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 
 Target = int | Literal["predicted", "gold", "all"]
 
-# A batch's arrays take about this much memory; a window is so many batches.
+# A batch's arrays take about this much memory. A window is so many batches, or fewer where its
+# results, which wait for each other to be written in order, would take more than so much.
 BATCH_BYTES = 32 * 2**20
 WINDOW_BATCHES = 8
+WINDOW_BYTES = 256 * 2**20
 
 
 def explain_corpus(
@@ -39,7 +41,7 @@ def explain_corpus(
     UnusableInput
         A score is not a finite number.
     """
-    for window in windows(model, sequences):
+    for window in windows(model, sequences, model.classes if target == "all" else 1):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
         for batch in batches(window, model, batch_rows(model)):
             for explanation in explain_batch(batch, run_batch(model, batch), rule, target):
@@ -105,9 +107,18 @@ def choose_targets(
             yield np.full(len(batch.sequences), target)
 
 
-def windows(model: Model, sequences: Iterable[Sequence]) -> Iterator[list[Sequence]]:
-    """Collect sequences up to a number of steps. Where reading fails, yield what there is first."""
-    limit = WINDOW_BATCHES * batch_rows(model)
+def windows(
+    model: Model, sequences: Iterable[Sequence], targets: int = 1
+) -> Iterator[list[Sequence]]:
+    """Collect sequences up to a number of steps. Where reading fails, yield what there is first.
+
+    Parameters
+    ----------
+    targets : int
+        How many explanations of each sequence are kept until the window is done.
+    """
+    result_bytes = targets * model.input_size * model.dtype.itemsize
+    limit = min(WINDOW_BATCHES * batch_rows(model), WINDOW_BYTES // result_bytes)
     window: list[Sequence] = []
     steps = 0
     try:
