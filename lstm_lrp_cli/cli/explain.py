@@ -92,12 +92,20 @@ def explain(
     from lstm_lrp_cli.sequences.read import Source, read_sequences
     from lstm_lrp_cli.sequences.stream import display_name
 
+    refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
     loaded = load_model(model, mapping, np.dtype(dtype))
     chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
     detail = choose_detail(by, series=loaded.model.embedding is None)
     form = form or choose_format(output)
     source = Source(input, input_format, ids, labelled)
-    run = Run(str(model), display_name(input), "lrp-all", eps, bias_factor, dtype)
+    run = Run(
+        display_name(str(model)),
+        display_name(input),
+        "lrp-all",
+        eps,
+        bias_factor,
+        dtype,
+    )
     summary = Summary(loaded.model, run)
     explanations = explain_corpus(
         loaded.model,
@@ -108,7 +116,9 @@ def explain(
     with (
         one_blas_thread(),
         open_output(output) as file,
-        progress(not quiet and (output is not None or not sys.stdout.isatty())) as tell,
+        progress(
+            not quiet and (output is not None or not (sys.stdout and sys.stdout.isatty()))
+        ) as tell,
     ):
         writer = OUTPUTS[form](file, loaded.model, detail)
         for explanation in explanations:
@@ -116,21 +126,33 @@ def explain(
             summary.add(explanation)
             tell(summary.sequences)
         writer.close()
-    if report is not None:
+    if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
             file.write(summary.as_json() if is_json else summary.as_text())
     if not quiet:
-        if report is None:
+        if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
         for warning in summary.warnings():
             click.echo(f"lrp: warning: {warning}", err=True)
 
 
+def refuse_same_file(written: dict[str, Path | None], read: dict[str, Path]) -> None:
+    """Refuse to write one file twice, or over what is read."""
+    places = {name: path.resolve() for name, path in read.items() if path.is_file()}
+    for name, path in written.items():
+        if path is None or path == STANDARD_OUTPUT:
+            continue
+        for other, place in places.items():
+            if path.resolve() == place:
+                raise click.UsageError(f"{name} is the same file as {other}: {path}")
+        places[name] = path.resolve()
+
+
 def choose_format(output: Path | None) -> str:
     """The format where none is asked for: a heat map on a terminal, else by the file's ending."""
     if output is None or output == STANDARD_OUTPUT:
-        return "terminal" if sys.stdout.isatty() else "tsv"
+        return "terminal" if sys.stdout and sys.stdout.isatty() else "tsv"
     form = format_of(output)
     if form is None:
         raise click.BadParameter(

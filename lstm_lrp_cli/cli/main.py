@@ -18,6 +18,8 @@ COMMANDS = {
 }
 UNUSABLE = 3
 INTERRUPTED = 130
+# An error may quote what stands in a file; it stays an error and not the file.
+LONGEST_ERROR = 1000
 
 
 class Lrp(click.Group):
@@ -62,7 +64,8 @@ class Lrp(click.Group):
 def _stop(ctx: click.Context, error: BaseException, message: str) -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
-    click.echo(f"lrp: {printable(message)}", err=True)
+    shown = message if len(message) <= LONGEST_ERROR else f"{message[:LONGEST_ERROR]}..."
+    click.echo(f"lrp: {printable(shown)}", err=True)
     ctx.exit(UNUSABLE)
 
 

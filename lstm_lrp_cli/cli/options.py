@@ -116,7 +116,7 @@ def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, go
         raise click.UsageError("--target gold needs labelled input: add --labelled.")
     if target in ("predicted", "gold", "all"):
         return target
-    if target.isdecimal() and int(target) < classes:
+    if target.isdecimal() and len(target) < 19 and int(target) < classes:
         return int(target)
     names = f" ({', '.join(labels)})" if labels else ""
     raise click.BadParameter(

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import sys
@@ -29,6 +30,10 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     path that is no regular file (a pipe, /dev/null) is written to directly.
     """
     if path is None or path == STANDARD_OUTPUT:
+        if sys.stdout is None:
+            raise UnusableInput("standard output", "is closed; name a file with -o")
+        if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")  # data is UTF-8 whatever the locale is
         yield sys.stdout
         sys.stdout.flush()
         return

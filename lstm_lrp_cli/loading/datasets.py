@@ -39,7 +39,7 @@ class Datasets:
                 f"({key}) has shape {shape_text(array.shape)}; "
                 f"expected {'a vector' if dimensions == 1 else 'a matrix'}",
             )
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             numbers: Floats = array.astype(self.dtype)
         wrong = np.argwhere(~np.isfinite(numbers))
         if len(wrong):

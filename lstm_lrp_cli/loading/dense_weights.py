@@ -12,6 +12,10 @@ from lstm_lrp_cli.model.layers import Dense
 def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | None) -> Dense:
     """Build a dense layer that the layer before feeds with `inputs` features, where known."""
     names = [spec.weights] if isinstance(spec.weights, str) else spec.weights
+    if not names:
+        raise UnusableInput(
+            datasets.mapping_name, f"{key}.weights: names no dataset; expected one or more"
+        )
     parts = [datasets.read(name, f"{key}.weights", 2) for name in names]
     where = datasets.where(" + ".join(names))
     layout = spec.layout or _dense_layout(parts, inputs)

@@ -41,13 +41,15 @@ class Hdf5File:
     def read(self, name: str) -> NDArray[Any]:
         where = f"{self.path}: {name}"
         dataset = self._file[name]
+        if dataset.shape is None:
+            raise UnusableInput(where, "is empty; expected numbers")
         if dataset.external or dataset.is_virtual:
             raise UnusableInput(
                 where, "keeps its data in other files, which are not followed; copy the data in"
             )
         try:
             if h5py.check_string_dtype(dataset.dtype) is not None:
-                check_size(where, dataset.shape, 16, self._size)
+                check_size(where, dataset.shape, max(dataset.dtype.itemsize, 16), self._size)
                 texts: NDArray[Any] = np.asarray(dataset.asstr("utf-8")[...], dtype=np.str_)
                 return texts
             check_numeric(where, dataset.dtype)

@@ -111,7 +111,9 @@ def _call(node: Any) -> _Call:
 def _check_outputs(file: Hdf5File, outputs: list[Any], entries: list[Config]) -> None:
     """Refuse a model of which the last layer is not the only output."""
     for output in outputs if isinstance(outputs[0], list) else [outputs]:
-        entry = next(entry for entry in entries if entry["config"]["name"] == output[0])
+        entry = next((entry for entry in entries if entry["config"]["name"] == output[0]), None)
+        if entry is None:
+            raise UnusableInput(str(file.path), f"its output `{output[0]}` is none of its layers")
         if entry is not entries[-1]:
             raise _unusable(
                 file, entry, "is an output, and feeds another layer; expected the last one alone"

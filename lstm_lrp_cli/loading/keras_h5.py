@@ -47,6 +47,12 @@ SILENT = frozenset(
     }
 )
 
+# What a lookup raises in an architecture that is not of the form that Keras writes.
+DAMAGED = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(RecursionError, ArithmeticError),
+)
+
 
 def describe(file: Hdf5File) -> Described | None:
     """Read the architecture as a mapping; None where the file is not a whole Keras model.
@@ -65,7 +71,7 @@ def describe(file: Hdf5File) -> Described | None:
         _check_steps(layers)
         padding = _padding(layers)
         specs = [spec for layer in layers for spec in _convert(layer)]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except DAMAGED as error:
         raise UnusableInput(
             f"{file.path}: attribute model_config",
             f"is not an architecture that Keras writes ({error!r}); save the model again",

@@ -1,7 +1,7 @@
 """Loading a model: the weight file, what it says of itself, and the mapping, which wins."""
 
-import math
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
+# A value that every precision can hold.
+LARGEST_PADDING = 1e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ def _labels(mapping: Mapping, classes: int, where: str) -> tuple[str, ...] | Non
     if mapping.labels is UNSET or mapping.labels is None:
         return None
     labels = tuple(map(str, mapping.labels))
+    if any("\ud800" <= character <= "\udfff" for character in "".join(labels)):
+        raise UnusableInput(where, "labels: found half a surrogate pair, which is no character")
     if len(labels) != classes:
         raise UnusableInput(
             where, f"labels: found {len(labels)}; expected {classes}, one for each output"
@@ -204,8 +208,10 @@ def _tokenization(mapping: Mapping, where: str) -> Tokenization:
     remove = spec.remove or None
     if remove is not None:
         try:
-            re.compile(remove)
-        except re.error as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                re.compile(remove)
+        except (re.error, OverflowError, RecursionError) as error:
             raise UnusableInput(
                 where, f"tokens.remove: `{remove}` is not a regular expression: {error}"
             ) from error
@@ -227,7 +233,7 @@ def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding
         raise UnusableInput(
             where, "padding.length is missing; expected the steps that the model was trained on"
         )
-    if not math.isfinite(padding.value):
+    if not abs(padding.value) <= LARGEST_PADDING:
         raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
     if isinstance(first, Embedding):
         rows = len(first.weights)

@@ -3,6 +3,7 @@
 This is the one place that knows gate orders and layouts other than the engine's.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,10 @@ from lstm_lrp_cli.model.layers import Lstm, LstmCell
 
 def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None) -> Lstm:
     """Build an LSTM that the layer before feeds with `inputs` features, where known."""
+    if not math.isfinite(spec.forget_bias):
+        raise UnusableInput(
+            datasets.mapping_name, f"{key}.forget_bias: found {spec.forget_bias}; expected a number"
+        )
     cells = []
     if spec.forward is not None:
         cells.append(_cell(spec, spec.forward, datasets, f"{key}.forward", inputs))
@@ -164,6 +169,8 @@ def _gate_bias(
 
 def _names(reference: Weight, datasets: Datasets, key: str) -> list[str]:
     """The datasets of a weight; those of single gates in the order i, f, g, o."""
+    if not reference:
+        raise UnusableInput(datasets.mapping_name, f"{key}: names no dataset; expected one or more")
     if not isinstance(reference, dict):
         return dataset_names(reference)
     if sorted(reference) != sorted(GATES):

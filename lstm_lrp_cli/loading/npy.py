@@ -35,4 +35,6 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
             where,
             f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",
         ) from error
+    if not isinstance(array, np.ndarray):
+        raise UnusableInput(where, "is a whole NPZ archive; call it .npz")
     return array

@@ -100,4 +100,4 @@ class NpzFile:
                 f"its header claims {claimed:,} bytes of data, the file has "
                 f"{member.file_size - header:,}; save the file again",
             )
-        return Stored(shape, dtype.str if dtype.fields or dtype.kind in "SU" else dtype.name)
+        return Stored(shape, dtype.str if dtype.kind in "SUV" else dtype.name)

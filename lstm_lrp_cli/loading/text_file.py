@@ -23,8 +23,8 @@ def read_text_file(path: Path, limit: int, what: str) -> str:
             data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise UnusableInput(str(path), f"there is no such file; expected {what}") from error
-    except OSError as error:
-        raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        raise UnusableInput(str(path), f"cannot be read: {error}") from error
     if len(data) > limit:
         raise UnusableInput(str(path), f"is larger than {limit:,} bytes; expected {what}")
     try:

@@ -47,6 +47,10 @@ def read_vocabulary(
         what = f"a vocabulary, as there is no dataset `{name}` in {file.path}"
         text = read_text_file(path, ALLOWED_BYTES, what)
         ids = _from_json(where, text) if path.suffix == ".json" else _from_lines(where, text)
+    try:
+        "".join(ids).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UnusableInput(where, "holds half a surrogate pair, which is no character") from error
     needed = max(ids.values(), default=-1) + 1
     if needed != size:
         raise UnusableInput(
@@ -85,9 +89,19 @@ def _texts(where: str, values: list[Any]) -> list[str]:
     return texts
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refused where a key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key `{repeated}` stands twice")
+    return found
+
+
 def _from_json(where: str, text: str) -> dict[str, int]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise UnusableInput(where, f"is not valid JSON: {error}") from error
     if isinstance(document, list):

@@ -60,7 +60,7 @@ class WeightFile(Protocol):
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
     """Refuse an array that unfolds to far more bytes than its file has."""
-    claimed = itemsize
+    claimed = max(itemsize, 1)  # elements of no bytes take memory all the same once read
     for extent in shape:
         claimed *= extent
     if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:

@@ -35,16 +35,17 @@ class JsonLinesWriter:
             else {"features": sequence.features, "values": exact(sequence.inputs)}
         )
         label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
+        scores = exact(explanation.scores)
         return {
             "sequence": sequence.number,
             "id": sequence.id,
             **inputs,
-            "scores": exact(explanation.scores),
+            "scores": scores,
             "predicted": name(explanation.predicted),
             "target": name(explanation.target),
             **label,
             "relevance": exact(explanation.relevance if whole else explanation.relevance_of_steps),
-            "ledger": ledger_object(explanation.ledger),
+            "ledger": ledger_object(explanation.ledger) | {"score": scores[explanation.target]},
         }
 
     def _gold(self, gold: int) -> str | int:

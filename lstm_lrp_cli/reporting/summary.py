@@ -10,6 +10,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 SHOWN_EMPTY = 5
@@ -176,4 +177,4 @@ class Summary:
             f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the score "
             f"(sequence {check.sequence}), allowed {check.tolerance:g}"
         )
-        return "".join(f"{name:<16}{text}\n" for name, text in lines.items())
+        return "".join(f"{name:<16}{printable(text)}\n" for name, text in lines.items())

@@ -82,8 +82,8 @@ def _check_finite(values: Floats, what: str, batch: Batch) -> None:
     if len(wrong):
         raise UnusableInput(
             f"sequence {batch.sequences[wrong[0]].number}",
-            f"its {what} overflow{'s' * (what == 'relevance')} {values.dtype}; "
-            "are the weights right, the values scaled, and --eps not too small?",
+            f"its {what} overflow{'s' * (what == 'relevance')}; "
+            "are the weights right, the values scaled, and --eps of a usual size?",
         )
 
 

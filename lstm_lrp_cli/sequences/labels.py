@@ -13,7 +13,7 @@ def gold_class(label: str | int, model: Model, where: str) -> int:
     text = str(label).strip()
     if model.labels and text in model.labels:
         return 1 if model.classes == 1 else model.labels.index(text)
-    if text.isdecimal() and int(text) < classes:
+    if text.isdecimal() and len(text) < 19 and int(text) < classes:
         return int(text)
     names = f"one of {', '.join(model.labels)}, or " if model.labels else ""
     raise UnusableInput(

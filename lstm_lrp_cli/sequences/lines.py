@@ -120,7 +120,10 @@ def _tokens(document: _JsonSequence, tokenizer: Tokenizer, place: str, *, ids: b
         return tokenizer.of_ids(numbers, place)
     if numbers:
         raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")
-    return tokenizer.of_tokens([str(token) for token in document.tokens], place)
+    texts = [str(token) for token in document.tokens]
+    return (
+        _integers(" ".join(texts), tokenizer, place) if ids else tokenizer.of_tokens(texts, place)
+    )
 
 
 def _series(

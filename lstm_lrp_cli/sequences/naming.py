@@ -34,6 +34,6 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> list[tuple[int, int, str]]:
         parts = re.findall(r"\d+|\D+", name)
-        return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
+        return [(0, int(p), "") if p.isdecimal() and len(p) < 19 else (1, 0, p) for p in parts]
 
     return sorted(names, key=key)

@@ -9,7 +9,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
 from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.stream import OpenInput, display_name, on_disk, open_input
+from lstm_lrp_cli.sequences.stream import BOM, OpenInput, display_name, on_disk, open_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def _by_beginning(beginning: bytes, model: Model) -> InputFormat:
     for signature, form in _SIGNATURES.items():
         if beginning.startswith(signature):
             return form
-    first_line = beginning.split(b"\n", 1)[0]
+    first_line = beginning.removeprefix(BOM).lstrip().split(b"\n", 1)[0]
     keys = (b'"tokens"', b'"text"', b'"values"')
-    if first_line.lstrip().startswith(b"{") and any(key in first_line for key in keys):
+    if first_line.startswith(b"{") and any(key in first_line for key in keys):
         return "jsonl"
     return "csv" if model.embedding is None else "txt"
 

@@ -1,5 +1,6 @@
 """Numeric series: CSV, and NumPy and HDF5 arrays."""
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
     """
     rows = csv_rows(lines, where)
     header = [name.strip() for name in next(rows, ([], where))[0]]
+    if not header:
+        return
     if header[:2] != ["sequence", "step"] or len(header) < 3:
         raise UnusableInput(
             f"{where}: line 1",
@@ -52,7 +55,7 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
                     place, f"sequence {name} goes on after another; sort the file by sequence, step"
                 )
             current, values = name, []
-        elif step <= last_step:
+        elif not step > last_step:
             raise UnusableInput(
                 place, f"step {row[1]} after {last_step:g}; expected the steps in order"
             )
@@ -119,8 +122,14 @@ def checked_values(
             f"expected (steps, {model.input_size})",
         )
     features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
+    if len(features) != values.shape[1]:
+        raise UnusableInput(
+            where, f"names {len(features)} features; its steps have {values.shape[1]} values"
+        )
+    if len(set(features)) < len(features):
+        raise UnusableInput(where, f"names a feature twice: {', '.join(features)}")
     _check_width(values.shape[1], features, model, where)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         numbers: Floats = values.astype(model.dtype)
     wrong = np.argwhere(~np.isfinite(numbers))
     if len(wrong):
@@ -164,7 +173,7 @@ def _of_array(
 
 
 def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _dimensions(model: Model) -> int:
@@ -174,9 +183,14 @@ def _dimensions(model: Model) -> int:
 
 def _number(text: str, key: str, place: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError as error:
         raise UnusableInput(place, f"{key} is `{text}`; expected a number") from error
+    if not math.isfinite(number):
+        raise UnusableInput(
+            place, f"{key} is `{text}`; expected a finite number: fill what is missing"
+        )
+    return number
 
 
 def _check_width(found: int, features: tuple[str, ...], model: Model, where: str) -> None:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 # How much of a stream is looked at to tell what it is.
 BEGINNING = 2**16
+BOM = b"\xef\xbb\xbf"
 # How compressed data begins, and what unfolds it.
 COMPRESSIONS: dict[bytes, Callable[[BinaryIO], object]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -31,7 +33,10 @@ COMPRESSIONS: dict[bytes, Callable[[BinaryIO], object]] = {
 
 
 def display_name(source: str) -> str:
-    return "standard input" if source == STANDARD_INPUT else source
+    """What messages call an input; a name that is not UTF-8 is shown as well as can be."""
+    if source == STANDARD_INPUT:
+        return "standard input"
+    return os.fsencode(source).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def open_input(source: str) -> Iterator[OpenInput]:
         It cannot be opened, or not be read to its end.
     """
     where = display_name(source)
+    if source == STANDARD_INPUT and sys.stdin is None:
+        raise UnusableInput(where, "is closed; name a file, or pipe sequences in")
     try:
         raw = sys.stdin.buffer if source == STANDARD_INPUT else open(source, "rb")  # noqa: SIM115
     except FileNotFoundError as error:
@@ -73,12 +80,13 @@ def open_input(source: str) -> Iterator[OpenInput]:
         raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
     try:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
-        plain_path = Path(source) if Path(source).is_file() else None
+        on_disk = source != STANDARD_INPUT and Path(source).is_file()
+        plain_path = Path(source) if on_disk else None
         for magic, unfold in COMPRESSIONS.items():
             if signature.startswith(magic):
                 file = cast(io.BufferedReader, unfold(file))
                 plain_path = None
-        beginning, file = _look_ahead(file, lambda data: b"\n" in data or len(data) >= BEGINNING)
+        beginning, file = _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path)
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
@@ -98,6 +106,11 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
         with path.open("wb") as copy:
             shutil.copyfileobj(opened.file, copy)
         yield path
+
+
+def _has_a_line(data: bytes) -> bool:
+    """Whether there is a whole line with something on it, or as much as is looked at."""
+    return b"\n" in data.removeprefix(BOM).lstrip() or len(data) >= BEGINNING
 
 
 def _look_ahead(file: BinaryIO, enough: Callable[[bytes], bool]) -> tuple[bytes, io.BufferedReader]:

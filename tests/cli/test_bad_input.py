@@ -1,6 +1,7 @@
 """Bad input gets one clear error, exit status 3, and no traceback."""
 
 import copy
+import json
 import re
 
 import h5py
@@ -189,6 +190,7 @@ class TestMapping:
             ({"length": -1}, "padding.length: found -1"),
             ({"length": 10**12}, "padding.length: found 1000000000000; expected 0 to 1,000,000"),
             ({"length": 9, "value": 5}, "padding.value: found 5.0; expected a token id from 0"),
+            ({"length": 9, "value": 1e300}, "padding.value: found 1e+300; expected a number"),
             ({"length": 9, "value": 0.5}, "padding.value: found 0.5; expected a token id from 0"),
         ],
     )
@@ -196,9 +198,25 @@ class TestMapping:
         small.mapping["padding"] = padding
         assert hint in refused()
 
-    def test_whose_remove_is_no_regular_expression(self, refused, small):
-        small.mapping["tokens"] = {"remove": "[a-"}
-        assert "tokens.remove: `[a-` is not a regular expression" in refused()
+    @pytest.mark.parametrize("remove", ["[a-", "a{99999999999999}", "(" * 3000])
+    def test_whose_remove_is_no_regular_expression(self, refused, small, remove):
+        small.mapping["tokens"] = {"remove": remove}
+        assert "tokens.remove: `" in refused()
+
+    @pytest.mark.parametrize("value", [".inf", ".nan"])
+    def test_whose_forget_bias_is_not_finite(self, refused, small, value):
+        small.lstm["forget_bias"] = float(value.removeprefix("."))
+        assert "layers[1].lstm.forget_bias: found" in refused()
+
+    @pytest.mark.parametrize(("layer", "key"), [("lstm", "recurrent"), ("dense", "weights")])
+    def test_that_names_no_dataset(self, refused, small, layer, key):
+        spec = small.lstm["forward"] if layer == "lstm" else small.dense
+        spec[key] = []
+        assert f"{key}: names no dataset" in refused()
+
+    def test_with_very_many_keys_is_read_in_no_time(self, refused, small):
+        many = "".join(f"key{number}: 1\n" for number in range(60_000))
+        assert "unknown key `key0`" in refused("--mapping", small.write("many.yaml", many))
 
 
 class TestVocabulary:
@@ -220,6 +238,8 @@ class TestVocabulary:
             ('{"the": 0, "film": 1, "is": 2, "not": 3, "bad": 3}', "id 3 is both `not` and `bad`"),
             ('{"the": "0"}', "token `the` has id '0'"),
             ('{"the": 0,', "is not valid JSON"),
+            ('{"the": 0, "the": 1, "film": 2}', "key `the` stands twice"),
+            ('["\\ud800", "b", "c", "d", "e"]', "half a surrogate pair"),
             ("3", "expected a JSON object"),
         ],
     )
@@ -295,7 +315,7 @@ class TestInput:
         small.arrays["V"][:] = 1e308
         small.arrays["U"][:] = small.arrays["W"][:] = 50.0
         small.arrays["E"][:] = 1.0
-        assert "sequence 0: its scores overflow float64" in refused()
+        assert "sequence 0: its scores overflow; are the weights right" in refused()
 
 
 class TestSeries:
@@ -313,13 +333,16 @@ class TestSeries:
             ("sequence,step,x,y\n0,0,1,2\n", r"has 2 features \(x, y\); the model takes 3"),
             ("sequence,step,x,y,z\n0,0,1,2\n", "line 2: has 4 fields; expected 5"),
             ("sequence,step,x,y,z\n0,0,1,2,three\n", "line 2: z is `three`; expected a number"),
-            ("sequence,step,x,y,z\n0,0,1,2,nan\n", "feature `z` is nan at step 0"),
+            ("sequence,step,x,y,z\n0,0,1,2,nan\n", "line 2: z is `nan`; expected a finite number"),
             ("sequence,step,x,y,z\n0,1,1,2,3\n0,0,1,2,3\n", "line 3: step 0 after 1"),
             (
                 "sequence,step,x,y,z\n0,0,1,2,3\n1,0,1,2,3\n0,1,1,2,3\n",
                 "line 4: sequence 0 goes on after another",
             ),
             ("sequence,step,x,y,z\n", "is empty"),
+            ("", "is empty"),
+            ("sequence,step,x,y,z\n0,nan,1,2,3\n", "step is `nan`; expected a finite number"),
+            ("sequence,step,x,x,z\n0,0,1,2,3\n", "names a feature twice: x, x, z"),
             ("sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000, "line 2: is no CSV"),
         ],
     )
@@ -355,6 +378,17 @@ class TestSeries:
         assert result.exit_code == 3
         assert result.stderr.startswith("lrp: standard input: is not a whole NPZ file")
 
+    @pytest.mark.parametrize("names", [["p", "q"], ["p", "q", "r", "s"]])
+    def test_json_lines_that_name_other_features_than_they_have(self, refused, small, names):
+        line = json.dumps({"values": [[1, 2, 3]], "features": names})
+        error = refused(input=small.write("in.jsonl", line + "\n"))
+        assert f"line 1: names {len(names)} features; its steps have 3 values" in error
+
+    def test_an_archive_that_is_called_an_array(self, refused, small):
+        np.savez(small.folder / "in.npz", x=np.ones((1, 2, 3)))
+        (small.folder / "in.npz").rename(small.folder / "in.npy")
+        assert "is a whole NPZ archive; call it .npz" in refused(input=small.folder / "in.npy")
+
     def test_text(self, refused):
         assert "is text, and the model takes 3 numbers a step" in refused()
 
@@ -387,6 +421,19 @@ class TestHostileHdf5:
             del file["W"]
             file.create_dataset("W", (2**40, 2**17), "f8", chunks=(1024, 128))
         assert "claims 1,152,921,504,606,846,976 bytes" in refused(model=hdf5)
+
+    def test_texts_that_claim_more_than_the_file_has(self, refused, hdf5, small):
+        with h5py.File(hdf5, "a") as file:
+            file.create_dataset("words", (2_000_000,), "S5000", chunks=(1000,))
+        small.mapping["vocabulary"] = "words"
+        small.save()
+        assert "words: claims 10,000,000,000 bytes" in refused(model=hdf5)
+
+    def test_dataset_of_nothing(self, refused, hdf5):
+        with h5py.File(hdf5, "a") as file:
+            del file["W"]
+            file["W"] = h5py.Empty("f8")
+        assert "W: is empty; expected numbers" in refused(model=hdf5)
 
     def test_group_that_contains_itself(self, run, hdf5, small):
         with h5py.File(hdf5, "a") as file:

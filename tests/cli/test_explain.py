@@ -150,10 +150,11 @@ class TestJsonLines:
         ]
 
     def test_ids_stand_as_numbers_or_as_text(self, run, small):
-        lines = small.write("in.jsonl", '{"tokens": [1, 4]}\n{"text": "1 4"}\n')
+        forms = '{"tokens": [1, 4]}\n{"text": "1 4"}\n{"tokens": ["1", "4"]}\n'
+        lines = small.write("in.jsonl", forms)
         result = run("explain", small.save(), lines, "--ids", "--format", "jsonl")
-        first, second = json_lines(result.stdout)
-        assert first["tokens"] == second["tokens"] == ["film", "bad"]
+        found = [line["tokens"] for line in json_lines(result.stdout)]
+        assert found == [["film", "bad"]] * 3
 
 
 class TestTargets:
@@ -170,6 +171,13 @@ class TestTargets:
         arguments = ("explain", small.save(), labelled, "--labelled", "--target", "gold")
         result = run(*arguments, "--format", "jsonl")
         assert [f["target"] for f in json_lines(result.stdout)] == ["good", "poor"]
+
+    def test_labels_are_numbers_only_as_yaml_1_2_has_them(self, run, small, sentences):
+        small.save()
+        mapping = small.path.with_suffix(".yaml")
+        mapping.write_text(mapping.read_text() + "labels: [10:30, 010, no]\n")
+        result = run("explain", small.path, sentences, "--target", "all", "--format", "jsonl")
+        assert [f["target"] for f in json_lines(result.stdout)][:3] == ["10:30", "010", "no"]
 
     def test_a_label_wins_over_a_number(self, run, small, sentences):
         small.mapping["labels"] = [1, 2, 0]

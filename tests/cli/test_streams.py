@@ -172,7 +172,39 @@ def test_version_does_not_import_what_it_does_not_use():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n", b""])
+def test_json_lines_on_standard_input_may_begin_with_nothing(before):
+    data = before + b'{"text": "a good film"}\n'
+    found = lrp("explain", KERAS.model, "-", "-q", "--format", "jsonl", input=data)
+    assert json.loads(found.stdout.splitlines()[-1])["tokens"] == ["a", "good", "film"]
+
+
+def test_data_is_utf_8_whatever_the_locale():
+    plain = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PATH": os.environ["PATH"],
+    }
+    data = json.dumps({"tokens": ["naïve", "film"]}).encode()
+    found = lrp("explain", KERAS.model, "-", "-q", input=data, env=plain)
+    assert found.returncode == 0, found.stderr
+    assert "naïve" in found.stdout.decode("utf-8")
+
+
 class TestOutputFile:
+    @pytest.mark.parametrize("twice", ["report", "model", "input"])
+    def test_is_no_other_file_of_the_run(self, tmp_path, twice):
+        model, source = tmp_path / "m.h5", tmp_path / "in.txt"
+        model.write_bytes(KERAS.model.read_bytes())
+        source.write_bytes(KERAS.sequences.read_bytes())
+        path = {"report": tmp_path / "out.tsv", "model": model, "input": source}[twice]
+        result = lrp("explain", model, source, "-o", path, "--format", "tsv", "--report", path)
+        assert result.returncode == 2
+        assert b"is the same file as" in result.stderr
+        assert model.read_bytes() == KERAS.model.read_bytes()
+        assert source.read_bytes() == KERAS.sequences.read_bytes()
+
     def test_dash_is_standard_output(self, tmp_path):
         result = lrp("explain", KERAS.model, KERAS.sequences, "-o", "-", cwd=tmp_path)
         assert result.stdout.startswith(b"sequence\tposition\t")
