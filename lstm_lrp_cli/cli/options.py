@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lstm_lrp_cli.sequences.naming import INPUT_FORMATS
+from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -116,8 +116,9 @@ def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, go
         raise click.UsageError("--target gold needs labelled input: add --labelled.")
     if target in ("predicted", "gold", "all"):
         return target
-    if target.isdecimal() and len(target) < 19 and int(target) < classes:
-        return int(target)
+    number = whole_number(target)
+    if number is not None and number < classes:
+        return number
     names = f" ({', '.join(labels)})" if labels else ""
     raise click.BadParameter(
         f"there is no class {target!r}; the model has {classes}, from 0 to {classes - 1}{names}.",

@@ -1,24 +1,17 @@
 """Where output goes: standard output, or a file that appears whole or not at all."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.sequences.compression import compression_of
 
 STANDARD_OUTPUT = Path("-")
-COMPRESSED: dict[str, Callable[..., object]] = {
-    ".gz": gzip.open,
-    ".xz": lzma.open,
-    ".bz2": bz2.open,
-}
 
 
 @contextmanager
@@ -56,7 +49,8 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 def _opened(path: Path, asked_for: Path, mode: str) -> TextIO:
     """Open a file for text, compressed where the name that was asked for says so."""
-    opener = COMPRESSED.get(asked_for.suffix.lower(), open)
+    compression = compression_of(asked_for)
+    opener = compression.open if compression else open
     try:
         return cast(TextIO, opener(path, f"{mode}t", encoding="utf-8", newline=""))
     except OSError as error:

@@ -1,6 +1,7 @@
 """NumPy's .npz, read without its pickles."""
 
 import lzma
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -91,9 +92,7 @@ class NpzFile:
             header = file.tell()
         if dtype.hasobject:
             return Stored(shape, "object")
-        claimed = dtype.itemsize
-        for extent in shape:
-            claimed *= extent
+        claimed = dtype.itemsize * math.prod(shape)
         if min(shape, default=0) < 0 or header + claimed != member.file_size:
             raise UnusableInput(
                 where,

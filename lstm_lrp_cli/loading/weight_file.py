@@ -1,5 +1,6 @@
 """What every format of weight file offers the rest of loading: named arrays, sized before read."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,8 @@ class WeightFile(Protocol):
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
     """Refuse an array that unfolds to far more bytes than its file has."""
-    claimed = max(itemsize, 1)  # elements of no bytes take memory all the same once read
-    for extent in shape:
-        claimed *= extent
+    # Elements of no bytes take memory all the same, once they are read.
+    claimed = max(itemsize, 1) * math.prod(shape)
     if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,

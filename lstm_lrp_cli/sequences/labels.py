@@ -2,6 +2,7 @@
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.naming import whole_number
 
 
 def gold_class(label: str | int, model: Model, where: str) -> int:
@@ -13,8 +14,9 @@ def gold_class(label: str | int, model: Model, where: str) -> int:
     text = str(label).strip()
     if model.labels and text in model.labels:
         return 1 if model.classes == 1 else model.labels.index(text)
-    if text.isdecimal() and len(text) < 19 and int(text) < classes:
-        return int(text)
+    number = whole_number(text)
+    if number is not None and number < classes:
+        return number
     names = f"one of {', '.join(model.labels)}, or " if model.labels else ""
     raise UnusableInput(
         where, f"label `{text}`; expected {names}a class number from 0 to {classes - 1}"

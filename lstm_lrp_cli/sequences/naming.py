@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
+from lstm_lrp_cli.sequences.compression import compression_of
+
 InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
@@ -18,15 +20,17 @@ ENDINGS: dict[str, InputFormat] = {
     ".h5": "h5",
     ".hdf5": "h5",
 }
-COMPRESSED_ENDINGS = (".gz", ".xz", ".bz2")
 
 
 def format_ending(path: Path) -> str:
     """The ending that tells a file's format, in lower case: ".csv" of "x.CSV.gz", "" of "x"."""
-    endings = [ending.lower() for ending in path.suffixes]
-    if endings and endings[-1] in COMPRESSED_ENDINGS:
-        endings.pop()
-    return endings[-1] if endings else ""
+    named = path.with_suffix("") if compression_of(path) else path
+    return named.suffix.lower()
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of decimal digits is; None for other text, or a number beyond use."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
@@ -34,6 +38,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> list[tuple[int, int, str]]:
         parts = re.findall(r"\d+|\D+", name)
-        return [(0, int(p), "") if p.isdecimal() and len(p) < 19 else (1, 0, p) for p in parts]
+        numbers = [(whole_number(part), part) for part in parts]
+        return [(1, 0, part) if number is None else (0, number, "") for number, part in numbers]
 
     return sorted(names, key=key)

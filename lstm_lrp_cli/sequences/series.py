@@ -15,7 +15,7 @@ from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.csv_rows import csv_rows
-from lstm_lrp_cli.sequences.naming import natural_order
+from lstm_lrp_cli.sequences.naming import natural_order, whole_number
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import Tokenizer
 
@@ -152,7 +152,7 @@ def _of_rows(
 ) -> Sequence:
     values, _ = checked_values(np.array(rows), features, model, f"{where}: sequence {name}")
     return Sequence(
-        number, values, features=features, id=int(name) if name == str(_whole(name)) else name
+        number, values, features=features, id=int(name) if name == str(whole_number(name)) else name
     )
 
 
@@ -170,10 +170,6 @@ def _of_array(
         )
     encoded = Tokenizer(model).of_ids(array.tolist(), where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _dimensions(model: Model) -> int:

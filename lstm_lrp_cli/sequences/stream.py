@@ -1,7 +1,5 @@
 """Opening an input: a file or standard input, compressed or not."""
 
-import bz2
-import gzip
 import io
 import lzma
 import os
@@ -13,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.sequences.compression import COMPRESSIONS
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,12 +23,6 @@ STANDARD_INPUT = "-"
 # How much of a stream is looked at to tell what it is.
 BEGINNING = 2**16
 BOM = b"\xef\xbb\xbf"
-# How compressed data begins, and what unfolds it.
-COMPRESSIONS: dict[bytes, Callable[[BinaryIO], object]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"BZh": bz2.BZ2File,
-}
 
 
 def display_name(source: str) -> str:
@@ -82,9 +75,9 @@ def open_input(source: str) -> Iterator[OpenInput]:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
         on_disk = source != STANDARD_INPUT and Path(source).is_file()
         plain_path = Path(source) if on_disk else None
-        for magic, unfold in COMPRESSIONS.items():
-            if signature.startswith(magic):
-                file = cast(io.BufferedReader, unfold(file))
+        for compression in COMPRESSIONS:
+            if signature.startswith(compression.magic):
+                file = compression.open(file, "rb")
                 plain_path = None
         beginning, file = _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path)
