@@ -16,9 +16,12 @@ class UnusableInput(Exception):
         The file and, where it is known, the line, dataset or key.
     problem : str
         What was found, what was expected, and the mend.
+    paste : str
+        Lines that the user can paste into a mapping as the mend, shown below the message.
     """
 
-    def __init__(self, where: str, problem: str) -> None:
+    def __init__(self, where: str, problem: str, paste: str = "") -> None:
         super().__init__(f"{where}: {problem}")
         self.where = where
         self.problem = problem
+        self.paste = paste

@@ -42,7 +42,7 @@ class Lrp(click.Group):
         try:
             return super().invoke(ctx)
         except UnusableInput as error:
-            return _stop(ctx, error, str(error))
+            return _stop(ctx, error, str(error), error.paste)
         except BrokenPipeError:
             # The reader has what it wanted. Python would complain again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,11 +61,13 @@ class Lrp(click.Group):
             )
 
 
-def _stop(ctx: click.Context, error: BaseException, message: str) -> None:
+def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "") -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
     shown = message if len(message) <= LONGEST_ERROR else f"{message[:LONGEST_ERROR]}..."
     click.echo(f"lrp: {printable(shown)}", err=True)
+    for line in paste.splitlines():
+        click.echo(printable(line), err=True)
     ctx.exit(UNUSABLE)
 
 

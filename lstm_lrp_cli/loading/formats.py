@@ -1,5 +1,6 @@
 """The formats of weight files. A new one is a file in this folder and a line in FORMATS."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,36 @@ class Opened:
     describe: Callable[[], Described | None]
 
 
-def _npz(path: Path) -> Opened:
-    from lstm_lrp_cli.loading.npz import NpzFile
+def _zip(path: Path) -> Opened:
+    """A zip is PyTorch's where it holds a pickle of its name, else NumPy's."""
+    from lstm_lrp_cli.loading.npz import DAMAGED_ZIP, NpzFile
 
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (*DAMAGED_ZIP, OSError, ValueError):
+        names = []  # the reader says what is wrong
+    if any(name.split("/")[-1] == "data.pkl" for name in names):
+        from lstm_lrp_cli.loading import state_dict, torch_zip
+
+        checkpoint = torch_zip.TorchFile(path)
+        return Opened(checkpoint, lambda: state_dict.describe(checkpoint))
     return Opened(NpzFile(path), lambda: None)
+
+
+def _safetensors(path: Path) -> Opened:
+    from lstm_lrp_cli.loading import safetensors, state_dict
+
+    file = safetensors.SafetensorsFile(path)
+    return Opened(file, lambda: state_dict.describe(file))
+
+
+def _pickle(path: Path) -> Opened:
+    raise UnusableInput(
+        str(path),
+        "is a bare pickle, which is never executed (PyTorch before 1.6?); load it where it comes "
+        "from and save it again with torch.save",
+    )
 
 
 def _hdf5(path: Path) -> Opened:
@@ -40,24 +67,33 @@ def _hdf5(path: Path) -> Opened:
 
 # The bytes that a file begins with, and what opens it. h5py is imported only where it is used.
 FORMATS: dict[bytes, Callable[[Path], Opened]] = {
-    b"PK": _npz,
+    b"PK": _zip,
     b"\x89HDF\r\n\x1a\n": _hdf5,
+    b"\x80": _pickle,
 }
+# A safetensors file begins with the length of its header, which is a JSON object.
+HEADER = slice(8, 9)
 
 
 def open_weights(path: Path) -> Opened:
     """Open a weight file, by what it begins with rather than by what it is called."""
     try:
         with path.open("rb") as file:
-            beginning = file.read(8)
+            beginning = file.read(9)
     except FileNotFoundError as error:
         raise UnusableInput(str(path), "there is no such model file") from error
     except IsADirectoryError as error:
         raise UnusableInput(str(path), "is a directory; expected a model file") from error
     except OSError as error:
         raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+    if beginning[HEADER] == b"{":
+        return _safetensors(path)
     for signature, opener in FORMATS.items():
         if beginning.startswith(signature):
             return opener(path)
-    found = "is empty" if not beginning else f"begins with {beginning!r}"
-    raise UnusableInput(str(path), f"{found}; expected an HDF5 file (.h5, .hdf5) or NumPy's .npz")
+    found = "is empty" if not beginning else f"begins with {beginning[:8]!r}"
+    raise UnusableInput(
+        str(path),
+        f"{found}; expected an HDF5 file (.h5, .hdf5), PyTorch's .pt or .safetensors, "
+        "or NumPy's .npz",
+    )

@@ -19,6 +19,7 @@ class Hdf5File:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = path.stat().st_size
+        self.documents: dict[str, Any] = {}
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:

@@ -27,6 +27,7 @@ class NpzFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = path.stat().st_size
+        self.documents: dict[str, Any] = {}
         self._zip: zipfile.ZipFile | None = None
         try:
             self._zip = zipfile.ZipFile(path)

@@ -26,7 +26,8 @@ def read_vocabulary(
     Parameters
     ----------
     name : str
-        A dataset of the weight file, else a file, relative to `folder`.
+        A dataset of the weight file, or a value that it keeps beside them, else a file, relative to
+        `folder`.
     size : int
         The rows of the embedding, which the vocabulary must match.
     unknown : str, int, None or UNSET
@@ -41,6 +42,9 @@ def read_vocabulary(
     if name in file.datasets:
         where = f"{file.path}: {name}"
         ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
+    elif name in file.documents:
+        where = f"{file.path}: {name}"
+        ids = _from_document(where, file.documents[name])
     else:
         path = folder / name
         where = str(path)
@@ -104,12 +108,19 @@ def _from_json(where: str, text: str) -> dict[str, int]:
         document = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise UnusableInput(where, f"is not valid JSON: {error}") from error
+    return _from_document(where, document)
+
+
+def _from_document(where: str, document: Any) -> dict[str, int]:
+    """A list of tokens, or the id of each token."""
     if isinstance(document, list):
         return _from_list(where, _texts(where, document))
     if not isinstance(document, dict):
         raise UnusableInput(where, "expected a JSON object {token: id}, or a list of tokens")
     owners: dict[int, str] = {}
     for token, number in document.items():
+        if not isinstance(token, str):
+            raise UnusableInput(where, f"found token {token!r}; expected text")
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise UnusableInput(where, f"token `{token}` has id {number!r}; expected 0, 1, 2, ...")
         if number in owners:

@@ -37,8 +37,10 @@ class Stored:
 class WeightFile(Protocol):
     """An open weight file.
 
-    `datasets` lists what it holds. Reading a dataset raises UnusableInput where the data cannot be
-    had, would take more memory than a file of that size honestly holds, or would execute code.
+    `datasets` lists the arrays that it holds, and `documents` what it keeps beside them, such as a
+    checkpoint's vocabulary: plain values by name. Reading a dataset raises UnusableInput where the
+    data cannot be had, would take more memory than a file of that size honestly holds, or would
+    execute code.
     """
 
     @property
@@ -49,6 +51,9 @@ class WeightFile(Protocol):
 
     @property
     def datasets(self) -> Mapping[str, Stored]: ...
+
+    @property
+    def documents(self) -> Mapping[str, Any]: ...
 
     def read(self, name: str) -> NDArray[Any]: ...
 
@@ -79,6 +84,11 @@ def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
             f"holds {dtype} elements; expected numbers (pickled objects are never executed: "
             "save the array again as float32 or float64)",
         )
+
+
+def bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """The numbers that 16-bit words hold as bfloat16, the upper half of a float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -1,0 +1,150 @@
+"""PyTorch's .pt and .pth, as torch.save writes them since 1.6: a zip of one pickle and storages.
+
+Neither torch nor pickle is used: the pickle is read by `pickled`, which executes nothing.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.npy import DAMAGED
+from lstm_lrp_cli.loading.npz import DAMAGED_ZIP
+from lstm_lrp_cli.loading.pickled import Tensor, read_pickle
+from lstm_lrp_cli.loading.weight_file import Stored, bfloat16, check_size
+
+# Under these keys training scripts keep a state dict in their checkpoints.
+STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
+DEEPEST = 20
+
+
+class TorchFile:
+    """A PyTorch file. Tensors are read when they are asked for.
+
+    A state dict inside a checkpoint gives its tensors under their own names, without the prefix
+    `module.` of DataParallel; what else the checkpoint holds is named by its path.
+    """
+
+    format = "PyTorch"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = path.stat().st_size
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            self._zip = zipfile.ZipFile(path)
+            names = self._zip.namelist()
+            pickled = min((n for n in names if n.split("/")[-1] == "data.pkl"), key=len)
+            self._root = pickled.removesuffix("data.pkl")
+            self._big_endian = (
+                f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
+            )
+            content = read_pickle(self._bytes("data.pkl"), f"{path}: {pickled}")
+        except UnusableInput:
+            self.close()
+            raise
+        except (*DAMAGED, *DAMAGED_ZIP, KeyError) as error:
+            self.close()
+            raise UnusableInput(
+                str(path), f"is not a whole PyTorch file ({error}); copy or save it again"
+            ) from error
+        self._tensors: dict[str, Tensor] = {}
+        self.documents: dict[str, Any] = {}
+        for name, value in _flat(content):
+            if isinstance(value, Tensor):
+                self._tensors[name] = value
+            else:
+                self.documents[name] = value
+        self.datasets = {n: Stored(t.shape, t.storage.dtype) for n, t in self._tensors.items()}
+        if not self.datasets:
+            self.close()
+            raise UnusableInput(
+                str(path), "holds no tensors; expected what torch.save(model.state_dict()) writes"
+            )
+
+    def read(self, name: str) -> NDArray[Any]:
+        tensor = self._tensors[name]
+        storage = tensor.storage
+        where = f"{self.path}: {name}"
+        stored = "uint16" if storage.dtype == "bfloat16" else storage.dtype
+        dtype = np.dtype(stored).newbyteorder(">" if self._big_endian else "<")
+        check_size(where, tensor.shape, dtype.itemsize, self._size)
+        try:
+            data = self._bytes(f"data/{storage.key}")
+        except (*DAMAGED, *DAMAGED_ZIP, KeyError) as error:
+            raise UnusableInput(where, f"cannot be read ({error}); save the file again") from error
+        spans = zip(tensor.shape, tensor.strides, strict=True)
+        last = tensor.offset + sum((size - 1) * stride for size, stride in spans)
+        if 0 not in tensor.shape and (last + 1) * dtype.itemsize > len(data):
+            raise UnusableInput(
+                where,
+                f"reaches to element {last} of a storage of {len(data) // dtype.itemsize}; "
+                "save the file again",
+            )
+        if 0 in tensor.shape:
+            return np.zeros(tensor.shape, dtype=stored)
+        numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+        strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
+        view = np.lib.stride_tricks.as_strided(
+            numbers[tensor.offset :], tensor.shape, strides, writeable=False
+        )
+        return bfloat16(view) if storage.dtype == "bfloat16" else view.astype(stored)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._zip is not None:
+            self._zip.close()
+
+    def _bytes(self, name: str) -> bytes:
+        assert self._zip is not None
+        member = self._zip.getinfo(self._root + name)
+        check_size(f"{self.path}: {name}", (member.file_size,), 1, self._size)
+        return self._zip.read(member)
+
+
+def _flat(content: Any) -> Iterator[tuple[str, Any]]:
+    """Tensors and other values by name; those of the state dict without the way to it."""
+    state = _state_dict(content)
+    if state is not None:
+        tensors = [key for key, value in state.items() if isinstance(value, Tensor)]
+        wrapped = bool(tensors) and all(key.startswith("module.") for key in tensors)
+        for key, value in state.items():
+            yield key.removeprefix("module.") if wrapped else key, value
+    yield from _walk(content, "", state, 0)
+
+
+def _state_dict(content: Any) -> dict[str, Any] | None:
+    """The dict that holds the model's tensors: the whole, or one under a usual key."""
+    candidates = [content]
+    if isinstance(content, dict):
+        candidates += [content[key] for key in STATE_DICTS if key in content]
+    for candidate in candidates:
+        if isinstance(candidate, dict) and any(
+            isinstance(value, Tensor) for value in candidate.values()
+        ):
+            return {str(key): value for key, value in candidate.items()}
+    return None
+
+
+def _walk(
+    value: Any, path: str, state: dict[str, Any] | None, depth: int
+) -> Iterator[tuple[str, Any]]:
+    """All that is not in the state dict: tensors one by one, other values as they are."""
+    if isinstance(value, dict) and depth < DEEPEST:
+        keys = [str(key) for key in value]
+        if state is not None and keys == list(state) and list(value.values()) == [*state.values()]:
+            return
+        if any(isinstance(each, dict | list | tuple | Tensor) for each in value.values()):
+            for key, each in value.items():
+                yield from _walk(each, f"{path}/{key}" if path else str(key), state, depth + 1)
+            return
+    yield path, value

@@ -1,0 +1,330 @@
+"""PyTorch's own files are read without PyTorch, and nothing in them is executed."""
+
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
+SENTENCE = "the film is bad\n"
+
+
+class FloatStorage:
+    """Pickled by this name, as torch does."""
+
+
+FloatStorage.__module__ = "torch"
+
+
+def weights(seed=3, hidden=2, suffixes=("",), depth=1):
+    """The arrays of a state dict: embedding, nn.LSTM, linear."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    state = {"embedding.weight": draw(5, 3)}
+    for k in range(depth):
+        inputs = 3 if k == 0 else hidden * len(suffixes)
+        for suffix in suffixes:
+            state[f"lstm.weight_ih_l{k}{suffix}"] = draw(4 * hidden, inputs)
+            state[f"lstm.weight_hh_l{k}{suffix}"] = draw(4 * hidden, hidden)
+            state[f"lstm.bias_ih_l{k}{suffix}"] = draw(4 * hidden)
+            state[f"lstm.bias_hh_l{k}{suffix}"] = draw(4 * hidden)
+    state["fc.weight"] = draw(3, hidden * len(suffixes))
+    state["fc.bias"] = draw(3)
+    return state
+
+
+class Rebuild:
+    """Pickles as torch's call of _rebuild_tensor_v2 does."""
+
+    def __init__(self, key, array):
+        self.key, self.array = key, array
+
+
+class Pickler(pickle._Pickler):
+    """Writes what torch.save writes, by the names alone: torch is not needed."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_tensor(self, tensor):
+        self.write(b"ctorch._utils\n_rebuild_tensor_v2\n(")
+        array = np.ascontiguousarray(tensor.array)
+        self.write(b"(")
+        self.save("storage")
+        self.write(b"ctorch\nFloatStorage\n")
+        for value in (tensor.key, "cpu", array.size):
+            self.save(value)
+        self.write(b"tQ")
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        for value in (0, array.shape, strides, False, OrderedDict()):
+            self.save(value)
+        self.write(b"tR")
+
+    dispatch[Rebuild] = save_tensor
+
+
+def save(path, state, wrap=lambda state: state):
+    """Write arrays as torch.save writes a checkpoint."""
+    tensors = {name: Rebuild(str(k), array) for k, (name, array) in enumerate(state.items())}
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("archive/data.pkl", "w") as file:
+            Pickler(file, 2).dump(wrap(tensors))
+        archive.writestr("archive/byteorder", "little")
+        for k, array in enumerate(state.values()):
+            archive.writestr(f"archive/data/{k}", array.tobytes())
+    return path
+
+
+def save_safetensors(path, state, metadata=None):
+    header, offset = {}, 0
+    for name, array in state.items():
+        end = offset + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [offset, end]}
+        offset = end
+    if metadata:
+        header["__metadata__"] = metadata
+    text = json.dumps(header).encode()
+    data = b"".join(array.tobytes() for array in state.values())
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def hostile(path, payload):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", payload)
+    return path
+
+
+@pytest.fixture
+def sentence(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    path = tmp_path / "sentence.txt"
+    path.write_text(SENTENCE)
+    return path
+
+
+@pytest.fixture
+def explained(run, sentence, tmp_path):
+    """The rows of an explanation by way of a file, the vocabulary given by a mapping."""
+
+    def explain(model):
+        mapping = tmp_path / "vocabulary.yaml"
+        mapping.write_text("vocabulary: vocab.txt\n")
+        result = run("explain", model, sentence, "--mapping", mapping, "--format", "tsv")
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    return explain
+
+
+@pytest.fixture
+def refusal(run, sentence):
+    def explain(model):
+        result = run("explain", model, sentence, "--ids")
+        assert result.exit_code == 3
+        assert "Traceback" not in result.output
+        return result.stderr
+
+    return explain
+
+
+def by_mapping(folder, state, suffixes=("",), depth=1):
+    """The same model by an .npz and a mapping written out by hand."""
+    directions = dict(zip(("forward", "backward"), suffixes, strict=False))
+    layers = [{"embedding": {"weights": "embedding.weight"}}]
+    for k in range(depth):
+        lstm = {"gate_order": ["i", "f", "g", "o"], "layout": "gates_by_features"}
+        lstm["returns"] = "last" if k == depth - 1 else "sequence"
+        for direction, suffix in directions.items():
+            lstm[direction] = {
+                "input": f"lstm.weight_ih_l{k}{suffix}",
+                "recurrent": f"lstm.weight_hh_l{k}{suffix}",
+                "bias": [f"lstm.bias_ih_l{k}{suffix}", f"lstm.bias_hh_l{k}{suffix}"],
+            }
+        layers.append({"lstm": lstm})
+    head = {"weights": "fc.weight", "layout": "classes_by_features", "bias": "fc.bias"}
+    layers.append({"dense": head})
+    mapping = folder / "by_hand.yaml"
+    mapping.write_text(json.dumps({"format": 1, "vocabulary": "vocab.txt", "layers": layers}))
+    np.savez(folder / "by_hand.npz", **state)
+    return folder / "by_hand.npz"
+
+
+SHAPES = {
+    "forward": (("",), 1),
+    "bidirectional": (("", "_reverse"), 1),
+    "stacked": (("",), 3),
+    "stacked and bidirectional": (("", "_reverse"), 2),
+}
+
+
+class TestInference:
+    @pytest.mark.parametrize(("suffixes", "depth"), SHAPES.values(), ids=SHAPES)
+    @pytest.mark.parametrize("form", ["pt", "safetensors"])
+    def test_is_what_a_mapping_by_hand_says(
+        self, explained, run, sentence, tmp_path, suffixes, depth, form
+    ):
+        state = weights(suffixes=suffixes, depth=depth)
+        model = (save if form == "pt" else save_safetensors)(tmp_path / f"model.{form}", state)
+        expected = run("explain", by_mapping(tmp_path, state, suffixes, depth), sentence)
+        assert expected.exit_code == 0, expected.stderr
+        assert explained(model) == expected.stdout
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda state: {"epoch": 3, "model_state_dict": state},
+            lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}},
+            lambda state: OrderedDict(model=OrderedDict(state), optimizer={"lr": 0.1}),
+        ],
+        ids=["model_state_dict", "module. prefix", "OrderedDict"],
+    )
+    def test_finds_the_state_dict_in_a_checkpoint(self, explained, tmp_path, wrap):
+        state = weights()
+        plain = explained(save(tmp_path / "plain.pt", state))
+        assert explained(save(tmp_path / "nested.pth", state, wrap)) == plain
+
+    def test_finds_vocabulary_and_labels_in_a_checkpoint(self, run, sentence, tmp_path):
+        path = save(
+            tmp_path / "model.pt",
+            weights(),
+            lambda state: {
+                "state_dict": state,
+                "vocab": {token: k for k, token in enumerate(VOCABULARY)},
+                "label_encoder": {0: "bad", 1: "so-so", 2: "good"},
+            },
+        )
+        result = run("explain", path, sentence, "--format", "jsonl", "--target", "good")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["target"] == "good"
+        facts = json.loads(run("inspect", path, "--format", "json").stdout)
+        assert facts["labels"] == ["bad", "so-so", "good"]
+        assert facts["vocabulary"]["unknown_token"] == "<unk>"
+
+    def test_asks_once_where_the_head_is_open_and_its_answer_loads(
+        self, refusal, run, sentence, tmp_path
+    ):
+        state = weights() | {
+            "out.weight": np.ones((2, 3), dtype=np.float32),
+            "out.bias": np.zeros(2, dtype=np.float32),
+        }
+        path = save(tmp_path / "model.pt", state)
+        first, *paste = refusal(path).splitlines()
+        assert "there are 2 linear layers (fc.weight, out.weight)" in first
+        assert "save it as model.yaml" in first
+        (tmp_path / "model.yaml").write_text("vocabulary: vocab.txt\n" + "\n".join(paste))
+        result = run("explain", path, sentence)
+        assert result.exit_code == 0, result.stderr
+
+    def test_a_gru_is_no_lstm(self, refusal, tmp_path):
+        state = weights()
+        state["lstm.weight_hh_l0"] = np.ones((6, 2), dtype=np.float32)
+        error = refusal(save(tmp_path / "model.pt", state))
+        assert "the file does not say its architecture" in error
+
+    def test_a_projection_is_refused_by_name(self, refusal, tmp_path):
+        state = weights() | {"lstm.weight_hr_l0": np.ones((1, 2), dtype=np.float32)}
+        assert "lstm.weight_hr_l0: projects the hidden state" in refusal(
+            save(tmp_path / "model.pt", state)
+        )
+
+
+class TestHostileFiles:
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_a_pickle_that_calls_os_system_is_refused_and_not_executed(
+        self, refusal, tmp_path, protocol
+    ):
+        class Attack:
+            def __reduce__(self):
+                return os.system, (f"touch {tmp_path}/executed",)
+
+        error = refusal(hostile(tmp_path / "model.pt", pickle.dumps(Attack(), protocol)))
+        assert len(error.splitlines()) == 1
+        assert "is not executed" in error
+        if protocol > 1:  # the two oldest spell even numbers in instructions that are not known
+            assert "system" in error
+        assert not (tmp_path / "executed").exists()
+
+    @pytest.mark.parametrize(
+        ("payload", "message"),
+        [
+            (b"\x80\x02cbuiltins\neval\nX\x01\0\0\x001\x85R.", "`builtins.eval`"),
+            (b"\x80\x02(cos\nsystem\nX\x02\0\0\0lso.", "`os.system`"),
+            (b"\x80\x02ctorch\nload\n.", "`torch.load`"),
+            (b"\x80\x02X\xff\xff\xff\x7fa.", "2147483647 bytes are claimed"),
+            (b"\x80\x02}r\xff\xff\xff\xff.", "holds no tensors"),
+            (b"\x80\x02h\x07.", "damaged pickle"),
+            (b"\x80\x02t.", "damaged pickle"),
+            (b"\x80\x02", "damaged pickle"),
+            (b"", "damaged pickle"),
+            (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "damaged pickle"),
+            (b"\x80\x02ccollections\nOrderedDict\n)R}X\x01\0\0\0aK\x01sb.", "holds no tensors"),
+        ],
+    )
+    def test_other_pickles(self, refusal, tmp_path, payload, message):
+        error = refusal(hostile(tmp_path / "model.pt", payload))
+        assert len(error.splitlines()) == 1
+        assert message in error
+
+    def test_a_bare_pickle_is_refused(self, refusal, tmp_path):
+        (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
+        assert "is a bare pickle, which is never executed" in refusal(tmp_path / "model.pt")
+
+    def test_a_tensor_beyond_its_storage_is_refused(self, refusal, tmp_path):
+        path = save(tmp_path / "model.pt", weights())
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["archive/data/0"] = b"\0" * 8
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        assert "reaches to element 14 of a storage of 2" in refusal(path)
+
+    def test_a_zip_bomb_takes_no_memory(self, tmp_path):
+        path = tmp_path / "model.pt"
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("archive/data.pkl", "w", force_zip64=True) as file,
+        ):
+            for _ in range(512):
+                file.write(b"\0" * 2**20)
+        code = (
+            "import resource, sys\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+            "from lstm_lrp_cli.cli import main\n"
+            f"sys.argv = ['lrp', 'inspect', {str(path)!r}]\n"
+            "main()"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ended.returncode == 3, ended.stderr
+        assert "claims 536,870,912 bytes" in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("header", "message"),
+        [
+            ({"a": {"dtype": "F32", "shape": [2**60], "data_offsets": [0, 4]}}, "tensor `a`"),
+            ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "whole numbers"),
+            ({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}, "has 4 bytes of"),
+            ({"a": {"dtype": "F4", "shape": [1], "data_offsets": [0, 4]}}, "dtype F4; expected"),
+            ({"a": 1}, "not of the format"),
+            ([1], "is not"),
+        ],
+    )
+    def test_safetensors_with_a_wrong_header(self, refusal, tmp_path, header, message):
+        text = json.dumps(header).encode()
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 4)
+        if not text.startswith(b"{"):
+            message = "expected an HDF5 file"
+        assert message in refusal(path)
+
+    def test_safetensors_with_an_endless_header(self, refusal, tmp_path):
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(struct.pack("<Q", 2**60) + b"{}")
+        assert "its header claims 1,152,921,504,606,846,976 bytes" in refusal(path)
