@@ -104,6 +104,7 @@ class _Machine:
         self.at = 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def run(self) -> Any:
         data = self.data
@@ -166,6 +167,10 @@ class _Machine:
     def call(self) -> None:
         arguments = self.stack.pop()
         function = self.stack.pop()
+        # What is called copies what it is given: a value named again and again would fill memory.
+        self.copied += sum(len(each) for each in arguments if isinstance(each, list | tuple | dict))
+        if self.copied > len(self.data):
+            raise ValueError("it copies more values than it holds")
         self.stack.append(_FUNCTIONS[function.module, function.name](*arguments))
 
     def set_items(self, values: list[Any]) -> None:

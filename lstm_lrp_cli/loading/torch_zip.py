@@ -19,7 +19,6 @@ from lstm_lrp_cli.loading.weight_file import Stored, bfloat16, check_size
 
 # Under these keys training scripts keep a state dict in their checkpoints.
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
-DEEPEST = 20
 
 
 class TorchFile:
@@ -107,7 +106,12 @@ class TorchFile:
     def _bytes(self, name: str) -> bytes:
         assert self._zip is not None
         member = self._zip.getinfo(self._root + name)
-        check_size(f"{self.path}: {name}", (member.file_size,), 1, self._size)
+        if member.file_size > self._size:
+            raise UnusableInput(
+                f"{self.path}: {member.filename}",
+                f"claims {member.file_size:,} bytes in a file of {self._size:,}; PyTorch does not "
+                "compress its files, so it is not read",
+            )
         return self._zip.read(member)
 
 
@@ -115,14 +119,30 @@ def _flat(content: Any) -> Iterator[tuple[str, Any]]:
     """Tensors and other values by name; those of the state dict without the way to it."""
     state = _state_dict(content)
     if state is not None:
-        tensors = [key for key, value in state.items() if isinstance(value, Tensor)]
-        wrapped = bool(tensors) and all(key.startswith("module.") for key in tensors)
+        tensors = [str(key) for key, value in state.items() if isinstance(value, Tensor)]
+        wrapped = all(name.startswith("module.") for name in tensors)
         for key, value in state.items():
-            yield key.removeprefix("module.") if wrapped else key, value
-    yield from _walk(content, "", state, 0)
+            yield str(key).removeprefix("module.") if wrapped else str(key), value
+    # Everything else by its path, each dict once: a pickle may hold a dict that holds itself.
+    pending = [("", content)]
+    seen = {id(state)}
+    while pending:
+        path, value = pending.pop()
+        if id(value) in seen:
+            continue
+        if isinstance(value, dict) and any(map(_holds_more, value.values())):
+            seen.add(id(value))
+            prefix = f"{path}/" if path else ""
+            pending += [(f"{prefix}{key}", each) for key, each in value.items()]
+        else:
+            yield path, value
 
 
-def _state_dict(content: Any) -> dict[str, Any] | None:
+def _holds_more(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple | Tensor)
+
+
+def _state_dict(content: Any) -> dict[Any, Any] | None:
     """The dict that holds the model's tensors: the whole, or one under a usual key."""
     candidates = [content]
     if isinstance(content, dict):
@@ -131,20 +151,5 @@ def _state_dict(content: Any) -> dict[str, Any] | None:
         if isinstance(candidate, dict) and any(
             isinstance(value, Tensor) for value in candidate.values()
         ):
-            return {str(key): value for key, value in candidate.items()}
+            return candidate
     return None
-
-
-def _walk(
-    value: Any, path: str, state: dict[str, Any] | None, depth: int
-) -> Iterator[tuple[str, Any]]:
-    """All that is not in the state dict: tensors one by one, other values as they are."""
-    if isinstance(value, dict) and depth < DEEPEST:
-        keys = [str(key) for key in value]
-        if state is not None and keys == list(state) and list(value.values()) == [*state.values()]:
-            return
-        if any(isinstance(each, dict | list | tuple | Tensor) for each in value.values()):
-            for key, each in value.items():
-                yield from _walk(each, f"{path}/{key}" if path else str(key), state, depth + 1)
-            return
-    yield path, value
