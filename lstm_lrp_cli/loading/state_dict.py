@@ -70,7 +70,9 @@ def describe(file: WeightFile) -> Described | None:
             if labels:
                 settings.setdefault("labels", labels)
     origin = f"names and shapes in {file.path.name}"
-    return Described.by(Mapping(format=1, layers=layers, **settings), origin)
+    described = Described.by(Mapping(format=1, layers=layers, **settings), origin)
+    assumed = {"layers": f"{origin}; that the last hidden states are used is assumed"}
+    return Described(described.mapping, described.origins | assumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,9 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
 
 def _yaml(layers: Sequence[LayerSpec]) -> str:
     document = {"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]}
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(
+        document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
     return text
 
 

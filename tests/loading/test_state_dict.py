@@ -206,6 +206,9 @@ class TestInference:
         facts = json.loads(run("inspect", path, "--format", "json").stdout)
         assert facts["labels"] == ["bad", "so-so", "good"]
         assert facts["vocabulary"]["unknown_token"] == "<unk>"
+        assert facts["origins"]["layers"] == (
+            "names and shapes in model.pt; that the last hidden states are used is assumed"
+        )
 
     def test_asks_once_where_the_head_is_open_and_its_answer_loads(
         self, refusal, run, sentence, tmp_path
