@@ -1,9 +1,5 @@
 """Files that torch.save and safetensors write load without a mapping, to torch's own scores."""
 
-import importlib.util
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -77,29 +73,3 @@ def test_half_precision_and_views(run, framework, tmp_path, dtype):
     with TorchFile(tmp_path / "m.pt") as file:
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(file.read(name), tensor.float().numpy())
-
-
-def test_a_published_checkpoint_with_its_vocabulary_inside(run, framework, tmp_path):
-    """fin-sentiment 0.1.4 from PyPI: a three-class LSTM with 131,783 words."""
-    found = importlib.util.find_spec("fin_sentiment")
-    if found is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
-        pytest.skip("fin-sentiment is not installed: pip install --no-deps fin-sentiment==0.1.4")
-    torch = framework("torch")
-    model = Path(found.submodule_search_locations[0]) / "models" / "sentiment_lstm.pth"
-    checkpoint = torch.load(model, map_location="cpu", weights_only=True)
-    state, vocabulary = checkpoint["model_state_dict"], checkpoint["vocab"]
-    lstm = torch.nn.LSTM(128, 128, batch_first=True)
-    lstm.load_state_dict(
-        {k.removeprefix("lstm."): v for k, v in state.items() if k.startswith("lstm.")}
-    )
-    sentences = ["stocks rally after strong earnings", "shares fall as xyzzyq warns of losses"]
-    scores = []
-    with torch.no_grad():
-        for sentence in sentences:
-            ids = torch.tensor([[vocabulary.get(word, 1) for word in sentence.split()]])
-            _, (hidden, _) = lstm(state["embedding.weight"][ids])
-            scores.append((hidden[-1] @ state["fc.weight"].T + state["fc.bias"])[0].numpy())
-    np.save(tmp_path / "scores.npy", scores)
-    (tmp_path / "sentences.txt").write_text("\n".join(sentences) + "\n")
-    result = run("check", model, tmp_path / "sentences.txt", "--expected", tmp_path / "scores.npy")
-    assert result.exit_code == 0, result.output
