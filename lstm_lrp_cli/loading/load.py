@@ -14,11 +14,11 @@ from lstm_lrp_cli.loading.build import build_layers
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
 from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
-from lstm_lrp_cli.loading.vocabulary import read_vocabulary
+from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm
 from lstm_lrp_cli.model.model import Model, OutputActivation
-from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
+from lstm_lrp_cli.model.text import Padding, Tokenization
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
@@ -104,14 +104,15 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
         datasets = Datasets(file, np.dtype(dtype), where)
         layers, output_activation = _without_output(build_layers(mapping.layers, datasets))
         classes = _outputs(layers)
+        vocabulary = _vocabulary(mapping, layers, contents.folder, file)
         model = Model(
             layers,
             output_activation,
             classes,
             np.dtype(dtype),
             _labels(mapping, classes, where),
-            _vocabulary(mapping, layers, contents.folder, file),
-            _tokenization(mapping, where),
+            vocabulary.vocabulary if vocabulary else None,
+            _tokenization(mapping, vocabulary, where),
             _padding(mapping, layers, where),
         )
     used = {*datasets.used, mapping.vocabulary}
@@ -193,29 +194,43 @@ def _labels(mapping: Mapping, classes: int, where: str) -> tuple[str, ...] | Non
 
 def _vocabulary(
     mapping: Mapping, layers: tuple[Layer, ...], folder: Path, file: WeightFile
-) -> Vocabulary | None:
+) -> VocabularyRead | None:
     if mapping.vocabulary is UNSET or mapping.vocabulary is None:
         return None
     first = layers[0]
     if not isinstance(first, Embedding):
         raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
-    unknown = mapping.tokens.unknown if isinstance(mapping.tokens, TokensSpec) else UNSET
-    return read_vocabulary(mapping.vocabulary, folder, file, len(first.weights), unknown)
+    return read_vocabulary(mapping.vocabulary, folder, file, len(first.weights), _tokens(mapping))
 
 
-def _tokenization(mapping: Mapping, where: str) -> Tokenization:
-    spec = mapping.tokens if isinstance(mapping.tokens, TokensSpec) else TokensSpec()
-    remove = spec.remove or None
-    if remove is not None:
+def _tokens(mapping: Mapping) -> TokensSpec:
+    return mapping.tokens if isinstance(mapping.tokens, TokensSpec) else TokensSpec()
+
+
+def _tokenization(mapping: Mapping, vocabulary: VocabularyRead | None, where: str) -> Tokenization:
+    spec = vocabulary.tokens if vocabulary else _tokens(mapping)
+    return Tokenization(
+        spec.split or "whitespace",
+        bool(spec.lowercase),
+        _pattern("remove", spec.remove or None, where),
+        _pattern("separate", spec.separate or None, where),
+        bool(spec.skip),
+        vocabulary.start_id if vocabulary else None,
+    )
+
+
+def _pattern(key: str, pattern: str | None, where: str) -> str | None:
+    """A regular expression of the mapping, which must be one."""
+    if pattern is not None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)
-                re.compile(remove)
+                re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise UnusableInput(
-                where, f"tokens.remove: `{remove}` is not a regular expression: {error}"
+                where, f"tokens.{key}: `{pattern}` is not a regular expression: {error}"
             ) from error
-    return Tokenization(spec.split or "whitespace", bool(spec.lowercase), remove)
+    return pattern
 
 
 def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding | None:

@@ -76,10 +76,21 @@ class LayerSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
 
 class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How text becomes ids.
+
+    The vocabulary's ids are shifted by `offset`, and those from `limit` on are unknown. `start`
+    stands before every sequence. Unknown tokens are left out where `skip` is true.
+    """
+
     split: Literal["whitespace", "characters"] | UnsetType = UNSET
     lowercase: bool | UnsetType = UNSET
     remove: str | UnsetType | None = UNSET
+    separate: str | UnsetType | None = UNSET
     unknown: str | int | UnsetType | None = UNSET
+    skip: bool | UnsetType = UNSET
+    start: str | int | UnsetType | None = UNSET
+    offset: int | UnsetType = UNSET
+    limit: int | UnsetType | None = UNSET
 
 
 class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -98,6 +109,12 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
+
+
+def settings(spec: Struct) -> dict[str, Any]:
+    """The keys of a spec that are set."""
+    values = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +143,7 @@ class Described:
         for key, origin in other.origins.items():
             ours, theirs = getattr(self.mapping, key), getattr(other.mapping, key)
             if isinstance(ours, TokensSpec | PaddingSpec) and isinstance(theirs, Struct):
-                given = {
-                    name: value
-                    for name in theirs.__struct_fields__
-                    if (value := getattr(theirs, name)) is not UNSET
-                }
+                given = settings(theirs)
                 changes[key] = msgspec.structs.replace(ours, **given)
                 origins[key] = f"{origins[key]}, with {', '.join(given)} from {origin}"
             else:

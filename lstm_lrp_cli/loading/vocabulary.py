@@ -1,13 +1,17 @@
-"""Vocabularies: a text file, JSON, or a dataset in the weight file."""
+"""Vocabularies: a text file, JSON, or a dataset or value in the weight file."""
 
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import UnsetType
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.mapping import TokensSpec, settings
 from lstm_lrp_cli.loading.text_file import read_text_file
 from lstm_lrp_cli.loading.weight_file import WeightFile
 from lstm_lrp_cli.model.text import Vocabulary
@@ -18,9 +22,18 @@ ALLOWED_BYTES = 256 * 2**20
 UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
 
+@dataclass(frozen=True, slots=True)
+class VocabularyRead:
+    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself."""
+
+    vocabulary: Vocabulary
+    tokens: TokensSpec
+    start_id: int | None
+
+
 def read_vocabulary(
-    name: str, folder: Path, file: WeightFile, size: int, unknown: str | int | UnsetType | None
-) -> Vocabulary:
+    name: str, folder: Path, file: WeightFile, size: int, given: TokensSpec
+) -> VocabularyRead:
     """Read the vocabulary that a mapping names.
 
     Parameters
@@ -30,15 +43,16 @@ def read_vocabulary(
         `folder`.
     size : int
         The rows of the embedding, which the vocabulary must match.
-    unknown : str, int, None or UNSET
-        The token, or its id, that stands for unknown tokens; None for none. Where it is not set,
-        one of the usual names for it, if the vocabulary has just one of them.
+    given : TokensSpec
+        The mapping's `tokens`. Where it names no unknown token, one of the usual names stands for
+        unknown ones, if the vocabulary has just one of them.
 
     Raises
     ------
     UnusableInput
         There is no such vocabulary, or it does not fit the embedding.
     """
+    own = TokensSpec()
     if name in file.datasets:
         where = f"{file.path}: {name}"
         ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
@@ -50,19 +64,40 @@ def read_vocabulary(
         where = str(path)
         what = f"a vocabulary, as there is no dataset `{name}` in {file.path}"
         text = read_text_file(path, ALLOWED_BYTES, what)
-        ids = _from_json(where, text) if path.suffix == ".json" else _from_lines(where, text)
+        if path.suffix == ".json":
+            ids, own = _from_json(where, text)
+        else:
+            ids = _from_lines(where, text)
     try:
         "".join(ids).encode("utf-8")
     except UnicodeEncodeError as error:
         raise UnusableInput(where, "holds half a surrogate pair, which is no character") from error
+    tokens = msgspec.structs.replace(own, **settings(given))
+    ids = _renumbered(where, ids, size, tokens)
+    unknown = _unknown_id(where, ids, size, tokens.unknown)
+    vocabulary = Vocabulary(ids, size, unknown)
+    return VocabularyRead(vocabulary, tokens, _start_id(where, ids, size, tokens.start))
+
+
+def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) -> dict[str, int]:
+    """The ids that the embedding's rows have, shifted and cut as the mapping says."""
+    offset, limit = tokens.offset or 0, tokens.limit
+    if offset:
+        ids = {token: number + offset for token, number in ids.items()}
+    if isinstance(limit, int):
+        ids = {token: number for token, number in ids.items() if number < limit}
+    if min(ids.values(), default=0) < 0:
+        raise UnusableInput(where, f"tokens.offset {offset} makes ids below 0")
     needed = max(ids.values(), default=-1) + 1
-    if needed != size:
+    renumbered = bool(offset) or isinstance(limit, int)
+    if needed > size or (needed < size and not renumbered):
         raise UnusableInput(
             where,
             f"holds ids up to {needed - 1}, the embedding has {size:,} rows (0 to {size - 1}); "
-            "expected the vocabulary that the model was trained with, cut to the tokens it kept",
+            "expected the vocabulary that the model was trained with, cut to the tokens it kept "
+            "(tokens.limit cuts it)",
         )
-    return Vocabulary(ids, size, _unknown_id(where, ids, size, unknown))
+    return ids
 
 
 def _from_lines(where: str, text: str) -> dict[str, int]:
@@ -103,12 +138,42 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _from_json(where: str, text: str) -> dict[str, int]:
+def _from_json(where: str, text: str) -> tuple[dict[str, int], TokensSpec]:
     try:
         document = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise UnusableInput(where, f"is not valid JSON: {error}") from error
-    return _from_document(where, document)
+    if isinstance(document, dict) and document.get("class_name") == "Tokenizer":
+        return _from_keras_tokenizer(where, document)
+    return _from_document(where, document), TokensSpec()
+
+
+def _from_keras_tokenizer(where: str, document: Any) -> tuple[dict[str, int], TokensSpec]:
+    """What Keras's Tokenizer.to_json() writes: its word index, and how it cuts text.
+
+    It lower-cases, turns its filters into the separator, and leaves out the words that it does not
+    know or that num_words excludes, unless it has a token for them (keras_preprocessing.text).
+    """
+    try:
+        config = document["config"]
+        ids = json.loads(config["word_index"], object_pairs_hook=_without_repeats)
+        by_character = bool(config.get("char_level"))
+        separators = config["filters"] + ("" if config["split"].isspace() else config["split"])
+        unknown = config.get("oov_token")
+        limit = config.get("num_words")
+        tokens = TokensSpec(
+            split="characters" if by_character else "whitespace",
+            lowercase=bool(config["lower"]),
+            separate=f"[{re.escape(separators)}]" if separators and not by_character else None,
+            unknown=unknown,
+            skip=unknown is None,
+            limit=limit if isinstance(limit, int) else max(ids.values()) + 1,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UnusableInput(
+            where, f"is not what Keras's Tokenizer.to_json() writes ({error!r})"
+        ) from error
+    return _from_document(where, ids), tokens
 
 
 def _from_document(where: str, document: Any) -> dict[str, int]:
@@ -127,6 +192,17 @@ def _from_document(where: str, document: Any) -> dict[str, int]:
             raise UnusableInput(where, f"id {number} is both `{owners[number]}` and `{token}`")
         owners[number] = token
     return document
+
+
+def _start_id(
+    where: str, ids: dict[str, int], size: int, start: str | int | UnsetType | None
+) -> int | None:
+    if start is UNSET or start is None:
+        return None
+    found = ids.get(start) if isinstance(start, str) else start
+    if found is None or not 0 <= found < size:
+        raise UnusableInput(where, f"tokens.start is `{start}`; expected a token or its id")
+    return found
 
 
 def _unknown_id(

@@ -9,7 +9,7 @@ import yaml
 from msgspec import UNSET
 
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping
+from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping, TokensSpec, settings
 
 COMMENTS = {
     "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
@@ -50,8 +50,14 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
             "split": tokenization.split,
             "lowercase": tokenization.lowercase,
             "remove": tokenization.remove,
+            "separate": tokenization.separate,
             "unknown": model.vocabulary.unknown_id if model.vocabulary else None,
+            "skip": tokenization.skip,
+            "start": tokenization.start_id,
         }
+        if isinstance(mapping.tokens, TokensSpec):
+            given = settings(mapping.tokens)
+            complete["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
     if model.labels:
         complete["labels"] = list(model.labels)
     if model.padding:

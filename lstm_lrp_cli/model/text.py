@@ -39,11 +39,20 @@ class Tokenization:
     lowercase : bool
     remove : str or None
         A regular expression; what matches it is deleted, after lowercasing and before splitting.
+    separate : str or None
+        A regular expression; what matches it parts tokens, as white space does.
+    skip : bool
+        Whether unknown tokens are left out where no token stands for them.
+    start_id : int or None
+        The id that was put before every sequence.
     """
 
     split: Literal["whitespace", "characters"] = "whitespace"
     lowercase: bool = False
     remove: str | None = None
+    separate: str | None = None
+    skip: bool = False
+    start_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

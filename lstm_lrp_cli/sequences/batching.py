@@ -13,6 +13,7 @@ from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,19 +91,22 @@ class _Prepared:
 
 
 def _prepare(inputs: NDArray[Any], padding: Padding | None) -> _Prepared:
-    kept = np.ones(len(inputs), dtype=bool)
+    kept = np.ones(len(inputs), dtype=bool) if inputs.ndim > 1 else inputs != SKIPPED
+    if padding is None or not padding.masked:
+        inputs = inputs[kept]
+    run = np.ones(len(inputs), dtype=bool)
     if padding is None:
-        return _Prepared(inputs, ~kept, kept)
+        return _Prepared(inputs, ~run, kept)
     if padding.masked:
         if inputs.ndim == 1:
-            kept = inputs != padding.value
+            kept &= inputs != padding.value
         else:
             # In float32, as frameworks do: the same number in float64 may not be equal.
             kept = (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
         return _Prepared(inputs[kept], np.zeros(kept.sum(), dtype=bool), kept)
     missing = max(padding.length - len(inputs), 0)
     filling = np.full((missing, *inputs.shape[1:]), padding.value, dtype=inputs.dtype)
-    parts = [(filling, np.ones(missing, dtype=bool)), (inputs, ~kept)]
+    parts = [(filling, np.ones(missing, dtype=bool)), (inputs, ~run)]
     ordered = parts if padding.side == "pre" else parts[::-1]
     return _Prepared(
         np.concatenate([part for part, _ in ordered]),

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 
+# The id of a token that is shown and not run: it takes no step, and has no relevance.
+SKIPPED = -1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
@@ -28,8 +31,9 @@ class Tokenizer:
         self._rows = len(model.embedding.weights)
         self._vocabulary = model.vocabulary
         self._tokenization = model.tokenization
-        remove = model.tokenization.remove
+        remove, separate = model.tokenization.remove, model.tokenization.separate
         self._remove = re.compile(remove) if remove else None
+        self._separate = re.compile(separate) if separate else None
 
     def of_text(self, text: str, where: str) -> Encoded:
         """Cut and look up a text."""
@@ -37,6 +41,8 @@ class Tokenizer:
             text = text.lower()
         if self._remove is not None:
             text = self._remove.sub("", text)
+        if self._separate is not None:
+            text = self._separate.sub(" ", text)
         by_character = self._tokenization.split == "characters"
         return self.of_tokens(list(text) if by_character else text.split(), where)
 
@@ -57,7 +63,10 @@ class Tokenizer:
                 "has words, and the mapping names no `vocabulary`; add one, "
                 "or give token ids with --ids",
             )
-        ids = [vocabulary.ids.get(token, vocabulary.unknown_id) for token in tokens]
+        other = SKIPPED if self._tokenization.skip else None
+        if vocabulary.unknown_id is not None:
+            other = vocabulary.unknown_id
+        ids = [vocabulary.ids.get(token, other) for token in tokens]
         if None in ids:
             token = tokens[ids.index(None)]
             raise UnusableInput(
@@ -67,6 +76,10 @@ class Tokenizer:
                 "tokens: {unknown: TOKEN}, or mend the text",
             )
         unknown = sum(token not in vocabulary.ids for token in tokens)
+        start = self._tokenization.start_id
+        if start is not None:
+            ids.insert(0, start)
+            tokens = [vocabulary.tokens.get(start, "<start>"), *tokens]
         return Encoded(tuple(tokens), np.array(ids, dtype=np.intp), unknown)
 
     def of_ids(self, ids: list[int], where: str) -> Encoded:

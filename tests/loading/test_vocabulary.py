@@ -91,3 +91,64 @@ def test_the_unknown_token(small, vocabulary, tokens, unknown, found):
     if unknown is not None:
         small.mapping["tokens"] = unknown
     assert vocabulary().unknown_id == found
+
+
+def keras_tokenizer(**settings):
+    """What Keras's Tokenizer.to_json() writes."""
+    index = {"the": 1, "film": 2, "bad": 3, "good": 4, "dull": 5}
+    config = {
+        "num_words": 5, "filters": "!.,\t\n", "lower": True, "split": " ", "char_level": False,
+        "oov_token": None, "word_index": json.dumps(index), **settings,
+    }
+    return json.dumps({"class_name": "Tokenizer", "config": config})
+
+
+class TestKerasTokenizer:
+    def explain(self, run, small, **settings):
+        small.write("tokenizer.json", keras_tokenizer(**settings))
+        small.mapping["vocabulary"] = "tokenizer.json"
+        text = small.write("text.txt", "The film,bad. Dull?\n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def test_cuts_text_and_leaves_unknown_words_out(self, run, small):
+        found = self.explain(run, small)
+        assert found["tokens"] == ["the", "film", "bad", "dull?"]
+        assert found["relevance"][3] == 0
+        small.vocabulary = "0\nthe\nfilm\nbad\ngood\n"
+        small.mapping["vocabulary"] = "vocab.txt"
+        text = small.write("known.txt", "the film bad\n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert found["scores"] == json.loads(result.stdout)["scores"]
+
+    def test_has_a_token_for_unknown_words(self, run, small):
+        index = json.dumps({"<OOV>": 1, "the": 2, "film": 3, "bad": 4, "dull?": 5})
+        found = self.explain(run, small, oov_token="<OOV>", word_index=index)
+        assert found["relevance"][3] != 0
+
+    def test_that_is_damaged_is_refused(self, run, small):
+        small.write("tokenizer.json", keras_tokenizer(word_index="{"))
+        small.mapping["vocabulary"] = "tokenizer.json"
+        result = run("inspect", small.save())
+        assert result.exit_code == 3
+        assert "is not what Keras's Tokenizer.to_json() writes" in result.stderr
+
+
+def test_offset_start_and_limit_are_those_of_keras_own_data_sets(run, small):
+    small.write("words.json", json.dumps({"the": 0, "film": 1, "bad": 2, "rare": 3}))
+    small.mapping |= {
+        "vocabulary": "words.json",
+        "tokens": {"offset": 2, "limit": 4, "start": 1, "unknown": 0},
+    }
+    text = small.write("text.txt", "the bad film\n")
+    result = run("explain", small.save(), text, "--format", "jsonl")
+    found = json.loads(result.stdout)
+    assert found["tokens"] == ["<start>", "the", "bad", "film"]
+    ids = small.write("ids.txt", "1 2 0 3\n")
+    by_ids = run("explain", small.path, ids, "--ids", "--format", "jsonl")
+    assert found["scores"] == json.loads(by_ids.stdout)["scores"]
+    written = small.folder / "written.yaml"
+    assert run("inspect", small.path, "--write-mapping", written).exit_code == 0
+    again = run("explain", small.path, text, "--mapping", written, "--format", "jsonl")
+    assert again.stdout == result.stdout
