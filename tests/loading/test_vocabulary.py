@@ -97,8 +97,14 @@ def keras_tokenizer(**settings):
     """What Keras's Tokenizer.to_json() writes."""
     index = {"the": 1, "film": 2, "bad": 3, "good": 4, "dull": 5}
     config = {
-        "num_words": 5, "filters": "!.,\t\n", "lower": True, "split": " ", "char_level": False,
-        "oov_token": None, "word_index": json.dumps(index), **settings,
+        "num_words": 5,
+        "filters": "!.,\t\n",
+        "lower": True,
+        "split": " ",
+        "char_level": False,
+        "oov_token": None,
+        "word_index": json.dumps(index),
+        **settings,
     }
     return json.dumps({"class_name": "Tokenizer", "config": config})
 
