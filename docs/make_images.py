@@ -19,6 +19,7 @@ from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 from lstm_lrp_cli.scaling.corpus import explain_corpus
+from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 ROOT = Path(__file__).parent.parent
@@ -98,7 +99,7 @@ def draw(picture: Picture) -> str:
         highlight=False,
     )
     writer = HeatMapWriter(io.StringIO(), model, console)
-    for explanation in explain_corpus(model, sequences, EpsilonRule(), "predicted"):
+    for explanation in explain_corpus(model, sequences, EpsilonRule(), Question()):
         writer.write(explanation)
     writer.close()
     svg = console.export_svg(title=picture.title, theme=THEME, unique_id=f"lrp-{picture.name}")

@@ -1,6 +1,6 @@
 """What the user's own framework computed: scores, and relevance where they have it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,53 @@ class Expected:
     ----------
     where : str
         The file.
-    scores : ndarray, shape (sequences, classes)
-        Scores, or probabilities.
+    scores : sequence of ndarray, each of shape (classes,), or (steps, classes)
+        Scores, or probabilities, of each sequence; of a model by step, of each of its steps.
     relevance : dict
         Of the sequences for which the file has it, by their number.
     """
 
     where: str
-    scores: NDArray[Any]
+    scores: Sequence[NDArray[Any]]
     relevance: dict[int, ExpectedRelevance] = field(default_factory=dict)
+
+    def of(self, number: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The scores of one sequence, whose shape should be that.
+
+        What stands behind a sequence's last step fills an array up, and is not looked at.
+        """
+        if number >= len(self.scores):
+            raise UnusableInput(
+                self.where,
+                f"holds {len(self.scores)} rows of scores; the input has more sequences",
+            )
+        scores = self.scores[number]
+        if len(shape) == 2:
+            scores = scores[: shape[0]]
+        if scores.shape != shape:
+            raise UnusableInput(
+                self.where,
+                f"has scores of shape {shape_text(scores.shape)} for sequence {number}; "
+                f"expected {shape_text(shape)}",
+            )
+        return scores
+
+    def check_count(self, sequences: int) -> None:
+        """Refuse scores of more sequences than there are."""
+        if sequences != len(self.scores):
+            raise UnusableInput(
+                self.where,
+                f"holds {len(self.scores)} rows of scores; the input has {sequences} sequences",
+            )
+
+    @property
+    def may_be_probabilities(self) -> bool:
+        """Whether every score could be what a sigmoid or softmax gives."""
+        return all(bool(np.all((scores >= 0) & (scores <= 1))) for scores in self.scores)
 
 
 class _JsonScores(Struct):
-    scores: list[float]
+    scores: list[float | list[float]]
     relevance: list[float | list[float]] | None = None
     target: str | int | None = None
 
@@ -65,36 +99,38 @@ def read_expected(path: Path, model: Model) -> Expected:
     """
     match path.suffix.lower():
         case ".npy":
-            expected = Expected(str(path), np.asarray(open_npy(path, str(path))))
+            return _from_array(np.asarray(open_npy(path, str(path))), str(path), model)
         case ".npz":
-            expected = Expected(str(path), _from_npz(path))
+            return _from_array(_from_npz(path), str(path), model)
         case ".csv":
             with open_input(str(path)) as opened:
                 lines = decoded_lines(opened.file, str(path))
-                expected = Expected(str(path), _from_csv(lines, str(path)))
+                return _from_array(_from_csv(lines, str(path)), str(path), model)
         case ".jsonl" | ".ndjson":
             with open_input(str(path)) as opened:
-                expected = _from_json_lines(decoded_lines(opened.file, str(path)), str(path))
+                lines = decoded_lines(opened.file, str(path))
+                return _from_json_lines(lines, str(path), model)
         case _:
             raise UnusableInput(
                 str(path), "expected scores are read from .npy, .npz, .csv or .jsonl files"
             )
-    return _checked(expected, model)
 
 
-def _checked(expected: Expected, model: Model) -> Expected:
-    scores = expected.scores
+def _from_array(scores: NDArray[Any], where: str, model: Model) -> Expected:
+    """Scores as one array: (sequences, classes), or (sequences, steps, classes) by step."""
     if scores.dtype.kind not in "fiu":
-        raise UnusableInput(expected.where, f"holds {scores.dtype} elements; expected numbers")
-    if scores.ndim == 1 and model.classes == 1:
-        scores = scores[:, np.newaxis]
-    if scores.ndim != 2 or scores.shape[1] != model.classes:
+        raise UnusableInput(where, f"holds {scores.dtype} elements; expected numbers")
+    dimensions = 3 if model.by_step else 2
+    if scores.ndim == dimensions - 1 and model.classes == 1:
+        scores = scores[..., np.newaxis]
+    if scores.ndim != dimensions or scores.shape[-1] != model.classes:
+        steps = "steps, " if model.by_step else ""
         raise UnusableInput(
-            expected.where,
+            where,
             f"has scores of shape {shape_text(scores.shape)}; "
-            f"expected (sequences, {model.classes}), one for each output of the model",
+            f"expected (sequences, {steps}{model.classes}), one for each output of the model",
         )
-    return Expected(expected.where, scores.astype(np.float64), expected.relevance)
+    return Expected(where, list(scores.astype(np.float64)))
 
 
 def _from_npz(path: Path) -> NDArray[Any]:
@@ -127,9 +163,9 @@ def _from_csv(lines: Iterator[tuple[str, str]], where: str) -> NDArray[Any]:
     return np.array(scores).reshape(len(scores), len(columns))
 
 
-def _from_json_lines(lines: Iterator[tuple[str, str]], where: str) -> Expected:
-    decoder = msgspec.json.Decoder(_JsonScores | list[float])
-    scores: list[list[float]] = []
+def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model) -> Expected:
+    decoder = msgspec.json.Decoder(_JsonScores | list[float | list[float]])
+    scores: list[NDArray[Any]] = []
     relevance: dict[int, ExpectedRelevance] = {}
     for number, (line, place) in enumerate(lines):
         try:
@@ -140,11 +176,7 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str) -> Expected:
             ) from error
         if isinstance(found, list):
             found = _JsonScores(found)
-        if scores and len(found.scores) != len(scores[0]):
-            raise UnusableInput(
-                place, f"has {len(found.scores)} scores; the lines before have {len(scores[0])}"
-            )
-        scores.append(found.scores)
+        scores.append(_of_line(found.scores, place, model))
         if found.relevance is not None:
             try:
                 values = np.array(found.relevance, dtype=np.float64)
@@ -153,7 +185,24 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str) -> Expected:
             relevance[number] = ExpectedRelevance(values, found.target)
     if not scores:
         raise UnusableInput(where, "is empty; expected one line of scores a sequence")
-    return Expected(where, np.array(scores), relevance)
+    return Expected(where, scores, relevance)
+
+
+def _of_line(scores: list[Any], place: str, model: Model) -> NDArray[Any]:
+    """The scores of one line: a list, or one list a step."""
+    try:
+        array = np.array(scores, dtype=np.float64)
+    except ValueError as error:
+        raise UnusableInput(place, "its `scores` are ragged") from error
+    if not array.size and model.by_step:
+        array = array.reshape(0, model.classes)
+    if array.ndim != 1 + model.by_step or array.shape[-1] != model.classes:
+        kind = "a list of them for each step" if model.by_step else "one for each output"
+        raise UnusableInput(
+            place,
+            f"has scores of shape {shape_text(array.shape)}; expected {model.classes}, {kind}",
+        )
+    return array
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,6 @@
 """All checks over a corpus: conservation, the reference check, and the framework's own numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,20 +8,15 @@ import numpy as np
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.checking.expected import Expected
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
-from lstm_lrp_cli.engine.forward import outputs
+from lstm_lrp_cli.engine.forward import Trace, outputs
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.scaling.corpus import (
-    Target,
-    batch_rows,
-    explain_batch,
-    run_batch,
-    windows,
-)
-from lstm_lrp_cli.sequences.batching import batches
+from lstm_lrp_cli.scaling.corpus import batch_rows, explain_batch, run_batch, windows
+from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -48,7 +43,7 @@ def verify(
     model: Model,
     sequences: Iterable[Sequence],
     rule: EpsilonRule,
-    target: Target,
+    question: Question,
     expected: Expected | None,
     tolerance: float,
 ) -> Verification:
@@ -83,63 +78,61 @@ def verify(
     probable = Check("forward", "probabilities = expected probabilities", tolerance)
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     count = 0
-    for window in windows(model, sequences):
+    for window in windows(model, sequences, question):
         count += len(window)
         for batch in batches(window, model, batch_rows(model)):
             trace = run_batch(model, batch)
-            probabilities = _probabilities(model, trace.scores)
             if expected is not None:
-                for k, sequence in enumerate(batch.sequences):
-                    theirs = _row(expected, sequence.number)
-                    scores = scores.seen(_deviation(trace.scores[k], theirs), sequence.number)
-                    probable = probable.seen(_deviation(probabilities[k], theirs), sequence.number)
-            for explanation in explain_batch(batch, trace, rule, target):
+                for number, ours, likely in _scores(model, trace, batch):
+                    theirs = expected.of(number, ours.shape)
+                    scores = scores.seen(_deviation(ours, theirs), number)
+                    probable = probable.seen(_deviation(likely, theirs), number)
+            for explanation in explain_batch(batch, trace, rule, question):
                 number = explanation.sequence.number
                 conservation = conservation.seen(explanation.ledger.relative_residual, number)
                 if expected is not None and number in expected.relevance:
                     difference = _relevance_deviation(model, explanation, expected)
                     relevance = relevance.seen(difference, number)
-            for explanation in explain_batch(batch, trace, replace(rule, bias_factor=1.0), target):
+            for explanation in explain_batch(
+                batch, trace, replace(rule, bias_factor=1.0), question
+            ):
                 ledger = explanation.ledger
                 gap = ledger.score - ledger.tokens - ledger.initial_state - ledger.padding
                 relative = abs(gap) / ledger.scale if gap else 0.0
                 reference = reference.seen(relative, explanation.sequence.number)
     checks = [conservation, reference]
     if expected is not None:
-        if count != len(expected.scores):
-            raise UnusableInput(
-                expected.where,
-                f"holds {len(expected.scores)} rows of scores; the input has {count} sequences",
-            )
-        candidates = [scores, probable] if _may_be_probabilities(expected.scores) else [scores]
+        expected.check_count(count)
+        candidates = [scores, probable] if expected.may_be_probabilities else [scores]
         checks.append(min(candidates, key=lambda check: check.worst))
         if expected.relevance:
             checks.append(relevance)
     return Verification(tuple(checks), count)
 
 
-def _row(expected: Expected, number: int) -> Floats:
-    if number >= len(expected.scores):
-        raise UnusableInput(
-            expected.where,
-            f"holds {len(expected.scores)} rows of scores; the input has more sequences",
-        )
-    row: Floats = expected.scores[number]
-    return row
+def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:
+    """Number, scores and probabilities of each sequence: (classes,), or (steps, classes)."""
+    probabilities = _probabilities(model, trace.scores)
+    if not model.by_step:
+        rows = zip(batch.sequences, trace.scores, probabilities, strict=True)
+        yield from ((sequence.number, ours, likely) for sequence, ours, likely in rows)
+        return
+    for sequence, ours, likely in zip(
+        batch.sequences,
+        batch.per_sequence(trace.scores),
+        batch.per_sequence(probabilities),
+        strict=True,
+    ):
+        yield sequence.number, ours, likely
 
 
 def _deviation(ours: Floats, theirs: Floats) -> float:
-    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max())
-
-
-def _may_be_probabilities(values: Floats) -> bool:
-    """Whether every row could be what a sigmoid or softmax gives."""
-    return bool(np.all((values >= 0) & (values <= 1)))
+    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max(initial=0.0))
 
 
 def _probabilities(model: Model, scores: Floats) -> Floats:
     """What frameworks' predict gives: they put a softmax or sigmoid behind the scores."""
-    if model.output_activation == "linear":
+    if all(head.activation == "linear" for head in model.heads):
         return ACTIVATIONS["softmax" if model.classes > 1 else "sigmoid"](scores)
     return outputs(model, scores)
 

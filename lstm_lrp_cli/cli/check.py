@@ -16,11 +16,12 @@ from lstm_lrp_cli.cli.options import (
     mapping_option,
     method_options,
     model_argument,
-    resolve_target,
+    resolve_question,
 )
 from lstm_lrp_cli.cli.output import open_output
 
 if TYPE_CHECKING:
+    from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
@@ -53,6 +54,7 @@ def check(
     labelled: bool,
     input_format: InputFormat | None,
     target: str,
+    step: Step | None,
     eps: float,
     bias_factor: float,
     dtype: str,
@@ -88,7 +90,7 @@ def check(
     if input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
     loaded = load_model(model, mapping, np.dtype(dtype))
-    chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
+    question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     if input is None:
         click.echo(
             f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences; "
@@ -101,7 +103,7 @@ def check(
     numbers = read_expected(expected, loaded.model) if expected is not None else None
     with one_blas_thread():
         verification = verify(
-            loaded.model, sequences, EpsilonRule(eps, bias_factor), chosen, numbers, tolerance
+            loaded.model, sequences, EpsilonRule(eps, bias_factor), question, numbers, tolerance
         )
     with open_output(output) as file:
         if form == "json":

@@ -13,7 +13,7 @@ from lstm_lrp_cli.cli.options import (
     mapping_option,
     method_options,
     model_argument,
-    resolve_target,
+    resolve_question,
 )
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.cli.progress import progress
@@ -21,6 +21,7 @@ from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Detail
+    from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
@@ -63,6 +64,7 @@ def explain(
     labelled: bool,
     input_format: InputFormat | None,
     target: str,
+    step: Step | None,
     eps: float,
     bias_factor: float,
     dtype: str,
@@ -94,7 +96,7 @@ def explain(
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
     loaded = load_model(model, mapping, np.dtype(dtype))
-    chosen = resolve_target(target, loaded.model.labels, loaded.model.classes, labelled)
+    question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=None)
     detail = choose_detail(by, series=loaded.model.embedding is None)
     form = form or choose_format(output)
     source = Source(input, input_format, ids, labelled)
@@ -111,7 +113,7 @@ def explain(
         loaded.model,
         read_sequences(source, loaded.model),
         EpsilonRule(eps, bias_factor),
-        chosen,
+        question,
     )
     with (
         one_blas_thread(),

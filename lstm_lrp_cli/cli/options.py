@@ -1,13 +1,19 @@
 """Options that several commands take, and what they mean."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.model.model import Model
+    from lstm_lrp_cli.scaling.question import Question, Step
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,6 +26,20 @@ def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
     return value
+
+
+def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """The step that --step names: a number from 0, or from -1 backwards, or "all"."""
+    if value is None or value == "all":
+        return value
+    if value in ("first", "last"):
+        return 0 if value == "first" else -1
+    try:
+        return int(value)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is none of first, last, all or a number.", ctx, param
+        ) from error
 
 
 def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -65,6 +85,12 @@ method_options = stacked(
         help="What is explained; CLASS is a label or a number from 0.",
     ),
     click.option(
+        "--step",
+        callback=step_number,
+        metavar="first|last|all|N",
+        help="Of which step, where the model gives scores at every step; N from 0.",
+    ),
+    click.option(
         "--eps",
         type=POSITIVE,
         callback=finite,
@@ -103,6 +129,35 @@ document_options = stacked(
         "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
     ),
 )
+
+
+def resolve_question(
+    model: Model, target: str, step: Step | None, *, labelled: bool, default_step: Step | None
+) -> Question:
+    """What --target and --step ask of a model.
+
+    Parameters
+    ----------
+    default_step : int, "all" or None
+        The step where none is given; None is an error of a model by step.
+    """
+    from lstm_lrp_cli.scaling.question import Question
+
+    chosen = resolve_target(target, model.labels, model.classes, labelled)
+    if step is not None and not model.by_step:
+        raise click.UsageError("--step: the model gives one score a sequence, not one a step.")
+    if model.by_step and labelled:
+        raise click.UsageError("--labelled: the model gives scores at every step, not a class.")
+    if len(model.heads) > 1 and labelled:
+        raise click.UsageError("--labelled: the model has several outputs, and no one class.")
+    if model.by_step and step is None and default_step is None:
+        raise click.UsageError(
+            "the model gives scores at every step; say which are explained: "
+            "--step last, first, all or a number. "
+            "(Should it give one a sequence? Then the mapping lacks `returns: last` or a pool.)"
+        )
+    step = default_step if step is None else step
+    return Question(chosen) if step is None else Question(chosen, step)
 
 
 def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, gold: bool) -> Any:

@@ -7,6 +7,10 @@ import numpy as np
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import ActivationName
 
+# Klambauer et al. 2017, "Self-Normalizing Neural Networks".
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
 
 def sigmoid(x: Floats) -> Floats:
     # exp overflows to inf below -88 in float32, where 1/inf is right.
@@ -18,6 +22,11 @@ def hard_sigmoid(x: Floats) -> Floats:
     """The piecewise linear sigmoid of Keras up to version 2: clip(0.2 x + 0.5, 0, 1)."""
     clipped: Floats = np.clip(0.2 * x + 0.5, 0.0, 1.0)
     return clipped
+
+
+def hard_sigmoid_relu6(x: Floats) -> Floats:
+    """The piecewise linear sigmoid of Keras 3 and PyTorch: relu6(x + 3) / 6."""
+    return _relu6(x + 3.0) / 6.0
 
 
 def softmax(x: Floats) -> Floats:
@@ -33,6 +42,37 @@ def _relu(x: Floats) -> Floats:
     return np.maximum(x, 0.0)
 
 
+def _relu6(x: Floats) -> Floats:
+    clipped: Floats = np.clip(x, 0.0, 6.0)
+    return clipped
+
+
+def _elu(x: Floats) -> Floats:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+
+
+def _selu(x: Floats) -> Floats:
+    return x.dtype.type(SELU_SCALE) * np.where(
+        x > 0, x, x.dtype.type(SELU_ALPHA) * np.expm1(np.minimum(x, 0.0))
+    )
+
+
+def _silu(x: Floats) -> Floats:
+    return x * sigmoid(x)
+
+
+def _softplus(x: Floats) -> Floats:
+    return np.logaddexp(x, x.dtype.type(0.0))
+
+
+def _softsign(x: Floats) -> Floats:
+    return x / (1.0 + np.abs(x))
+
+
+def _exponential(x: Floats) -> Floats:
+    return np.exp(x)
+
+
 def _tanh(x: Floats) -> Floats:
     return np.tanh(x)
 
@@ -43,5 +83,13 @@ ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {
     "tanh": _tanh,
     "sigmoid": sigmoid,
     "hard_sigmoid": hard_sigmoid,
+    "hard_sigmoid_relu6": hard_sigmoid_relu6,
     "softmax": softmax,
+    "relu6": _relu6,
+    "elu": _elu,
+    "selu": _selu,
+    "silu": _silu,
+    "softplus": _softplus,
+    "softsign": _softsign,
+    "exponential": _exponential,
 }

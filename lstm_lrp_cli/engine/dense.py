@@ -1,13 +1,16 @@
-"""Dense layers and activations."""
+"""Dense layers, scaling and activations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense
+from lstm_lrp_cli.model.layers import Activation, Dense, Scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +22,35 @@ class DenseRecord:
     outputs: Floats
     steps: Packing | None
 
-    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
         weights = self.layer.weights
         messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
         down = self.inputs * (messages.values @ weights) + messages.share
-        return down, Shares.absorbed(messages, self.steps)
+        return [down], Shares.absorbed(messages, self.steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaleRecord:
+    """A linear map in which each output is fed by one unit alone, so N = 1."""
+
+    layer: Scale
+    inputs: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        stabilizer = rule.stabilizer(self.outputs)
+        values = relevance / (self.outputs + stabilizer)
+        handed_on = self.layer.offsets + stabilizer
+        down = values * (self.inputs * self.layer.factors + rule.bias_factor * handed_on)
+        kept = 1.0 - rule.bias_factor
+        biases = kept * (self.layer.offsets * values).sum(axis=1, dtype=np.float64)
+        stabilizers = kept * (stabilizer * values).sum(axis=1, dtype=np.float64)
+        return [down.astype(relevance.dtype)], Shares.lost(biases, stabilizers, self.steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +60,10 @@ class ActivationRecord:
     outputs: Floats
     batch: int
 
-    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
-        return relevance, Shares.none(self.batch)
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        return [relevance], Shares.none(self.batch)
 
 
 def run(layer: Dense, inputs: Floats, steps: Packing | None) -> DenseRecord:
@@ -43,6 +72,11 @@ def run(layer: Dense, inputs: Floats, steps: Packing | None) -> DenseRecord:
     if layer.bias is not None:
         outputs += layer.bias
     return DenseRecord(layer, inputs, outputs, steps)
+
+
+def scale(layer: Scale, inputs: Floats, steps: Packing | None) -> ScaleRecord:
+    """Scale and shift every unit of values of shape (n, units)."""
+    return ScaleRecord(layer, inputs, inputs * layer.factors + layer.offsets, steps)
 
 
 def activate(layer: Activation, inputs: Floats, batch: int) -> ActivationRecord:

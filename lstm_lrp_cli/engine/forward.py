@@ -7,13 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine import dense, lstm, pooling
+from lstm_lrp_cli.engine import dense, lstm, merging, pooling, steps
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.record import Record
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Lstm, Pool
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Lstm,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
+from lstm_lrp_cli.model.model import INPUT, Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,19 +33,32 @@ class Trace:
 
     Parameters
     ----------
+    model : Model
     packing : Packing
+    inputs : ndarray, shape (rows, features)
+        The steps of all sequences, embedded.
     records : sequence of Record
-        One a layer, without the embedding.
-    scores : ndarray, shape (batch, classes)
+        One a node of the model.
+    scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
     """
 
+    model: Model
     packing: Packing
+    inputs: Floats
     records: Sequence[Record]
     scores: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """What a node is given: of shape (rows, units) by step, else (batch, units)."""
+
+    array: Floats
+    by_step: bool
+
+
 # What overflows shows in the scores, which the caller checks.
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def forward(model: Model, inputs: NDArray[Any], packing: Packing) -> Trace:
     """Run a model over a packed batch.
 
@@ -44,30 +68,58 @@ def forward(model: Model, inputs: NDArray[Any], packing: Packing) -> Trace:
         Ids where the model begins with an embedding.
     packing : Packing
     """
+    embedded: Floats = inputs if model.embedding is None else model.embedding.weights[inputs]
+    values = {INPUT: Value(embedded, True)}
     records: list[Record] = []
-    embedding = model.embedding
-    values: Floats = inputs if embedding is None else embedding.weights[inputs]
-    steps: Packing | None = packing
-    for layer in model.layers:
-        record: Record
-        match layer:
-            case Embedding():
-                continue
-            case Lstm():
-                record = lstm.run(layer, values, packing)
-                steps = None if layer.returns == "last" else steps
-            case Pool():
-                record = pooling.run(layer, values, packing)
-                steps = None
-            case Dense():
-                record = dense.run(layer, values, steps)
-            case Activation():
-                record = dense.activate(layer, values, packing.batch)
+    for place, node in enumerate(model.nodes):
+        sources = [values[source] for source in node.sources]
+        record = run(node.layer, sources, packing)
         records.append(record)
-        values = record.outputs
-    return Trace(packing, records, values)
+        values[place] = Value(record.outputs, _gives_steps(node.layer, sources[0]))
+    scores = merging.concatenated([values[output].array for output in model.outputs])
+    return Trace(model, packing, embedded, records, scores)
+
+
+def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
+    """Run one layer."""
+    inputs = sources[0].array
+    by_step = packing if sources[0].by_step else None
+    match layer:
+        case Lstm():
+            return lstm.run(layer, inputs, packing)
+        case Pool():
+            return pooling.run(layer, inputs, packing)
+        case Flatten():
+            return steps.flatten(layer, inputs, packing)
+        case Reverse():
+            return steps.reverse(inputs, packing)
+        case StepSoftmax():
+            return steps.softmax(inputs, packing)
+        case Dense():
+            return dense.run(layer, inputs, by_step)
+        case Scale():
+            return dense.scale(layer, inputs, by_step)
+        case Activation():
+            return dense.activate(layer, inputs, packing.batch)
+        case Merge():
+            return merging.run(layer, [source.array for source in sources], by_step, packing.batch)
+        case _:
+            raise TypeError(layer)
+
+
+def _gives_steps(layer: Layer, source: Value) -> bool:
+    match layer:
+        case Lstm():
+            return layer.returns == "sequence"
+        case Pool() | Flatten():
+            return False
+        case _:
+            return source.by_step
 
 
 def outputs(model: Model, scores: Floats) -> Floats:
-    """What the model's framework puts out for scores of shape (batch, classes)."""
-    return np.asarray(ACTIVATIONS[model.output_activation](scores))
+    """What the model's framework puts out for scores of shape (n, classes)."""
+    probabilities = np.empty_like(scores)
+    for head, at in zip(model.heads, model.head_slices, strict=True):
+        probabilities[:, at] = ACTIVATIONS[head.activation](scores[:, at])
+    return probabilities

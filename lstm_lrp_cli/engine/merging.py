@@ -1,6 +1,7 @@
-"""Merging the outputs of a bidirectional LSTM's two directions."""
+"""Several values made one: the two directions of an LSTM, and joins in a model's graph."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,22 +9,54 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import MergeName
+from lstm_lrp_cli.model.layers import Merge, MergeName
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergeRecord:
+    """A join of several sources, at every step (`steps` given) or once a sequence (None)."""
+
+    layer: Merge
+    parts: Sequence[Floats]
+    outputs: Floats
+    steps: Packing | None
+    batch: int
+
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        return split(
+            self.layer.kind, self.parts, self.outputs, relevance, self.steps, self.batch, rule
+        )
+
+
+def run(layer: Merge, parts: Sequence[Floats], steps: Packing | None, batch: int) -> MergeRecord:
+    """Join values of shape (n, units)."""
+    return MergeRecord(layer, parts, merge(layer.kind, parts), steps, batch)
+
+
+def concatenated(parts: Sequence[Floats]) -> Floats:
+    """Arrays of shape (n, units) side by side; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def merge(kind: MergeName, parts: Sequence[Floats]) -> Floats:
-    """Merge one or two arrays of shape (n, hidden)."""
+    """Merge one or more arrays of shape (n, units)."""
     if len(parts) == 1:
         return parts[0]
     match kind:
         case "concat":
-            return np.concatenate(parts, axis=1)
+            return concatenated(parts)
         case "sum":
-            return parts[0] + parts[1]
+            return _sum(parts)
         case "mean":
-            return parts[0] * 0.5 + parts[1] * 0.5
-        case "product":
-            return parts[0] * parts[1]
+            share = 1.0 / len(parts)
+            return _sum([part * part.dtype.type(share) for part in parts])
+        case "product" | "gate":
+            product = parts[0] * parts[1]
+            for part in parts[2:]:
+                product = product * part
+            return product
 
 
 def split(
@@ -34,21 +67,31 @@ def split(
     steps: Packing | None,
     batch: int,
     rule: EpsilonRule,
-) -> tuple[Sequence[Floats], Shares]:
+) -> tuple[Sequence[Floats | None], Shares]:
     """Split the relevance of merged outputs among the parts.
 
-    A sum or mean is a linear map fed by both directions' units. In a product neither factor is a
-    gate, so each gets half.
+    A sum or mean is a linear map fed by all parts' units. In a product no factor is a gate, so each
+    gets the same; where the first one is, the signal gets all (LRP-all: Arras et al. 2017).
     """
     if len(parts) == 1:
         return [relevance], Shares.none(batch)
     match kind:
         case "concat":
-            return np.split(relevance, 2, axis=1), Shares.none(batch)
+            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+            return np.split(relevance, ends, axis=1), Shares.none(batch)
         case "sum" | "mean":
-            messages = rule.messages(relevance, merged, None, 2 * merged.shape[1])
-            values = messages.values * (1.0 if kind == "sum" else 0.5)
+            messages = rule.messages(relevance, merged, None, len(parts) * merged.shape[1])
+            values = messages.values * (1.0 if kind == "sum" else 1.0 / len(parts))
             down = [part * values + messages.share for part in parts]
             return down, Shares.absorbed(messages, steps)
         case "product":
-            return [relevance * 0.5, relevance * 0.5], Shares.none(batch)
+            return [relevance * (1.0 / len(parts))] * len(parts), Shares.none(batch)
+        case "gate":
+            return [None, relevance], Shares.none(batch)
+
+
+def _sum(parts: Sequence[Floats]) -> Floats:
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total = total + part
+    return total

@@ -1,5 +1,6 @@
 """Pooling over the steps of a sequence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,9 @@ class SumRecord:
     weights: Floats
     outputs: Floats
 
-    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
         started = self.packing.started
         feeding = self.packing.lengths[:started] * self.outputs.shape[1]
         messages = rule.messages(relevance[:started], self.outputs[:started], None, feeding)
@@ -34,7 +37,7 @@ class SumRecord:
         spread = self.weights[:started] * messages.values
         down = self.inputs * spread[sequence] + messages.share[sequence]
         absorbed = Shares.absorbed(messages, None).extended(self.packing.batch)
-        return down, absorbed + Shares.unstarted(relevance, self.packing)
+        return [down], absorbed + Shares.unstarted(relevance, self.packing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +54,38 @@ class MaxRecord:
     winners: Integers
     outputs: Floats
 
-    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
         units = self.outputs.shape[1]
         down = np.zeros((self.packing.rows, units), dtype=relevance.dtype)
         down[self.winners, np.arange(units)] = relevance[: self.packing.started]
-        return down, Shares.unstarted(relevance, self.packing)
+        return [down], Shares.unstarted(relevance, self.packing)
 
 
-def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord:
+@dataclass(frozen=True, slots=True, eq=False)
+class PickRecord:
+    """One step of each sequence, which gets all relevance.
+
+    Parameters
+    ----------
+    picked : ndarray of int, shape (started,)
+        The row of the step.
+    """
+
+    packing: Packing
+    picked: Integers
+    outputs: Floats
+
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=relevance.dtype)
+        down[self.picked] = relevance[: self.packing.started]
+        return [down], Shares.unstarted(relevance, self.packing)
+
+
+def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord | PickRecord:
     """Pool values of shape (rows, units) to (batch, units). A sequence without steps pools to 0."""
     match layer.kind:
         case "sum":
@@ -67,6 +94,10 @@ def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord:
             return _sum(inputs, packing, 1.0 / np.maximum(packing.lengths, 1))
         case "max":
             return _max(inputs, packing)
+        case "first":
+            return _pick(inputs, packing, np.arange(packing.started))
+        case "last":
+            return _pick(inputs, packing, packing.last)
 
 
 def _sum(inputs: Floats, packing: Packing, weights: Floats) -> SumRecord:
@@ -89,3 +120,9 @@ def _max(inputs: Floats, packing: Packing) -> MaxRecord:
         np.copyto(outputs[:running], step, where=wins)
         np.copyto(winners[:running], np.arange(rows.start, rows.stop)[:, np.newaxis], where=wins)
     return MaxRecord(packing, winners, outputs)
+
+
+def _pick(inputs: Floats, packing: Packing, rows: Integers) -> PickRecord:
+    outputs = np.zeros((packing.batch, inputs.shape[1]), dtype=inputs.dtype)
+    outputs[: packing.started] = inputs[rows]
+    return PickRecord(packing, rows, outputs)

@@ -1,5 +1,6 @@
 """What every layer leaves of its forward pass."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lstm_lrp_cli.engine.rules import EpsilonRule
@@ -17,8 +18,10 @@ class Record(Protocol):
     @property
     def outputs(self) -> Floats: ...
 
-    def relevance(self, relevance: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
-        """Pass relevance from the layer's outputs to its inputs.
+    def relevance(
+        self, relevance: Floats, rule: EpsilonRule
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        """Pass relevance from the layer's outputs to its sources.
 
         Parameters
         ----------
@@ -27,8 +30,9 @@ class Record(Protocol):
 
         Returns
         -------
-        ndarray, of the shape of the inputs
+        sequence of ndarray or None
+            For each source, of its shape; None where it gets nothing, as a gate.
         Shares
-            What did not reach the inputs.
+            What did not reach the sources.
         """
         ...

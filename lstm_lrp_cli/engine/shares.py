@@ -34,7 +34,11 @@ class Shares:
     @classmethod
     def absorbed(cls, messages: Messages, steps: Packing | None) -> Shares:
         """What a linear map absorbed, at every step where `steps` is given, else once."""
-        biases, stabilizers = messages.biases, messages.stabilizers
+        return cls.lost(messages.biases, messages.stabilizers, steps)
+
+    @classmethod
+    def lost(cls, biases: Floats, stabilizers: Floats, steps: Packing | None) -> Shares:
+        """What biases and stabilizers absorbed, at every step where `steps` is given, else once."""
         if steps is not None:
             biases, stabilizers = steps.total(biases), steps.total(stabilizers)
         return cls(np.zeros(len(biases)), biases, stabilizers)

@@ -5,6 +5,7 @@ import numpy as np
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets, dataset_names
 from lstm_lrp_cli.loading.mapping import DenseSpec
+from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense
 
@@ -51,6 +52,30 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
             )
         bias = part if bias is None else bias + part
     return Dense(weights, bias)
+
+
+def build_vector(
+    name: str, bias: str | None, datasets: Datasets, key: str, inputs: int | None
+) -> Dense:
+    """Build a dense layer of one output from a vector, or a matrix of one row or column."""
+    stored = datasets.file.datasets.get(name)
+    dimensions = 2 if stored is not None and len(stored.shape) == 2 else 1
+    vector = datasets.read(name, f"{key}.weights", dimensions)
+    if vector.size != max(vector.shape) or (inputs is not None and vector.size != inputs):
+        expected = "a vector" if inputs is None else f"a vector of {inputs}"
+        raise UnusableInput(
+            datasets.where(name),
+            f"({key}.weights) has shape {shape_text(vector.shape)}; expected {expected}, one "
+            "number a unit of what is weighed",
+        )
+    offset = None
+    if bias is not None:
+        offset = datasets.read(bias, f"{key}.bias", 1)
+        if len(offset) != 1:
+            raise UnusableInput(
+                datasets.where(bias), f"({key}.bias) has {len(offset)} values; expected 1"
+            )
+    return Dense(vector.reshape(1, -1), offset)
 
 
 def _dense_layout(parts: list[Floats], inputs: int | None) -> str | None:

@@ -10,14 +10,14 @@ import numpy as np
 from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.build import build_layers
+from lstm_lrp_cli.loading.build import build_graph
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
 from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm
-from lstm_lrp_cli.model.model import Model, OutputActivation
+from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding, Tokenization
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -102,18 +102,22 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
             held = "; ".join(shapes[:8])
             raise UnusableInput(str(path), f"{ask_for_layers(contents)}. It holds {held}{more}")
         datasets = Datasets(file, np.dtype(dtype), where)
-        layers, output_activation = _without_output(build_layers(mapping.layers, datasets))
-        classes = _outputs(layers)
-        vocabulary = _vocabulary(mapping, layers, contents.folder, file)
+        graph = build_graph(
+            mapping.layers, mapping.outputs or None, mapping.task or "classification", datasets
+        )
+        classes = sum(head.size for head in graph.heads)
+        vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, file)
         model = Model(
-            layers,
-            output_activation,
-            classes,
-            np.dtype(dtype),
-            _labels(mapping, classes, where),
-            vocabulary.vocabulary if vocabulary else None,
-            _tokenization(mapping, vocabulary, where),
-            _padding(mapping, layers, where),
+            nodes=graph.nodes,
+            outputs=graph.outputs,
+            heads=graph.heads,
+            dtype=np.dtype(dtype),
+            embedding=graph.embedding,
+            by_step=graph.by_step,
+            labels=_labels(mapping, classes, where),
+            vocabulary=vocabulary.vocabulary if vocabulary else None,
+            tokenization=_tokenization(mapping, vocabulary, where),
+            padding=_padding(mapping, graph.embedding, where),
         )
     used = {*datasets.used, mapping.vocabulary}
     return LoadedModel(model, contents, tuple(sorted(set(contents.datasets) - used)))
@@ -159,24 +163,6 @@ def _beside(path: Path) -> Path | None:
     return None
 
 
-def _without_output(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], OutputActivation]:
-    """Take a last softmax or sigmoid off: the score is what stands before it."""
-    last = layers[-1]
-    if isinstance(last, Activation) and last.kind in ("softmax", "sigmoid"):
-        return layers[:-1], last.kind
-    return layers, "linear"
-
-
-def _outputs(layers: tuple[Layer, ...]) -> int:
-    for layer in reversed(layers):
-        match layer:
-            case Dense():
-                return int(layer.weights.shape[0])
-            case Lstm():
-                return layer.output_size
-    raise ValueError("a model without weights has no outputs")
-
-
 def _labels(mapping: Mapping, classes: int, where: str) -> tuple[str, ...] | None:
     if mapping.labels is UNSET or mapping.labels is None:
         return None
@@ -193,14 +179,14 @@ def _labels(mapping: Mapping, classes: int, where: str) -> tuple[str, ...] | Non
 
 
 def _vocabulary(
-    mapping: Mapping, layers: tuple[Layer, ...], folder: Path, file: WeightFile
+    mapping: Mapping, embedding: Embedding | None, folder: Path, file: WeightFile
 ) -> VocabularyRead | None:
     if mapping.vocabulary is UNSET or mapping.vocabulary is None:
         return None
-    first = layers[0]
-    if not isinstance(first, Embedding):
+    if embedding is None:
         raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
-    return read_vocabulary(mapping.vocabulary, folder, file, len(first.weights), _tokens(mapping))
+    rows = len(embedding.weights)
+    return read_vocabulary(mapping.vocabulary, folder, file, rows, _tokens(mapping))
 
 
 def _tokens(mapping: Mapping) -> TokensSpec:
@@ -233,12 +219,11 @@ def _pattern(key: str, pattern: str | None, where: str) -> str | None:
     return pattern
 
 
-def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding | None:
+def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Padding | None:
     if mapping.padding is UNSET or mapping.padding is None:
         return None
     spec = mapping.padding
     padding = Padding(spec.side or "pre", spec.length or 0, spec.value or 0, bool(spec.masked))
-    first = layers[0]
     if not 0 <= padding.length <= LONGEST_PADDING:
         raise UnusableInput(
             where,
@@ -250,8 +235,8 @@ def _padding(mapping: Mapping, layers: tuple[Layer, ...], where: str) -> Padding
         )
     if not abs(padding.value) <= LARGEST_PADDING:
         raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
-    if isinstance(first, Embedding):
-        rows = len(first.weights)
+    if embedding is not None:
+        rows = len(embedding.weights)
         if padding.value != int(padding.value) or not 0 <= padding.value < rows:
             raise UnusableInput(
                 where,

@@ -4,13 +4,20 @@ This is the one place that knows gate orders and layouts other than the engine's
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets, dataset_names
-from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, LstmSpec, Weight
+from lstm_lrp_cli.loading.mapping import (
+    CellSpec,
+    GateNames,
+    InitialSpec,
+    LstmLayout,
+    LstmSpec,
+    Weight,
+)
 from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
@@ -23,6 +30,11 @@ def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None)
         raise UnusableInput(
             datasets.mapping_name, f"{key}.forget_bias: found {spec.forget_bias}; expected a number"
         )
+    if spec.activation == "softmax":
+        raise UnusableInput(
+            datasets.mapping_name,
+            f"{key}.activation: found softmax; expected a function of single units",
+        )
     cells = []
     if spec.forward is not None:
         cells.append(_cell(spec, spec.forward, datasets, f"{key}.forward", inputs))
@@ -33,60 +45,173 @@ def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None)
         raise UnusableInput(
             datasets.mapping_name, f"{key}: give `forward`, `backward` or both, with their weights"
         )
-    if len({cell.input.shape for cell in cells}) > 1:
+    sizes = [(cell.input_size, cell.hidden_size, cell.output_size) for cell in cells]
+    if len(set(sizes)) > 1:
         raise UnusableInput(
             datasets.mapping_name,
             f"{key}: the directions differ in size: inputs and hidden units are "
             + " and ".join(f"{cell.input_size} and {cell.hidden_size}" for cell in cells),
         )
-    return Lstm(tuple(cells), spec.merge, spec.returns, spec.recurrent_activation)
+    return Lstm(tuple(cells), spec.merge, spec.returns, spec.recurrent_activation, spec.activation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacking:
+    """How a file keeps the gates of a cell.
+
+    Parameters
+    ----------
+    layout : {"gates_by_features", "features_by_gates", "cudnn"}
+    order : list of int
+        Where each of i, f, g, o stands.
+    """
+
+    layout: LstmLayout
+    order: list[int]
 
 
 def _cell(
     spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str, inputs: int | None
 ) -> LstmCell:
     lstm_key = key.rsplit(".", 1)[0]
+    _check_weights(cell, datasets, key)
     order = _gate_order(spec, cell, datasets, lstm_key)
     layout = spec.layout or _lstm_layout(cell, datasets)
     if layout is None:
         raise UnusableInput(
             datasets.mapping_name,
             f"{lstm_key}: `layout` is missing, and nothing tells it where recurrent weights are "
-            "given by gate or as a list; set it to gates_by_features (PyTorch) or "
-            "features_by_gates (Keras)",
+            "given by gate, as a list or combined with those of the input; set it to "
+            "gates_by_features (PyTorch) or features_by_gates (Keras)",
         )
-    recurrent = _gate_matrices(cell.recurrent, datasets, f"{key}.recurrent", layout, order)
+    stacking = _Stacking(layout, order)
+    projection = _projection(cell, datasets, key, layout)
+    if cell.combined is not None:
+        weights, recurrent = _combined(
+            cell.combined, datasets, f"{key}.combined", stacking, projection
+        )
+        names = datasets.where(" + ".join(dataset_names(cell.combined)))
+        found = f"({key}.combined) has shape {_found(cell.combined, datasets)}"
+    else:
+        assert cell.input is not None
+        assert cell.recurrent is not None
+        recurrent = _recurrent(cell.recurrent, datasets, key, stacking, projection)
+        weights = _gate_matrices(cell.input, datasets, f"{key}.input", stacking)
+        names = datasets.where(" + ".join(dataset_names(cell.input)))
+        found = f"({key}.input) has shape {_found(cell.input, datasets)}"
     hidden = recurrent.shape[1]
-    if recurrent.shape[2] != hidden:
-        found = _found(cell.recurrent, datasets)
-        names = datasets.where(" + ".join(dataset_names(cell.recurrent)))
-        wanted = (4 * hidden, hidden) if layout == "gates_by_features" else (hidden, 4 * hidden)
-        other = "features_by_gates" if layout == "gates_by_features" else "gates_by_features"
-        raise UnusableInput(
-            names,
-            f"({key}.recurrent) has shape {found}; expected {shape_text(wanted)} or the like, "
-            f"4 gates of as many units as features, under layout {layout}; "
-            f"if the file keeps it transposed, set `layout: {other}`",
-        )
-    weights = _gate_matrices(cell.input, datasets, f"{key}.input", layout, order)
-    names = datasets.where(" + ".join(dataset_names(cell.input)))
     if weights.shape[1] != hidden:
         raise UnusableInput(
             names,
-            f"({key}.input) has shape {_found(cell.input, datasets)}: {weights.shape[1]} units a "
-            f"gate under layout {layout}; expected {hidden}, as in `recurrent`; is it transposed?",
+            f"{found}: {weights.shape[1]} units a gate under layout {layout}; "
+            f"expected {hidden}, as in `recurrent`; is it transposed?",
         )
     if inputs is not None and weights.shape[2] != inputs:
         raise UnusableInput(
             names,
-            f"({key}.input) has shape {_found(cell.input, datasets)}: {weights.shape[2]} features "
-            f"under layout {layout}; expected {inputs}, which the layer before gives",
+            f"{found}: {weights.shape[2]} features under layout {layout}; "
+            f"expected {inputs}, which the layer before gives",
         )
     bias = np.zeros((len(GATES), hidden), dtype=datasets.dtype)
     for part in _biases(cell):
-        bias += _gate_bias(part, datasets, f"{key}.bias", order, hidden)
+        bias += _gate_bias(part, datasets, f"{key}.bias", stacking, hidden)
     bias[FORGET] += spec.forget_bias
-    return LstmCell(weights, recurrent, bias)
+    initial = cell.initial or InitialSpec()
+    return LstmCell(
+        weights,
+        recurrent,
+        bias,
+        projection=projection,
+        initial_hidden=_state(
+            initial.hidden, datasets, f"{key}.initial.hidden", recurrent.shape[2]
+        ),
+        initial_cell=_state(initial.cell, datasets, f"{key}.initial.cell", hidden),
+    )
+
+
+def _check_weights(cell: CellSpec, datasets: Datasets, key: str) -> None:
+    """A cell has input and recurrent weights, apart or in one, and not both."""
+    apart = [role for role in ("input", "recurrent") if getattr(cell, role) is not None]
+    if cell.combined is not None and apart:
+        problem = f"found `combined` and `{apart[0]}`; expected one or the other"
+    elif cell.combined is None and len(apart) < 2:
+        missing = "recurrent" if "input" in apart else "input"
+        problem = f"`{missing}` is missing; expected `input` and `recurrent`, or `combined`"
+    else:
+        return
+    raise UnusableInput(datasets.mapping_name, f"{key}: {problem}")
+
+
+def _recurrent(
+    reference: Weight,
+    datasets: Datasets,
+    key: str,
+    stacking: _Stacking,
+    projection: Floats | None,
+) -> Floats:
+    """The recurrent weights, shape (4, hidden, outputs)."""
+    layout = stacking.layout
+    recurrent = _gate_matrices(reference, datasets, f"{key}.recurrent", stacking)
+    hidden = recurrent.shape[1]
+    where = datasets.where(" + ".join(dataset_names(reference)))
+    found = f"({key}.recurrent) has shape {_found(reference, datasets)}"
+    if projection is not None:
+        if projection.shape != (recurrent.shape[2], hidden):
+            raise UnusableInput(
+                where,
+                f"{found}: {hidden} hidden units that take {recurrent.shape[2]} outputs; "
+                f"`projection` makes {projection.shape[0]} of {projection.shape[1]}",
+            )
+    elif recurrent.shape[2] != hidden:
+        wanted = (4 * hidden, hidden) if layout == "gates_by_features" else (hidden, 4 * hidden)
+        other = "features_by_gates" if layout == "gates_by_features" else "gates_by_features"
+        raise UnusableInput(
+            where,
+            f"{found}; expected {shape_text(wanted)} or the like, "
+            f"4 gates of as many units as features, under layout {layout}; "
+            f"if the file keeps it transposed, set `layout: {other}`",
+        )
+    return recurrent
+
+
+def _combined(
+    reference: str | GateNames,
+    datasets: Datasets,
+    key: str,
+    stacking: _Stacking,
+    projection: Floats | None,
+) -> tuple[Floats, Floats]:
+    """One kernel of inputs and hidden states, [x; h], cut into those two."""
+    both = _gate_matrices(reference, datasets, key, stacking)
+    outputs = both.shape[1] if projection is None else len(projection)
+    inputs = both.shape[2] - outputs
+    if inputs < 1:
+        raise UnusableInput(
+            datasets.where(" + ".join(dataset_names(reference))),
+            f"({key}) has shape {_found(reference, datasets)}: {both.shape[2]} features, "
+            f"inputs and {outputs} hidden states, under layout {stacking.layout}; "
+            "is it transposed?",
+        )
+    return both[:, :, :inputs], both[:, :, inputs:]
+
+
+def _projection(cell: CellSpec, datasets: Datasets, key: str, layout: LstmLayout) -> Floats | None:
+    """What makes the outputs of the hidden units, shape (outputs, hidden)."""
+    if cell.projection is None:
+        return None
+    matrix = datasets.read(cell.projection, f"{key}.projection", 2)
+    return matrix if layout == "gates_by_features" else np.ascontiguousarray(matrix.T)
+
+
+def _state(name: str | None, datasets: Datasets, key: str, size: int) -> Floats | None:
+    if name is None:
+        return None
+    state = datasets.read(name, key, 1)
+    if len(state) != size:
+        raise UnusableInput(
+            datasets.where(name), f"({key}) has {len(state)} values; expected {size}"
+        )
+    return state
 
 
 def _biases(cell: CellSpec) -> list[str | GateNames]:
@@ -99,7 +224,8 @@ def _biases(cell: CellSpec) -> list[str | GateNames]:
 def _gate_order(spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str) -> list[int]:
     """Where each of i, f, g, o stands in the file's stacking."""
     if spec.gate_order is None:
-        if all(isinstance(p, dict) for p in (cell.input, cell.recurrent, *_biases(cell))):
+        weights = [cell.combined] if cell.combined is not None else [cell.input, cell.recurrent]
+        if all(isinstance(part, dict) for part in (*weights, *_biases(cell))):
             return list(range(len(GATES)))
         raise UnusableInput(
             datasets.mapping_name,
@@ -116,8 +242,17 @@ def _gate_order(spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str) ->
     return [spec.gate_order.index(gate) for gate in GATES]
 
 
-def _lstm_layout(cell: CellSpec, datasets: Datasets) -> str | None:
-    """The layout that the recurrent weights' shape tells: they are (4d, d) or (d, 4d)."""
+def _lstm_layout(cell: CellSpec, datasets: Datasets) -> LstmLayout | None:
+    """The layout that shapes tell: recurrent weights are (4d, d) or (d, 4d), a bias is (4d,)."""
+    if isinstance(cell.combined, str) and isinstance(cell.bias, str):
+        kernel = datasets.file.datasets.get(cell.combined)
+        bias = datasets.file.datasets.get(cell.bias)
+        if kernel is None or bias is None or len(kernel.shape) != 2 or len(bias.shape) != 1:
+            return "features_by_gates"  # reading them says what is wrong
+        rows, columns = (size == bias.shape[0] for size in kernel.shape)
+        if rows == columns:
+            return None
+        return "gates_by_features" if rows else "features_by_gates"
     if not isinstance(cell.recurrent, str):
         return None
     stored = datasets.file.datasets.get(cell.recurrent)
@@ -126,17 +261,18 @@ def _lstm_layout(cell: CellSpec, datasets: Datasets) -> str | None:
     return "gates_by_features" if stored.shape[0] >= stored.shape[1] else "features_by_gates"
 
 
-def _gate_matrices(
-    reference: Weight, datasets: Datasets, key: str, layout: str, order: list[int]
-) -> Floats:
+def _gate_matrices(reference: Weight, datasets: Datasets, key: str, stacking: _Stacking) -> Floats:
     """A weight of all gates in the engine's form, shape (4, hidden, features)."""
+    layout = stacking.layout
     names = _names(reference, datasets, key)
     parts = [datasets.read(name, key, 2) for name in names]
-    oriented = parts if layout == "gates_by_features" else [part.T for part in parts]
     where = datasets.where(" + ".join(names))
+    oriented = parts if layout == "gates_by_features" else [part.T for part in parts]
     if isinstance(reference, dict):
         if len({part.shape for part in oriented}) > 1:
             raise UnusableInput(where, f"({key}) the gates' matrices differ in shape")
+        if layout == "cudnn":
+            oriented = [_from_cudnn(part) for part in oriented]
         return np.stack(oriented)
     if len({part.shape[0] for part in oriented}) > 1:
         raise UnusableInput(where, f"({key}) the matrices differ in their numbers of gate units")
@@ -147,24 +283,39 @@ def _gate_matrices(
             f"({key}) has shape {_found(reference, datasets)}: {joined.shape[0]} gate units under "
             f"layout {layout}; expected a multiple of 4; is it transposed?",
         )
-    return np.ascontiguousarray(joined.reshape(len(GATES), -1, joined.shape[1])[order])
+    gates = joined.reshape(len(GATES), -1, joined.shape[1])
+    if layout == "cudnn":
+        gates = np.stack([_from_cudnn(gate) for gate in gates])
+    return np.ascontiguousarray(gates[stacking.order])
+
+
+def _from_cudnn(gate: Floats) -> Floats:
+    """One gate's matrix, (hidden, features), of what Keras kept for cuDNN in its place.
+
+    Keras sliced (features, hidden) out of its kernel and handed cuDNN the numbers as they lay in
+    memory; cuDNN took them for (hidden, features).
+    """
+    return np.ascontiguousarray(gate.T).reshape(gate.shape)
 
 
 def _gate_bias(
-    reference: str | GateNames, datasets: Datasets, key: str, order: list[int], hidden: int
+    reference: str | GateNames, datasets: Datasets, key: str, stacking: _Stacking, hidden: int
 ) -> Floats:
-    """One bias of all gates in the engine's form, shape (4, hidden)."""
+    """One bias of all gates in the engine's form, shape (4, hidden); cuDNN's two are added."""
     names = _names(reference, datasets, key)
     parts = [datasets.read(name, key, 1) for name in names]
     expected = hidden if isinstance(reference, dict) else len(GATES) * hidden
+    biases = 2 if stacking.layout == "cudnn" else 1
     for name, part in zip(names, parts, strict=True):
-        if len(part) != expected:
+        if len(part) != biases * expected:
             raise UnusableInput(
-                datasets.where(name), f"({key}) has {len(part)} values; expected {expected}"
+                datasets.where(name),
+                f"({key}) has {len(part)} values; expected {biases * expected}",
             )
+    summed = [part.reshape(biases, -1).sum(axis=0) for part in parts]
     if isinstance(reference, dict):
-        return np.stack(parts)
-    return parts[0].reshape(len(GATES), hidden)[order]
+        return np.stack(summed)
+    return np.asarray(summed[0].reshape(len(GATES), hidden)[stacking.order])
 
 
 def _names(reference: Weight, datasets: Datasets, key: str) -> list[str]:

@@ -19,6 +19,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.text_file import read_text_file
 from lstm_lrp_cli.model.layers import (
     ActivationName,
+    DirectionMergeName,
     GateActivationName,
     MergeName,
     PoolName,
@@ -28,51 +29,117 @@ from lstm_lrp_cli.model.layers import (
 GateNames = dict[str, str]
 Weight = str | list[str] | GateNames
 Bias = str | list[str | GateNames] | GateNames | None
+LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
+DenseLayout = Literal["classes_by_features", "features_by_classes"]
 
 ALLOWED_YAML_BYTES = 2**20
+# What `from` calls the model's input.
+MODEL_INPUT = "input"
 
 
 class EmbeddingSpec(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str
 
 
-class CellSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    input: Weight
-    recurrent: Weight
+class InitialSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The states before the first step; zero where not given."""
+
+    hidden: str | None = None
+    cell: str | None = None
+
+
+class CellSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One direction of an LSTM: `input` and `recurrent`, or both in one as `combined`."""
+
+    input: Weight | None = None
+    recurrent: Weight | None = None
+    combined: str | GateNames | None = None
     bias: Bias = None
+    projection: str | None = None
+    initial: InitialSpec | None = None
 
 
 class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     gate_order: list[str] | None = None
-    layout: Literal["gates_by_features", "features_by_gates"] | None = None
+    layout: LstmLayout | None = None
     forward: CellSpec | None = None
     backward: CellSpec | None = None
-    merge: MergeName = "concat"
+    merge: DirectionMergeName = "concat"
     returns: Returns = "last"
+    activation: ActivationName = "tanh"
     recurrent_activation: GateActivationName = "sigmoid"
     forget_bias: float = 0.0
 
 
 class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str | list[str]
-    layout: Literal["classes_by_features", "features_by_classes"] | None = None
+    layout: DenseLayout | None = None
     bias: str | list[str] | None = None
     activation: ActivationName = "linear"
 
 
-class LayerSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One entry of `layers`: exactly one of its keys is given."""
+class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    steps: int
 
+
+class BatchNormSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit."""
+
+    mean: str
+    variance: str
+    scale: str | None = None
+    offset: str | None = None
+    epsilon: float = 1e-3
+
+
+class AttentionSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A weighted sum over steps; the weights are a softmax over steps of one number each.
+
+    The number is weights . h + bias of the step's vector h, or of what `hidden` makes of it.
+    """
+
+    weights: str
+    bias: str | None = None
+    hidden: DenseSpec | None = None
+
+
+class LayerSpec(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"source": "from"},
+):
+    """One entry of `layers`: exactly one of the kinds, and where it stands in the model.
+
+    Without `source` a layer is fed by the one before it in the list.
+    """
+
+    name: str | None = None
+    source: str | list[str] | None = None
     embedding: EmbeddingSpec | None = None
     lstm: LstmSpec | None = None
     pool: PoolName | None = None
     dense: DenseSpec | None = None
     activation: ActivationName | None = None
+    flatten: FlattenSpec | None = None
+    reverse: Literal["steps"] | None = None
+    softmax: Literal["steps"] | None = None
+    batch_norm: BatchNormSpec | None = None
+    merge: MergeName | None = None
+    attention: AttentionSpec | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that are given: one, in a valid mapping."""
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
 
     @property
     def kind(self) -> str:
-        """The one key that is given."""
-        return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
+        return self.kinds[0]
+
+
+KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name", "source"))
 
 
 class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -109,6 +176,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
+    outputs: list[str] | UnsetType | None = UNSET
+    task: Literal["classification", "regression"] | UnsetType = UNSET
 
 
 def settings(spec: Struct) -> dict[str, Any]:
@@ -175,13 +244,12 @@ def read_mapping(path: Path) -> Mapping:
     except msgspec.ValidationError as error:
         raise UnusableInput(str(path), _explain(str(error))) from error
     for index, layer in enumerate([] if mapping.layers is UNSET else mapping.layers):
-        kinds = [kind for kind in layer.__struct_fields__ if getattr(layer, kind) is not None]
-        if len(kinds) != 1:
-            found = " and ".join(kinds) or "nothing"
+        if len(layer.kinds) != 1:
+            found = " and ".join(layer.kinds) or "nothing"
             raise UnusableInput(
                 str(path),
                 f"layers[{index}]: found {found}; expected one of "
-                f"{', '.join(layer.__struct_fields__)} with its settings",
+                f"{', '.join(KINDS)} with its settings",
             )
     return mapping
 
@@ -243,7 +311,12 @@ _SPECS: dict[str, type[Struct]] = {
     "lstm": LstmSpec,
     "forward": CellSpec,
     "backward": CellSpec,
+    "initial": InitialSpec,
     "dense": DenseSpec,
+    "flatten": FlattenSpec,
+    "batch_norm": BatchNormSpec,
+    "attention": AttentionSpec,
+    "hidden": DenseSpec,
 }
 
 
@@ -255,7 +328,9 @@ def _explain(message: str) -> str:
     unknown = re.match(r"Object contains unknown field `(.*)`", problem)
     if unknown:
         spec = _SPECS[key]
-        problem = f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_fields__)}"
+        problem = (
+            f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_encode_fields__)}"
+        )
     elif problem.startswith("Invalid enum value"):
         found = problem.removeprefix("Invalid enum value ").strip("'")
         hints = get_type_hints(_SPECS[parents[-1] if parents else ""])

@@ -183,7 +183,7 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
         biases = [f"{prefix}bias_{kind}_l{suffix}" for kind in ("ih", "hh")]
         present: list[Any] = [name for name in biases if name in datasets]
         return CellSpec(
-            f"{prefix}weight_ih_l{suffix}", f"{prefix}weight_hh_l{suffix}", present or None
+            f"{prefix}weight_ih_l{suffix}", f"{prefix}weight_hh_l{suffix}", bias=present or None
         )
 
     return [

@@ -1,14 +1,53 @@
-"""A whole model: its layers, and what its inputs and outputs mean."""
+"""A whole model: its layers and how they are connected, and what its inputs and outputs mean."""
 
+import itertools
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
-from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
+from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm, Scale
 from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
 
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
+
+# The source that is no node: the model's input, after the embedding where there is one.
+INPUT: Final = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A layer, and what feeds it.
+
+    Parameters
+    ----------
+    layer : Layer
+        Of any kind but Embedding.
+    sources : tuple of int
+        The nodes whose outputs it is given, by their place in the model; INPUT is the model's.
+    """
+
+    layer: Layer
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Scores among which one class is predicted.
+
+    Parameters
+    ----------
+    size : int
+        The number of scores.
+    activation : {"linear", "sigmoid", "softmax"}
+        What the framework applies to them.
+    name : str or None
+        What the framework calls this output, where the model has several.
+    """
+
+    size: int
+    activation: OutputActivation = "linear"
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,34 +56,46 @@ class Model:
 
     Parameters
     ----------
-    layers : tuple of Layer
-        From input to scores. A softmax or sigmoid at the very end is not among them: what is
-        explained is the score before it.
-    output_activation : {"linear", "sigmoid", "softmax"}
-        What the framework applies to the scores.
-    classes : int
-        The number of scores.
+    nodes : tuple of Node
+        Each after those that feed it. A softmax or sigmoid at the very end is not among them: what
+        is explained is the score before it.
+    outputs : tuple of int
+        The nodes whose outputs, side by side, are the scores.
+    heads : tuple of Head
+        The scores, in groups. Of a regressor, each score is a head of its own.
     dtype : numpy.dtype
         The precision of every weight.
+    embedding : Embedding or None
+        None where the model takes numbers.
+    by_step : bool
+        Whether there are scores for every step of a sequence, or once for the whole.
     labels : tuple of str or None
-        The names of the classes.
+        The names of all scores.
     vocabulary, tokenization, padding
         None where the model has no words, or was not trained on padded input.
     """
 
-    layers: tuple[Layer, ...]
-    output_activation: OutputActivation
-    classes: int
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    heads: tuple[Head, ...]
     dtype: np.dtype[np.floating]
+    embedding: Embedding | None = None
+    by_step: bool = False
     labels: tuple[str, ...] | None = None
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
 
     @property
-    def embedding(self) -> Embedding | None:
-        first = self.layers[0]
-        return first if isinstance(first, Embedding) else None
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, each after those that feed it."""
+        embedding = () if self.embedding is None else (self.embedding,)
+        return (*embedding, *(node.layer for node in self.nodes))
+
+    @property
+    def classes(self) -> int:
+        """The number of scores, of all heads together."""
+        return sum(head.size for head in self.heads)
 
     @property
     def input_size(self) -> int:
@@ -55,8 +106,26 @@ class Model:
                     return int(layer.weights.shape[1])
                 case Lstm():
                     return layer.cells[0].input_size
+                case Scale():
+                    return len(layer.factors)
         raise ValueError("a model without weights has no input size")
+
+    @property
+    def head_slices(self) -> list[slice]:
+        """Where the scores of each head stand among all."""
+        ends = list(itertools.accumulate(head.size for head in self.heads))
+        return [slice(end - head.size, end) for head, end in zip(self.heads, ends, strict=True)]
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there is a class to predict, among several scores of one head."""
+        return any(head.size > 1 for head in self.heads)
 
     def target_name(self, target: int) -> str | int:
         """The label of a class where there are labels, else its index."""
         return self.labels[target] if self.labels else target
+
+
+def chain(*layers: Layer) -> tuple[Node, ...]:
+    """Nodes that are each fed by the one before, the first by the model's input."""
+    return tuple(Node(layer, (place - 1,)) for place, layer in enumerate(layers))

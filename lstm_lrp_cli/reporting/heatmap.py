@@ -69,7 +69,7 @@ class HeatMapWriter:
         strongest = [k for k in order if amounts[k] > 0][:TABLE_TOKENS]
         weakest = [k for k in order[::-1] if amounts[k] < 0][:TABLE_TOKENS]
         self._table.add_row(
-            str(sequence.number),
+            self._number(explanation),
             Text(self._name(explanation.target)),
             f"{explanation.ledger.score:+.3f}",
             *(
@@ -91,16 +91,21 @@ class HeatMapWriter:
 
     def _heading(self, explanation: Explanation) -> Text:
         sequence = explanation.sequence
-        heading = Text(f"{sequence.number}", style="bold")
+        heading = Text(self._number(explanation), style="bold")
         if sequence.id not in (None, sequence.number):
             heading.append(f" ({printable(str(sequence.id))})")
-        if self._model.classes > 1:
+        if self._model.predicts:
             heading.append(f"  predicted {self._name(explanation.predicted)}")
         heading.append(f"  {self._name(explanation.target)} ")
         heading.append(f"{explanation.ledger.score:+.3f}")
         if explanation.right is not None:
             heading.append("  right" if explanation.right else "  wrong")
         return heading
+
+    @staticmethod
+    def _number(explanation: Explanation) -> str:
+        number = str(explanation.sequence.number)
+        return number if explanation.step is None else f"{number} step {explanation.step}"
 
     def _name(self, target: int) -> str:
         return printable(str(self._model.target_name(target)))

@@ -12,6 +12,7 @@ from lstm_lrp_cli.loading.datasets import dataset_names
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
@@ -29,7 +30,12 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "outputs": model.classes,
-        "output_activation": model.output_activation,
+        "output_activation": _activation(model),
+        "heads": [
+            {"name": head.name, "outputs": head.size, "activation": head.activation}
+            for head in model.heads
+        ],
+        "by_step": model.by_step,
         "labels": model.labels,
         "vocabulary": vocabulary
         and {
@@ -80,7 +86,8 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         layers.add_row(layer["kind"], layer["what"], Text(datasets), f"{layer['parameters']:,}")
     behind = found["output_activation"]
     after = "" if behind == "linear" else f", before the {behind}"
-    outputs = counted(found["outputs"], "output") + after
+    each = " at every step" if found["by_step"] else ""
+    outputs = counted(found["outputs"], "output") + each + after
     layers.add_row("scores", outputs, "", f"{found['parameters']:,}", style="bold")
     console.print(layers)
 
@@ -94,6 +101,11 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         more = len(loaded.unused) - len(shown)
         rest = f" and {more} more" if more else ""
         console.print(f"unused datasets: {', '.join(shown)}{rest}", markup=False)
+
+
+def _activation(model: Model) -> str:
+    """What the framework applies to the scores, of all heads."""
+    return ", ".join(dict.fromkeys(head.activation for head in model.heads))
 
 
 def _table(title: str | None, *columns: str) -> Table:

@@ -43,6 +43,7 @@ class JsonLinesWriter:
             "scores": scores,
             "predicted": name(explanation.predicted),
             "target": name(explanation.target),
+            **({} if explanation.step is None else {"step": explanation.step}),
             **label,
             "relevance": exact(explanation.relevance if whole else explanation.relevance_of_steps),
             "ledger": ledger_object(explanation.ledger) | {"score": scores[explanation.target]},

@@ -48,6 +48,7 @@ class Summary:
     totals: Ledger = field(default_factory=lambda: Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     conservation: Check = field(init=False)
     _last: int = -1
+    _counted: set[tuple[int | None, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.conservation = Check("conservation", "residual", TOLERANCES[self.model.dtype])
@@ -56,7 +57,9 @@ class Summary:
         sequence, ledger = explanation.sequence, explanation.ledger
         if sequence.number != self._last:  # a sequence may be explained for several targets
             self._last = sequence.number
+            self._counted.clear()
             self._add_sequence(explanation)
+        self._add_prediction(explanation)
         self.explanations += 1
         self.totals = self.totals + ledger
         self.conservation = self.conservation.seen(ledger.relative_residual, sequence.number)
@@ -70,13 +73,19 @@ class Summary:
         if padding and not padding.masked:
             self.padded += len(sequence) < padding.length
             self.unpadded += len(sequence) > padding.length
-        self.predicted[self._class_name(explanation)] += 1
         if not len(sequence):
             self.empty += 1
             self.first_empty = [*self.first_empty, sequence.number][:SHOWN_EMPTY]
         if explanation.right is not None:
             self.labelled += 1
             self.right += explanation.right
+
+    def _add_prediction(self, explanation: Explanation) -> None:
+        """Count a predicted class once for each head, and step, of a sequence."""
+        prediction = explanation.step, explanation.predicted
+        if (self.model.predicts or self.model.classes == 1) and prediction not in self._counted:
+            self._counted.add(prediction)
+            self.predicted[self._class_name(explanation)] += 1
 
     def _class_name(self, explanation: Explanation) -> str | int:
         name = self.model.target_name(explanation.predicted)
@@ -148,11 +157,12 @@ class Summary:
             f"{counted(self.steps, step)}{unknown}",
             "method": f"{self.run.method}, eps {self.run.eps:g}, "
             f"bias factor {self.run.bias_factor:g}",
-            "predicted": ", ".join(
+        }
+        if self.predicted:
+            lines["predicted"] = ", ".join(
                 f"{name if isinstance(name, str) else f'class {name}'}: {count:,}"
                 for name, count in self.predicted.most_common()
-            ),
-        }
+            )
         if self.padded and self.model.padding:
             padding = self.model.padding
             lines["padded"] = (

@@ -20,6 +20,8 @@ COLUMNS: dict[Detail, tuple[str, ...]] = {
 class TableWriter:
     """Writes rows with the columns sequence, position, ..., target, score, relevance.
 
+    Of a model by step, the step whose score is explained stands behind the sequence.
+
     A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
     either find every row whole.
     """
@@ -35,8 +37,9 @@ class TableWriter:
         number = explanation.sequence.number
         target = self._model.target_name(explanation.target)
         score = exact(explanation.scores)[explanation.target]
+        step = () if explanation.step is None else (explanation.step,)
         self._rows.writerows(
-            (number, position, *fields, target, score, relevance)
+            (number, *step, position, *fields, target, score, relevance)
             for position, fields, relevance in self._cells(explanation)
         )
 
@@ -47,7 +50,10 @@ class TableWriter:
         if not self._started:
             self._started = True
             own = COLUMNS[self._detail]
-            self._rows.writerow(("sequence", "position", *own, "target", "score", "relevance"))
+            step = ("step",) if self._model.by_step else ()
+            self._rows.writerow(
+                ("sequence", *step, "position", *own, "target", "score", "relevance")
+            )
 
     def _cells(self, explanation: Explanation) -> Iterator[tuple[int, tuple[Any, ...], float]]:
         """Position, own columns and relevance of each row."""

@@ -1,7 +1,6 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import numpy as np
 
@@ -9,14 +8,13 @@ from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.relevance import relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.model.layers import Embedding, Lstm
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.question import Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
-
-Target = int | Literal["predicted", "gold", "all"]
 
 # A batch's arrays take about this much memory. A window is so many batches, or fewer where its
 # results, which wait for each other to be written in order, would take more than so much.
@@ -26,7 +24,7 @@ WINDOW_BYTES = 256 * 2**20
 
 
 def explain_corpus(
-    model: Model, sequences: Iterable[Sequence], rule: EpsilonRule, target: Target
+    model: Model, sequences: Iterable[Sequence], rule: EpsilonRule, question: Question
 ) -> Iterator[Explanation]:
     """Explain sequences in their order, one explanation for each target of each.
 
@@ -34,47 +32,69 @@ def explain_corpus(
     ----------
     sequences : iterable of Sequence
         Read as they are needed. Where reading fails, what was read before is explained first.
-    target : int, "predicted", "gold" or "all"
+    question : Question
 
     Raises
     ------
     UnusableInput
-        A score is not a finite number.
+        A score is not a finite number, or a sequence has not the step that is asked for.
     """
-    for window in windows(model, sequences, model.classes if target == "all" else 1):
+    for window in windows(model, sequences, question):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
         for batch in batches(window, model, batch_rows(model)):
-            for explanation in explain_batch(batch, run_batch(model, batch), rule, target):
+            for explanation in explain_batch(batch, run_batch(model, batch), rule, question):
                 found[explanation.sequence.number].append(explanation)
         for sequence in window:
             yield from found[sequence.number]
 
 
 def explain_batch(
-    batch: Batch, trace: Trace, rule: EpsilonRule, target: Target
+    batch: Batch, trace: Trace, rule: EpsilonRule, question: Question
 ) -> Iterator[Explanation]:
     """Explain one batch from its forward pass, target by target."""
-    predicted = trace.scores.argmax(axis=1)
-    for targets in choose_targets(target, trace, batch, predicted):
-        result = relevance(trace, targets, rule, batch.padding)
+    for choice in choices(question, trace, batch):
+        chosen, steps = choice.chosen, choice.steps
+        result = relevance(trace, chosen, rule, batch.padding)
         _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
         of_sequences = batch.per_sequence(result.inputs)
         for k, sequence in enumerate(batch.sequences):
+            if steps is not None and not 0 <= steps[k] < len(sequence):
+                continue  # other sequences of the batch are longer
             yield Explanation(
                 sequence,
-                trace.scores[k],
-                int(predicted[k]),
-                int(targets[k]),
+                choice.scores[k],
+                int(choice.predicted[k]),
+                int(chosen.targets[k]),
                 of_sequences[k],
                 result.ledgers[k],
+                None if steps is None else int(steps[k]),
             )
 
 
 def run_batch(model: Model, batch: Batch) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
+    _check_lengths(model, batch)
     trace = forward(model, batch.inputs, batch.packing)
-    _check_finite(trace.scores, "scores", batch)
+    scores = trace.scores
+    if model.by_step:  # one sum a sequence, which is as finite as its terms
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
+    _check_finite(scores, "scores", batch)
     return trace
+
+
+def _check_lengths(model: Model, batch: Batch) -> None:
+    """Refuse a sequence of another length than a layer takes."""
+    needed = {layer.steps for layer in model.layers if isinstance(layer, Flatten)}
+    for steps in needed:
+        wrong = np.flatnonzero(batch.packing.lengths != steps)
+        if len(wrong):
+            raise UnusableInput(
+                f"sequence {batch.sequences[wrong[0]].number}",
+                f"has {batch.packing.lengths[wrong[0]]} steps, and the model lays just {steps} "
+                f"side by side (flatten); cut longer sequences, and have shorter ones filled up by "
+                f"the mapping: padding: {{length: {steps}, ..}}",
+            )
 
 
 def _check_finite(values: Floats, what: str, batch: Batch) -> None:
@@ -87,47 +107,26 @@ def _check_finite(values: Floats, what: str, batch: Batch) -> None:
         )
 
 
-def choose_targets(
-    target: Target, trace: Trace, batch: Batch, predicted: Integers
-) -> Iterator[Integers]:
-    """The explained classes of a batch, each time one a sequence, shape (batch,)."""
-    classes = trace.scores.shape[1]
-    match target:
-        case "predicted":
-            yield predicted
-        case "gold":
-            golds = (sequence.gold for sequence in batch.sequences)
-            # Only an empty line has no true class here.
-            given = [predicted[k] if gold is None else gold for k, gold in enumerate(golds)]
-            yield np.minimum(given, classes - 1)
-        case "all":
-            for number in range(classes):
-                yield np.full(len(batch.sequences), number)
-        case int():
-            yield np.full(len(batch.sequences), target)
-
-
 def windows(
-    model: Model, sequences: Iterable[Sequence], targets: int = 1
+    model: Model, sequences: Iterable[Sequence], question: Question
 ) -> Iterator[list[Sequence]]:
-    """Collect sequences up to a number of steps. Where reading fails, yield what there is first.
+    """Collect sequences up to a number of steps, and of results that wait to be written in order.
 
-    Parameters
-    ----------
-    targets : int
-        How many explanations of each sequence are kept until the window is done.
+    Where reading fails, yield what there is first.
     """
-    result_bytes = targets * model.input_size * model.dtype.itemsize
-    limit = min(WINDOW_BATCHES * batch_rows(model), WINDOW_BYTES // result_bytes)
+    most_steps = WINDOW_BATCHES * batch_rows(model)
+    most_results = WINDOW_BYTES // (model.input_size * model.dtype.itemsize)
     window: list[Sequence] = []
-    steps = 0
+    steps = results = 0
     try:
         for sequence in sequences:
             window.append(sequence)
-            steps += max(len(sequence), model.padding.length if model.padding else 0, 1)
-            if steps >= limit:
+            length = max(len(sequence), model.padding.length if model.padding else 0, 1)
+            steps += length
+            results += length * question.explanations(model, sequence)
+            if steps >= most_steps or results >= most_results:
                 yield window
-                window, steps = [], 0
+                window, steps, results = [], 0, 0
     except UnusableInput:
         if window:
             yield window
@@ -144,5 +143,9 @@ def batch_rows(model: Model) -> int:
             case Embedding():
                 values += layer.weights.shape[1]
             case Lstm():
-                values += sum(14 * cell.hidden_size + cell.input_size for cell in layer.cells)
+                values += sum(15 * cell.hidden_size + cell.input_size for cell in layer.cells)
+            case Dense():
+                values += 3 * len(layer.weights)
+            case Scale():
+                values += 3 * len(layer.factors)
     return max(BATCH_BYTES // (values * model.dtype.itemsize), 256)

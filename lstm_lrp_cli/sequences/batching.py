@@ -50,6 +50,22 @@ class Batch:
         steps[self.positions] = flat
         return np.split(steps, np.cumsum(lengths)[:-1])
 
+    def rows_of(self, steps: Integers) -> Integers:
+        """The packed row of one step of each sequence, shape (batch,).
+
+        It is -1 where the sequence has no such step, or the model's mask skips it.
+        """
+        lengths = np.array([len(sequence) for sequence in self.sequences], dtype=np.intp)
+        flat = self.packing.by_sequence
+        if self.padding is not None:
+            flat = flat[~self.padding[flat]]
+        rows = np.full(lengths.sum(), -1, dtype=np.intp)
+        rows[self.positions] = flat
+        there = (steps >= 0) & (steps < lengths)
+        found = np.full(len(lengths), -1, dtype=np.intp)
+        found[there] = rows[(np.cumsum(lengths) - lengths + steps)[there]]
+        return found
+
 
 def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
     """Pack sequences, padded or masked as the model's mapping says."""

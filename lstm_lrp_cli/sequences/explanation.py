@@ -16,12 +16,14 @@ class Explanation:
     sequence : Sequence
     scores : ndarray, shape (classes,)
     predicted : int
-        The class with the highest score.
+        The class with the highest score, of those that the target stands among.
     target : int
         The class that is explained.
     relevance : ndarray, shape (steps, features)
         Of every feature, or dimension of the embedding, at every step.
     ledger : Ledger
+    step : int or None
+        Where the model gives scores at every step: the step whose score it is.
     """
 
     sequence: Sequence
@@ -30,6 +32,7 @@ class Explanation:
     target: int
     relevance: Floats
     ledger: Ledger
+    step: int | None = None
 
     @property
     def relevance_of_steps(self) -> Floats:

@@ -158,9 +158,11 @@ class TestMapping:
         small.mapping["layers"][1]["pool"] = "mean"
         assert "layers[1]: found lstm and pool" in refused()
 
-    def test_with_an_output_at_every_step(self, refused, small):
+    def test_with_an_output_at_every_step_and_no_word_of_which(self, run, small):
         small.lstm["returns"] = "sequence"
-        assert "an output at every step" in refused()
+        result = run("explain", small.save(), small.write("in.txt", "not bad\n"))
+        assert result.exit_code == 2
+        assert "scores at every step; say which" in result.stderr
 
     def test_with_an_lstm_that_is_fed_no_sequence(self, refused, small):
         small.mapping["layers"].insert(2, {"lstm": copy.deepcopy(small.lstm)})

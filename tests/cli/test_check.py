@@ -243,7 +243,7 @@ class TestExpectedFiles:
             ("s.csv", b"", "is empty"),
             ("s.csv", b"1,2\n3\n", "line 2: found `3`; expected 2 scores"),
             ("s.jsonl", b'{"scores": 1}\n', "line 1: Expected"),
-            ("s.jsonl", b"[1, 2]\n[1]\n", "line 2: has 1 scores"),
+            ("s.jsonl", b"[1, 2]\n[1]\n", "line 2: has scores of shape (1)"),
             ("s.csv", b"1,2\n", "holds 1 rows of scores; the input has more"),
             ("s.csv", b"1,2\n" * 101, "holds 101 rows of scores; the input has 100 sequences"),
             ("s.csv", b"1,2,3\n", r"has scores of shape (1, 3); expected (sequences, 2)"),

@@ -118,10 +118,10 @@ def test_relevance_through_each_direction_alone(
     for target in range(golden.model.classes):
         of_scores = np.zeros_like(trace.scores)
         of_scores[:, target] = trace.scores[:, target]
-        of_hidden, _ = dense.relevance(of_scores, rule)
+        [of_hidden], _ = dense.relevance(of_scores, rule)
         other = slice(hidden, None) if direction == "forward" else slice(hidden)
         of_hidden[:, other] = 0.0
-        of_inputs, _ = lstm.relevance(of_hidden, rule)
+        [of_inputs], _ = lstm.relevance(of_hidden, rule)
         name = "Rx" if direction == "forward" else "Rx_rev"
         for k, found in zip(order, cut(of_inputs, trace.packing), strict=True):
             assert_golden(found, golden.of_relevance(k, target, eps, factor, name))

@@ -9,7 +9,7 @@ from together import make_model
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.relevance import relevance
+from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 
@@ -70,7 +70,7 @@ def test_relevance_of_tokens_is_summed_in_float64() -> None:
     model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
     step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
     trace = forward(model, step, Packing(np.array([1])))
-    found = relevance(trace, np.array([0]), EpsilonRule())
+    found = relevance(trace, Chosen(np.array([0])), EpsilonRule())
     np.testing.assert_array_equal(found.inputs, step)
     assert found.ledgers.tokens.tolist() == [2.0**24 + 2.0]  # float32 would lose both ones
 
@@ -99,7 +99,7 @@ class TestPadding:
         return forward(model, np.array([4, 0, 3, 1, 2]), self.packing)
 
     def test_relevance_of_padding_steps_is_not_that_of_tokens(self, trace: Trace) -> None:
-        found = relevance(trace, self.targets, self.rule, self.padding)
+        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
         a0, b0, a1, b1, a2 = found.inputs.sum(axis=1)
         np.testing.assert_allclose(found.ledgers.tokens, [a2, b0], rtol=1e-14)
         np.testing.assert_allclose(found.ledgers.padding, [a0 + a1, b1], rtol=1e-14)
@@ -107,8 +107,8 @@ class TestPadding:
     def test_padding_takes_its_share_from_the_tokens_and_from_nothing_else(
         self, trace: Trace
     ) -> None:
-        without = relevance(trace, self.targets, self.rule)
-        found = relevance(trace, self.targets, self.rule, self.padding)
+        without = relevance(trace, Chosen(self.targets), self.rule)
+        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
         np.testing.assert_array_equal(found.inputs, without.inputs)
         np.testing.assert_allclose(
             found.ledgers.tokens + found.ledgers.padding, without.ledgers.tokens, rtol=1e-14
@@ -119,5 +119,5 @@ class TestPadding:
         assert without.ledgers.padding.tolist() == [0.0, 0.0]
 
     def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
-        found = relevance(trace, self.targets, self.rule, self.padding)
+        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
         assert all(found.ledgers[k].relative_residual < 1e-14 for k in range(2))

@@ -46,7 +46,7 @@ def test_the_largest_of_negative_values_is_negative() -> None:
 
 def test_max_gives_all_to_the_first_step_of_the_largest_value() -> None:
     relevance = np.array([[10.0, 20.0], [30.0, 40.0], [0.0, 0.0]])
-    down, _ = pooled("max").relevance(relevance, RULE)
+    [down], _ = pooled("max").relevance(relevance, RULE)
     assert by_sequence(down) == [
         [[0.0, 0.0], [10.0, 20.0], [0.0, 0.0]],
         [[30.0, 40.0], [0.0, 0.0]],
@@ -61,7 +61,7 @@ def test_max_absorbs_nothing() -> None:
 
 def test_sum_gives_each_step_its_part_of_the_stabilized_sum() -> None:
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])  # messages 1, -1; 2, -2
-    down, shares = pooled("sum").relevance(relevance, RULE)
+    [down], shares = pooled("sum").relevance(relevance, RULE)
     assert by_sequence(down) == [
         [[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]],
         [[6.0, 0.0], [6.0, 2.0]],
@@ -71,7 +71,7 @@ def test_sum_gives_each_step_its_part_of_the_stabilized_sum() -> None:
 
 def test_mean_is_a_linear_map_with_one_over_the_steps_as_its_weights() -> None:
     relevance = np.array([[7.5, 10.5], [7.0, 2.0], [0.0, 0.0]])  # messages 3, -3; 2, -2
-    down, shares = pooled("mean").relevance(relevance, RULE)
+    [down], shares = pooled("mean").relevance(relevance, RULE)
     expected = [[[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]], [[3.0, 0.0], [3.0, 1.0]]]
     for found, wanted in zip(by_sequence(down), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-14)
@@ -83,8 +83,8 @@ def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(
     kind: PoolName,
 ) -> None:
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])
-    without, shares = pooled(kind).relevance(relevance, RULE)
-    down, none = pooled(kind).relevance(relevance, EpsilonRule(RULE.eps, bias_factor=1.0))
+    [without], shares = pooled(kind).relevance(relevance, RULE)
+    [down], none = pooled(kind).relevance(relevance, EpsilonRule(RULE.eps, bias_factor=1.0))
     of_units = shares.stabilizers[:2] / [3 * 2, 2 * 2]
     np.testing.assert_allclose(down - without, of_units[PACKING.sequence, np.newaxis] * [1, 1])
     assert not none.stabilizers.any()

@@ -88,7 +88,7 @@ class TestADenseLayer:
         assert self.record.outputs.tolist() == [[2.5, -1.0]]
 
     def test_inputs_get_their_products_and_the_rest_is_absorbed(self) -> None:
-        down, shares = self.record.relevance(self.relevance, EpsilonRule(eps=0.5))
+        [down], shares = self.record.relevance(self.relevance, EpsilonRule(eps=0.5))
         assert down.tolist() == [[2.0, 0.75]]
         assert shares.biases.tolist() == [0.75]  # 0.5 * 1 + -0.25 * -1
         assert shares.stabilizers.tolist() == [1.0]  # 0.5 * 1 + -0.5 * -1
@@ -96,7 +96,7 @@ class TestADenseLayer:
 
     def test_at_bias_factor_1_both_inputs_get_half_of_the_rest(self) -> None:
         rule = EpsilonRule(eps=0.5, bias_factor=1.0)
-        down, shares = self.record.relevance(self.relevance, rule)
+        [down], shares = self.record.relevance(self.relevance, rule)
         assert down.tolist() == [[2.875, 1.625]]
         assert shares.biases.tolist() == shares.stabilizers.tolist() == [0.0]
 

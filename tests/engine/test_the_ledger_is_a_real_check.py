@@ -11,7 +11,7 @@ import pytest
 from together import explain_together, in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.ledger import TOLERANCES
-from lstm_lrp_cli.engine.relevance import relevance
+from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule, Messages
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
@@ -165,7 +165,7 @@ def test_weights_other_than_those_of_the_forward_pass_show(
     trace, order = run_together(model, SEQUENCES)
     change(model)
     targets = np.array([TARGETS[k] for k in order])
-    ledgers = relevance(trace, targets, EpsilonRule(EPS, BIAS_FACTOR)).ledgers
+    ledgers = relevance(trace, Chosen(targets), EpsilonRule(EPS, BIAS_FACTOR)).ledgers
     worst = max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
     assert worst > tolerance(model)
 

@@ -6,6 +6,7 @@ import pytest
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.layers import Activation, Dense
+from lstm_lrp_cli.model.model import Head
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_last_softmax_or_sigmoid_stands_behind_the_scores(small, load, activat
     small.dense["activation"] = activation
     model = load()
     assert isinstance(model.layers[-1], Dense)
-    assert model.output_activation == activation
+    assert model.heads == (Head(3, activation),)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -66,10 +67,10 @@ def test_other_activations_are_part_of_the_model(small, load, activation):
     small.dense["activation"] = activation
     model = load()
     assert model.layers[-1] == Activation(activation)
-    assert model.output_activation == "linear"
+    assert model.heads == (Head(3, "linear"),)
     assert model.classes == 3
 
 
 def test_a_softmax_as_a_layer_of_its_own(small, load):
     small.mapping["layers"].append({"activation": "softmax"})
-    assert load().output_activation == "softmax"
+    assert load().heads == (Head(3, "softmax"),)

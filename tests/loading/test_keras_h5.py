@@ -24,6 +24,7 @@ from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm,
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling.corpus import explain_corpus
+from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 
@@ -198,7 +199,7 @@ def explain(
     """The explanations of each sequence of a model, one for each class."""
     sequences = read_sequences(Source(str(write_input(name, folder))), model)
     rule = EpsilonRule(bias_factor=bias_factor)
-    explanations = list(explain_corpus(model, sequences, rule, "all"))
+    explanations = list(explain_corpus(model, sequences, rule, Question("all")))
     number = len(EXPECTED[name]["sequences"])
     grouped = [[e for e in explanations if e.sequence.number == k] for k in range(number)]
     assert [[e.target for e in group] for group in grouped] == [list(range(model.classes))] * number
@@ -233,7 +234,7 @@ def test_every_file_has_its_specification() -> None:
 def test_architecture_output_and_padding_are_read_from_the_file(name: str) -> None:
     model = load(name).model
     assert [in_words(layer) for layer in model.layers] == SPECS[name].layers
-    assert model.output_activation == SPECS[name].output
+    assert [head.activation for head in model.heads] == [SPECS[name].output]
     assert model.padding == SPECS[name].padding
 
 
@@ -554,12 +555,15 @@ def output_before_the_last(architecture: Architecture) -> None:
         ),
         pytest.param(
             "dense_stack",
-            setting("Activation", activation="elu"),
+            setting("Activation", activation="leaky_relu"),
             "`activation` (Activation)",
-            id="activation elu",
+            id="activation leaky_relu",
         ),
         pytest.param(
-            "dense_stack", setting("Dense", activation="elu"), "`dense` (Dense)", id="dense elu"
+            "dense_stack",
+            setting("Dense", activation="leaky_relu"),
+            "`dense` (Dense)",
+            id="dense leaky_relu",
         ),
         pytest.param(
             "mean_pool",
@@ -658,7 +662,7 @@ def test_a_mask_value_is_found_in_float32_input_whatever_the_precision_of_the_ru
         explanation.scores
         for file in ("with.npy", "without.npy")
         for explanation in explain_corpus(
-            model, read_sequences(Source(str(tmp_path / file)), model), EpsilonRule(), 0
+            model, read_sequences(Source(str(tmp_path / file)), model), EpsilonRule(), Question(0)
         )
     ]
     np.testing.assert_array_equal(scores[0], scores[1])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, LstmCell, Pool
+from lstm_lrp_cli.model.layers import Activation, Dense, Layer, Lstm, LstmCell, Pool
 from lstm_lrp_cli.model.model import Model
 
 
@@ -48,10 +48,10 @@ def explain(
 ) -> Explanation:
     """Explain one score of one sequence: token ids, or numbers of shape (steps, features)."""
     rule, account = Rule(eps, bias_factor), Account()
-    layers = list(model.layers)
+    layers = [node.layer for node in model.nodes]
     values = np.asarray(sequence)
-    if isinstance(layers[0], Embedding):
-        table = layers.pop(0).weights
+    if model.embedding is not None:
+        table = model.embedding.weights
         values = np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
 
     fed = []

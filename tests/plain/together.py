@@ -1,7 +1,7 @@
 """Explaining several sequences with the engine in one batch, and getting them back one by one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.relevance import relevance
+from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
+from lstm_lrp_cli.model.model import Head, Model, Node, chain
 
 
 class Explained(NamedTuple):
@@ -25,15 +25,35 @@ class Explained(NamedTuple):
     ledger: Ledger
 
 
-def make_model(*layers: Layer, classes: int, dtype: str = "float64") -> Model:
-    """A model of given layers, all of it in one precision."""
-    precision = np.dtype(dtype)
-    return Model(tuple(_cast(layer, precision) for layer in layers), "linear", classes, precision)
+def make_model(*layers: Layer, classes: int, dtype: str = "float64", **settings: Any) -> Model:
+    """A model of given layers, each fed by the one before, all of it in one precision."""
+    first, *rest = layers
+    embedding = first if isinstance(first, Embedding) else None
+    nodes = chain(*(layers if embedding is None else rest))
+    model = Model(
+        nodes, (len(nodes) - 1,), (Head(classes),), np.dtype(dtype), embedding, **settings
+    )
+    return in_precision(model, dtype)
 
 
 def in_precision(model: Model, dtype: str) -> Model:
     """The same model with every weight in another precision."""
-    return make_model(*model.layers, classes=model.classes, dtype=dtype)
+    precision = np.dtype(dtype)
+
+    def cast(value: Any) -> Any:
+        return value.astype(precision) if isinstance(value, np.ndarray) else value
+
+    def cast_layer(layer: Any) -> Any:
+        if isinstance(layer, Lstm):
+            return replace(layer, cells=tuple(cast_layer(cell) for cell in layer.cells))
+        return type(layer)(*(cast(getattr(layer, field.name)) for field in fields(layer)))
+
+    return replace(
+        model,
+        nodes=tuple(Node(cast_layer(node.layer), node.sources) for node in model.nodes),
+        embedding=None if model.embedding is None else cast_layer(model.embedding),
+        dtype=precision,
+    )
 
 
 def run_together(model: Model, sequences: Sequence[NDArray[Any]]) -> tuple[Trace, list[int]]:
@@ -51,7 +71,7 @@ def explain_together(
 ) -> list[Explained]:
     """Explain one target of each sequence; the results are in the order of what was given."""
     trace, order = run_together(model, sequences)
-    found = relevance(trace, np.array([targets[k] for k in order]), rule)
+    found = relevance(trace, Chosen(np.array([targets[k] for k in order])), rule)
     rows = cut(found.inputs, trace.packing)
     results = {
         k: Explained(trace.scores[place], rows[place], found.ledgers[place])
@@ -63,24 +83,3 @@ def explain_together(
 def cut(rows: Floats, packing: Packing) -> list[Floats]:
     """Cut packed rows into one array a sequence, in the batch's order."""
     return np.split(rows[packing.by_sequence], np.cumsum(packing.lengths)[:-1])
-
-
-def _cast(layer: Layer, dtype: np.dtype[Any]) -> Layer:
-    match layer:
-        case Embedding():
-            return Embedding(layer.weights.astype(dtype))
-        case Dense():
-            bias = None if layer.bias is None else layer.bias.astype(dtype)
-            return Dense(layer.weights.astype(dtype), bias)
-        case Lstm():
-            cells = tuple(
-                replace(
-                    cell,
-                    input=cell.input.astype(dtype),
-                    recurrent=cell.recurrent.astype(dtype),
-                    bias=cell.bias.astype(dtype),
-                )
-                for cell in layer.cells
-            )
-            return replace(layer, cells=cells)
-    return layer

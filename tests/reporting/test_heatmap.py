@@ -5,15 +5,15 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
+from together import make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
-MODEL = Model((Dense(np.ones((2, 3)), None),), "softmax", 2, np.dtype(np.float64), ("poor", "good"))
+MODEL = make_model(Dense(np.ones((2, 3)), None), classes=2, labels=("poor", "good"))
 
 
 def explanation(relevance, tokens=None, features=None, **sequence):

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from together import make_model
 
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.sequences.batching import batches, make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 
-MODEL = Model(
-    (Embedding(np.ones((9, 2))), Dense(np.ones((2, 2)), None)), "linear", 2, np.dtype(np.float64)
-)
+MODEL = make_model(Embedding(np.ones((9, 2))), Dense(np.ones((2, 2)), None), classes=2)
 IDS = st.lists(st.integers(0, 8), max_size=7)
 SEQUENCES = st.lists(IDS, min_size=1, max_size=6)
 PADDINGS = st.none() | st.builds(
@@ -70,7 +68,7 @@ def test_batches_hold_every_sequence_once_and_so_many_rows(lists, rows):
 
 
 def test_steps_of_numbers_are_masked_where_every_feature_has_the_value():
-    model = Model((Dense(np.ones((2, 2)), None),), "linear", 2, np.dtype(np.float64))
+    model = make_model(Dense(np.ones((2, 2)), None), classes=2)
     values = np.array([[-1.0, -1.0], [-1.0, 0.5], [2.0, 3.0]])
     masked = replace(model, padding=Padding(value=-1.0, masked=True))
     batch = make_batch([Sequence(0, values)], masked)
