@@ -1,18 +1,32 @@
 """The engine computes what the plain version computes, for models of every shape."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import plain_lrp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import Case, cases
+from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
 from together import Explained, explain_together, in_precision
 
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Lstm, Pool
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    GateActivationName,
+    Lstm,
+    Merge,
+    Pool,
+    PoolName,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
+from lstm_lrp_cli.model.model import INPUT
 
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 # Of the largest number of an explanation; dividing by z + eps s makes more of rounding errors.
@@ -28,6 +42,7 @@ def plainly(case: Case, k: int) -> plain_lrp.Explanation:
         case.targets[k],
         eps=case.rule.eps,
         bias_factor=case.rule.bias_factor,
+        step=None if case.steps is None else case.steps[k],
     )
 
 
@@ -69,7 +84,7 @@ def test_the_plain_version_accounts_for_the_whole_score(case: Case) -> None:
 @given(cases())
 def test_the_ledger_accounts_for_the_whole_score(dtype: str, case: Case) -> None:
     model = in_precision(case.model, dtype)
-    for found in explain_together(model, case.sequences, case.targets, case.rule):
+    for found in explain_together(model, *case[1:]):
         assert found.relevance.dtype == dtype
         assert found.ledger.relative_residual < TOLERANCES[np.dtype(dtype)]
 
@@ -78,7 +93,7 @@ def test_the_ledger_accounts_for_the_whole_score(dtype: str, case: Case) -> None
 @given(cases())
 def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case) -> None:
     rule = replace(case.rule, bias_factor=1.0)
-    for found in explain_together(case.model, case.sequences, case.targets, rule):
+    for found in explain_together(*case._replace(rule=rule)):
         assert found.ledger.biases == found.ledger.stabilizers == 0.0
 
 
@@ -86,7 +101,10 @@ def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case)
 @given(cases())
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(case: Case) -> None:
     for k, found in enumerate(explain_together(*case)):
-        [alone] = explain_together(case.model, [case.sequences[k]], [case.targets[k]], case.rule)
+        step = None if case.steps is None else [case.steps[k]]
+        [alone] = explain_together(
+            case.model, [case.sequences[k]], [case.targets[k]], case.rule, step
+        )
         assert_same(found, alone.scores, alone.relevance, shares_of(alone.ledger))
 
 
@@ -99,6 +117,7 @@ def test_the_order_of_a_batch_does_not_matter(case: Case, data: st.DataObject) -
         [case.sequences[k] for k in order],
         [case.targets[k] for k in order],
         case.rule,
+        None if case.steps is None else [case.steps[k] for k in order],
     )
     expected = explain_together(*case)
     for k, found in zip(order, shuffled, strict=True):
@@ -109,43 +128,74 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
     """What these tests say of "every shape" holds only if every shape is drawn."""
     seen: set[object] = set()
 
-    @settings(property_test, max_examples=1000)
+    @settings(property_test, max_examples=1500)
     @given(cases())
     def look(case: Case) -> None:
-        lengths = [len(sequence) for sequence in case.sequences]
+        model, lengths = case.model, [len(sequence) for sequence in case.sequences]
         seen.add(("an empty sequence", 0 in lengths))
         seen.add(("nothing but empty sequences", not any(lengths)))
         seen.add(("sequences of the same length", len(set(lengths)) < len(lengths)))
-        seen.add(("an embedding", isinstance(case.model.layers[0], Embedding)))
-        seen.add(("lstms", sum(isinstance(layer, Lstm) for layer in case.model.layers)))
-        by_step = True
-        for layer in case.model.layers:
+        seen.add(("an embedding", model.embedding is not None))
+        seen.add(("scores by step", model.by_step))
+        seen.add(("outputs", len(model.outputs)))
+        seen.add(("one output twice", len(set(model.outputs)) < len(model.outputs)))
+        seen.add(("lstms", sum(isinstance(node.layer, Lstm) for node in model.nodes)))
+        fed = [source for node in model.nodes for source in set(node.sources)]
+        seen.add(("a node that feeds several", len(set(fed)) < len(fed)))
+        by_step = {INPUT: True}
+        for place, (layer, sources) in enumerate((n.layer, n.sources) for n in model.nodes):
+            by_step[place] = by_step[sources[0]]
+            when = "by step" if by_step[place] else "once"
             match layer:
-                case Lstm(cells, merge, returns, gates):
+                case Lstm(cells, merge, returns, gates, activation):
                     reads = tuple(cell.backward for cell in cells)
                     seen.update([(reads, returns), (merge, len(cells)), gates])
-                    by_step = returns == "sequence"
+                    seen.add(("a cell's activation", activation))
+                    seen.add(("projected", cells[0].projection is not None))
+                    seen.add(("an initial state", cells[0].initial_cell is not None))
+                    by_step[place] = returns == "sequence"
                 case Pool(kind):
                     seen.add(kind)
-                    by_step = False
+                    by_step[place] = False
+                case Flatten():
+                    seen.add("flatten")
+                    by_step[place] = False
                 case Dense(_, bias):
-                    seen.add(("dense", "by step" if by_step else "once", bias is None))
+                    seen.add(("dense", when, bias is None))
                 case Activation(kind):
                     seen.add(("activation", kind))
+                case Merge(kind):
+                    seen.add(("merge", kind, when, len(sources)))
+                case _:
+                    seen.add((type(layer), when))
 
     look()
     both = (True, False)
-    merges, directions = ("concat", "sum", "mean", "product"), ((False,), (True,), (False, True))
-    kinds = ("linear", "relu", "tanh", "sigmoid", "softmax", "hard_sigmoid")
+    directions = ((False,), (True,), (False, True))
+    joins = ("concat", "sum", "mean", "product")
     assert seen >= (
         {("an empty sequence", x) for x in both}
         | {("nothing but empty sequences", x) for x in both}
         | {("sequences of the same length", x) for x in both}
         | {("an embedding", x) for x in both}
-        | {("lstms", number) for number in range(4)}
+        | {("scores by step", x) for x in both}
+        | {("outputs", number) for number in (1, 2)}
+        | {("one output twice", True), ("a node that feeds several", True)}
+        | {("lstms", number) for number in range(5)}
         | {(reads, returns) for reads in directions for returns in ("last", "sequence")}
-        | {(merge, 2) for merge in merges}
-        | {"sigmoid", "hard_sigmoid", "mean", "max", "sum"}
+        | {(merge, 2) for merge in joins}
+        | set(get_args(GateActivationName))
+        | set(get_args(PoolName))
+        | {("a cell's activation", kind) for kind in UNIT_ACTIVATIONS}
+        | {(what, x) for what in ("projected", "an initial state") for x in both}
         | {("dense", when, x) for when in ("by step", "once") for x in both}
-        | {("activation", kind) for kind in kinds}
+        | {("activation", kind) for kind in ACTIVATIONS}
+        | {
+            ("merge", kind, when, k)
+            for kind in joins
+            for when in ("by step", "once")
+            for k in (2, 3)
+        }
+        | {("merge", "gate", "by step", 2), (StepSoftmax, "by step"), (Reverse, "by step")}
+        | {"flatten", (Scale, "by step"), (Scale, "once")}
     )

@@ -6,14 +6,26 @@ linear map of a model goes through the one formula in `linear_relevance`.
 """
 
 from dataclasses import dataclass
-from math import exp, tanh
+from math import exp, log1p, tanh
 from typing import NamedTuple
 
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Layer, Lstm, LstmCell, Pool
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Lstm,
+    LstmCell,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
+from lstm_lrp_cli.model.model import INPUT, Model
 
 
 @dataclass
@@ -44,9 +56,18 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    model: Model, sequence: Floats, target: int, *, eps: float, bias_factor: float
+    model: Model,
+    sequence: Floats,
+    target: int,
+    *,
+    eps: float,
+    bias_factor: float,
+    step: int | None = None,
 ) -> Explanation:
-    """Explain one score of one sequence: token ids, or numbers of shape (steps, features)."""
+    """Explain one score of one sequence: token ids, or numbers of shape (steps, features).
+
+    Of a model that gives scores at every step, the step is chosen, and the scores are its own.
+    """
     rule, account = Rule(eps, bias_factor), Account()
     layers = [node.layer for node in model.nodes]
     values = np.asarray(sequence)
@@ -54,16 +75,28 @@ def explain(
         table = model.embedding.weights
         values = np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
 
+    computed = {INPUT: values}
     fed = []
-    for layer in layers:
-        fed.append(values)
-        values = _forward(layer, values)
-    scores = values
+    for place, layer in enumerate(layers):
+        fed.append([computed[source] for source in model.nodes[place].sources])
+        computed[place] = _forward(layer, fed[place])
+    scores = np.concatenate([computed[output] for output in model.outputs], axis=-1)
 
-    relevance = np.zeros(len(scores))
-    relevance[target] = scores[target]
-    for layer, values in zip(reversed(layers), reversed(fed), strict=True):
-        relevance = _backward(layer, values, relevance, rule, account)
+    of_scores = np.zeros(scores.shape)
+    at = target if step is None else (step, target)
+    of_scores[at] = scores[at]
+    given = {place: np.zeros(array.shape) for place, array in computed.items()}
+    start = 0
+    for output in model.outputs:
+        width = computed[output].shape[-1]
+        given[output] = given[output] + of_scores[..., start : start + width]
+        start += width
+    for place in reversed(range(len(layers))):
+        down = _backward(layers[place], fed[place], given[place], rule, account)
+        for source, amount in zip(model.nodes[place].sources, down, strict=True):
+            given[source] = given[source] + amount
+    relevance = given[INPUT]
+    scores = scores if step is None else scores[step]
 
     return Explanation(
         scores,
@@ -111,10 +144,22 @@ def linear_relevance(
 # Values of shape (steps, units) are one vector a step; of shape (units,), one vector a sequence.
 
 
-def _forward(layer: Layer, values: Floats) -> Floats:
+def _forward(layer: Layer, sources: list[Floats]) -> Floats:
+    values = sources[0]
     match layer:
+        case Merge(kind):
+            return _joined(kind, sources)
+        case Flatten():
+            return values.reshape(-1)
+        case Reverse():
+            return values[::-1]
+        case StepSoftmax():
+            columns = [_activated("softmax", values[:, unit]) for unit in range(values.shape[1])]
+            return np.array(columns).T.reshape(values.shape) if len(values) else values
+        case Scale(factors, offsets):
+            return values * factors + offsets
         case Lstm():
-            return _merged(layer, [_hidden(layer, cell, values) for cell in layer.cells])
+            return _joined(layer.merge, [_hidden(layer, cell, values) for cell in layer.cells])
         case Pool():
             return _pooled(layer, values)
         case Dense():
@@ -133,10 +178,47 @@ def _forward(layer: Layer, values: Floats) -> Floats:
 
 
 def _backward(
+    layer: Layer, sources: list[Floats], relevance: Floats, rule: Rule, account: Account
+) -> list[Floats]:
+    """Pass the relevance of a layer's outputs to each of the values that it was fed with."""
+    if isinstance(layer, Merge):
+        if relevance.ndim == 1:
+            return _join_relevance(layer.kind, sources, relevance, rule, account)
+        down = [np.zeros(source.shape) for source in sources]
+        for t in range(len(relevance)):
+            at_step = [source[t] for source in sources]
+            shares = _join_relevance(layer.kind, at_step, relevance[t], rule, account)
+            for k in range(len(sources)):
+                down[k][t] = shares[k]
+        return down
+    return [_backward_alone(layer, sources[0], relevance, rule, account)]
+
+
+def _backward_alone(
     layer: Layer, values: Floats, relevance: Floats, rule: Rule, account: Account
 ) -> Floats:
-    """Pass the relevance of a layer's outputs to the values that it was fed with."""
+    """The same for a layer of one source."""
     match layer:
+        case Flatten():
+            return relevance.reshape(values.shape)
+        case Reverse():
+            return relevance[::-1]
+        case StepSoftmax():
+            return relevance
+        case Scale(factors, offsets):
+            # Each output has one unit below it, so that it is a linear map of its own.
+            down = np.zeros(values.shape)
+            for at in np.ndindex(*values.shape):
+                unit = at[-1]
+                down[at] = linear_relevance(
+                    factors[unit : unit + 1, np.newaxis],
+                    offsets[unit : unit + 1],
+                    values[at].reshape(1),
+                    relevance[at].reshape(1),
+                    rule,
+                    account,
+                )[0]
+            return down
         case Lstm():
             return _lstm_relevance(layer, values, relevance, rule, account)
         case Pool():
@@ -163,6 +245,16 @@ def _activated(kind: str, x: Floats) -> Floats:
         "tanh": tanh,
         "sigmoid": lambda v: 1.0 / (1.0 + exp(-v)),
         "hard_sigmoid": lambda v: min(max(0.2 * v + 0.5, 0.0), 1.0),
+        "hard_sigmoid_relu6": lambda v: min(max(v + 3.0, 0.0), 6.0) / 6.0,
+        "relu6": lambda v: min(max(v, 0.0), 6.0),
+        "elu": lambda v: v if v > 0 else exp(v) - 1.0,
+        "selu": lambda v: (
+            1.0507009873554805 * (v if v > 0 else 1.6732632423543772 * (exp(v) - 1.0))
+        ),
+        "silu": lambda v: v / (1.0 + exp(-v)),
+        "softplus": lambda v: log1p(exp(v)),
+        "softsign": lambda v: v / (1.0 + abs(v)),
+        "exponential": exp,
     }[kind]
     return np.array([function(v) for v in x])
 
@@ -171,6 +263,8 @@ def _pooled(layer: Pool, values: Floats) -> Floats:
     steps, units = values.shape
     if steps == 0:
         return np.zeros(units)
+    if layer.kind in ("first", "last"):
+        return values[0 if layer.kind == "first" else -1]
     if layer.kind == "max":
         return np.array([max(values[:, unit]) for unit in range(units)])
     total = np.zeros(units)
@@ -186,6 +280,8 @@ def _pool_relevance(
     down = np.zeros(values.shape)
     if steps == 0:
         account.initial_state += float(relevance.sum())
+    elif layer.kind in ("first", "last"):
+        down[0 if layer.kind == "first" else -1] = relevance
     elif layer.kind == "max":
         for unit in range(units):
             column = values[:, unit].tolist()
@@ -208,49 +304,52 @@ class Step(NamedTuple):
     f: Floats
     g: Floats
     c: Floats
+    m: Floats
     h: Floats
 
 
 def _read(layer: Lstm, cell: LstmCell, values: Floats) -> list[Step]:
     """The steps of a sequence, in the order in which the cell reads them."""
-    h = c = np.zeros(cell.hidden_size)
+    h, c = _initial(cell)
     steps = []
     for x in values[::-1] if cell.backward else values:
         z_i, z_f, z_g, z_o = (
             cell.input[gate] @ x + cell.recurrent[gate] @ h + cell.bias[gate] for gate in range(4)
         )
         i, f, o = (_activated(layer.gate_activation, z) for z in (z_i, z_f, z_o))
-        g = np.tanh(z_g)
+        g = _activated(layer.activation, z_g)
         c_next = f * c + i * g
-        h_next = o * np.tanh(c_next)
-        steps.append(Step(x, h, c, i, f, g, c_next, h_next))
+        m = o * _activated(layer.activation, c_next)
+        h_next = m if cell.projection is None else cell.projection @ m
+        steps.append(Step(x, h, c, i, f, g, c_next, m, h_next))
         h, c = h_next, c_next
     return steps
+
+
+def _initial(cell: LstmCell) -> tuple[Floats, Floats]:
+    h, c = cell.initial_hidden, cell.initial_cell
+    return (
+        np.zeros(cell.output_size) if h is None else h,
+        np.zeros(cell.hidden_size) if c is None else c,
+    )
 
 
 def _hidden(layer: Lstm, cell: LstmCell, values: Floats) -> Floats:
     """The last hidden state, or all of them in the order of the input."""
     states = [step.h for step in _read(layer, cell, values)]
     if layer.returns == "last":
-        return states[-1] if states else np.zeros(cell.hidden_size)
+        return states[-1] if states else _initial(cell)[0]
     in_order = states[::-1] if cell.backward else states
-    return np.array(in_order).reshape(len(states), cell.hidden_size)
+    return np.array(in_order).reshape(len(states), cell.output_size)
 
 
-def _merged(layer: Lstm, parts: list[Floats]) -> Floats:
-    if len(parts) == 1:
-        return parts[0]
-    left, right = parts
-    match layer.merge:
-        case "concat":
-            return np.concatenate([left, right], axis=-1)
-        case "sum":
-            return left + right
-        case "mean":
-            return (left + right) / 2
-        case "product":
-            return left * right
-    raise AssertionError(layer.merge)
+def _joined(kind: str, parts: list[Floats]) -> Floats:
+    if kind == "concat":
+        return np.concatenate(parts, axis=-1)
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined + part if kind in ("sum", "mean") else joined * part
+    return joined / len(parts) if kind == "mean" else joined
 
 
 def _lstm_relevance(
@@ -259,13 +358,13 @@ def _lstm_relevance(
     hidden = [_hidden(layer, cell, values) for cell in layer.cells]
     of_hidden = [np.zeros(part.shape) for part in hidden]
     if layer.returns == "last":
-        of_parts = _merge_relevance(layer, hidden, relevance, rule, account)
+        of_parts = _join_relevance(layer.merge, hidden, relevance, rule, account)
         for k in range(len(hidden)):
             of_hidden[k] = of_parts[k]
     else:
         for t in range(len(values)):
             at_step = [part[t] for part in hidden]
-            of_parts = _merge_relevance(layer, at_step, relevance[t], rule, account)
+            of_parts = _join_relevance(layer.merge, at_step, relevance[t], rule, account)
             for k in range(len(hidden)):
                 of_hidden[k][t] = of_parts[k]
     down = np.zeros(values.shape)
@@ -274,21 +373,24 @@ def _lstm_relevance(
     return down
 
 
-def _merge_relevance(
-    layer: Lstm, parts: list[Floats], relevance: Floats, rule: Rule, account: Account
+def _join_relevance(
+    kind: str, parts: list[Floats], relevance: Floats, rule: Rule, account: Account
 ) -> list[Floats]:
-    """Split the relevance of one merged vector between the directions."""
+    """Split the relevance of one joined vector among its parts."""
     if len(parts) == 1:
         return [relevance]
-    d = len(parts[0])
-    if layer.merge == "concat":
-        return [relevance[:d], relevance[d:]]
-    if layer.merge == "product":
-        return [relevance / 2, relevance / 2]
-    weight = 0.5 if layer.merge == "mean" else 1.0
-    weights = np.hstack([weight * np.eye(d), weight * np.eye(d)])
-    both = linear_relevance(weights, None, np.concatenate(parts), relevance, rule, account)
-    return [both[:d], both[d:]]
+    if kind == "concat":
+        ends = np.cumsum([len(part) for part in parts])
+        return [relevance[end - len(p) : end] for p, end in zip(parts, ends, strict=True)]
+    if kind == "gate":
+        return [np.zeros(len(parts[0])), relevance]
+    if kind == "product":
+        return [relevance / len(parts) for _ in parts]
+    d, k = len(parts[0]), len(parts)
+    weight = 1.0 / k if kind == "mean" else 1.0
+    weights = np.hstack([weight * np.eye(d)] * k)
+    all_parts = linear_relevance(weights, None, np.concatenate(parts), relevance, rule, account)
+    return [all_parts[j * d : (j + 1) * d] for j in range(k)]
 
 
 def _cell_relevance(
@@ -302,8 +404,8 @@ def _cell_relevance(
     feeding = np.hstack([cell.recurrent[candidate], cell.input[candidate]])
 
     # The relevance of the hidden state at each step, and of the states after the last step.
-    at_steps = np.zeros((len(steps), d))
-    r_h = r_c = np.zeros(d)
+    at_steps = np.zeros((len(steps), cell.output_size))
+    r_h, r_c = np.zeros(cell.output_size), np.zeros(d)
     if layer.returns == "last":
         r_h = of_hidden
     else:
@@ -312,8 +414,11 @@ def _cell_relevance(
     of_inputs = np.zeros(values.shape)
     for t in reversed(range(len(steps))):
         step = steps[t]
-        # h = o tanh(c): the gate o gets nothing, and tanh passes relevance unchanged.
-        r_c = r_c + r_h + at_steps[t]
+        r_m = r_h + at_steps[t]
+        if cell.projection is not None:  # h = P m
+            r_m = linear_relevance(cell.projection, None, step.m, r_m, rule, account)
+        # m = o tanh(c): the gate o gets nothing, and tanh passes relevance unchanged.
+        r_c = r_c + r_m
         # c = f c_before + i g: the terms share by the epsilon rule; the gates f and i get nothing.
         terms = np.concatenate([step.f * step.c_before, step.i * step.g])
         of_terms = linear_relevance(both, None, terms, r_c, rule, account)
@@ -321,6 +426,6 @@ def _cell_relevance(
         # g = tanh(U h_before + W x + b)
         fed = np.concatenate([step.h_before, step.x])
         of_fed = linear_relevance(feeding, cell.bias[candidate], fed, r_g, rule, account)
-        r_h, of_inputs[t] = of_fed[:d], of_fed[d:]
+        r_h, of_inputs[t] = of_fed[: cell.output_size], of_fed[cell.output_size :]
     account.initial_state += float(r_h.sum() + r_c.sum())
     return of_inputs[::-1] if cell.backward else of_inputs

@@ -67,14 +67,26 @@ def run_together(model: Model, sequences: Sequence[NDArray[Any]]) -> tuple[Trace
 
 
 def explain_together(
-    model: Model, sequences: Sequence[NDArray[Any]], targets: Sequence[int], rule: EpsilonRule
+    model: Model,
+    sequences: Sequence[NDArray[Any]],
+    targets: Sequence[int],
+    rule: EpsilonRule,
+    steps: Sequence[int] | None = None,
 ) -> list[Explained]:
-    """Explain one target of each sequence; the results are in the order of what was given."""
+    """Explain one target of each sequence; the results are in the order of what was given.
+
+    Of a model that gives scores at every step, `steps` has the step of each sequence.
+    """
     trace, order = run_together(model, sequences)
-    found = relevance(trace, Chosen(np.array([targets[k] for k in order])), rule)
-    rows = cut(found.inputs, trace.packing)
+    scores, rows = trace.scores, None
+    if steps is not None:
+        at = [trace.packing.offsets[steps[k]] + place for place, k in enumerate(order)]
+        scores, rows = scores[at], np.array(at)
+    chosen = Chosen(np.array([targets[k] for k in order]), rows)
+    found = relevance(trace, chosen, rule)
+    of_sequences = cut(found.inputs, trace.packing)
     results = {
-        k: Explained(trace.scores[place], rows[place], found.ledgers[place])
+        k: Explained(scores[place], of_sequences[place], found.ledgers[place])
         for place, k in enumerate(order)
     }
     return [results[k] for k in range(len(sequences))]
