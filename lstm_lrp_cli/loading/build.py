@@ -40,13 +40,17 @@ MOST_STEPS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The part of a model that is made of layers; the fields are those of `Model`."""
+    """The part of a model that is made of layers; the fields are those of `Model`.
+
+    `built` has the layer that each entry of the mapping's `layers` became, the first of several.
+    """
 
     embedding: Embedding | None
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     heads: tuple[Head, ...]
     by_step: bool
+    built: tuple[Layer, ...]
 
 
 def build_graph(
@@ -90,6 +94,7 @@ class _Builder:
     values: dict[int, _Value] = field(default_factory=lambda: {INPUT: _Value(None, True)})
     names: dict[str, int] = field(default_factory=lambda: {MODEL_INPUT: INPUT})
     keys: dict[int, str] = field(default_factory=dict)
+    built: list[Layer] = field(default_factory=list)
     current: int = INPUT
 
     def add(self, spec: LayerSpec, key: str, *, first: bool) -> None:
@@ -99,9 +104,12 @@ class _Builder:
                 raise self._misplaced(key, "an embedding comes first; nothing can feed it")
             weights = self.datasets.read(spec.embedding.weights, f"{key}.weights", 2)
             self.embedding = Embedding(weights)
+            self.built.append(self.embedding)
             self.values[INPUT] = _Value(weights.shape[1], True)
         else:
+            place = len(self.nodes)
             self._add_layer(spec, self._sources(spec, key), key)
+            self.built.append(self.nodes[place].layer)
             self.keys[self.current] = key
         if spec.name is not None:
             if spec.name in self.names:
@@ -133,7 +141,14 @@ class _Builder:
             else:
                 heads.append(Head(size, activation, name))
         nodes, scores = _without_unused(self.nodes, kept)
-        return Graph(self.embedding, nodes, scores, tuple(heads), self.values[kept[0]].by_step)
+        return Graph(
+            self.embedding,
+            nodes,
+            scores,
+            tuple(heads),
+            self.values[kept[0]].by_step,
+            tuple(self.built),
+        )
 
     def _add_layer(self, spec: LayerSpec, sources: tuple[int, ...], key: str) -> None:
         source = self.values[sources[0]]

@@ -4,11 +4,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Bias, Weight
 from lstm_lrp_cli.loading.weight_file import WeightFile, shape_text
 from lstm_lrp_cli.model.arrays import Floats
+
+# The keys of a mapping whose values name datasets, in every kind of layer.
+DATASET_KEYS = frozenset(
+    {
+        *("weights", "bias", "input", "recurrent", "combined", "projection"),
+        *("hidden", "cell"),
+        *("mean", "variance", "scale", "offset"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +81,17 @@ def dataset_names(reference: Weight | Bias) -> list[str]:
             return list(reference.values())
         case _:
             return [name for part in reference for name in dataset_names(part)]
+
+
+def named_datasets(spec: Any) -> list[str]:
+    """All datasets that the settings of a layer name, in the order of its keys."""
+    if not isinstance(spec, Struct):
+        return []
+    names = []
+    for key in spec.__struct_fields__:
+        value = getattr(spec, key)
+        if isinstance(value, Struct):
+            names += named_datasets(value)
+        elif key in DATASET_KEYS:
+            names += dataset_names(value)
+    return names

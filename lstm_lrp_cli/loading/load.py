@@ -16,7 +16,7 @@ from lstm_lrp_cli.loading.formats import Opened, open_weights
 from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
-from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.layers import Embedding, Layer
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding, Tokenization
 
@@ -67,12 +67,15 @@ class LoadedModel:
     ----------
     model : Model
     contents : Contents
+    built : tuple of Layer
+        What each entry of the mapping's `layers` became.
     unused : tuple of str
         The datasets that no part of the model came from.
     """
 
     model: Model
     contents: Contents
+    built: tuple[Layer, ...]
     unused: tuple[str, ...]
 
 
@@ -120,7 +123,7 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
             padding=_padding(mapping, graph.embedding, where),
         )
     used = {*datasets.used, mapping.vocabulary}
-    return LoadedModel(model, contents, tuple(sorted(set(contents.datasets) - used)))
+    return LoadedModel(model, contents, graph.built, tuple(sorted(set(contents.datasets) - used)))
 
 
 def read_contents(path: Path, mapping_path: Path | None) -> Contents:

@@ -17,6 +17,8 @@ COMMENTS = {
     "labels": "The names of the outputs, in their order.",
     "padding": "The padding that the model was trained on.",
     "layers": "From the input to the scores; the names are datasets of the model file.",
+    "outputs": "The layers that give the scores.",
+    "task": "What the scores are: of classes, or the predicted values themselves.",
 }
 
 
@@ -69,22 +71,25 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
         }
     layers = [] if mapping.layers is UNSET else mapping.layers
     complete["layers"] = [_layer(layer) for layer in layers]
+    if mapping.outputs:
+        complete["outputs"] = mapping.outputs
+    if mapping.task is not UNSET:
+        complete["task"] = mapping.task
     return complete
 
 
 def _layer(spec: LayerSpec) -> dict[str, Any]:
-    """One layer with all its settings, without the directions that it does not have."""
+    """One layer with all its settings, without the parts that it does not have."""
+    place = {"name": spec.name, "from": spec.source}
     settings = getattr(spec, spec.kind)
-    if isinstance(settings, str):
-        return {spec.kind: settings}
-    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    absent = {"forward", "backward", "layout", "gate_order"}
-    built = {
-        name: msgspec.to_builtins(value)
-        for name, value in given.items()
-        if value is not None or name not in absent
-    }
-    return {spec.kind: built}
+    if not isinstance(settings, str):
+        given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        settings = {
+            name: msgspec.to_builtins(value)
+            for name, value in given.items()
+            if value is not None or name == "bias"
+        }
+    return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
 
 
 def _dump(key: str, value: Any) -> str:

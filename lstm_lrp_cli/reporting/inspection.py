@@ -1,17 +1,16 @@
 """The result of `lrp inspect` as tables or as JSON."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, TextIO
 
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.loading.datasets import dataset_names
+from lstm_lrp_cli.loading.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
-from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec
-from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm
+from lstm_lrp_cli.loading.mapping import LayerSpec
+from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.numbers import counted
@@ -24,7 +23,10 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
     mapping = contents.described.mapping
     vocabulary = model.vocabulary
     unknown = vocabulary.unknown_id if vocabulary else None
-    layers = [_layer(spec, built, contents) for spec, built in _pairs(loaded)]
+    layers = [
+        _layer(spec, built, contents)
+        for spec, built in zip(mapping.layers or [], loaded.built, strict=True)
+    ]
     return {
         **contents_object(contents),
         "layers": layers,
@@ -83,7 +85,13 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     layers.columns[-1].justify = "right"
     for layer in found["layers"]:
         datasets = "\n".join(printable(dataset) for dataset in layer["datasets"])
-        layers.add_row(layer["kind"], layer["what"], Text(datasets), f"{layer['parameters']:,}")
+        name = f" {printable(layer['name'])}" if layer["name"] else ""
+        layers.add_row(
+            Text(f"{layer['kind']}{name}"),
+            Text(printable(layer["what"])),
+            Text(datasets),
+            f"{layer['parameters']:,}",
+        )
     behind = found["output_activation"]
     after = "" if behind == "linear" else f", before the {behind}"
     each = " at every step" if found["by_step"] else ""
@@ -115,37 +123,38 @@ def _table(title: str | None, *columns: str) -> Table:
     return table
 
 
-def _pairs(loaded: LoadedModel) -> Iterator[tuple[LayerSpec, Layer | None]]:
-    """Each layer of the mapping with what was built from its weights, if it has any."""
-    with_weights = (
-        layer for layer in loaded.model.layers if isinstance(layer, Embedding | Lstm | Dense)
-    )
-    for spec in loaded.contents.described.mapping.layers or []:
-        has_weights = spec.kind in ("embedding", "lstm", "dense")
-        yield spec, next(with_weights) if has_weights else None
-
-
-def _layer(spec: LayerSpec, built: Layer | None, contents: Contents) -> dict[str, Any]:
-    match built:
-        case Embedding():
-            rows, dimensions = built.weights.shape
-            what = f"{rows:,} tokens, {dimensions} dimensions"
-        case Lstm():
-            what = _lstm(spec, built)
-        case Dense():
-            outputs, inputs = built.weights.shape
-            bias = "no bias" if built.bias is None else "bias"
-            activation = spec.dense.activation if spec.dense else "linear"
-            what = f"{inputs} to {outputs} units, {bias}, {activation}"
-        case _:
-            what = spec.pool or spec.activation or ""
-    names = dict.fromkeys(_names(spec))
+def _layer(spec: LayerSpec, built: Layer, contents: Contents) -> dict[str, Any]:
+    names = list(dict.fromkeys(named_datasets(getattr(spec, spec.kind))))
+    fed_by = [spec.source] if isinstance(spec.source, str) else spec.source
     return {
         "kind": spec.kind,
-        "what": what,
+        "name": spec.name,
+        "from": fed_by,
+        "what": _what(spec, built) + (f", from {' and '.join(fed_by)}" if fed_by else ""),
         "datasets": [f"{name} {contents.datasets[name]}" for name in names],
         "parameters": sum(math.prod(contents.datasets[name].shape) for name in names),
     }
+
+
+def _what(spec: LayerSpec, built: Layer) -> str:
+    match built:
+        case Embedding():
+            rows, dimensions = built.weights.shape
+            return f"{rows:,} tokens, {dimensions} dimensions"
+        case Lstm():
+            return _lstm(spec, built)
+        case Dense() if spec.dense is not None:
+            outputs, inputs = built.weights.shape
+            bias = "no bias" if built.bias is None else "bias"
+            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}"
+        case Dense():
+            return f"weights over the steps, of {built.weights.shape[1]} units"
+        case Scale():
+            return f"{len(built.factors)} units"
+        case Flatten():
+            return f"{built.steps} steps"
+        case _:
+            return str(getattr(spec, spec.kind))
 
 
 def _lstm(spec: LayerSpec, built: Lstm) -> str:
@@ -156,28 +165,13 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
     forget = (
         f", forget bias {spec.lstm.forget_bias:g}" if spec.lstm and spec.lstm.forget_bias else ""
     )
+    cell = built.cells[0]
+    projected = f" projected to {cell.output_size}" if cell.projection is not None else ""
+    activation = "" if built.activation == "tanh" else f", {built.activation} cells"
     return (
-        f"{built.cells[0].hidden_size} units, {directions}{merged}, returns {built.returns}, "
-        f"{gates}, {built.gate_activation} gates{forget}"
+        f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
+        f"{gates}, {built.gate_activation} gates{activation}{forget}"
     )
-
-
-def _names(spec: LayerSpec) -> list[str]:
-    """The datasets that a layer of the mapping names."""
-    if spec.embedding is not None:
-        return [spec.embedding.weights]
-    if spec.dense is not None:
-        return [*dataset_names(spec.dense.weights), *dataset_names(spec.dense.bias)]
-    if spec.lstm is not None:
-        cells: list[CellSpec | None] = [spec.lstm.forward, spec.lstm.backward]
-        return [
-            name
-            for cell in cells
-            if cell is not None
-            for reference in (cell.input, cell.recurrent, cell.bias)
-            for name in dataset_names(reference)
-        ]
-    return []
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
