@@ -57,6 +57,8 @@ class HeatMapWriter:
             self._console.print(f"and {self._left_out:,} more; --format tsv writes a full table\n")
 
     def _add_to_table(self, explanation: Explanation) -> None:
+        if not explanation.scored:
+            return
         if self._table.row_count >= TABLE_ROWS:
             self._left_out += 1
             return
@@ -94,6 +96,8 @@ class HeatMapWriter:
         heading = Text(self._number(explanation), style="bold")
         if sequence.id not in (None, sequence.number):
             heading.append(f" ({printable(str(sequence.id))})")
+        if not explanation.scored:
+            return heading.append("  no score")
         if self._model.predicts:
             heading.append(f"  predicted {self._name(explanation.predicted)}")
         heading.append(f"  {self._name(explanation.target)} ")

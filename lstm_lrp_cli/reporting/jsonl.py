@@ -36,17 +36,21 @@ class JsonLinesWriter:
         )
         label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
         scores = exact(explanation.scores)
+        step = {"step": explanation.step} if self._model.by_step else {}
+        ledger = ledger_object(explanation.ledger)
+        if explanation.scored:
+            ledger["score"] = scores[explanation.target]
         return {
             "sequence": sequence.number,
             "id": sequence.id,
             **inputs,
             "scores": scores,
-            "predicted": name(explanation.predicted),
-            "target": name(explanation.target),
-            **({} if explanation.step is None else {"step": explanation.step}),
+            "predicted": name(explanation.predicted) if explanation.scored else None,
+            "target": name(explanation.target) if explanation.scored else None,
+            **step,
             **label,
             "relevance": exact(explanation.relevance if whole else explanation.relevance_of_steps),
-            "ledger": ledger_object(explanation.ledger) | {"score": scores[explanation.target]},
+            "ledger": ledger,
         }
 
     def _gold(self, gold: int) -> str | int:

@@ -59,6 +59,8 @@ class Summary:
             self._last = sequence.number
             self._counted.clear()
             self._add_sequence(explanation)
+        if not explanation.scored:
+            return
         self._add_prediction(explanation)
         self.explanations += 1
         self.totals = self.totals + ledger

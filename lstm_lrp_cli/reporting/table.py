@@ -34,6 +34,8 @@ class TableWriter:
 
     def write(self, explanation: Explanation) -> None:
         self._start()
+        if not explanation.scored:
+            return
         number = explanation.sequence.number
         target = self._model.target_name(explanation.target)
         score = exact(explanation.scores)[explanation.target]

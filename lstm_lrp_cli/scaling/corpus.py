@@ -45,7 +45,7 @@ def explain_corpus(
             for explanation in explain_batch(batch, run_batch(model, batch), rule, question):
                 found[explanation.sequence.number].append(explanation)
         for sequence in window:
-            yield from found[sequence.number]
+            yield from found[sequence.number] or [Explanation.without_score(sequence, model)]
 
 
 def explain_batch(
@@ -58,8 +58,8 @@ def explain_batch(
         _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
         of_sequences = batch.per_sequence(result.inputs)
         for k, sequence in enumerate(batch.sequences):
-            if steps is not None and not 0 <= steps[k] < len(sequence):
-                continue  # other sequences of the batch are longer
+            if chosen.rows is not None and chosen.rows[k] < 0:
+                continue  # the step is masked, or other sequences of the batch are longer
             yield Explanation(
                 sequence,
                 choice.scores[k],

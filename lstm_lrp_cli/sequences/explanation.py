@@ -1,9 +1,14 @@
 """The explanation of one sequence for one target: what every output is written from."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+
+import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
@@ -34,6 +39,18 @@ class Explanation:
     ledger: Ledger
     step: int | None = None
 
+    @classmethod
+    def without_score(cls, sequence: Sequence, model: Model) -> Explanation:
+        """Of a sequence without the step whose score is asked for: there is nothing to explain."""
+        relevance = np.zeros((len(sequence), model.input_size), dtype=model.dtype)
+        nothing = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return cls(sequence, np.zeros(0, dtype=model.dtype), 0, 0, relevance, nothing)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a score."""
+        return len(self.scores) > 0
+
     @property
     def relevance_of_steps(self) -> Floats:
         """Relevance of each token or step, shape (steps,)."""
@@ -43,7 +60,7 @@ class Explanation:
     @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
-        if self.sequence.gold is None:
+        if self.sequence.gold is None or not self.scored:
             return None
         if len(self.scores) == 1:
             return bool(self.scores[0] > 0) == bool(self.sequence.gold)
