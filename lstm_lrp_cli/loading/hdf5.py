@@ -21,6 +21,7 @@ class Hdf5File:
         self.path = path
         self._size = path.stat().st_size
         self.documents: dict[str, Any] = {}
+        self._groups: list[str] = []
         try:
             self._file = h5py.File(content or path, "r")
         except OSError as error:
@@ -78,6 +79,19 @@ class Hdf5File:
         link = self._file.get(name, getlink=True)
         return isinstance(link, h5py.HardLink) and isinstance(self._file[name], h5py.Group)
 
+    def children(self, group: str) -> list[str]:
+        """The groups inside a group, or at the top of the file where that is empty, by name."""
+        prefix = f"{group}/" if group else ""
+        return sorted(
+            name
+            for name in self._groups
+            if name.startswith(prefix) and "/" not in name[len(prefix) :]
+        )
+
+    def holds(self, group: str) -> bool:
+        """Whether there is any dataset in a group, or in the groups inside it."""
+        return any(name.startswith(f"{group}/") for name in self.datasets)
+
     def __enter__(self) -> Self:
         return self
 
@@ -111,6 +125,7 @@ class Hdf5File:
                     address = h5py.h5o.get_info(child.id).addr
                     if address not in seen:  # hard links may form circles
                         seen.add(address)
+                        self._groups.append(name)
                         pending.append((f"{name}/", child))
         return datasets
 

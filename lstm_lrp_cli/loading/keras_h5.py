@@ -1,13 +1,17 @@
 """Keras's own HDF5 layout: a whole model, as `model.save("model.h5")` writes it."""
 
-import json
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading import keras_weights
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.keras_architecture import DAMAGED, read_architecture
-from lstm_lrp_cli.loading.keras_layers import convert
+from lstm_lrp_cli.loading.keras_architecture import (
+    DAMAGED,
+    Place,
+    read_architecture,
+    read_document,
+)
+from lstm_lrp_cli.loading.keras_layers import convert, origins
 from lstm_lrp_cli.loading.mapping import Described
 
 
@@ -22,31 +26,44 @@ def describe(file: Hdf5File) -> Described | None:
     text = file.attribute("/", "model_config")
     if text is None:
         return keras_weights.describe(file)
+    where = f"{file.path}: attribute model_config"
+    version = str(file.attribute("/", "keras_version") or "")
+    if version.startswith("1."):
+        raise UnusableInput(
+            str(file.path),
+            f"was written by Keras {version}; load it in Keras 2, which converts it, and save it",
+        )
     try:
         architecture = read_architecture(
-            file.path,
-            json.loads(text),
-            str(file.attribute("/", "keras_version") or ""),
-            lambda kind, name: _weights(file, name),
+            file.path, read_document(where, text), version, lambda places: _weights(file, places)
         )
         mapping = convert(architecture, _losses(file))
     except DAMAGED as error:
         raise UnusableInput(
-            f"{file.path}: attribute model_config",
-            f"is not an architecture that Keras writes ({error!r}); save the model again",
+            where, f"is not an architecture that Keras writes ({error!r}); save the model again"
         ) from error
-    return Described.by(mapping, f"model_config in {file.path.name}")
+    return origins(mapping, f"model_config in {file.path.name}", version)
 
 
-def _weights(file: Hdf5File, layer: str) -> list[str]:
+def _weights(file: Hdf5File, places: tuple[Place, ...]) -> list[str]:
+    """A layer's datasets; those of a model inside the model all stand in that model's group."""
     root = "model_weights" if file.has_group("model_weights") else ""
-    group = f"{root}/{layer}" if root else layer
-    if not any(name.startswith(f"{group}/") for name in file.datasets):
+    top = places[0].name
+    group = f"{root}/{top}" if root else top
+    if not file.holds(group):
         return []
-    return [f"{group}/{name}" for name in file.attribute(group, "weight_names")]
+    names = [str(name) for name in file.attribute(group, "weight_names")]
+    if len(places) > 1:
+        whole = "/".join(place.name for place in places)  # as Keras 3 names them
+        names = [n for n in names if f"/{whole}/" in f"/{n}"] or [
+            n for n in names if f"/{places[-1].name}/" in f"/{n}"
+        ]
+    return [f"{group}/{name}" for name in names]
 
 
 def _losses(file: Hdf5File) -> Any:
     """The losses with which the model was compiled; None where the file does not say them."""
     text = file.attribute("/", "training_config")
-    return None if text is None else json.loads(text).get("loss")
+    if text is None:
+        return None
+    return read_document(f"{file.path}: attribute training_config", text).get("loss")

@@ -11,12 +11,13 @@ from typing import Any, cast, get_args
 import msgspec
 from msgspec import UNSET
 
-from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer
+from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
     MODEL_INPUT,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
+    Described,
     EmbeddingSpec,
     FlattenSpec,
     LayerSpec,
@@ -43,15 +44,18 @@ POOLS: dict[str, PoolName] = {
     "GlobalAveragePooling1D": "mean",
     "GlobalMaxPooling1D": "max",
     # Operations of Keras 3, over the steps.
-    "Sum": "sum",
-    "Mean": "mean",
-    "Max": "max",
+    "ops.Sum": "sum",
+    "ops.Mean": "mean",
+    "ops.Max": "max",
 }
 MERGES: dict[str, MergeName] = {
     "Concatenate": "concat",
     "Add": "sum",
     "Average": "mean",
     "Multiply": "product",
+    "ops.Concatenate": "concat",
+    "ops.Add": "sum",
+    "ops.Multiply": "product",
 }
 # Layers of their own that are an activation.
 ACTIVATION_LAYERS: dict[str, ActivationName] = {"ReLU": "relu", "ELU": "elu"}
@@ -106,13 +110,30 @@ def convert(architecture: Architecture, losses: Any) -> Mapping:
         msgspec.structs.replace(spec, name=name) if name in placed.referred else spec
         for name, spec in placed.specs
     ]
+    scores = [spec for name, spec in placed.specs if name in outputs]
     return Mapping(
         format=1,
         layers=specs,
         padding=UNSET if padding is None else padding,
         outputs=outputs if several else UNSET,
-        task="regression" if _predicts_values(losses, architecture) else UNSET,
+        task="regression" if _predicts_values(losses, scores) else UNSET,
     )
+
+
+def origins(mapping: Mapping, origin: str, keras_version: str) -> Described:
+    """Say where a mapping comes from, and what was assumed."""
+    described = Described.by(mapping, origin)
+    if keras_version or not any(map(_has_hard_sigmoid, mapping.layers or [])):
+        return described
+    assumed = "that its hard_sigmoid is that of Keras 1 and 2 is assumed"
+    return Described(mapping, described.origins | {"layers": f"{origin}; {assumed}"})
+
+
+def _has_hard_sigmoid(spec: LayerSpec) -> bool:
+    names = [spec.activation, spec.dense and spec.dense.activation]
+    if spec.lstm is not None:
+        names += [spec.lstm.activation, spec.lstm.recurrent_activation]
+    return "hard_sigmoid" in names
 
 
 @dataclass(slots=True)
@@ -121,20 +142,25 @@ class _Placed:
 
     Parameters
     ----------
-    specs : list of (name, LayerSpec)
-    alias : dict
-        The name under which each Keras layer's output goes: a silent layer's is its source's.
-    by_step, masked : dict
-        Whether a Keras layer gives a vector a step, and whether a mask goes with it.
-    weights_of_steps : set
-        The Keras layers that are a softmax over the steps.
-    referred : set
-        The names that a `from` or `outputs` needs.
     length : int
         The fixed number of steps of the input, or 0.
+    has_mask : bool
+        Whether any layer makes a mask.
+    specs : list of (name, LayerSpec)
+    alias : dict
+        The name under which each output of a Keras layer goes: a silent layer's is its source's.
+    by_step, masked : dict
+        Whether an output has a vector a step, and whether a mask goes with it.
+    weights_of_steps : set
+        The names that are a softmax over the steps.
+    referred : set
+        The names that a `from` or `outputs` needs.
+    last : str
+        The name of the last of them.
     """
 
     length: int
+    has_mask: bool
     specs: list[tuple[str, LayerSpec]] = field(default_factory=list)
     alias: dict[str, str] = field(default_factory=dict)
     by_step: dict[str, bool] = field(default_factory=dict)
@@ -143,39 +169,52 @@ class _Placed:
     referred: set[str] = field(default_factory=set)
     last: str = MODEL_INPUT
 
+    def add(self, layer: KerasLayer, output: str, specs: list[LayerSpec]) -> None:
+        """Add what a layer, or one output of it, amounts to: layers one behind the other."""
+        sources = [self.alias[source] for source in layer.sources] or [MODEL_INPUT]
+        if not specs:
+            self.alias[output] = sources[0]
+            return
+        if specs[0].merge == "gate":
+            sources.sort(key=lambda name: name not in self.weights_of_steps)
+        if sources != [self.last]:
+            self.referred.update(sources)
+            given = sources[0] if len(sources) == 1 else sources
+            specs = [msgspec.structs.replace(specs[0], source=given), *specs[1:]]
+        name = f"{output}_" if output == MODEL_INPUT else output
+        self.specs += [("", spec) for spec in specs[:-1]] + [(name, specs[-1])]
+        if specs[-1].softmax is not None:
+            self.weights_of_steps.add(name)
+        self.alias[output] = self.last = name
+
 
 def _place(architecture: Architecture, length: int) -> _Placed:
-    placed = _Placed(length)
+    placed = _Placed(length, any(map(_makes_mask, architecture.layers)))
     inputs = [layer for layer in architecture.layers if not layer.sources]
     if len(inputs) > 1:
         names = ", ".join(f"`{layer.name}`" for layer in inputs)
         raise inputs[1].unusable(f"is one of several inputs ({names}); expected a model of one")
     for layer in architecture.layers:
-        _check_place(layer, placed, architecture)
+        for source in layer.sources:
+            if source not in placed.alias:
+                raise layer.unusable(f"is fed by `{source}`, which gives no such output")
+        _check_place(layer, placed)
         by_step = all(placed.by_step[source] for source in layer.sources)
-        specs = _convert(layer, placed, by_step)
-        fed_by = sorted(layer.sources, key=lambda name: name not in placed.weights_of_steps)
-        in_order = fed_by if specs and specs[0].merge == "gate" else layer.sources
-        sources = [placed.alias[source] for source in in_order] or [MODEL_INPUT]
-        placed.by_step[layer.name] = by_step and _keeps_steps(layer)
-        placed.masked[layer.name] = placed.by_step[layer.name] and (
-            any(placed.masked[source] for source in layer.sources)
-            or layer.kind == "Masking"
-            or bool(layer.config.get("mask_zero"))
-        )
-        if specs and specs[0].softmax is not None:
-            placed.weights_of_steps.add(layer.name)
-        if not specs:
-            placed.alias[layer.name] = sources[0]
-            continue
-        if sources != [placed.last]:
-            placed.referred.update(sources)
-            given = sources[0] if len(sources) == 1 else sources
-            specs[0] = msgspec.structs.replace(specs[0], source=given)
-        name = f"{layer.name}_" if layer.name == MODEL_INPUT else layer.name
-        placed.specs += [("", spec) for spec in specs[:-1]] + [(name, specs[-1])]
-        placed.alias[layer.name] = placed.last = name
+        if layer.kind == "Bidirectional" and layer.config["merge_mode"] is None:
+            outputs = _directions(layer)
+        else:
+            outputs = {layer.name: _convert(layer, placed, by_step)}
+        for output, specs in outputs.items():
+            placed.add(layer, output, specs)
+            placed.by_step[output] = by_step and _keeps_steps(layer)
+            placed.masked[output] = placed.by_step[output] and (
+                any(placed.masked[source] for source in layer.sources) or _makes_mask(layer)
+            )
     return placed
+
+
+def _makes_mask(layer: KerasLayer) -> bool:
+    return layer.kind == "Masking" or bool(layer.config.get("mask_zero"))
 
 
 def _keeps_steps(layer: KerasLayer) -> bool:
@@ -186,22 +225,49 @@ def _keeps_steps(layer: KerasLayer) -> bool:
     return layer.kind not in (*POOLS, "Flatten")
 
 
-def _check_place(layer: KerasLayer, placed: _Placed, architecture: Architecture) -> None:
+def _check_place(layer: KerasLayer, placed: _Placed) -> None:
     """Refuse what Keras does with steps and masks and the engine does not."""
     if layer.config.get("data_format", "channels_last") != "channels_last":
         raise layer.unusable("does not keep its steps first; expected channels_last")
-    before = [other for other in architecture.layers if other.name in placed.alias]
-    if layer.kind == "Masking" and any(other.kind not in SILENT for other in before):
-        raise layer.unusable("masks what another layer puts out; expected it to stand first")
-    if not any(placed.masked[source] for source in layer.sources):
+    if "_from_" in str(_policy(layer.config.get("dtype"))):
+        raise layer.unusable("is quantized; expected weights as they were trained")
+    # What the model itself is fed with reaches these under the name of the input.
+    if layer.kind in ("Masking", "Embedding") and (
+        placed.specs or any(placed.alias[source] != MODEL_INPUT for source in layer.sources)
+    ):
+        does = "masks" if layer.kind == "Masking" else "embeds"
+        raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")
+    if not placed.has_mask:
+        if layer.called_with_mask:
+            raise layer.unusable("is called with a mask of its own; expected that of a layer")
         return
-    is_operation = layer.kind in (*POOLS, *MERGES) and "trainable" not in layer.config
-    over_steps = layer.kind == "Softmax" and _one_axis(layer) in (1, -2)
-    if is_operation or over_steps or layer.kind in ("GlobalMaxPooling1D", "Flatten"):
+    if layer.is_inside:
+        raise layer.unusable(
+            "is of a model inside the model, which passes no mask on; train without the mask"
+        )
+    steps = [source for source in layer.sources if placed.by_step[source]]
+    if any(placed.masked[source] for source in steps):
+        _check_masked(layer)
+    silent = (*SILENT, "Masking", "Embedding")
+    if layer.kind not in silent and not all(placed.masked[source] for source in steps):
+        raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
+
+
+def _check_masked(layer: KerasLayer) -> None:
+    """Refuse a layer that masked steps take part in, or that puts them elsewhere."""
+    if layer.kind.startswith("ops.") or layer.kind in ("GlobalMaxPooling1D", "Flatten", "Softmax"):
         does = "pools" if layer.kind in POOLS else "takes"
         raise layer.unusable(f"{does} masked steps too, which lrp skips; train without the mask")
+    inner = layer.config["layer"] if layer.kind == "Bidirectional" else {"class_name": layer.kind}
+    if inner["class_name"] == "CuDNNLSTM":
+        raise layer.unusable("is given a mask, which cuDNN does not take; train without the mask")
     if layer.config.get("go_backwards") and layer.config.get("return_sequences"):
         raise layer.unusable("turns masked steps round, which lrp skips; train without the mask")
+
+
+def _policy(dtype: Any) -> Any:
+    """The name of the precision that a layer computes in."""
+    return dtype["config"].get("name") if isinstance(dtype, dict) else dtype
 
 
 def _convert(layer: KerasLayer, placed: _Placed, by_step: bool) -> list[LayerSpec]:
@@ -227,7 +293,7 @@ def _convert(layer: KerasLayer, placed: _Placed, by_step: bool) -> list[LayerSpe
         "Bidirectional": lambda layer: [LayerSpec(lstm=_bidirectional(layer))],
         "Dense": lambda layer: [LayerSpec(dense=_dense(layer))],
         "Activation": lambda layer: [LayerSpec(activation=_activation(layer))],
-        "Softmax": lambda layer: [_softmax(layer, by_step)],
+        **dict.fromkeys(("Softmax", "ops.Softmax"), lambda layer: [_softmax(layer, by_step)]),
         "BatchNormalization": lambda layer: [LayerSpec(batch_norm=_batch_norm(layer, by_step))],
         **dict.fromkeys(ACTIVATION_LAYERS, lambda layer: [_activation_layer(layer)]),
     }
@@ -284,27 +350,40 @@ def _lstm(layer: KerasLayer) -> list[LayerSpec]:
 
 
 def _bidirectional(layer: KerasLayer) -> LstmSpec:
-    entry = layer.config["layer"]
+    inner, forward, backward = _halves(layer)
     merge = layer.config["merge_mode"]
-    if entry["class_name"] not in ("LSTM", "CuDNNLSTM"):
-        raise layer.unusable(f"wraps a layer of kind {entry['class_name']}; expected an LSTM")
-    if entry["config"].get("go_backwards"):
-        raise layer.unusable("its forward LSTM goes backwards; expected go_backwards=False")
-    other = layer.config.get("backward_layer") or entry  # Keras 3 always writes it
-    for key in ("units", "activation", "recurrent_activation", "use_bias", "return_sequences"):
-        if other["config"].get(key) != entry["config"].get(key):
-            raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     if merge not in DIRECTION_MERGES:
         expected = ", ".join(DIRECTION_MERGES)
         raise layer.unusable(f"has merge mode {merge}; expected one of {expected}")
+    return _lstm_spec(inner, forward=forward, backward=backward, merge=DIRECTION_MERGES[merge])
+
+
+def _directions(layer: KerasLayer) -> dict[str, list[LayerSpec]]:
+    """The two outputs of a bidirectional layer that does not merge them."""
+    inner, forward, backward = _halves(layer)
+    return {
+        layer.name: [LayerSpec(lstm=_lstm_spec(inner, forward=forward))],
+        f"{layer.name}:1": [LayerSpec(lstm=_lstm_spec(inner, backward=backward))],
+    }
+
+
+def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
+    """The LSTM inside a bidirectional layer, and its forward and backward weights."""
+    entry = layer.config["layer"]
+    kind = kind_of(entry)
+    if kind not in ("LSTM", "CuDNNLSTM"):
+        raise layer.unusable(f"wraps a layer of kind {kind}; expected an LSTM")
+    if entry["config"].get("go_backwards"):
+        raise layer.unusable("its forward LSTM goes backwards; expected go_backwards=False")
+    other = layer.config.get("backward_layer") or entry  # Keras 3 always writes it
+    if kind_of(other) != kind:
+        raise layer.unusable(f"its two directions are {kind} and {kind_of(other)}; expected one")
+    for key in ("units", "activation", "recurrent_activation", "use_bias", "return_sequences"):
+        if other["config"].get(key) != entry["config"].get(key):
+            raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
-    wrapped = layer.wrapped(entry, layer.weights)
-    return _lstm_spec(
-        wrapped,
-        forward=_cell(wrapped, layer.weights[:half]),
-        backward=_cell(wrapped, layer.weights[half:]),
-        merge=DIRECTION_MERGES[merge],
-    )
+    inner = layer.wrapped(entry, layer.weights)
+    return inner, _cell(inner, layer.weights[:half]), _cell(inner, layer.weights[half:])
 
 
 def _dense(layer: KerasLayer) -> DenseSpec:
@@ -376,7 +455,7 @@ def _one_axis(layer: KerasLayer) -> Any:
 
 
 def _pool(layer: KerasLayer, by_step: bool) -> LayerSpec:
-    is_operation = not layer.kind.startswith("Global")
+    is_operation = layer.kind.startswith("ops.")
     if not by_step or (is_operation and _one_axis(layer) not in (1, -2)):
         raise layer.unusable("does not run over the steps; expected axis=1")
     if layer.config.get("keepdims"):
@@ -389,10 +468,10 @@ def _merge(layer: KerasLayer, placed: _Placed, by_step: bool) -> LayerSpec:
     if len(layer.sources) < 2 or len(kinds) > 1:
         raise layer.unusable("joins steps with whole sequences; expected two of a kind")
     axis = _one_axis(layer)
-    if layer.kind == "Concatenate" and axis not in (-1, 2 if by_step else 1):
+    if MERGES[layer.kind] == "concat" and axis not in (-1, 2 if by_step else 1):
         raise layer.unusable(f"joins along axis {axis}; expected -1, the units")
-    gates = [source for source in layer.sources if source in placed.weights_of_steps]
-    if layer.kind == "Multiply" and len(gates) == 1 and len(layer.sources) == 2:
+    gates = [each for each in layer.sources if placed.alias[each] in placed.weights_of_steps]
+    if MERGES[layer.kind] == "product" and len(gates) == 1 and len(layer.sources) == 2:
         return LayerSpec(merge="gate")
     return LayerSpec(merge=MERGES[layer.kind])
 
@@ -443,12 +522,12 @@ def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:
     return PaddingSpec(side="pre", length=length, value=0, masked=False) if length else None
 
 
-def _predicts_values(losses: Any, architecture: Architecture) -> bool:
+def _predicts_values(losses: Any, scores: list[LayerSpec]) -> bool:
     """Whether the model was trained to predict values, and not classes."""
-    last = [layer for layer in architecture.layers if layer.name in architecture.outputs]
-    squashed = any(layer.config.get("activation") in ("softmax", "sigmoid") for layer in last)
-    if squashed or any(layer.kind == "Softmax" for layer in last):
-        return False
+    for spec in scores:
+        activation = spec.dense.activation if spec.dense else spec.activation
+        if activation in ("softmax", "sigmoid"):
+            return False
     names = list(_loss_names(losses))
     return bool(names) and all(name.lower() in REGRESSION_LOSSES for name in names)
 

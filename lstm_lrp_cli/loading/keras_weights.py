@@ -5,12 +5,17 @@ What they leave open is assumed where there is one usual choice, and asked for w
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from msgspec import UNSET
+
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.keras_layers import GATE_ORDER
+from lstm_lrp_cli.loading.keras_architecture import Place
+from lstm_lrp_cli.loading.keras_layers import GATE_ORDER, POOLS, SILENT
 from lstm_lrp_cli.loading.mapping import (
     BatchNormSpec,
     CellSpec,
@@ -18,58 +23,24 @@ from lstm_lrp_cli.loading.mapping import (
     Described,
     EmbeddingSpec,
     LayerSpec,
+    LstmLayout,
     LstmSpec,
     Mapping,
+    PaddingSpec,
     layers_yaml,
 )
 
-# Where Keras keeps a model's layers in the file; the second is how Keras 2.12 calls it.
-ROOTS = ("layers/", "_layer_checkpoint_dependencies/")
-ASSUMED = "the last hidden state, tanh, sigmoid gates and a linear output are assumed"
+# Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
+ROOTS = ("layers", "_layer_checkpoint_dependencies")
+# What stands beside them in the file of a class of the user's own.
+NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
+# Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
+VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
+ASSUMED = "tanh, sigmoid gates and a linear output"
+# The kinds of layer that a chain has, as they usually follow each other.
+RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
 MOST_UNORDERED = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Where the layers of a Keras 3 file lie.
-
-    Parameters
-    ----------
-    roots : dict
-        The group of each layer by the file's own name for it, such as lstm_1.
-    named : dict
-        The same by the name that the model gave it, where the file records that.
-    """
-
-    roots: dict[str, str] = field(default_factory=dict)
-    named: dict[str, str] = field(default_factory=dict)
-
-
-def layer_groups(file: Hdf5File) -> Groups:
-    """Find the groups that hold layers."""
-    groups = Groups()
-    for dataset in file.datasets:
-        for root in ROOTS:
-            if dataset.startswith(root):
-                name = dataset.removeprefix(root).split("/")[0]
-                groups.roots.setdefault(name, f"{root}{name}")
-    for group in groups.roots.values():
-        name = file.attribute(f"{group}/vars", "name")
-        if isinstance(name, str):
-            groups.named.setdefault(name, group)
-    return groups
-
-
-def weights_of(file: Hdf5File, group: str) -> list[str]:
-    """The datasets of a layer in Keras's order: by part, the forward one first, and by number."""
-    names = [name for name in file.datasets if name.startswith(f"{group}/")]
-
-    def place(name: str) -> tuple[bool, str, int]:
-        part, _, number = name.rpartition("/")
-        return "backward_layer" in part, part, int(number) if number.isdigit() else 0
-
-    return sorted(names, key=place)
 
 
 def snake_case(kind: str) -> str:
@@ -77,6 +48,64 @@ def snake_case(kind: str) -> str:
     kind = re.sub(r"\W+", "", kind)
     kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
+
+
+# The layers that Keras names by their class, unless the user does.
+CLASSES = {
+    snake_case(kind): kind
+    for kind in (
+        *("Embedding", "LSTM", "CuDNNLSTM", "Bidirectional", "Dense", "BatchNormalization"),
+        *("Masking", *SILENT, *POOLS),
+    )
+    if not kind.startswith("ops.")
+} | {"input": "InputLayer"}
+
+
+CELL = ("kernel", "recurrent_kernel", "bias")
+KINDS_BY_ROLES = {
+    ("embeddings",): "Embedding",
+    **dict.fromkeys([CELL, CELL[:2]], "LSTM"),
+    **dict.fromkeys([CELL * 2, CELL[:2] * 2], "Bidirectional"),
+    **dict.fromkeys([("kernel", "bias"), ("kernel",)], "Dense"),
+    ("gamma", "beta", "moving_mean", "moving_variance"): "BatchNormalization",
+}
+
+
+@dataclass(slots=True)
+class PlacedWeights:
+    """Finds the datasets of a layer by its place, in Keras 3's layout."""
+
+    file: Hdf5File
+    known: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __call__(self, places: tuple[Place, ...]) -> list[str]:
+        group = ""
+        for place in places:
+            found = self._group(f"{group}/" if group else "", place)
+            if found is None:
+                return []
+            group = found
+        return _variables(self.file, group)
+
+    def _group(self, prefix: str, place: Place) -> str | None:
+        """The group of a layer: by its name where the file records it, else by kind and number.
+
+        Keras names them since 3.6. What holds no weights takes part in the numbers in some versions
+        only.
+        """
+        if prefix not in self.known:
+            self.known[prefix] = {}
+            for root in ROOTS:
+                for group in self.file.children(f"{prefix}{root}"):
+                    name = self.file.attribute(f"{group}/vars", "name")
+                    self.known[prefix].setdefault(str(name or group), group)
+        groups = self.known[prefix]
+        if place.name in groups:
+            return groups[place.name]
+        kind = snake_case(place.kind)
+        numbered = [g for g in groups.values() if _class_of(g) == kind and self.file.holds(g)]
+        numbered.sort(key=lambda group: (len(group), group))
+        return numbered[place.number] if place.number < len(numbered) else None
 
 
 def describe(file: Hdf5File) -> Described | None:
@@ -87,26 +116,23 @@ def describe(file: Hdf5File) -> Described | None:
     UnusableInput
         More than one model could be made of it: the message asks, with a mapping to mend.
     """
-    groups = layer_groups(file)
-    ordered = file.attribute("/", "layer_names") if not groups.roots else None
-    if ordered is not None:
-        listed = {name: _listed(file, name) for name in ordered}
-    else:
-        listed = {name: weights_of(file, group) for name, group in groups.roots.items()}
-    found = [_recognised(file, name, weights) for name, weights in listed.items()]
+    listed = file.attribute("/", "layer_names")  # in their order, up to Keras 2
+    found = _by_groups(file) if listed is None else _by_names(file, [str(n) for n in listed])
     if not any(each.kind == "lstm" for each in found):
         return None
-    chain = [each for each in found if each.kind != "nothing"]
-    problems = [f"nothing says what `{each.name}` is" for each in chain if each.kind == "unknown"]
-    if ordered is None:
-        orders = _orders([each for each in chain if each.kind != "unknown"])
+    chain = [each for each in found if each.spec.kinds]
+    problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
+    if listed is None:
+        orders = _orders(chain)
         if len(orders) != 1:
             problems.append("sizes do not tell the order of its layers")
-        chain = orders[0] if orders else chain
-    elif silent := [each.name for each in found if each.kind == "nothing" and not _is_silent(each)]:
-        problems.append(f"nothing says what {', '.join(f'`{name}`' for name in silent)} does")
+        chain = orders[0] if orders else sorted(chain, key=lambda each: RANKS[each.kind])
+    problems += _misfits(chain)
     if sum(each.kind == "dense" for each in chain) > 1:
         problems.append("nothing says which activations stand between its dense layers")
+    is_masked = any(each.kind == "masking" for each in found)
+    if is_masked and any(each.spec.pool == "max" for each in chain):
+        problems.append("Keras pools masked steps too, which lrp skips")
     layers = _chain(chain)
     if problems:
         raise UnusableInput(
@@ -116,61 +142,117 @@ def describe(file: Hdf5File) -> Described | None:
             f"{file.path.with_suffix('.yaml').name}:",
             layers_yaml(layers),
         )
-    origin = f"names and shapes in {file.path.name}; {ASSUMED}"
-    return Described.by(Mapping(format=1, layers=layers), origin)
+    state = "pooling behind the last LSTM" if _pools(chain) else "the last hidden state"
+    mask = "a mask of 0" if is_masked else "no mask"
+    origin = f"names and shapes in {file.path.name}; {state}, {mask}, {ASSUMED} are assumed"
+    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
+    return Described.by(Mapping(format=1, layers=layers, padding=padding), origin)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A layer by its weights: what it is, and how many units it takes and gives."""
+    """A layer by its weights: what it is, and how many units it takes and gives.
+
+    `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for.
+    """
 
     name: str
     kind: str
-    spec: LayerSpec
+    spec: LayerSpec = field(default_factory=LayerSpec)
     inputs: int = 0
     outputs: int = 0
 
 
-def _listed(file: Hdf5File, layer: str) -> list[str]:
-    return [f"{layer}/{name}" for name in file.attribute(layer, "weight_names")]
+def _by_groups(file: Hdf5File) -> list[_Found]:
+    """The layers of Keras 3's layout: of a model by class, of a user's own class by attribute."""
+    groups = [group for root in ROOTS for group in file.children(root)]
+    if groups:
+        return [
+            _recognised(file, group, CLASSES.get(_class_of(group)), _variables(file, group))
+            for group in groups
+        ]
+    own = [group for group in file.children("") if group not in NO_LAYERS]
+    return [
+        _recognised(file, group, _own_kind(file, group), _variables(file, group)) for group in own
+    ]
 
 
-def _is_silent(found: _Found) -> bool:
-    """Whether a layer without weights has the name of one that does nothing at inference."""
-    return any(part in found.name for part in ("dropout", "input", "noise", "masking"))
+def _by_names(file: Hdf5File, layers: list[str]) -> list[_Found]:
+    """The layers of Keras 2's layout, whose weights have names."""
+    found = []
+    for place, layer in enumerate(layers):
+        names = [f"{layer}/{name}" for name in file.attribute(layer, "weight_names")]
+        roles = tuple(name.rsplit("/", 1)[-1].split(":")[0] for name in names)
+        if names:
+            kind = KINDS_BY_ROLES.get(roles)
+        else:  # the first without weights is the input, whatever the user calls it
+            kind = "InputLayer" if place == 0 else CLASSES.get(_class_of(layer))
+        if kind == "Bidirectional" and not any("/backward_" in name for name in names):
+            kind = None  # two LSTMs in a model inside the model
+        found.append(_recognised(file, layer, kind, names))
+    return found
 
 
-def _recognised(file: Hdf5File, name: str, weights: list[str]) -> _Found:
-    """What a layer is, by the shapes of its weights."""
-    if not weights:
-        return _Found(name, "nothing", LayerSpec())
+def _own_kind(file: Hdf5File, group: str) -> str | None:
+    """What an attribute of a user's class seems to be, by its parts or its name."""
+    variables = _variables(file, group)
+    if not variables:
+        return CLASSES.get(_class_of(group))
+    if any("/forward_layer/" in name for name in variables):
+        return "Bidirectional"
+    if any("/cell/" in name for name in variables):
+        return "LSTM"
+    return "Embedding" if "emb" in group else "Dense"
+
+
+def _recognised(file: Hdf5File, name: str, kind: str | None, weights: list[str]) -> _Found:
+    """What a layer of that class is, if the shapes of its weights agree."""
     shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
     half = len(weights) // 2
-    match shapes:
-        case [(tokens, size)] if "embedding" in name:
+    match kind, shapes:
+        case "Embedding", [(tokens, size)]:
             spec = LayerSpec(embedding=EmbeddingSpec(weights[0]))
             return _Found(name, "embedding", spec, tokens, size)
-        case [(inputs, gates), (units, same), *_] if same == gates == 4 * units:
-            both = len(weights) >= 4
-            forward = _cell(weights[:half] if both else weights)
-            backward = _cell(weights[half:]) if both else None
-            cudnn = any(shape == (8 * units,) for shape in shapes)
-            lstm = LstmSpec(
-                gate_order=GATE_ORDER,
-                layout="cudnn" if cudnn else "features_by_gates",
-                forward=forward,
-                backward=backward,
-            )
-            return _Found(name, "lstm", LayerSpec(lstm=lstm), inputs, units * (1 + both))
-        case [(inputs, outputs)] | [(inputs, outputs), (_,)] if "embedding" not in name:
+        case "LSTM" | "CuDNNLSTM", [(inputs, _), (units, _), *_] if _are_cell(shapes):
+            spec = LayerSpec(lstm=_lstm(shapes, forward=_cell(weights)))
+            return _Found(name, "lstm", spec, inputs, units)
+        case "Bidirectional", [(inputs, _), (units, _), *_] if (
+            _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
+        ):
+            both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
+            return _Found(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units)
+        case "Dense", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
             bias = weights[1] if len(weights) > 1 else None
             dense = DenseSpec(weights[0], "features_by_classes", bias)
             return _Found(name, "dense", LayerSpec(dense=dense), inputs, outputs)
-        case [(units,), (_,), (_,), (_,)]:
+        case "BatchNormalization", [(units,), (_,), (_,), (_,)]:
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
             return _Found(name, "norm", LayerSpec(batch_norm=norm), units, units)
-    return _Found(name, "unknown", LayerSpec())
+    if not file.holds(name):
+        if kind in POOLS:
+            return _Found(name, "pool", LayerSpec(pool=POOLS[kind]))
+        if kind == "Masking":
+            return _Found(name, "masking")
+        if kind in SILENT:
+            return _Found(name, "silent")
+    return _Found(name, "unknown")
+
+
+def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether these are the shapes of four gates: kernels, and one bias, or two of cuDNN."""
+    match shapes:
+        case [(_, gates), (units, same), *biases] if gates == same == 4 * units:
+            return biases in ([], [(gates,)], [(2 * gates,)])
+    return False
+
+
+def _lstm(
+    shapes: list[tuple[int, ...]], forward: CellSpec, backward: CellSpec | None = None
+) -> LstmSpec:
+    is_cudnn = len(shapes) > 2 and shapes[2][0] == 2 * shapes[0][1]
+    layout: LstmLayout = "cudnn" if is_cudnn else "features_by_gates"
+    return LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
 
 
 def _cell(weights: list[str]) -> CellSpec:
@@ -178,39 +260,80 @@ def _cell(weights: list[str]) -> CellSpec:
     return CellSpec(input=weights[0], recurrent=weights[1], bias=bias)
 
 
-def _orders(found: list[_Found]) -> list[list[_Found]]:
-    """The orders in which each layer takes what the one before gives: at most two of them."""
-    if len(found) > MOST_UNORDERED:
+def _orders(chain: list[_Found]) -> list[list[_Found]]:
+    """The orders in which each layer takes what the one before gives: at most two of them.
+
+    An embedding comes first, layers of one class in the order of their numbers, and a pooling
+    behind the last LSTM.
+    """
+    pools = [each for each in chain if each.kind == "pool"]
+    sized = [each for each in chain if each.kind != "pool"]
+    if len(sized) > MOST_UNORDERED or len(pools) > 1:
         return []
-    rank = {"embedding": 0, "lstm": 1, "norm": 2, "dense": 2}
-    orders = (
-        list(order)
-        for order in itertools.permutations(found)
-        if all(
-            one.outputs == other.inputs and rank[one.kind] <= rank[other.kind]
-            for one, other in itertools.pairwise(order)
-        )
-    )
-    return list(itertools.islice(orders, 2))
+    orders: list[list[_Found]] = []
+    for order in itertools.permutations(sized):
+        if _is_numbered(order) and not _misfits(order):
+            last = max(place for place, each in enumerate(order) if each.kind == "lstm")
+            orders.append([*order[: last + 1], *pools, *order[last + 1 :]])
+    return orders[:2]
 
 
-def _chain(found: list[_Found]) -> list[LayerSpec]:
-    """The layers one after the other; all LSTMs but the last return every step."""
+def _is_numbered(order: Sequence[_Found]) -> bool:
+    if any(each.kind == "embedding" for each in order[1:]):
+        return False
+    numbers: dict[str, int] = {}
+    for each in order:
+        kind = _class_of(each.name)
+        _, _, suffix = each.name.rpartition("_")
+        number = int(suffix) if suffix.isdigit() else 0
+        if number < numbers.get(kind, 0):
+            return False
+        numbers[kind] = number
+    return True
+
+
+def _misfits(chain: Sequence[_Found]) -> list[str]:
+    """Where a layer takes another number of units than the one before gives."""
+    problems = []
+    size = 0
+    for each in chain:
+        if size and each.inputs and each.inputs != size:
+            problems.append(f"`{each.name}` takes {each.inputs} units where there are {size}")
+        size = each.outputs or size
+    return problems
+
+
+def _chain(chain: list[_Found]) -> list[LayerSpec]:
+    """The layers one after the other; an LSTM before another or a pooling returns every step."""
     layers = []
-    for place, each in enumerate(found):
+    for place, each in enumerate(chain):
         lstm = each.spec.lstm
-        if lstm is not None and any(later.kind == "lstm" for later in found[place + 1 :]):
-            layers.append(LayerSpec(lstm=_returning_steps(lstm)))
-        elif each.spec.kinds:
+        if lstm is not None and any(later.kind in ("lstm", "pool") for later in chain[place + 1 :]):
+            layers.append(LayerSpec(lstm=msgspec.structs.replace(lstm, returns="sequence")))
+        else:
             layers.append(each.spec)
     return layers
 
 
-def _returning_steps(lstm: LstmSpec) -> LstmSpec:
-    return LstmSpec(
-        gate_order=lstm.gate_order,
-        layout=lstm.layout,
-        forward=lstm.forward,
-        backward=lstm.backward,
-        returns="sequence",
-    )
+def _pools(chain: list[_Found]) -> bool:
+    return any(each.kind == "pool" for each in chain)
+
+
+def _class_of(group: str) -> str:
+    """The class in a name that Keras made of it: `layers/lstm_1` is an lstm."""
+    return re.sub(r"_\d+$", "", group.rsplit("/", 1)[-1])
+
+
+def _variables(file: Hdf5File, group: str) -> list[str]:
+    """The datasets of a layer in Keras's order: by part, the forward one first, and by number."""
+    names = [
+        name
+        for name in file.datasets
+        if name.startswith(f"{group}/") and VARIABLE.fullmatch(name, len(group) + 1)
+    ]
+
+    def place(name: str) -> tuple[bool, str, int]:
+        part, _, number = name.rpartition("/")
+        return "backward_layer" in part, part, int(number)
+
+    return sorted(names, key=place)
