@@ -80,8 +80,8 @@ class KerasLayer:
         The file, for error messages.
     keras_version : str
         Of the Keras that wrote the file; empty where the file does not say it.
-    called_with_mask : bool
-        Whether the file says that it is given a mask, as Keras 3's functional models do.
+    called_with_mask : bool or None
+        Whether it is given a mask, where the file says so, as Keras 3's functional models do.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class KerasLayer:
     weights: list[str]
     path: Path
     keras_version: str
-    called_with_mask: bool = False
+    called_with_mask: bool | None = None
 
     @property
     def is_inside(self) -> bool:
@@ -157,7 +157,20 @@ def kind_of(entry: Config) -> str:
         raise ValueError(f"found a layer of class {kind!r}")
     if str(module).split(".")[0] not in ("keras", "tf_keras"):
         return str(entry.get("registered_name") or f"{module}.{kind}")
-    return f"ops.{kind}" if ".ops." in f"{module}." else kind
+    return f"ops.{kind}" if _is_operation(entry) else kind
+
+
+def name_of(entry: Config) -> str:
+    """The name of a layer; operations have it beside their settings alone up to Keras 3.5."""
+    return str(entry["config"].get("name") or entry["name"])
+
+
+def _is_operation(entry: Config) -> bool:
+    """Whether it is a function of Keras 3, and no layer; its `.h5` files do not say the module."""
+    if "module" in entry:
+        return ".ops." in f"{entry['module']}."
+    is_called = any(isinstance(node, dict) for node in entry.get("inbound_nodes", []))
+    return is_called and "trainable" not in entry["config"]
 
 
 def read_architecture(
@@ -184,16 +197,19 @@ def read_architecture(
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A layer of a functional model with the one call of it: each tensor a layer and an output."""
+    """A layer of a functional model with the one call of it: each tensor a layer and an output.
+
+    `masks` is None where the file does not say them.
+    """
 
     entry: Config
     tensors: tuple[tuple[str, int], ...]
-    masks: tuple[tuple[str, int], ...]
+    masks: tuple[tuple[str, int], ...] | None
     others: tuple[Any, ...]
     settings: Config
 
     def unusable(self, path: Path, problem: str) -> UnusableInput:
-        name, kind = self.entry["config"]["name"], kind_of(self.entry)
+        name, kind = name_of(self.entry), kind_of(self.entry)
         return UnusableInput(f"{path}: layer `{name}` ({kind})", problem)
 
 
@@ -226,7 +242,7 @@ class _Reader:
         places: tuple[Place, ...],
         prefix: str,
         sources: tuple[str, ...],
-        called_with_mask: bool = False,
+        called_with_mask: bool | None = None,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
         place = places[-1]
@@ -251,7 +267,7 @@ class _Reader:
     ) -> list[str]:
         calls: dict[str, _Call] = {}
         for entry in body["layers"]:
-            name = entry["config"]["name"]
+            name = name_of(entry)
             if name in calls:
                 raise UnusableInput(str(self.path), f"two of its layers are called `{name}`")
             calls[name] = _called(self.path, entry)
@@ -275,7 +291,7 @@ class _Reader:
                 (*places, numbered[id(call.entry)]),
                 prefix,
                 sources,
-                called_with_mask=bool(call.masks),
+                called_with_mask=None if call.masks is None else bool(call.masks),
             )
         return [_value(values, *output) for output in outputs]
 
@@ -284,7 +300,7 @@ def _places(entries: list[Config]) -> Iterator[Place]:
     seen: Counter[str] = Counter()
     for entry in entries:
         kind = kind_of(entry)
-        yield Place(kind, str(entry["config"]["name"]), seen[kind])
+        yield Place(kind, name_of(entry), seen[kind])
         seen[kind] += 1
 
 
@@ -299,10 +315,10 @@ def _value(values: dict[str, list[str]], name: str, output: int) -> str:
 def _called(path: Path, entry: Config) -> _Call:
     nodes = entry.get("inbound_nodes", [])
     if len(nodes) > 1:
-        call = _Call(entry, (), (), (), {})
+        call = _Call(entry, (), None, (), {})
         raise call.unusable(path, "is used more than once; expected a layer for each use")
     tensors: list[tuple[str, int]] = []
-    masks: list[tuple[str, int]] = []
+    masks: list[tuple[str, int]] | None = None
     others: list[Any] = []
     settings: Config = {}
     for node in nodes:
@@ -321,7 +337,9 @@ def _called(path: Path, entry: Config) -> _Call:
                 tensors.append((tensor[0], tensor[2]))
                 for more in tensor[3:]:
                     settings |= more
-    return _Call(entry, tuple(tensors), tuple(masks), tuple(others), settings)
+    return _Call(
+        entry, tuple(tensors), None if masks is None else tuple(masks), tuple(others), settings
+    )
 
 
 def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
@@ -388,9 +406,9 @@ def _check_masks(path: Path, calls: dict[str, _Call], order: list[str]) -> None:
     masked += [config["mask_value"] for config in configs if "mask_value" in config]
     used, own = set(order), set[str]()
     for name in order:
-        if any(mask in used for mask, _ in calls[name].masks):
+        pending = [mask for mask, _ in calls[name].masks or ()]
+        if any(mask in used for mask in pending):
             raise calls[name].unusable(path, "is called with a mask that is a layer's output")
-        pending = [mask for mask, _ in calls[name].masks]
         while pending:
             mask = pending.pop()
             if mask in used or mask in own:

@@ -194,14 +194,17 @@ def _place(architecture: Architecture, length: int) -> _Placed:
     if len(inputs) > 1:
         names = ", ".join(f"`{layer.name}`" for layer in inputs)
         raise inputs[1].unusable(f"is one of several inputs ({names}); expected a model of one")
+    used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
     for layer in architecture.layers:
         for source in layer.sources:
             if source not in placed.alias:
                 raise layer.unusable(f"is fed by `{source}`, which gives no such output")
+        if len(layer.sources) > 1 and layer.kind not in MERGES:
+            raise layer.unusable(f"is fed by {len(layer.sources)} layers; expected one")
         _check_place(layer, placed)
         by_step = all(placed.by_step[source] for source in layer.sources)
         if layer.kind == "Bidirectional" and layer.config["merge_mode"] is None:
-            outputs = _directions(layer)
+            outputs = {name: s for name, s in _directions(layer).items() if name in used}
         else:
             outputs = {layer.name: _convert(layer, placed, by_step)}
         for output, specs in outputs.items():
@@ -241,13 +244,15 @@ def _check_place(layer: KerasLayer, placed: _Placed) -> None:
         if layer.called_with_mask:
             raise layer.unusable("is called with a mask of its own; expected that of a layer")
         return
-    if layer.is_inside:
+    steps = [source for source in layer.sources if placed.by_step[source]]
+    if layer.is_inside and (steps or _makes_mask(layer)):
         raise layer.unusable(
             "is of a model inside the model, which passes no mask on; train without the mask"
         )
-    steps = [source for source in layer.sources if placed.by_step[source]]
     if any(placed.masked[source] for source in steps):
         _check_masked(layer)
+        if layer.called_with_mask is False and layer.kind in (*RECURRENT, "GlobalAveragePooling1D"):
+            raise layer.unusable("is given no mask, unlike others; train without the mask")
     silent = (*SILENT, "Masking", "Embedding")
     if layer.kind not in silent and not all(placed.masked[source] for source in steps):
         raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")

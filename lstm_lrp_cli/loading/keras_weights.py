@@ -183,12 +183,12 @@ def _by_names(file: Hdf5File, layers: list[str]) -> list[_Found]:
     for place, layer in enumerate(layers):
         names = [f"{layer}/{name}" for name in file.attribute(layer, "weight_names")]
         roles = tuple(name.rsplit("/", 1)[-1].split(":")[0] for name in names)
-        if names:
+        if not names:  # the first without weights is the input, whatever the user calls it
+            kind = CLASSES.get(_class_of(layer), None if place else "InputLayer")
+        elif all(f"/{layer}" in name for name in names):
             kind = KINDS_BY_ROLES.get(roles)
-        else:  # the first without weights is the input, whatever the user calls it
-            kind = "InputLayer" if place == 0 else CLASSES.get(_class_of(layer))
-        if kind == "Bidirectional" and not any("/backward_" in name for name in names):
-            kind = None  # two LSTMs in a model inside the model
+        else:  # layers of a model inside the model
+            kind = None
         found.append(_recognised(file, layer, kind, names))
     return found
 
