@@ -128,8 +128,12 @@ class OnnxNode:
     attributes: dict[str, Any]
 
     @property
+    def label(self) -> str:
+        return self.name or next(iter(self.outputs), "")
+
+    @property
     def where(self) -> str:
-        return f"{self.path}: node `{self.name or ', '.join(self.outputs)}` ({self.op})"
+        return f"{self.path}: node `{self.label}` ({self.op})"
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(self.where, problem)

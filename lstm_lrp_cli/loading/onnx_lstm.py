@@ -119,7 +119,7 @@ def read_lstm(
                 raise node.unusable(f"finds no `{name}`: its weights are of another shape")
         states = [_state(node, state, k, datasets) for state in (hidden, cell)]
         initial = InitialSpec(*states) if any(states) else None
-        cells[is_backward] = CellSpec(*names, bias=biases or None, initial=initial)
+        cells[is_backward] = CellSpec(names[0], names[1], bias=biases or None, initial=initial)
     gates, activation = _activations(node, len(backward))
     settings = LstmSpec(
         gate_order=GATE_ORDER,

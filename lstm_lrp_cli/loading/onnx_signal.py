@@ -75,7 +75,9 @@ class Signal:
 
     @classmethod
     def of(cls, part: Part, axes: tuple[str, ...], sizes: dict[str, Size]) -> Signal:
-        return cls(axes, np.array([part], dtype=object), sizes)
+        """All units of a part, and stacks of one entry."""
+        parts = np.array([part], dtype=object).reshape((1,) * (axes.count(STACK) + 1))
+        return cls(axes, parts, sizes)
 
     @property
     def size(self) -> int | None:
