@@ -1,7 +1,7 @@
 """HDF5 as a tree of named arrays. Keras's own layout of it is read by `keras_h5`."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -16,12 +16,13 @@ class Hdf5File:
 
     format = "HDF5"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: BinaryIO | None = None) -> None:
+        """Open a file, or its content where another file holds it."""
         self.path = path
         self._size = path.stat().st_size
         self.documents: dict[str, Any] = {}
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(content or path, "r")
         except OSError as error:
             raise UnusableInput(
                 str(path),
@@ -63,8 +64,9 @@ class Hdf5File:
         return array
 
     def attribute(self, group: str, name: str) -> Any:
-        """An attribute of a group, or None where there is none; bytes are decoded."""
-        value = self._file[group].attrs.get(name)
+        """An attribute of a group, or None where either is not there; bytes are decoded."""
+        holder = self._file.get(group)
+        value = None if holder is None else holder.attrs.get(name)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if isinstance(value, np.ndarray):

@@ -8,12 +8,8 @@ for.
 
 import re
 from collections.abc import Mapping as Names
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
-import yaml
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import (
@@ -24,6 +20,7 @@ from lstm_lrp_cli.loading.mapping import (
     LayerSpec,
     LstmSpec,
     Mapping,
+    layers_yaml,
 )
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile
 
@@ -168,7 +165,7 @@ def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
             "names and shapes leave the model open: "
             + "; ".join(problems)
             + f". Mend this and save it as {file.path.with_suffix('.yaml').name}:",
-            _yaml(layers),
+            layers_yaml(layers),
         )
     return layers
 
@@ -198,14 +195,6 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
         )
         for k in range(depth)
     ]
-
-
-def _yaml(layers: Sequence[LayerSpec]) -> str:
-    document = {"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]}
-    text: str = yaml.safe_dump(
-        document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
-    )
-    return text
 
 
 def _spans(document: Any, rows: int) -> bool:
