@@ -129,7 +129,7 @@ class OnnxNode:
 
     @property
     def label(self) -> str:
-        return self.name or next(iter(self.outputs), "")
+        return self.name or next(filter(None, self.outputs), "")
 
     @property
     def where(self) -> str:

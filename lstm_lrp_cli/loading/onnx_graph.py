@@ -108,12 +108,14 @@ def _mapping(
     embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
     steps = sizes[TIME]
     fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
-    padded = isinstance(steps, int) and steps > 1 and not fixed
+    padding = None
+    if isinstance(steps, int) and steps > 1 and not fixed:
+        padding = PaddingSpec(side="pre", length=steps, value=0, masked=False)
     return Mapping(
         format=1,
         layers=[*embedding, *layers.leading_to(ends, file.outputs)],
         outputs=file.outputs if len(ends) > 1 else UNSET,
-        padding=PaddingSpec("pre", steps, 0, False) if padded else UNSET,
+        padding=padding or UNSET,
     )
 
 

@@ -19,7 +19,8 @@ RAW_INPUT = ""
 class Layers:
     """The layers so far, by their names, each after those that feed it.
 
-    `reserved` are the names that the graph's outputs get.
+    `reserved` are the names that the graph's outputs get. LSTMs become layers when it is known which
+    directions and steps of them are taken; here each stands by the tensor of its outputs.
     """
 
     reserved: list[str]
@@ -34,12 +35,6 @@ class Layers:
         source: Any = sources if len(sources) > 1 else sources[0]
         self.specs[name] = LayerSpec(name=name, source=source, **kind)
         return Part(name, size)
-
-    def add_lstm(self, lstm: OnnxLstm) -> str:
-        """An LSTM, of which those directions become layers that something takes."""
-        name = self._unused(lstm.node.label)
-        self.lstms[name] = lstm
-        return name
 
     def embed(self, weights: str) -> None:
         """Make an embedding of the ids."""
@@ -95,7 +90,7 @@ class Layers:
         return self.add(" and ".join(sources[:2]), sources, None, merge="concat").layer
 
     def _unused(self, called: str) -> str:
-        taken = {MODEL_INPUT, *self.reserved, *self.specs, *self.lstms}
+        taken = {MODEL_INPUT, *self.reserved, *self.specs}
         numbers = itertools.count(2)
         name = called
         while name in taken:
