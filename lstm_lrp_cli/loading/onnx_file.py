@@ -10,6 +10,7 @@ Where a node takes of a constant one direction or one row, the parts are dataset
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,11 @@ class OnnxFile:
             raise _damaged(path, repr(error)) from error
         if graph.sparse_initializer:
             raise UnusableInput(str(path), "keeps weights as sparse tensors; expected dense ones")
+        made = [*self.constants, *(entry.name for entry in self.inputs)]
+        made += [name for node in self.nodes for name in node.outputs if name]
+        twice = [name for name, count in Counter(made).items() if count > 1]
+        if twice:
+            raise _damaged(path, f"it makes `{twice[0]}` twice")
         folded = self._fold()
         self._arrays = self._named(folded)
         self.datasets = {

@@ -19,8 +19,8 @@ RAW_INPUT = ""
 class Layers:
     """The layers so far, by their names, each after those that feed it.
 
-    `reserved` are the names that the graph's outputs get. LSTMs become layers when it is known which
-    directions and steps of them are taken; here each stands by the tensor of its outputs.
+    `reserved` are the names that the graph's outputs get. An LSTM becomes layers when it is known
+    which directions and steps of it are taken; until then it stands in `lstms`, by its number.
     """
 
     reserved: list[str]

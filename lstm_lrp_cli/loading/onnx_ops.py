@@ -307,7 +307,7 @@ def _lstm(call: Call) -> list[Value]:
             )
     source = call.layers.of(call.units(signal))
     lstm = read_lstm(node, [call.value(place) for place in range(8)], source, call.file.datasets)
-    name = node.label
+    name = str(len(call.layers.lstms))
     call.layers.lstms[name] = lstm
     directions = DIRECTIONS[node.attributes.get("direction", "forward")]
     parts = np.array([[Part(name, lstm.hidden, backward)] for backward in directions], dtype=object)
