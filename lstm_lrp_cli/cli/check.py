@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_lrp_cli.cli.options import (
-    POSITIVE,
     document_options,
-    finite,
+    expected_option,
     input_options,
     mapping_option,
     method_options,
     model_argument,
     resolve_question,
+    tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
 
@@ -31,20 +31,8 @@ if TYPE_CHECKING:
 @mapping_option
 @input_options
 @method_options
-@click.option(
-    "--expected",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
-)
-@click.option(
-    "--tolerance",
-    type=POSITIVE,
-    callback=finite,
-    default=1e-5,
-    show_default=True,
-    help="What they may differ by, relative to scores over 1.",
-)
+@expected_option()
+@tolerance_option
 @document_options
 def check(
     model: Path,

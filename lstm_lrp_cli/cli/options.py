@@ -115,6 +115,26 @@ method_options = stacked(
     ),
 )
 
+tolerance_option = click.option(
+    "--tolerance",
+    type=POSITIVE,
+    callback=finite,
+    default=1e-5,
+    show_default=True,
+    help="What scores may differ by, relative to scores over 1.",
+)
+
+
+def expected_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """The option that names a file with the framework's own scores."""
+    return click.option(
+        "--expected",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        required=required,
+        help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
+    )
+
 
 document_options = stacked(
     click.option(
