@@ -78,7 +78,7 @@ class Layers:
                 return self.add(lstm.node.label, [lstm.source], None, lstm=spec).layer
         if pooled is not None:
             source = self.of(tuple(replace(part, pooled=None) for part in parts))
-            return self.add(f"{source}, {pooled}", [source], None, pool=pooled).layer
+            return self.add(pooled, [source], None, pool=pooled).layer
         if len(parts) > 1:
             return self._concat([(part,) for part in parts])
         if first.layer == RAW_INPUT and self.embedding is not None:
@@ -87,7 +87,7 @@ class Layers:
 
     def _concat(self, groups: list[tuple[Part, ...]]) -> str:
         sources = [self.of(group) for group in groups]
-        return self.add(" and ".join(sources[:2]), sources, None, merge="concat").layer
+        return self.add("concat", sources, None, merge="concat").layer
 
     def _unused(self, called: str) -> str:
         taken = {MODEL_INPUT, *self.reserved, *self.specs}

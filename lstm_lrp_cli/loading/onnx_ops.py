@@ -351,8 +351,10 @@ def _add(call: Call) -> list[Value]:
 def _multiply(call: Call) -> list[Value]:
     if not all(isinstance(value, Signal) for value in call.values):
         signal, constant = _with_constant(call)
-        if (constant.array == 1).all():
-            return [signal]
+        if constant.array.size == 1:
+            scaled = _scaled(call, signal, constant.array.item())
+            if scaled is not None:
+                return [scaled]
         scale = BatchNormSpec(scale=_vector(call, signal, constant))
         return [call.layer(signal, signal.size, batch_norm=scale)]
     one, other = call.signal(0), call.signal(1)
@@ -365,6 +367,27 @@ def _multiply(call: Call) -> list[Value]:
         if gate.size in (1, gated.size):
             return [_joined(call, [gate, gated], merge="gate")]
     return _merge(call, "product")
+
+
+def _divide(call: Call) -> list[Value]:
+    constant = call.constant(1).array
+    scaled = _scaled(call, call.signal(0), 1 / constant.item()) if constant.size == 1 else None
+    if scaled is None:
+        raise call.node.unusable("divides by another number than that of the values in a sum")
+    return [scaled]
+
+
+def _scaled(call: Call, signal: Signal, factor: float) -> Signal | None:
+    """A signal times a number, where that leaves it as it is or makes a mean of a sum."""
+    if factor == 1:
+        return signal
+    spec = call.spec(signal)
+    if spec is None or spec.merge != "sum" or not isinstance(spec.source, list):
+        return None
+    if not math.isclose(factor * len(spec.source), 1, rel_tol=1e-6):
+        return None
+    part = call.layers.add(call.node.label, spec.source, signal.size, merge="mean")
+    return Signal.of(part, signal.axes, signal.sizes)
 
 
 def _with_constant(call: Call) -> tuple[Signal, Known]:
@@ -586,6 +609,7 @@ OPS: dict[str, Callable[[Call], list[Value]]] = {
     "Clip": _clip,
     "Concat": _concat,
     "ConstantOfShape": _filled,
+    "Div": _divide,
     "Dropout": _dropout,
     "Elu": _activate,
     "Exp": lambda call: _activation(call, "exponential"),
