@@ -324,11 +324,12 @@ def _scale(spec: BatchNormSpec, datasets: Datasets, key: str, inputs: int | None
     if inputs is not None:
         size, source = inputs, "which the layer before gives"
     for role, vector in vectors.items():
-        if len(vector) != size:
+        if len(vector) not in (1, size):
             raise UnusableInput(
                 datasets.where(names[role]),
                 f"({key}.{role}) has {len(vector)} values; expected {size}, {source}",
             )
+        vectors[role] = np.broadcast_to(vector, size)
     dtype = datasets.dtype
     factors, offsets = np.ones(size, dtype=dtype), np.zeros(size, dtype=dtype)
     if "variance" in vectors:

@@ -7,6 +7,7 @@ hold sizes that only the input tells: then it is an array of objects, some of th
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -252,11 +253,17 @@ def split_sizes(node: OnnxNode, given: Array | None, size: int) -> list[int]:
     return sizes
 
 
-def _multiply(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+def _arithmetic(node: OnnxNode, values: list[Array | None]) -> list[Array]:
     one, other = _first(values), values[1]
     assert other is not None
     _check(node, one.itemsize * math.prod(np.broadcast_shapes(one.shape, other.shape)))
-    return [np.asarray(one * other)]
+    compute: dict[str, Callable[[Any, Any], Any]] = {
+        "Add": operator.add,
+        "Sub": operator.sub,
+        "Mul": operator.mul,
+        "Div": operator.truediv if one.dtype.kind == "f" else operator.floordiv,
+    }
+    return [np.asarray(compute[node.op](one, other))]
 
 
 def _product(node: OnnxNode, values: list[Array | None]) -> list[Array]:
@@ -265,6 +272,18 @@ def _product(node: OnnxNode, values: list[Array | None]) -> list[Array]:
     keep = bool(node.attributes.get("keepdims", 1))
     reduced = _first(values).prod(axis=None if axes is None else tuple(axes), keepdims=keep)
     return [np.asarray(reduced)]
+
+
+def _equal(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    """Of sizes: PyTorch's `expand` chooses with it and with Where between old and new ones."""
+    return [np.asarray(_first(values) == values[1], dtype=bool)]
+
+
+def _where(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    chosen, one, other = (np.asarray(value) for value in values)
+    shape = np.broadcast_shapes(chosen.shape, one.shape, other.shape)
+    _check(node, max(one.itemsize, other.itemsize) * math.prod(shape))
+    return [np.where(chosen, one, other)]
 
 
 def _shape(node: OnnxNode, values: list[Array | None]) -> list[Array]:
@@ -283,17 +302,22 @@ def _check(node: OnnxNode, claimed: int) -> None:
 
 
 ARRAY_OPS: dict[str, Callable[[OnnxNode, list[Array | None]], list[Array]]] = {
+    "Add": _arithmetic,
     "Cast": _cast,
     "Concat": _concat,
+    "Div": _arithmetic,
+    "Equal": _equal,
     "Gather": _gather,
     "Identity": lambda node, values: [_first(values)],
-    "Mul": _multiply,
+    "Mul": _arithmetic,
     "ReduceProd": _product,
     "Reshape": _reshape,
     "Shape": _shape,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,
+    "Sub": _arithmetic,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    "Where": _where,
 }

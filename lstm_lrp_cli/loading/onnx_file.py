@@ -6,7 +6,7 @@ Where a node takes of a constant one direction or one row, the parts are dataset
 
     W[0], W[1]       the input weights of an LSTM's first and second direction
     B[0]/W, B[0]/R   the first direction's biases of the input and of the hidden state
-    b[0]             the vector that a matrix of one row is
+    b[0]             the vector that a matrix of one row is; b[None] where b is a single number
 """
 
 import math
@@ -32,6 +32,8 @@ TYPED_DATA = {
 }
 HALF_FLOATS = ("float16", "bfloat16")
 EXTERNAL = 1
+# Exporters copy a state by one Expand, one Tile, or both.
+MOST_COPYINGS = 4
 # The fields of AttributeProto, by its type; a graph is not read, for no operator with one is known.
 ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "strings"}
 # What a lookup raises in a protobuf that is not of the form that ONNX gives it.
@@ -67,7 +69,7 @@ class OnnxFile:
             )
             self.producer = str(model.producer_name)
             self.nodes = [self._node(proto) for proto in graph.node]
-            self.constants = {proto.name: self._array(proto) for proto in graph.initializer}
+            self.constants = {proto.name: self.array(proto) for proto in graph.initializer}
             self.inputs = [
                 _input(value) for value in graph.input if value.name not in self.constants
             ]
@@ -89,6 +91,44 @@ class OnnxFile:
 
     def read(self, name: str) -> Array:
         return self._arrays[name]
+
+    def array(self, proto: Any) -> Array:
+        """The numbers of a TensorProto, whose count must be the one that its shape says."""
+        where = f"{self.path}: tensor `{proto.name}`"
+        if proto.data_location == EXTERNAL or len(proto.external_data):
+            raise UnusableInput(
+                where,
+                "is kept in another file, which is not followed; save the model in one file: "
+                "external_data=False in torch.onnx.export, or "
+                f"onnx.save(onnx.load('{self.path.name}'), 'whole.onnx')",
+            )
+        if proto.data_type not in DTYPES:
+            raise UnusableInput(
+                where, f"has elements of ONNX's type {proto.data_type}; expected numbers"
+            )
+        dtype = DTYPES[proto.data_type]
+        bits = np.dtype("uint16" if dtype in HALF_FLOATS else dtype)
+        shape = tuple(proto.dims)
+        raw = proto.raw_data
+        typed = getattr(proto, TYPED_DATA.get(dtype, "int32_data"))
+        found = len(raw) // bits.itemsize if raw else len(typed)
+        if min(shape, default=0) < 0 or found != math.prod(shape) or len(raw) % bits.itemsize:
+            raise UnusableInput(
+                where,
+                f"claims the shape {shape_text(shape)} and holds {found:,} numbers; "
+                "copy or export the file again",
+            )
+        if raw:
+            array = np.frombuffer(raw, bits.newbyteorder("<"))
+        else:
+            array = np.fromiter(typed, np.int64 if bits.kind == "i" else bits, found)
+        if dtype == "float16":
+            array = array.astype(bits).view(np.float16)
+        elif dtype == "bfloat16":
+            array = bfloat16(array)
+        else:
+            array = array.astype(dtype, copy=False)
+        return array.reshape(shape)
 
     def __enter__(self) -> Self:
         return self
@@ -139,50 +179,12 @@ class OnnxFile:
         ((key, value),) = node.attributes.items()
         match key:
             case "value":
-                return self._array(value)
+                return self.array(value)
             case "value_float" | "value_floats":
                 return np.array(value, dtype=np.float32)
             case "value_int" | "value_ints":
                 return np.array(value, dtype=np.int64)
         raise ValueError(f"a constant by {key}")
-
-    def _array(self, proto: Any) -> Array:
-        """The numbers of a TensorProto, whose count must be the one that its shape says."""
-        where = f"{self.path}: tensor `{proto.name}`"
-        if proto.data_location == EXTERNAL or len(proto.external_data):
-            raise UnusableInput(
-                where,
-                "is kept in another file, which is not followed; save the model in one file: "
-                "external_data=False in torch.onnx.export, or "
-                f"onnx.save(onnx.load('{self.path.name}'), 'whole.onnx')",
-            )
-        if proto.data_type not in DTYPES:
-            raise UnusableInput(
-                where, f"has elements of ONNX's type {proto.data_type}; expected numbers"
-            )
-        dtype = DTYPES[proto.data_type]
-        bits = np.dtype("uint16" if dtype in HALF_FLOATS else dtype)
-        shape = tuple(proto.dims)
-        raw = proto.raw_data
-        typed = getattr(proto, TYPED_DATA.get(dtype, "int32_data"))
-        found = len(raw) // bits.itemsize if raw else len(typed)
-        if min(shape, default=0) < 0 or found != math.prod(shape) or len(raw) % bits.itemsize:
-            raise UnusableInput(
-                where,
-                f"claims the shape {shape_text(shape)} and holds {found:,} numbers; "
-                "copy or export the file again",
-            )
-        if raw:
-            array = np.frombuffer(raw, bits.newbyteorder("<"))
-        else:
-            array = np.fromiter(typed, np.int64 if bits.kind == "i" else bits, found)
-        if dtype == "float16":
-            array = array.astype(bits).view(np.float16)
-        elif dtype == "bfloat16":
-            array = bfloat16(array)
-        else:
-            array = array.astype(dtype, copy=False)
-        return array.reshape(shape)
 
     def _named(self, folded: set[int]) -> dict[str, Array]:
         """The datasets: constants that the graph's other nodes take, and the parts they take."""
@@ -217,9 +219,11 @@ def bias_names(name: str, direction: int) -> list[str]:
 
 
 def vector_name(name: str, array: Array) -> str:
-    """The dataset that is a constant without its leading axes of one."""
+    """The dataset that is a constant as a vector: without its leading axes of one."""
+    if array.ndim == 0:
+        return f"{name}[None]"
     leading = array.ndim - 1
-    return f"{name}[{', '.join('0' * leading)}]" if leading > 0 else name
+    return f"{name}[{', '.join('0' * leading)}]" if leading else name
 
 
 def column_name(name: str) -> str:
@@ -229,8 +233,12 @@ def column_name(name: str) -> str:
 
 def broadcast_from(name: str, makers: dict[str, OnnxNode]) -> str:
     """The constant that a state was copied from, once for each sequence."""
-    maker = makers.get(name)
-    return maker.inputs[0] if maker is not None and maker.op in ("Expand", "Tile") else name
+    for _ in range(MOST_COPYINGS):
+        maker = makers.get(name)
+        if maker is None or maker.op not in ("Expand", "Tile") or not maker.inputs:
+            break
+        name = maker.inputs[0]
+    return name
 
 
 def state_of(state: Array, direction: int, layout: int) -> Array | None:
@@ -253,7 +261,11 @@ def _parts(
                     yield name, column_name(name), array[:, np.newaxis]
         case "Add" | "Mul" | "Gemm":
             for name, array in given[2:] if node.op == "Gemm" else given:
-                if array is not None and array.ndim > 1 and array.size == array.shape[-1]:
+                if (
+                    array is not None
+                    and array.ndim != 1
+                    and array.size == max(array.shape[-1:], default=1)
+                ):
                     yield name, vector_name(name, array), array.reshape(-1)
 
 

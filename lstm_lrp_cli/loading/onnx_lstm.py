@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 import msgspec
 
+from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
 from lstm_lrp_cli.loading.onnx_arrays import Copies, Known, OnnxNode, Zeros
 from lstm_lrp_cli.loading.onnx_file import bias_names, direction_name
@@ -28,6 +29,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "softsign": {},
     "softplus": {},
     "elu": {"alpha": 1.0},
+    "selu": {"alpha": SELU_ALPHA, "gamma": SELU_SCALE},
     "hardsigmoid": {"alpha": 0.2, "beta": 0.5},
 }
 
@@ -66,17 +68,21 @@ class OnnxLstm:
 
 def activation(name: str, settings: dict[str, float]) -> ActivationName | None:
     """What lrp calls an activation of ONNX with its settings; None where it has none."""
-    alpha, beta = settings.get("alpha", 0.0), settings.get("beta", 0.0)
+
+    def set_to(**wanted: float) -> bool:
+        return all(math.isclose(settings[key], wanted[key], rel_tol=1e-6) for key in wanted)
+
     match name:
         case "sigmoid" | "tanh" | "relu" | "softsign" | "softplus":
             return name
-        case "elu" if alpha == 1:
+        case "elu" if set_to(alpha=1):
             return "elu"
-        case "hardsigmoid" if math.isclose(beta, 0.5, rel_tol=1e-6):
-            if math.isclose(alpha, 0.2, rel_tol=1e-6):
-                return "hard_sigmoid"
-            if math.isclose(alpha, 1 / 6, rel_tol=1e-6):
-                return "hard_sigmoid_relu6"
+        case "selu" if set_to(alpha=SELU_ALPHA, gamma=SELU_SCALE):
+            return "selu"
+        case "hardsigmoid" if set_to(alpha=0.2, beta=0.5):
+            return "hard_sigmoid"
+        case "hardsigmoid" if set_to(alpha=1 / 6, beta=0.5):
+            return "hard_sigmoid_relu6"
     return None
 
 

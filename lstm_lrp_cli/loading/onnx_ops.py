@@ -46,6 +46,8 @@ from lstm_lrp_cli.model.layers import ActivationName, DirectionMergeName, PoolNa
 Value = Known | Zeros | Copies | Signal
 REDUCTIONS: dict[str, PoolName] = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
 GLOBAL_POOLS: dict[str, PoolName] = {"GlobalAveragePool": "mean", "GlobalMaxPool": "max"}
+# How many axes NumPy's arrays may have.
+LONGEST_SHAPE = 64
 # Activations that are gates where something is multiplied with them.
 GATES = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softmax")
 
@@ -150,15 +152,22 @@ def _shape(call: Call) -> list[Value]:
 
 
 def _filled(call: Call) -> list[Value]:
+    """ConstantOfShape: zeros for states, or a number for each size of a shape."""
     value = call.node.attributes.get("value")
-    if value is not None and (value.raw_data.strip(b"\0") or any(value.float_data)):
+    number = np.zeros(1) if value is None else call.file.array(value)
+    sizes = call.constant(0).array.tolist()
+    if not number.any():
+        return [Zeros()]
+    if len(sizes) != 1 or sizes[0] > LONGEST_SHAPE:
         raise call.node.unusable("makes a tensor of a number that is not 0; expected zeros")
-    return [Zeros()]
+    return [Known(np.full(sizes, number.item()), "")]
 
 
 def _copied(call: Call) -> list[Value]:
     """Expand or Tile: a state for every sequence, or one unit for as many as another value has."""
     value = call.value(0)
+    if isinstance(value, Copies):
+        return [value]
     if isinstance(value, Known):
         return [Copies(value) if value.array.any() else Zeros()]
     signal, target = call.signal(), call.constant(1).array.tolist()
@@ -333,7 +342,7 @@ def _add(call: Call) -> list[Value]:
     def make(parts: tuple[Part, ...]) -> Part:
         spec = call.layers.specs.get(parts[0].layer)
         size = total(parts)
-        plain = len(parts) == 1 and parts[0].pooled is None
+        plain = len(parts) == 1 and parts[0].pooled is None and constant.array.size == size
         if plain and spec and spec.dense and spec.dense.activation == "linear":
             biases = spec.dense.bias or []
             biases = [*([biases] if isinstance(biases, str) else biases), name]
@@ -396,15 +405,17 @@ def _with_constant(call: Call) -> tuple[Signal, Known]:
 
 
 def _vector(call: Call, signal: Signal, constant: Known) -> str:
-    """The dataset of a constant that has one number for each unit."""
+    """The dataset of a constant that has one number for each unit, or one for all."""
     shape = constant.array.shape
-    axes = ("", *signal.axes)[-len(shape) - 1 :] if len(shape) <= len(signal.axes) else ()
-    along = [label for label, size in zip(axes[1:], shape, strict=False) if size != 1]
-    if len(axes) < len(shape) or constant.array.size != signal.size or along not in ([], [FEATURE]):
+    axes = signal.axes[len(signal.axes) - len(shape) :] if len(shape) <= len(signal.axes) else ()
+    along = [label for label, size in zip(axes, shape, strict=False) if size != 1]
+    if len(axes) < len(shape) or constant.array.size not in (1, signal.size) or len(along) > 1:
         raise call.node.unusable(
             f"takes a constant of {constant.array.size} numbers; expected one for each of "
             f"{signal.size} units"
         )
+    if along not in ([], [FEATURE]):
+        raise call.node.unusable(f"takes a constant along the axis of {along[0]}; expected units")
     return call.dataset(vector_name(constant.name, constant.array))
 
 
@@ -632,6 +643,7 @@ OPS: dict[str, Callable[[Call], list[Value]]] = {
     "Relu": _activate,
     "Reshape": _reshape,
     "ReverseSequence": _reverse,
+    "Selu": _activate,
     "Shape": _shape,
     "Sigmoid": _activate,
     "Slice": _slice,
