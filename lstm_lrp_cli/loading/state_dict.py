@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import yaml
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import (
@@ -24,6 +23,7 @@ from lstm_lrp_cli.loading.mapping import (
     LayerSpec,
     LstmSpec,
     Mapping,
+    yaml_text,
 )
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile
 
@@ -201,11 +201,7 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
 
 
 def _yaml(layers: Sequence[LayerSpec]) -> str:
-    document = {"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]}
-    text: str = yaml.safe_dump(
-        document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
-    )
-    return text
+    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
 
 
 def _spans(document: Any, rows: int) -> bool:
