@@ -22,7 +22,7 @@ FORMATS = ("npz", "safetensors")
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    help="Precision of the weights.  [default: that of MODEL, and float64 for what is summed]",
+    help="Precision of the weights.  [default: that of MODEL; sums of its float32 biases may need float64]",
 )
 def convert(
     model: Path, output: Path, mapping: Path | None, form: str | None, dtype: str | None
@@ -60,7 +60,7 @@ def convert(
     refuse_same_file(written, read)
     converted = converting.convert(loaded.model)
     arrays = converted.arrays
-    if dtype is None and converting.kept_in_float32(loaded):
+    if dtype is None and converting.keeps_float32(loaded):
         arrays = converting.narrowed(arrays)
     document = converted.document
     paths = [output, described]

@@ -114,11 +114,11 @@ def narrowed(arrays: Arrays) -> Arrays:
     return {name: narrow(array) for name, array in arrays.items()}
 
 
-def kept_in_float32(loaded: LoadedModel) -> bool:
-    """Whether a float32 holds every weight as the model's file keeps it."""
+def keeps_float32(loaded: LoadedModel) -> bool:
+    """Whether the model's file keeps weights in float32, or in what that holds."""
     datasets = loaded.contents.datasets
-    used = set(datasets) - set(loaded.unused) - {loaded.contents.described.mapping.vocabulary}
-    return all(datasets[str(name)].dtype in NARROW for name in used)
+    used = set(datasets) - set(loaded.unused)
+    return any(datasets[name].dtype in NARROW for name in used)
 
 
 class _Layers:
