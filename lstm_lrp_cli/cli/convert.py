@@ -22,7 +22,7 @@ FORMATS = ("npz", "safetensors")
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    help="Precision of the weights.  [default: that of MODEL; sums of its float32 biases may need float64]",
+    help="Precision of the weights.  [default: that of MODEL, float64 for sums]",
 )
 def convert(
     model: Path, output: Path, mapping: Path | None, form: str | None, dtype: str | None
