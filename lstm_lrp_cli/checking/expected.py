@@ -43,7 +43,8 @@ class Expectation(Protocol):
     """Where the numbers come from that a model's own are compared with, batch by batch.
 
     `framework` is what computes them, None where they stand in a file. `kinds` has what they may
-    be; where that is left open, what deviates least is meant.
+    be; where that is left open, what deviates least is meant. `tolerance` is what they may differ
+    by where the user does not say it.
     """
 
     @property
@@ -51,6 +52,9 @@ class Expectation(Protocol):
 
     @property
     def kinds(self) -> Sequence[Kind]: ...
+
+    @property
+    def tolerance(self) -> float: ...
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]
@@ -93,6 +97,10 @@ class Expected:
         """Scores; or probabilities, where all could be what a sigmoid or softmax gives."""
         bounded = all(bool(np.all((scores >= 0) & (scores <= 1))) for scores in self.scores)
         return ("scores", "probabilities") if bounded else ("scores",)
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-5
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]

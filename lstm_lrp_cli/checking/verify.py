@@ -50,7 +50,7 @@ def verify(
     rule: EpsilonRule,
     question: Question,
     expected: Expectation | None,
-    tolerance: float,
+    tolerance: float | None = None,
 ) -> Verification:
     """Run every check over a corpus, in bounded memory.
 
@@ -60,8 +60,9 @@ def verify(
         The chosen rule; the reference check runs it at a bias factor of 1 as well.
     expected : Expectation or None
         The framework's own numbers.
-    tolerance : float
-        What they may differ by, relative to the larger of 1 and the expected score.
+    tolerance : float or None
+        What they may differ by, relative to the larger of 1 and the expected score. None is what
+        `expected` says.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def verify(
         "score = relevance of inputs and initial states, at bias factor 1",
         rounding,
     )
+    if tolerance is None:
+        tolerance = expected.tolerance if expected else 0.0
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     count = 0

@@ -21,9 +21,9 @@ DTYPES = ("float64", "float32")
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """Refuse nan and infinity, which a range of numbers lets through."""
-    if not math.isfinite(value):
+    if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
     return value
 
