@@ -172,6 +172,29 @@ def read_expected(path: Path, model: Model) -> Expected:
             )
 
 
+def read_number_of_scores(path: Path) -> int:
+    """How many scores a sequence has in a file that `read_expected` reads.
+
+    Raises
+    ------
+    UnusableInput
+        The file cannot be used.
+    """
+    match path.suffix.lower():
+        case ".npy":
+            shape = open_npy(path, str(path)).shape
+        case ".npz":
+            shape = _from_npz(path).shape
+        case ".csv":
+            with open_input(str(path)) as opened:
+                shape = _from_csv(decoded_lines(opened.file, str(path)), str(path)).shape
+        case _:
+            with open_input(str(path)) as opened:
+                line, place = next(decoded_lines(opened.file, str(path)), ("", str(path)))
+                shape = (1, len(_decoded(line, place).scores))
+    return int(shape[1]) if len(shape) > 1 else 1
+
+
 def _from_array(scores: NDArray[Any], where: str, model: Model) -> Expected:
     """Scores as one array: (sequences, classes), or (sequences, steps, classes) by step."""
     if scores.dtype.kind not in "fiu":
@@ -220,18 +243,10 @@ def _from_csv(lines: Iterator[tuple[str, str]], where: str) -> NDArray[Any]:
 
 
 def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model) -> Expected:
-    decoder = msgspec.json.Decoder(_JsonScores | list[float | list[float]])
     scores: list[NDArray[Any]] = []
     relevance: dict[int, ExpectedRelevance] = {}
     for number, (line, place) in enumerate(lines):
-        try:
-            found = decoder.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise UnusableInput(
-                place, f'{error}; expected {{"scores": [..]}} or a list of scores'
-            ) from error
-        if isinstance(found, list):
-            found = _JsonScores(found)
+        found = _decoded(line, place)
         scores.append(_of_line(found.scores, place, model))
         if found.relevance is not None:
             try:
@@ -242,6 +257,19 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model)
     if not scores:
         raise UnusableInput(where, "is empty; expected one line of scores a sequence")
     return Expected(where, scores, relevance)
+
+
+_DECODER = msgspec.json.Decoder(_JsonScores | list[float | list[float]])
+
+
+def _decoded(line: str, place: str) -> _JsonScores:
+    try:
+        found = _DECODER.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnusableInput(
+            place, f'{error}; expected {{"scores": [..]}} or a list of scores'
+        ) from error
+    return _JsonScores(found) if isinstance(found, list) else found
 
 
 def _of_line(scores: list[Any], place: str, model: Model) -> NDArray[Any]:

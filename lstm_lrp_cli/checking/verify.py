@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_lrp_cli.checking.check import Check
+from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
-from lstm_lrp_cli.engine.activations import ACTIVATIONS
-from lstm_lrp_cli.engine.forward import Trace, outputs
+from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
@@ -129,13 +129,13 @@ def _compared(
     numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores])
     for (number, ours, likely), theirs in zip(scores, numbers, strict=True):
         if theirs is not None:
-            deviations = (_deviation(ours, theirs), _deviation(likely, theirs))
+            deviations = (deviation(ours, theirs), deviation(likely, theirs))
             yield number, dict(zip(_KINDS, deviations, strict=True))
 
 
 def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:
     """Number, scores and probabilities of each sequence: (classes,), or (steps, classes)."""
-    probabilities = _probabilities(model, trace.scores)
+    probabilities = probabilities_of(model, trace.scores)
     if not model.by_step:
         rows = zip(batch.sequences, trace.scores, probabilities, strict=True)
         yield from ((sequence.number, ours, likely) for sequence, ours, likely in rows)
@@ -147,17 +147,6 @@ def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Flo
         strict=True,
     ):
         yield sequence.number, ours, likely
-
-
-def _deviation(ours: Floats, theirs: Floats) -> float:
-    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max(initial=0.0))
-
-
-def _probabilities(model: Model, scores: Floats) -> Floats:
-    """What frameworks' predict gives: they put a softmax or sigmoid behind the scores."""
-    if all(head.activation == "linear" for head in model.heads):
-        return ACTIVATIONS["softmax" if model.classes > 1 else "sigmoid"](scores)
-    return outputs(model, scores)
 
 
 def _relevance_deviation(

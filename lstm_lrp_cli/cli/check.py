@@ -10,14 +10,14 @@ import click
 
 from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.options import (
-    POSITIVE,
     document_options,
-    finite,
+    expected_option,
     input_options,
     mapping_option,
     method_options,
     model_argument,
     resolve_question,
+    tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
 
@@ -32,24 +32,13 @@ if TYPE_CHECKING:
 @mapping_option
 @input_options
 @method_options
-@click.option(
-    "--expected",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
-)
+@expected_option()
 @click.option(
     "--against",
     type=click.Choice(FRAMEWORKS),
     help="Run your own framework, where installed, on the same file and input.",
 )
-@click.option(
-    "--tolerance",
-    type=POSITIVE,
-    callback=finite,
-    help="What scores may differ by, relative to those over 1.  "
-    "[default: 1e-05; 1e-10 where a framework ran in float64]",
-)
+@tolerance_option(None, "[default: 1e-05; 1e-10 where --against runs in float64]")
 @document_options
 def check(
     model: Path,

@@ -116,6 +116,29 @@ method_options = stacked(
 )
 
 
+def tolerance_option(default: float | None, note: str = "") -> Callable[[Command], Command]:
+    """The option that says how near scores must come; a default of None is explained by a note."""
+    return click.option(
+        "--tolerance",
+        type=POSITIVE,
+        callback=finite,
+        default=default,
+        show_default=default is not None,
+        help=f"What scores may differ by, relative to scores over 1.  {note}".rstrip(),
+    )
+
+
+def expected_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """The option that names a file with the framework's own scores."""
+    return click.option(
+        "--expected",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        required=required,
+        help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
+    )
+
+
 document_options = stacked(
     click.option(
         "--format",

@@ -29,9 +29,15 @@ class Datasets:
     dtype: np.dtype[np.floating[Any]]
     mapping_name: str
     used: set[str] = field(default_factory=set)
+    _checked: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
     def read(self, name: str, key: str, dimensions: int) -> Floats:
-        """Read an array of numbers with so many dimensions, all finite."""
+        """Read an array of numbers with so many dimensions, all finite; once, however often."""
+        if (name, dimensions) not in self._checked:
+            self._checked[name, dimensions] = self._read(name, key, dimensions)
+        return self._checked[name, dimensions]
+
+    def _read(self, name: str, key: str, dimensions: int) -> Floats:
         if name not in self.file.datasets:
             raise UnusableInput(
                 str(self.file.path),

@@ -27,7 +27,7 @@ class Opened:
 
 
 def _zip(path: Path) -> Opened:
-    """A zip is PyTorch's where it holds a pickle of its name, else NumPy's."""
+    """A zip is PyTorch's or Keras's where it holds what they write, else NumPy's."""
     from lstm_lrp_cli.loading.npz import DAMAGED_ZIP, NpzFile
 
     try:
@@ -40,6 +40,11 @@ def _zip(path: Path) -> Opened:
 
         checkpoint = torch_zip.TorchFile(path)
         return Opened(checkpoint, lambda: state_dict.describe(checkpoint))
+    if {"config.json", "model.weights.h5"} <= set(names):
+        from lstm_lrp_cli.loading import keras_zip
+
+        keras = keras_zip.open_keras(path)
+        return Opened(keras, lambda: keras_zip.describe(keras))
     return Opened(NpzFile(path), lambda: None)
 
 
@@ -94,6 +99,6 @@ def open_weights(path: Path) -> Opened:
     found = "is empty" if not beginning else f"begins with {beginning[:8]!r}"
     raise UnusableInput(
         str(path),
-        f"{found}; expected an HDF5 file (.h5, .hdf5), PyTorch's .pt or .safetensors, "
-        "or NumPy's .npz",
+        f"{found}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
+        ".safetensors, or NumPy's .npz",
     )

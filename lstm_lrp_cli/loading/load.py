@@ -97,31 +97,47 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
     """
     opened = open_weights(path)
     with opened.file as file:
-        contents = _contents(opened, mapping_path)
-        mapping, where = contents.described.mapping, contents.mapping_name
-        if mapping.layers is UNSET:
+        contents = describe_contents(opened, mapping_path)
+        if contents.described.mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
             more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
             held = "; ".join(shapes[:8])
             raise UnusableInput(str(path), f"{ask_for_layers(contents)}. It holds {held}{more}")
-        datasets = Datasets(file, np.dtype(dtype), where)
-        graph = build_graph(
-            mapping.layers, mapping.outputs or None, mapping.task or "classification", datasets
-        )
-        classes = sum(head.size for head in graph.heads)
-        vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, file)
-        model = Model(
-            nodes=graph.nodes,
-            outputs=graph.outputs,
-            heads=graph.heads,
-            dtype=np.dtype(dtype),
-            embedding=graph.embedding,
-            by_step=graph.by_step,
-            labels=_labels(mapping, classes, where),
-            vocabulary=vocabulary.vocabulary if vocabulary else None,
-            tokenization=_tokenization(mapping, vocabulary, where),
-            padding=_padding(mapping, graph.embedding, where),
-        )
+        return build_model(contents, Datasets(file, np.dtype(dtype), contents.mapping_name))
+
+
+def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
+    """Build the model that a file's contents describe.
+
+    Parameters
+    ----------
+    contents : Contents
+        Its mapping has `layers`.
+    datasets : Datasets
+        Reads the file, in the precision of the model.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    mapping, where = contents.described.mapping, contents.mapping_name
+    graph = build_graph(
+        mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
+    )
+    classes = sum(head.size for head in graph.heads)
+    vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
+    model = Model(
+        nodes=graph.nodes,
+        outputs=graph.outputs,
+        heads=graph.heads,
+        dtype=datasets.dtype,
+        embedding=graph.embedding,
+        by_step=graph.by_step,
+        labels=_labels(mapping, classes, where),
+        vocabulary=vocabulary.vocabulary if vocabulary else None,
+        tokenization=_tokenization(mapping, vocabulary, where),
+        padding=_padding(mapping, graph.embedding, where),
+    )
     used = {*datasets.used, mapping.vocabulary}
     return LoadedModel(model, contents, graph.built, tuple(sorted(set(contents.datasets) - used)))
 
@@ -130,7 +146,7 @@ def read_contents(path: Path, mapping_path: Path | None) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
     opened = open_weights(path)
     with opened.file:
-        return _contents(opened, mapping_path)
+        return describe_contents(opened, mapping_path)
 
 
 def ask_for_layers(contents: Contents) -> str:
@@ -141,7 +157,8 @@ def ask_for_layers(contents: Contents) -> str:
     return f"the file does not say its architecture; describe it in {name} or by --mapping"
 
 
-def _contents(opened: Opened, mapping_path: Path | None) -> Contents:
+def describe_contents(opened: Opened, mapping_path: Path | None) -> Contents:
+    """What an open file holds, and the mapping of it, inferred and given."""
     file = opened.file
     mapping_path = mapping_path or _beside(file.path)
     given = Described(Mapping(), {})

@@ -180,6 +180,11 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task: Literal["classification", "regression"] | UnsetType = UNSET
 
 
+def layers_yaml(layers: Sequence[LayerSpec]) -> str:
+    """A mapping of those layers as YAML, for a user to mend."""
+    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
+
+
 def settings(spec: Struct) -> dict[str, Any]:
     """The keys of a spec that are set."""
     values = {name: getattr(spec, name) for name in spec.__struct_fields__}

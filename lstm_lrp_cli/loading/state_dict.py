@@ -8,11 +8,8 @@ for.
 
 import re
 from collections.abc import Mapping as Names
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import (
@@ -23,7 +20,7 @@ from lstm_lrp_cli.loading.mapping import (
     LayerSpec,
     LstmSpec,
     Mapping,
-    yaml_text,
+    layers_yaml,
 )
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile
 
@@ -128,13 +125,6 @@ def _bias_of(weight: str, datasets: Names[str, Stored]) -> str | None:
 def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
     datasets = file.datasets
     prefix = found.prefixes[0]
-    projected = next((name for name in datasets if name.startswith(f"{prefix}weight_hr_l")), None)
-    if projected is not None:
-        raise UnusableInput(
-            f"{file.path}: {projected}",
-            "projects the hidden state (proj_size), which lrp does not compute; "
-            "expected an LSTM without it",
-        )
     lstms = _lstms(datasets, prefix)
     embedding = [LayerSpec(embedding=EmbeddingSpec(found.embedding))] if found.embedding else []
     width = datasets[f"{prefix}weight_hh_l0"].shape[1]
@@ -168,7 +158,7 @@ def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
             "names and shapes leave the model open: "
             + "; ".join(problems)
             + f". Mend this and save it as {file.path.with_suffix('.yaml').name}:",
-            _yaml(layers),
+            layers_yaml(layers),
         )
     return layers
 
@@ -182,8 +172,12 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
             return None
         biases = [f"{prefix}bias_{kind}_l{suffix}" for kind in ("ih", "hh")]
         present: list[Any] = [name for name in biases if name in datasets]
+        projection = f"{prefix}weight_hr_l{suffix}"
         return CellSpec(
-            f"{prefix}weight_ih_l{suffix}", f"{prefix}weight_hh_l{suffix}", bias=present or None
+            f"{prefix}weight_ih_l{suffix}",
+            f"{prefix}weight_hh_l{suffix}",
+            bias=present or None,
+            projection=projection if projection in datasets else None,
         )
 
     return [
@@ -198,10 +192,6 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
         )
         for k in range(depth)
     ]
-
-
-def _yaml(layers: Sequence[LayerSpec]) -> str:
-    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
 
 
 def _spans(document: Any, rows: int) -> bool:

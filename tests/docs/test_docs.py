@@ -114,7 +114,7 @@ def test_there_are_mappings():
 
 COMMANDS = [
     pytest.param(block, id=f"{page}-{number}")
-    for page in ("README.md", "docs/quick-start.md")
+    for page in ("README.md", "docs/quick-start.md", "docs/matching.md")
     for number, block in enumerate(marked_blocks(page, "checked"))
 ]
 

@@ -1,64 +1,410 @@
-"""What Keras 3 computes live, `lrp check` reproduces from the .h5 file that it saves."""
+"""What Keras 3 computes live, `lrp check` reproduces from every kind of file that it saves."""
 
 import numpy as np
 import pytest
 
 VOCABULARY = 15
+FEATURES = 3
+LENGTHS = (1, 2, 6, 11)
+
+# Keras calls its own .h5 files legacy, and NumPy's newest release deprecates what it calls.
+pytestmark = pytest.mark.filterwarnings("default")
 
 
-def architectures(layers):
-    """Heads behind the embedding, by name."""
+@pytest.fixture
+def keras(framework):
+    keras = framework("keras")
+    keras.utils.set_random_seed(1)
+    return keras
+
+
+def with_random_weights(model):
+    rng = np.random.default_rng(2)
+    # Nothing below zero, for variances are among them.
+    model.set_weights([rng.uniform(0.1, 0.9, w.shape) * rng.choice([1, -1]) ** (w.ndim > 1)
+                       * np.where(w.ndim > 1, rng.choice([1, -1], w.shape), 1)
+                       for w in model.get_weights()])  # fmt: skip
+    return model
+
+
+class Agreement:
+    """Runs a Keras model on sequences, and `lrp check` on the file that was saved."""
+
+    def __init__(self, run, folder, model, lengths=LENGTHS, padded=0):
+        self.run, self.folder, self.model = run, folder, model
+        rng = np.random.default_rng(3)
+        takes_tokens = len(model.inputs[0].shape) == 2
+        sequences = [
+            rng.integers(1, VOCABULARY, length)
+            if takes_tokens
+            else rng.standard_normal((length, FEATURES)).astype(np.float32)
+            for length in lengths
+        ]
+        outputs = []
+        for sequence in sequences:
+            missing = max(padded - len(sequence), 0)
+            widths = [(missing, 0)] + [(0, 0)] * (sequence.ndim - 1)
+            found = model.predict(np.pad(sequence, widths)[np.newaxis], verbose=0)
+            found = found if isinstance(found, list) else [found]
+            outputs.append(np.concatenate([each[0] for each in found], axis=-1).tolist())
+        lines = "".join(f'{{"scores": {each}}}\n' for each in outputs)
+        (folder / "outputs.jsonl").write_text(lines)
+        key = "tokens" if takes_tokens else "values"
+        lines = "".join(f'{{"{key}": {each.tolist()}}}\n' for each in sequences)
+        (folder / "input.jsonl").write_text(lines)
+
+    def check(self, file, *options):
+        return self.run(
+            *("check", self.folder / file, self.folder / "input.jsonl", "--target", "all"),
+            *("--expected", self.folder / "outputs.jsonl", *options),
+        )
+
+    def assert_saved(self, *options, files=("model.keras", "model.h5")):
+        for file in files:
+            self.model.save(self.folder / file)
+            result = self.check(file, *options)
+            assert result.exit_code == 0, f"{file}: {result.output}"
+
+
+# Every format x directions and depth x biases x sigmoid of the gates.
+
+
+def reader(layers, kind, **settings):
+    def lstm(units, **more):
+        return layers.LSTM(units, **settings, **more)
+
+    return {
+        "forward": [lstm(4)],
+        "bidirectional": [layers.Bidirectional(lstm(4))],
+        "stacked": [layers.Bidirectional(lstm(4, return_sequences=True)), lstm(3)],
+    }[kind]
+
+
+@pytest.mark.parametrize("sigmoid", ["sigmoid", "hard_sigmoid"])
+@pytest.mark.parametrize("bias", [True, False], ids=["biased", "unbiased"])
+@pytest.mark.parametrize("kind", ["forward", "bidirectional", "stacked"])
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "model.weights.h5"])
+def test_every_format_agrees(run, keras, tmp_path, file, kind, bias, sigmoid):
+    layers = keras.layers
+    settings = {"use_bias": bias, "recurrent_activation": sigmoid}
+    model = with_random_weights(
+        keras.Sequential(
+            [
+                keras.Input((None,)),
+                layers.Embedding(VOCABULARY, 5),
+                *reader(layers, kind, **settings),
+                layers.Dense(3, use_bias=bias),
+            ]
+        )
+    )
+    agreement = Agreement(run, tmp_path, model)
+    options = []
+    if file == "model.weights.h5":
+        model.save_weights(tmp_path / file)
+        if sigmoid == "hard_sigmoid":  # which weights alone do not say
+            model.save(tmp_path / "model.keras")
+            written = tmp_path / "written.yaml"
+            run("inspect", tmp_path / "model.keras", "--write-mapping", written)
+            options = ["--mapping", written]
+            assert agreement.check(file).exit_code == 1
+    else:
+        model.save(tmp_path / file)
+    result = agreement.check(file, *options)
+    assert result.exit_code == 0, result.output
+
+
+# Layers, one behind the other, on tokens
+
+
+def chains(layers):
+    """Layers behind the embedding, by name."""
     lstm, bidirectional = layers.LSTM, layers.Bidirectional
     return {
-        "forward": [lstm(4), layers.Dense(3, "softmax")],
-        "without biases": [lstm(4, use_bias=False), layers.Dense(3, use_bias=False)],
-        "bidirectional": [bidirectional(lstm(4)), layers.Dense(3)],
-        "bidirectional, sum": [bidirectional(lstm(4), merge_mode="sum"), layers.Dense(3)],
-        "bidirectional, mean": [bidirectional(lstm(4), merge_mode="ave"), layers.Dense(3)],
-        "bidirectional, product": [bidirectional(lstm(4), merge_mode="mul"), layers.Dense(3)],
-        "stacked": [
+        "softmax": [lstm(4), layers.Dense(3, "softmax")],
+        "merged by sum": [bidirectional(lstm(4), merge_mode="sum"), layers.Dense(3)],
+        "merged by mean": [bidirectional(lstm(4), merge_mode="ave"), layers.Dense(3)],
+        "merged by product": [bidirectional(lstm(4), merge_mode="mul"), layers.Dense(3)],
+        "silent layers": [
+            layers.SpatialDropout1D(0.5),
             bidirectional(lstm(4, return_sequences=True)),
             layers.Dropout(0.5),
             lstm(3),
+            layers.GaussianNoise(0.1),
             layers.Dense(1, "sigmoid"),
         ],
-        "pooled": [
+        "mean": [
             lstm(4, return_sequences=True),
             layers.GlobalAveragePooling1D(),
             layers.Dense(5, "relu"),
             layers.Dense(2),
             layers.Activation("softmax"),
         ],
+        "maximum": [lstm(4, return_sequences=True), layers.GlobalMaxPooling1D(), layers.Dense(2)],
         "backward": [lstm(4, go_backwards=True), layers.Dense(3)],
+        "backward, all steps": [
+            lstm(4, go_backwards=True, return_sequences=True),
+            lstm(3),
+            layers.Dense(3),
+        ],
+        "dense by step": [
+            layers.TimeDistributed(layers.Dense(4, "tanh")),
+            lstm(4),
+            layers.Flatten(),
+            layers.Dense(3),
+        ],
+        "normalized": [
+            lstm(4, return_sequences=True),
+            layers.BatchNormalization(),
+            lstm(4),
+            layers.BatchNormalization(scale=False),
+            layers.Dense(3),
+            layers.BatchNormalization(center=False, epsilon=0.01),
+        ],
+        "activations": [
+            lstm(4),
+            layers.Dense(4),
+            layers.ReLU(),
+            layers.Dense(4, "silu"),
+            layers.Dense(4, "softplus"),
+            layers.Dense(4),
+            layers.ELU(),
+            layers.Dense(4, "selu"),
+            layers.Dense(4, "relu6"),
+            layers.Dense(4, "hard_sigmoid"),
+            layers.Dense(2),
+            layers.Softmax(),
+        ],
+        "masked": [lstm(4, return_sequences=True), lstm(4), layers.Dense(3)],
     }
 
 
-NAMES = [
-    *("forward", "without biases", "bidirectional", "bidirectional, sum"),
-    *("bidirectional, mean", "bidirectional, product", "stacked", "pooled", "backward"),
+CHAINS = [
+    *("softmax", "merged by sum", "merged by mean", "merged by product", "silent layers", "mean"),
+    *("maximum", "backward", "backward, all steps", "dense by step", "normalized", "activations"),
+    "masked",
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-# Keras calls its own .h5 files legacy, and NumPy's newest release deprecates what it calls.
-@pytest.mark.filterwarnings("default")
-def test_predictions_agree(run, framework, tmp_path, name):
-    keras = framework("keras")
-    keras.utils.set_random_seed(1)
-    layers = architectures(keras.layers)[name]
-    model = keras.Sequential([keras.Input((None,)), keras.layers.Embedding(VOCABULARY, 5), *layers])
-    rng = np.random.default_rng(2)
-    model.set_weights([rng.standard_normal(w.shape) * 0.7 for w in model.get_weights()])
-    model.save(tmp_path / "model.h5")
-    sequences = [rng.integers(0, VOCABULARY, length) for length in (1, 2, 6, 11)]
-    np.save(
-        tmp_path / "outputs.npy",
-        [model.predict(ids[np.newaxis], verbose=0)[0] for ids in sequences],
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains_agree(run, keras, tmp_path, name):
+    model = keras.Sequential(
+        [
+            keras.Input((None,)),
+            keras.layers.Embedding(VOCABULARY, 5, mask_zero=name == "masked"),
+            *chains(keras.layers)[name],
+        ]
     )
-    lines = "".join(" ".join(map(str, ids)) + "\n" for ids in sequences)
-    (tmp_path / "ids.txt").write_text(lines)
-    result = run(
-        *("check", tmp_path / "model.h5", tmp_path / "ids.txt", "--ids", "--target", "all"),
-        *("--expected", tmp_path / "outputs.npy"),
+    Agreement(run, tmp_path, with_random_weights(model)).assert_saved()
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear", "sigmoid", "softsign", "elu"])
+def test_forecasters_cells_agree(run, keras, tmp_path, activation):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((None, FEATURES)),
+            layers.LSTM(4, activation=activation, return_sequences=True),
+            layers.Bidirectional(layers.LSTM(3, activation=activation)),
+            layers.Dense(2),
+        ]
     )
-    assert result.exit_code == 0, result.output
+    Agreement(run, tmp_path, with_random_weights(model), lengths=(1, 2, 4)).assert_saved()
+
+
+def test_all_steps_side_by_side(run, keras, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Embedding(VOCABULARY, 5),
+            layers.LSTM(4, return_sequences=True),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    Agreement(run, tmp_path, with_random_weights(model), (1, 3, 6), padded=6).assert_saved()
+
+
+# Functional models
+
+
+def graphs(keras):
+    """The outputs of a functional model, by name, from its embedded input."""
+    layers, ops = keras.layers, keras.ops
+
+    def attention(steps):
+        weights = layers.Softmax(axis=1)(layers.Dense(1, use_bias=False)(steps))
+        return ops.sum(layers.Multiply()([steps, weights]), axis=1)
+
+    def lstm(steps, units=4):
+        return layers.LSTM(units, return_sequences=True)(steps)
+
+    def joined(steps):
+        one = lstm(steps)
+        two = layers.Bidirectional(layers.LSTM(4, return_sequences=True), merge_mode="sum")(one)
+        added = layers.Average()([layers.Add()([one, two]), one])
+        every = layers.Concatenate()([steps, added])
+        pools = [layers.GlobalMaxPooling1D()(every), layers.GlobalAveragePooling1D()(every)]
+        return layers.Dense(3)(layers.Concatenate()([*pools, ops.mean(two, axis=1)]))
+
+    def outputs(steps):
+        state = layers.LSTM(4)(steps)
+        return [
+            layers.Dense(3, "softmax", name="topic")(state),
+            layers.Dense(1, "sigmoid", name="mood")(state),
+        ]
+
+    def output_that_feeds_another(steps):
+        first = layers.Dense(3)(layers.LSTM(4)(steps))
+        return [layers.Dense(2)(first), first]
+
+    return {
+        "joined": joined,
+        "attention": lambda steps: layers.Dense(3)(attention(lstm(steps))),
+        "several outputs": outputs,
+        "an output that feeds another": output_that_feeds_another,
+        "products": lambda steps: layers.Dense(2)(
+            layers.Multiply()([layers.LSTM(4)(steps), layers.LSTM(4, go_backwards=True)(steps)])
+        ),
+        "scores of every step": lambda steps: layers.TimeDistributed(layers.Dense(3, "softmax"))(
+            layers.Bidirectional(layers.LSTM(4, return_sequences=True))(steps)
+        ),
+        "sums as operators": lambda steps: layers.Dense(2)(
+            layers.LSTM(4)(steps) + layers.LSTM(4)(steps)
+        ),
+    }
+
+
+GRAPHS = [
+    *("joined", "attention", "several outputs", "an output that feeds another", "products"),
+    *("scores of every step", "sums as operators"),
+]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_agree(run, keras, tmp_path, name):
+    tokens = keras.Input((None,), name="input")
+    steps = keras.layers.Embedding(VOCABULARY, 5)(tokens)
+    model = with_random_weights(keras.Model(tokens, graphs(keras)[name](steps)))
+    # Where every output is a probability or none is, both can be compared as they are.
+    files = ("model.keras",) if name in ("attention", "joined", "sums as operators") else None
+    Agreement(run, tmp_path, model).assert_saved(
+        **({"files": files} if files else {}),
+    )
+
+
+# Regressors
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "MeanSquaredError"])
+def test_every_output_of_a_regressor_is_explained(run, keras, tmp_path, loss):
+    model = keras.Sequential(
+        [keras.Input((None, FEATURES)), keras.layers.LSTM(4), keras.layers.Dense(2)]
+    )
+    given = getattr(keras.losses, loss)() if loss[0].isupper() else loss
+    model.compile(loss=given)
+    Agreement(run, tmp_path, model)
+    for file in ("model.keras", "model.h5"):
+        model.save(tmp_path / file)
+        result = run(
+            *("explain", tmp_path / file, tmp_path / "input.jsonl", "--format", "jsonl", "-q")
+        )
+        targets = [line.split('"target":')[1][0] for line in result.stdout.splitlines()]
+        assert targets == ["0", "1"] * len(LENGTHS)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None])
+def test_a_classifier_is_none(run, keras, tmp_path, loss):
+    model = keras.Sequential(
+        [keras.Input((None, FEATURES)), keras.layers.LSTM(4), keras.layers.Dense(2)]
+    )
+    if loss:
+        model.compile(loss=loss)
+    model.save(tmp_path / "model.keras")
+    shown = run("inspect", tmp_path / "model.keras", "--format", "json").stdout
+    assert '"outputs": 2' in shown
+    assert shown.count('"activation"') == 1  # of one head
+
+
+# What Keras computes otherwise than the engine would is refused by the name of the layer.
+
+
+def refused(keras):
+    layers, ops = keras.layers, keras.ops
+    embedded = (keras.Input((6,)), layers.Embedding(VOCABULARY, 5, mask_zero=True, name="words"))
+
+    def masked(*more):
+        return keras.Sequential([*embedded, layers.LSTM(4, return_sequences=True), *more])
+
+    def functional(build):
+        steps = keras.Input((6, FEATURES))
+        return keras.Model(steps, build(layers.LSTM(4, return_sequences=True, name="lstm")(steps)))
+
+    def two_inputs():
+        left, right = keras.Input((6, FEATURES), name="left"), keras.Input((6, FEATURES))
+        joined = layers.Concatenate()([layers.LSTM(4)(left), layers.LSTM(4)(right)])
+        return keras.Model([left, right], layers.Dense(2)(joined))
+
+    return {
+        "maximum behind a mask": (
+            lambda: masked(layers.GlobalMaxPooling1D(name="most"), layers.Dense(2)),
+            "`most` (GlobalMaxPooling1D)",
+        ),
+        "masked steps side by side": (
+            lambda: masked(layers.Flatten(name="flat"), layers.Dense(2)),
+            "`flat` (Flatten)",
+        ),
+        "masked steps turned round": (
+            lambda: keras.Sequential(
+                [
+                    *embedded,
+                    layers.LSTM(4, go_backwards=True, return_sequences=True, name="back"),
+                    layers.LSTM(3),
+                ]
+            ),
+            "`back` (LSTM)",
+        ),
+        "two inputs": (two_inputs, "is one of several inputs"),
+        "a model in the model": (
+            lambda: keras.Sequential([keras.Input((6, FEATURES)), functional(lambda s: s)]),
+            "is a model inside the model",
+        ),
+        "a slice": (lambda: functional(lambda steps: layers.Dense(2)(steps[:, -1])), "GetItem"),
+        "a number": (
+            lambda: functional(lambda steps: ops.sum(steps * 2.0, axis=1)),
+            "is called with",
+        ),
+        "a convolution": (
+            lambda: functional(
+                lambda s: layers.GlobalMaxPooling1D()(layers.Conv1D(2, 2, name="c")(s))
+            ),
+            "`c` (Conv1D)",
+        ),
+        "a sum over units": (
+            lambda: functional(lambda steps: layers.LSTM(3)(ops.sum(steps, -1, keepdims=True))),
+            "does not run over the steps",
+        ),
+        "steps joined one behind the other": (
+            lambda: functional(
+                lambda s: layers.LSTM(2)(layers.Concatenate(axis=1, name="j")([s, s]))
+            ),
+            "`j` (Concatenate)",
+        ),
+    }
+
+
+REFUSED = [
+    *("maximum behind a mask", "masked steps side by side", "masked steps turned round"),
+    *("two inputs", "a model in the model", "a slice", "a number", "a convolution"),
+    *("a sum over units", "steps joined one behind the other"),
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(run, keras, tmp_path, name):
+    build, problem = refused(keras)[name]
+    build().save(tmp_path / "model.keras")
+    result = run("check", tmp_path / "model.keras")
+    assert result.exit_code == 3
+    assert problem in result.stderr
+    assert result.stderr.count("\n") <= 2  # a line, and that there is no input

@@ -1,6 +1,5 @@
 """ONNX Runtime: an .onnx file as it is, one sequence at a time."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +42,7 @@ def open_onnx(path: Path, model: Model) -> Framework:
     with asking(where, "ONNX Runtime does not load it"):
         options = runtime.SessionOptions()
         options.log_severity_level = ERRORS_ALONE
-        session = runtime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         running = _Session(session, model, where)
     linear = all(head.activation == "linear" for head in model.heads)
     gives: Kind = "scores" if linear else "probabilities"

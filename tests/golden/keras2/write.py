@@ -13,7 +13,9 @@ default. `expected.json` holds, for each model,
                         `outputs` from `predict`, and `scores`, the same model without its last
                         softmax or sigmoid
 
-Models that must be refused are saved under refused/, without numbers.
+Graphs, and layers that are no part of those models, are saved under graphs/, whose `expected.json`
+holds what `predict` gives, all outputs side by side. Models that must be refused are saved under
+refused/, without numbers.
 """
 
 import json
@@ -29,6 +31,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import h5py
 import keras
 import numpy as np
+import tensorflow
 from keras import layers
 
 HERE = Path(__file__).resolve().parent
@@ -288,14 +291,132 @@ REFUSED: dict[str, Callable[[], keras.Model]] = {
         layers.LSTM(3, name="reader"),
         layers.Dense(2, name="verdict"),
     ),
-    "lstm_relu": lambda: sequential(
+}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model whose outputs alone are recorded.
+
+    Parameters
+    ----------
+    build : callable
+        Gives the model, in the current `floatx`.
+    loss : str or None
+        What it is compiled with before it is saved.
+    weights_only : bool
+        Save no architecture.
+    runs_as : callable or None
+        Gives a model that computes the same from the saved file's weights, where the machine that
+        writes the files cannot run the model itself.
+    padded : bool
+        Whether the sequences are padded to `FIXED_LENGTH`, and are short.
+    """
+
+    build: Callable[[], keras.Model]
+    loss: str | None = None
+    weights_only: bool = False
+    runs_as: Callable[[], keras.Model] | None = None
+    padded: bool = False
+
+
+def several_outputs() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    state = layers.Bidirectional(layers.LSTM(3, name="reader"))(embedding(name="vectors")(ids))
+    topic = layers.Dense(3, activation="softmax", name="topic")(state)
+    mood = layers.Dense(1, activation="sigmoid", name="mood")(state)
+    return keras.Model(ids, [topic, mood])
+
+
+def joins() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    vectors = embedding(name="vectors")(ids)
+    one = layers.LSTM(3, return_sequences=True, name="one")(vectors)
+    two = layers.LSTM(3, return_sequences=True, name="two")(one)
+    both = layers.Average(name="both")([layers.Add(name="added")([one, two]), vectors])
+    every = layers.Concatenate(name="every")([both, layers.Multiply(name="times")([one, two])])
+    most = layers.GlobalMaxPooling1D(name="most")(every)
+    middle = layers.GlobalAveragePooling1D(name="middle")(every)
+    joined = layers.Concatenate(name="joined")([most, middle])
+    return keras.Model(ids, layers.Dense(2, name="verdict")(joined))
+
+
+def of_cells(kind: Callable[..., keras.layers.Layer]) -> Callable[[], keras.Model]:
+    return lambda: sequential(
         embedding(),
-        layers.LSTM(3, activation="relu", name="relu_reader"),
+        layers.Bidirectional(kind(3, return_sequences=True, name="both"), name="pair"),
+        kind(4, name="one"),
         layers.Dense(2, name="verdict"),
+    )
+
+
+def reader_of(activation: str) -> Callable[[], keras.Model]:
+    return lambda: sequential(
+        embedding(), layers.LSTM(3, activation=activation), layers.Dense(2, name="verdict")
+    )
+
+
+GRAPHS: dict[str, Graph] = {
+    "two_branches": Graph(two_branches),
+    "joins": Graph(joins),
+    "several_outputs": Graph(several_outputs),
+    "lstm_relu": Graph(reader_of("relu")),
+    "lstm_softsign": Graph(reader_of("softsign")),
+    "lstm_elu": Graph(reader_of("elu")),
+    "output_at_every_step": Graph(
+        lambda: sequential(embedding(), layers.LSTM(3, return_sequences=True, name="tagger"))
     ),
-    "two_branches": two_branches,
-    "output_at_every_step": lambda: sequential(
-        embedding(), layers.LSTM(3, return_sequences=True, name="tagging_reader")
+    "time_distributed": Graph(
+        lambda: sequential(
+            embedding(),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.TimeDistributed(layers.Dense(2, activation="softmax")),
+        )
+    ),
+    "backward_steps": Graph(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(3, return_sequences=True, go_backwards=True),
+            layers.LSTM(4),
+            layers.Dense(2),
+        )
+    ),
+    "normalized": Graph(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(3, return_sequences=True),
+            layers.BatchNormalization(),
+            layers.LSTM(4),
+            layers.BatchNormalization(scale=False, center=False, epsilon=0.01),
+            layers.Dense(2),
+        )
+    ),
+    "flattened": Graph(
+        lambda: keras.Sequential(
+            [
+                embedding(input_length=FIXED_LENGTH),
+                layers.LSTM(3, return_sequences=True),
+                layers.Flatten(),
+                layers.Dense(2),
+            ]
+        ),
+        padded=True,
+    ),
+    "regressor": Graph(
+        lambda: sequential(embedding(), layers.LSTM(3), layers.Dense(2)), loss="mse"
+    ),
+    "weights_only": Graph(
+        lambda: sequential(
+            embedding(),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.Dropout(0.5),
+            layers.LSTM(4),
+            layers.Dense(2),
+        ),
+        weights_only=True,
+    ),
+    "cudnn": Graph(
+        of_cells(tensorflow.compat.v1.keras.layers.CuDNNLSTM), runs_as=of_cells(layers.LSTM)
     ),
 }
 
@@ -366,7 +487,45 @@ def fresh(build: Callable[[], keras.Model], name: str, scale: float) -> keras.Mo
     return model
 
 
+def positive(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """The same with vectors above 0, for variances are among them."""
+    return [np.abs(each) if each.ndim == 1 else each for each in weights]
+
+
+def write_graphs() -> None:
+    """Write each graph's file, and Keras's own outputs in both precisions."""
+    folder = HERE / "graphs"
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for name, graph in GRAPHS.items():
+        path = folder / f"{name}.h5"
+        model = fresh(graph.build, name, scale=0.7)
+        model.set_weights(positive(model.get_weights()))
+        if graph.loss:
+            model.compile("sgd", graph.loss)
+        if graph.weights_only:
+            model.save_weights(str(path))
+        else:
+            model.save(str(path), include_optimizer=bool(graph.loss))
+        sequences = SHORT_IDS if graph.padded else IDS
+        found: dict[str, Any] = {"sequences": sequences}
+        for precision in PRECISIONS:
+            keras.backend.clear_session()
+            keras.backend.set_floatx(precision)
+            copy = (graph.runs_as or graph.build)()
+            copy.load_weights(str(path))
+            found[precision] = []
+            for ids in sequences:
+                given = keras.utils.pad_sequences([ids], FIXED_LENGTH) if graph.padded else [ids]
+                outputs = copy.predict(np.array(given), verbose=0)
+                outputs = outputs if isinstance(outputs, list) else [outputs]
+                found[precision].append(np.concatenate([o[0] for o in outputs], -1).tolist())
+        lines.append(f"{json.dumps(name)}: {json.dumps(found)}")
+    (folder / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
 def main() -> None:
+    write_graphs()
     expected: dict[str, dict[str, Any]] = {}
     for name, case in CASES.items():
         model = fresh(case.build, name, case.scale)

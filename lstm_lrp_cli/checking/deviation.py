@@ -1,0 +1,23 @@
+"""How far a model's scores are from a framework's."""
+
+import numpy as np
+
+from lstm_lrp_cli.engine.activations import ACTIVATIONS
+from lstm_lrp_cli.engine.forward import outputs
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
+
+
+def deviation(ours: Floats, theirs: Floats) -> float:
+    """The largest difference, relative to expected scores over 1."""
+    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max(initial=0.0))
+
+
+def probabilities_of(model: Model, scores: Floats) -> Floats:
+    """What frameworks' predict gives: they put a softmax or sigmoid behind the scores.
+
+    Where the model does not say which, it is a softmax of several scores, a sigmoid of one.
+    """
+    if all(head.activation == "linear" for head in model.heads):
+        return ACTIVATIONS["softmax" if model.classes > 1 else "sigmoid"](scores)
+    return outputs(model, scores)

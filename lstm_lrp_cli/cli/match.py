@@ -1,0 +1,117 @@
+"""`lrp match`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_lrp_cli.cli.options import (
+    document_options,
+    expected_option,
+    input_options,
+    mapping_option,
+    model_argument,
+    tolerance_option,
+)
+from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.progress import counting
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.sequences.naming import InputFormat
+
+# More tell no more, and take more time.
+MOST_SEQUENCES = 32
+
+
+@click.command()
+@model_argument
+@click.argument("input")
+@mapping_option
+@input_options
+@expected_option(required=True)
+@tolerance_option(1e-5)
+@click.option(
+    "--write-mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the mapping that was found as commented YAML.",
+)
+@document_options
+def match(
+    model: Path,
+    input: str,
+    mapping: Path | None,
+    ids: bool,
+    labelled: bool,
+    input_format: InputFormat | None,
+    expected: Path,
+    tolerance: float,
+    write_mapping: Path | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Search the mapping by which MODEL gives the scores that your framework gave.
+
+    Tries all gate orders, with each layout, bias, forget bias, sigmoid, direction, pooling and
+    padding that the weights allow, on the first sequences of INPUT: five will do. A mapping, even
+    one that is wrong or lacks the gate order, says which arrays are which; without one, their
+    shapes do.
+
+    Exit status 1 where none reproduces the scores.
+
+    \b
+    lrp match model.npz sentences.txt --expected scores.npy --write-mapping model.yaml
+    """
+    import itertools
+    from dataclasses import replace
+
+    import numpy as np
+
+    from lstm_lrp_cli.checking.expected import read_expected, read_number_of_scores
+    from lstm_lrp_cli.checking.guess import guess_layers
+    from lstm_lrp_cli.checking.match import first_model, search
+    from lstm_lrp_cli.loading.datasets import Datasets
+    from lstm_lrp_cli.loading.formats import open_weights
+    from lstm_lrp_cli.loading.load import build_model, describe_contents
+    from lstm_lrp_cli.loading.write import mapping_text
+    from lstm_lrp_cli.reporting.matching import match_json, print_match, verdict
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.sequences.read import Source, read_sequences
+
+    opened = open_weights(model)
+    with opened.file as file, one_blas_thread():
+        contents = describe_contents(opened, mapping)
+        base = contents.described.mapping
+        given = base.layers or None
+        variants = [given] if given else guess_layers(file, read_number_of_scores(expected))
+        datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
+        first = first_model(contents, variants, datasets)
+        numbers = read_expected(expected, first)
+        source = Source(input, input_format, ids, labelled)
+        count = len(numbers.scores)
+        sequences = list(itertools.islice(read_sequences(source, first), count + 1))
+        numbers.check_count(len(sequences))
+        with counting("mappings") as tell:
+            found = search(
+                contents, variants, datasets, sequences[:MOST_SEQUENCES], numbers, tolerance, tell
+            )
+        text = None
+        if found.found:
+            best = replace(contents.described, mapping=found.found[0].choice.mapping(base))
+            loaded = build_model(replace(contents, described=best), datasets)
+            folder = (write_mapping or model).resolve().parent
+            text = mapping_text(loaded, folder)
+    with open_output(output) as out:
+        if form == "json":
+            out.write(match_json(found, base))
+        else:
+            print_match(found, None if write_mapping else text, out)
+    click.echo(f"lrp: {verdict(found)}", err=True)
+    if text is None:
+        sys.exit(1)
+    if write_mapping is not None:
+        with open_output(write_mapping) as out:
+            out.write(text)

@@ -1,0 +1,71 @@
+"""Files that Keras 2 wrote, of models that are no chain, or of layers of a rarer kind.
+
+`tests/golden/keras2/write.py` says how they were made, and with which version.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstm_lrp_cli.loading.load import load_model
+
+GRAPHS = Path(__file__).resolve().parents[1] / "golden" / "keras2" / "graphs"
+EXPECTED = json.loads((GRAPHS / "expected.json").read_text("utf-8"))
+TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
+# Keras adds cuDNN's two biases in the precision of the file, float32, before it computes.
+ROUNDED = {"cudnn": 1e-7}
+
+
+def test_every_file_has_numbers():
+    assert {path.stem for path in GRAPHS.glob("*.h5")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_outputs_are_those_of_keras(run, tmp_path, name, dtype):
+    numbers, tolerance = EXPECTED[name], max(TOLERANCES[dtype], ROUNDED.get(name, 0))
+    (tmp_path / "outputs.jsonl").write_text(
+        "".join(json.dumps({"scores": each}) + "\n" for each in numbers[dtype])
+    )
+    (tmp_path / "ids.jsonl").write_text(
+        "".join(json.dumps({"tokens": each}) + "\n" for each in numbers["sequences"])
+    )
+    result = run(
+        *("check", GRAPHS / f"{name}.h5", tmp_path / "ids.jsonl", "--target", "all"),
+        *("--expected", tmp_path / "outputs.jsonl", "--tolerance", tolerance),
+        *("--dtype", dtype),
+    )
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_whole_mapping_is_written_and_loads_to_the_same_model(run, tmp_path, name):
+    path, whole = GRAPHS / f"{name}.h5", tmp_path / "whole.yaml"
+    assert run("inspect", path, "--write-mapping", whole).exit_code == 0
+    (tmp_path / "ids.txt").write_text("3 1 4 1 5\n")
+    arguments = ("explain", path, tmp_path / "ids.txt", "--ids", "-q", "--target", "all")
+    steps = () if "at_every_step" not in name and name != "time_distributed" else ("--step", "-1")
+    before = run(*arguments, *steps)
+    after = run(*arguments, *steps, "--mapping", whole)
+    assert before.exit_code == after.exit_code == 0, before.output + after.output
+    assert before.stdout == after.stdout
+
+
+def test_no_dataset_is_left_over():
+    for name in EXPECTED:
+        unused = load_model(GRAPHS / f"{name}.h5", None, np.dtype(np.float64)).unused
+        assert [each for each in unused if "optimizer" not in each] == [], name
+
+
+def test_a_model_trained_on_a_squared_error_is_a_regressor():
+    model = load_model(GRAPHS / "regressor.h5", None, np.dtype(np.float64)).model
+    assert [head.size for head in model.heads] == [1, 1]
+
+
+def test_weights_alone_say_what_is_assumed(run):
+    shown = run("inspect", GRAPHS / "weights_only.h5", "--format", "json").stdout
+    origin = json.loads(shown)["origins"]["layers"]
+    assert "names and shapes" in origin
+    assert "are assumed" in origin
