@@ -81,6 +81,7 @@ def check(
     from lstm_lrp_cli.checking.verify import verify
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
     from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
@@ -110,10 +111,8 @@ def check(
             loaded.model, sequences, EpsilonRule(eps, bias_factor), question, numbers, tolerance
         )
     if live is not None and live.left_out:
-        click.echo(
-            f"lrp: {live.framework} was not run on sequences without steps ({live.left_out})",
-            err=True,
-        )
+        empty = f"{counted(live.left_out, 'sequence')} without steps"
+        click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
     with open_output(output) as file:
         if form == "json":
             file.write(verification_json(verification))

@@ -14,7 +14,7 @@ from lstm_lrp_cli.model.model import Model
 
 OPTION = "--against onnxruntime"
 ERRORS_ALONE = 3
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(double)": np.dtype(np.float64),
     "tensor(float16)": np.dtype(np.float16),
@@ -62,7 +62,6 @@ class _Session:
             raise UnusableInput(where, f"has no input of {rank} axes, for batch and steps")
         self._input = candidates[0]
         self._others = [each for each in given if each is not self._input]
-        self._axis = None if len(self._input.shape) < rank else self._batch_axis()
         outputs = session.get_outputs()
         wanted = list(dict.fromkeys(head.name for head in model.heads))
         named = {each.name: each for each in outputs}
@@ -70,26 +69,30 @@ class _Session:
         if len(chosen) < len(wanted):
             chosen = outputs[: len(wanted)]
         self._outputs = [each.name for each in chosen]
+        self._axis = None if len(self._input.shape) < rank else self._batch_axis()
         wide = all(each.type == "tensor(double)" for each in chosen)
         self.dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([self._run_one(steps, self._axis) for steps in inputs])
+        return np.stack([self._run_one(steps) for steps in inputs])
 
-    def _run_one(self, steps: NDArray[Any], axis: int | None) -> NDArray[Any]:
+    def _run_one(self, steps: NDArray[Any]) -> NDArray[Any]:
         """The numbers of one sequence: (classes,), or (steps, classes)."""
+        parts = self._raw(steps, self._axis)
+        if self._axis is not None:
+            parts = [part.take(0, self._axis if self._model.by_step else 0) for part in parts]
+        rows = steps.shape[:1] if self._model.by_step else ()
+        return np.concatenate([part.reshape(*rows, -1) for part in parts], axis=-1)
+
+    def _raw(self, steps: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
+        """The outputs for one sequence, which fills a batch where the size of that is fixed."""
         given = steps.astype(self._dtype(self._input))
         if axis is not None:
             size = self._input.shape[axis]
-            batch = size if isinstance(size, int) else 1  # all alike, where it is fixed
-            given = np.stack([given] * batch, axis=axis)
-        found = self._session.run(self._outputs, {self._input.name: given} | self._extra(steps))
-        parts = []
-        for array in found:
-            if axis is not None:
-                array = array.take(0, axis=axis if self._model.by_step else 0)
-            parts.append(array.reshape(*steps.shape[:1], -1) if self._model.by_step else array)
-        return np.concatenate([part.reshape(*part.shape[:-1], -1) for part in parts], axis=-1)
+            given = np.stack([given] * (size if isinstance(size, int) else 1), axis=axis)
+        inputs = {self._input.name: given} | self._extra(steps)
+        found: list[NDArray[Any]] = self._session.run(self._outputs, inputs)
+        return found
 
     def _extra(self, steps: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Other inputs: the length of the sequence, and states, which are zero at first."""
@@ -110,15 +113,31 @@ class _Session:
         return found
 
     def _batch_axis(self) -> int:
-        """The axis of sequences, the other one being that of steps.
+        """The axis of sequences; the other one of the first two is that of steps."""
+        sizes = self._input.shape[:2]
+        for axis in (0, 1):
+            size, other = sizes[axis], sizes[1 - axis]
+            if size == 1 or "batch" in str(size).lower():
+                return axis
+            if isinstance(other, int) and other > 1 and not isinstance(size, int):
+                return axis  # the number of steps is fixed
+        return self._probed_axis()
 
-        Where neither sizes nor names tell, it shows in what the model makes of a batch of one.
+    def _probed_axis(self) -> int:
+        """The axis of sequences as it shows in what the model makes of a batch of one.
+
+        Were it taken for steps, there would be as many results as steps, or, where each step has
+        one, all of them alike.
         """
-        first, second = self._input.shape[:2]
-        fixed = [isinstance(size, int) for size in (first, second)]
-        if any(fixed) and first != second:
-            if all(fixed):
-                return 0 if first == 1 else 1
-            return 0 if (fixed[0] and first == 1) or (fixed[1] and second != 1) else 1
-        steps = np.zeros((PROBE, *self._input.shape[2:]))
-        return 0
+        shape = [size if isinstance(size, int) else 1 for size in self._input.shape[2:]]
+        found = self._raw(np.zeros((PROBE, *shape)), 0)[0]
+        if self._model.by_step:
+            return int(np.ptp(found, axis=1).max() == 0)
+        return int(len(found) != 1)
+
+    def _dtype(self, each: Any) -> np.dtype[Any]:
+        if each.type not in DTYPES:
+            raise UnusableInput(
+                self._where, f"its input `{each.name}` is of {each.type}; expected numbers"
+            )
+        return DTYPES[each.type]
