@@ -83,8 +83,8 @@ class OnnxFile:
         twice = [name for name, count in Counter(made).items() if count > 1]
         if twice:
             raise _damaged(path, f"it makes `{twice[0]}` twice")
-        folded = self._fold()
-        self._arrays = self._named(folded)
+        with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
+            self._arrays = self._named(self._fold())
         self.datasets = {
             name: Stored(array.shape, array.dtype.name) for name, array in self._arrays.items()
         }

@@ -5,6 +5,7 @@ axis has a meaning. Operators that move numbers about change that meaning; the o
 What is not understood is refused by the node's operator and name.
 """
 
+import numpy as np
 from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -23,6 +24,7 @@ NUMBER_AXES = [
 ]
 
 
+@np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
 def describe(file: OnnxFile) -> Described:
     """Read the graph as a mapping.
 
