@@ -83,10 +83,13 @@ class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BatchNormSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit."""
+    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit.
 
-    mean: str
-    variance: str
+    Without `mean` and `variance` it is y = scale x + offset, as exporters write it.
+    """
+
+    mean: str | None = None
+    variance: str | None = None
     scale: str | None = None
     offset: str | None = None
     epsilon: float = 1e-3

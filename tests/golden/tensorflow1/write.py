@@ -48,7 +48,7 @@ def main() -> None:
             for ids in IDS:
                 found = session.run(outputs, {inputs: table[ids][np.newaxis]})
                 scores.append(found[0, -1] @ weights + bias)
-        prefix = os.path.commonprefix([v.op.name for v in variables]).rpartition("/")[0] + "/"
+        prefix = os.path.commonpath([v.op.name for v in variables]) + "/"
         arrays = {
             v.op.name.removeprefix(prefix): value
             for v, value in zip(variables, values, strict=True)
