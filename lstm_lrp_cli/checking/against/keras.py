@@ -34,19 +34,19 @@ def open_framework(loaded: LoadedModel) -> Framework:
         os.environ["KERAS_BACKEND"] = next(installed, "tensorflow")  # which Keras then asks for
     keras = import_framework("keras", "keras", "keras torch")
     name = f"keras {keras.__version__} ({keras.backend.backend()} backend)"
-    return open_keras(keras, loaded, name, "--against keras")
+    return open_keras(keras, loaded, name, "--against keras", keras.__version__)
 
 
-def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str) -> Framework:
+def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version: str) -> Framework:
     """Have Keras load a file that holds a whole model, else build one with the model's weights."""
     model, path = loaded.model, loaded.contents.path
     where = f"{option}: {path}"
     dtype = _precision(keras, model)
     gives: Kind = "scores"
     with _default(keras, dtype), asking(where, "Keras does not load it"):
-        whole = keras_file.read_whole(path, where, keras.__version__)
+        whole = keras_file.read_whole(path, where, version)
         if whole is None:
-            run = keras_layers.build(keras, model, dtype, where)
+            run = keras_layers.build(keras, model, dtype, where, version)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 copy = Path(folder) / f"model{whole.suffix}"

@@ -28,7 +28,7 @@ MERGES = {"concat": "concat", "sum": "sum", "mean": "ave", "product": "mul"}
 
 
 def build(
-    keras: Any, model: Model, dtype: np.dtype[Any], where: str
+    keras: Any, model: Model, dtype: np.dtype[Any], where: str, version: str
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Make Keras's layers of a model's, and give what runs them.
 
@@ -37,11 +37,12 @@ def build(
     UnusableInput
         Keras has no such layer.
     """
-    if keras.__version__.startswith("2"):
+    if version.startswith("2"):
         raise UnusableInput(
-            where, f"found Keras {keras.__version__}; for a file that is not its own, Keras 3 is "
-            "needed: python -m pip install -U keras"
-        )  # fmt: skip
+            where,
+            f"found Keras {version}; a file that is not Keras's own needs Keras 3: "
+            "python -m pip install --upgrade keras",
+        )
     layers = _Layers(keras, dtype.name, where)
     embedding = None if model.embedding is None else layers.embedding(model.embedding.weights)
     functions = [layers.function(node.layer) for node in model.nodes]

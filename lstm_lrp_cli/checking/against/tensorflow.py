@@ -21,5 +21,9 @@ def open_framework(loaded: LoadedModel) -> Framework:
     keras = tensorflow.keras
     if keras.backend.backend() != "tensorflow":
         raise UnusableInput(OPTION, "Keras runs on another backend in this process already")
-    name = f"tensorflow {tensorflow.__version__} (Keras {keras.__version__})"
-    return open_keras(keras, loaded, name, OPTION)
+    # The Keras 2 inside TensorFlow up to 2.15 has its version outside.
+    own = (
+        keras if hasattr(keras, "__version__") else import_framework("keras", "tensorflow", "keras")
+    )
+    name = f"tensorflow {tensorflow.__version__} (Keras {own.__version__})"
+    return open_keras(keras, loaded, name, OPTION, own.__version__)
