@@ -122,6 +122,8 @@ class _Builder:
         where = self.datasets.mapping_name
         if not any(isinstance(node.layer, Lstm) for node in self.nodes):
             raise UnusableInput(where, "layers: there is no lstm among them")
+        if outputs is not None and len(set(outputs)) < len(outputs):
+            raise UnusableInput(where, f"outputs: [{', '.join(outputs)}] names a layer twice")
         places = [self.current] if outputs is None else [self._output(name) for name in outputs]
         self._check_use(places)
         if len({self.values[place].by_step for place in places}) > 1:
@@ -132,7 +134,10 @@ class _Builder:
         kept: list[int] = []
         for name, place in zip([None] if outputs is None else outputs, places, strict=True):
             size = self.values[place].size
-            assert size is not None  # an lstm came before, which has one
+            if size is None:
+                raise UnusableInput(
+                    where, f"outputs: `{name}` gives the input's own features; no weights made it"
+                )
             score, activation = self._before_output_activation(place)
             kept.append(score)
             if task == "regression":
