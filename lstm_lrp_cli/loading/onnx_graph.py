@@ -128,8 +128,8 @@ def _followed(
     for name in node.inputs:
         if name and name not in values:
             raise node.unusable(
-                f"takes `{name}`, which nothing before it makes; expected a graph in the order in "
-                "which it runs, and outputs that lrp can follow"
+                f"takes `{name}`, which no node before it makes, or which is the cell state of an "
+                "LSTM; expected nodes in the order in which they run, and hidden states"
             )
     given = [values[name] if name else None for name in node.inputs]
     try:

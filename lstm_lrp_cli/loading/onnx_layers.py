@@ -77,6 +77,12 @@ class Layers:
                 spec = lstm.spec(directions, "last" if final else "sequence")
                 return self.add(lstm.node.label, [lstm.source], None, lstm=spec).layer
         if pooled is not None:
+            layer = self.specs.get(first.layer) if len(parts) == 1 else None
+            if pooled in ("first", "last") and layer is not None and layer.activation is not None:
+                # A function of single steps can as well be applied to the one that is picked; a
+                # softmax or sigmoid is then the last layer, which the score stands before.
+                picked = self.of((Part(str(layer.source), first.size, pooled=pooled),))
+                return self.add(first.layer, [picked], None, activation=layer.activation).layer
             source = self.of(tuple(replace(part, pooled=None) for part in parts))
             return self.add(pooled, [source], None, pool=pooled).layer
         if len(parts) > 1:

@@ -164,6 +164,11 @@ def last_steps_of_each_direction(net, steps, states):
     return net.linear(net.cat([steps[:, -1, :HIDDEN], steps[:, 0, HIDDEN:]], 1))
 
 
+def probability_of_the_last_step(net, steps, states):
+    rows = net.weigh(steps.contiguous().view(-1, 2 * HIDDEN)).sigmoid()
+    return rows.view(steps.shape[0], -1)[:, -1:]
+
+
 def sum_of_directions(net, steps, states):
     return net.one(steps.view(steps.shape[0], steps.shape[1], 2, HIDDEN).sum(2).mean(1))
 
@@ -197,6 +202,7 @@ HEADS = {
     "attention by a vector": attention_by_a_vector,
     "states by layer and direction": states_by_layer_and_direction,
     "last steps of each direction": last_steps_of_each_direction,
+    "probability of the last step": probability_of_the_last_step,
     "sum of directions": sum_of_directions,
     "mean of directions": mean_of_directions,
     "pools side by side": pools_side_by_side,
@@ -251,6 +257,21 @@ def test_probabilities_at_the_end(run, framework, tmp_path, name):
     scores = onnxruntime_scores(framework, tmp_path / "model.onnx", some_ids())
     probabilities = [np.exp(each) if name == "log_softmax" else each for each in scores]
     assert_agrees(run, tmp_path / "model.onnx", some_ids(), probabilities, *FLOAT32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"do_constant_folding": False}, {"keep_initializers_as_inputs": True}]
+    + [{"opset_version": version} for version in (9, 11, 12, 13, 17)],
+    ids=str,
+)
+def test_ways_of_exporting(run, framework, tmp_path, settings):
+    framework("onnx")
+    torch = framework("torch")
+    path = tmp_path / "model.onnx"
+    export(torch, network(torch, attention, depth=2, bidirectional=True), path, **settings)
+    scores = onnxruntime_scores(framework, path, some_ids())
+    assert_agrees(run, path, some_ids(), scores, *FLOAT32)
 
 
 def test_steps_first(run, framework, tmp_path):
@@ -347,6 +368,60 @@ def test_kinds_of_lstm(run, framework, tmp_path, name):
     graph = OnnxGraph(framework("onnx"))
     _, hidden, _ = graph.lstm(graph.input(), **LSTMS[name])
     graph.output(graph.dense(graph.last(hidden)))
+    path = graph.save(tmp_path / "model.onnx")
+    scores = onnxruntime_scores(framework, path, some_series())
+    assert_agrees(run, path, some_series(), scores, *FLOAT32)
+
+
+def test_initial_states(run, framework, tmp_path):
+    graph = OnnxGraph(framework("onnx"))
+    states = [
+        graph.constant(name, np.random.default_rng(seed).normal(size=(2, 1, HIDDEN)))
+        for seed, name in enumerate(("hidden", "cell"))
+    ]
+    x = graph.input(sizes=(1, "steps", FEATURES))
+    _, hidden, _ = graph.lstm(x, states, directions=2, direction="bidirectional")
+    joined = graph.add("Transpose", hidden, perm=[1, 0, 2])
+    flat = graph.add("Flatten", joined, axis=1)
+    graph.output(graph.dense(flat, 2 * HIDDEN), (1, CLASSES))
+    path = graph.save(tmp_path / "model.onnx")
+    scores = onnxruntime_scores(framework, path, some_series())
+    assert_agrees(run, path, some_series(), scores, *FLOAT32)
+
+
+def test_ids_that_come_as_floats(run, framework, tmp_path):
+    graph = OnnxGraph(framework("onnx"))
+    ids = graph.add("Cast", graph.input("x", ("batch", "steps")), to=7)
+    table = np.random.default_rng(1).normal(size=(VOCABULARY, FEATURES))
+    _, hidden, _ = graph.lstm(graph.add("Gather", graph.constant("table", table), ids))
+    graph.output(graph.dense(graph.last(hidden)))
+    path = graph.save(tmp_path / "model.onnx")
+    as_floats = [ids.astype(np.float32) for ids in some_ids()]
+    scores = onnxruntime_scores(framework, path, as_floats)
+    assert_agrees(run, path, some_ids(), scores, *FLOAT32)
+
+
+def test_a_dense_layer_on_rows(run, framework, tmp_path):
+    """All steps of all sequences as the rows of a matrix, scaled and shifted, and back."""
+    graph = OnnxGraph(framework("onnx"))
+    x = graph.input()
+    steps, _, _ = graph.lstm(x)
+    states = graph.add("Squeeze", steps, graph.constant("one", np.array([1])))
+    rows = graph.add("Reshape", states, graph.constant("rows", np.array([-1, HIDDEN])))
+    scaled = graph.add("Mul", rows, graph.constant("scale", np.array([[0.5, -2.0]])))
+    shifted = graph.add("Add", graph.constant("shift", np.array(0.25)), scaled)
+    scores = graph.add("Softsign", graph.dense(shifted))
+    sizes = graph.add(
+        "Concat",
+        *(
+            graph.add("Gather", graph.add("Shape", states), graph.constant(f"at{k}", np.array([k])))
+            for k in (0, 1)
+        ),
+        graph.constant("classes", np.array([CLASSES])),
+        axis=0,
+    )
+    by_step = graph.add("Reshape", scores, sizes)
+    graph.output(graph.add("ReduceSum", by_step, graph.constant("zero", np.array([0])), keepdims=0))
     path = graph.save(tmp_path / "model.onnx")
     scores = onnxruntime_scores(framework, path, some_series())
     assert_agrees(run, path, some_series(), scores, *FLOAT32)

@@ -59,4 +59,4 @@ def test_recipe(framework, tmp_path, page):
 
 
 def test_there_are_recipes():
-    assert {page.stem for page in PAGES} >= {"keras", "pytorch", "tensorflow1", "jax"}
+    assert {page.stem for page in PAGES} >= {"keras", "pytorch", "onnx", "tensorflow1", "jax"}

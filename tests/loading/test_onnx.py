@@ -350,7 +350,10 @@ def a_single_number(graph, steps, hidden, cell):
     ("head", "message"),
     [
         (unknown_operator, "node `Erf_2` (Erf): is not an operator that lrp can follow"),
-        (cell_state, "(Gather): takes `lstm1_2`, which nothing before it makes"),
+        (
+            cell_state,
+            "(Gather): takes `lstm1_2`, which no node before it makes, or which is the cell",
+        ),
         (dot_product_attention, "(MatMul): multiplies two values that the input changes"),
         (some_steps, "(Slice): rearranges values in a way that lrp does not follow"),
         (units_mixed_with_steps, "(Reshape): rearranges values in a way that lrp does not follow"),
@@ -422,7 +425,7 @@ def test_a_graph_in_a_circle(run, graph, tmp_path):
     finished(graph, hidden)
     graph.nodes[1].input.append(graph.nodes[-1].output[0])
     error = refusal(run, graph, tmp_path)
-    assert "node `LSTM_1` (LSTM): takes `gemm3_0`, which nothing before it makes" in error
+    assert "node `LSTM_1` (LSTM): takes `gemm3_0`, which no node before it makes" in error
 
 
 def test_a_name_that_is_made_twice(run, graph, tmp_path):
