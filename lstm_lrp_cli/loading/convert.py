@@ -233,13 +233,9 @@ class _Layers:
         )
 
     def _scale(self, layer: Scale, prefix: str) -> BatchNormSpec:
-        """Factors and offsets behind a normalization that changes nothing."""
         return BatchNormSpec(
-            mean=self._keep(f"{prefix}.mean", np.zeros_like(layer.factors)),
-            variance=self._keep(f"{prefix}.variance", np.ones_like(layer.factors)),
             scale=self._keep(f"{prefix}.scale", layer.factors),
             offset=self._keep(f"{prefix}.offset", layer.offsets),
-            epsilon=0.0,
         )
 
     def _keep(self, name: str, array: Floats) -> str:

@@ -24,11 +24,15 @@ UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
 @dataclass(frozen=True, slots=True)
 class VocabularyRead:
-    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself."""
+    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself.
+
+    `in_weight_file` says whether its name is one in the weight file, and not that of a file.
+    """
 
     vocabulary: Vocabulary
     tokens: TokensSpec
     start_id: int | None
+    in_weight_file: bool
 
 
 def read_vocabulary(
@@ -77,7 +81,12 @@ def read_vocabulary(
     ids = _renumbered(where, ids, size, tokens)
     unknown = _unknown_id(where, ids, size, tokens.unknown)
     vocabulary = Vocabulary(ids, size, unknown)
-    return VocabularyRead(vocabulary, tokens, _start_id(where, ids, size, tokens.start))
+    return VocabularyRead(
+        vocabulary,
+        tokens,
+        _start_id(where, ids, size, tokens.start),
+        name in file.datasets or name in file.documents,
+    )
 
 
 def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) -> dict[str, int]:

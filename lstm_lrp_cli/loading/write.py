@@ -45,7 +45,7 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
     """The mapping's keys with every default written out."""
     complete: dict[str, Any] = {}
     if isinstance(mapping.vocabulary, str):
-        in_file = mapping.vocabulary in loaded.contents.datasets
+        in_file = loaded.vocabulary_in_file
         path = mapping.vocabulary if in_file else loaded.contents.folder / mapping.vocabulary
         complete["vocabulary"] = (
             mapping.vocabulary if in_file else Path(os.path.relpath(path, folder)).as_posix()

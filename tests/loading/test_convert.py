@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from random_models import Case, cases
+from hypothesis import given, settings
+from random_models import Case, describable
 from together import explain_together, in_precision
 
 from lstm_lrp_cli.loading.convert import WRITERS, convert, narrowed
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.write import commented
-from lstm_lrp_cli.model.layers import Dense, Lstm
-from lstm_lrp_cli.model.model import INPUT, Head, Model, Node
+from lstm_lrp_cli.model.model import Head, Model
 
 
 def converted(model: Model, form: str, *, narrow: bool = False) -> Model:
@@ -38,42 +36,6 @@ def assert_same(model: Model, again: Model, case: Case) -> None:
         np.testing.assert_array_equal(ours.scores, theirs.scores)
         np.testing.assert_array_equal(ours.relevance, theirs.relevance)
         assert ours.ledger == theirs.ledger
-
-
-@st.composite
-def describable(draw: st.DrawFn) -> Case:
-    """Random models that a mapping can describe.
-
-    They have an LSTM, nothing that no score depends on, and weights that tell how many features
-    their input has.
-    """
-    case = draw(cases())
-    model = case.model
-    nodes, outputs = list(model.nodes), list(dict.fromkeys(model.outputs))
-    if model.embedding is None:  # all places move up by one, and the input's to the first
-        size = case.sequences[0].shape[1]
-        first = Node(Dense(np.eye(size) + 0.1, None), (INPUT,))
-        nodes = [first, *(replace(n, sources=tuple(s + 1 for s in n.sources)) for n in nodes)]
-        outputs = [place + 1 for place in outputs]
-    needed = set(outputs)
-    for place in reversed(range(len(nodes))):
-        if place in needed:
-            needed.update(nodes[place].sources)
-    places = {place: number for number, place in enumerate(sorted(needed | {INPUT}), start=INPUT)}
-    kept = tuple(
-        replace(nodes[place], sources=tuple(places[source] for source in nodes[place].sources))
-        for place in places
-        if place != INPUT
-    )
-    assume(any(isinstance(node.layer, Lstm) for node in kept))
-    heads = model.heads[: len(outputs)]
-    scores = sum(head.size for head in heads)
-    return case._replace(
-        model=replace(
-            model, nodes=kept, outputs=tuple(places[place] for place in outputs), heads=heads
-        ),
-        targets=[target % scores for target in case.targets],
-    )
 
 
 @pytest.mark.parametrize("form", WRITERS)

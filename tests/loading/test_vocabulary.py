@@ -256,6 +256,13 @@ class TestAttributesOfAnHdf5File:
         found = self.load(small, vocabulary, lambda f: f.attrs.update(words=text), "words")
         assert found.ids["bad"] == 4
 
+    def test_the_whole_mapping_names_it_as_it_is(self, run, small, vocabulary):
+        self.load(small, vocabulary, lambda f: f.attrs.update(words=TOKENS), "words")
+        whole = small.folder / "elsewhere" / "whole.yaml"
+        whole.parent.mkdir()
+        assert run("inspect", small.folder / "model.h5", "--write-mapping", whole).exit_code == 0
+        assert "\nvocabulary: words\n" in whole.read_text()
+
     @pytest.mark.parametrize(
         ("value", "problem"),
         [("no JSON", "is not valid JSON"), (3, "expected a JSON object"), ([1, 2], "numbers")],

@@ -26,7 +26,9 @@ Run = Callable[[NDArray[Any]], NDArray[Any]]
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # What training alone needs, and what Keras 3 knows no longer, or which does nothing here.
 NEEDLESS = ("_initializer", "_regularizer", "_constraint")
-DROPPED = frozenset({"time_major", "noise_shape", "trainable", "shared_object_id"})
+DROPPED = frozenset(
+    {"time_major", "noise_shape", "trainable", "shared_object_id", "compile_config"}
+)
 # Where Keras's own layers, models and operations come from; None where Keras looks among its own.
 MODULES = (
     *("keras.layers", "keras.models", "keras.ops", "keras.engine"),

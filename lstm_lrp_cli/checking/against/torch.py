@@ -119,8 +119,10 @@ class _Modules:
         if self._embedding is None:
             return None
         spec = self._specs[id(self._embedding)].embedding
-        assert spec is not None
-        weights = self._tensors[spec.weights]
+        if spec is not None and self._tensors.own:
+            weights = self._tensors[spec.weights]
+        else:
+            weights = self._tensors.of_array(self._embedding.weights)
         table: Function = self._torch.nn.Embedding.from_pretrained(weights)
         return table
 
@@ -263,18 +265,21 @@ class _Modules:
         return linear
 
     def _normalization(self, layer: Scale, spec: BatchNormSpec | None) -> Function:
-        if spec is None:
+        if spec is None or spec.mean is None or spec.variance is None:
             factors, offsets = map(self._tensors.of_array, (layer.factors, layer.offsets))
             return lambda x: x * factors + offsets
         module = self._torch.nn.BatchNorm1d(len(layer.factors), eps=spec.epsilon, dtype=self._dtype)
-        given = {
+        roles = {
             "running_mean": spec.mean,
             "running_var": spec.variance,
             "weight": spec.scale,
             "bias": spec.offset,
         }
-        tensors = {role: self._tensors[name] for role, name in given.items() if name is not None}
-        module.load_state_dict(tensors, strict=False)
+        tensors = {role: self._tensors[name] for role, name in roles.items() if name is not None}
+        module.load_state_dict(
+            {role: tensor.expand(len(layer.factors)) for role, tensor in tensors.items()},
+            strict=False,
+        )
         module.eval()
         # A batch of steps has its units in the middle there.
         return lambda x: module(x) if x.ndim == 2 else module(x.transpose(1, 2)).transpose(1, 2)
