@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,14 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Zeros:
     """A tensor of nothing but zeros, of whatever shape."""
+
+
+def are_zeros(values: Sequence[object]) -> bool:
+    """Whether all of some tensors are zeros."""
+    return all(
+        isinstance(value, Zeros) or (isinstance(value, Known) and not value.array.any())
+        for value in values
+    )
 
 
 @dataclass(frozen=True, slots=True)

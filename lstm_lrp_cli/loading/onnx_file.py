@@ -39,7 +39,7 @@ ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "
 # What a lookup raises in a protobuf that is not of the form that ONNX gives it.
 DAMAGED = (
     *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-    *(ArithmeticError, AssertionError),
+    *(ArithmeticError, AssertionError, RecursionError),
 )
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Described, LayerSpec, Mapping, PaddingSpec
-from lstm_lrp_cli.loading.onnx_arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros
+from lstm_lrp_cli.loading.onnx_arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
 from lstm_lrp_cli.loading.onnx_file import DAMAGED, OnnxFile, OnnxInput
 from lstm_lrp_cli.loading.onnx_layers import RAW_INPUT, Layers
 from lstm_lrp_cli.loading.onnx_ops import MOVES, OPS, Call, Value
@@ -141,7 +141,7 @@ def _followed(
         ):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
             return [Known(array, "") for array in ARRAY_OPS[node.op](node, arrays)]
-        if node.op in MOVES and isinstance(given[0], Zeros):
+        if node.op in MOVES and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
         if node.op in OPS:
             return OPS[node.op](Call(node, given, layers, file))
@@ -158,4 +158,7 @@ def _end(file: OnnxFile, name: str, value: Value | None, layers: Layers) -> str:
             "is no score of sequences or steps, or none that lrp can follow; export the model with "
             "its scores as the only outputs",
         )
-    return layers.of(tuple(value.parts.reshape(-1)))
+    try:
+        return layers.of(tuple(value.parts.reshape(-1)))
+    except DAMAGED as error:
+        raise UnusableInput(f"{file.path}: output `{name}`", str(error)) from error

@@ -1,6 +1,6 @@
 """The layers that the operators of an ONNX graph become, made when something takes their units."""
 
-import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +28,7 @@ class Layers:
     lstms: dict[str, OnnxLstm] = field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
     _made: dict[tuple[Part, ...], str] = field(default_factory=dict)
+    _uses: Counter[str] = field(default_factory=Counter)
 
     def add(self, called: str, sources: list[str], size: int | None, **kind: Any) -> Part:
         """A new layer, as the part that all its units are; `kind` is a key of LayerSpec."""
@@ -96,11 +97,10 @@ class Layers:
         return self.add("concat", sources, None, merge="concat").layer
 
     def _unused(self, called: str) -> str:
-        taken = {MODEL_INPUT, *self.reserved, *self.specs}
-        numbers = itertools.count(2)
         name = called
-        while name in taken:
-            name = f"{called} {next(numbers)}"
+        while name == MODEL_INPUT or name in self.reserved or name in self.specs:
+            self._uses[called] += 1
+            name = f"{called} {self._uses[called] + 1}"
         return name
 
 

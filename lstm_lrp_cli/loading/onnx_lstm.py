@@ -13,7 +13,7 @@ import msgspec
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
-from lstm_lrp_cli.loading.onnx_arrays import Copies, Known, OnnxNode, Zeros
+from lstm_lrp_cli.loading.onnx_arrays import Copies, Known, OnnxNode, are_zeros
 from lstm_lrp_cli.loading.onnx_file import bias_names, direction_name
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Returns
 
@@ -111,14 +111,14 @@ def read_lstm(
         raise node.unusable("clips its cells (clip), which lrp does not compute")
     if node.attributes.get("input_forget"):
         raise node.unusable("couples input and forget gate (input_forget); expected gates apart")
-    if not (peepholes is None or _is_zero(peepholes)):
+    if not (peepholes is None or are_zeros([peepholes])):
         raise node.unusable("has peepholes (P), which lrp does not compute; expected none")
     backward = DIRECTIONS[node.attributes.get("direction", "forward")]
     cells = {}
     for k, is_backward in enumerate(backward):
         names = [direction_name(_weights(node, part), k) for part in (weights, recurrent)]
         biases: list[str | GateNames] = []
-        if not (bias is None or _is_zero(bias)):
+        if not (bias is None or are_zeros([bias])):
             biases += bias_names(_weights(node, bias), k)
         for name in (*names, *biases):
             if name not in datasets:
@@ -143,13 +143,9 @@ def _weights(node: OnnxNode, value: object) -> str:
     return value.name
 
 
-def _is_zero(value: object) -> bool:
-    return isinstance(value, Zeros) or (isinstance(value, Known) and not value.array.any())
-
-
 def _state(node: OnnxNode, value: object, direction: int, datasets: Container[str]) -> str | None:
     """The dataset of an initial state; None where it is zero."""
-    if value is None or _is_zero(value):
+    if value is None or are_zeros([value]):
         return None
     constant = value.of if isinstance(value, Copies) else value
     if not isinstance(constant, Known):

@@ -77,7 +77,7 @@ class Call:
         value = self.value(place)
         if not isinstance(value, Known):
             raise self.node.unusable(
-                f"takes `{self.node.inputs[place]}`, which the input changes; expected a constant"
+                f"takes `{self.node.inputs[place]}`, which is no constant; expected one"
             )
         return value
 
@@ -429,22 +429,22 @@ def _merge(call: Call, kind: DirectionMergeName) -> list[Value]:
 
 def _joined(call: Call, signals: Sequence[Signal], **kind: Any) -> Signal:
     """Signals made one, unit by unit, at the same steps."""
-    rank = max(len(signal.axes) for signal in signals)
+    rank, size = max(len(signal.axes) for signal in signals), signals[-1].size
     axes: list[str] = []
-    for back in range(1, rank + 1):
-        labels = {
-            s.axes[-back]: s.is_unit(len(s.axes) - back) for s in signals if back <= len(s.axes)
-        }
-        meant = [label for label, unit in labels.items() if not unit]
+    for back in range(rank, 0, -1):
+        there = [(signal, len(signal.axes) - back) for signal in signals]
+        there = [(signal, axis) for signal, axis in there if axis >= 0]
+        meant = {signal.axes[axis] for signal, axis in there if not signal.is_unit(axis)}
         if len(meant) > 1:
-            raise call.node.unusable(f"joins an axis of {meant[0]} with one of {meant[1]}")
-        unit = FEATURE if FEATURE in labels and FEATURE not in axes else STACK
-        axes.insert(0, meant[0] if meant else unit)
+            raise call.node.unusable(f"joins axes of {' and '.join(sorted(meant))}")
+        is_only_unit = size == 1 and any(signal.axes[axis] == FEATURE for signal, axis in there)
+        unit = FEATURE if is_only_unit and FEATURE not in axes else STACK
+        axes.append(meant.pop() if meant else unit)
     steps = [set(signal.meaning) - {FEATURE} for signal in signals]
     if any(found != steps[0] for found in steps):
         raise call.node.unusable("joins a value of every step and one of the whole sequence")
     sources = [call.layers.of(call.units(signal)) for signal in signals]
-    part = call.layers.add(call.node.label, sources, signals[-1].size, **kind)
+    part = call.layers.add(call.node.label, sources, size, **kind)
     return Signal.of(part, tuple(axes), signals[0].sizes)
 
 
@@ -498,11 +498,15 @@ def _weighted_sum(call: Call) -> Signal:
     """A product of two signals, where one of them is weights of steps and the product sums them."""
     left, right = call.signal(0), call.signal(1)
     weights, values = (left, right) if left.size == 1 else (right, left)
+    rows, columns = left.axes[-2:-1], right.axes[-1:]
+    units, others = (columns, rows) if weights is left else (rows, columns)
     if (
         left.axes[-1] != TIME
         or right.axes[-2:-1] != (TIME,)
         or left.axes[:-2] != right.axes[:-2]
         or weights.size != 1
+        or units != (FEATURE,)
+        or others not in ((), (STACK,), (FEATURE,))
     ):
         raise call.node.unusable(
             "multiplies two values that the input changes; expected one weight a step, and a sum "
@@ -510,10 +514,9 @@ def _weighted_sum(call: Call) -> Signal:
         )
     sources = [call.layers.of(call.units(signal)) for signal in (weights, values)]
     part = call.layers.add(call.node.label, sources, values.size, merge="gate")
-    unit = () if len(weights.axes) < 3 else (STACK,)
-    ends = (unit, (FEATURE,)) if weights is left else ((FEATURE,), unit)
-    axes = (*left.axes[:-2], *ends[0], *ends[1])
-    return Signal.of(replace(part, pooled="sum"), axes, left.sizes)
+    one = (STACK,) * len(others)
+    ends = (*one, FEATURE) if weights is left else (FEATURE, *one)
+    return Signal.of(replace(part, pooled="sum"), (*left.axes[:-2], *ends), left.sizes)
 
 
 def _activate(call: Call) -> list[Value]:
@@ -608,7 +611,7 @@ def _batch_norm(call: Call) -> list[Value]:
     scale, offset, mean, variance = (call.dataset(call.constant(k).name) for k in range(1, 5))
     if signal.axes[1] != FEATURE or call.node.attributes.get("training_mode"):
         raise call.node.unusable("normalizes another axis than that of units, or as in training")
-    epsilon = float(np.float32(call.node.attributes.get("epsilon", 1e-5)))
+    epsilon = call.node.attributes.get("epsilon", 1e-5)
     spec = BatchNormSpec(mean=mean, variance=variance, scale=scale, offset=offset, epsilon=epsilon)
     return [call.layer(signal, signal.size, batch_norm=spec)]
 

@@ -108,11 +108,16 @@ class Signal:
         rank = len(self.axes) + len(places)
         for place in sorted(axis_of(place, rank) for place in places):
             if FEATURE in signal.axes:
-                signal = signal._with_unit(place)
+                signal = signal.with_unit(place)
             else:
                 axes = (*signal.axes[:place], FEATURE, *signal.axes[place:])
                 signal = replace(signal, axes=axes)
         return signal
+
+    def with_unit(self, place: int) -> Signal:
+        """With a new stack of one entry."""
+        parts = np.expand_dims(self.parts, self._stack_at(place))
+        return replace(self, axes=(*self.axes[:place], STACK, *self.axes[place:]), parts=parts)
 
     def squeezed(self, places: Sequence[int] | None) -> Signal | None:
         """Without those axes, which must have one entry; None is all such stacks."""
@@ -131,7 +136,7 @@ class Signal:
         pool = np.frompyfunc(lambda part: replace(part, pooled=kind), 1, 1)
         axes = self.axes[:axis] + self.axes[axis + 1 :]
         signal = replace(self, axes=axes, parts=pool(self.parts))
-        return signal._with_unit(axis) if keep else signal
+        return signal.with_unit(axis) if keep else signal
 
     def taken(self, axis: int, indices: NDArray[Any]) -> Signal | None:
         """Entries of a stack, or the first or last step; a single index drops the axis."""
@@ -216,7 +221,7 @@ class Signal:
     def _merged(self, place: int, count: int, flatten: Callable[[Signal], Part]) -> Signal | None:
         """With one axis for some that follow one another."""
         if count == 0:
-            return self._with_unit(place)
+            return self.with_unit(place)
         units = [axis for axis in range(place, place + count) if self.is_unit(axis)]
         if len(units) == count:
             units.remove(next((k for k in units if self.axes[k] == FEATURE), units[0]))
@@ -251,11 +256,6 @@ class Signal:
             return None
         first, last = np.searchsorted(ends, [start, stop])
         return replace(self, parts=self.parts[..., first:last])
-
-    def _with_unit(self, place: int) -> Signal:
-        """With a new stack of one entry."""
-        parts = np.expand_dims(self.parts, self._stack_at(place))
-        return replace(self, axes=(*self.axes[:place], STACK, *self.axes[place:]), parts=parts)
 
     def _stack_at(self, axis: int) -> int:
         """Which axis of `parts` belongs to a stack there."""

@@ -425,3 +425,98 @@ def test_a_dense_layer_on_rows(run, framework, tmp_path):
     path = graph.save(tmp_path / "model.onnx")
     scores = onnxruntime_scores(framework, path, some_series())
     assert_agrees(run, path, some_series(), scores, *FLOAT32)
+
+
+# Shapes. Every size is its own, so that an axis can be told by it.
+
+STEPS, SEQUENCES, UNITS, DIRECTIONS = 7, 3, 5, 2
+
+
+class Rearranged:
+    """A tensor that is turned, cut and folded at random; what its axes are is known by size."""
+
+    def __init__(self, graph, tensor, sizes, rng):
+        self.graph, self.tensor, self.sizes, self.rng = graph, tensor, list(sizes), rng
+
+    def do(self, op, sizes, *given, **settings):
+        names = [self.graph.constant(f"c{len(self.graph.constants)}", each) for each in given]
+        self.tensor = self.graph.add(op, self.tensor, *names, **settings)
+        self.sizes = list(sizes)
+
+    def turn(self):
+        order = self.rng.permutation(len(self.sizes)).tolist()
+        self.do("Transpose", [self.sizes[axis] for axis in order], perm=order)
+
+    def unfold(self):
+        place = int(self.rng.integers(len(self.sizes) + 1))
+        sizes = [*self.sizes[:place], 1, *self.sizes[place:]]
+        self.do("Unsqueeze", sizes, np.array([place]))
+
+    def fold(self):
+        """Directions and units in one axis, where they stand side by side."""
+        for place in range(len(self.sizes) - 1):
+            pair = self.sizes[place : place + 2]
+            if pair in ([DIRECTIONS, UNITS], [1, UNITS], [DIRECTIONS, 1]):
+                joined = int(np.prod(pair))
+                shape = [0] * place + [joined, *self.behind(place + 2)]
+                sizes = [*self.sizes[:place], joined, *self.sizes[place + 2 :]]
+                return self.do("Reshape", sizes, np.array(shape))
+        return None
+
+    def divide(self):
+        """The units of both directions in two axes."""
+        if DIRECTIONS * UNITS in self.sizes:
+            place = self.sizes.index(DIRECTIONS * UNITS)
+            shape = [0] * place + [DIRECTIONS, UNITS, *self.behind(place + 1)]
+            sizes = [*self.sizes[:place], DIRECTIONS, UNITS, *self.sizes[place + 1 :]]
+            self.do("Reshape", sizes, np.array(shape))
+
+    def cut(self):
+        """One direction."""
+        for size in (DIRECTIONS, DIRECTIONS * UNITS):
+            if size in self.sizes:
+                place = self.sizes.index(size)
+                half = size // 2
+                start = half * int(self.rng.integers(2))
+                sizes = [*self.sizes[:place], half, *self.sizes[place + 1 :]]
+                ends = (np.array([k]) for k in (start, start + half, place))
+                return self.do("Slice", sizes, *ends)
+        return None
+
+    def behind(self, place):
+        """The sizes from there on, with that of sequences left open."""
+        return [-1 if size == SEQUENCES else size for size in self.sizes[place:]]
+
+    def finish(self):
+        steps = self.sizes.index(STEPS)
+        kind = str(self.rng.choice(["ReduceMax", "ReduceMean"]))
+        self.do(kind, self.sizes[:steps] + self.sizes[steps + 1 :], axes=[steps], keepdims=0)
+        # Units last, for side by side stand all units of one direction and then of the other.
+        rest = [axis for axis, size in enumerate(self.sizes) if size != SEQUENCES]
+        rest.sort(key=lambda axis: self.sizes[axis] >= UNITS)
+        order = [self.sizes.index(SEQUENCES), *rest]
+        self.do("Transpose", [self.sizes[axis] for axis in order], perm=order)
+        self.do("Flatten", [SEQUENCES, int(np.prod(self.sizes[1:]))], axis=1)
+        self.graph.output(self.graph.dense(self.tensor, self.sizes[1]))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_rearrangements(run, framework, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    graph = OnnxGraph(framework("onnx"))
+    steps, _, _ = graph.lstm(
+        graph.input(sizes=("batch", STEPS, FEATURES)),
+        hidden=UNITS,
+        directions=DIRECTIONS,
+        direction="bidirectional",
+    )
+    tensor = Rearranged(graph, steps, (STEPS, DIRECTIONS, SEQUENCES, UNITS), rng)
+    moves = [tensor.turn, tensor.unfold, tensor.fold, tensor.divide, tensor.cut]
+    for _ in range(8):
+        rng.choice(moves)()
+    tensor.finish()
+    path = graph.save(tmp_path / "model.onnx")
+    sequences = some_series((STEPS,) * SEQUENCES)
+    session = framework("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {"x": np.stack(sequences)})
+    assert_agrees(run, path, sequences, scores, *FLOAT32)

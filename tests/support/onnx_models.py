@@ -43,12 +43,13 @@ class OnnxGraph:
         self.nodes.append(self.helper.make_node(op, inputs, names, name=called, **attributes))
         return names[0] if outputs == 1 else names
 
-    def lstm(self, x, states=(), directions=1, layout=0, **attributes):
+    def lstm(self, x, states=(), directions=1, layout=0, hidden=HIDDEN, **attributes):
         """An LSTM with random weights over (batch, steps, features), and its three outputs."""
-        weights = [self.constant(*named) for named in random_weights(directions=directions).items()]
+        arrays = random_weights(directions=directions, hidden=hidden)
+        weights = [self.constant(*named) for named in arrays.items()]
         if not layout:
             x = self.add("Transpose", x, perm=[1, 0, 2])
-        settings = {"hidden_size": HIDDEN, "layout": layout, **attributes}
+        settings = {"hidden_size": hidden, "layout": layout, **attributes}
         return self.add("LSTM", x, *weights, "", *states, outputs=3, **settings)
 
     def dense(self, x, inputs=HIDDEN, name="head"):
