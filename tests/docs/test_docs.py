@@ -110,9 +110,10 @@ def test_there_are_mappings():
     assert len(MAPPINGS) >= 9
 
 
+CHECKED_PAGES = ("quick-start", "matching", "checking", "converting")
 COMMANDS = [
     pytest.param(block, id=f"{page}-{number}")
-    for page in ("README.md", "docs/quick-start.md", "docs/matching.md")
+    for page in ("README.md", *(f"docs/{name}.md" for name in CHECKED_PAGES))
     for number, block in enumerate(marked_blocks(page, "checked"))
 ]
 
