@@ -1,5 +1,8 @@
 """What all tests share: the command line, and a small model to use or to break."""
 
+import importlib
+import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,3 +28,15 @@ def run() -> Run:
 @pytest.fixture
 def small(tmp_path: Path) -> SmallModel:
     return SmallModel(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def framework():
+    """Import a framework by name, or skip."""
+
+    def load(name):
+        if importlib.util.find_spec(name) is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
+            pytest.skip(f"{name} is not installed")
+        return importlib.import_module(name)
+
+    return load

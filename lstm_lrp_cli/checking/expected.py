@@ -1,9 +1,13 @@
-"""What the user's own framework computed: scores, and relevance where they have it."""
+"""What the user's own framework computed: scores, and relevance where they have it.
 
-from collections.abc import Iterator, Sequence
+`Expectation` is what the checks ask, whether the numbers stand in a file (`Expected`) or are being
+computed (`against.live`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -15,19 +19,55 @@ from lstm_lrp_cli.loading.formats import open_weights
 from lstm_lrp_cli.loading.npy import open_npy
 from lstm_lrp_cli.loading.weight_file import shape_text
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch
 from lstm_lrp_cli.sequences.csv_rows import csv_rows
 from lstm_lrp_cli.sequences.lines import decoded_lines
 from lstm_lrp_cli.sequences.stream import open_input
+
+# Before a last softmax or sigmoid, or behind it.
+Kind = Literal["scores", "probabilities"]
 
 NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectedRelevance:
-    """The relevance of one sequence, and for which target."""
+    """The relevance of one sequence, for which target, and where it stands."""
 
     values: NDArray[Any]
     target: str | int | None
+    where: str
+
+
+class Expectation(Protocol):
+    """Where the numbers come from that a model's own are compared with, batch by batch.
+
+    `framework` is what computes them, None where they stand in a file. `kinds` has what they may
+    be; where that is left open, what deviates least is meant. `tolerance` is what they may differ
+    by where the user does not say it.
+    """
+
+    @property
+    def framework(self) -> str | None: ...
+
+    @property
+    def kinds(self) -> Sequence[Kind]: ...
+
+    @property
+    def tolerance(self) -> float: ...
+
+    def of_batch(
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+    ) -> Sequence[NDArray[Any] | None]:
+        """The numbers of each sequence, whose shapes should be those; None where there are none."""
+        ...
+
+    @property
+    def relevance(self) -> Mapping[int, ExpectedRelevance]: ...
+
+    def check_count(self, sequences: int) -> None:
+        """Refuse numbers of more sequences than there are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +86,28 @@ class Expected:
 
     where: str
     scores: Sequence[NDArray[Any]]
-    relevance: dict[int, ExpectedRelevance] = field(default_factory=dict)
+    relevance: Mapping[int, ExpectedRelevance] = field(default_factory=dict)
+
+    @property
+    def framework(self) -> None:
+        return None
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """Scores; or probabilities, where all could be what a sigmoid or softmax gives."""
+        bounded = all(bool(np.all((scores >= 0) & (scores <= 1))) for scores in self.scores)
+        return ("scores", "probabilities") if bounded else ("scores",)
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-5
+
+    def of_batch(
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+    ) -> Sequence[NDArray[Any] | None]:
+        """The numbers of each sequence, whose shapes should be those."""
+        numbers = [sequence.number for sequence in batch.sequences]
+        return [self.of(number, shape) for number, shape in zip(numbers, shapes, strict=True)]
 
     def of(self, number: int, shape: tuple[int, ...]) -> NDArray[Any]:
         """The scores of one sequence, whose shape should be that.
@@ -76,11 +137,6 @@ class Expected:
                 self.where,
                 f"holds {len(self.scores)} rows of scores; the input has {sequences} sequences",
             )
-
-    @property
-    def may_be_probabilities(self) -> bool:
-        """Whether every score could be what a sigmoid or softmax gives."""
-        return all(bool(np.all((scores >= 0) & (scores <= 1))) for scores in self.scores)
 
 
 class _JsonScores(Struct):
@@ -197,7 +253,7 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model)
                 values = np.array(found.relevance, dtype=np.float64)
             except ValueError as error:
                 raise UnusableInput(place, "its `relevance` is ragged") from error
-            relevance[number] = ExpectedRelevance(values, found.target)
+            relevance[number] = ExpectedRelevance(values, found.target, place)
     if not scores:
         raise UnusableInput(where, "is empty; expected one line of scores a sequence")
     return Expected(where, scores, relevance)

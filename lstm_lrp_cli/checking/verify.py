@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
-from lstm_lrp_cli.checking.expected import Expected
+from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.rules import EpsilonRule
@@ -20,6 +20,8 @@ from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
+_KINDS: tuple[Kind, ...] = ("scores", "probabilities")
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -29,10 +31,13 @@ class Verification:
     ----------
     checks : tuple of Check
     sequences : int
+    framework : str or None
+        What the scores were compared with, where it ran.
     """
 
     checks: tuple[Check, ...]
     sequences: int
+    framework: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -44,8 +49,8 @@ def verify(
     sequences: Iterable[Sequence],
     rule: EpsilonRule,
     question: Question,
-    expected: Expected | None,
-    tolerance: float,
+    expected: Expectation | None,
+    tolerance: float | None = None,
 ) -> Verification:
     """Run every check over a corpus, in bounded memory.
 
@@ -53,10 +58,11 @@ def verify(
     ----------
     rule : EpsilonRule
         The chosen rule; the reference check runs it at a bias factor of 1 as well.
-    expected : Expected or None
+    expected : Expectation or None
         The framework's own numbers.
-    tolerance : float
-        What they may differ by, relative to the larger of 1 and the expected score.
+    tolerance : float or None
+        What they may differ by, relative to the larger of 1 and the expected score. None is what
+        `expected` says.
 
     Raises
     ------
@@ -74,8 +80,9 @@ def verify(
         "score = relevance of inputs and initial states, at bias factor 1",
         rounding,
     )
-    scores = Check("forward", "scores = expected scores", tolerance)
-    probable = Check("forward", "probabilities = expected probabilities", tolerance)
+    if tolerance is None:
+        tolerance = expected.tolerance if expected else 0.0
+    forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     count = 0
     for window in windows(model, sequences, question):
@@ -83,15 +90,14 @@ def verify(
         for batch in batches(window, model, batch_rows(model)):
             trace = run_batch(model, batch)
             if expected is not None:
-                for number, ours, likely in _scores(model, trace, batch):
-                    theirs = expected.of(number, ours.shape)
-                    scores = scores.seen(deviation(ours, theirs), number)
-                    probable = probable.seen(deviation(likely, theirs), number)
+                for number, found in _compared(model, trace, batch, expected):
+                    forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
             for explanation in explain_batch(batch, trace, rule, question):
                 number = explanation.sequence.number
                 conservation = conservation.seen(explanation.ledger.relative_residual, number)
                 if expected is not None and number in expected.relevance:
-                    difference = _relevance_deviation(model, explanation, expected)
+                    theirs = expected.relevance[number]
+                    difference = _relevance_deviation(model, explanation, theirs)
                     relevance = relevance.seen(difference, number)
             for explanation in explain_batch(
                 batch, trace, replace(rule, bias_factor=1.0), question
@@ -103,11 +109,28 @@ def verify(
     checks = [conservation, reference]
     if expected is not None:
         expected.check_count(count)
-        candidates = [scores, probable] if expected.may_be_probabilities else [scores]
-        checks.append(min(candidates, key=lambda check: check.worst))
+        checks.append(min((forward[kind] for kind in expected.kinds), key=lambda c: c.worst))
         if expected.relevance:
             checks.append(relevance)
-    return Verification(tuple(checks), count)
+    return Verification(tuple(checks), count, expected.framework if expected else None)
+
+
+def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:
+    framework = None if expected is None else expected.framework
+    theirs = f"expected {kind}" if framework is None else f"{kind} of {framework}"
+    return Check("forward", f"{kind} = {theirs}", tolerance)
+
+
+def _compared(
+    model: Model, trace: Trace, batch: Batch, expected: Expectation
+) -> Iterator[tuple[int, dict[Kind, float]]]:
+    """How far each sequence's scores and probabilities deviate from the expected numbers."""
+    scores = list(_scores(model, trace, batch))
+    numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores])
+    for (number, ours, likely), theirs in zip(scores, numbers, strict=True):
+        if theirs is not None:
+            deviations = (deviation(ours, theirs), deviation(likely, theirs))
+            yield number, dict(zip(_KINDS, deviations, strict=True))
 
 
 def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:
@@ -126,18 +149,19 @@ def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Flo
         yield sequence.number, ours, likely
 
 
-def _relevance_deviation(model: Model, explanation: Explanation, expected: Expected) -> float:
-    theirs = expected.relevance[explanation.sequence.number]
-    place = f"{expected.where}: line {explanation.sequence.number + 1}"
+def _relevance_deviation(
+    model: Model, explanation: Explanation, theirs: ExpectedRelevance
+) -> float:
     name = model.target_name(explanation.target)
     if theirs.target is not None and theirs.target not in (name, explanation.target):
         raise UnusableInput(
-            place, f"its relevance is for target {theirs.target}, explained is {name}; use --target"
+            theirs.where,
+            f"its relevance is for target {theirs.target}, explained is {name}; use --target",
         )
     ours = explanation.relevance if theirs.values.ndim == 2 else explanation.relevance_of_steps
     if ours.shape != theirs.values.shape:
         raise UnusableInput(
-            place,
+            theirs.where,
             f"its relevance has shape {theirs.values.shape}; the sequence has {ours.shape}",
         )
     largest = np.abs(theirs.values).max(initial=1.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.options import (
     document_options,
     expected_option,
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 @input_options
 @method_options
 @expected_option()
-@tolerance_option
+@click.option(
+    "--against",
+    type=click.Choice(FRAMEWORKS),
+    help="Run your own framework, where installed, on the same file and input.",
+)
+@tolerance_option(None, "[default: 1e-05; 1e-10 where --against runs in float64]")
 @document_options
 def check(
     model: Path,
@@ -47,7 +53,8 @@ def check(
     bias_factor: float,
     dtype: str,
     expected: Path | None,
-    tolerance: float,
+    against: str | None,
+    tolerance: float | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -55,44 +62,57 @@ def check(
 
     Conservation: the ledger accounts for every score, at the chosen bias factor and, as the
     reference check, at 1. Forward: with --expected, the scores equal your framework's (or its
-    probabilities, where the file holds those). Without INPUT, random sequences are used, which
-    prove conservation alone.
+    probabilities, where the file holds those); with --against, those that it gives when it is run.
+    Without INPUT, random sequences are used.
 
     Exit status 1 where a check fails.
 
     \b
     lrp check model.h5
     lrp check model.h5 sentences.txt --expected scores.npy
+    lrp check model.h5 sentences.txt --against keras
     """
     import numpy as np
 
-    from lstm_lrp_cli.checking.expected import read_expected
+    from lstm_lrp_cli.checking.against import open_framework
+    from lstm_lrp_cli.checking.against.live import Live
+    from lstm_lrp_cli.checking.expected import Expectation, read_expected
     from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
     from lstm_lrp_cli.checking.verify import verify
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
     from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
 
+    if expected is not None and against is not None:
+        raise click.UsageError("--expected and --against exclude each other; give one of them.")
     if input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
     loaded = load_model(model, mapping, np.dtype(dtype))
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     if input is None:
+        note = "" if against else "; the forward pass is not compared with your framework's"
         click.echo(
-            f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences; "
-            "the forward pass is not compared with your framework's",
-            err=True,
+            f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences{note}", err=True
         )
         sequences = random_sequences(loaded.model)
     else:
         sequences = read_sequences(Source(input, input_format, ids, labelled), loaded.model)
-    numbers = read_expected(expected, loaded.model) if expected is not None else None
+    numbers: Expectation | None = None
+    live = None
+    if expected is not None:
+        numbers = read_expected(expected, loaded.model)
+    elif against is not None:
+        numbers = live = Live(loaded.model, open_framework(against, loaded))
     with one_blas_thread():
         verification = verify(
             loaded.model, sequences, EpsilonRule(eps, bias_factor), question, numbers, tolerance
         )
+    if live is not None and live.left_out:
+        empty = f"{counted(live.left_out, 'sequence')} without steps"
+        click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
     with open_output(output) as file:
         if form == "json":
             file.write(verification_json(verification))

@@ -15,7 +15,7 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     resolve_question,
 )
-from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
+from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
@@ -137,18 +137,6 @@ def explain(
             click.echo(summary.as_text(), err=True, nl=False)
         for warning in summary.warnings():
             click.echo(f"lrp: warning: {warning}", err=True)
-
-
-def refuse_same_file(written: dict[str, Path | None], read: dict[str, Path]) -> None:
-    """Refuse to write one file twice, or over what is read."""
-    places = {name: path.resolve() for name, path in read.items() if path.is_file()}
-    for name, path in written.items():
-        if path is None or path == STANDARD_OUTPUT:
-            continue
-        for other, place in places.items():
-            if path.resolve() == place:
-                raise click.UsageError(f"{name} is the same file as {other}: {path}")
-        places[name] = path.resolve()
 
 
 def choose_format(output: Path | None) -> str:

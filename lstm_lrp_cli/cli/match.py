@@ -32,7 +32,7 @@ MOST_SEQUENCES = 32
 @mapping_option
 @input_options
 @expected_option(required=True)
-@tolerance_option
+@tolerance_option(1e-5)
 @click.option(
     "--write-mapping",
     type=click.Path(path_type=Path),

@@ -21,9 +21,9 @@ DTYPES = ("float64", "float32")
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """Refuse nan and infinity, which a range of numbers lets through."""
-    if not math.isfinite(value):
+    if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
     return value
 
@@ -115,14 +115,17 @@ method_options = stacked(
     ),
 )
 
-tolerance_option = click.option(
-    "--tolerance",
-    type=POSITIVE,
-    callback=finite,
-    default=1e-5,
-    show_default=True,
-    help="What scores may differ by, relative to scores over 1.",
-)
+
+def tolerance_option(default: float | None, note: str = "") -> Callable[[Command], Command]:
+    """The option that says how near scores must come; a default of None is explained by a note."""
+    return click.option(
+        "--tolerance",
+        type=POSITIVE,
+        callback=finite,
+        default=default,
+        show_default=default is not None,
+        help=f"What scores may differ by, relative to scores over 1.  {note}".rstrip(),
+    )
 
 
 def expected_option(*, required: bool = False) -> Callable[[Command], Command]:

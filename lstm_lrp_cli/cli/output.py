@@ -3,10 +3,12 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO, cast
+from typing import BinaryIO, TextIO, cast
+
+import click
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.sequences.compression import compression_of
@@ -37,7 +39,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         with _opened(path, path, "a") as file:
             yield file
         return
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _partial(target)
     try:
         with _opened(partial, path, "w") as file:
             yield file
@@ -47,6 +49,35 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         raise
 
 
+@contextmanager
+def open_together(paths: Sequence[Path]) -> Iterator[Sequence[BinaryIO]]:
+    """Open several files for bytes, which appear when all are whole, or none of them does."""
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    partials = [_partial(target) for target in targets]
+    try:
+        with ExitStack() as stack:
+            files = []
+            for path, target, partial in zip(paths, targets, partials, strict=True):
+                if target.exists() and not target.is_file():
+                    raise UnusableInput(str(path), "is no regular file; expected a file's name")
+                try:
+                    files.append(stack.enter_context(partial.open("wb")))
+                except OSError as error:
+                    raise _unwritable(path, error) from error
+            yield files
+        for target, partial in zip(targets, partials, strict=True):
+            partial.replace(target)
+    except BaseException:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _partial(target: Path) -> Path:
+    """Where a file is written before it is moved to its place."""
+    return target.with_name(f".{target.name}.{os.getpid()}.partial")
+
+
 def _opened(path: Path, asked_for: Path, mode: str) -> TextIO:
     """Open a file for text, compressed where the name that was asked for says so."""
     compression = compression_of(asked_for)
@@ -54,4 +85,20 @@ def _opened(path: Path, asked_for: Path, mode: str) -> TextIO:
     try:
         return cast(TextIO, opener(path, f"{mode}t", encoding="utf-8", newline=""))
     except OSError as error:
-        raise UnusableInput(str(asked_for), f"cannot be written: {error.strerror}") from error
+        raise _unwritable(asked_for, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UnusableInput:
+    return UnusableInput(str(path), f"cannot be written: {error.strerror}")
+
+
+def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path]) -> None:
+    """Refuse to write one file twice, or over what is read."""
+    places = {name: path.resolve() for name, path in read.items() if path.is_file()}
+    for name, path in written.items():
+        if path is None or path == STANDARD_OUTPUT:
+            continue
+        for other, place in places.items():
+            if path.resolve() == place:
+                raise click.UsageError(f"{name} is the same file as {other}: {path}")
+        places[name] = path.resolve()

@@ -17,7 +17,6 @@ from lstm_lrp_cli.loading.mapping import (
     DenseSpec,
     LayerSpec,
 )
-from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Embedding,
@@ -123,6 +122,8 @@ class _Builder:
         where = self.datasets.mapping_name
         if not any(isinstance(node.layer, Lstm) for node in self.nodes):
             raise UnusableInput(where, "layers: there is no lstm among them")
+        if outputs is not None and len(set(outputs)) < len(outputs):
+            raise UnusableInput(where, f"outputs: [{', '.join(outputs)}] names a layer twice")
         places = [self.current] if outputs is None else [self._output(name) for name in outputs]
         self._check_use(places)
         if len({self.values[place].by_step for place in places}) > 1:
@@ -133,7 +134,10 @@ class _Builder:
         kept: list[int] = []
         for name, place in zip([None] if outputs is None else outputs, places, strict=True):
             size = self.values[place].size
-            assert size is not None  # an lstm came before, which has one
+            if size is None:
+                raise UnusableInput(
+                    where, f"outputs: `{name}` gives the input's own features; no weights made it"
+                )
             score, activation = self._before_output_activation(place)
             kept.append(score)
             if task == "regression":
@@ -313,31 +317,38 @@ def _without_unused(
 
 def _scale(spec: BatchNormSpec, datasets: Datasets, key: str, inputs: int | None) -> Scale:
     """Batch normalization at inference (Ioffe and Szegedy 2015): a factor and an offset a unit."""
-    mean = datasets.read(spec.mean, f"{key}.mean", 1)
-
-    def vector(name: str, role: str) -> Floats:
-        found = datasets.read(name, f"{key}.{role}", 1)
-        if len(found) != len(mean):
+    names = {role: getattr(spec, role) for role in ("mean", "variance", "scale", "offset")}
+    names = {role: name for role, name in names.items() if name is not None}
+    if not names:
+        raise UnusableInput(
+            datasets.mapping_name, f"{key}: names no dataset; expected one or more of its four"
+        )
+    vectors = {role: datasets.read(name, f"{key}.{role}", 1) for role, name in names.items()}
+    first, *_ = vectors
+    size, source = len(vectors[first]), f"as in `{first}`"
+    if inputs is not None:
+        size, source = inputs, "which the layer before gives"
+    for role, vector in vectors.items():
+        if len(vector) not in (1, size):
             raise UnusableInput(
-                datasets.where(name),
-                f"({key}.{role}) has {len(found)} values; expected {len(mean)}, as in `mean`",
+                datasets.where(names[role]),
+                f"({key}.{role}) has {len(vector)} values; expected {size}, {source}",
             )
-        return found
-
-    if inputs is not None and len(mean) != inputs:
-        raise UnusableInput(
-            datasets.where(spec.mean),
-            f"({key}.mean) has {len(mean)} values; expected {inputs}, which the layer before gives",
-        )
-    variance = vector(spec.variance, "variance") + spec.epsilon
-    if not (variance > 0).all():
-        raise UnusableInput(
-            datasets.where(spec.variance), f"({key}.variance) is not positive; is it the variance?"
-        )
-    factors = 1.0 / np.sqrt(variance)
-    if spec.scale is not None:
-        factors = factors * vector(spec.scale, "scale")
-    offsets = -mean * factors
-    if spec.offset is not None:
-        offsets = offsets + vector(spec.offset, "offset")
-    return Scale(factors.astype(mean.dtype), offsets.astype(mean.dtype))
+        vectors[role] = np.broadcast_to(vector, size)
+    dtype = datasets.dtype
+    factors, offsets = np.ones(size, dtype=dtype), np.zeros(size, dtype=dtype)
+    if "variance" in vectors:
+        variance = vectors["variance"] + spec.epsilon
+        if not (variance > 0).all():
+            raise UnusableInput(
+                datasets.where(names["variance"]),
+                f"({key}.variance) is not positive; is it the variance?",
+            )
+        factors = 1.0 / np.sqrt(variance)
+    if "scale" in vectors:
+        factors = factors * vectors["scale"]
+    if "mean" in vectors:
+        offsets = -vectors["mean"] * factors
+    if "offset" in vectors:
+        offsets = offsets + vectors["offset"]
+    return Scale(factors.astype(dtype), offsets.astype(dtype))

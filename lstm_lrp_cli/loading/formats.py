@@ -70,6 +70,13 @@ def _hdf5(path: Path) -> Opened:
     return Opened(file, lambda: keras_h5.describe(file))
 
 
+def _onnx(path: Path) -> Opened:
+    from lstm_lrp_cli.loading import onnx_file, onnx_graph
+
+    file = onnx_file.OnnxFile(path)
+    return Opened(file, lambda: onnx_graph.describe(file))
+
+
 # The bytes that a file begins with, and what opens it. h5py is imported only where it is used.
 FORMATS: dict[bytes, Callable[[Path], Opened]] = {
     b"PK": _zip,
@@ -78,6 +85,10 @@ FORMATS: dict[bytes, Callable[[Path], Opened]] = {
 }
 # A safetensors file begins with the length of its header, which is a JSON object.
 HEADER = slice(8, 9)
+# An ONNX file is a protobuf without a signature: first comes the field of its version, then one of
+# those of who made it, its graph and its operators. No safetensors header is so long.
+ONNX_VERSION = b"\x08"
+ONNX_FIELDS = b"\x12\x1a\x22\x28\x32\x3a\x42"
 
 
 def open_weights(path: Path) -> Opened:
@@ -91,14 +102,23 @@ def open_weights(path: Path) -> Opened:
         raise UnusableInput(str(path), "is a directory; expected a model file") from error
     except OSError as error:
         raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
+    if _is_onnx(beginning):
+        return _onnx(path)
     if beginning[HEADER] == b"{":
         return _safetensors(path)
     for signature, opener in FORMATS.items():
         if beginning.startswith(signature):
             return opener(path)
+    if beginning and path.suffix == ".onnx":  # fields may stand in another order
+        return _onnx(path)
     found = "is empty" if not beginning else f"begins with {beginning[:8]!r}"
     raise UnusableInput(
         str(path),
         f"{found}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
-        ".safetensors, or NumPy's .npz",
+        ".safetensors, ONNX, or NumPy's .npz",
     )
+
+
+def _is_onnx(beginning: bytes) -> bool:
+    version, field, length = beginning[:1], beginning[2:3], beginning[4:8]
+    return version == ONNX_VERSION and field != b"" and field in ONNX_FIELDS and any(length)

@@ -1,5 +1,6 @@
 """HDF5 as a tree of named arrays. Keras's own layout of it is read by `keras_h5`."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -20,7 +21,7 @@ class Hdf5File:
         """Open a file, or its content where another file holds it."""
         self.path = path
         self._size = path.stat().st_size
-        self.documents: dict[str, Any] = {}
+        self.documents: Mapping[str, Any] = _Attributes(self)
         self._groups: list[str] = []
         try:
             self._file = h5py.File(content or path, "r")
@@ -73,6 +74,11 @@ class Hdf5File:
         if isinstance(value, np.ndarray):
             return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
         return value
+
+    def attribute_names(self, group: str) -> list[str]:
+        """The names of a group's or dataset's attributes; none where it is not there."""
+        holder = self._file.get(group)
+        return [] if holder is None else list(holder.attrs)
 
     def has_group(self, name: str) -> bool:
         """Whether a group of that name stands at the top of the file."""
@@ -128,6 +134,25 @@ class Hdf5File:
                         self._groups.append(name)
                         pending.append((f"{name}/", child))
         return datasets
+
+
+class _Attributes(Mapping[str, Any]):
+    """A file's attributes by name: those of the file itself, or as `group@attribute`."""
+
+    def __init__(self, file: Hdf5File) -> None:
+        self._of = file
+
+    def __getitem__(self, name: str) -> Any:
+        group, _, attribute = name.rpartition("@")
+        if attribute not in self._of.attribute_names(group or "/"):
+            raise KeyError(name)
+        return self._of.attribute(group or "/", attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of.attribute_names("/"))
+
+    def __len__(self) -> int:
+        return len(self._of.attribute_names("/"))
 
 
 def _describe(dataset: h5py.Dataset) -> Stored:

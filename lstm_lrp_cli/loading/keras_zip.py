@@ -53,7 +53,7 @@ def open_keras(path: Path) -> Hdf5File:
         ) from error
     file = Hdf5File(path, weights)
     file.format = "Keras"
-    file.documents.update(documents)
+    file.documents = documents
     return file
 
 

@@ -71,12 +71,15 @@ class LoadedModel:
         What each entry of the mapping's `layers` became.
     unused : tuple of str
         The datasets that no part of the model came from.
+    vocabulary_in_file : bool
+        Whether the weight file itself holds the vocabulary.
     """
 
     model: Model
     contents: Contents
     built: tuple[Layer, ...]
     unused: tuple[str, ...]
+    vocabulary_in_file: bool = False
 
 
 def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> LoadedModel:
@@ -139,7 +142,13 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         padding=_padding(mapping, graph.embedding, where),
     )
     used = {*datasets.used, mapping.vocabulary}
-    return LoadedModel(model, contents, graph.built, tuple(sorted(set(contents.datasets) - used)))
+    return LoadedModel(
+        model,
+        contents,
+        graph.built,
+        tuple(sorted(set(contents.datasets) - used)),
+        vocabulary is not None and vocabulary.in_weight_file,
+    )
 
 
 def read_contents(path: Path, mapping_path: Path | None) -> Contents:

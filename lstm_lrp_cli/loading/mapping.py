@@ -83,10 +83,13 @@ class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BatchNormSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit."""
+    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit.
 
-    mean: str
-    variance: str
+    Without `mean` and `variance` it is y = scale x + offset, as exporters write it.
+    """
+
+    mean: str | None = None
+    variance: str | None = None
     scale: str | None = None
     offset: str | None = None
     epsilon: float = 1e-3
@@ -182,11 +185,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 def layers_yaml(layers: Sequence[LayerSpec]) -> str:
     """A mapping of those layers as YAML, for a user to mend."""
-    document = {"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]}
-    text: str = yaml.safe_dump(
-        document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
-    )
-    return text
+    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
 
 
 def settings(spec: Struct) -> dict[str, Any]:
@@ -298,6 +297,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes what `_Loader` would not read as text."""
+
+
 for _tag, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
@@ -308,7 +311,25 @@ for _tag, _pattern, _first in (
         "-+.0123456789",
     ),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
+        )
+
+
+def yaml_text(document: dict[str, Any]) -> str:
+    """A mapping or a part of it as YAML that `read_mapping` reads, short values on one line."""
+    return "".join(
+        yaml.dump(
+            {key: value},
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None if isinstance(value, list | dict) else False,
+            width=100,
+        )
+        for key, value in document.items()
+    )
 
 
 _SPECS: dict[str, type[Struct]] = {

@@ -4,8 +4,9 @@ import lzma
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -101,3 +102,9 @@ class NpzFile:
                 f"{member.file_size - header:,}; save the file again",
             )
         return Stored(shape, dtype.str if dtype.kind in "SUV" else dtype.name)
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as numpy.savez does."""
+    members: dict[str, Any] = dict(arrays)
+    np.savez(file, **members)

@@ -3,8 +3,9 @@
 import json
 import math
 import struct
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ DTYPES = {
 # What the format itself allows.
 LONGEST_HEADER = 100_000_000
 LENGTH = struct.Struct("<Q")
+# The tensors' bytes begin at a multiple of it, so that they can be used where they lie.
+ALIGNMENT = 8
 
 
 class SafetensorsFile:
@@ -94,3 +97,22 @@ def _entry(entry: dict[str, Any]) -> tuple[Stored, int, int]:
 
 def _dtype(stored: Stored) -> np.dtype[Any]:
     return np.dtype("uint16" if stored.dtype == "bfloat16" else stored.dtype).newbyteorder("<")
+
+
+def write_safetensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of numbers, one after another behind a header that says where each stands."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    header = {}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": names[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(header).encode("utf-8")
+    text += b" " * (-len(text) % ALIGNMENT)
+    file.write(LENGTH.pack(len(text)) + text)
+    for array in arrays.values():
+        file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())

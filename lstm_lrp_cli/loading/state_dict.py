@@ -125,13 +125,6 @@ def _bias_of(weight: str, datasets: Names[str, Stored]) -> str | None:
 def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
     datasets = file.datasets
     prefix = found.prefixes[0]
-    projected = next((name for name in datasets if name.startswith(f"{prefix}weight_hr_l")), None)
-    if projected is not None:
-        raise UnusableInput(
-            f"{file.path}: {projected}",
-            "projects the hidden state (proj_size), which lrp does not compute; "
-            "expected an LSTM without it",
-        )
     lstms = _lstms(datasets, prefix)
     embedding = [LayerSpec(embedding=EmbeddingSpec(found.embedding))] if found.embedding else []
     width = datasets[f"{prefix}weight_hh_l0"].shape[1]
@@ -179,8 +172,12 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
             return None
         biases = [f"{prefix}bias_{kind}_l{suffix}" for kind in ("ih", "hh")]
         present: list[Any] = [name for name in biases if name in datasets]
+        projection = f"{prefix}weight_hr_l{suffix}"
         return CellSpec(
-            f"{prefix}weight_ih_l{suffix}", f"{prefix}weight_hh_l{suffix}", bias=present or None
+            f"{prefix}weight_ih_l{suffix}",
+            f"{prefix}weight_hh_l{suffix}",
+            bias=present or None,
+            projection=projection if projection in datasets else None,
         )
 
     return [

@@ -53,7 +53,7 @@ class TorchFile:
             ) from error
         self._tensors: dict[str, Tensor] = {}
         self.documents: dict[str, Any] = {}
-        for name, value in _flat(content):
+        for name, value in named(content, Tensor):
             if isinstance(value, Tensor):
                 self._tensors[name] = value
             else:
@@ -115,11 +115,17 @@ class TorchFile:
         return self._zip.read(member)
 
 
-def _flat(content: Any) -> Iterator[tuple[str, Any]]:
-    """Tensors and other values by name; those of the state dict without the way to it."""
-    state = _state_dict(content)
+def named(content: Any, tensor: type) -> Iterator[tuple[str, Any]]:
+    """Tensors and other values by name; those of the state dict without the way to it.
+
+    Parameters
+    ----------
+    tensor : type
+        What the content has for a tensor.
+    """
+    state = _state_dict(content, tensor)
     if state is not None:
-        tensors = [str(key) for key, value in state.items() if isinstance(value, Tensor)]
+        tensors = [str(key) for key, value in state.items() if isinstance(value, tensor)]
         wrapped = all(name.startswith("module.") for name in tensors)
         for key, value in state.items():
             yield str(key).removeprefix("module.") if wrapped else str(key), value
@@ -130,7 +136,9 @@ def _flat(content: Any) -> Iterator[tuple[str, Any]]:
         path, value = pending.pop()
         if id(value) in seen:
             continue
-        if isinstance(value, dict) and any(map(_holds_more, value.values())):
+        if isinstance(value, dict) and any(
+            isinstance(each, dict | list | tuple | tensor) for each in value.values()
+        ):
             seen.add(id(value))
             prefix = f"{path}/" if path else ""
             pending += [(f"{prefix}{key}", each) for key, each in value.items()]
@@ -138,18 +146,14 @@ def _flat(content: Any) -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
-def _holds_more(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple | Tensor)
-
-
-def _state_dict(content: Any) -> dict[Any, Any] | None:
+def _state_dict(content: Any, tensor: type) -> dict[Any, Any] | None:
     """The dict that holds the model's tensors: the whole, or one under a usual key."""
     candidates = [content]
     if isinstance(content, dict):
         candidates += [content[key] for key in STATE_DICTS if key in content]
     for candidate in candidates:
         if isinstance(candidate, dict) and any(
-            isinstance(value, Tensor) for value in candidate.values()
+            isinstance(value, tensor) for value in candidate.values()
         ):
             return candidate
     return None

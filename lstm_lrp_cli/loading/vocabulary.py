@@ -24,11 +24,15 @@ UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
 @dataclass(frozen=True, slots=True)
 class VocabularyRead:
-    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself."""
+    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself.
+
+    `in_weight_file` says whether its name is one in the weight file, and not that of a file.
+    """
 
     vocabulary: Vocabulary
     tokens: TokensSpec
     start_id: int | None
+    in_weight_file: bool
 
 
 def read_vocabulary(
@@ -39,8 +43,8 @@ def read_vocabulary(
     Parameters
     ----------
     name : str
-        A dataset of the weight file, or a value that it keeps beside them, else a file, relative to
-        `folder`.
+        A dataset of the weight file, or a value that it keeps beside them (in HDF5 an attribute, of
+        the file or as `group@attribute`), else a file, relative to `folder`.
     size : int
         The rows of the embedding, which the vocabulary must match.
     given : TokensSpec
@@ -58,7 +62,8 @@ def read_vocabulary(
         ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
     elif name in file.documents:
         where = f"{file.path}: {name}"
-        ids = _from_document(where, file.documents[name])
+        document = file.documents[name]
+        ids = _from_document(where, _parsed(where, document))
     else:
         path = folder / name
         where = str(path)
@@ -76,12 +81,20 @@ def read_vocabulary(
     ids = _renumbered(where, ids, size, tokens)
     unknown = _unknown_id(where, ids, size, tokens.unknown)
     vocabulary = Vocabulary(ids, size, unknown)
-    return VocabularyRead(vocabulary, tokens, _start_id(where, ids, size, tokens.start))
+    return VocabularyRead(
+        vocabulary,
+        tokens,
+        _start_id(where, ids, size, tokens.start),
+        name in file.datasets or name in file.documents,
+    )
 
 
 def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) -> dict[str, int]:
     """The ids that the embedding's rows have, shifted and cut as the mapping says."""
     offset, limit = tokens.offset or 0, tokens.limit
+    if limit is UNSET and min(ids.values(), default=0) == 1:
+        # Keras's word_index begins at 1 and keeps all words, though num_words kept fewer.
+        limit = size
     if offset:
         ids = {token: number + offset for token, number in ids.items()}
     if isinstance(limit, int):
@@ -102,10 +115,48 @@ def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) 
 
 def _from_lines(where: str, text: str) -> dict[str, int]:
     # Not str.splitlines: a token may hold one of the rarer line separators.
-    lines = text.split("\n")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     if lines[-1] == "":
         lines.pop()
-    return _from_list(where, (line.removesuffix("\r") for line in lines))
+    if len(lines) > 1:
+        first, second = lines[0].split(" "), lines[1].split(" ")
+        if len(first) == 2 and all(map(str.isdigit, first)) and len(second) == 1 + int(first[1]):
+            return _from_word2vec(where, lines)
+        if first[0].isdigit() and len(lines[1].split("\t")) == 3:
+            return _from_gensim_dictionary(where, lines[1:])
+    return _from_list(where, lines)
+
+
+def _from_word2vec(where: str, lines: list[str]) -> dict[str, int]:
+    """The text format of word2vec, as gensim's save_word2vec_format writes it.
+
+    A line of counts, then a token and its vector on each line; ids count from 0.
+    """
+    count, dimensions = map(int, lines[0].split(" "))
+    tokens = []
+    for number, line in enumerate(lines[1:], start=2):
+        token, *numbers = line.rstrip(" ").rsplit(" ", dimensions)
+        if len(numbers) != dimensions:
+            raise UnusableInput(
+                f"{where}: line {number}", f"expected a token and {dimensions} numbers (word2vec)"
+            )
+        tokens.append(token)
+    if len(tokens) != count:
+        raise UnusableInput(where, f"its first line says {count} tokens, {len(tokens)} follow")
+    return _from_list(where, tokens)
+
+
+def _from_gensim_dictionary(where: str, lines: list[str]) -> dict[str, int]:
+    """What gensim's Dictionary.save_as_text writes: id, token and frequency on each line."""
+    ids: dict[str, Any] = {}
+    for number, line in enumerate(lines, start=2):
+        parts = line.split("\t")
+        if len(parts) != 3 or not parts[0].isdigit():
+            raise UnusableInput(
+                f"{where}: line {number}", "expected id, token and count, apart by tabs (gensim)"
+            )
+        ids[parts[1]] = int(parts[0])
+    return _from_document(where, ids)
 
 
 def _from_list(where: str, tokens: Iterable[str]) -> dict[str, int]:
@@ -138,11 +189,18 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _from_json(where: str, text: str) -> tuple[dict[str, int], TokensSpec]:
+def _parsed(where: str, document: Any) -> Any:
+    """A value that a file keeps, of JSON where it is text."""
+    if not isinstance(document, str):
+        return document
     try:
-        document = json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(document, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise UnusableInput(where, f"is not valid JSON: {error}") from error
+
+
+def _from_json(where: str, text: str) -> tuple[dict[str, int], TokensSpec]:
+    document = _parsed(where, text)
     if isinstance(document, dict) and document.get("class_name") == "Tokenizer":
         return _from_keras_tokenizer(where, document)
     return _from_document(where, document), TokensSpec()

@@ -33,6 +33,7 @@ def verification_json(verification: Verification) -> str:
     document = {
         "passed": verification.passed,
         "sequences": verification.sequences,
+        "against": verification.framework,
         "checks": [
             {
                 "name": check.name,
@@ -41,6 +42,7 @@ def verification_json(verification: Verification) -> str:
                 "worst": check.worst,
                 "tolerance": check.tolerance,
                 "sequence": check.sequence,
+                "compared": check.compared,
             }
             for check in verification.checks
         ],

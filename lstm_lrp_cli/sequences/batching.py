@@ -69,7 +69,7 @@ class Batch:
 
 def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
     """Pack sequences, padded or masked as the model's mapping says."""
-    prepared = [_prepare(sequence.inputs, model.padding) for sequence in sequences]
+    prepared = [prepare(sequence.inputs, model.padding) for sequence in sequences]
     order = sorted(range(len(sequences)), key=lambda k: -len(prepared[k].inputs))
     packing = Packing(np.array([len(prepared[k].inputs) for k in order], dtype=np.intp))
     padding = np.concatenate([prepared[k].padding for k in order])
@@ -98,7 +98,7 @@ def batches(sequences: Several[Sequence], model: Model, rows: int) -> Iterator[B
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
+class Prepared:
     """One sequence's steps for the engine, which of them are padding, and which steps were kept."""
 
     inputs: NDArray[Any]
@@ -106,25 +106,26 @@ class _Prepared:
     kept: Booleans
 
 
-def _prepare(inputs: NDArray[Any], padding: Padding | None) -> _Prepared:
+def prepare(inputs: NDArray[Any], padding: Padding | None) -> Prepared:
+    """Pad a sequence's steps, or leave out those that the model's mask skips."""
     kept = np.ones(len(inputs), dtype=bool) if inputs.ndim > 1 else inputs != SKIPPED
     if padding is None or not padding.masked:
         inputs = inputs[kept]
     run = np.ones(len(inputs), dtype=bool)
     if padding is None:
-        return _Prepared(inputs, ~run, kept)
+        return Prepared(inputs, ~run, kept)
     if padding.masked:
         if inputs.ndim == 1:
             kept &= inputs != padding.value
         else:
             # In float32, as frameworks do: the same number in float64 may not be equal.
             kept = (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
-        return _Prepared(inputs[kept], np.zeros(kept.sum(), dtype=bool), kept)
+        return Prepared(inputs[kept], np.zeros(kept.sum(), dtype=bool), kept)
     missing = max(padding.length - len(inputs), 0)
     filling = np.full((missing, *inputs.shape[1:]), padding.value, dtype=inputs.dtype)
     parts = [(filling, np.ones(missing, dtype=bool)), (inputs, ~run)]
     ordered = parts if padding.side == "pre" else parts[::-1]
-    return _Prepared(
+    return Prepared(
         np.concatenate([part for part, _ in ordered]),
         np.concatenate([flags for _, flags in ordered]),
         kept,

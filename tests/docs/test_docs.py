@@ -2,20 +2,19 @@
 
 import ast
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from shell import run_block
 
 from lstm_lrp_cli.loading.mapping import read_mapping
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "lstm_lrp_cli"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.glob("**/*.md")]
 TEST_COMMAND = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
 )
@@ -72,9 +71,8 @@ def test_links_lead_somewhere(page):
 
 def test_every_page_is_listed_in_the_index():
     index = (DOCS / "README.md").read_text("utf-8")
-    assert [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index] == [
-        "README.md"
-    ]
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.glob("**/*.md")]
+    assert [page for page in pages if f"({page})" not in index] == ["README.md"]
 
 
 def test_the_command_line_page_is_what_help_says():
@@ -112,38 +110,12 @@ def test_there_are_mappings():
     assert len(MAPPINGS) >= 9
 
 
+CHECKED_PAGES = ("quick-start", "matching", "checking", "converting")
 COMMANDS = [
     pytest.param(block, id=f"{page}-{number}")
-    for page in ("README.md", "docs/quick-start.md", "docs/matching.md")
+    for page in ("README.md", *(f"docs/{name}.md" for name in CHECKED_PAGES))
     for number, block in enumerate(marked_blocks(page, "checked"))
 ]
-
-
-def run_block(block, folder):
-    """Run a block of shell, `lrp` being that of this Python; give the statuses of its runs."""
-    statuses = folder / "statuses"
-    prelude = (
-        'lrp() { "$LRP_PYTHON" -m lstm_lrp_cli "$@"; '
-        'local status=$?; echo $status >> "$LRP_STATUSES"; return $status; }\n'
-    )
-    scripts = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "LRP_PYTHON": sys.executable,
-        "LRP_STATUSES": str(statuses),
-    }
-    done = subprocess.run(
-        ["bash", "-c", f"set -e\n{prelude}{block}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return statuses.read_text("utf-8").split()
 
 
 @pytest.mark.parametrize("block", COMMANDS)

@@ -311,6 +311,8 @@ def test_every_output_of_a_regressor_is_explained(run, keras, tmp_path, loss):
         )
         targets = [line.split('"target":')[1][0] for line in result.stdout.splitlines()]
         assert targets == ["0", "1"] * len(LENGTHS)
+        compiled = run("check", tmp_path / file, tmp_path / "input.jsonl", "--against", "keras")
+        assert compiled.exit_code == 0, compiled.output
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None])

@@ -6,6 +6,9 @@ import pytest
 VOCABULARY, EMBEDDING, HIDDEN, CLASSES = 20, 5, 4, 3
 LENGTHS = [1, 2, 7, 12]
 
+# PyTorch says once that projections take another path of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
+
 
 def save_plain(torch, path, state):
     torch.save(state, path)
@@ -29,8 +32,10 @@ WRITERS = {"m.pt": save_plain, "m.pth": save_nested, "m.safetensors": save_safet
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("bias", [True, False], ids=["biased", "unbiased"])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
-@pytest.mark.parametrize("depth", [1, 2])
-def test_scores_agree(run, framework, tmp_path, depth, bidirectional, bias, name, dtype, tolerance):
+@pytest.mark.parametrize(("depth", "projected"), [(1, 0), (2, 0), (1, 3), (2, 3)])
+def test_scores_agree(
+    run, framework, tmp_path, depth, projected, bidirectional, bias, name, dtype, tolerance
+):
     torch = framework("torch")
     framework("safetensors")
     torch.manual_seed(depth)
@@ -39,9 +44,15 @@ def test_scores_agree(run, framework, tmp_path, depth, bidirectional, bias, name
         {
             "embedding": nn.Embedding(VOCABULARY, EMBEDDING),
             "lstm": nn.LSTM(
-                EMBEDDING, HIDDEN, depth, bias=bias, bidirectional=bidirectional, batch_first=True
+                EMBEDDING,
+                HIDDEN,
+                depth,
+                bias=bias,
+                bidirectional=bidirectional,
+                batch_first=True,
+                proj_size=projected,
             ),
-            "head": nn.Linear(HIDDEN * (1 + bidirectional), CLASSES, bias=bias),
+            "head": nn.Linear((projected or HIDDEN) * (1 + bidirectional), CLASSES, bias=bias),
         }
     ).to(getattr(torch, dtype))
     sequences = [torch.randint(VOCABULARY, (length,)) for length in LENGTHS]

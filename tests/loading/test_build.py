@@ -101,6 +101,17 @@ def test_batch_normalization_is_one_factor_and_one_offset(load, graph, small):
     np.testing.assert_allclose(scale.offsets, [0.5 - 1.0, -0.5 - 2 * 5 / 3])
 
 
+def test_scale_and_offset_alone(load, graph, small):
+    """As exporters write normalization that they have worked out; one number stands for all."""
+    small.arrays |= {"k": [2.0, 5.0], "o": [0.5]}
+    graph(
+        {"batch_norm": {"scale": "k"}}, {"batch_norm": {"offset": "o"}}, {"pool": "mean"}
+    )  # fmt: skip
+    scaled, shifted = (node.layer for node in load().nodes[1:3])
+    assert (scaled.factors.tolist(), scaled.offsets.tolist()) == ([2.0, 5.0], [0.0, 0.0])
+    assert (shifted.factors.tolist(), shifted.offsets.tolist()) == ([1.0, 1.0], [0.5, 0.5])
+
+
 class TestOutputs:
     @pytest.fixture
     def two(self, small):
@@ -202,6 +213,7 @@ class TestFlatten:
         ([{"batch_norm": {"mean": "b", "variance": "b"}}], "has 8 values; expected 2"),
         ([{"batch_norm": {"mean": "two", "variance": "c"}}], "has 3 values; expected 2"),
         ([{"batch_norm": {"mean": "two", "variance": "less"}}], "is not positive"),
+        ([{"batch_norm": {}}], "layers[2].batch_norm: names no dataset"),
         ([{"pooling": "mean"}], "unknown key `pooling`; did you mean `pool`?"),
         ([{"attention": {"weight": "two"}}], "unknown key `weight`; did you mean `weights`?"),
         ([{"from": "states"}], f"found nothing; expected one of {', '.join(KINDS)}"),

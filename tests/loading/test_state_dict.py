@@ -231,11 +231,9 @@ class TestInference:
         error = refusal(save(tmp_path / "model.pt", state))
         assert "the file does not say its architecture" in error
 
-    def test_a_projection_is_refused_by_name(self, refusal, tmp_path):
+    def test_a_projection_that_does_not_fit(self, refusal, tmp_path):
         state = weights() | {"lstm.weight_hr_l0": np.ones((1, 2), dtype=np.float32)}
-        assert "lstm.weight_hr_l0: projects the hidden state" in refusal(
-            save(tmp_path / "model.pt", state)
-        )
+        assert "`projection` makes 1 of 2" in refusal(save(tmp_path / "model.pt", state))
 
 
 class TestHostileFiles:

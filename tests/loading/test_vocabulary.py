@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 
 TOKENS = ["<pad>", "the", "film", "naïve", "bad"]
@@ -158,3 +159,114 @@ def test_offset_start_and_limit_are_those_of_keras_own_data_sets(run, small):
     assert run("inspect", small.path, "--write-mapping", written).exit_code == 0
     again = run("explain", small.path, text, "--mapping", written, "--format", "jsonl")
     assert again.stdout == result.stdout
+
+
+class TestTextsOfOtherTools:
+    def test_word2vec_as_gensim_saves_it(self, small, vocabulary):
+        """KeyedVectors.save_word2vec_format: counts, then a token and its vector a line."""
+        lines = [f"{token} 0.1 -2e-05 3" for token in TOKENS]
+        small.vocabulary = "5 3\n" + "\n".join(lines) + "\n"
+        assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
+
+    def test_a_dictionary_as_gensim_saves_it(self, small, vocabulary):
+        """Dictionary.save_as_text: the number of documents, then id, token, frequency a line."""
+        small.vocabulary = "12\n4\tbad\t3\n2\tfilm\t7\n1\tthe\t12\n"
+        assert vocabulary().ids == {"the": 1, "film": 2, "bad": 4}
+
+    def test_torchtext_lists_tokens_in_the_order_of_their_ids(self, small, vocabulary):
+        """ "\\n".join(vocab.get_itos())."""
+        small.vocabulary = "<unk>\n<pad>\nthe\nfilm\nbad"
+        assert vocabulary().unknown_id == 0
+
+    def test_text_vectorization_of_keras(self, run, small, vocabulary):
+        """get_vocabulary(): the padding, the unknown token, then the words."""
+        small.write("words.json", json.dumps(["", "[UNK]", "the", "film", "bad"]))
+        small.mapping |= {
+            "vocabulary": "words.json",
+            "tokens": {"lowercase": True, "remove": "[!\"#$%&()*+,-./:;<=>?@\\\\^_`{|}~'\\[\\]]"},
+        }
+        path = small.save()
+        assert vocabulary(path).unknown_id == 1
+        found = run("explain", path, small.write("in.txt", "The BAD, bad plot!\n"), "-q").stdout
+        assert [line.split("\t")[2] for line in found.splitlines()[1:]] == [
+            *("the", "bad", "bad", "plot")
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "place", "problem"),
+        [
+            ("3 2\nthe 1 2\nfilm 1\nbad 1 2\n", "line 3", "expected a token and 2 numbers"),
+            ("3 2\nthe 1 2\nfilm 1 2\n", "vocab.txt", "says 3 tokens, 2 follow"),
+            ("9\n0\tthe\t1\nfilm\n", "line 3", "expected id, token and count"),
+            ("9\n0\tthe\t1\n0\tfilm\t1\n", "vocab.txt", "id 0 is both `the` and `film`"),
+        ],
+    )
+    def test_that_are_damaged(self, run, small, text, place, problem):
+        small.vocabulary = text
+        result = run("inspect", small.save())
+        assert result.exit_code == 3
+        assert place in result.stderr
+        assert problem in result.stderr
+
+
+class TestWordIndexOfKeras:
+    """Ids count from 1, by frequency; all words are kept, however few the model was given."""
+
+    def test_is_cut_to_the_rows_of_the_embedding(self, small, vocabulary):
+        words = {word: k for k, word in enumerate(["the", "film", "is", "bad", "not", "so"], 1)}
+        small.write("words.json", json.dumps(words))
+        small.mapping["vocabulary"] = "words.json"
+        assert vocabulary().ids == {"the": 1, "film": 2, "is": 3, "bad": 4}
+
+    def test_as_keras_shifts_it_in_its_own_data_sets(self, run, small):
+        """imdb.load_data: 0 is padding, 1 the start, 2 unknown, a word's id is its index + 3."""
+        small.arrays["E"] = np.ones((7, 3))
+        small.write("words.json", json.dumps({"the": 1, "film": 2, "bad": 3, "not": 4}))
+        small.mapping |= {
+            "vocabulary": "words.json",
+            "tokens": {"offset": 3, "start": 1, "unknown": 2},
+        }
+        loaded = load_model(small.save(), None, np.dtype(np.float64)).model
+        from lstm_lrp_cli.sequences.tokens import Tokenizer
+
+        assert Tokenizer(loaded).of_text("the bad film not", "in").ids.tolist() == [1, 4, 6, 5, 2]
+
+
+class TestAttributesOfAnHdf5File:
+    def load(self, small, vocabulary, write, name):
+        small.mapping["vocabulary"] = name
+        small.save()
+        path = small.folder / "model.h5"
+        with h5py.File(path, "w") as file:
+            for key, array in small.arrays.items():
+                file[key] = array
+            write(file)
+        return vocabulary(path)
+
+    def test_of_the_file(self, small, vocabulary):
+        found = self.load(small, vocabulary, lambda f: f.attrs.update(words=TOKENS), "words")
+        assert found.ids["naïve"] == 3
+
+    def test_of_a_dataset(self, small, vocabulary):
+        found = self.load(small, vocabulary, lambda f: f["E"].attrs.update(words=TOKENS), "E@words")
+        assert found.ids["naïve"] == 3
+
+    def test_as_json(self, small, vocabulary):
+        text = json.dumps({token: k for k, token in enumerate(TOKENS)})
+        found = self.load(small, vocabulary, lambda f: f.attrs.update(words=text), "words")
+        assert found.ids["bad"] == 4
+
+    def test_the_whole_mapping_names_it_as_it_is(self, run, small, vocabulary):
+        self.load(small, vocabulary, lambda f: f.attrs.update(words=TOKENS), "words")
+        whole = small.folder / "elsewhere" / "whole.yaml"
+        whole.parent.mkdir()
+        assert run("inspect", small.folder / "model.h5", "--write-mapping", whole).exit_code == 0
+        assert "\nvocabulary: words\n" in whole.read_text()
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [("no JSON", "is not valid JSON"), (3, "expected a JSON object"), ([1, 2], "numbers")],
+    )
+    def test_of_another_kind(self, small, vocabulary, value, problem):
+        with pytest.raises(UnusableInput, match=problem):
+            self.load(small, vocabulary, lambda f: f.attrs.update(words=value), "words")

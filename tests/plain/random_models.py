@@ -1,9 +1,10 @@
 """Hypothesis strategies: models of every shape that layers can express, and batches for them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -186,6 +187,42 @@ def cases(draw: st.DrawFn, most_lstms: int = 3) -> Case:
     targets = [draw(st.integers(0, model.classes - 1)) for _ in lengths]
     at = [draw(st.integers(0, length - 1)) for length in lengths] if scores_by_step else None
     return Case(model, sequences, targets, draw(rules()), at)
+
+
+@st.composite
+def describable(draw: st.DrawFn) -> Case:
+    """Random models that a mapping can describe.
+
+    They have an LSTM, nothing that no score depends on, and weights that tell how many features
+    their input has.
+    """
+    case = draw(cases())
+    model = case.model
+    nodes, outputs = list(model.nodes), list(dict.fromkeys(model.outputs))
+    if model.embedding is None:  # all places move up by one, and the input's to the first
+        size = case.sequences[0].shape[1]
+        first = Node(Dense(np.eye(size) + 0.1, None), (INPUT,))
+        nodes = [first, *(replace(n, sources=tuple(s + 1 for s in n.sources)) for n in nodes)]
+        outputs = [place + 1 for place in outputs]
+    needed = set(outputs)
+    for place in reversed(range(len(nodes))):
+        if place in needed:
+            needed.update(nodes[place].sources)
+    places = {place: number for number, place in enumerate(sorted(needed | {INPUT}), start=INPUT)}
+    kept = tuple(
+        replace(nodes[place], sources=tuple(places[source] for source in nodes[place].sources))
+        for place in places
+        if place != INPUT
+    )
+    assume(any(isinstance(node.layer, Lstm) for node in kept))
+    heads = model.heads[: len(outputs)]
+    scores = sum(head.size for head in heads)
+    return case._replace(
+        model=replace(
+            model, nodes=kept, outputs=tuple(places[place] for place in outputs), heads=heads
+        ),
+        targets=[target % scores for target in case.targets],
+    )
 
 
 @st.composite

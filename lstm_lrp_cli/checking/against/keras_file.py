@@ -1,0 +1,219 @@
+"""A file that holds a whole Keras model, written anew so that Keras loads it as it is to be run.
+
+The file is a stranger's, and Keras makes of its architecture whatever classes that names. So the
+copy names none but Keras's own layers, and leaves out what inference does not need. It is of the
+precision of the run, keeps no state from batch to batch, and has no setting that Keras 3 dropped.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.checking.expected import Kind
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.weight_file import check_size
+from lstm_lrp_cli.model.model import Head, Model
+
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# What training alone needs, and what Keras 3 knows no longer, or which does nothing here.
+NEEDLESS = ("_initializer", "_regularizer", "_constraint")
+DROPPED = frozenset(
+    {"time_major", "noise_shape", "trainable", "shared_object_id", "compile_config"}
+)
+# Where Keras's own layers, models and operations come from; None where Keras looks among its own.
+MODULES = (
+    *("keras.layers", "keras.models", "keras.ops", "keras.engine"),
+    *("keras.src.layers", "keras.src.models", "keras.src.ops", "keras.src.engine"),
+)
+CODE = frozenset({"Lambda", "function", "__lambda__", "__bytes__", "__typespec__"})
+LAST_ACTIVATIONS = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class WholeModel:
+    """A Keras model in a file.
+
+    Parameters
+    ----------
+    architecture : dict
+    suffix : str
+        The ending by which Keras tells the format.
+    write : callable
+        Writes a copy of the file to a path, with another architecture.
+    """
+
+    architecture: dict[str, Any]
+    suffix: str
+    write: Callable[[Path, str], None]
+
+    def copy(self, path: Path, where: str, dtype: str) -> None:
+        """Write the file as it is to be run."""
+        self.write(path, json.dumps(_cleaned(self.architecture, where, dtype)))
+
+
+def read_whole(path: Path, where: str, keras_version: str) -> WholeModel | None:
+    """Read the architecture of a whole Keras model; None of any other file.
+
+    Raises
+    ------
+    UnusableInput
+        It would be run otherwise than by the Keras that wrote it.
+    """
+    found = _read_keras(path) if zipfile.is_zipfile(path) else _read_hdf5(path)
+    if found is None:
+        return None
+    whole, version = found
+    if "hard_sigmoid" in json.dumps(whole.architecture) and version[:1] != keras_version[:1]:
+        raise UnusableInput(
+            where,
+            f"its hard_sigmoid is that of Keras {version}, and another function in Keras "
+            f"{keras_version}, which is installed; compare by --expected",
+        )
+    return whole
+
+
+def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return None
+    with h5py.File(path) as file:
+        text = file.attrs.get("model_config")
+        version = file.attrs.get("keras_version", b"")
+    if text is None:
+        return None
+
+    def write(copy: Path, architecture: str) -> None:
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = architecture.encode("utf-8")
+
+    version = version.decode("utf-8") if isinstance(version, bytes) else str(version)
+    return WholeModel(json.loads(text), ".h5", write), version
+
+
+def _read_keras(path: Path) -> tuple[WholeModel, str] | None:
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if not {CONFIG, METADATA, WEIGHTS} <= set(members):
+            return None
+        size = path.stat().st_size
+        for name in (CONFIG, METADATA, WEIGHTS):
+            check_size(f"{path}: {name}", (members[name].file_size,), 1, size)
+        architecture = json.loads(archive.read(CONFIG))
+        metadata = archive.read(METADATA)
+
+    def write(copy: Path, architecture: str) -> None:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
+            target.writestr(CONFIG, architecture)
+            target.writestr(METADATA, metadata)
+            with archive.open(WEIGHTS) as source, target.open(WEIGHTS, "w") as file:
+                shutil.copyfileobj(source, file)
+
+    version = str(json.loads(metadata).get("keras_version", ""))
+    return WholeModel(architecture, ".keras", write), version
+
+
+def _cleaned(node: Any, where: str, dtype: str) -> Any:
+    """A part of an architecture as it is to be run.
+
+    Raises
+    ------
+    UnusableInput
+        It names something that is no layer of Keras's.
+    """
+    if isinstance(node, list):
+        return [_cleaned(each, where, dtype) for each in node]
+    if not isinstance(node, dict):
+        return node
+    kind, module = node.get("class_name"), node.get("module")
+    own = module in (None, "keras", "builtins") or str(module).startswith(MODULES)
+    if kind in CODE or not own:
+        raise UnusableInput(
+            where,
+            f"its architecture names `{module or 'keras'}.{kind}`, which may be code; Keras is "
+            "given its own layers alone. Compare by --expected",
+        )
+    cleaned: dict[str, Any] = {}
+    for key, value in node.items():
+        if key.endswith(NEEDLESS) or key in DROPPED:
+            continue
+        if key == "dtype" and _is_float(value):
+            cleaned[key] = dtype
+        elif key in ("batch_shape", "batch_input_shape") and isinstance(value, list):
+            cleaned[key] = [None, *value[1:]]
+        elif key == "stateful":
+            cleaned[key] = False
+        else:
+            cleaned[key] = _cleaned(value, where, dtype)
+    return cleaned
+
+
+def _is_float(dtype: Any) -> bool:
+    """Whether a layer's precision, by name or as a policy, is one of floats."""
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, dict) else None
+    return isinstance(dtype, str) and "float" in dtype
+
+
+def running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[Kind, Run]:
+    """What runs a Keras model, and whether it gives scores: they are lrp's own, in lrp's order."""
+    names = keras.Model(net.inputs, net.outputs).output_names
+    wanted = list(dict.fromkeys(head.name for head in model.heads))
+    scores = _before_last_activations(keras, net, model.heads)
+    chosen = net.outputs if scores is None else scores
+    if set(wanted) == set(names):
+        chosen = [chosen[names.index(name)] for name in wanted]
+    ready = keras.Model(net.inputs, chosen)
+
+    def run(inputs: NDArray[Any]) -> NDArray[Any]:
+        given = inputs.astype(np.int32 if model.embedding is not None else dtype)
+        found = ready(given, training=False)
+        outputs = found if isinstance(found, list | tuple) else [found]
+        return np.concatenate([np.asarray(each) for each in outputs], axis=-1)
+
+    return "probabilities" if scores is None else "scores", run
+
+
+def _before_last_activations(keras: Any, net: Any, heads: Sequence[Head]) -> list[Any] | None:
+    """The scores: without a softmax or sigmoid that is the last of an output.
+
+    None where Keras has it in another place than the model's own last layer.
+    """
+    needed = {head.name for head in heads if head.activation != "linear"}
+    layers = [tensor._keras_history[0] for tensor in net.outputs]
+    last = [_ends_in_activation(keras, layer) for layer in layers]
+    if sum(last) < len(needed):
+        return None
+    scores = []
+    for tensor, layer, ends in zip(net.outputs, layers, last, strict=True):
+        if ends and type(layer).__name__ in ("Activation", "Softmax"):
+            scores.append(layer.input)
+        else:
+            if ends:
+                _inner(layer).activation = keras.activations.linear
+            scores.append(tensor)
+    return scores
+
+
+def _ends_in_activation(keras: Any, layer: Any) -> bool:
+    if layer._outbound_nodes or len(layer._inbound_nodes) != 1:
+        return False
+    activations = [getattr(keras.activations, name) for name in LAST_ACTIVATIONS]
+    activation = getattr(_inner(layer), "activation", None)
+    return type(layer).__name__ == "Softmax" or activation in activations
+
+
+def _inner(layer: Any) -> Any:
+    """The layer that is applied: that inside a wrapper for every step."""
+    return layer.layer if type(layer).__name__ == "TimeDistributed" else layer

@@ -1,0 +1,99 @@
+"""What a framework computes, batch by batch, as the checks ask for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.checking.against.framework import Framework, asking
+from lstm_lrp_cli.checking.expected import ExpectedRelevance, Kind
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.weight_file import shape_text
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare
+
+# What rounding may make of scores, relative to those over 1.
+TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A framework that runs beside the engine.
+
+    Parameters
+    ----------
+    model : Model
+    ran : Framework
+    left_out : int
+        How many sequences had no step, and were not run.
+    """
+
+    model: Model
+    ran: Framework
+    left_out: int = 0
+    relevance: dict[int, ExpectedRelevance] = field(default_factory=dict)
+
+    @property
+    def framework(self) -> str:
+        return f"{self.ran.name} in {self.ran.dtype}"
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        return (self.ran.gives,)
+
+    @property
+    def tolerance(self) -> float:
+        return max(TOLERANCES[self.ran.dtype], TOLERANCES[self.model.dtype])
+
+    def of_batch(
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+    ) -> Sequence[NDArray[Any] | None]:
+        """The numbers of each sequence; None of one without steps, which no framework runs."""
+        fed = [self._given(sequence.inputs).inputs for sequence in batch.sequences]
+        groups: dict[int, list[int]] = {}
+        for place, inputs in enumerate(fed):
+            groups.setdefault(len(inputs), []).append(place)
+        numbers: list[NDArray[Any] | None] = [None] * len(fed)
+        for length, places in groups.items():
+            if not length:
+                self.left_out += len(places)
+                continue
+            found = self._run(np.stack([fed[place] for place in places]))
+            for place, each in zip(places, found, strict=True):
+                inputs = batch.sequences[place].inputs
+                numbers[place] = self._of_steps(inputs, each) if self.model.by_step else each
+        return numbers
+
+    def check_count(self, sequences: int) -> None:
+        """There are as many as there are sequences."""
+
+    def _given(self, inputs: NDArray[Any]) -> Prepared:
+        """What the framework is given of a sequence."""
+        padding = self.model.padding
+        if padding is not None and padding.masked and self.ran.masks:
+            # One step of padding is a sequence without steps that such a framework does run.
+            padding = replace(padding, masked=False, length=max(padding.length, 1))
+        return prepare(inputs, padding)
+
+    def _run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        with asking(self.ran.name, f"does not run input of shape {shape_text(inputs.shape)}"):
+            found = np.asarray(self.ran.run(inputs))
+        by_step = inputs.shape[1:2] if self.model.by_step else ()
+        expected = (len(inputs), *by_step, self.model.classes)
+        if found.shape != expected:
+            raise UnusableInput(
+                self.ran.name,
+                f"gives numbers of shape {shape_text(found.shape)}, lrp {shape_text(expected)}; "
+                "does the mapping describe this model?",
+            )
+        return found
+
+    def _of_steps(self, inputs: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+        """The numbers of a sequence's own steps; 0, as lrp's, of those that are skipped."""
+        given = self._given(inputs)
+        numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
+        numbers[given.kept] = found[~given.padding]
+        numbers[~prepare(inputs, self.model.padding).kept] = 0
+        return numbers

@@ -1,0 +1,87 @@
+"""`lrp convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lstm_lrp_cli.cli.options import DTYPES, mapping_option, model_argument
+from lstm_lrp_cli.cli.output import open_together, refuse_same_file
+
+FORMATS = ("npz", "safetensors")
+
+
+@click.command()
+@model_argument
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@mapping_option
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="[default: by the ending of OUT]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    help="Precision of the weights.  [default: that of MODEL, float64 for sums]",
+)
+def convert(
+    model: Path, output: Path, mapping: Path | None, form: str | None, dtype: str | None
+) -> None:
+    """Write MODEL as plain weights, OUT, and a complete mapping beside it, OUT's name with .yaml.
+
+    OUT is .npz or .safetensors, and loads to the same scores. A vocabulary is written as well, as
+    OUT's name with -vocab.json. Files that are there are written over.
+
+    \b
+    lrp convert model.h5 plain.npz
+    lrp convert checkpoint.pt plain.safetensors --mapping model.yaml
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.loading import convert as converting
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.loading.write import commented
+
+    form = form or _format_of(output)
+    described = output.with_suffix(".yaml")
+    words = output.with_name(f"{output.stem}-vocab.json")
+    written = {"OUT": output, "OUT's mapping": described, "OUT's vocabulary": words}
+    if described.resolve() == model.with_suffix(".yaml").resolve():
+        raise click.UsageError(
+            f"{described} would be taken for the mapping of MODEL; give OUT another name."
+        )
+    loaded = load_model(model, mapping, np.dtype(dtype or np.float64))
+    contents = loaded.contents
+    read = {"MODEL": model}
+    if contents.mapping_path is not None:
+        read["MODEL's mapping"] = contents.mapping_path
+    if isinstance(contents.described.mapping.vocabulary, str):
+        read["MODEL's vocabulary"] = contents.folder / contents.described.mapping.vocabulary
+    refuse_same_file(written, read)
+    converted = converting.convert(loaded.model)
+    arrays = converted.arrays
+    if dtype is None and converting.keeps_float32(loaded):
+        arrays = converting.narrowed(arrays)
+    document = converted.document
+    paths = [output, described]
+    if converted.vocabulary is not None:
+        paths.append(words)
+        document = {"vocabulary": words.name} | document
+    title = f"How lrp reads {output.name}, converted from {model.name}."
+    with open_together(paths) as (weights_file, mapping_file, *others):
+        converting.WRITERS[form](weights_file, arrays)
+        mapping_file.write(commented(title, document, {}).encode("utf-8"))
+        for file in others:
+            file.write(converting.vocabulary_text(converted.vocabulary or {}).encode("utf-8"))
+    click.echo(f"lrp: wrote {', '.join(map(str, paths))}", err=True)
+
+
+def _format_of(output: Path) -> str:
+    form = output.suffix.removeprefix(".").lower()
+    if form not in FORMATS:
+        raise click.BadParameter(
+            f"the ending of {output.name} is of no format; end it in .npz or .safetensors, "
+            "or add --format.",
+            param_hint="OUT",
+        )
+    return form

@@ -1,0 +1,261 @@
+"""A model as plain arrays and a mapping that names them, so that it loads to the same model."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from msgspec.structs import replace
+
+from lstm_lrp_cli.loading.load import LoadedModel
+from lstm_lrp_cli.loading.mapping import (
+    MODEL_INPUT,
+    BatchNormSpec,
+    CellSpec,
+    DenseSpec,
+    EmbeddingSpec,
+    FlattenSpec,
+    InitialSpec,
+    LayerSpec,
+    LstmSpec,
+)
+from lstm_lrp_cli.loading.npz import write_npz
+from lstm_lrp_cli.loading.safetensors import write_safetensors
+from lstm_lrp_cli.loading.write import layer_settings, text_settings
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.gates import GATES
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Dense,
+    Embedding,
+    Flatten,
+    Layer,
+    Lstm,
+    LstmCell,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
+from lstm_lrp_cli.model.model import INPUT, Head, Model
+
+Arrays = Mapping[str, Floats]
+
+# The formats that are written, by the ending of their files.
+WRITERS: dict[str, Callable[[BinaryIO, Arrays], None]] = {
+    "npz": write_npz,
+    "safetensors": write_safetensors,
+}
+_KINDS: dict[type[Layer], str] = {
+    Embedding: "embedding",
+    Lstm: "lstm",
+    Pool: "pool",
+    Flatten: "flatten",
+    Reverse: "reverse",
+    Dense: "dense",
+    Scale: "batch_norm",
+    Activation: "activation",
+    StepSoftmax: "softmax",
+    Merge: "merge",
+}
+# What a float32 holds without a loss.
+NARROW = frozenset({"float32", "float16", "bfloat16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model as it is written.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        All weights, in the engine's own form.
+    document : dict
+        The mapping, but for its vocabulary.
+    vocabulary : dict of str to int, or None
+        The id of each token.
+    """
+
+    arrays: Arrays
+    document: dict[str, Any]
+    vocabulary: dict[str, int] | None
+
+
+def convert(model: Model) -> Converted:
+    """Describe a model by arrays and a mapping. Loaded in the same precision, it is the same."""
+    layers = _Layers(model)
+    document = text_settings(model)
+    vocabulary = model.vocabulary
+    if vocabulary is not None and max(vocabulary.ids.values(), default=-1) + 1 < vocabulary.size:
+        document["tokens"]["limit"] = vocabulary.size  # or it would be taken for another model's
+    document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
+    if layers.outputs_are_named:
+        document["outputs"] = layers.outputs
+    if len(model.heads) > len(model.outputs):
+        document["task"] = "regression"
+    return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
+
+
+def vocabulary_text(ids: Mapping[str, int]) -> str:
+    """A vocabulary as JSON, a token a line."""
+    return json.dumps(ids, ensure_ascii=False, indent=0) + "\n"
+
+
+def narrowed(arrays: Arrays) -> Arrays:
+    """The same numbers, in float32 where it holds all of an array without a loss."""
+
+    def narrow(array: Floats) -> Floats:
+        with np.errstate(over="ignore"):
+            short = array.astype(np.float32)
+        return short if np.array_equal(short, array) else array
+
+    return {name: narrow(array) for name, array in arrays.items()}
+
+
+def keeps_float32(loaded: LoadedModel) -> bool:
+    """Whether the model's file keeps weights in float32, or in what that holds."""
+    datasets = loaded.contents.datasets
+    used = set(datasets) - set(loaded.unused)
+    return any(datasets[name].dtype in NARROW for name in used)
+
+
+class _Layers:
+    """The entries of a mapping's `layers`, each with its name and its sources, and their arrays."""
+
+    def __init__(self, model: Model) -> None:
+        self.specs: list[LayerSpec] = []
+        self.arrays: dict[str, Floats] = {}
+        ends = list(zip(model.outputs, _ends(model), strict=True))
+        self._taken = {head.name for _, head in ends}
+        self.outputs_are_named = len(ends) > 1 or self._taken != {None}
+        if model.embedding is not None:
+            self._add(model.embedding, [], None)
+        names = {INPUT: MODEL_INPUT}
+        given = {
+            place: head.name for place, head in ends if not _needs_activation(model, place, head)
+        }
+        for place, node in enumerate(model.nodes):
+            sources = [names[source] for source in node.sources]
+            names[place] = self._add(node.layer, sources, given.get(place))
+        self.outputs = [
+            self._add(Activation(head.activation), [names[place]], head.name)
+            if _needs_activation(model, place, head)
+            else names[place]
+            for place, head in ends
+        ]
+
+    def without_needless_names(self) -> list[LayerSpec]:
+        """The entries, without what a chain leaves out: sources just above, names of no use."""
+        entries = []
+        above = MODEL_INPUT
+        for spec in self.specs:
+            entries.append(replace(spec, source=None) if spec.source == above else spec)
+            above = MODEL_INPUT if spec.embedding is not None else str(spec.name)
+        used = set(self.outputs if self.outputs_are_named else [])
+        for spec in entries:
+            used.update([spec.source] if isinstance(spec.source, str) else spec.source or [])
+        return [spec if spec.name in used else replace(spec, name=None) for spec in entries]
+
+    def _add(self, layer: Layer, sources: Sequence[str], name: str | None) -> str:
+        """Add an entry, and give its name."""
+        kind = _KINDS[type(layer)]
+        prefix = f"{kind}_{sum(spec.kind == kind for spec in self.specs) + 1}"
+        spec = self._spec(layer, prefix)
+        if name is None:
+            name = prefix
+            while name in self._taken:
+                name += "_"
+        source = sources[0] if len(sources) == 1 else list(sources) or None
+        self.specs.append(replace(spec, name=name, source=source))
+        return name
+
+    def _spec(self, layer: Layer, prefix: str) -> LayerSpec:
+        match layer:
+            case Embedding():
+                weights = self._keep(f"{prefix}.weights", layer.weights)
+                return LayerSpec(embedding=EmbeddingSpec(weights))
+            case Lstm():
+                return LayerSpec(lstm=self._lstm(layer, prefix))
+            case Dense():
+                bias = None if layer.bias is None else self._keep(f"{prefix}.bias", layer.bias)
+                weights = self._keep(f"{prefix}.weights", layer.weights)
+                return LayerSpec(dense=DenseSpec(weights, "classes_by_features", bias))
+            case Scale():
+                return LayerSpec(batch_norm=self._scale(layer, prefix))
+            case Pool():
+                return LayerSpec(pool=layer.kind)
+            case Flatten():
+                return LayerSpec(flatten=FlattenSpec(layer.steps))
+            case Reverse():
+                return LayerSpec(reverse="steps")
+            case Activation():
+                return LayerSpec(activation=layer.kind)
+            case StepSoftmax():
+                return LayerSpec(softmax="steps")
+            case Merge():
+                return LayerSpec(merge=layer.kind)
+            case _:
+                raise TypeError(layer)
+
+    def _lstm(self, layer: Lstm, prefix: str) -> LstmSpec:
+        cells = {
+            direction: self._cell(cell, f"{prefix}.{direction}")
+            for cell in layer.cells
+            for direction in ["backward" if cell.backward else "forward"]
+        }
+        return LstmSpec(
+            gate_order=list(GATES),
+            layout="gates_by_features",
+            forward=cells.get("forward"),
+            backward=cells.get("backward"),
+            merge=layer.merge,
+            returns=layer.returns,
+            activation=layer.activation,
+            recurrent_activation=layer.gate_activation,
+        )
+
+    def _cell(self, cell: LstmCell, prefix: str) -> CellSpec:
+        def keep(role: str, array: Floats | None) -> str | None:
+            return None if array is None else self._keep(f"{prefix}.{role}", array)
+
+        initial = InitialSpec(
+            keep("initial_hidden", cell.initial_hidden), keep("initial_cell", cell.initial_cell)
+        )
+        gates = len(GATES) * cell.hidden_size
+        return CellSpec(
+            input=keep("input", cell.input.reshape(gates, -1)),
+            recurrent=keep("recurrent", cell.recurrent.reshape(gates, -1)),
+            bias=keep("bias", cell.bias.reshape(-1)),
+            projection=keep("projection", cell.projection),
+            initial=None if initial == InitialSpec() else initial,
+        )
+
+    def _scale(self, layer: Scale, prefix: str) -> BatchNormSpec:
+        return BatchNormSpec(
+            scale=self._keep(f"{prefix}.scale", layer.factors),
+            offset=self._keep(f"{prefix}.offset", layer.offsets),
+        )
+
+    def _keep(self, name: str, array: Floats) -> str:
+        self.arrays[name] = array
+        return name
+
+
+def _ends(model: Model) -> list[Head]:
+    """One head for each output; a regressor has one for each of its units."""
+    if len(model.heads) == len(model.outputs):
+        return list(model.heads)
+    return list({head.name: head for head in model.heads}.values())
+
+
+def _needs_activation(model: Model, place: int, head: Head) -> bool:
+    """Whether an activation must follow the score.
+
+    It is the head's, or a linear one, lest a softmax or sigmoid that the score itself ends in is
+    taken for the head's.
+    """
+    layer = model.nodes[place].layer
+    ends_in_one = isinstance(layer, Activation) and layer.kind in ("softmax", "sigmoid")
+    return ends_in_one or head.activation != "linear"

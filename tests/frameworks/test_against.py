@@ -1,0 +1,386 @@
+"""`lrp check --against` runs the frameworks on the person's own file, and they agree."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from models import KERAS, PYTORCH, TESTS, WEATHER
+from random_models import describable
+
+from lstm_lrp_cli.checking.against.keras_layers import build
+from lstm_lrp_cli.checking.against.torch import open_framework
+from lstm_lrp_cli.engine.forward import forward
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.loading.convert import convert, write_npz
+from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.write import commented
+from lstm_lrp_cli.model.layers import Activation, Lstm
+
+GOLDEN = TESTS / "golden"
+SAMPLES = pytest.mark.parametrize(
+    "sample", [PYTORCH, KERAS, WEATHER], ids=["pytorch", "keras", "weather"]
+)
+
+# Of Keras, about its own files' past, and of PyTorch about its exporter's.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def golden(folder, ending, without=()):
+    """The golden files of a folder, each with its sequences."""
+    expected = json.loads((GOLDEN / folder / "expected.json").read_text("utf-8"))
+    return [
+        pytest.param(GOLDEN / folder / f"{name}{ending}", found["sequences"], id=name)
+        for name, found in expected.items()
+        if name not in without
+    ]
+
+
+@pytest.fixture
+def forward_check(run, tmp_path):
+    """The forward check of a model against a framework, and its exit status."""
+
+    def check(model, sequences, framework, *options):
+        path = sequences
+        if not isinstance(sequences, Path):
+            key = "values" if np.ndim(sequences[0]) == 2 else "tokens"
+            path = tmp_path / "in.jsonl"
+            path.write_text("".join(json.dumps({key: each}) + "\n" for each in sequences))
+        arguments = ("check", model, path, "--against", framework, "--format", "json", *options)
+        result = run(*arguments)
+        assert result.exit_code in (0, 1), result.output
+        found = json.loads(result.stdout)["checks"]
+        return next(each for each in found if each["name"] == "forward")
+
+    return check
+
+
+@SAMPLES
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_sample_models_in_torch(forward_check, framework, sample, dtype, allowed):
+    torch = framework("torch")
+    found = forward_check(sample.model, sample.sequences, "torch", "--dtype", dtype)
+    assert found["meaning"] == f"scores = scores of torch {torch.__version__} in {dtype}"
+    assert found["tolerance"] == allowed
+    assert found["passed"]
+
+
+@SAMPLES
+def test_sample_models_in_keras(forward_check, framework, sample):
+    """Keras makes float32 of float64 on every backend but TensorFlow."""
+    keras = framework("keras")
+    found = forward_check(sample.model, sample.sequences, "keras")
+    version = f"keras {keras.__version__} ({keras.backend.backend()} backend) in float32"
+    assert found["meaning"] == f"scores = scores of {version}"
+    assert found["tolerance"] == 1e-5
+    assert found["passed"]
+
+
+@pytest.mark.parametrize(
+    ("model", "sequences"),
+    [
+        *golden("keras2", ".h5", without={"hard_sigmoid"}),
+        *golden("keras2/graphs", ".h5", without={"cudnn"}),
+    ],
+)
+def test_files_of_keras_2_in_keras_3(forward_check, framework, model, sequences):
+    framework("keras")
+    assert forward_check(model, sequences, "keras")["passed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("hard_sigmoid", "is that of Keras 2.15.0, and another function in Keras 3"),
+        ("graphs/cudnn", "Keras does not load it"),
+    ],
+)
+def test_files_of_keras_2_that_keras_3_does_not_run(run, framework, small, name, problem):
+    framework("keras")
+    ids = small.write("ids.txt", "1 2 3\n")
+    model = GOLDEN / "keras2" / f"{name}.h5"
+    result = run("check", model, ids, "--ids", "--against", "keras")
+    assert result.exit_code == 3
+    assert problem in result.stderr
+
+
+@pytest.mark.parametrize(("model", "sequences"), golden("onnx", ".onnx"))
+def test_onnx_files_in_onnxruntime(forward_check, framework, model, sequences):
+    framework("onnx")
+    runtime = framework("onnxruntime")
+    found = forward_check(model, sequences, "onnxruntime")
+    assert f"onnxruntime {runtime.__version__} in float32" in found["meaning"]
+    assert found["passed"]
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["one sequence of 5", "any"])
+@pytest.mark.parametrize("by_step", [True, False], ids=["by step", "last"])
+@pytest.mark.parametrize("batch_first", [True, False], ids=["batch first", "steps first"])
+def test_the_axis_of_steps_is_found(
+    forward_check, framework, tmp_path, batch_first, by_step, fixed
+):
+    """Names that do not tell are given to the axes."""
+    framework("onnx")
+    framework("onnxruntime")
+    torch = framework("torch")
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = torch.nn.LSTM(3, 4, batch_first=batch_first)
+            self.linear = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            steps, _ = self.lstm(x)
+            if by_step:
+                return self.linear(steps)
+            return self.linear(steps[:, -1] if batch_first else steps[-1])
+
+    torch.manual_seed(1)
+    shape = (1, 5, 3) if batch_first else (5, 1, 3)
+    axes = None if fixed else {"x": {0: "a", 1: "b"}}
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(
+        *(Network().eval(), (torch.zeros(shape),), path),
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes=axes,
+    )
+    lengths = (5, 5) if fixed else (5, 1, 8)
+    series = [np.random.default_rng(n).normal(size=(n, 3)).tolist() for n in lengths]
+    found = forward_check(path, series, "onnxruntime")
+    assert found["passed"]
+    assert found["compared"] == len(series)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"),
+    reason="tensorflow is not installed",
+)
+@pytest.mark.parametrize("sample", [KERAS, PYTORCH], ids=["its own file", "others' weights"])
+def test_in_tensorflow(sample):
+    """In a process of its own, in which Keras has not chosen a backend yet; in float64."""
+    environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    command = [sys.executable, "-m", "lstm_lrp_cli", "check", sample.model, sample.sequences]
+    done = subprocess.run(
+        [*map(str, command), "--against", "tensorflow", "--format", "json"],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(TESTS.parent)},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["against"].startswith("tensorflow 2.")
+    assert document["checks"][-1]["tolerance"] == 1e-10
+
+
+class TestStateDicts:
+    """What torch's own names say is not asked of the mapping, so its mistakes are found."""
+
+    @pytest.fixture
+    def saved(self, framework, tmp_path):
+        torch = framework("torch")
+        torch.manual_seed(3)
+        nn = torch.nn
+        # Hidden and embedding sizes are such that no shape tells a layout.
+        modules = nn.ModuleDict(
+            {
+                "embedding": nn.Embedding(9, 6),
+                "lstm": nn.LSTM(6, 6, 2, bidirectional=True, batch_first=True),
+                "head": nn.Linear(12, 12),
+            }
+        )
+        torch.save({"model": modules.state_dict(), "epoch": 3}, tmp_path / "model.pt")
+        return tmp_path / "model.pt"
+
+    IDS = ((1, 2, 3, 4), (5,), (8, 7, 0))
+
+    @pytest.fixture
+    def mapping(self, run, saved):
+        """The mapping that is inferred, to be changed and saved."""
+        path = saved.with_suffix(".yaml")
+        run("inspect", saved, "--write-mapping", path)
+        document = yaml.safe_load(path.read_text())
+        return document, lambda: path.write_text(yaml.safe_dump(document))
+
+    @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-10), ("float32", 1e-5)])
+    def test_a_checkpoint(self, forward_check, saved, dtype, allowed):
+        found = forward_check(saved, self.IDS, "torch", "--dtype", dtype)
+        assert (found["passed"], found["tolerance"]) == (True, allowed)
+
+    def test_safetensors(self, forward_check, framework, saved, tmp_path):
+        from safetensors.torch import save_file
+
+        torch = framework("torch")
+        save_file(torch.load(saved)["model"], tmp_path / "other.safetensors")
+        assert forward_check(tmp_path / "other.safetensors", self.IDS, "torch")["passed"]
+
+    def test_right_mapping(self, forward_check, saved, mapping):
+        _, save = mapping
+        save()
+        assert forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_wrong_gate_order(self, forward_check, saved, mapping):
+        document, save = mapping
+        document["layers"][1]["lstm"]["gate_order"] = ["i", "g", "f", "o"]
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_one_bias_of_two(self, forward_check, saved, mapping):
+        document, save = mapping
+        document["layers"][1]["lstm"]["forward"]["bias"] = "lstm.bias_ih_l0"
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_a_forget_bias_that_torch_does_not_add(self, forward_check, saved, mapping):
+        document, save = mapping
+        document["layers"][1]["lstm"]["forget_bias"] = 1.0
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_directions_swapped(self, forward_check, saved, mapping):
+        document, save = mapping
+        lstm = document["layers"][1]["lstm"]
+        lstm["forward"], lstm["backward"] = lstm["backward"], lstm["forward"]
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_a_square_matrix_transposed(self, forward_check, saved, mapping):
+        document, save = mapping
+        document["layers"][-1]["dense"]["layout"] = "features_by_classes"
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+    def test_a_linear_layers_bias_dropped(self, forward_check, saved, mapping):
+        document, save = mapping
+        document["layers"][-1]["dense"]["bias"] = None
+        save()
+        assert not forward_check(saved, self.IDS, "torch")["passed"]
+
+
+@st.composite
+def random_cases(draw):
+    """Random graphs of sequences that have steps, with cells that every framework has."""
+    case = draw(describable())
+    assume(all(len(sequence) for sequence in case.sequences))
+
+    def usual(layer):
+        if isinstance(layer, Activation) and layer.kind == "hard_sigmoid":
+            return Activation("tanh")
+        if not isinstance(layer, Lstm):
+            return layer
+        projected = layer.cells[0].projection is not None
+        assume(not projected or layer.cells[0].output_size < layer.cells[0].hidden_size)
+        return replace(layer, activation="tanh", gate_activation="sigmoid")
+
+    nodes = tuple(replace(node, layer=usual(node.layer)) for node in case.model.nodes)
+    return case._replace(model=replace(case.model, nodes=nodes))
+
+
+def engine_scores(model, sequence):
+    packing = Packing(np.array([len(sequence)]))
+    return forward(model, sequence, packing).scores
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(case=random_cases())
+def test_random_graphs_in_torch(framework, case):
+    """As they are converted and loaded again, so that their layers have a mapping."""
+    framework("torch")
+    model = case.model
+    found = convert(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        with path.open("wb") as file:
+            write_npz(file, found.arrays)
+        path.with_suffix(".yaml").write_text(commented("A model.", found.document, {}), "utf-8")
+        loaded = load_model(path, None, model.dtype)
+        ran = open_framework(loaded)
+        for sequence in case.sequences:
+            ours = engine_scores(loaded.model, sequence)
+            [theirs] = ran.run(sequence[np.newaxis])
+            np.testing.assert_allclose(theirs, ours.reshape(theirs.shape), rtol=1e-9, atol=1e-10)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(case=random_cases())
+def test_random_graphs_in_keras(framework, case):
+    keras = framework("keras")
+    model = case.model
+    lstms = [node.layer for node in model.nodes if isinstance(node.layer, Lstm)]
+    assume(all(lstm.cells[0].projection is None for lstm in lstms))
+    run = build(keras, model, np.dtype(np.float32), "here", keras.__version__)
+    for sequence in case.sequences:
+        ours = engine_scores(model, sequence)
+        [theirs] = run(sequence[np.newaxis])
+        largest = max(1.0, np.abs(ours).max())
+        np.testing.assert_allclose(theirs, ours.reshape(theirs.shape), rtol=0, atol=1e-4 * largest)
+
+
+class TestHostileFiles:
+    """The person's framework is given a stranger's file: it must not run what that names."""
+
+    @pytest.fixture
+    def keras_file(self, tmp_path):
+        """A Keras file whose architecture is changed, with a mapping so that lrp needs it not."""
+        path = tmp_path / "model.h5"
+        path.write_bytes((GOLDEN / "keras2" / "no_biases.h5").read_bytes())
+
+        def change(layer):
+            with h5py.File(path, "r+") as file:
+                config = json.loads(file.attrs["model_config"])
+                config["config"]["layers"].append(layer)
+                file.attrs["model_config"] = json.dumps(config).encode()
+            return path
+
+        return change
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            {"class_name": "Lambda", "config": {"name": "x", "function": ["4wEA", None, None]}},
+            {"module": "os", "class_name": "system", "config": "true"},
+            {"module": "keras.utils", "class_name": "function", "config": "get_file"},
+            {
+                "module": "keras.layers",
+                "class_name": "Dense",
+                "config": {"units": {"module": "subprocess", "class_name": "run", "config": {}}},
+            },
+        ],
+        ids=lambda layer: layer["class_name"],
+    )
+    def test_an_architecture_that_names_code(self, run, framework, keras_file, layer, tmp_path):
+        framework("keras")
+        mapping = tmp_path / "given.yaml"
+        run("inspect", GOLDEN / "keras2" / "no_biases.h5", "--write-mapping", mapping)
+        (tmp_path / "ids.txt").write_text("1 2 3\n")
+        arguments = ("--ids", "--mapping", mapping, "--against", "keras")
+        result = run("check", keras_file(layer), tmp_path / "ids.txt", *arguments)
+        assert result.exit_code == 3
+        assert "which may be code" in result.stderr
+
+    def test_a_torch_that_a_file_can_have_run_code(self, run, framework, monkeypatch):
+        torch = framework("torch")
+        monkeypatch.setattr(torch, "__version__", "2.5.1")
+        result = run("check", PYTORCH.model, PYTORCH.sequences, "--against", "torch")
+        assert result.exit_code == 3
+        assert "CVE-2025-32434" in result.stderr
+
+    def test_torchscript(self, run, framework, tmp_path):
+        torch = framework("torch")
+        script = torch.jit.script(torch.nn.LSTM(3, 4))
+        script.save(str(tmp_path / "model.pt"))
+        result = run("check", tmp_path / "model.pt", "--against", "torch")
+        assert result.exit_code == 3
+        assert "not executed" in result.stderr

@@ -1,0 +1,233 @@
+"""Keras's `.keras` and weights alone, without Keras: what is inferred, and hostile files."""
+
+import io
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+LAYERS = [
+    {"class_name": "InputLayer", "config": {"name": "ids", "batch_shape": [None, None]}},
+    {"class_name": "Embedding", "config": {"name": "words"}},
+    {
+        "class_name": "LSTM",
+        "config": {
+            "name": "reader",
+            "use_bias": True,
+            "activation": "tanh",
+            "recurrent_activation": "sigmoid",
+            "return_sequences": False,
+        },
+    },
+    {"class_name": "Dense", "config": {"name": "out", "use_bias": True, "activation": "linear"}},
+]
+SHAPES = {
+    "layers/embedding/vars/0": (5, 3),
+    "layers/lstm/cell/vars/0": (3, 8),
+    "layers/lstm/cell/vars/1": (2, 8),
+    "layers/lstm/cell/vars/2": (8,),
+    "layers/dense/vars/0": (2, 3),
+    "layers/dense/vars/1": (3,),
+}
+
+
+def weights(shapes=SHAPES, change=lambda file: None):
+    """A file of weights as Keras 3 lays it out."""
+    rng = np.random.default_rng(0)
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for name, shape in shapes.items():
+            file[name] = rng.normal(size=shape).astype(np.float32)
+        change(file)
+    return content.getvalue()
+
+
+def config(layers=LAYERS):
+    return json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+
+
+def keras_file(path, compression=zipfile.ZIP_STORED, **members):
+    """A `.keras` file, some of its members replaced; None leaves one out."""
+    contents = {
+        "metadata.json": json.dumps({"keras_version": "3.15.1"}),
+        "config.json": config(),
+        "model.weights.h5": weights(),
+    } | members
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            if content is not None:
+                archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    def refused(path):
+        before = sorted(each.name for each in tmp_path.rglob("*"))
+        result = run("check", path)
+        assert result.exit_code == 3, result.output
+        lines = [line for line in result.stderr.splitlines() if "no INPUT" not in line]
+        assert lines[0].startswith(f"lrp: {path}")
+        assert sorted(each.name for each in tmp_path.rglob("*")) == before
+        return "\n".join(lines)
+
+    return refused
+
+
+@pytest.fixture
+def shown(run):
+    def shown(path):
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return shown
+
+
+def test_layers_are_found_by_number_where_the_file_does_not_name_them(shown, tmp_path):
+    document = shown(keras_file(tmp_path / "m.keras"))
+    assert [layer["kind"] for layer in document["layers"]] == ["embedding", "lstm", "dense"]
+    assert document["unused"] == []
+
+
+def test_layers_are_found_by_the_name_that_the_file_records(shown, tmp_path):
+    def named(file):
+        file.create_group("layers/lstm/vars").attrs["name"] = "reader"
+
+    path = keras_file(tmp_path / "m.keras", **{"model.weights.h5": weights(change=named)})
+    assert len(shown(path)["layers"]) == 3
+
+
+def test_a_layer_without_its_weights(refused, tmp_path):
+    shapes = {name: shape for name, shape in SHAPES.items() if "lstm" not in name}
+    path = keras_file(tmp_path / "m.keras", **{"model.weights.h5": weights(shapes)})
+    assert "layer `reader` (LSTM): the file holds no `kernel` for it" in refused(path)
+
+
+class TestHostileFiles:
+    @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b"])
+    def test_a_member_that_leads_out_of_the_file(self, refused, tmp_path, name):
+        path = keras_file(tmp_path / "m.keras", **{name: "x"})
+        assert f"holds a member `{name}`, which leads out of the file" in refused(path)
+
+    def test_weights_that_unfold_without_end(self, refused, tmp_path):
+        bomb = b"\x89HDF\r\n\x1a\n" + bytes(300 * 2**20)
+        path = keras_file(tmp_path / "m.keras", zipfile.ZIP_DEFLATED, **{"model.weights.h5": bomb})
+        assert path.stat().st_size < 2**20
+        assert "no such file of weights is honest" in refused(path)
+
+    def test_an_architecture_that_unfolds_without_end(self, refused, tmp_path):
+        path = keras_file(
+            tmp_path / "m.keras", zipfile.ZIP_DEFLATED, **{"config.json": b" " * 300 * 2**20}
+        )
+        assert "no such file of weights is honest" in refused(path)
+
+    def test_an_architecture_without_a_floor(self, refused, tmp_path):
+        path = keras_file(tmp_path / "m.keras", **{"config.json": "[" * 100_000})
+        assert "is not a whole Keras file" in refused(path)
+
+    def test_weights_in_another_file(self, refused, tmp_path):
+        def link(file):
+            del file["layers/dense/vars/1"]
+            file["layers/dense/vars/1"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+        path = keras_file(tmp_path / "m.keras", **{"model.weights.h5": weights(change=link)})
+        assert "external links are not followed" in refused(path)
+
+    def test_a_dataset_of_no_honest_size(self, refused, tmp_path):
+        def claim(file):
+            del file["layers/embedding/vars/0"]
+            file.create_dataset(
+                "layers/embedding/vars/0", (2**30, 2**30), "f4", chunks=(1024, 1024)
+            )
+
+        path = keras_file(tmp_path / "m.keras", **{"model.weights.h5": weights(change=claim)})
+        assert "no such file of weights is honest" in refused(path)
+
+    def test_code_in_the_architecture_is_not_run(self, refused, tmp_path):
+        code = {"class_name": "Lambda", "config": {"name": "run", "function": "os.system('x')"}}
+        path = keras_file(tmp_path / "m.keras", **{"config.json": config([*LAYERS, code])})
+        assert "layer `run` (Lambda): is not a layer that lrp can explain" in refused(path)
+
+    @pytest.mark.parametrize(
+        ("member", "content"),
+        [
+            ("metadata.json", "{}"),
+            ("metadata.json", None),
+            ("metadata.json", "no JSON"),
+            ("config.json", "3"),
+            ("config.json", "{}"),
+            ("config.json", '{"class_name": "Sequential", "config": {"layers": []}}'),
+            ("config.json", '{"class_name": "Sequential", "config": {"layers": [3]}}'),
+            ("config.json", '{"class_name": "Functional", "config": {"layers": []}}'),
+            ("model.weights.h5", "no HDF5"),
+        ],
+    )
+    def test_a_member_that_is_damaged(self, refused, tmp_path, member, content):
+        refused(keras_file(tmp_path / "m.keras", **{member: content}))
+
+    def test_a_layer_that_feeds_itself(self, refused, tmp_path):
+        def node(source):
+            history = {"keras_history": [source, 0, 0]}
+            return [{"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}}]
+
+        layers = [
+            LAYERS[0],
+            *({**layer, "inbound_nodes": node("out")} for layer in LAYERS[1:]),
+        ]
+        document = {
+            "class_name": "Functional",
+            "config": {"layers": layers, "output_layers": [["out", 0, 0]]},
+        }
+        path = keras_file(tmp_path / "m.keras", **{"config.json": json.dumps(document)})
+        assert "feeds itself" in refused(path)
+
+    @pytest.mark.parametrize("part", range(0, 100, 7))
+    def test_cut_short(self, run, tmp_path, part):
+        whole = keras_file(tmp_path / "whole.keras").read_bytes()
+        path = tmp_path / "m.keras"
+        path.write_bytes(whole[: len(whole) * part // 100])
+        result = run("check", path)
+        assert result.exit_code == 3
+        assert "internal error" not in result.output
+
+
+class TestWeightsAlone:
+    def save(self, folder, shapes=SHAPES, name="m.weights.h5"):
+        path = folder / name
+        path.write_bytes(weights(shapes))
+        return path
+
+    def test_a_chain_is_inferred_and_says_what_is_assumed(self, shown, tmp_path):
+        document = shown(self.save(tmp_path))
+        assert [layer["kind"] for layer in document["layers"]] == ["embedding", "lstm", "dense"]
+        assert "are assumed" in document["origins"]["layers"]
+
+    def test_the_mapping_beside_it_wins(self, run, tmp_path):
+        path = self.save(tmp_path)
+        (tmp_path / "m.weights.yaml").write_text("labels: [a, b, c]\n")
+        found = json.loads(run("inspect", path, "--format", "json").stdout)
+        assert found["labels"] == ["a", "b", "c"]
+
+    def test_several_dense_layers_are_asked_for(self, refused, run, tmp_path):
+        more = {"layers/dense_1/vars/0": (3, 2), "layers/dense_1/vars/1": (2,)}
+        path = self.save(tmp_path, SHAPES | more)
+        first, *paste = refused(path).splitlines()
+        assert "which activations stand between its dense layers" in first
+        (tmp_path / "m.weights.yaml").write_text("\n".join(paste))
+        assert run("check", path).exit_code == 0
+
+    def test_lstms_whose_sizes_tell_no_order_are_asked_for(self, refused, tmp_path):
+        same = {
+            f"layers/lstm{number}/cell/vars/{k}": shape
+            for number in ("", "_1")
+            for k, shape in enumerate([(2, 8), (2, 8), (8,)])
+        }
+        shapes = {"layers/embedding/vars/0": (5, 2), "layers/dense/vars/0": (2, 3)} | same
+        assert "sizes do not tell the order" in refused(self.save(tmp_path, shapes))
+
+    def test_a_layer_of_another_kind_is_named(self, refused, tmp_path):
+        path = self.save(tmp_path, SHAPES | {"layers/conv1d/vars/0": (3, 3, 3)})
+        assert "nothing says what `conv1d` is" in refused(path)
