@@ -15,6 +15,9 @@ DAMAGED = (
     *(RecursionError, ArithmeticError),
 )
 
+# The operations of Keras 3 that make a mask: not_equal(ids, 0), any(not_equal(steps, value)).
+MASKING = frozenset({"NotEqual", "Any"})
+
 # The order in which Keras lists the weights of a layer; where they have no names, it tells them.
 ROLES: dict[str, Callable[[Config], list[str]]] = {
     "Embedding": lambda config: ["embeddings"],
@@ -108,7 +111,10 @@ def read_architecture(
             str(path), f"is a Keras `{kind}`; expected a Sequential or a Functional model"
         )
     entries = body if isinstance(body, list) else body["layers"]  # a list up to Keras 2.2
-    calls = list(_chained(entries)) if kind == "Sequential" else [_called(path, e) for e in entries]
+    if kind == "Sequential":
+        calls = list(_chained(entries))
+    else:
+        calls = [_called(path, entry) for entry in _without_masks(path, entries)]
     layers = {
         call.name: KerasLayer(
             call.kind,
@@ -150,6 +156,30 @@ def _chained(entries: list[Config]) -> Iterator[_Call]:
         kind, config = entry["class_name"], entry["config"]
         yield _Call(kind, config["name"], config, before)
         before = (config["name"],)
+
+
+def _without_masks(path: Path, entries: list[Config]) -> list[Config]:
+    """The layers without the operations by which Keras 3 makes the mask of an embedding or Masking.
+
+    Which layers are given it follows from that layer, so the operations say nothing more.
+    """
+    makers = {entry["config"]["name"]: entry for entry in entries if entry["class_name"] in MASKING}
+    others = [entry for entry in entries if entry["config"]["name"] not in makers]
+    used = {
+        tensor
+        for entry in others
+        for node in entry.get("inbound_nodes", [])
+        for tensor in _inputs(node)[0]
+        if isinstance(tensor, str)
+    }
+    if not makers or used & set(makers):
+        return entries
+    if not any(e["config"].get("mask_zero") or e["class_name"] == "Masking" for e in others):
+        raise UnusableInput(
+            f"{path}: layer `{next(iter(makers))}`",
+            "makes a mask of its own; expected that of an Embedding (mask_zero) or a Masking layer",
+        )
+    return others
 
 
 def _called(path: Path, entry: Config) -> _Call:
