@@ -12,9 +12,14 @@ LONGEST = 40
 
 
 def random_sequences(model: Model, seed: int = 0) -> Iterator[Sequence]:
-    """Random token ids or standard normal numbers, of lengths from 1 to 40."""
+    """Random token ids or standard normal numbers, of lengths from 1 to 40.
+
+    Where sequences are filled up to a length, none is longer: the model may take no other.
+    """
     rng = np.random.default_rng(seed)
-    for number, length in enumerate(rng.integers(1, LONGEST + 1, SEQUENCES).tolist()):
+    filled = model.padding.length if model.padding else 0
+    longest = min(LONGEST, filled or LONGEST)
+    for number, length in enumerate(rng.integers(1, longest + 1, SEQUENCES).tolist()):
         if model.embedding is not None:
             ids = rng.integers(0, len(model.embedding.weights), length)
             yield Sequence(number, ids, tuple(map(str, ids.tolist())))

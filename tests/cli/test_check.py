@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from models import KERAS, PYTORCH, WEATHER, json_lines
+from models import KERAS, PYTORCH, TESTS, WEATHER, json_lines
 
 SAMPLES = pytest.mark.parametrize(
     "sample", [PYTORCH, KERAS, WEATHER], ids=["pytorch", "keras", "weather"]
@@ -274,6 +274,11 @@ class TestWithoutInput:
         assert result.exit_code == 0
         assert "random sequences" in result.stderr
         assert "forward" not in result.stdout
+
+    def test_they_are_no_longer_than_the_padding(self, run):
+        """A model that lays its steps side by side takes no other number of them."""
+        flattened = TESTS / "golden" / "keras2" / "graphs" / "flattened.h5"
+        assert run("check", flattened).exit_code == 0
 
     def test_there_is_nothing_to_compare_with(self, run):
         result = run("check", KERAS.model, "--expected", KERAS.expected)

@@ -98,6 +98,13 @@ def test_files_of_keras_2_in_keras_3(forward_check, framework, model, sequences)
     assert forward_check(model, sequences, "keras")["passed"]
 
 
+@pytest.mark.parametrize("name", ["fixed_length", "graphs/flattened"])
+def test_random_sequences_fit_an_input_of_fixed_length(run, framework, name):
+    framework("keras")
+    result = run("check", GOLDEN / "keras2" / f"{name}.h5", "--against", "keras")
+    assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -352,6 +359,8 @@ class TestHostileFiles:
             {"class_name": "Lambda", "config": {"name": "x", "function": ["4wEA", None, None]}},
             {"module": "os", "class_name": "system", "config": "true"},
             {"module": "keras.utils", "class_name": "function", "config": "get_file"},
+            {"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {}},
+            {"module": "builtins", "class_name": "eval", "config": "1"},
             {
                 "module": "keras.layers",
                 "class_name": "Dense",

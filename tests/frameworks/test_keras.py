@@ -293,6 +293,48 @@ def test_graphs_agree(run, keras, tmp_path, name):
     )
 
 
+@pytest.mark.parametrize("kind", ["embedding", "masking"])
+def test_masks_of_functional_models(run, keras, tmp_path, kind):
+    """Keras 3 writes the operations that make the mask into the graph."""
+    layers = keras.layers
+    if kind == "embedding":
+        inputs = keras.Input((None,))
+        steps = layers.Embedding(VOCABULARY, FEATURES, mask_zero=True)(inputs)
+        padded = np.array([[1, 2, 3, 0, 0], [4, 0, 5, 6, 7]])
+    else:
+        inputs = keras.Input((None, FEATURES))
+        steps = layers.Masking(mask_value=-1.0)(inputs)
+        padded = np.random.default_rng(5).normal(size=(2, 5, FEATURES)).astype(np.float32)
+        padded[0, 3:] = padded[1, 1] = -1.0
+    both = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(steps)
+    middle = layers.GlobalAveragePooling1D()(both)
+    outputs = layers.Dense(3)(layers.Concatenate()([middle, layers.LSTM(3)(both)]))
+    model = with_random_weights(keras.Model(inputs, outputs))
+    agreement = Agreement(run, tmp_path, model)
+    np.save(tmp_path / "scores.npy", model.predict(padded, verbose=0))
+    key = "tokens" if kind == "embedding" else "values"
+    lines = "".join(f'{{"{key}": {each.tolist()}}}\n' for each in padded)
+    (tmp_path / "padded.jsonl").write_text(lines)
+    for file in ("model.keras", "model.h5"):
+        model.save(tmp_path / file)
+        result = run(
+            *("check", tmp_path / file, tmp_path / "padded.jsonl"),
+            *("--expected", tmp_path / "scores.npy"),
+        )
+        assert result.exit_code == 0, result.output
+        assert agreement.check(file).exit_code == 0
+
+
+def test_a_mask_that_no_layer_makes(run, keras, tmp_path):
+    inputs = keras.Input((None,))
+    steps = keras.layers.Embedding(VOCABULARY, 5)(inputs)
+    state = keras.layers.LSTM(4)(steps, mask=keras.ops.not_equal(inputs, 0))
+    keras.Model(inputs, keras.layers.Dense(2)(state)).save(tmp_path / "model.keras")
+    result = run("check", tmp_path / "model.keras")
+    assert result.exit_code == 3
+    assert "makes a mask of its own" in result.stderr
+
+
 # Regressors
 
 

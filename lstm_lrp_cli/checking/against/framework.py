@@ -54,7 +54,7 @@ def import_framework(package: str, option: str, install: str) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             problem = f"needs {package}, which is not installed"
         else:
-            problem = f"{package} cannot be imported ({_first_line(error)}); is it whole"
+            problem = f"{package} cannot be imported ({_first_line(error)})"
         raise UnusableInput(
             f"--against {option}", f"{problem}: python -m pip install {install}"
         ) from error

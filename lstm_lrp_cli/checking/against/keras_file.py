@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.keras_layers import (
+    ACTIVATION_LAYERS,
+    MERGES,
+    POOLS,
+    RECURRENT,
+    SILENT,
+)
 from lstm_lrp_cli.loading.weight_file import check_size
 from lstm_lrp_cli.model.model import Head, Model
 
@@ -29,12 +36,26 @@ NEEDLESS = ("_initializer", "_regularizer", "_constraint")
 DROPPED = frozenset(
     {"time_major", "noise_shape", "trainable", "shared_object_id", "compile_config"}
 )
-# Where Keras's own layers, models and operations come from; None where Keras looks among its own.
-MODULES = (
-    *("keras.layers", "keras.models", "keras.ops", "keras.engine"),
-    *("keras.src.layers", "keras.src.models", "keras.src.ops", "keras.src.engine"),
+# What an architecture may name: the layers that lrp reads, and what holds them together. Others,
+# such as Lambda or TorchModuleWrapper, may hold code.
+NAMES = frozenset(
+    {
+        *POOLS,
+        *MERGES,
+        *SILENT,
+        *ACTIVATION_LAYERS,
+        *RECURRENT,
+        *("Embedding", "Masking", "Dense", "Activation", "Softmax", "BatchNormalization"),
+        *("Flatten", "TimeDistributed", "Sequential", "Model", "Functional"),
+        *("DTypePolicy", "__keras_tensor__", "__tuple__"),
+    }
 )
-CODE = frozenset({"Lambda", "function", "__lambda__", "__bytes__", "__typespec__"})
+# Where they come from; None where Keras looks among its own. Operations are functions of tensors.
+MODULES = (
+    *("keras.layers", "keras.models", "keras.engine"),
+    *("keras.src.layers", "keras.src.models", "keras.src.engine"),
+)
+OPERATIONS = ("keras.ops.", "keras.src.ops.")
 LAST_ACTIVATIONS = ("softmax", "sigmoid")
 
 
@@ -129,20 +150,14 @@ def _cleaned(node: Any, where: str, dtype: str) -> Any:
     Raises
     ------
     UnusableInput
-        It names something that is no layer of Keras's.
+        It names something that is no layer of Keras's that lrp reads.
     """
     if isinstance(node, list):
         return [_cleaned(each, where, dtype) for each in node]
     if not isinstance(node, dict):
         return node
-    kind, module = node.get("class_name"), node.get("module")
-    own = module in (None, "keras", "builtins") or str(module).startswith(MODULES)
-    if kind in CODE or not own:
-        raise UnusableInput(
-            where,
-            f"its architecture names `{module or 'keras'}.{kind}`, which may be code; Keras is "
-            "given its own layers alone. Compare by --expected",
-        )
+    if "class_name" in node:
+        _check_name(node, where)
     cleaned: dict[str, Any] = {}
     for key, value in node.items():
         if key.endswith(NEEDLESS) or key in DROPPED:
@@ -151,11 +166,25 @@ def _cleaned(node: Any, where: str, dtype: str) -> Any:
             cleaned[key] = dtype
         elif key in ("batch_shape", "batch_input_shape") and isinstance(value, list):
             cleaned[key] = [None, *value[1:]]
+        elif key.endswith("activation") and isinstance(value, dict):
+            cleaned[key] = value.get("config")  # a function of Keras's, by its name
         elif key == "stateful":
             cleaned[key] = False
         else:
             cleaned[key] = _cleaned(value, where, dtype)
     return cleaned
+
+
+def _check_name(node: dict[str, Any], where: str) -> None:
+    """Refuse what is no layer of Keras's that lrp reads."""
+    kind, module = node["class_name"], str(node.get("module") or "keras")
+    known = kind in NAMES and (module == "keras" or module.startswith(MODULES))
+    if not known and not module.startswith(OPERATIONS):
+        raise UnusableInput(
+            where,
+            f"its architecture names `{module}.{kind}`, which may be code; Keras is given layers "
+            "that lrp reads, and no others. Compare by --expected",
+        )
 
 
 def _is_float(dtype: Any) -> bool:

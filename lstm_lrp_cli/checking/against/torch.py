@@ -112,6 +112,8 @@ class _Modules:
     def __init__(self, torch: Any, dtype: Any, loaded: LoadedModel, tensors: _Tensors) -> None:
         self._torch, self._dtype, self._tensors = torch, dtype, tensors
         self._embedding = loaded.model.embedding
+        # An exporter may keep torch's names for weights that it rearranges.
+        self._has_own_names = loaded.contents.format != "ONNX"
         specs = loaded.contents.described.mapping.layers or []
         self._specs = {id(layer): spec for layer, spec in zip(loaded.built, specs, strict=True)}
 
@@ -219,7 +221,8 @@ class _Modules:
         Where one of two names says that it is the reverse one, the other is not.
         """
         names = [_input_name(cell, spec) for cell in layer.cells]
-        matches = [LSTM_WEIGHT.match(name) if name else None for name in names]
+        own = self._has_own_names
+        matches = [LSTM_WEIGHT.match(name) if name and own else None for name in names]
         told = any(match and match[3] for match in matches)
         found = []
         for cell, match in zip(layer.cells, matches, strict=True):
