@@ -124,11 +124,16 @@ def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -
 def _compared(
     model: Model, trace: Trace, batch: Batch, expected: Expectation
 ) -> Iterator[tuple[int, dict[Kind, float]]]:
-    """How far each sequence's scores and probabilities deviate from the expected numbers."""
+    """How far each sequence's scores and probabilities deviate from the expected numbers.
+
+    Masked steps are left out: frameworks give scores there too, which mean nothing.
+    """
     scores = list(_scores(model, trace, batch))
     numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores])
-    for (number, ours, likely), theirs in zip(scores, numbers, strict=True):
+    for (number, ours, likely), theirs, kept in zip(scores, numbers, batch.kept(), strict=True):
         if theirs is not None:
+            if model.by_step:
+                ours, likely, theirs = ours[kept], likely[kept], theirs[kept]
             deviations = (deviation(ours, theirs), deviation(likely, theirs))
             yield number, dict(zip(_KINDS, deviations, strict=True))
 

@@ -255,7 +255,8 @@ class _Reader:
             *(self.keras_version, called_with_mask),
         )
         self.layers.append(layer)
-        return [name]
+        is_parted = place.kind == "Bidirectional" and layer.config["merge_mode"] is None
+        return [name, f"{name}:1"] if is_parted else [name]
 
     def _read_graph(
         self,
@@ -275,8 +276,10 @@ class _Reader:
         for output, _ in outputs:
             if output not in calls:
                 raise UnusableInput(str(self.path), f"its output `{output}` is none of its layers")
-        inputs = [name for name, _ in _references(body["input_layers"])]
-        given = dict(zip(inputs, feeding, strict=bool(feeding)))
+        given: dict[str, str] = {}
+        if feeding:  # the model itself is fed by no layer
+            inputs = [name for name, _ in _references(body["input_layers"])]
+            given = dict(zip(inputs, feeding, strict=True))
         order = _in_order(self.path, calls, [name for name, _ in outputs])
         _check_masks(self.path, calls, order)
         values: dict[str, list[str]] = {}
@@ -378,9 +381,12 @@ def _in_order(path: Path, calls: dict[str, _Call], outputs: list[str]) -> list[s
                 order[name] = None
                 del waiting[name]
             elif source not in order:
-                if source not in calls or source in waiting:
-                    problem = "itself" if source in waiting else f"`{source}`, which is no layer"
-                    raise calls[name].unusable(path, f"is fed by {problem}; save the model again")
+                if source in waiting:
+                    raise calls[name].unusable(path, f"is fed by `{source}`, so it feeds itself")
+                if source not in calls:
+                    raise calls[name].unusable(
+                        path, f"is fed by `{source}`, which is none of the layers"
+                    )
                 waiting[source] = iter(calls[source].tensors)
     return list(order)
 

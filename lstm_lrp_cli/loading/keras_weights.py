@@ -36,7 +36,7 @@ ROOTS = ("layers", "_layer_checkpoint_dependencies")
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
-ASSUMED = "tanh, sigmoid gates and a linear output"
+ASSUMED = "tanh, sigmoid gates and a linear output, one layer behind the other,"
 # The kinds of layer that a chain has, as they usually follow each other.
 RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
@@ -205,8 +205,9 @@ def _own_kind(file: Hdf5File, group: str) -> str | None:
     return "Embedding" if "emb" in group else "Dense"
 
 
-def _recognised(file: Hdf5File, name: str, kind: str | None, weights: list[str]) -> _Found:
+def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]) -> _Found:
     """What a layer of that class is, if the shapes of its weights agree."""
+    name = group.removeprefix(f"{ROOTS[0]}/").removeprefix(f"{ROOTS[1]}/")
     shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
     half = len(weights) // 2
     match kind, shapes:
@@ -229,7 +230,7 @@ def _recognised(file: Hdf5File, name: str, kind: str | None, weights: list[str])
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
             return _Found(name, "norm", LayerSpec(batch_norm=norm), units, units)
-    if not file.holds(name):
+    if not file.holds(group):
         if kind in POOLS:
             return _Found(name, "pool", LayerSpec(pool=POOLS[kind]))
         if kind == "Masking":

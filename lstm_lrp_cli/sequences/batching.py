@@ -50,6 +50,13 @@ class Batch:
         steps[self.positions] = flat
         return np.split(steps, np.cumsum(lengths)[:-1])
 
+    def kept(self) -> list[Booleans]:
+        """Which steps of each sequence the model runs: those that its mask does not skip."""
+        lengths = [len(sequence) for sequence in self.sequences]
+        steps = np.zeros(sum(lengths), dtype=bool)
+        steps[self.positions] = True
+        return np.split(steps, np.cumsum(lengths)[:-1])
+
     def rows_of(self, steps: Integers) -> Integers:
         """The packed row of one step of each sequence, shape (batch,).
 

@@ -22,7 +22,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -306,6 +306,9 @@ class Graph:
         What it is compiled with before it is saved.
     weights_only : bool
         Save no architecture.
+    suffix : str
+        How the file's name ends, by which Keras tells the format.
+    sequences : list
     runs_as : callable or None
         Gives a model that computes the same from the saved file's weights, where the machine that
         writes the files cannot run the model itself.
@@ -316,6 +319,8 @@ class Graph:
     build: Callable[[], keras.Model]
     loss: str | None = None
     weights_only: bool = False
+    suffix: str = ".h5"
+    sequences: Sequences = field(default_factory=lambda: IDS)
     runs_as: Callable[[], keras.Model] | None = None
     padded: bool = False
 
@@ -339,6 +344,48 @@ def joins() -> keras.Model:
     middle = layers.GlobalAveragePooling1D(name="middle")(every)
     joined = layers.Concatenate(name="joined")([most, middle])
     return keras.Model(ids, layers.Dense(2, name="verdict")(joined))
+
+
+def parted() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    both = layers.Bidirectional(layers.LSTM(3, return_sequences=True), merge_mode=None, name="both")
+    forward, backward = both(embedding(name="vectors")(ids))
+    gated = layers.Multiply(name="gated")([backward, layers.Dense(3, name="gate")(forward)])
+    joined = layers.Concatenate(name="joined")([forward, gated])
+    return keras.Model(ids, layers.Dense(2, name="verdict")(layers.LSTM(4, name="last")(joined)))
+
+
+def inside() -> keras.Model:
+    reader = sequential(
+        layers.LSTM(4, return_sequences=True), layers.BatchNormalization(), layers.LSTM(3),
+        shape=(None, 3),
+    )  # fmt: skip
+    return sequential(embedding(), reader, layers.Dense(2))
+
+
+def masked_joins() -> keras.Model:
+    ids = keras.Input((None,), name="words")
+    vectors = embedding(name="vectors", mask_zero=True)(ids)
+    one = layers.LSTM(3, return_sequences=True, name="one")(vectors)
+    two = layers.Bidirectional(layers.LSTM(3, return_sequences=True), merge_mode="sum")(one)
+    every = layers.Concatenate(name="every")([layers.Add(name="added")([one, two]), vectors])
+    middle = layers.GlobalAveragePooling1D(name="middle")(every)
+    joined = layers.Concatenate(name="joined")([middle, layers.LSTM(3, name="last")(every)])
+    return keras.Model(ids, layers.Dense(2, name="verdict")(joined))
+
+
+def hard() -> keras.Model:
+    settings: dict[str, Any] = {"recurrent_activation": "hard_sigmoid"}
+    return sequential(
+        embedding(),
+        layers.Dropout(0.2),
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True, dropout=0.1, **settings)),
+        layers.LSTM(4, return_sequences=True, **settings),
+        layers.TimeDistributed(layers.Dense(4, activation="tanh")),
+        layers.LSTM(4, **settings),
+        layers.BatchNormalization(),
+        layers.Dense(3, activation="softmax"),
+    )
 
 
 def of_cells(kind: Callable[..., keras.layers.Layer]) -> Callable[[], keras.Model]:
@@ -414,6 +461,36 @@ GRAPHS: dict[str, Graph] = {
             layers.Dense(2),
         ),
         weights_only=True,
+    ),
+    "parted": Graph(parted),
+    "inside": Graph(inside),
+    "masked_joins": Graph(masked_joins, sequences=MASKED_IDS),
+    "masked_tagger": Graph(
+        lambda: sequential(
+            embedding(mask_zero=True),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.TimeDistributed(layers.Dense(2, activation="softmax")),
+        ),
+        sequences=MASKED_IDS,
+    ),
+    "weights_pooled": Graph(
+        lambda: sequential(
+            embedding(),
+            layers.LSTM(4, return_sequences=True),
+            layers.Dropout(0.5),
+            layers.GlobalMaxPooling1D(),
+            layers.Dense(2),
+        ),
+        weights_only=True,
+    ),
+    "whole": Graph(hard, suffix=".keras"),
+    "whole_inside": Graph(inside, suffix=".keras"),
+    "weights_numbered": Graph(
+        lambda: sequential(
+            embedding(), layers.LSTM(4, return_sequences=True), layers.LSTM(4), layers.Dense(2)
+        ),
+        weights_only=True,
+        suffix=".weights.h5",
     ),
     "cudnn": Graph(
         of_cells(tensorflow.compat.v1.keras.layers.CuDNNLSTM), runs_as=of_cells(layers.LSTM)
@@ -498,16 +575,18 @@ def write_graphs() -> None:
     folder.mkdir(exist_ok=True)
     lines = []
     for name, graph in GRAPHS.items():
-        path = folder / f"{name}.h5"
+        path = folder / f"{name}{graph.suffix}"
         model = fresh(graph.build, name, scale=0.7)
         model.set_weights(positive(model.get_weights()))
         if graph.loss:
             model.compile("sgd", graph.loss)
         if graph.weights_only:
             model.save_weights(str(path))
-        else:
+        elif graph.suffix == ".h5":
             model.save(str(path), include_optimizer=bool(graph.loss))
-        sequences = SHORT_IDS if graph.padded else IDS
+        else:
+            model.save(str(path))
+        sequences = SHORT_IDS if graph.padded else graph.sequences
         found: dict[str, Any] = {"sequences": sequences}
         for precision in PRECISIONS:
             keras.backend.clear_session()
