@@ -232,7 +232,7 @@ def _check_place(layer: KerasLayer, placed: _Placed) -> None:
     """Refuse what Keras does with steps and masks and the engine does not."""
     if layer.config.get("data_format", "channels_last") != "channels_last":
         raise layer.unusable("does not keep its steps first; expected channels_last")
-    if "_from_" in str(_policy(layer.config.get("dtype"))):
+    if "Quantized" in str(layer.config.get("dtype")):
         raise layer.unusable("is quantized; expected weights as they were trained")
     # What the model itself is fed with reaches these under the name of the input.
     if layer.kind in ("Masking", "Embedding") and (
@@ -268,11 +268,6 @@ def _check_masked(layer: KerasLayer) -> None:
         raise layer.unusable("is given a mask, which cuDNN does not take; train without the mask")
     if layer.config.get("go_backwards") and layer.config.get("return_sequences"):
         raise layer.unusable("turns masked steps round, which lrp skips; train without the mask")
-
-
-def _policy(dtype: Any) -> Any:
-    """The name of the precision that a layer computes in."""
-    return dtype["config"].get("name") if isinstance(dtype, dict) else dtype
 
 
 def _convert(layer: KerasLayer, placed: _Placed, by_step: bool) -> list[LayerSpec]:

@@ -126,7 +126,8 @@ def describe(file: Hdf5File) -> Described | None:
         orders = _orders(chain)
         if len(orders) != 1:
             problems.append("sizes do not tell the order of its layers")
-        chain = orders[0] if orders else sorted(chain, key=lambda each: RANKS[each.kind])
+        usual = sorted(chain, key=lambda each: RANKS[each.kind])
+        chain = orders[0] if len(orders) == 1 else usual
     problems += _misfits(chain)
     if sum(each.kind == "dense" for each in chain) > 1:
         problems.append("nothing says which activations stand between its dense layers")

@@ -30,7 +30,7 @@ def with_random_weights(model):
 class Agreement:
     """Runs a Keras model on sequences, and `lrp check` on the file that was saved."""
 
-    def __init__(self, run, folder, model, lengths=LENGTHS, padded=0):
+    def __init__(self, run, folder, model, lengths=LENGTHS, padded=0, gaps=()):
         self.run, self.folder, self.model = run, folder, model
         rng = np.random.default_rng(3)
         takes_tokens = len(model.inputs[0].shape) == 2
@@ -40,6 +40,8 @@ class Agreement:
             else rng.standard_normal((length, FEATURES)).astype(np.float32)
             for length in lengths
         ]
+        for sequence, steps in zip(sequences, gaps, strict=bool(gaps)):
+            sequence[list(steps)] = 0
         outputs = []
         for sequence in sequences:
             missing = max(padded - len(sequence), 0)
@@ -286,11 +288,189 @@ def test_graphs_agree(run, keras, tmp_path, name):
     tokens = keras.Input((None,), name="input")
     steps = keras.layers.Embedding(VOCABULARY, 5)(tokens)
     model = with_random_weights(keras.Model(tokens, graphs(keras)[name](steps)))
-    # Where every output is a probability or none is, both can be compared as they are.
-    files = ("model.keras",) if name in ("attention", "joined", "sums as operators") else None
-    Agreement(run, tmp_path, model).assert_saved(
-        **({"files": files} if files else {}),
+    Agreement(run, tmp_path, model).assert_saved()
+
+
+# Masks: whatever steps are masked, Keras and lrp skip the same ones.
+
+GAPS = [(0, 1, 2), (5, 6), (2, 3, 5), (0, 3, 6), ()]
+
+
+def masked(keras):
+    """What builds each masked model. Of graphs, Keras 3 writes down how the mask is made."""
+    layers = keras.layers
+
+    def lstm(units=4, **settings):
+        return layers.LSTM(units, return_sequences=True, **settings)
+
+    def both(**settings):
+        return layers.Bidirectional(lstm(), **settings)
+
+    def chain(*more):
+        embedding = layers.Embedding(VOCABULARY, 5, mask_zero=True)
+        return keras.Sequential([keras.Input((None,)), embedding, *more])
+
+    def graph(build):
+        tokens = keras.Input((None,))
+        steps = layers.Embedding(VOCABULARY, 5, mask_zero=True)(tokens)
+        return keras.Model(tokens, build(steps))
+
+    def series(masking):
+        steps = keras.Input((None, FEATURES))
+        return keras.Model(steps, layers.Dense(2)(both()(masking(steps))))
+
+    def joined(steps):
+        one, two = lstm()(steps), both(merge_mode="sum")(steps)
+        every = layers.Concatenate()([layers.Add()([one, two]), layers.Multiply()([one, two])])
+        middle = layers.GlobalAveragePooling1D()(every)
+        return layers.Dense(3)(layers.Concatenate()([middle, layers.LSTM(3)(every)]))
+
+    def parted(steps):
+        forward, backward = both(merge_mode=None)(steps)
+        return layers.Dense(2)(layers.LSTM(3)(layers.Concatenate()([forward, backward])))
+
+    head = [keras.Input((4,)), layers.Dense(4, "tanh"), layers.Dense(3)]
+    return {
+        "dense by step, pooled": lambda: chain(
+            layers.Dropout(0.1),
+            lstm(),
+            layers.TimeDistributed(layers.Dense(4, "tanh")),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ),
+        "backward": lambda: chain(both(), layers.LSTM(4, go_backwards=True), layers.Dense(2)),
+        "joined": lambda: graph(joined),
+        "directions apart": lambda: graph(parted),
+        "scores of every step": lambda: chain(both(), layers.Dense(3, "softmax")),
+        "scores of every step of a graph": lambda: graph(
+            lambda s: layers.TimeDistributed(layers.Dense(3))(lstm()(s))
+        ),
+        "masked series": lambda: series(layers.Masking()),
+        "a model in the model, behind the steps": lambda: graph(
+            lambda s: keras.Sequential(head)(layers.LSTM(4)(s))
+        ),
+    }
+
+
+MASKED = [
+    *("dense by step, pooled", "backward", "joined", "directions apart", "scores of every step"),
+    *("scores of every step of a graph", "masked series", "a model in the model, behind the steps"),
+]
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masked_steps_agree(run, keras, tmp_path, name):
+    model = with_random_weights(masked(keras)[name]())
+    agreement = Agreement(run, tmp_path, model, lengths=[7] * len(GAPS), gaps=GAPS)
+    agreement.assert_saved()
+
+
+# Models in models, and outputs that are not the first
+
+
+def composed(keras):
+    layers = keras.layers
+
+    def lstm(units=4):
+        return layers.LSTM(units, return_sequences=True)
+
+    def reader():
+        return keras.Sequential(
+            [keras.Input((None, 5)), lstm(), layers.BatchNormalization(), layers.LSTM(3)]
+        )
+
+    def graph():
+        steps = keras.Input((None, 5))
+        state = layers.Concatenate()([layers.LSTM(3)(steps), layers.LSTM(2)(steps)])
+        return keras.Model(steps, layers.Dense(4, "tanh")(state))
+
+    def joined(steps):
+        return layers.Dense(2)(layers.Concatenate()([reader()(steps), graph()(steps)]))
+
+    def deeper(steps):
+        inner = keras.Sequential([keras.Input((None, 5)), reader(), layers.Dense(5)])
+        return layers.Dense(2)(inner(steps))
+
+    def second(steps):
+        return layers.Dense(2)(
+            layers.LSTM(3)(layers.Bidirectional(lstm(), merge_mode=None)(steps)[1])
+        )
+
+    def parted(steps):
+        forward, backward = layers.Bidirectional(layers.LSTM(4), merge_mode=None)(steps)
+        return layers.Dense(2)(layers.Average()([backward, layers.Dense(4)(forward)]))
+
+    def attention(steps):
+        states = lstm()(steps)
+        weights = layers.Dropout(0.1)(layers.Softmax(axis=1)(layers.Dense(1)(states)))
+        return layers.Dense(2)(keras.ops.sum(layers.Multiply()([states, weights]), axis=1))
+
+    return {
+        "a reader and a graph": joined,
+        "a model in a model in the model": deeper,
+        "the backward direction alone": second,
+        "directions apart": parted,
+        "attention through a silent layer": attention,
+    }
+
+
+COMPOSED = [
+    *("a reader and a graph", "a model in a model in the model", "the backward direction alone"),
+    *("directions apart", "attention through a silent layer"),
+]
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_composed_models_agree(run, keras, tmp_path, name):
+    tokens = keras.Input((None,))
+    steps = keras.layers.Embedding(VOCABULARY, 5)(tokens)
+    model = with_random_weights(keras.Model(tokens, composed(keras)[name](steps)))
+    Agreement(run, tmp_path, model).assert_saved()
+
+
+# Weights alone
+
+
+def test_weights_alone_are_not_taken_for_a_chain_that_they_are_not(run, keras, tmp_path):
+    """An activation between the layers has no weights, and shows in the file all the same."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((None, FEATURES)),
+            layers.LSTM(4),
+            layers.LeakyReLU(),
+            layers.Dense(2),
+        ]
     )
+    model.save_weights(tmp_path / "model.weights.h5")
+    result = run("check", tmp_path / "model.weights.h5")
+    assert result.exit_code == 3
+    assert "nothing says what `leaky_re_lu` is" in result.stderr
+    (tmp_path / "model.weights.yaml").write_text(result.stderr[result.stderr.index("format:") :])
+    assert run("check", tmp_path / "model.weights.h5").exit_code == 0
+
+
+@pytest.mark.parametrize("pooling", ["GlobalMaxPooling1D", "GlobalAveragePooling1D"])
+def test_pooled_weights_alone_agree(run, keras, tmp_path, pooling):
+    layers = keras.layers
+    model = with_random_weights(
+        keras.Sequential(
+            [
+                keras.Input((None,)),
+                layers.Embedding(VOCABULARY, 4),
+                layers.LSTM(4, return_sequences=True),
+                layers.Dropout(0.1),
+                layers.LSTM(4, return_sequences=True),
+                getattr(layers, pooling)(),
+                layers.Dense(2),
+            ]
+        )
+    )
+    model.save_weights(tmp_path / "model.weights.h5")
+    result = Agreement(run, tmp_path, model).check("model.weights.h5")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("kind", ["embedding", "masking"])
@@ -332,7 +512,7 @@ def test_a_mask_that_no_layer_makes(run, keras, tmp_path):
     keras.Model(inputs, keras.layers.Dense(2)(state)).save(tmp_path / "model.keras")
     result = run("check", tmp_path / "model.keras")
     assert result.exit_code == 3
-    assert "makes a mask of its own" in result.stderr
+    assert "is called with a mask of its own" in result.stderr
 
 
 # Regressors
@@ -373,6 +553,15 @@ def test_a_classifier_is_none(run, keras, tmp_path, loss):
 # What Keras computes otherwise than the engine would is refused by the name of the layer.
 
 
+def own_dense(keras):
+    @keras.saving.register_keras_serializable(package="tests")
+    class Dense(keras.layers.Dense):
+        def call(self, inputs):
+            return 3.0 * super().call(inputs)
+
+    return Dense
+
+
 def refused(keras):
     layers, ops = keras.layers, keras.ops
     embedded = (keras.Input((6,)), layers.Embedding(VOCABULARY, 5, mask_zero=True, name="words"))
@@ -383,6 +572,33 @@ def refused(keras):
     def functional(build):
         steps = keras.Input((6, FEATURES))
         return keras.Model(steps, build(layers.LSTM(4, return_sequences=True, name="lstm")(steps)))
+
+    def masked_by(mask):
+        tokens = keras.Input((6,))
+        steps = layers.Embedding(VOCABULARY, 5, mask_zero=True)(tokens)
+        return keras.Model(tokens, layers.Dense(2)(layers.LSTM(4)(steps, mask=mask(tokens))))
+
+    def two_readers(join):
+        steps = keras.Input((6, FEATURES))
+        masked = layers.LSTM(4)(layers.Masking()(steps))
+        return keras.Model(
+            steps, layers.Dense(2)(join(masked, layers.LSTM(4, name="unmasked")(steps)))
+        )
+
+    def two_embeddings():
+        tokens = keras.Input((6,))
+        both = [layers.Embedding(VOCABULARY, 4, name=name)(tokens) for name in ("first", "second")]
+        return keras.Model(tokens, layers.Dense(2)(layers.LSTM(3)(layers.Concatenate()(both))))
+
+    def quantized():
+        model = keras.Sequential([keras.Input((6, FEATURES)), layers.LSTM(4)])
+        model.add(layers.Dense(2, name="out"))
+        model.layers[-1].quantize("int8")
+        return model
+
+    def twice():
+        dense = layers.Dense(4, name="twice")
+        return functional(lambda steps: layers.LSTM(2)(dense(dense(steps))))
 
     def two_inputs():
         left, right = keras.Input((6, FEATURES), name="left"), keras.Input((6, FEATURES))
@@ -409,10 +625,38 @@ def refused(keras):
             "`back` (LSTM)",
         ),
         "two inputs": (two_inputs, "is one of several inputs"),
-        "a model in the model": (
-            lambda: keras.Sequential([keras.Input((6, FEATURES)), functional(lambda s: s)]),
-            "is a model inside the model",
+        "masked steps in a model in the model": (
+            lambda: masked(
+                keras.Sequential([keras.Input((6, 4)), layers.LSTM(3, name="lstm")], name="inner"),
+                layers.Dense(2),
+            ),
+            "is of a model inside the model, which passes no mask on",
         ),
+        "a class of one's own by the name of Keras's": (
+            lambda: functional(lambda s: own_dense(keras)(2, name="mine")(layers.LSTM(2)(s))),
+            "`mine` (tests>Dense)",
+        ),
+        "an initial state": (
+            lambda: functional(
+                lambda s: layers.LSTM(4)(s, initial_state=[layers.LSTM(4)(s), layers.LSTM(4)(s)])
+            ),
+            "is called with `initial_state`",
+        ),
+        "another mask than the embedding's": (
+            lambda: masked_by(lambda tokens: ops.not_equal(tokens, 3)),
+            "is called with a mask of its own",
+        ),
+        "the mask turned round": (
+            lambda: masked_by(lambda tokens: ops.logical_not(ops.not_equal(tokens, 0))),
+            "is called with a mask of its own",
+        ),
+        "a branch without the mask": (
+            lambda: two_readers(lambda masked, steps: layers.Concatenate()([masked, steps])),
+            "`unmasked` (LSTM): takes steps that are masked elsewhere",
+        ),
+        "two embeddings": (two_embeddings, "`second` (Embedding)"),
+        "a quantized layer": (quantized, "`out` (Dense): is quantized"),
+        "a layer that is used twice": (twice, "`twice` (Dense): is used more than once"),
         "a slice": (lambda: functional(lambda steps: layers.Dense(2)(steps[:, -1])), "GetItem"),
         "a number": (
             lambda: functional(lambda steps: ops.sum(steps * 2.0, axis=1)),
@@ -439,7 +683,10 @@ def refused(keras):
 
 REFUSED = [
     *("maximum behind a mask", "masked steps side by side", "masked steps turned round"),
-    *("two inputs", "a model in the model", "a slice", "a number", "a convolution"),
+    *("two inputs", "masked steps in a model in the model", "a slice", "a number", "a convolution"),
+    *("a class of one's own by the name of Keras's", "an initial state", "two embeddings"),
+    *("another mask than the embedding's", "the mask turned round", "a branch without the mask"),
+    *("a quantized layer", "a layer that is used twice"),
     *("a sum over units", "steps joined one behind the other"),
 ]
 

@@ -107,7 +107,7 @@ def test_a_layer_without_its_weights(refused, tmp_path):
 
 
 class TestHostileFiles:
-    @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b"])
+    @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b", "..\\\\b"])
     def test_a_member_that_leads_out_of_the_file(self, refused, tmp_path, name):
         path = keras_file(tmp_path / "m.keras", **{name: "x"})
         assert f"holds a member `{name}`, which leads out of the file" in refused(path)
@@ -122,11 +122,25 @@ class TestHostileFiles:
         path = keras_file(
             tmp_path / "m.keras", zipfile.ZIP_DEFLATED, **{"config.json": b" " * 300 * 2**20}
         )
-        assert "no such file of weights is honest" in refused(path)
+        assert "no such architecture is honest" in refused(path)
+
+    def test_an_architecture_of_no_honest_size(self, refused, tmp_path):
+        """Neither a bomb nor deep: what takes so much memory is reading it."""
+        text = f'{{"class_name": "Sequential", "config": [{"{}," * 2**21}{{}}]}}'
+        path = keras_file(tmp_path / "m.keras", **{"config.json": text})
+        assert "no such architecture is honest" in refused(path)
+
+    def test_more_layers_than_anyone_has(self, refused, tmp_path):
+        """Each is looked at once, so that their number costs no more than its reading."""
+        layers = [
+            {"class_name": "Dropout", "config": {"name": str(number)}} for number in range(50_000)
+        ]
+        path = keras_file(tmp_path / "m.keras", **{"config.json": config([LAYERS[0], *layers])})
+        assert "there is no lstm among them" in refused(path)
 
     def test_an_architecture_without_a_floor(self, refused, tmp_path):
         path = keras_file(tmp_path / "m.keras", **{"config.json": "[" * 100_000})
-        assert "is not a whole Keras file" in refused(path)
+        assert "config.json: is not the JSON that Keras writes" in refused(path)
 
     def test_weights_in_another_file(self, refused, tmp_path):
         def link(file):
@@ -221,12 +235,80 @@ class TestWeightsAlone:
 
     def test_lstms_whose_sizes_tell_no_order_are_asked_for(self, refused, tmp_path):
         same = {
-            f"layers/lstm{number}/cell/vars/{k}": shape
-            for number in ("", "_1")
-            for k, shape in enumerate([(2, 8), (2, 8), (8,)])
+            f"layers/{part}/cell/vars/{k}": shape
+            for part, units in [
+                ("lstm", 2),
+                ("bidirectional/forward_layer", 1),
+                ("bidirectional/backward_layer", 1),
+            ]
+            for k, shape in enumerate([(2, 4 * units), (units, 4 * units), (4 * units,)])
         }
         shapes = {"layers/embedding/vars/0": (5, 2), "layers/dense/vars/0": (2, 3)} | same
         assert "sizes do not tell the order" in refused(self.save(tmp_path, shapes))
+
+    def test_lstms_of_one_class_follow_each_other_by_their_numbers(self, shown, tmp_path):
+        same = {
+            f"layers/lstm{number}/cell/vars/{k}": shape
+            for number in ("", "_1", "_2", "_10")
+            for k, shape in enumerate([(2, 8), (2, 8), (8,)])
+        }
+        shapes = {"layers/embedding/vars/0": (5, 2), "layers/dense/vars/0": (2, 3)} | same
+        layers = shown(self.save(tmp_path, shapes))["layers"]
+        lstms = [layer["datasets"][0] for layer in layers if layer["kind"] == "lstm"]
+        assert [name.split("/")[1] for name in lstms] == ["lstm", "lstm_1", "lstm_2", "lstm_10"]
+
+    def test_attributes_of_a_class_of_ones_own_are_told_by_their_parts(self, shown, tmp_path):
+        names = {"layers/embedding": "word_emb", "layers/lstm": "reader", "layers/dense": "head"}
+        shapes = {}
+        for name, shape in SHAPES.items():
+            layer, part = name.split("/", 2)[:2], name.split("/", 2)[2]
+            shapes[f"{names['/'.join(layer)]}/{part}"] = shape
+        document = shown(self.save(tmp_path, shapes))
+        assert [layer["kind"] for layer in document["layers"]] == ["embedding", "lstm", "dense"]
+
+    @pytest.mark.parametrize(
+        "layer", ["activation", "leaky_re_lu", "flatten", "concatenate", "softmax", "repeat_vector"]
+    )
+    def test_a_layer_without_weights_that_does_something_is_asked_for(
+        self, refused, tmp_path, layer
+    ):
+        path = tmp_path / "m.weights.h5"
+        path.write_bytes(weights(change=lambda file: file.create_group(f"layers/{layer}/vars")))
+        assert f"nothing says what `{layer}` is" in refused(path)
+
+    @pytest.mark.parametrize("layer", ["dropout", "spatial_dropout1d", "input_layer", "identity"])
+    def test_a_layer_that_does_nothing_is_not(self, shown, tmp_path, layer):
+        path = tmp_path / "m.weights.h5"
+        path.write_bytes(weights(change=lambda file: file.create_group(f"layers/{layer}/vars")))
+        assert len(shown(path)["layers"]) == 3
+
+    @pytest.mark.parametrize("pool", ["average", "max"])
+    def test_a_pooling_is_taken_to_stand_behind_the_last_lstm(self, shown, tmp_path, pool):
+        path = tmp_path / "m.weights.h5"
+        group = f"layers/global_{pool}_pooling1d/vars"
+        path.write_bytes(weights(change=lambda file: file.create_group(group)))
+        document = shown(path)
+        kinds = [layer["kind"] for layer in document["layers"]]
+        assert kinds == ["embedding", "lstm", "pool", "dense"]
+        assert "pooling behind the last LSTM" in document["origins"]["layers"]
+
+    def test_a_masking_layer_is_taken_to_mask_zeros(self, shown, tmp_path):
+        series = {name: shape for name, shape in SHAPES.items() if "lstm" in name}
+        path = tmp_path / "m.weights.h5"
+        path.write_bytes(weights(series, lambda file: file.create_group("layers/masking/vars")))
+        document = shown(path)
+        assert document["padding"]["masked"] is True
+        assert "a mask of 0" in document["origins"]["layers"]
+
+    def test_the_state_of_a_random_generator_is_no_weight(self, shown, tmp_path):
+        seed = {
+            "layers/lstm/cell/seed_generator/vars/0": (2,),
+            "layers/dropout/seed_generator/vars/0": (2,),
+        }
+        path = self.save(tmp_path, SHAPES | {"layers/lstm/cell/seed_generator/vars/0": (2,)})
+        assert shown(path)["unused"] == ["layers/lstm/cell/seed_generator/vars/0"]
+        whole = keras_file(tmp_path / "m.keras", **{"model.weights.h5": weights(SHAPES | seed)})
+        assert shown(whole)["unused"] == sorted(seed, reverse=False)
 
     def test_a_layer_of_another_kind_is_named(self, refused, tmp_path):
         path = self.save(tmp_path, SHAPES | {"layers/conv1d/vars/0": (3, 3, 3)})

@@ -516,7 +516,7 @@ def call_in_training(architecture: Architecture) -> None:
         pytest.param(
             "bidirectional_sum",
             setting("Bidirectional", merge_mode=None),
-            "`bidirectional` (Bidirectional)",
+            "`dense` (Dense)",
             id="directions unmerged",
         ),
         pytest.param(
