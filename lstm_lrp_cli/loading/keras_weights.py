@@ -36,7 +36,7 @@ ROOTS = ("layers", "_layer_checkpoint_dependencies")
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
-ASSUMED = "tanh, sigmoid gates and a linear output, one layer behind the other,"
+ASSUMED = "reading forwards, tanh, sigmoid gates and a linear output, one layer behind the other,"
 # The kinds of layer that a chain has, as they usually follow each other.
 RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
@@ -90,8 +90,7 @@ class PlacedWeights:
     def _group(self, prefix: str, place: Place) -> str | None:
         """The group of a layer: by its name where the file records it, else by kind and number.
 
-        Keras names them since 3.6. What holds no weights takes part in the numbers in some versions
-        only.
+        Keras 2.12 to 3.5 does not record it. The numbers may have gaps.
         """
         if prefix not in self.known:
             self.known[prefix] = {}
@@ -103,7 +102,7 @@ class PlacedWeights:
         if place.name in groups:
             return groups[place.name]
         kind = snake_case(place.kind)
-        numbered = [g for g in groups.values() if _class_of(g) == kind and self.file.holds(g)]
+        numbered = [g for g in groups.values() if _class_of(g) == kind]
         numbered.sort(key=lambda group: (len(group), group))
         return numbered[place.number] if place.number < len(numbered) else None
 

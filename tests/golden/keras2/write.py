@@ -381,6 +381,7 @@ def hard() -> keras.Model:
         layers.Dropout(0.2),
         layers.Bidirectional(layers.LSTM(3, return_sequences=True, dropout=0.1, **settings)),
         layers.LSTM(4, return_sequences=True, **settings),
+        layers.TimeDistributed(layers.Dropout(0.1)),
         layers.TimeDistributed(layers.Dense(4, activation="tanh")),
         layers.LSTM(4, **settings),
         layers.BatchNormalization(),
