@@ -80,6 +80,8 @@ class KerasLayer:
         The file, for error messages.
     keras_version : str
         Of the Keras that wrote the file; empty where the file does not say it.
+    is_inside : bool
+        Whether it is of a model inside the model.
     called_with_mask : bool or None
         Whether it is given a mask, where the file says so, as Keras 3's functional models do.
     """
@@ -91,12 +93,8 @@ class KerasLayer:
     weights: list[str]
     path: Path
     keras_version: str
+    is_inside: bool = False
     called_with_mask: bool | None = None
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether it is of a model inside the model."""
-        return "/" in self.name
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.path}: layer `{self.name}` ({self.kind})", problem)
@@ -252,7 +250,7 @@ class _Reader:
         weights = self.weights_of(places)
         layer = KerasLayer(
             *(place.kind, name, entry["config"], sources, weights, self.path),
-            *(self.keras_version, called_with_mask),
+            *(self.keras_version, len(places) > 1, called_with_mask),
         )
         self.layers.append(layer)
         is_parted = place.kind == "Bidirectional" and layer.config["merge_mode"] is None

@@ -495,6 +495,15 @@ def call_in_training(architecture: Architecture) -> None:
     first(architecture, "LSTM")["inbound_nodes"][0][0][3]["training"] = True
 
 
+def call_with_mask(architecture: Architecture) -> None:
+    first(architecture, "LSTM")["inbound_nodes"][0][0][3]["mask"] = ["words", 0, 0]
+
+
+def call_with_states(architecture: Architecture) -> None:
+    node = first(architecture, "LSTM")["inbound_nodes"][0]
+    node.extend([list(node[0]), list(node[0])])
+
+
 @pytest.mark.parametrize(
     ("name", "change", "layer"),
     [
@@ -579,6 +588,8 @@ def call_in_training(architecture: Architecture) -> None:
             "`reader` (LSTM)",
             id="training at inference",
         ),
+        pytest.param("functional", call_with_mask, "`reader` (LSTM)", id="mask of its own"),
+        pytest.param("functional", call_with_states, "`reader` (LSTM)", id="initial states"),
     ],
 )
 def test_what_lrp_would_compute_otherwise_than_keras_is_refused_by_the_name_of_the_layer(
@@ -704,6 +715,44 @@ def test_the_hard_sigmoid_is_that_of_the_version_that_wrote_the_file(
     layers = load_model(path, None, FLOAT64).model.layers
     assert [layer.gate_activation for layer in layers if isinstance(layer, Lstm)] == [wanted]
     assert Activation(wanted) in layers
+
+
+def test_the_hard_sigmoid_of_a_file_without_a_version_is_assumed(tmp_path: Path) -> None:
+    for name in ("hard_sigmoid", "sequential"):
+        path = changed_copy(name, lambda architecture: None, tmp_path)
+        with h5py.File(path, "r+") as file:
+            del file.attrs["keras_version"]
+        origin = inspect(path)["origins"]["layers"]
+        assert ("hard_sigmoid is that of Keras 1 and 2 is assumed" in origin) is (
+            name == "hard_sigmoid"
+        )
+
+
+def test_files_of_keras_1_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = changed_copy("sequential", lambda architecture: None, tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "1.2.2"
+    with pytest.raises(UnusableInput, match=r"written by Keras 1\.2\.2; load it in Keras 2"):
+        load_model(path, None, FLOAT64)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "heads"),
+    [
+        ("mse", "linear", 3),
+        ("mse", "softmax", 1),
+        ({"class_name": "Huber", "config": {"delta": 1.0}}, "linear", 3),
+        ("categorical_crossentropy", "linear", 1),
+        (None, "linear", 1),
+    ],
+)
+def test_a_regressor_is_told_by_its_loss_and_its_last_activation(
+    loss: Any, activation: str, heads: int, tmp_path: Path
+) -> None:
+    path = changed_copy("sequential", setting("Dense", activation=activation), tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["training_config"] = json.dumps({"loss": loss})
+    assert len(load_model(path, None, FLOAT64).model.heads) == heads
 
 
 def test_a_mapping_wins_over_an_architecture_that_is_refused(tmp_path: Path) -> None:
