@@ -16,7 +16,6 @@ from msgspec import UNSET
 
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expected
-from lstm_lrp_cli.engine.forward import forward
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
@@ -31,6 +30,7 @@ from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import GateActivationName, Lstm, PoolName
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.corpus import run_batch
 from lstm_lrp_cli.sequences.batching import Batch, make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -265,8 +265,14 @@ class _Judge:
         ]
 
     def judge(self, model: Model) -> tuple[float, str]:
-        """The largest deviation, of scores or of probabilities, whichever fits better."""
-        scores = forward(model, self._batch.inputs, self._batch.packing).scores
+        """The largest deviation, of scores or of probabilities, whichever fits better.
+
+        Infinite where the model cannot run the sequences: they overflow, or are of another length.
+        """
+        try:
+            scores = run_batch(model, self._batch).scores
+        except UnusableInput:
+            return np.inf, "scores"
         found = {"scores": self._worst(scores)}
         if all(((each >= 0) & (each <= 1)).all() for each in self._theirs):
             found["probabilities"] = self._worst(probabilities_of(model, scores))

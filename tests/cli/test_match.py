@@ -157,6 +157,18 @@ def test_the_side_of_the_padding(problem, small, side):
     assert match["mapping"]["padding"]["side"] == side
 
 
+def test_steps_side_by_side_need_their_padding(problem, small):
+    """Without it no sequence has the length that the model takes."""
+    small.lstm["returns"] = "sequence"
+    small.arrays["V"] = np.random.default_rng(2).normal(size=(3, 12))
+    small.mapping["layers"].insert(2, {"flatten": {"steps": 6}})
+    small.mapping["padding"] = {"side": "post", "length": 6}
+    problem.scores()
+    small.mapping["padding"] = {"length": 6}
+    [match] = problem.found()["matches"]
+    assert match["mapping"]["padding"]["side"] == "post"
+
+
 def test_probabilities(problem, small):
     scores = problem.scores()
     exponentials = np.exp(scores)
