@@ -67,18 +67,36 @@ class Hdf5File:
 
     def attribute(self, group: str, name: str) -> Any:
         """An attribute of a group, or None where either is not there; bytes are decoded."""
-        holder = self._file.get(group)
-        value = None if holder is None else holder.attrs.get(name)
+        where = f"{self.path}: {group}@{name}"
+        try:
+            holder = self._file.get(group)
+            if holder is None or name not in holder.attrs:
+                return None
+            stored = holder.attrs.get_id(name)
+            check_size(where, stored.shape or (), max(stored.dtype.itemsize, 16), self._size)
+            value = holder.attrs[name]
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise UnusableInput(
+                where, f"cannot be read ({_reason(error)}); save the file again"
+            ) from error
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if isinstance(value, np.ndarray):
-            return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
+            return [
+                v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value.ravel()
+            ]
         return value
 
     def attribute_names(self, group: str) -> list[str]:
         """The names of a group's or dataset's attributes; none where it is not there."""
-        holder = self._file.get(group)
-        return [] if holder is None else list(holder.attrs)
+        try:
+            holder = self._file.get(group)
+            return [] if holder is None else list(holder.attrs)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise UnusableInput(
+                f"{self.path}: {group}",
+                f"its attributes cannot be read ({_reason(error)}); save the file again",
+            ) from error
 
     def has_group(self, name: str) -> bool:
         """Whether a group of that name stands at the top of the file."""

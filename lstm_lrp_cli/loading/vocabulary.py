@@ -21,6 +21,9 @@ ALLOWED_BYTES = 256 * 2**20
 # Names that data pipelines give to the token that stands for all others.
 UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
+# A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
+WHOLE = re.compile("[0-9]{1,12}")
+
 
 @dataclass(frozen=True, slots=True)
 class VocabularyRead:
@@ -62,8 +65,7 @@ def read_vocabulary(
         ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
     elif name in file.documents:
         where = f"{file.path}: {name}"
-        document = file.documents[name]
-        ids = _from_document(where, _parsed(where, document))
+        ids, own = _from_json(where, file.documents[name])
     else:
         path = folder / name
         where = str(path)
@@ -78,9 +80,10 @@ def read_vocabulary(
     except UnicodeEncodeError as error:
         raise UnusableInput(where, "holds half a surrogate pair, which is no character") from error
     tokens = msgspec.structs.replace(own, **settings(given))
+    held = len(ids)
     ids = _renumbered(where, ids, size, tokens)
     unknown = _unknown_id(where, ids, size, tokens.unknown)
-    vocabulary = Vocabulary(ids, size, unknown)
+    vocabulary = Vocabulary(ids, size, unknown, held - len(ids))
     return VocabularyRead(
         vocabulary,
         tokens,
@@ -92,7 +95,11 @@ def read_vocabulary(
 def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) -> dict[str, int]:
     """The ids that the embedding's rows have, shifted and cut as the mapping says."""
     offset, limit = tokens.offset or 0, tokens.limit
-    if limit is UNSET and min(ids.values(), default=0) == 1:
+    if (
+        limit is UNSET
+        and min(ids.values(), default=0) == 1
+        and max(ids.values(), default=0) + offset >= size
+    ):
         # Keras's word_index begins at 1 and keeps all words, though num_words kept fewer.
         limit = size
     if offset:
@@ -104,11 +111,16 @@ def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) 
     needed = max(ids.values(), default=-1) + 1
     renumbered = bool(offset) or isinstance(limit, int)
     if needed > size or (needed < size and not renumbered):
+        mend = (
+            "(tokens.limit cuts it)"
+            if needed > size
+            else f"(if the last rows stand for no token, say so by tokens.limit: {size})"
+        )
         raise UnusableInput(
             where,
             f"holds ids up to {needed - 1}, the embedding has {size:,} rows (0 to {size - 1}); "
-            "expected the vocabulary that the model was trained with, cut to the tokens it kept "
-            "(tokens.limit cuts it)",
+            f"expected the vocabulary that the model was trained with, cut to the tokens it kept "
+            f"{mend}",
         )
     return ids
 
@@ -119,20 +131,31 @@ def _from_lines(where: str, text: str) -> dict[str, int]:
     if lines[-1] == "":
         lines.pop()
     if len(lines) > 1:
-        first, second = lines[0].split(" "), lines[1].split(" ")
-        if len(first) == 2 and all(map(str.isdigit, first)) and len(second) == 1 + int(first[1]):
-            return _from_word2vec(where, lines)
-        if first[0].isdigit() and len(lines[1].split("\t")) == 3:
+        counts = lines[0].split(" ")
+        if len(counts) == 2 and all(map(WHOLE.fullmatch, counts)):
+            count, dimensions = map(int, counts)
+            if _is_vector(lines[1], dimensions):
+                return _from_word2vec(where, lines, count, dimensions)
+        if WHOLE.fullmatch(lines[0]) and len(lines[1].split("\t")) == 3:
             return _from_gensim_dictionary(where, lines[1:])
     return _from_list(where, lines)
 
 
-def _from_word2vec(where: str, lines: list[str]) -> dict[str, int]:
-    """The text format of word2vec, as gensim's save_word2vec_format writes it.
+def _is_vector(line: str, dimensions: int) -> bool:
+    """Whether a line is a token and so many numbers, and not a token with spaces in it."""
+    _, *numbers = line.rstrip(" ").split(" ")
+    try:
+        return 0 < dimensions == len(list(map(float, numbers)))
+    except ValueError:
+        return False
 
-    A line of counts, then a token and its vector on each line; ids count from 0.
+
+def _from_word2vec(where: str, lines: list[str], count: int, dimensions: int) -> dict[str, int]:
+    """The text format of word2vec, as it and gensim's save_word2vec_format write it.
+
+    A line of counts, then a token and its vector on each line; ids count from 0. The original
+    program ends each line with a space.
     """
-    count, dimensions = map(int, lines[0].split(" "))
     tokens = []
     for number, line in enumerate(lines[1:], start=2):
         token, *numbers = line.rstrip(" ").rsplit(" ", dimensions)
@@ -151,10 +174,12 @@ def _from_gensim_dictionary(where: str, lines: list[str]) -> dict[str, int]:
     ids: dict[str, Any] = {}
     for number, line in enumerate(lines, start=2):
         parts = line.split("\t")
-        if len(parts) != 3 or not parts[0].isdigit():
+        if len(parts) != 3 or not WHOLE.fullmatch(parts[0]):
             raise UnusableInput(
                 f"{where}: line {number}", "expected id, token and count, apart by tabs (gensim)"
             )
+        if parts[1] in ids:
+            raise UnusableInput(f"{where}: line {number}", f"token `{parts[1]}` stands twice")
         ids[parts[1]] = int(parts[0])
     return _from_document(where, ids)
 
@@ -199,8 +224,9 @@ def _parsed(where: str, document: Any) -> Any:
         raise UnusableInput(where, f"is not valid JSON: {error}") from error
 
 
-def _from_json(where: str, text: str) -> tuple[dict[str, int], TokensSpec]:
-    document = _parsed(where, text)
+def _from_json(where: str, document: Any) -> tuple[dict[str, int], TokensSpec]:
+    """What a JSON text holds, or a value that is none any more."""
+    document = _parsed(where, document)
     if isinstance(document, dict) and document.get("class_name") == "Tokenizer":
         return _from_keras_tokenizer(where, document)
     return _from_document(where, document), TokensSpec()

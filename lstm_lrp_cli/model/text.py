@@ -17,11 +17,14 @@ class Vocabulary:
         How many ids there are: the rows of the embedding.
     unknown_id : int or None
         The id that stands for any other token; None where there is none.
+    cut : int
+        How many more tokens its source has, which the model was not given.
     """
 
     ids: dict[str, int]
     size: int
     unknown_id: int | None = None
+    cut: int = 0
 
     @cached_property
     def tokens(self) -> dict[int, str]:

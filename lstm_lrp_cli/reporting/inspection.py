@@ -43,6 +43,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         and {
             "source": mapping.vocabulary,
             "tokens": vocabulary.size,
+            "cut": vocabulary.cut,
             "unknown_id": unknown,
             "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
         },
@@ -183,9 +184,9 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
             if vocabulary["unknown_id"] is None
             else f"unknown ones are {vocabulary['unknown_token']} (id {vocabulary['unknown_id']})"
         )
-        facts.append(
-            ("vocabulary", f"{vocabulary['source']}: {vocabulary['tokens']:,} tokens, {unknown}")
-        )
+        tokens = f"{vocabulary['source']}: {vocabulary['tokens']:,} tokens"
+        cut = f", {vocabulary['cut']:,} more cut off" if vocabulary["cut"] else ""
+        facts.append(("vocabulary", f"{tokens}{cut}, {unknown}"))
     elif found["tokens"]:
         facts.append(("vocabulary", "none: input is token ids (--ids)"))
     for key in ("tokens", "padding"):
