@@ -1,6 +1,7 @@
 """HDF5 as a tree of named arrays. Keras's own layout of it is read by `keras_h5`."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.hdf5_heap import has_endless_heap
 from lstm_lrp_cli.loading.weight_file import Stored, check_numeric, check_size
 
 
@@ -32,6 +34,7 @@ class Hdf5File:
                 "copy or save it again",
             ) from error
         try:
+            self._check_heap(content)
             self.datasets = self._list()
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             self._file.close()
@@ -124,6 +127,16 @@ class Hdf5File:
 
     def close(self) -> None:
         self._file.close()
+
+    def _check_heap(self, content: BinaryIO | None) -> None:
+        _, length_bytes = self._file.id.get_create_plist().get_sizes()
+        with nullcontext(content) if content else self.path.open("rb") as file:
+            if has_endless_heap(file, length_bytes):
+                raise UnusableInput(
+                    str(self.path),
+                    "is a damaged HDF5 file (its heap of texts has a free space of no bytes); copy "
+                    "or save it again",
+                )
 
     def _list(self) -> dict[str, Stored]:
         datasets: dict[str, Stored] = {}

@@ -3,10 +3,13 @@
 import copy
 import json
 import re
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+from models import TESTS
 
 SENTENCE = "the film is not bad\n"
 
@@ -55,6 +58,33 @@ class TestModelFile:
         cut = small.write("model.h5", data[: int(len(data) * kept)])
         small.save()
         assert re.search(r"model\.h5: .*(cut short|damaged)", refused(model=cut))
+
+    @pytest.mark.parametrize("form", ["keras.h5", "attribute.h5", "small lengths.h5"])
+    def test_hdf5_whose_heap_of_texts_has_no_end(self, small, form):
+        """In a process of its own, as the library would not come back from it."""
+        path = small.folder / form
+        length = 4 if form == "small lengths.h5" else 8
+        if form == "keras.h5":
+            path.write_bytes((TESTS / "golden" / "keras2" / "sequential.h5").read_bytes())
+        else:
+            properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+            properties.set_sizes(8, length)
+            made = h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, properties)
+            with h5py.File(made) as file:
+                file["W"] = np.ones(3)
+                file.attrs["words"] = ["the", "film"]
+        data = bytearray(path.read_bytes())
+        at = data.index(b"GCOL") + 16
+        while data[at : at + 2] != b"\0\0":  # objects; the free space is object 0
+            size = int.from_bytes(data[at + 8 : at + 8 + length], "little")
+            at += 16 + -(-size // 8) * 8
+        # What fills the length up to 8 bytes is no part of it.
+        data[at + 8 : at + 16] = bytes(length) + b"\xff" * (8 - length)
+        path.write_bytes(data)
+        command = [sys.executable, "-m", "lstm_lrp_cli", "inspect", str(path)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert ended.returncode == 3
+        assert "its heap of texts has a free space of no bytes" in ended.stderr
 
     @pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
     def test_npz_cut_short(self, refused, small, kept):

@@ -1,0 +1,66 @@
+"""HDF5's global heap, which holds texts of any length, checked before the library follows it.
+
+The library walks each collection of the heap from object to object by their sizes. Where the size
+of a free space is 0 it never arrives (HDF5 2.0.0 and before), so a few damaged bytes would have it
+run without end. The layout is that of the HDF5 File Format Specification, III.E, "Global Heap".
+"""
+
+import mmap
+from typing import BinaryIO
+
+# The signature and the only version that there is.
+COLLECTION = b"GCOL\x01"
+
+
+def has_endless_heap(file: BinaryIO, length_bytes: int) -> bool:
+    """Whether a collection of the global heap leads nowhere.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        The whole HDF5 file.
+    length_bytes : int
+        The bytes of a length, as the file has them.
+    """
+    try:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _has_endless(data, length_bytes)
+    except (OSError, ValueError):  # in memory
+        file.seek(0)
+        return _has_endless(file.read(), length_bytes)
+
+
+def _has_endless(data: bytes | mmap.mmap, length_bytes: int) -> bool:
+    start = data.find(COLLECTION)
+    while start >= 0:
+        if _is_endless(data, start, length_bytes):
+            return True
+        start = data.find(COLLECTION, start + 1)
+    return False
+
+
+def _is_endless(data: bytes | mmap.mmap, start: int, length_bytes: int) -> bool:
+    """Whether the objects of a collection stop short of its end, as its sizes have them."""
+    # The collection and each object begin with 8 bytes and a length, filled up to a multiple of 8.
+    head = 8 + _filled(length_bytes)
+
+    def length(at: int) -> int:
+        return int.from_bytes(data[at + 8 : at + 8 + length_bytes], "little")
+
+    end = start + length(start)
+    if end > len(data):
+        return False  # the library refuses it, or these are no collection but numbers like it
+    at = start + head
+    while at + head <= end:
+        size = length(at)
+        # Object 0 is the free space, whose size counts its own beginning.
+        is_free = data[at : at + 2] == b"\0\0"
+        step = size if is_free else head + _filled(size)
+        if step == 0:
+            return True
+        at += step
+    return False
+
+
+def _filled(size: int) -> int:
+    return -(-size // 8) * 8
