@@ -13,6 +13,7 @@ from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import (
+    BatchNormSpec,
     CellSpec,
     DenseSpec,
     Described,
@@ -27,6 +28,10 @@ from lstm_lrp_cli.loading.weight_file import Stored, WeightFile
 # PyTorch keeps (W_ii|W_if|W_ig|W_io), each (hidden, inputs): see torch.nn.LSTM.
 GATE_ORDER = ["i", "f", "g", "o"]
 LSTM_WEIGHT = re.compile(r"(.*?)weight_ih_l(\d+)(_reverse)?$")
+
+# What nn.BatchNorm1d adds to the variance unless told otherwise; a state dict does not keep it.
+NORM_EPSILON = 1e-5
+AFFINE = ("weight", "bias")
 
 # Under these keys scripts keep a vocabulary in their checkpoints, and the names of the classes.
 VOCABULARIES = frozenset(
@@ -74,12 +79,17 @@ def describe(file: WeightFile) -> Described | None:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a state dict's names show: LSTM prefixes, and matrices that are no part of an LSTM."""
+    """What a state dict's names show: LSTM prefixes, and what is no part of an LSTM.
+
+    `norms` are the prefixes of batch normalizations; `order` is that of all names in the file.
+    """
 
     prefixes: list[str]
     embedding: str | None
     denses: list[str]
+    norms: list[str]
     others: list[str]
+    order: list[str]
 
 
 def _find(file: WeightFile) -> _Found | None:
@@ -104,8 +114,14 @@ def _find(file: WeightFile) -> _Found | None:
     named = [n for n in embeddings if "emb" in n.lower()] or embeddings
     embedding = named[0] if len(named) == 1 else None
     denses = [name for name in matrices if name != embedding]
-    used = {embedding, *denses, *(_bias_of(name, datasets) for name in denses)}
-    return _Found(prefixes, embedding, denses, [name for name in others if name not in used])
+    norms = [n.removesuffix("running_mean") for n in others if n.endswith("running_mean")]
+    norms = [prefix for prefix in norms if f"{prefix}running_var" in datasets]
+    parts = {
+        f"{prefix}{part}" for prefix in norms for part in ("running_mean", "running_var", *AFFINE)
+    }
+    used = {embedding, *denses, *(_bias_of(name, datasets) for name in denses), *parts}
+    unused = [name for name in others if name not in used]
+    return _Found(prefixes, embedding, denses, norms, unused, list(datasets))
 
 
 def _is_lstm(datasets: Names[str, Stored], name: str) -> bool:
@@ -129,13 +145,13 @@ def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
     embedding = [LayerSpec(embedding=EmbeddingSpec(found.embedding))] if found.embedding else []
     width = datasets[f"{prefix}weight_hh_l0"].shape[1]
     directions = 2 if f"{prefix}weight_ih_l0_reverse" in datasets else 1
-    heads = [
-        LayerSpec(
+    behind = {
+        name: LayerSpec(
             dense=DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
         )
         for name in found.denses
-    ]
-    layers = [*embedding, *lstms, *heads]
+    } | {f"{norm}running_mean": _norm(datasets, norm) for norm in found.norms}
+    layers = [*embedding, *lstms, *(behind[name] for name in found.order if name in behind)]
     problems = []
     if len(found.prefixes) > 1:
         problems.append(f"there are {len(found.prefixes)} LSTMs ({', '.join(found.prefixes)})")
@@ -150,6 +166,8 @@ def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
             f"`{found.denses[0]}` takes {datasets[found.denses[0]].shape[1]} features, the LSTM "
             f"gives {directions * width}"
         )
+    if found.norms:
+        problems.append(f"nothing says where batch normalization ({', '.join(found.norms)}) stands")
     if found.others:
         problems.append(f"nothing says what {', '.join(found.others[:5])} are for")
     if problems:
@@ -161,6 +179,17 @@ def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
             layers_yaml(layers),
         )
     return layers
+
+
+def _norm(datasets: Names[str, Stored], prefix: str) -> LayerSpec:
+    scale, offset = (
+        f"{prefix}{part}" if f"{prefix}{part}" in datasets else None for part in AFFINE
+    )
+    return LayerSpec(
+        batch_norm=BatchNormSpec(
+            f"{prefix}running_mean", f"{prefix}running_var", scale, offset, NORM_EPSILON
+        )
+    )
 
 
 def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:

@@ -225,6 +225,33 @@ class TestInference:
         result = run("explain", path, sentence)
         assert result.exit_code == 0, result.stderr
 
+    @pytest.mark.parametrize("affine", [True, False])
+    def test_puts_batch_normalization_into_the_mapping_that_it_asks_for(
+        self, refusal, run, sentence, tmp_path, affine
+    ):
+        norm = {"norm.running_mean": [0.5, -1], "norm.running_var": [2, 0.25]}
+        if affine:
+            norm |= {"norm.weight": [3, -1], "norm.bias": [0.1, 0.2]}
+        norm = {name: np.array(values, dtype=np.float32) for name, values in norm.items()}
+        state = weights()
+        head = {name: state.pop(name) for name in ("fc.weight", "fc.bias")}
+        path = save(tmp_path / "model.pt", state | norm | head)
+        first, *paste = refusal(path).splitlines()
+        assert "nothing says where batch normalization (norm.) stands" in first
+        (tmp_path / "model.yaml").write_text("vocabulary: vocab.txt\n" + "\n".join(paste))
+        found = run("explain", path, sentence, "--format", "jsonl")
+        assert found.exit_code == 0, found.stderr
+        # The same by a linear layer that the normalization is folded into.
+        scale = norm.get("norm.weight", 1) / np.sqrt(norm["norm.running_var"] + 1e-5)
+        offset = norm.get("norm.bias", 0) - scale * norm["norm.running_mean"]
+        folded = state | {
+            "fc.weight": (head["fc.weight"] * scale).astype(np.float32),
+            "fc.bias": (head["fc.bias"] + head["fc.weight"] @ offset).astype(np.float32),
+        }
+        other = run("explain", by_mapping(tmp_path, folded), sentence, "--format", "jsonl")
+        scores = [json.loads(each.stdout)["scores"] for each in (found, other)]
+        np.testing.assert_allclose(*scores, rtol=1e-5)
+
     def test_a_gru_is_no_lstm(self, refusal, tmp_path):
         state = weights()
         state["lstm.weight_hh_l0"] = np.ones((6, 2), dtype=np.float32)
