@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.load import load_model
 
 TOKENS = ["<pad>", "the", "film", "naïve", "bad"]
@@ -168,6 +169,27 @@ class TestTextsOfOtherTools:
         small.vocabulary = "5 3\n" + "\n".join(lines) + "\n"
         assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
 
+    def test_word2vec_as_the_original_program_saves_it(self, small, vocabulary):
+        """A space ends each line."""
+        lines = [f"{token} 0.1 -2e-05 3 " for token in TOKENS]
+        small.vocabulary = "5 3\n" + "\n".join(lines) + "\n"
+        assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
+
+    @pytest.mark.parametrize(
+        "tokens",
+        [
+            ["2 1", "new york", "film", "is", "bad"],
+            ["5 0", "the", "film", "is", "bad"],
+            ["² ³", "a b c d", "film", "is", "bad"],
+            ["²", "²\tthe\t1", "film", "is", "bad"],
+            ["9" * 5000 + " 3", "a 1 2 3", "film", "is", "bad"],
+        ],
+        ids=["pair of words", "no dimensions", "raised digits", "raised digit", "endless number"],
+    )
+    def test_tokens_that_look_like_counts_are_tokens(self, small, vocabulary, tokens):
+        small.vocabulary = "\n".join(tokens)
+        assert list(vocabulary().ids) == tokens
+
     def test_a_dictionary_as_gensim_saves_it(self, small, vocabulary):
         """Dictionary.save_as_text: the number of documents, then id, token, frequency a line."""
         small.vocabulary = "12\n4\tbad\t3\n2\tfilm\t7\n1\tthe\t12\n"
@@ -199,6 +221,9 @@ class TestTextsOfOtherTools:
             ("3 2\nthe 1 2\nfilm 1 2\n", "vocab.txt", "says 3 tokens, 2 follow"),
             ("9\n0\tthe\t1\nfilm\n", "line 3", "expected id, token and count"),
             ("9\n0\tthe\t1\n0\tfilm\t1\n", "vocab.txt", "id 0 is both `the` and `film`"),
+            ("9\n0\tthe\t1\n4\tthe\t1\n", "line 3", "token `the` stands twice"),
+            ("9\n²\tthe\t1\n", "line 2", "expected id, token and count"),
+            ("9\n" + "9" * 5000 + "\tthe\t1\n", "line 2", "expected id, token and count"),
         ],
     )
     def test_that_are_damaged(self, run, small, text, place, problem):
@@ -217,6 +242,25 @@ class TestWordIndexOfKeras:
         small.write("words.json", json.dumps(words))
         small.mapping["vocabulary"] = "words.json"
         assert vocabulary().ids == {"the": 1, "film": 2, "is": 3, "bad": 4}
+
+    def test_inspect_says_how_many_are_cut(self, run, small):
+        words = {word: k for k, word in enumerate(["the", "film", "is", "bad", "not", "so"], 1)}
+        small.write("words.json", json.dumps(words))
+        small.mapping["vocabulary"] = "words.json"
+        path = small.save()
+        assert "words.json: 5 tokens, 2 more cut off" in run("inspect", path).stdout
+        facts = json.loads(run("inspect", path, "--format", "json").stdout)
+        assert facts["vocabulary"]["cut"] == 2
+
+    def test_that_is_too_short_is_another_model_s(self, run, small):
+        small.write("words.json", json.dumps({"the": 1, "film": 2}))
+        small.mapping["vocabulary"] = "words.json"
+        result = run("inspect", small.save())
+        assert result.exit_code == 3
+        assert "holds ids up to 2, the embedding has 5 rows" in result.stderr
+        assert "say so by tokens.limit: 5" in result.stderr
+        small.mapping["tokens"] = {"limit": 5}
+        assert run("inspect", small.save()).exit_code == 0
 
     def test_as_keras_shifts_it_in_its_own_data_sets(self, run, small):
         """imdb.load_data: 0 is padding, 1 the start, 2 unknown, a word's id is its index + 3."""
@@ -255,6 +299,22 @@ class TestAttributesOfAnHdf5File:
         text = json.dumps({token: k for k, token in enumerate(TOKENS)})
         found = self.load(small, vocabulary, lambda f: f.attrs.update(words=text), "words")
         assert found.ids["bad"] == 4
+
+    def test_as_keras_tokenizer(self, small, vocabulary):
+        text = keras_tokenizer()
+        found = self.load(small, vocabulary, lambda f: f.attrs.update(words=text), "words")
+        assert found.ids == {"the": 1, "film": 2, "bad": 3, "good": 4}
+
+    def test_that_claims_more_than_a_file_of_its_size_holds(self, tmp_path, monkeypatch):
+        with h5py.File(tmp_path / "m.h5", "w") as file:
+            file.attrs["words"] = TOKENS
+        monkeypatch.setattr("lstm_lrp_cli.loading.weight_file.ALLOWED_BYTES", 79)
+        monkeypatch.setattr("lstm_lrp_cli.loading.weight_file.ALLOWED_EXPANSION", 0)
+        with Hdf5File(tmp_path / "m.h5") as file:
+            with pytest.raises(UnusableInput, match="claims 80 bytes"):
+                file.attribute("/", "words")
+            monkeypatch.setattr("lstm_lrp_cli.loading.weight_file.ALLOWED_BYTES", 80)
+            assert file.attribute("/", "words") == TOKENS
 
     def test_the_whole_mapping_names_it_as_it_is(self, run, small, vocabulary):
         self.load(small, vocabulary, lambda f: f.attrs.update(words=TOKENS), "words")
