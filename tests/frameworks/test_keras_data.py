@@ -1,14 +1,18 @@
 """Text becomes the ids that Keras's own data sets give for it."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.sequences.tokens import Tokenizer
 
 WORDS = {"the": 1, "film": 2, "bad": 3, "not": 4, "good": 5, "dull": 6}
+RECIPE = Path(__file__).parents[2] / "docs" / "recipes" / "vocabularies.md"
 REVIEW = "the bad film not good dull the"
 
 
@@ -39,3 +43,19 @@ def test_ids_are_those_of_load_data(framework, small, monkeypatch, data_set, num
     }
     model = load_model(small.save(), None, np.dtype(np.float64)).model
     assert Tokenizer(model).of_text(REVIEW, "in").ids.tolist() == list(expected)
+
+
+def test_text_vectorization_by_the_recipe(framework, small):
+    framework("tensorflow")
+    keras = framework("keras")
+    text = "The BAD, bad film!? (Not) so-so: it's [dull] \\ na\u00efve a_b c^d `e` {f} ~ <3 $5"
+    layer = keras.layers.TextVectorization()
+    layer.adapt(["the bad film not soso its dull na\u00efve"])
+    words = layer.get_vocabulary()
+    small.write("words.json", json.dumps(words))
+    (tokens,) = re.findall(r"^```yaml\n(tokens:.*?)^```$", RECIPE.read_text("utf-8"), re.M | re.S)
+    small.arrays["E"] = np.ones((len(words), 3))
+    small.mapping |= {"vocabulary": "words.json", **yaml.safe_load(tokens)}
+    model = load_model(small.save(), None, np.dtype(np.float64)).model
+    expected = np.asarray(layer([text]))[0].tolist()
+    assert Tokenizer(model).of_text(text, "in").ids.tolist() == expected
