@@ -134,8 +134,8 @@ class Hdf5File:
             if has_endless_heap(file, length_bytes):
                 raise UnusableInput(
                     str(self.path),
-                    "is a damaged HDF5 file (its heap of texts has a free space of no bytes); copy "
-                    "or save it again",
+                    "is a damaged HDF5 file (its heap of texts does not lead to its end); copy or "
+                    "save it again",
                 )
 
     def _list(self) -> dict[str, Stored]:

@@ -119,7 +119,7 @@ def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) 
         raise UnusableInput(
             where,
             f"holds ids up to {needed - 1}, the embedding has {size:,} rows (0 to {size - 1}); "
-            f"expected the vocabulary that the model was trained with, cut to the tokens it kept "
+            "expected the vocabulary that the model was trained with, cut to the tokens it kept "
             f"{mend}",
         )
     return ids

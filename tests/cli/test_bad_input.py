@@ -35,6 +35,14 @@ def refused(run, small):
     return explain
 
 
+def refused_in_time(model):
+    """The error of a process of its own, for files that could keep it busy for ever."""
+    command = [sys.executable, "-m", "lstm_lrp_cli", "inspect", str(model)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 3, ended.stderr
+    return ended.stderr
+
+
 class TestModelFile:
     def test_that_is_not_there(self, refused, small):
         assert "there is no such model file" in refused(model=small.folder / "none.h5")
@@ -61,7 +69,6 @@ class TestModelFile:
 
     @pytest.mark.parametrize("form", ["keras.h5", "attribute.h5", "small lengths.h5"])
     def test_hdf5_whose_heap_of_texts_has_no_end(self, small, form):
-        """In a process of its own, as the library would not come back from it."""
         path = small.folder / form
         length = 4 if form == "small lengths.h5" else 8
         if form == "keras.h5":
@@ -81,10 +88,18 @@ class TestModelFile:
         # What fills the length up to 8 bytes is no part of it.
         data[at + 8 : at + 16] = bytes(length) + b"\xff" * (8 - length)
         path.write_bytes(data)
-        command = [sys.executable, "-m", "lstm_lrp_cli", "inspect", str(path)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
-        assert ended.returncode == 3
-        assert "its heap of texts has a free space of no bytes" in ended.stderr
+        assert "its heap of texts does not lead to its end" in refused_in_time(path)
+
+    def test_hdf5_whose_heaps_of_texts_overlap(self, small):
+        """Walked one by one, these would take hours."""
+        path = small.folder / "model.h5"
+        heaps = np.zeros((20_000, 4), dtype="<u8")
+        heaps[:, 0] = int.from_bytes(b"GCOL\x01", "little")
+        heaps[:, 1] = 32 * np.arange(len(heaps), 0, -1)  # each reaches to the end of the last
+        heaps[:, 2:] = 1, 16  # by one object, which covers where the next begins
+        with h5py.File(path, "w") as file:
+            file["W"] = heaps
+        assert "its heap of texts does not lead to its end" in refused_in_time(path)
 
     @pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
     def test_npz_cut_short(self, refused, small, kept):
