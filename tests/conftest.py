@@ -1,13 +1,12 @@
 """What all tests share: the command line, and a small model to use or to break."""
 
 import importlib
-import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from installed import spec_of
 from models import SmallModel
 
 from lstm_lrp_cli.cli import main
@@ -35,8 +34,7 @@ def framework():
     """Import a framework by name, or skip."""
 
     def load(name):
-        if importlib.util.find_spec(name) is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
-            pytest.skip(f"{name} is not installed")
+        spec_of(name)
         return importlib.import_module(name)
 
     return load

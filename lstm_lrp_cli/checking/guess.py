@@ -35,7 +35,6 @@ class _Direction:
     input: str
     recurrent: str
     layout: LstmLayout
-    biases: tuple[str, ...] = ()
 
 
 def guess_layers(file: WeightFile, classes: int) -> list[list[LayerSpec]]:

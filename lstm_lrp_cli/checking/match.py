@@ -50,25 +50,48 @@ TELLING_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One variation of a mapping: what the search may change.
+class Variation:
+    """Layers and padding to be tried.
 
     Parameters
     ----------
+    start : int
+        Which of the given layers it began with.
     layers : tuple of LayerSpec
         With everything but gate order, sigmoid and forget bias.
     what : tuple of str
-        How they differ from the layers that the search began with, in words.
+        How they differ from the layers that it began with, in words.
     padding : PaddingSpec or None
+    departures : int
+        In how many ways it departs from what was given.
+    """
+
+    start: int
+    layers: tuple[LayerSpec, ...]
+    what: tuple[str, ...]
+    padding: PaddingSpec | None
+    departures: int
+
+    def ways_from(self, other: "Variation") -> int:
+        """In how many ways it differs from another."""
+        words = len(set(self.what) - set(other.what))
+        return words + (self.padding != other.padding) + (self.start != other.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One mapping that was tried: a variation, and what its weights are taken for.
+
+    Parameters
+    ----------
+    variation : Variation
     order : tuple of str
         The gate order.
     sigmoid : str
     forget_bias : float
     """
 
-    layers: tuple[LayerSpec, ...]
-    what: tuple[str, ...]
-    padding: PaddingSpec | None
+    variation: Variation
     order: tuple[str, ...]
     sigmoid: GateActivationName
     forget_bias: float
@@ -84,20 +107,21 @@ class Choice:
             layer
             if layer.lstm is None
             else msgspec.structs.replace(layer, lstm=msgspec.structs.replace(layer.lstm, **changes))
-            for layer in self.layers
+            for layer in self.variation.layers
         ]
-        padding: Any = self.padding
+        padding: Any = self.variation.padding
         return msgspec.structs.replace(base, format=1, layers=layers, padding=padding)
 
     def __str__(self) -> str:
-        parts = [f"gate order {', '.join(self.order)}", *self.what]
+        padding = self.variation.padding
+        parts = [f"gate order {', '.join(self.order)}", *self.variation.what]
         if self.sigmoid != "sigmoid":
             parts.append(self.sigmoid)
         if self.forget_bias:
             parts.append(f"forget bias {self.forget_bias:g}")
-        if self.padding is not None and self.padding.masked is not True:
-            parts.append(f"padding {self.padding.side} to {self.padding.length}")
-        elif self.padding is not None:
+        if padding is not None and padding.masked is not True:
+            parts.append(f"padding {padding.side} to {padding.length}")
+        elif padding is not None:
             parts.append("masked padding")
         return "; ".join(parts)
 
@@ -217,8 +241,9 @@ def search(
     judges: dict[int, _Judge] = {}
     ranked = []
     for _, setting, each in near[: max(within, FINALISTS)]:
-        judge = judges.setdefault(id(each), _Judge(sequences, expected, each))
-        ranked.append(judge.matched(each, setting))
+        if id(each) not in judges:
+            judges[id(each)] = _Judge(sequences, expected, each)
+        ranked.append(judges[id(each)].matched(each, setting))
     ranked.sort(key=lambda found: found.worst if found.worst == found.worst else np.inf)
     return Match(ranked, tolerance, len(near), len(sequences))
 
@@ -227,32 +252,12 @@ Setting = tuple[tuple[str, ...], GateActivationName, float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Variation:
-    """Layers and padding to be tried, and how they depart from those that were given."""
-
-    start: int
-    layers: tuple[LayerSpec, ...]
-    what: tuple[str, ...]
-    padding: PaddingSpec | None
-    departures: int
-
-    def ways_from(self, other: "_Variation") -> int:
-        """In how many ways it differs from another."""
-        words = len(set(self.what) - set(other.what))
-        return words + (self.padding != other.padding) + (self.start != other.start)
-
-
-@dataclass(frozen=True, slots=True)
 class _Built:
     """A variation as a model, its gates taken to stand as i, f, g, o, and what is tried with it."""
 
-    variation: _Variation
+    variation: Variation
     model: Model
     settings: list[Setting]
-
-    def choice(self, setting: Setting) -> Choice:
-        found = self.variation
-        return Choice(found.layers, found.what, found.padding, *setting)
 
 
 class _Judge:
@@ -281,7 +286,7 @@ class _Judge:
 
     def matched(self, built: "_Built", setting: "Setting") -> Matched:
         worst, compared = self.judge(_with_setting(built.model, setting))
-        return Matched(built.choice(setting), worst, compared)
+        return Matched(Choice(built.variation, *setting), worst, compared)
 
     def _worst(self, ours: Floats) -> float:
         return max(deviation(a, b) for a, b in zip(ours, self._theirs, strict=True))
@@ -313,37 +318,34 @@ def _with_setting(model: Model, setting: Setting) -> Model:
     return replace(model, nodes=nodes)
 
 
-def _variations(
-    contents: Contents, starts: list[list[LayerSpec]], longest: int
-) -> list[_Variation]:
+def _variations(contents: Contents, starts: list[list[LayerSpec]], longest: int) -> list[Variation]:
     """All variations, those that depart least from the layers that are given first."""
     paddings = _paddings(contents.described.mapping.padding or None, longest)
     found = []
     for start, layers in enumerate(starts):
         for (changed, what), padding in itertools.product(_layer_choices(layers), paddings):
             departures = sum(word not in USUAL for word in what) + (padding != paddings[0])
-            found.append(_Variation(start, changed, what, padding, departures))
+            found.append(Variation(start, changed, what, padding, departures))
     return sorted(found, key=lambda each: each.departures)
 
 
-def _built(contents: Contents, variation: _Variation, datasets: Datasets) -> _Built | None:
+def _built(contents: Contents, variation: Variation, datasets: Datasets) -> _Built | None:
     """A variation as a model, None where its arrays do not fit together."""
     # Words and names play no part in a score.
     plain: dict[str, Any] = {"vocabulary": None, "tokens": None, "labels": None}
-    padded = _with_layers(contents, variation.layers, padding=variation.padding, **plain)
-    try:
-        model = build_model(padded, datasets).model
-    except UnusableInput:
+    model = _model(contents, variation.layers, datasets, padding=variation.padding, **plain)
+    if model is None or model.by_step:
         return None
     orders = _orders(variation.layers)
-    settings = list(itertools.product(orders, SIGMOIDS, FORGET_BIASES))
-    return None if model.by_step else _Built(variation, model, settings)
+    return _Built(variation, model, list(itertools.product(orders, SIGMOIDS, FORGET_BIASES)))
 
 
-def _model(contents: Contents, layers: tuple[LayerSpec, ...], datasets: Datasets) -> Model | None:
+def _model(
+    contents: Contents, layers: tuple[LayerSpec, ...], datasets: Datasets, **others: Any
+) -> Model | None:
     """The model of some layers, None where the arrays do not fit together."""
     try:
-        return build_model(_with_layers(contents, layers), datasets).model
+        return build_model(_with_layers(contents, layers, **others), datasets).model
     except UnusableInput:
         return None
 

@@ -1,6 +1,5 @@
 """`lrp check --against` runs the frameworks on the person's own file, and they agree."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from installed import spec_of
 from models import KERAS, PYTORCH, TESTS, WEATHER
 from random_models import describable
 
@@ -175,13 +175,10 @@ def test_the_axis_of_steps_is_found(
     assert found["compared"] == len(series)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"),
-    reason="tensorflow is not installed",
-)
 @pytest.mark.parametrize("sample", [KERAS, PYTORCH], ids=["its own file", "others' weights"])
 def test_in_tensorflow(sample):
     """In a process of its own, in which Keras has not chosen a backend yet; in float64."""
+    spec_of("tensorflow")
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
     command = [sys.executable, "-m", "lstm_lrp_cli", "check", sample.model, sample.sequences]
     done = subprocess.run(

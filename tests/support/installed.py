@@ -1,0 +1,15 @@
+"""Packages that a test needs: without one it is skipped, or fails where CI asks for all."""
+
+import importlib.util
+import os
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+
+def spec_of(package: str) -> ModuleSpec | None:
+    """Where a package is found, which is not imported: it may need what is not here."""
+    found = importlib.util.find_spec(package)
+    if found is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
+        pytest.skip(f"{package} is not installed")
+    return found
