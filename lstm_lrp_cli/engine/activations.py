@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import ActivationName
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks".
 SELU_ALPHA = 1.6732632423543772
@@ -75,6 +75,25 @@ def _exponential(x: Floats) -> Floats:
 
 def _tanh(x: Floats) -> Floats:
     return np.tanh(x)
+
+
+def activate(kind: ActivationName, x: Floats, out: Floats) -> None:
+    """Write an activation of x, shape (n, units), to `out`."""
+    if kind == "tanh":
+        np.tanh(x, out=out)
+    else:
+        out[...] = ACTIVATIONS[kind](x)
+
+
+def squash(kind: GateActivationName, negated: Floats) -> None:
+    """Turn -z of gates into their activation, in place."""
+    if kind == "sigmoid":
+        # exp overflows to inf above 88 in float32, where 1/inf is right.
+        np.exp(negated, out=negated)
+        np.add(negated, negated.dtype.type(1.0), out=negated)
+        np.reciprocal(negated, out=negated)
+    else:
+        negated[...] = ACTIVATIONS[kind](-negated)
 
 
 ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine import dense, lstm, merging, pooling, steps
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
+from lstm_lrp_cli.engine.cell_input import CellInput, TokenTable, numeric_inputs
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.record import Record
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
@@ -35,8 +36,8 @@ class Trace:
     ----------
     model : Model
     packing : Packing
-    inputs : ndarray, shape (rows, features)
-        The steps of all sequences, embedded.
+    features : int
+        Of every step, after the embedding.
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
@@ -44,22 +45,54 @@ class Trace:
 
     model: Model
     packing: Packing
-    inputs: Floats
+    features: int
     records: Sequence[Record]
     scores: Floats
 
 
+class Value(Protocol):
+    """What a node is given."""
+
+    @property
+    def array(self) -> Floats:
+        """Of shape (rows, units) by step, else (batch, units)."""
+        ...
+
+    @property
+    def by_step(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Value:
-    """What a node is given: of shape (rows, units) by step, else (batch, units)."""
+class Computed:
+    """What a node gave, or a model's numeric input."""
 
     array: Floats
     by_step: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """A model's input of tokens, embedded for the nodes that look at the embedding itself.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (rows,)
+    """
+
+    table: TokenTable
+    ids: Integers
+    by_step: bool = True
+
+    @property
+    def array(self) -> Floats:
+        return self.table.embedding.weights[self.ids]
+
+
 # What overflows shows in the scores, which the caller checks.
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def forward(model: Model, inputs: NDArray[Any], packing: Packing) -> Trace:
+def forward(
+    model: Model, inputs: NDArray[Any], packing: Packing, table: TokenTable | None = None
+) -> Trace:
     """Run a model over a packed batch.
 
     Parameters
@@ -67,26 +100,34 @@ def forward(model: Model, inputs: NDArray[Any], packing: Packing) -> Trace:
     inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
         Ids where the model begins with an embedding.
     packing : Packing
+    table : TokenTable or None
+        Made for a wider choice of tokens, so that it serves several batches.
     """
-    embedded: Floats = inputs if model.embedding is None else model.embedding.weights[inputs]
-    values = {INPUT: Value(embedded, True)}
+    values: dict[int, Value] = {}
+    if model.embedding is None:
+        values[INPUT] = Computed(inputs, True)
+        features = inputs.shape[1]
+    else:
+        table = table or TokenTable.of(model, model.embedding, inputs)
+        values[INPUT] = Tokens(table, inputs)
+        features = model.embedding.weights.shape[1]
     records: list[Record] = []
     for place, node in enumerate(model.nodes):
         sources = [values[source] for source in node.sources]
-        record = run(node.layer, sources, packing)
+        record = run(place, node.layer, sources, packing)
         records.append(record)
-        values[place] = Value(record.outputs, _gives_steps(node.layer, sources[0]))
+        values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
     scores = merging.concatenated([values[output].array for output in model.outputs])
-    return Trace(model, packing, embedded, records, scores)
+    return Trace(model, packing, features, records, scores)
 
 
-def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
-    """Run one layer."""
+def run(place: int, layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
+    """Run one layer, which is the model's node of that place."""
+    if isinstance(layer, Lstm):
+        return lstm.run(layer, _cell_inputs(place, layer, sources[0], packing), packing)
     inputs = sources[0].array
     by_step = packing if sources[0].by_step else None
     match layer:
-        case Lstm():
-            return lstm.run(layer, inputs, packing)
         case Pool():
             return pooling.run(layer, inputs, packing)
         case Flatten():
@@ -105,6 +146,12 @@ def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
             return merging.run(layer, [source.array for source in sources], by_step, packing.batch)
         case _:
             raise TypeError(layer)
+
+
+def _cell_inputs(place: int, layer: Lstm, source: Value, packing: Packing) -> list[CellInput]:
+    if isinstance(source, Tokens):
+        return source.table.inputs(place, layer, source.ids, packing)
+    return numeric_inputs(layer, source.array, packing)
 
 
 def _gives_steps(layer: Layer, source: Value) -> bool:

@@ -1,11 +1,14 @@
 """The relevance of a model's inputs for one target a sequence, with its ledger."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
+from lstm_lrp_cli.engine.lstm import LstmRecord
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
@@ -18,8 +21,8 @@ class Relevance:
 
     Parameters
     ----------
-    inputs : ndarray, shape (rows, features)
-        Relevance of every dimension of every (embedded) step.
+    inputs : ndarray, shape (rows, features), or (rows,) of whole steps
+        Relevance of every dimension of every (embedded) step, or of the step.
     ledgers : Ledgers
     """
 
@@ -47,7 +50,11 @@ class Chosen:
 # What overflows shows in the ledger, which the caller checks.
 @np.errstate(over="ignore", invalid="ignore")
 def relevance(
-    trace: Trace, chosen: Chosen, rule: EpsilonRule, padding: Booleans | None = None
+    trace: Trace,
+    chosen: Chosen,
+    rule: EpsilonRule,
+    padding: Booleans | None = None,
+    reach: Reach = "features",
 ) -> Relevance:
     """Propagate one score of each sequence down to the inputs.
 
@@ -58,6 +65,8 @@ def relevance(
     rule : EpsilonRule
     padding : ndarray of bool, shape (rows,), or None
         The rows that are padding.
+    reach : {"features", "steps"}
+        Whether relevance is told of every dimension, or of whole steps, which costs less.
     """
     packing = trace.packing
     scores = np.zeros_like(trace.scores)
@@ -67,8 +76,8 @@ def relevance(
     at = rows[there], chosen.targets[there]
     scores[at] = trace.scores[at]
     explained[there] = trace.scores[at]
-    inputs, shares = _backward(trace, scores, rule)
-    of_rows = inputs.sum(axis=1, dtype=np.float64)
+    inputs, shares = _backward(trace, scores, rule, reach)
+    of_rows = _whole_steps(inputs)
     of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
     ledgers = Ledgers(
         score=explained,
@@ -81,12 +90,16 @@ def relevance(
     return Relevance(inputs, ledgers)
 
 
-def _backward(trace: Trace, scores: Floats, rule: EpsilonRule) -> tuple[Floats, Shares]:
+def _backward(
+    trace: Trace, scores: Floats, rule: EpsilonRule, reach: Reach
+) -> tuple[Floats, Shares]:
     """Pass the scores' relevance from node to node; what several nodes give to one adds up."""
     model = trace.model
     waiting: dict[int, Floats] = {}
 
     def give(place: int, amount: Floats) -> None:
+        if place == INPUT and reach == "steps":
+            amount = _whole_steps(amount).astype(amount.dtype)
         waiting[place] = waiting[place] + amount if place in waiting else amount
 
     ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
@@ -96,9 +109,25 @@ def _backward(trace: Trace, scores: Floats, rule: EpsilonRule) -> tuple[Floats, 
     for place in range(len(model.nodes) - 1, -1, -1):
         if place not in waiting:
             continue  # a gate, which gets nothing
-        down, kept = trace.records[place].relevance(waiting.pop(place), rule)
+        record, sources = trace.records[place], model.nodes[place].sources
+        down: Sequence[Floats | None]
+        if isinstance(record, LstmRecord) and sources == (INPUT,):
+            of_inputs, kept = record.pass_down(waiting.pop(place), rule, reach)
+            down = [of_inputs]
+        else:
+            down, kept = record.relevance(waiting.pop(place), rule)
         shares += kept
-        for source, amount in zip(model.nodes[place].sources, down, strict=True):
+        for source, amount in zip(sources, down, strict=True):
             if amount is not None:
                 give(source, amount)
-    return waiting.pop(INPUT, np.zeros_like(trace.inputs)), shares
+    shape = (trace.packing.rows, trace.features)
+    nothing = np.zeros(shape if reach == "features" else shape[:1], dtype=scores.dtype)
+    return waiting.pop(INPUT, nothing), shares
+
+
+def _whole_steps(relevance: Floats) -> Floats:
+    """Relevance of steps, shape (rows,), in float64, of that of their features or their own."""
+    if relevance.ndim == 1:
+        return relevance.astype(np.float64)
+    total: Floats = relevance.sum(axis=1, dtype=np.float64)
+    return total

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_lrp_cli.engine.arrays import row_sums
 from lstm_lrp_cli.model.arrays import Floats, Integers
 
 
@@ -54,7 +55,9 @@ class EpsilonRule:
 
     def stabilizer(self, z: Floats) -> Floats:
         """eps s_j, of the shape and precision of z."""
-        return np.where(z >= 0, z.dtype.type(self.eps), z.dtype.type(-self.eps))
+        stabilizer = np.empty_like(z)
+        self.write_stabilizer(z + 0.0, stabilizer)  # a negative zero becomes a positive one
+        return stabilizer
 
     def messages(
         self, relevance: Floats, z: Floats, bias: Floats | None, lower: int | Integers
@@ -69,12 +72,46 @@ class EpsilonRule:
         lower : int, or ndarray of int, shape (n,)
             N, the number of units that feed each output.
         """
-        stabilizer = self.stabilizer(z)
-        values = relevance / (z + stabilizer)
-        stabilizers = (stabilizer * values).sum(axis=1, dtype=np.float64)
-        biases = (
-            np.zeros(len(values)) if bias is None else (bias * values).sum(axis=1, dtype=np.float64)
-        )
-        share = (self.bias_factor * (biases + stabilizers) / lower).astype(z.dtype)
+        values = np.empty_like(z)
+        scratch = np.empty((2, *z.shape), dtype=z.dtype)
+        stabilizers = self.divide(relevance, z + 0.0, values, scratch).astype(np.float64)
+        biases = np.zeros(len(z)) if bias is None else (values @ bias).astype(np.float64)
+        share = self.shared(biases + stabilizers, lower).astype(z.dtype)
         kept = 1.0 - self.bias_factor
         return Messages(values, share[:, np.newaxis], kept * biases, kept * stabilizers)
+
+    def shared(self, absorbed: Floats, lower: int | Integers) -> Floats:
+        """What each of N lower units gets of what biases and stabilizers would absorb."""
+        return self.bias_factor * absorbed / lower
+
+    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+        """Write the messages R_j / (z_j + eps s_j), and tell what the stabilizers take of them.
+
+        Parameters
+        ----------
+        relevance, z : ndarray, shape (n, units)
+            The outputs' relevance, and the outputs; a zero among these is a positive one.
+        values : ndarray, shape (n, units)
+            Where the messages are written; it may be `relevance` itself.
+        scratch : ndarray, shape (2, n, units)
+            Written over.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            sum_j eps s_j R_j / (z_j + eps s_j)
+        """
+        stabilizer, denominator = scratch
+        self.write_stabilizer(z, stabilizer)
+        np.add(z, stabilizer, out=denominator)
+        np.divide(relevance, denominator, out=values)
+        np.multiply(stabilizer, values, out=stabilizer)
+        return row_sums(stabilizer)
+
+    def write_stabilizer(self, z: Floats, out: Floats) -> None:
+        """Give eps the sign bit of z: in two passes, of which np.copysign alone takes three."""
+        bits = np.dtype(f"u{z.itemsize}")
+        sign = bits.type(1 << (8 * z.itemsize - 1))
+        eps = z.dtype.type(self.eps).view(bits)
+        np.bitwise_and(z.view(bits), sign, out=out.view(bits))
+        np.bitwise_or(out.view(bits), eps, out=out.view(bits))

@@ -11,6 +11,7 @@ import pytest
 from together import explain_together, in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule, Messages
 from lstm_lrp_cli.engine.shares import Shares
@@ -54,57 +55,65 @@ def tolerance(model: Model) -> float:
     return TOLERANCES[model.dtype]
 
 
-class WithAnError(EpsilonRule):
-    """The epsilon rule with one error in what it sends down."""
-
-    def messages(self, relevance: Floats, z: Floats, bias: Floats | None, lower: int) -> Messages:
-        return self.spoil(super().messages(relevance, z, bias, lower), relevance, z)
-
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        raise NotImplementedError
+class DividesByAnotherEps(EpsilonRule):
+    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+        given = relevance.copy()
+        absorbed = super().divide(relevance, z, values, scratch)
+        values[...] = given / (z + 1.2 * self.stabilizer(z))
+        return absorbed
 
 
-class DividesByAnotherEps(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, values=relevance / (z + 1.2 * self.stabilizer(z)))
+class HasTheOtherSignAtNegativeOutputs(EpsilonRule):
+    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+        given = relevance.copy()
+        absorbed = super().divide(relevance, z, values, scratch)
+        values[...] = given / (z + z.dtype.type(self.eps))
+        return absorbed
 
 
-class HasTheOtherSignAtNegativeOutputs(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, values=relevance / (z + z.dtype.type(self.eps)))
+class ForgetsTheStabilizers(EpsilonRule):
+    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+        return np.zeros_like(super().divide(relevance, z, values, scratch))
 
 
-class ForgetsTheBiases(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, biases=np.zeros_like(right.biases))
+class SendsTooMuch(EpsilonRule):
+    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+        absorbed = super().divide(relevance, z, values, scratch)
+        values *= z.dtype.type(1.05)
+        return absorbed
 
 
-class ForgetsTheStabilizers(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, stabilizers=np.zeros_like(right.stabilizers))
-
-
-class SendsTooMuch(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, values=right.values * z.dtype.type(1.05))
-
-
-class KeepsTheSharesOfTheLowerUnits(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, share=np.zeros_like(right.share))
-
-
-class AbsorbsWhatItAlsoRedistributes(WithAnError):
-    def spoil(self, right: Messages, relevance: Floats, z: Floats) -> Messages:
-        return replace(right, biases=right.biases / (1.0 - self.bias_factor))
+class KeepsTheSharesOfTheLowerUnits(EpsilonRule):
+    def shared(self, absorbed: Floats, lower: int) -> Floats:
+        return np.zeros_like(absorbed)
 
 
 class CountsOneLowerUnitTooMany(EpsilonRule):
+    def shared(self, absorbed: Floats, lower: int) -> Floats:
+        return super().shared(absorbed, lower + 1)
+
+
+class ForgetsTheBiases(EpsilonRule):
     def messages(self, relevance: Floats, z: Floats, bias: Floats | None, lower: int) -> Messages:
-        return super().messages(relevance, z, bias, lower + 1)
+        right = super().messages(relevance, z, bias, lower)
+        return replace(right, biases=np.zeros_like(right.biases))
 
 
-ERRORS = [*WithAnError.__subclasses__(), CountsOneLowerUnitTooMany]
+class AbsorbsWhatItAlsoRedistributes(EpsilonRule):
+    def messages(self, relevance: Floats, z: Floats, bias: Floats | None, lower: int) -> Messages:
+        right = super().messages(relevance, z, bias, lower)
+        return replace(right, biases=right.biases / (1.0 - self.bias_factor))
+
+
+IN_EVERY_MAP = [
+    DividesByAnotherEps,
+    HasTheOtherSignAtNegativeOutputs,
+    ForgetsTheStabilizers,
+    SendsTooMuch,
+    KeepsTheSharesOfTheLowerUnits,
+    CountsOneLowerUnitTooMany,
+]
+ERRORS = [*IN_EVERY_MAP, ForgetsTheBiases, AbsorbsWhatItAlsoRedistributes]
 
 
 def test_without_an_error_the_residual_is_within_its_tolerance(model: Model) -> None:
@@ -114,6 +123,25 @@ def test_without_an_error_the_residual_is_within_its_tolerance(model: Model) -> 
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_error_in_the_rule_shows(model: Model, error: type[EpsilonRule]) -> None:
     assert worst_residual(model, error(EPS, BIAS_FACTOR)) > tolerance(model)
+
+
+@pytest.mark.parametrize("reach", ["features", "steps"])
+@pytest.mark.parametrize("error", IN_EVERY_MAP)
+def test_an_error_in_the_rule_shows_in_an_lstm_alone(
+    error: type[EpsilonRule], reach: Reach
+) -> None:
+    rng = np.random.default_rng(5)
+    cells = (_cell(rng, 3, False), _cell(rng, 3, True))
+    model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm(cells), classes=8)
+    trace, order = run_together(model, SEQUENCES)
+    chosen = Chosen(np.array([TARGETS[k] for k in order]))
+
+    def worst(rule: EpsilonRule) -> float:
+        ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
+        return max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
+
+    assert worst(EpsilonRule(EPS, BIAS_FACTOR)) < tolerance(model)
+    assert worst(error(EPS, BIAS_FACTOR)) > tolerance(model)
 
 
 @pytest.mark.parametrize("share", [field.name for field in fields(Shares)])
@@ -174,8 +202,9 @@ def test_an_error_that_is_accounted_for_does_not_show(model: Model) -> None:
     """The ledger's limit: it cannot tell which rule was meant. The golden numbers can."""
 
     class HasTheOtherSignEverywhere(EpsilonRule):
-        def stabilizer(self, z: Floats) -> Floats:
-            return -super().stabilizer(z)
+        def write_stabilizer(self, z: Floats, out: Floats) -> None:
+            super().write_stabilizer(z, out)
+            np.negative(out, out=out)
 
     wrong = HasTheOtherSignEverywhere(EPS, BIAS_FACTOR)
     assert worst_residual(model, wrong) < tolerance(model)

@@ -1,0 +1,177 @@
+"""What a cell reads at each step: the input's part W x_t + b of every pre-activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.cell_weights import CellWeights
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.model import INPUT, Model
+
+
+class CellInput(Protocol):
+    """The inputs of a packed batch, in the order in which a cell reads them."""
+
+    @property
+    def weights(self) -> CellWeights: ...
+
+    @property
+    def features(self) -> Floats:
+        """The inputs themselves, shape (rows, inputs)."""
+        ...
+
+    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
+        """Write the rows' part of -z of the gates, (3, n, hidden), and z of the candidate."""
+        ...
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of z of the candidate, shape (n, hidden)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericInput:
+    """Inputs that are numbers: of a series, or of the layer below.
+
+    Parameters
+    ----------
+    features : ndarray, shape (rows, inputs)
+    """
+
+    weights: CellWeights
+    features: Floats
+
+    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
+        np.matmul(self.features[rows], self.weights.input_gates, out=gates)
+        np.add(gates, self.weights.bias_gates, out=gates)
+        self.read_candidate(rows, candidate)
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        np.matmul(self.features[rows], self.weights.input_candidate, out=out)
+        np.add(out, self.weights.bias_candidate, out=out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellTable:
+    """W E[token] + b of one cell, for every token that occurs.
+
+    Parameters
+    ----------
+    gates : ndarray, shape (3, tokens, hidden)
+        Negated, as in CellWeights.
+    candidate : ndarray, shape (tokens, hidden)
+    """
+
+    weights: CellWeights
+    gates: Floats
+    candidate: Floats
+
+    @classmethod
+    def of(cls, cell: LstmCell, embedded: Floats) -> CellTable:
+        """The table for tokens whose embeddings are of shape (tokens, inputs)."""
+        weights = CellWeights.of(cell)
+        shape = (len(embedded), cell.hidden_size)
+        gates = aligned_empty((3, *shape), embedded.dtype)
+        candidate = aligned_empty(shape, embedded.dtype)
+        everything = slice(len(embedded))
+        NumericInput(weights, embedded).read(everything, gates, candidate)
+        return cls(weights, gates, candidate)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenInput:
+    """Inputs that are tokens: their products stand in a table, and are looked up.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (rows,)
+        The place of each row's token in the table.
+    ids : ndarray of int, shape (rows,)
+    """
+
+    table: CellTable
+    places: Integers
+    ids: Integers
+    embedding: Embedding
+
+    @property
+    def weights(self) -> CellWeights:
+        return self.table.weights
+
+    @property
+    def features(self) -> Floats:
+        return self.embedding.weights[self.ids]
+
+    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
+        places = self.places[rows]
+        for table, gate in zip(self.table.gates, gates, strict=True):
+            table.take(places, axis=0, out=gate, mode="clip")  # else it is copied once more
+        self.table.candidate.take(places, axis=0, out=candidate, mode="clip")
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        self.table.candidate.take(self.places[rows], axis=0, out=out, mode="clip")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTable:
+    """What the LSTMs that read tokens make of each: a product a token, and not one a step.
+
+    Tokens repeat. Made for a window of a corpus, the table is far smaller than one for the whole
+    vocabulary, and the products are the same however many processes share the work.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    places : ndarray of int, shape (vocabulary,)
+        Where each token that occurs stands in the tables.
+    cells : dict
+        By the node's place in the model, the tables of its cells.
+    """
+
+    embedding: Embedding
+    places: Integers
+    cells: dict[int, list[CellTable]]
+
+    @classmethod
+    def of(cls, model: Model, embedding: Embedding, ids: Integers) -> TokenTable:
+        """The table for the tokens among some ids, of any shape."""
+        occurs = np.zeros(len(embedding.weights), dtype=bool)
+        occurs[ids] = True
+        tokens = np.flatnonzero(occurs)
+        places = np.zeros(len(occurs), dtype=np.intp)
+        places[tokens] = np.arange(len(tokens))
+        embedded = embedding.weights[tokens]
+        cells = {
+            number: [CellTable.of(cell, embedded) for cell in node.layer.cells]
+            for number, node in enumerate(model.nodes)
+            if isinstance(node.layer, Lstm) and node.sources == (INPUT,)
+        }
+        return cls(embedding, places, cells)
+
+    def inputs(self, node: int, layer: Lstm, ids: Integers, packing: Packing) -> list[CellInput]:
+        """What the cells of a node's layer read of a batch's token ids, shape (rows,)."""
+        found: list[CellInput] = []
+        for cell, table in zip(layer.cells, self.cells[node], strict=True):
+            read = in_reading_order(cell, ids, packing)
+            found.append(TokenInput(table, self.places[read], read, self.embedding))
+        return found
+
+
+def numeric_inputs(layer: Lstm, features: Floats, packing: Packing) -> list[CellInput]:
+    """What the cells of a layer read of a batch's features, shape (rows, inputs)."""
+    return [
+        NumericInput(CellWeights.of(cell), in_reading_order(cell, features, packing))
+        for cell in layer.cells
+    ]
+
+
+def in_reading_order(cell: LstmCell, rows: NDArray[Any], packing: Packing) -> NDArray[Any]:
+    """Bring rows from the sequences' order to that in which a cell reads them, or back."""
+    return rows[packing.reverse] if cell.backward else rows
