@@ -1,6 +1,7 @@
 """Arrays that elementwise operations run through fast."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,11 +19,17 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Float
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def row_sums(values: Floats) -> Floats:
-    """Sum over the units of each row: of (n, units) to (n,).
+def row_dots(a: Floats, b: Floats, out: Floats) -> None:
+    """Write the dot product of each row of two arrays, shape (n, units), to (n,); `a` is lost.
 
-    A product with ones takes a third of the time of `sum(axis=1)`.
+    A product with ones sums rows in half the time of `sum(axis=1)` or `einsum`.
     """
-    ones = np.ones(values.shape[1], dtype=values.dtype)
-    total: Floats = values @ ones
-    return total
+    np.multiply(a, b, out=a)
+    np.matmul(a, _ones(a.shape[1], a.dtype), out=out)
+
+
+@lru_cache(maxsize=64)
+def _ones(units: int, dtype: np.dtype[np.floating]) -> Floats:
+    ones = np.ones(units, dtype=dtype)
+    ones.flags.writeable = False
+    return ones

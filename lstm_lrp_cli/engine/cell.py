@@ -54,7 +54,7 @@ class CellRecord:
         at_steps: Floats | None,
         rule: EpsilonRule,
         reached: Reached,
-    ) -> Shares:
+    ) -> tuple[Floats, Shares]:
         """Pass the hidden states' relevance to the inputs.
 
         Parameters
@@ -63,64 +63,83 @@ class CellRecord:
             Relevance of the state after a sequence's last step, if it has none of every step.
         at_steps : ndarray, shape (rows, outputs), or None
         reached : Reached
-            Takes the relevance of the inputs.
+            Takes what is for the inputs.
+
+        Returns
+        -------
+        ndarray
+            The inputs' relevance, as `reached` gives it.
+        Shares
+            What did not reach them.
         """
         packing, cell = self.packing, self.cell
         hidden, outputs = cell.hidden_size, cell.output_size
         u_g, b_g = cell.recurrent[CANDIDATE], cell.bias[CANDIDATE]
-        feeding = outputs + cell.input_size
-        shape, dtype = (packing.batch, hidden), self.m.dtype
-        biases, stabilizers = np.zeros(packing.batch), np.zeros(packing.batch)
-        r_h = aligned_empty((packing.batch, outputs), dtype)
+        batch, dtype = packing.batch, self.m.dtype
+        r_h = aligned_empty((batch, outputs), dtype)
         r_h[:] = 0.0 if at_end is None else at_end
-        r_c = aligned_empty(shape, dtype)
+        r_c = aligned_empty((batch, hidden), dtype)
         r_c[:] = 0.0
-        space = aligned_empty((4, *shape), dtype)
-        space_h = aligned_empty((3, *r_h.shape), dtype) if cell.projection is not None else space
+        space = aligned_empty((4, batch, hidden), dtype)
+        # What biases and stabilizers get at each row, before any of it is redistributed.
+        by_biases, by_sums, by_candidates, by_projections = np.zeros((4, packing.rows), dtype)
+        shares = np.zeros(packing.rows, dtype)
         slices = list(packing.steps())
+        running = -1
         for step in range(len(slices) - 1, -1, -1):
             rows = slices[step]
             n = rows.stop - rows.start
-            c, messages, scratch = space[0, :n], space[1, :n], space[2:, :n]
-            of_h, of_c = r_h[:n], r_c[:n]
+            if n != running:  # a view is made once, and not at every step
+                running = n
+                of_h, of_c, c, messages = r_h[:n], r_c[:n], space[0, :n], space[1, :n]
+                scratch = space[2:, :n]
             if at_steps is not None:
                 np.add(of_h, at_steps[rows], out=of_h)
             of_m = of_h
             if cell.projection is not None:
-                projected, scratch_h = space_h[0, :n], space_h[1:, :n]
-                by_projection = rule.divide(of_h, self.h[rows], projected, scratch_h)
-                of_m = self.m[rows] * (projected @ cell.projection)
-                of_m += rule.shared(by_projection, hidden)[:, np.newaxis]
-                stabilizers[:n] += by_projection
+                of_m = self._of_projection(of_h, rows, rule, by_projections[rows])
             # m = o tanh(c): all to the cell state, which the next step's cell state feeds too.
             np.add(of_m, of_c, out=of_c)
-            np.add(self.ig[rows], self.fc[rows], out=c)
-            by_sum = rule.divide(of_c, c, messages, scratch)
-            np.multiply(self.fc[rows], messages, out=of_c)
-            np.multiply(self.ig[rows], messages, out=messages)
+            ig, fc = self.ig[rows], self.fc[rows]
+            np.add(ig, fc, out=c)
+            rule.divide(of_c, c, messages, by_sums[rows], scratch)
+            np.multiply(fc, messages, out=of_c)
+            np.multiply(ig, messages, out=messages)
             if rule.bias_factor:
-                share = rule.shared(by_sum, 2 * hidden)[:, np.newaxis]
+                share = rule.shared(by_sums[rows], 2 * hidden)[:, np.newaxis]
                 np.add(of_c, share, out=of_c)
                 np.add(messages, share, out=messages)
             values = reached.values(rows)
-            by_candidate = rule.divide(messages, self.z_g[rows], values, scratch)
-            by_biases = values @ b_g
-            share = rule.shared(by_biases + by_candidate, feeding)
-            reached.receive(rows, by_biases, share)
+            rule.divide(messages, self.z_g[rows], values, by_candidates[rows], scratch)
+            np.matmul(values, b_g, out=by_biases[rows])
+            reached.take(rows)
             before = self._before(step, slices, n)
             if before is None:
-                of_h[:] = share[:, np.newaxis]
+                of_h[:] = 0.0
             else:
                 np.matmul(values, u_g, out=of_h)
                 np.multiply(of_h, before, out=of_h)
-                if rule.bias_factor:
-                    np.add(of_h, share[:, np.newaxis], out=of_h)
-            biases[:n] += by_biases
-            stabilizers[:n] += by_sum
-            stabilizers[:n] += by_candidate
+            if rule.bias_factor:
+                absorbed = by_biases[rows] + by_candidates[rows]
+                shares[rows] = rule.shared(absorbed, outputs + cell.input_size)
+                np.add(of_h, shares[rows, np.newaxis], out=of_h)
         initial = r_h.sum(axis=1, dtype=np.float64) + r_c.sum(axis=1, dtype=np.float64)
         kept = 1.0 - rule.bias_factor
-        return Shares(initial, kept * biases, kept * stabilizers)
+        biases = kept * packing.total(by_biases)
+        stabilizers = kept * packing.total(by_sums + by_candidates + by_projections)
+        return reached.result(by_biases, shares), Shares(initial, biases, stabilizers)
+
+    def _of_projection(
+        self, of_h: Floats, rows: slice, rule: EpsilonRule, stabilizers: Floats
+    ) -> Floats:
+        """Pass relevance of h = P m to m, and write what the stabilizers get of each row."""
+        assert self.cell.projection is not None
+        values = np.empty_like(of_h)
+        scratch = np.empty((2, *of_h.shape), dtype=of_h.dtype)
+        rule.divide(of_h, self.h[rows], values, stabilizers, scratch)
+        of_m: Floats = self.m[rows] * (values @ self.cell.projection)
+        of_m += rule.shared(stabilizers, self.cell.hidden_size)[:, np.newaxis]
+        return of_m
 
     def _before(self, step: int, slices: list[slice], n: int) -> Floats | None:
         """The hidden state with which a step begins, None where it is zero."""
@@ -137,30 +156,35 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
     z_g, ig, fc, m = (aligned_empty((packing.rows, hidden), dtype) for _ in range(4))
     h = m if cell.projection is None else aligned_empty((packing.rows, cell.output_size), dtype)
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))
-    candidate_of_inputs, signal, c = aligned_empty((3, packing.batch, hidden), dtype)
+    space = aligned_empty((3, packing.batch, hidden), dtype)
     h_before = _initial(cell.initial_hidden, packing)
     c_before = _initial(cell.initial_cell, packing)
+    running = -1
     for rows in packing.steps():
         n = rows.stop - rows.start
-        gates, candidate = of_gates[:, :n], z_g[rows]
+        if n != running:  # a view is made once, and not at every step
+            running = n
+            gates, gates_of_inputs = of_gates[:, :n], of_inputs[:, :n]
+            candidate_of_inputs, signal, c = space[:, :n]
+        candidate = z_g[rows]
         if h_before is None:
             inputs.read(rows, gates, candidate)
         else:
-            inputs.read(rows, of_inputs[:, :n], candidate_of_inputs[:n])
+            inputs.read(rows, gates_of_inputs, candidate_of_inputs)
             np.matmul(h_before[:n], weights.recurrent_gates, out=gates)
             np.matmul(h_before[:n], weights.recurrent_candidate, out=candidate)
-            np.add(gates, of_inputs[:, :n], out=gates)
-            np.add(candidate, candidate_of_inputs[:n], out=candidate)
+            np.add(gates, gates_of_inputs, out=gates)
+            np.add(candidate, candidate_of_inputs, out=candidate)
         squash(layer.gate_activation, gates)
-        activate(layer.activation, candidate, out=signal[:n])
-        np.multiply(gates[0], signal[:n], out=ig[rows])
+        activate(layer.activation, candidate, out=signal)
+        np.multiply(gates[0], signal, out=ig[rows])
         if c_before is None:
             fc[rows] = 0.0
         else:
             np.multiply(gates[1], c_before[:n], out=fc[rows])
-        np.add(ig[rows], fc[rows], out=c[:n])
-        activate(layer.activation, c[:n], out=signal[:n])
-        np.multiply(gates[2], signal[:n], out=m[rows])
+        np.add(ig[rows], fc[rows], out=c)
+        activate(layer.activation, c, out=signal)
+        np.multiply(gates[2], signal, out=m[rows])
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c

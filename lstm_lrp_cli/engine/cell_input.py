@@ -64,13 +64,13 @@ class CellTable:
 
     Parameters
     ----------
-    gates : ndarray, shape (3, tokens, hidden)
+    gates : list of ndarray, each of shape (tokens, hidden)
         Negated, as in CellWeights.
     candidate : ndarray, shape (tokens, hidden)
     """
 
     weights: CellWeights
-    gates: Floats
+    gates: list[Floats]
     candidate: Floats
 
     @classmethod
@@ -82,7 +82,7 @@ class CellTable:
         candidate = aligned_empty(shape, embedded.dtype)
         everything = slice(len(embedded))
         NumericInput(weights, embedded).read(everything, gates, candidate)
-        return cls(weights, gates, candidate)
+        return cls(weights, list(gates), candidate)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,8 +111,8 @@ class TokenInput:
 
     def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
         places = self.places[rows]
-        for table, gate in zip(self.table.gates, gates, strict=True):
-            table.take(places, axis=0, out=gate, mode="clip")  # else it is copied once more
+        for k, table in enumerate(self.table.gates):
+            table.take(places, axis=0, out=gates[k], mode="clip")  # else it is copied once more
         self.table.candidate.take(places, axis=0, out=candidate, mode="clip")
 
     def read_candidate(self, rows: slice, out: Floats) -> None:

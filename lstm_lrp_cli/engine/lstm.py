@@ -58,8 +58,9 @@ class LstmRecord:
             at_end = part if returns_last else None
             at_steps = None if returns_last else in_reading_order(record.cell, part, packing)
             collected = reached(reach, record.cell, record.inputs, packing)
-            shares += record.relevance(at_end, at_steps, rule, collected)
-            of_cells.append(in_reading_order(record.cell, collected.result(), packing))
+            of_inputs, kept = record.relevance(at_end, at_steps, rule, collected)
+            shares += kept
+            of_cells.append(in_reading_order(record.cell, of_inputs, packing))
         return sum(of_cells[1:], of_cells[0]), shares
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import aligned_empty, row_sums
+from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.model.arrays import Floats
@@ -21,20 +21,20 @@ class Reached(Protocol):
         """Where the messages of a step are to be written, shape (n, hidden)."""
         ...
 
-    def receive(self, rows: slice, biases: Floats, share: Floats) -> None:
-        """Take the messages as they are written now.
+    def take(self, rows: slice) -> None:
+        """Take the messages as they are written now."""
+        ...
+
+    def result(self, biases: Floats, shares: Floats) -> Floats:
+        """The inputs' relevance, once all steps are done.
 
         Parameters
         ----------
-        biases : ndarray, shape (n,)
+        biases : ndarray, shape (rows,)
             What the messages give to the biases, before any of it is redistributed.
-        share : ndarray, shape (n,)
+        shares : ndarray, shape (rows,)
             What every lower unit gets of biases and stabilizers on top.
         """
-        ...
-
-    def result(self) -> Floats:
-        """The inputs' relevance once all steps are done."""
         ...
 
 
@@ -45,19 +45,17 @@ class FeatureRelevance:
         self._weights = cell.input[CANDIDATE]
         self._inputs = inputs
         self._values = aligned_empty((rows, cell.hidden_size), cell.input.dtype)
-        self._share = np.empty((rows, 1), dtype=cell.input.dtype)
 
     def values(self, rows: slice) -> Floats:
         return self._values[rows]
 
-    def receive(self, rows: slice, biases: Floats, share: Floats) -> None:
-        self._share[rows, 0] = share
+    def take(self, rows: slice) -> None:
+        """The messages stand in their place already; one product at the end is for all steps."""
 
-    def result(self) -> Floats:
-        # One product for all steps.
+    def result(self, biases: Floats, shares: Floats) -> Floats:
         of_inputs: Floats = self._values @ self._weights
         np.multiply(of_inputs, self._inputs.features, out=of_inputs)
-        of_inputs += self._share
+        of_inputs += shares[:, np.newaxis]
         return of_inputs
 
 
@@ -73,22 +71,20 @@ class StepRelevance:
         shape = (batch, cell.hidden_size)
         self._values = aligned_empty(shape, cell.input.dtype)
         self._parts = aligned_empty(shape, cell.input.dtype)
-        self._result = np.empty(rows, dtype=cell.input.dtype)
+        self._with_biases = np.empty(rows, dtype=cell.input.dtype)
 
     def values(self, rows: slice) -> Floats:
         return self._values[: rows.stop - rows.start]
 
-    def receive(self, rows: slice, biases: Floats, share: Floats) -> None:
-        n = rows.stop - rows.start
-        values, parts = self._values[:n], self._parts[:n]
+    def take(self, rows: slice) -> None:
+        values = self.values(rows)
+        parts = self._parts[: len(values)]
         self._inputs.read_candidate(rows, parts)  # W x + b
-        np.multiply(parts, values, out=parts)
-        of_steps = self._result[rows]
-        np.subtract(row_sums(parts), biases, out=of_steps)
-        of_steps += self._features * share
+        row_dots(parts, values, self._with_biases[rows])
 
-    def result(self) -> Floats:
-        return self._result
+    def result(self, biases: Floats, shares: Floats) -> Floats:
+        of_steps: Floats = self._with_biases - biases + self._features * shares
+        return of_steps
 
 
 def reached(reach: Reach, cell: LstmCell, inputs: CellInput, packing: Packing) -> Reached:

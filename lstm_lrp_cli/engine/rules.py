@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import row_sums
+from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.model.arrays import Floats, Integers
 
 
@@ -72,20 +72,24 @@ class EpsilonRule:
         lower : int, or ndarray of int, shape (n,)
             N, the number of units that feed each output.
         """
-        values = np.empty_like(z)
+        values, stabilizers = np.empty_like(z), np.empty(len(z), dtype=z.dtype)
         scratch = np.empty((2, *z.shape), dtype=z.dtype)
-        stabilizers = self.divide(relevance, z + 0.0, values, scratch).astype(np.float64)
+        self.divide(relevance, z + 0.0, values, stabilizers, scratch)
         biases = np.zeros(len(z)) if bias is None else (values @ bias).astype(np.float64)
         share = self.shared(biases + stabilizers, lower).astype(z.dtype)
         kept = 1.0 - self.bias_factor
-        return Messages(values, share[:, np.newaxis], kept * biases, kept * stabilizers)
+        return Messages(
+            values, share[:, np.newaxis], kept * biases, kept * stabilizers.astype(np.float64)
+        )
 
     def shared(self, absorbed: Floats, lower: int | Integers) -> Floats:
         """What each of N lower units gets of what biases and stabilizers would absorb."""
         return self.bias_factor * absorbed / lower
 
-    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
-        """Write the messages R_j / (z_j + eps s_j), and tell what the stabilizers take of them.
+    def divide(
+        self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
+    ) -> None:
+        """Write the messages R_j / (z_j + eps s_j), and what the stabilizers get of them.
 
         Parameters
         ----------
@@ -93,25 +97,17 @@ class EpsilonRule:
             The outputs' relevance, and the outputs; a zero among these is a positive one.
         values : ndarray, shape (n, units)
             Where the messages are written; it may be `relevance` itself.
+        stabilizers : ndarray, shape (n,)
+            Where sum_j eps s_j R_j / (z_j + eps s_j) is written.
         scratch : ndarray, shape (2, n, units)
             Written over.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-            sum_j eps s_j R_j / (z_j + eps s_j)
         """
         stabilizer, denominator = scratch
         self.write_stabilizer(z, stabilizer)
         np.add(z, stabilizer, out=denominator)
         np.divide(relevance, denominator, out=values)
-        np.multiply(stabilizer, values, out=stabilizer)
-        return row_sums(stabilizer)
+        row_dots(stabilizer, values, stabilizers)
 
     def write_stabilizer(self, z: Floats, out: Floats) -> None:
-        """Give eps the sign bit of z: in two passes, of which np.copysign alone takes three."""
-        bits = np.dtype(f"u{z.itemsize}")
-        sign = bits.type(1 << (8 * z.itemsize - 1))
-        eps = z.dtype.type(self.eps).view(bits)
-        np.bitwise_and(z.view(bits), sign, out=out.view(bits))
-        np.bitwise_or(out.view(bits), eps, out=out.view(bits))
+        """Write eps s_j, given outputs of which a zero is a positive one."""
+        np.copysign(z.dtype.type(self.eps), z, out=out)

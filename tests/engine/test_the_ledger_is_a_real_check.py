@@ -56,31 +56,37 @@ def tolerance(model: Model) -> float:
 
 
 class DividesByAnotherEps(EpsilonRule):
-    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+    def divide(
+        self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
+    ) -> None:
         given = relevance.copy()
-        absorbed = super().divide(relevance, z, values, scratch)
+        super().divide(relevance, z, values, stabilizers, scratch)
         values[...] = given / (z + 1.2 * self.stabilizer(z))
-        return absorbed
 
 
 class HasTheOtherSignAtNegativeOutputs(EpsilonRule):
-    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
+    def divide(
+        self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
+    ) -> None:
         given = relevance.copy()
-        absorbed = super().divide(relevance, z, values, scratch)
+        super().divide(relevance, z, values, stabilizers, scratch)
         values[...] = given / (z + z.dtype.type(self.eps))
-        return absorbed
 
 
 class ForgetsTheStabilizers(EpsilonRule):
-    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
-        return np.zeros_like(super().divide(relevance, z, values, scratch))
+    def divide(
+        self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
+    ) -> None:
+        super().divide(relevance, z, values, stabilizers, scratch)
+        stabilizers[...] = 0.0
 
 
 class SendsTooMuch(EpsilonRule):
-    def divide(self, relevance: Floats, z: Floats, values: Floats, scratch: Floats) -> Floats:
-        absorbed = super().divide(relevance, z, values, scratch)
+    def divide(
+        self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
+    ) -> None:
+        super().divide(relevance, z, values, stabilizers, scratch)
         values *= z.dtype.type(1.05)
-        return absorbed
 
 
 class KeepsTheSharesOfTheLowerUnits(EpsilonRule):
