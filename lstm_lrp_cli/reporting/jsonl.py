@@ -1,5 +1,6 @@
 """JSON lines: one object for every sequence and target."""
 
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import msgspec
@@ -20,8 +21,9 @@ class JsonLinesWriter:
         self._detail = detail
         self._encode = msgspec.json.Encoder().encode
 
-    def write(self, explanation: Explanation) -> None:
-        self._file.write(self._encode(self._object(explanation)).decode("utf-8") + "\n")
+    def write(self, explanations: Sequence[Explanation]) -> None:
+        for explanation in explanations:
+            self._file.write(self._encode(self._object(explanation)).decode("utf-8") + "\n")
 
     def close(self) -> None:
         """Nothing is left to write."""

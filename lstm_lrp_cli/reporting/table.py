@@ -1,7 +1,7 @@
 """Tables: TSV and CSV, one row a token, or a feature of a step."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from lstm_lrp_cli.model.model import Model
@@ -32,8 +32,12 @@ class TableWriter:
         self._detail = detail
         self._started = False
 
-    def write(self, explanation: Explanation) -> None:
+    def write(self, explanations: Sequence[Explanation]) -> None:
         self._start()
+        for explanation in explanations:
+            self._write(explanation)
+
+    def _write(self, explanation: Explanation) -> None:
         if not explanation.scored:
             return
         number = explanation.sequence.number

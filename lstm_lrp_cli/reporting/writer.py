@@ -1,5 +1,6 @@
 """What every output can do."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -9,9 +10,9 @@ Detail = Literal["token", "dimension", "step", "feature"]
 
 
 class Writer(Protocol):
-    """Writes explanations one by one, in the order given."""
+    """Writes explanations block by block, in the order given."""
 
-    def write(self, explanation: Explanation) -> None: ...
+    def write(self, explanations: Sequence[Explanation]) -> None: ...
 
     def close(self) -> None:
         """Write what is left. The file itself is not closed."""

@@ -25,8 +25,8 @@ WINDOW_BYTES = 256 * 2**20
 
 def explain_corpus(
     model: Model, sequences: Iterable[Sequence], rule: EpsilonRule, question: Question
-) -> Iterator[Explanation]:
-    """Explain sequences in their order, one explanation for each target of each.
+) -> Iterator[list[Explanation]]:
+    """Explain sequences in their order, window by window, each with one for each of its targets.
 
     Parameters
     ----------
@@ -44,8 +44,12 @@ def explain_corpus(
         for batch in batches(window, model, batch_rows(model)):
             for explanation in explain_batch(batch, run_batch(model, batch), rule, question):
                 found[explanation.sequence.number].append(explanation)
-        for sequence in window:
-            yield from found[sequence.number] or [Explanation.without_score(sequence, model)]
+        yield [
+            explanation
+            for sequence in window
+            for explanation in found[sequence.number]
+            or [Explanation.without_score(sequence, model)]
+        ]
 
 
 def explain_batch(

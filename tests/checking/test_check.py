@@ -2,6 +2,9 @@
 
 import math
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lstm_lrp_cli.checking.check import Check
 
 CHECK = Check("name", "meaning", tolerance=0.1)
@@ -22,6 +25,18 @@ def test_what_is_not_a_number_is_the_worst_and_fails():
     assert math.isnan(check.worst)
     assert check.sequence == 1
     assert not check.passed
+
+
+@given(st.lists(st.sampled_from([0.0, 0.05, 0.2, math.nan])), st.integers(0, 9))
+def test_deviations_seen_together_or_in_two_parts_are_as_those_seen_one_by_one(deviations, cut):
+    one_by_one = CHECK
+    for sequence, deviation in enumerate(deviations):
+        one_by_one = one_by_one.seen(deviation, sequence)
+    numbers = range(len(deviations))
+    together = CHECK.seen_all(deviations, numbers)
+    first = CHECK.seen_all(deviations[:cut], numbers[:cut])
+    merged = first.merged(CHECK.seen_all(deviations[cut:], numbers[cut:]))
+    assert repr(together) == repr(merged) == repr(one_by_one)
 
 
 def test_nothing_compared_is_nothing_proved():
