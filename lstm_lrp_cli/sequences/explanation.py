@@ -24,8 +24,9 @@ class Explanation:
         The class with the highest score, of those that the target stands among.
     target : int
         The class that is explained.
-    relevance : ndarray, shape (steps, features)
-        Of every feature, or dimension of the embedding, at every step.
+    relevance : ndarray, shape (steps, features) or (steps,)
+        Of every feature, or dimension of the embedding, at every step; or of every step in all,
+        where nothing finer is asked for.
     ledger : Ledger
     step : int or None
         Where the model gives scores at every step: the step whose score it is.
@@ -54,6 +55,8 @@ class Explanation:
     @property
     def relevance_of_steps(self) -> Floats:
         """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
         total: Floats = self.relevance.sum(axis=1)
         return total
 
