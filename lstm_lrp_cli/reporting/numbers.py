@@ -1,5 +1,7 @@
 """Numbers as text: exact for programs, counted for people."""
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -27,6 +29,16 @@ def exact(values: Floats) -> list[Any]:
     """
     nested: list[Any] = _exact(values).tolist()
     return nested
+
+
+def exact_each(arrays: Sequence[Floats]) -> list[list[Any]]:
+    """What `exact` gives of each of several arrays, made of all at once."""
+    if not arrays:
+        return []
+    together = exact(np.concatenate(arrays))
+    lengths = list(map(len, arrays))
+    ends = accumulate(lengths)
+    return [together[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def texts(values: Floats) -> list[str]:

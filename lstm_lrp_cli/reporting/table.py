@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import texts
-from lstm_lrp_cli.reporting.writer import Detail
+from lstm_lrp_cli.reporting.writer import WHOLE, Detail, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
@@ -19,8 +19,6 @@ COLUMNS: dict[Detail, tuple[str, ...]] = {
     "step": (),
     "feature": ("feature", "value"),
 }
-# So many rows, or those of one explanation, are made at once. More would only take more memory.
-ROWS = 2**14
 
 
 class TableWriter:
@@ -38,23 +36,14 @@ class TableWriter:
         self._detail = detail
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
-        self._whole = detail in ("dimension", "feature")
+        self._whole = detail in WHOLE
         self._width = model.input_size if self._whole else 1
         self._started = False
 
     def write(self, explanations: Sequence[Explanation]) -> None:
         self._start()
-        some: list[Explanation] = []
-        rows = 0
-        for explanation in explanations:
-            if explanation.scored:
-                some.append(explanation)
-                rows += len(explanation.sequence) * self._width
-                if rows >= ROWS:
-                    self._file.write(self._rows(some))
-                    some, rows = [], 0
-        if some:
-            self._file.write(self._rows(some))
+        for part in parts((each for each in explanations if each.scored), self._width):
+            self._file.write(self._rows(part))
 
     def close(self) -> None:
         self._start()

@@ -11,9 +11,9 @@ from together import make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.reporting import table
+from lstm_lrp_cli.reporting import writer
 from lstm_lrp_cli.reporting.numbers import exact
-from lstm_lrp_cli.reporting.table import TableWriter
+from lstm_lrp_cli.reporting.table import COLUMNS, TableWriter
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -74,7 +74,7 @@ def expected(found, detail, by_step, delimiter):
     """The table, row by row, as `csv` writes it."""
     file = io.StringIO(newline="")
     rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    own = table.COLUMNS[detail]
+    own = COLUMNS[detail]
     step = ["step"] if by_step else []
     rows.writerow(["sequence", *step, "position", *own, "target", "score", "relevance"])
     for each in (each for each in found if each.scored):
@@ -105,16 +105,16 @@ def expected(found, detail, by_step, delimiter):
 def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_step, cut):
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
-    writer = TableWriter(file, model(detail, dtype, by_step), detail, delimiter)
+    rows = TableWriter(file, model(detail, dtype, by_step), detail, delimiter)
     for block in (found[:cut], found[cut:]):
-        writer.write(block)
-    writer.close()
+        rows.write(block)
+    rows.close()
     assert file.getvalue() == expected(found, detail, by_step, delimiter)
 
 
 def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
     """So that the memory that it takes is bounded."""
-    monkeypatch.setattr(table, "ROWS", 4)
+    monkeypatch.setattr(writer, "PART_VALUES", 4)
 
     class Counted(io.StringIO):
         rows: tuple[int, ...] = ()
@@ -126,7 +126,7 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
     sequences = [Sequence(k, np.zeros(3, dtype=np.intp), ("a", "b", "c")) for k in range(5)]
     found = [Explanation(each, np.zeros(3), 0, 0, np.zeros(3), NOTHING) for each in sequences]
     file = Counted(newline="")
-    writer = TableWriter(file, model("token", "float64", by_step=False), "token", "\t")
-    writer.write(found)
+    rows = TableWriter(file, model("token", "float64", by_step=False), "token", "\t")
+    rows.write(found)
     assert file.rows == (1, 6, 6, 3)
     assert file.getvalue() == expected(found, "token", False, "\t")
