@@ -1,7 +1,6 @@
 """Numbers as text: exact for programs, counted for people."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.sequences.pieces import pieces
 
 # How many decimal digits a float32 may need. Rounded to 6, a shorter decimal is found as well.
 DIGITS = (6, 7, 8, 9)
@@ -35,10 +35,7 @@ def exact_each(arrays: Sequence[Floats]) -> list[list[Any]]:
     """What `exact` gives of each of several arrays, made of all at once."""
     if not arrays:
         return []
-    together = exact(np.concatenate(arrays))
-    lengths = list(map(len, arrays))
-    ends = accumulate(lengths)
-    return [together[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return pieces(exact(np.concatenate(arrays)), map(len, arrays))
 
 
 def texts(values: Floats) -> list[str]:
