@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +36,6 @@ class Check:
         if worse and self.worst == self.worst:  # NaN stays the worst
             return replace(self, worst=deviation, sequence=sequence, compared=self.compared + 1)
         return replace(self, compared=self.compared + 1)
-
-    def seen_all(self, deviations: Sequence[float], sequences: Sequence[int]) -> Check:
-        """The check with the deviations of several sequences, in their order."""
-        if not deviations:
-            return self
-        worst = int(np.argmax(deviations))  # the first of the largest, or the first NaN
-        seen = self.seen(deviations[worst], sequences[worst])
-        return replace(seen, compared=self.compared + len(deviations))
 
     def merged(self, later: Check) -> Check:
         """The check with what the same check saw of later sequences."""

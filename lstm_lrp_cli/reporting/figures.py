@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
@@ -17,7 +18,7 @@ from lstm_lrp_cli.sequences.explanation import Explanation
 SHOWN_EMPTY = 5
 NOTHING = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
-_shares = operator.attrgetter(
+_amounts = operator.attrgetter(
     "score", "tokens", "initial_state", "biases", "stabilizers", "padding"
 )
 
@@ -71,8 +72,12 @@ class Figures:
     def of(cls, explanations: Sequence[Explanation], model: Model) -> Figures:
         """Count one block: all explanations of each of its sequences, in order."""
         figures = cls.none(model)
-        figures._count_sequences(explanations, model)
-        figures._count_explanations([each for each in explanations if each.scored], model)
+        several = figures._count_sequences(explanations, model) < len(explanations)
+        scored = [each for each in explanations if len(each.scores)]
+        if scored:
+            figures._count_ledgers(scored)
+            if model.predicts or model.classes == 1:
+                figures._count_predictions(scored, model, several=several)
         return figures
 
     def merge(self, later: Figures) -> None:
@@ -91,48 +96,71 @@ class Figures:
         self.predicted += later.predicted
         self.totals += later.totals
 
-    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> None:
-        """Count each sequence once, however many explanations it has."""
+    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> int:
+        """Count each sequence once, however many explanations it has; give their number."""
         firsts = [
             each
             for before, each in zip((None, *explanations), explanations, strict=False)
             if before is None or each.sequence is not before.sequence
         ]
         sequences = [first.sequence for first in firsts]
-        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.intp)
+        lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
         self.sequences = len(sequences)
         self.steps = int(lengths.sum())
-        self.unknown = sum(sequence.unknown for sequence in sequences)
+        self.unknown = sum([sequence.unknown for sequence in sequences])
         empty = [sequences[k].number for k in np.flatnonzero(lengths == 0)]
         self.empty = len(empty)
         self.first_empty = empty[:SHOWN_EMPTY]
         if model.padding and not model.padding.masked:
             self.padded = int((lengths < model.padding.length).sum())
             self.unpadded = int((lengths > model.padding.length).sum())
-        known = [right for first in firsts if (right := first.right) is not None]
+        labelled = [first.right for first in firsts if first.sequence.gold is not None]
+        known = [right for right in labelled if right is not None]
         self.labelled = len(known)
         self.right = sum(known)
+        return len(sequences)
 
-    def _count_explanations(self, scored: Sequence[Explanation], model: Model) -> None:
-        if not scored:
-            return
+    # What overflows shows in the figures.
+    @np.errstate(over="ignore", invalid="ignore")
+    def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
         ledgers = [each.ledger for each in scored]
+        amounts = np.array(list(map(_amounts, ledgers)))
+        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
         self.explanations = len(scored)
-        self.totals = Ledger(*np.array(list(map(_shares, ledgers))).sum(axis=0).tolist())
-        self.conservation = self.conservation.seen_all(
-            [ledger.relative_residual for ledger in ledgers],
-            [each.sequence.number for each in scored],
+        self.totals = Ledger(*amounts.sum(axis=0).tolist())
+        self.conservation = replace(
+            self.conservation.seen(ledgers[worst].relative_residual, scored[worst].sequence.number),
+            compared=len(scored),
         )
-        if model.predicts or model.classes == 1:
-            # Once for each head, and step, of a sequence, however many targets are explained.
-            predictions = {
-                (each.sequence.number, each.step, each.predicted): each for each in scored
-            }
-            self.predicted.update(_class_name(each, model) for each in predictions.values())
+
+    def _count_predictions(
+        self, scored: Sequence[Explanation], model: Model, *, several: bool
+    ) -> None:
+        """Count predicted classes; once for each head, and step, of a sequence with several."""
+        if several:
+            of_heads = {(each.sequence.number, each.step, each.predicted): each for each in scored}
+            scored = list(of_heads.values())
+        if model.classes > 1:
+            counts = Counter([each.predicted for each in scored])
+            self.predicted.update({model.target_name(k): count for k, count in counts.items()})
+        else:
+            name = model.target_name(0)
+            self.predicted.update(
+                f"{name} above 0" if each.scores[0] > 0 else f"{name} 0 or below" for each in scored
+            )
 
 
-def _class_name(explanation: Explanation, model: Model) -> str | int:
-    name = model.target_name(explanation.predicted)
-    if model.classes > 1:
-        return name
-    return f"{name} above 0" if explanation.scores[0] > 0 else f"{name} 0 or below"
+def relative_residuals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The relative residual of many ledgers, as `Ledger` has it.
+
+    Parameters
+    ----------
+    amounts : ndarray, shape (ledgers, 6)
+        The fields of each.
+    """
+    score, shares = amounts[:, 0], amounts[:, 1:]
+    residuals = np.abs(score - shares.sum(axis=1))
+    scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
+    relative = np.zeros_like(residuals)
+    np.divide(residuals, scales, out=relative, where=residuals != 0)
+    return relative

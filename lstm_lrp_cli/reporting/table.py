@@ -36,6 +36,9 @@ class TableWriter:
         self._detail = detail
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
+        names = [str(model.target_name(target)) for target in range(model.classes)]
+        before = delimiter if COLUMNS[detail] else ""
+        self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
         self._whole = detail in WHOLE
         self._width = model.input_size if self._whole else 1
         self._started = False
@@ -59,22 +62,19 @@ class TableWriter:
     def _rows(self, explanations: Sequence[Explanation]) -> str:
         """All rows of some explanations. What the rows of one have in common is made once."""
         end = self._end
-        steps = [len(each.sequence) for each in explanations]
+        steps = [len(each.sequence.inputs) for each in explanations]
         rows = [count * self._width for count in steps]
-        heads = [
-            f"{each.sequence.number}{end}" + ("" if each.step is None else f"{each.step}{end}")
-            for each in explanations
-        ]
+        heads = [f"{each.sequence.number}{end}" for each in explanations]
+        if self._model.by_step:
+            heads = [
+                f"{head}{each.step}{end}" for head, each in zip(heads, explanations, strict=True)
+            ]
         places = [f"{position}{end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)
-        before = end if COLUMNS[self._detail] else ""
-        targets = self._quoting.of(
-            [str(self._model.target_name(each.target)) for each in explanations]
-        )
         scores = texts(np.array([each.scores[each.target] for each in explanations]))
         tails = [
-            f"{before}{target}{end}{score}{end}"
-            for target, score in zip(targets, scores, strict=True)
+            f"{self._targets[each.target]}{score}{end}"
+            for each, score in zip(explanations, scores, strict=True)
         ]
         relevance = np.concatenate(
             [each.relevance if self._whole else each.relevance_of_steps for each in explanations]

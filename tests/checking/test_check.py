@@ -28,15 +28,15 @@ def test_what_is_not_a_number_is_the_worst_and_fails():
 
 
 @given(st.lists(st.sampled_from([0.0, 0.05, 0.2, math.nan])), st.integers(0, 9))
-def test_deviations_seen_together_or_in_two_parts_are_as_those_seen_one_by_one(deviations, cut):
-    one_by_one = CHECK
-    for sequence, deviation in enumerate(deviations):
-        one_by_one = one_by_one.seen(deviation, sequence)
+def test_what_was_seen_in_two_parts_is_as_if_seen_in_one(deviations, cut):
+    def seen(numbers):
+        check = CHECK
+        for sequence in numbers:
+            check = check.seen(deviations[sequence], sequence)
+        return check
+
     numbers = range(len(deviations))
-    together = CHECK.seen_all(deviations, numbers)
-    first = CHECK.seen_all(deviations[:cut], numbers[:cut])
-    merged = first.merged(CHECK.seen_all(deviations[cut:], numbers[cut:]))
-    assert repr(together) == repr(merged) == repr(one_by_one)
+    assert repr(seen(numbers[:cut]).merged(seen(numbers[cut:]))) == repr(seen(numbers))
 
 
 def test_nothing_compared_is_nothing_proved():

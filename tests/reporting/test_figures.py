@@ -2,17 +2,18 @@
 
 import itertools
 import pickle
+from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from together import make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.reporting.figures import Figures
+from lstm_lrp_cli.reporting.figures import Figures, relative_residuals
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -95,6 +96,14 @@ def test_one_output_predicts_above_0_or_not(score):
     ledger = Ledger(score, score, 0.0, 0.0, 0.0, 0.0)
     figures = Figures.of([explanation(0, [score], ledger)], model(1, labels=("good",)))
     assert list(figures.predicted) == ["good above 0" if score > 0 else "good 0 or below"]
+
+
+@given(st.lists(st.builds(Ledger, *[st.floats(-9, 9)] * 6), min_size=1))
+@example([Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)])
+def test_residuals_of_many_ledgers_are_those_of_each(ledgers):
+    amounts = np.array([astuple(ledger) for ledger in ledgers])
+    wanted = [ledger.relative_residual for ledger in ledgers]
+    np.testing.assert_allclose(relative_residuals(amounts), wanted, rtol=1e-12, atol=1e-15)
 
 
 def test_the_worst_residual_is_kept_with_its_sequence():
