@@ -161,6 +161,6 @@ def relative_residuals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     score, shares = amounts[:, 0], amounts[:, 1:]
     residuals = np.abs(score - shares.sum(axis=1))
     scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
-    relative = np.zeros_like(residuals)
+    relative: NDArray[np.float64] = np.zeros(len(amounts))
     np.divide(residuals, scales, out=relative, where=residuals != 0)
     return relative
