@@ -99,8 +99,8 @@ def draw(picture: Picture) -> str:
         highlight=False,
     )
     writer = HeatMapWriter(io.StringIO(), model, console)
-    for explanation in explain_corpus(model, sequences, EpsilonRule(), Question()):
-        writer.write(explanation)
+    for explanations in explain_corpus(model, sequences, EpsilonRule(), Question()):
+        writer.write(explanations)
     writer.close()
     svg = console.export_svg(title=picture.title, theme=THEME, unique_id=f"lrp-{picture.name}")
     # Fonts of the reader's machine: a page that shows the picture must not fetch any.

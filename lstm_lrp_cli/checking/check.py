@@ -37,6 +37,13 @@ class Check:
             return replace(self, worst=deviation, sequence=sequence, compared=self.compared + 1)
         return replace(self, compared=self.compared + 1)
 
+    def merged(self, later: Check) -> Check:
+        """The check with what the same check saw of later sequences."""
+        if later.sequence is None:
+            return self
+        seen = self.seen(later.worst, later.sequence)
+        return replace(seen, compared=self.compared + later.compared)
+
     @property
     def passed(self) -> bool:
         """Whether anything was compared, and all of it within the tolerance."""

@@ -109,7 +109,7 @@ def explain(
         dtype,
     )
     summary = Summary(loaded.model, run)
-    explanations = explain_corpus(
+    blocks = explain_corpus(
         loaded.model,
         read_sequences(source, loaded.model),
         EpsilonRule(eps, bias_factor),
@@ -123,10 +123,10 @@ def explain(
         ) as tell,
     ):
         writer = OUTPUTS[form](file, loaded.model, detail)
-        for explanation in explanations:
-            writer.write(explanation)
-            summary.add(explanation)
-            tell(summary.sequences)
+        for block in blocks:
+            writer.write(block)
+            summary.add(block)
+            tell(summary.figures.sequences)
         writer.close()
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:

@@ -1,5 +1,6 @@
 """The terminal: sequences coloured by relevance, red for the target and blue against it."""
 
+from collections.abc import Sequence
 from typing import TextIO
 
 import numpy as np
@@ -38,8 +39,12 @@ class HeatMapWriter:
             self._table.add_column(column, justify="right" if column == "score" else "left")
         self._left_out = 0
 
-    def write(self, explanation: Explanation) -> None:
+    def write(self, explanations: Sequence[Explanation]) -> None:
         self._legend()
+        for explanation in explanations:
+            self._write(explanation)
+
+    def _write(self, explanation: Explanation) -> None:
         self._console.print(self._heading(explanation))
         if explanation.sequence.tokens is not None:
             self._console.print(self._tokens(explanation, explanation.sequence.tokens))

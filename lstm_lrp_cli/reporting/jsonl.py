@@ -1,14 +1,16 @@
 """JSON lines: one object for every sequence and target."""
 
+from collections.abc import Sequence as Several
 from typing import Any, TextIO
 
 import msgspec
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.numbers import exact
-from lstm_lrp_cli.reporting.writer import Detail
+from lstm_lrp_cli.reporting.numbers import exact_each
+from lstm_lrp_cli.reporting.writer import WHOLE, Detail, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.sequences.sequence import Sequence
 
 
 class JsonLinesWriter:
@@ -17,25 +19,43 @@ class JsonLinesWriter:
     def __init__(self, file: TextIO, model: Model, detail: Detail) -> None:
         self._file = file
         self._model = model
-        self._detail = detail
-        self._encode = msgspec.json.Encoder().encode
+        self._whole = detail in WHOLE
+        self._encode = msgspec.json.Encoder().encode_lines
 
-    def write(self, explanation: Explanation) -> None:
-        self._file.write(self._encode(self._object(explanation)).decode("utf-8") + "\n")
+    def write(self, explanations: Several[Explanation]) -> None:
+        for part in parts(explanations, self._model.input_size if self._whole else 1):
+            self._file.write(self._encode(self._objects(part)).decode("utf-8"))
 
     def close(self) -> None:
         """Nothing is left to write."""
 
-    def _object(self, explanation: Explanation) -> dict[str, Any]:
-        sequence, name = explanation.sequence, self._model.target_name
-        whole = self._detail in ("dimension", "feature")
-        inputs: dict[str, Any] = (
-            {"tokens": sequence.tokens}
-            if sequence.tokens is not None
-            else {"features": sequence.features, "values": exact(sequence.inputs)}
+    def _objects(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
+        """One object an explanation; all their numbers are made exact at once."""
+        scores = exact_each([each.scores for each in explanations])
+        relevance = exact_each(
+            [each.relevance if self._whole else each.relevance_of_steps for each in explanations]
         )
+        inputs = self._inputs([each.sequence for each in explanations])
+        return list(map(self._object, explanations, inputs, scores, relevance))
+
+    def _inputs(self, sequences: list[Sequence]) -> list[dict[str, Any]]:
+        if self._model.embedding is not None:
+            return [{"tokens": sequence.tokens} for sequence in sequences]
+        values = exact_each([sequence.inputs for sequence in sequences])
+        return [
+            {"features": sequence.features, "values": rows}
+            for sequence, rows in zip(sequences, values, strict=True)
+        ]
+
+    def _object(
+        self,
+        explanation: Explanation,
+        inputs: dict[str, Any],
+        scores: list[float],
+        relevance: list[Any],
+    ) -> dict[str, Any]:
+        sequence, name = explanation.sequence, self._model.target_name
         label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
-        scores = exact(explanation.scores)
         step = {"step": explanation.step} if self._model.by_step else {}
         ledger = ledger_object(explanation.ledger)
         if explanation.scored:
@@ -49,7 +69,7 @@ class JsonLinesWriter:
             "target": name(explanation.target) if explanation.scored else None,
             **step,
             **label,
-            "relevance": exact(explanation.relevance if whole else explanation.relevance_of_steps),
+            "relevance": relevance,
             "ledger": ledger,
         }
 

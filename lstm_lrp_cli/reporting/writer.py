@@ -1,5 +1,6 @@
 """What every output can do."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -7,12 +8,38 @@ from lstm_lrp_cli.sequences.explanation import Explanation
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
 
+# Those that tell every value of a step.
+WHOLE: tuple[Detail, ...] = ("dimension", "feature")
+# About how many values are written at once. More would take memory, and gain no time.
+PART_VALUES = 2**14
+
 
 class Writer(Protocol):
-    """Writes explanations one by one, in the order given."""
+    """Writes explanations block by block, in the order given."""
 
-    def write(self, explanation: Explanation) -> None: ...
+    def write(self, explanations: Sequence[Explanation]) -> None: ...
 
     def close(self) -> None:
         """Write what is left. The file itself is not closed."""
         ...
+
+
+def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Explanation]]:
+    """Cut a block into parts to be written one at a time, so that their text takes little memory.
+
+    Parameters
+    ----------
+    explanations : iterable of Explanation
+    values : int
+        How many values are written of every step.
+    """
+    part: list[Explanation] = []
+    size = 0
+    for explanation in explanations:
+        part.append(explanation)
+        size += len(explanation.sequence) * values
+        if size >= PART_VALUES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -1,10 +1,13 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import compress, repeat
 
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.ledger import Ledger, Ledgers
 from lstm_lrp_cli.engine.relevance import relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
@@ -25,8 +28,8 @@ WINDOW_BYTES = 256 * 2**20
 
 def explain_corpus(
     model: Model, sequences: Iterable[Sequence], rule: EpsilonRule, question: Question
-) -> Iterator[Explanation]:
-    """Explain sequences in their order, one explanation for each target of each.
+) -> Iterator[list[Explanation]]:
+    """Explain sequences in their order, window by window, each with one for each of its targets.
 
     Parameters
     ----------
@@ -44,8 +47,12 @@ def explain_corpus(
         for batch in batches(window, model, batch_rows(model)):
             for explanation in explain_batch(batch, run_batch(model, batch), rule, question):
                 found[explanation.sequence.number].append(explanation)
-        for sequence in window:
-            yield from found[sequence.number] or [Explanation.without_score(sequence, model)]
+        yield [
+            explanation
+            for sequence in window
+            for explanation in found[sequence.number]
+            or [Explanation.without_score(sequence, model)]
+        ]
 
 
 def explain_batch(
@@ -56,19 +63,27 @@ def explain_batch(
         chosen, steps = choice.chosen, choice.steps
         result = relevance(trace, chosen, rule, batch.padding)
         _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
-        of_sequences = batch.per_sequence(result.inputs)
-        for k, sequence in enumerate(batch.sequences):
-            if chosen.rows is not None and chosen.rows[k] < 0:
-                continue  # the step is masked, or other sequences of the batch are longer
-            yield Explanation(
-                sequence,
-                choice.scores[k],
-                int(choice.predicted[k]),
-                int(chosen.targets[k]),
-                of_sequences[k],
-                result.ledgers[k],
-                None if steps is None else int(steps[k]),
-            )
+        explanations = map(
+            Explanation,
+            batch.sequences,
+            choice.scores,
+            choice.predicted.tolist(),
+            chosen.targets.tolist(),
+            batch.per_sequence(result.inputs),
+            ledgers_of(result.ledgers),
+            repeat(None) if steps is None else steps.tolist(),
+        )
+        if chosen.rows is None:
+            yield from explanations
+        else:
+            # The step may be masked, or other sequences of the batch be longer.
+            yield from compress(explanations, (chosen.rows >= 0).tolist())
+
+
+def ledgers_of(ledgers: Ledgers) -> Iterator[Ledger]:
+    """The ledger of each sequence of a batch."""
+    columns = (getattr(ledgers, field.name).tolist() for field in fields(Ledger))
+    return map(Ledger, *columns)
 
 
 def run_batch(model: Model, batch: Batch) -> Trace:

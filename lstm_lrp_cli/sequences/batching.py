@@ -12,6 +12,7 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.sequences.pieces import pieces
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 
@@ -23,6 +24,8 @@ class Batch:
     Parameters
     ----------
     sequences : tuple of Sequence
+    lengths : ndarray of int, shape (batch,)
+        The steps of each sequence as it was read.
     packing : Packing
     inputs : ndarray, shape (rows,) or (rows, features)
     padding : ndarray of bool, shape (rows,), or None
@@ -32,6 +35,7 @@ class Batch:
     """
 
     sequences: tuple[Sequence, ...]
+    lengths: Integers
     packing: Packing
     inputs: NDArray[Any]
     padding: Booleans | None
@@ -42,104 +46,136 @@ class Batch:
 
         Padding is left out. Steps that the model's mask skips get 0.
         """
-        flat = rows[self.packing.by_sequence]
-        if self.padding is not None:
-            flat = flat[~self.padding[self.packing.by_sequence]]
-        lengths = [len(sequence) for sequence in self.sequences]
-        steps = np.zeros((sum(lengths), *rows.shape[1:]), dtype=rows.dtype)
-        steps[self.positions] = flat
-        return np.split(steps, np.cumsum(lengths)[:-1])
+        flat = rows[self._own_rows]
+        if len(flat) < self.lengths.sum():
+            steps = np.zeros((self.lengths.sum(), *rows.shape[1:]), dtype=rows.dtype)
+            steps[self.positions] = flat
+            flat = steps
+        return pieces(flat, self.lengths.tolist())
 
     def kept(self) -> list[Booleans]:
         """Which steps of each sequence the model runs: those that its mask does not skip."""
-        lengths = [len(sequence) for sequence in self.sequences]
-        steps = np.zeros(sum(lengths), dtype=bool)
+        steps = np.zeros(self.lengths.sum(), dtype=bool)
         steps[self.positions] = True
-        return np.split(steps, np.cumsum(lengths)[:-1])
+        return pieces(steps, self.lengths.tolist())
 
     def rows_of(self, steps: Integers) -> Integers:
         """The packed row of one step of each sequence, shape (batch,).
 
         It is -1 where the sequence has no such step, or the model's mask skips it.
         """
-        lengths = np.array([len(sequence) for sequence in self.sequences], dtype=np.intp)
-        flat = self.packing.by_sequence
-        if self.padding is not None:
-            flat = flat[~self.padding[flat]]
-        rows = np.full(lengths.sum(), -1, dtype=np.intp)
-        rows[self.positions] = flat
-        there = (steps >= 0) & (steps < lengths)
-        found = np.full(len(lengths), -1, dtype=np.intp)
-        found[there] = rows[(np.cumsum(lengths) - lengths + steps)[there]]
+        rows = np.full(self.lengths.sum(), -1, dtype=np.intp)
+        rows[self.positions] = self._own_rows
+        there = (steps >= 0) & (steps < self.lengths)
+        found = np.full(len(self.lengths), -1, dtype=np.intp)
+        found[there] = rows[(np.cumsum(self.lengths) - self.lengths + steps)[there]]
         return found
+
+    @property
+    def _own_rows(self) -> Integers:
+        """The packed rows that are not padding, in the order of sequences."""
+        rows = self.packing.by_sequence
+        return rows if self.padding is None else rows[~self.padding[rows]]
 
 
 def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
     """Pack sequences, padded or masked as the model's mapping says."""
-    prepared = [prepare(sequence.inputs, model.padding) for sequence in sequences]
-    order = sorted(range(len(sequences)), key=lambda k: -len(prepared[k].inputs))
-    packing = Packing(np.array([len(prepared[k].inputs) for k in order], dtype=np.intp))
-    padding = np.concatenate([prepared[k].padding for k in order])
-    kept = np.concatenate([prepared[k].kept for k in order])
+    prepared = prepare([sequence.inputs for sequence in sequences], model.padding)
+    if np.any(np.diff(prepared.lengths) > 0):
+        order = np.argsort(-prepared.lengths, kind="stable")
+        return make_batch([sequences[k] for k in order], model)
+    packing = Packing(prepared.lengths)
     return Batch(
-        tuple(sequences[k] for k in order),
+        tuple(sequences),
+        prepared.given,
         packing,
-        packing.pack(np.concatenate([prepared[k].inputs for k in order])),
-        packing.pack(padding) if padding.any() else None,
-        np.flatnonzero(kept),
+        packing.pack(prepared.inputs),
+        packing.pack(prepared.padding) if prepared.padding.any() else None,
+        np.flatnonzero(prepared.kept),
     )
 
 
 def batches(sequences: Several[Sequence], model: Model, rows: int) -> Iterator[Batch]:
     """Group sequences of like length into batches of about so many rows, or one sequence."""
-    ordered = sorted(sequences, key=lambda sequence: -_padded_length(sequence, model.padding))
-    start = taken = 0
-    for stop, sequence in enumerate(ordered):
-        length = max(_padded_length(sequence, model.padding), 1)
-        if taken and taken + length > rows:
-            yield make_batch(ordered[start:stop], model)
-            start, taken = stop, 0
+    padding = model.padding
+    least = 0 if padding is None or padding.masked else padding.length
+    lengths = [max(len(sequence.inputs), least) for sequence in sequences]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    batch: list[Sequence] = []
+    taken = 0
+    for place in order:
+        length = max(lengths[place], 1)
+        if batch and taken + length > rows:
+            yield make_batch(batch, model)
+            batch, taken = [], 0
+        batch.append(sequences[place])
         taken += length
-    if start < len(ordered):
-        yield make_batch(ordered[start:], model)
+    if batch:
+        yield make_batch(batch, model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One sequence's steps for the engine, which of them are padding, and which steps were kept."""
+    """The steps of some sequences for the engine, one sequence after another.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (rows,) or (rows, features)
+    given : ndarray of int, shape (sequences,)
+        The steps of each sequence as it was given.
+    lengths : ndarray of int, shape (sequences,)
+        The rows of each sequence.
+    padding : ndarray of bool, shape (rows,)
+        The rows that are padding.
+    kept : ndarray of bool, shape (steps,)
+        The steps, of all that were given, that are among the rows.
+    """
 
     inputs: NDArray[Any]
+    given: Integers
+    lengths: Integers
     padding: Booleans
     kept: Booleans
 
 
-def prepare(inputs: NDArray[Any], padding: Padding | None) -> Prepared:
-    """Pad a sequence's steps, or leave out those that the model's mask skips."""
-    kept = np.ones(len(inputs), dtype=bool) if inputs.ndim > 1 else inputs != SKIPPED
-    if padding is None or not padding.masked:
+def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepared:
+    """Pad sequences, or leave out those of their steps that the model's mask skips.
+
+    Parameters
+    ----------
+    sequences : sequence of ndarray, shape (steps,) or (steps, features)
+    padding : Padding or None
+    """
+    inputs = np.concatenate(sequences)
+    given = lengths = np.array(list(map(len, sequences)), dtype=np.intp)
+    kept = _kept(inputs, padding)
+    if not kept.all():
         inputs = inputs[kept]
-    run = np.ones(len(inputs), dtype=bool)
-    if padding is None:
-        return Prepared(inputs, ~run, kept)
-    if padding.masked:
+        ends = np.cumsum(given)
+        until = np.concatenate([[0], np.cumsum(kept)])
+        lengths = until[ends] - until[ends - given]
+    if padding is None or padding.masked:
+        return Prepared(inputs, given, lengths, np.zeros(len(inputs), dtype=bool), kept)
+    missing = np.maximum(padding.length - lengths, 0)
+    # Whether it is padding, and how long it is, of each stretch of rows.
+    stretches = [(True, missing), (False, lengths)]
+    ordered = stretches if padding.side == "pre" else stretches[::-1]
+    filling = np.repeat(
+        np.tile([flag for flag, _ in ordered], len(lengths)),
+        np.stack([length for _, length in ordered], axis=1).ravel(),
+    )
+    filled = np.full((len(filling), *inputs.shape[1:]), padding.value, dtype=inputs.dtype)
+    filled[~filling] = inputs
+    return Prepared(filled, given, lengths + missing, filling, kept)
+
+
+def _kept(inputs: NDArray[Any], padding: Padding | None) -> Booleans:
+    """The steps that are run: neither skipped by the tokenizer nor by the model's mask."""
+    kept: Booleans = inputs != SKIPPED if inputs.ndim == 1 else np.ones(len(inputs), dtype=bool)
+    if padding is not None and padding.masked:
         if inputs.ndim == 1:
             kept &= inputs != padding.value
         else:
             # In float32, as frameworks do: the same number in float64 may not be equal.
-            kept = (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
-        return Prepared(inputs[kept], np.zeros(kept.sum(), dtype=bool), kept)
-    missing = max(padding.length - len(inputs), 0)
-    filling = np.full((missing, *inputs.shape[1:]), padding.value, dtype=inputs.dtype)
-    parts = [(filling, np.ones(missing, dtype=bool)), (inputs, ~run)]
-    ordered = parts if padding.side == "pre" else parts[::-1]
-    return Prepared(
-        np.concatenate([part for part, _ in ordered]),
-        np.concatenate([flags for _, flags in ordered]),
-        kept,
-    )
-
-
-def _padded_length(sequence: Sequence, padding: Padding | None) -> int:
-    if padding is None or padding.masked:
-        return len(sequence)
-    return max(len(sequence), padding.length)
+            kept &= (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
+    return kept

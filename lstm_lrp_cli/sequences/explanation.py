@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
@@ -12,8 +11,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
+class Explanation(Struct, frozen=True, eq=False):
     """Where one score of one sequence comes from.
 
     Parameters
@@ -24,8 +22,9 @@ class Explanation:
         The class with the highest score, of those that the target stands among.
     target : int
         The class that is explained.
-    relevance : ndarray, shape (steps, features)
-        Of every feature, or dimension of the embedding, at every step.
+    relevance : ndarray, shape (steps, features) or (steps,)
+        Of every feature, or dimension of the embedding, at every step; or of every step in all,
+        where nothing finer is asked for.
     ledger : Ledger
     step : int or None
         Where the model gives scores at every step: the step whose score it is.
@@ -54,6 +53,8 @@ class Explanation:
     @property
     def relevance_of_steps(self) -> Floats:
         """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
         total: Floats = self.relevance.sum(axis=1)
         return total
 

@@ -7,9 +7,15 @@ from pathlib import Path
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
+from lstm_lrp_cli.sequences.lines import Lines
 from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.stream import BOM, OpenInput, display_name, on_disk, open_input
+
+# How much is read at a time where sequences are wanted one by one.
+BLOCK_BYTES = 2**16
+# About what a sequence takes beside its numbers.
+OBJECT_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +40,44 @@ class Source:
     labelled: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LineBlock:
+    """Lines of text or of JSON that are yet to be read, in another process if need be."""
+
+    lines: Lines
+    form: InputFormat
+    source: Source
+
+
+# Series are read where their file is: their blocks are sequences already.
+Block = LineBlock | list[Sequence]
+
+
 def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
     """Read the sequences of an input one by one, in its order.
 
     Raises
     ------
     UnusableInput
-        The input cannot be used, or holds no sequence.
+        The input cannot be used, or holds no sequence. What was read before comes first.
+    """
+    for block in read_blocks(source, model, BLOCK_BYTES):
+        yield from sequences_of(block, model)
+
+
+def read_blocks(source: Source, model: Model, size: int) -> Iterator[Block]:
+    """Cut an input into blocks of about so many bytes, each of whole sequences, in its order.
+
+    Blocks are cheap to make and to send to another process, and the same however the input comes
+    in, from a file or through a pipe.
+
+    Raises
+    ------
+    UnusableInput
+        The input cannot be used, or holds no sequence. What was read before comes first.
     """
     where = display_name(source.path)
-    number = -1
+    empty = True
     with open_input(source.path) as opened:
         form = (
             source.format
@@ -56,30 +90,68 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
             raise UnusableInput(
                 where, f"has no labels (.{form}); they are read from text and JSON lines"
             )
-        for sequence in _read(opened, form, where, model, source):
-            number = sequence.number
-            yield sequence
-    if number < 0:
+        for block in _blocks(opened, form, where, model, source, size):
+            empty = False
+            yield block
+    if empty:
         raise UnusableInput(where, "is empty; expected at least one sequence")
 
 
-def _read(
-    opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source
-) -> Iterator[Sequence]:
-    file, ids, labelled = opened.file, source.ids, source.labelled
+def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
+    """The sequences of a block, in order.
+
+    Raises
+    ------
+    UnusableInput
+        A line cannot be used. The sequences before it come first.
+    """
+    if isinstance(block, list):
+        yield from block
+        return
+    reader = lines.read_text if block.form == "txt" else lines.read_json_lines
+    ids, labelled = block.source.ids, block.source.labelled
+    yield from lines.read_in_order(
+        block.lines, lambda some: reader(some, model, ids=ids, labelled=labelled)
+    )
+
+
+def _blocks(
+    opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source, size: int
+) -> Iterator[Block]:
+    file = opened.file
     match form:
-        case "txt":
-            yield from lines.read_text(file, where, model, ids=ids, labelled=labelled)
-        case "jsonl":
-            yield from lines.read_json_lines(file, where, model, ids=ids, labelled=labelled)
+        case "txt" | "jsonl":
+            for some in lines.blocks_of_lines(file, where, size):
+                yield LineBlock(some, form, source)
         case "csv":
-            yield from series.read_csv(lines.decoded_lines(file, where), where, model)
+            yield from _groups(
+                series.read_csv(lines.decoded_lines(file, where), where, model), size
+            )
         case "npy":
             with on_disk(opened, ".npy") as path:
-                yield from series.read_array(path, where, model)
+                yield from _groups(series.read_array(path, where, model), size)
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
-                yield from series.read_arrays(path, where, model)
+                yield from _groups(series.read_arrays(path, where, model), size)
+
+
+def _groups(sequences: Iterator[Sequence], size: int) -> Iterator[list[Sequence]]:
+    """Groups of about so many bytes. Where reading fails, yield what there is first."""
+    group: list[Sequence] = []
+    held = 0
+    try:
+        for sequence in sequences:
+            group.append(sequence)
+            held += sequence.inputs.nbytes + OBJECT_BYTES
+            if held >= size:
+                yield group
+                group, held = [], 0
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def _by_beginning(beginning: bytes, model: Model) -> InputFormat:

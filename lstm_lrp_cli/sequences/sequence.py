@@ -1,14 +1,15 @@
 """One sequence of the user's input."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sequence:
+class Sequence(Struct, frozen=True, eq=False):
     """A sequence of tokens or of numeric steps, as it was read.
+
+    There are millions of them. A struct is made in a tenth of the time of a frozen dataclass.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ def _of_array(
             f"a sequence is {array.dtype} {shape_text(array.shape)}; "
             "the model takes tokens, expected (steps,) integer ids, or a text",
         )
-    encoded = Tokenizer(model).of_ids(array.tolist(), where)
+    (encoded,) = Tokenizer(model).of_ids([array.tolist()], where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
 
 

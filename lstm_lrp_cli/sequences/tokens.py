@@ -1,20 +1,25 @@
 """From text to tokens to ids."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence as Several
+from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import Vocabulary
+from lstm_lrp_cli.sequences.pieces import pieces
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
 SKIPPED = -1
+# What stands for a token that is not in the vocabulary until it is decided what becomes of it.
+MISSING = -2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
+class Encoded(NamedTuple):
     """The tokens of one line, their ids, and how many of them were unknown."""
 
     tokens: tuple[str, ...]
@@ -23,7 +28,7 @@ class Encoded:
 
 
 class Tokenizer:
-    """Cuts text as a model's mapping says, and looks the tokens up."""
+    """Cuts text as a model's mapping says, and looks the tokens up, those of many lines at once."""
 
     def __init__(self, model: Model) -> None:
         if model.embedding is None:
@@ -35,54 +40,51 @@ class Tokenizer:
         self._remove = re.compile(remove) if remove else None
         self._separate = re.compile(separate) if separate else None
 
-    def of_text(self, text: str, where: str) -> Encoded:
-        """Cut and look up a text."""
+    def cut(self, text: str) -> list[str]:
+        """The tokens of a line."""
         if self._tokenization.lowercase:
             text = text.lower()
         if self._remove is not None:
             text = self._remove.sub("", text)
         if self._separate is not None:
             text = self._separate.sub(" ", text)
-        by_character = self._tokenization.split == "characters"
-        return self.of_tokens(list(text) if by_character else text.split(), where)
+        return list(text) if self._tokenization.split == "characters" else text.split()
 
-    def of_tokens(self, tokens: list[str], where: str) -> Encoded:
-        """Look up tokens that are cut already.
+    def of_tokens(self, lines: Several[list[str]], where: str) -> list[Encoded]:
+        """Look up the tokens of lines that are cut already.
 
         Raises
         ------
         UnusableInput
             There is no vocabulary, or an unknown token and no id to stand for it.
         """
-        vocabulary = self._vocabulary
-        if not tokens:
-            return self.of_ids([], where)
+        vocabulary, start = self._vocabulary, self._tokenization.start_id
         if vocabulary is None:
-            raise UnusableInput(
-                where,
-                "has words, and the mapping names no `vocabulary`; add one, "
-                "or give token ids with --ids",
-            )
-        other = SKIPPED if self._tokenization.skip else None
-        if vocabulary.unknown_id is not None:
-            other = vocabulary.unknown_id
-        ids = [vocabulary.ids.get(token, other) for token in tokens]
-        if None in ids:
-            token = tokens[ids.index(None)]
-            raise UnusableInput(
-                where,
-                f"token `{token}` is not among the {vocabulary.size:,} of the vocabulary, and "
-                "no token stands for unknown ones; name it in the mapping as "
-                "tokens: {unknown: TOKEN}, or mend the text",
-            )
-        unknown = sum(token not in vocabulary.ids for token in tokens)
-        start = self._tokenization.start_id
+            if any(lines):
+                raise UnusableInput(
+                    where,
+                    "has words, and the mapping names no `vocabulary`; add one, "
+                    "or give token ids with --ids",
+                )
+            return self.of_ids([[] for _ in lines], where)
         if start is not None:
-            ids.insert(0, start)
-            tokens = [vocabulary.tokens.get(start, "<start>"), *tokens]
-        return Encoded(tuple(tokens), np.array(ids, dtype=np.intp), unknown)
+            name = vocabulary.tokens.get(start, "<start>")
+            lines = [[name, *line] if line else line for line in lines]
+        tokens = list(chain.from_iterable(lines))
+        looked_up = map(vocabulary.ids.get, tokens, repeat(MISSING))
+        ids = np.fromiter(looked_up, dtype=np.intp, count=len(tokens))
+        lengths = np.array(list(map(len, lines)), dtype=np.intp)
+        ends = np.cumsum(lengths)
+        if start is not None:
+            ids[(ends - lengths)[lengths > 0]] = start
+        missing = ids == MISSING
+        if missing.any():
+            ids[missing] = self._other(vocabulary, tokens[int(missing.argmax())], where)
+        unknown = np.diff(np.concatenate([[0], np.cumsum(missing)])[ends], prepend=0)
+        found = map(tuple, lines), pieces(ids, lengths.tolist()), unknown.tolist()
+        return list(map(Encoded, *found))
 
-    def of_ids(self, ids: list[int], where: str) -> Encoded:
+    def of_ids(self, lines: Several[list[int]], where: str) -> list[Encoded]:
         """Check ids, and name them where there is a vocabulary.
 
         Raises
@@ -90,14 +92,33 @@ class Tokenizer:
         UnusableInput
             An id is not a row of the embedding.
         """
-        outside = [number for number in ids if not 0 <= number < self._rows]
-        if outside:
+        ids = list(chain.from_iterable(lines))
+        if ids and not 0 <= min(ids) <= max(ids) < self._rows:
+            outside = next(number for number in ids if not 0 <= number < self._rows)
             raise UnusableInput(
                 where,
-                f"token id {outside[0]} is out of range; "
-                f"the embedding has rows 0 to {self._rows - 1}",
+                f"token id {outside} is out of range; the embedding has rows 0 to {self._rows - 1}",
             )
-        array = np.array(ids, dtype=np.intp)
-        names = self._vocabulary.tokens if self._vocabulary else {}
-        tokens = tuple(names.get(number, str(number)) for number in array.tolist())
-        return Encoded(tokens, array, 0)
+        lengths = list(map(len, lines))
+        tokens = map(tuple, pieces(self._names(ids), lengths))
+        return list(map(Encoded, tokens, pieces(np.array(ids, dtype=np.intp), lengths), repeat(0)))
+
+    def _other(self, vocabulary: Vocabulary, token: str, where: str) -> int:
+        """The id of a token that the vocabulary does not have."""
+        if vocabulary.unknown_id is not None:
+            return vocabulary.unknown_id
+        if self._tokenization.skip:
+            return SKIPPED
+        raise UnusableInput(
+            where,
+            f"token `{token}` is not among the {vocabulary.size:,} of the vocabulary, and "
+            "no token stands for unknown ones; name it in the mapping as "
+            "tokens: {unknown: TOKEN}, or mend the text",
+        )
+
+    def _names(self, ids: list[int]) -> list[str]:
+        """How ids are shown: as their tokens, and as numbers where they have none."""
+        if self._vocabulary is None:
+            return list(map(str, ids))
+        names = list(map(self._vocabulary.tokens.get, ids))
+        return [str(i) if name is None else name for name, i in zip(names, ids, strict=True)]

@@ -2,6 +2,9 @@
 
 import math
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lstm_lrp_cli.checking.check import Check
 
 CHECK = Check("name", "meaning", tolerance=0.1)
@@ -22,6 +25,18 @@ def test_what_is_not_a_number_is_the_worst_and_fails():
     assert math.isnan(check.worst)
     assert check.sequence == 1
     assert not check.passed
+
+
+@given(st.lists(st.sampled_from([0.0, 0.05, 0.2, math.nan])), st.integers(0, 9))
+def test_what_was_seen_in_two_parts_is_as_if_seen_in_one(deviations, cut):
+    def seen(numbers):
+        check = CHECK
+        for sequence in numbers:
+            check = check.seen(deviations[sequence], sequence)
+        return check
+
+    numbers = range(len(deviations))
+    assert repr(seen(numbers[:cut]).merged(seen(numbers[cut:]))) == repr(seen(numbers))
 
 
 def test_nothing_compared_is_nothing_proved():

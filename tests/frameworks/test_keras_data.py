@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from models import ids_of
 
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.sequences.tokens import Tokenizer
 
 WORDS = {"the": 1, "film": 2, "bad": 3, "not": 4, "good": 5, "dull": 6}
 RECIPE = Path(__file__).parents[2] / "docs" / "recipes" / "vocabularies.md"
@@ -42,7 +42,7 @@ def test_ids_are_those_of_load_data(framework, small, monkeypatch, data_set, num
         "tokens": {"offset": 3, "start": 1, "unknown": 2},
     }
     model = load_model(small.save(), None, np.dtype(np.float64)).model
-    assert Tokenizer(model).of_text(REVIEW, "in").ids.tolist() == list(expected)
+    assert ids_of(model, REVIEW) == list(expected)
 
 
 def test_text_vectorization_by_the_recipe(framework, small):
@@ -58,4 +58,4 @@ def test_text_vectorization_by_the_recipe(framework, small):
     small.mapping |= {"vocabulary": "words.json", **yaml.safe_load(tokens)}
     model = load_model(small.save(), None, np.dtype(np.float64)).model
     expected = np.asarray(layer([text]))[0].tolist()
-    assert Tokenizer(model).of_text(text, "in").ids.tolist() == expected
+    assert ids_of(model, text) == expected

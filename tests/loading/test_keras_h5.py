@@ -199,7 +199,8 @@ def explain(
     """The explanations of each sequence of a model, one for each class."""
     sequences = read_sequences(Source(str(write_input(name, folder))), model)
     rule = EpsilonRule(bias_factor=bias_factor)
-    explanations = list(explain_corpus(model, sequences, rule, Question("all")))
+    blocks = explain_corpus(model, sequences, rule, Question("all"))
+    explanations = [explanation for block in blocks for explanation in block]
     number = len(EXPECTED[name]["sequences"])
     grouped = [[e for e in explanations if e.sequence.number == k] for k in range(number)]
     assert [[e.target for e in group] for group in grouped] == [list(range(model.classes))] * number
@@ -650,9 +651,10 @@ def test_a_mask_value_is_found_in_float32_input_whatever_the_precision_of_the_ru
     scores = [
         explanation.scores
         for file in ("with.npy", "without.npy")
-        for explanation in explain_corpus(
+        for explanations in explain_corpus(
             model, read_sequences(Source(str(tmp_path / file)), model), EpsilonRule(), Question(0)
         )
+        for explanation in explanations
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
 

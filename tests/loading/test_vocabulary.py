@@ -5,6 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from models import ids_of
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
@@ -271,9 +272,7 @@ class TestWordIndexOfKeras:
             "tokens": {"offset": 3, "start": 1, "unknown": 2},
         }
         loaded = load_model(small.save(), None, np.dtype(np.float64)).model
-        from lstm_lrp_cli.sequences.tokens import Tokenizer
-
-        assert Tokenizer(loaded).of_text("the bad film not", "in").ids.tolist() == [1, 4, 6, 5, 2]
+        assert ids_of(loaded, "the bad film not") == [1, 4, 6, 5, 2]
 
 
 class TestAttributesOfAnHdf5File:

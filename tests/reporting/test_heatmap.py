@@ -39,8 +39,7 @@ def show():
             file=file, force_terminal=colour, width=width, legacy_windows=False, **system
         )
         writer = HeatMapWriter(file, MODEL, console)
-        for one in explanations:
-            writer.write(one)
+        writer.write(explanations)
         writer.close()
         return file.getvalue()
 

@@ -12,9 +12,10 @@ from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.sequences.batching import batches, make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 MODEL = make_model(Embedding(np.ones((9, 2))), Dense(np.ones((2, 2)), None), classes=2)
-IDS = st.lists(st.integers(0, 8), max_size=7)
+IDS = st.lists(st.integers(0, 8) | st.just(SKIPPED), max_size=7)
 SEQUENCES = st.lists(IDS, min_size=1, max_size=6)
 PADDINGS = st.none() | st.builds(
     Padding,
@@ -35,12 +36,25 @@ def test_every_step_comes_back_to_its_place(lists, padding):
     batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
     found = batch.per_sequence(batch.inputs.astype(np.float64) + 1)
     for sequence, steps in zip(batch.sequences, found, strict=True):
-        skipped = padding is not None and padding.masked
-        wanted = [
-            0 if skipped and token == padding.value else token + 1
-            for token in sequence.inputs.tolist()
-        ]
-        assert steps.tolist() == wanted
+        skipped = {SKIPPED, padding.value} if padding and padding.masked else {SKIPPED}
+        tokens = sequence.inputs.tolist()
+        assert steps.tolist() == [0 if token in skipped else token + 1 for token in tokens]
+    for sequence, kept in zip(batch.sequences, batch.kept(), strict=True):
+        assert kept.tolist() == [token not in skipped for token in sequence.inputs.tolist()]
+
+
+@settings(deadline=None, derandomize=True)
+@given(SEQUENCES, PADDINGS, st.integers(-1, 7))
+def test_the_row_of_a_step_is_found_where_the_sequence_runs_it(lists, padding, step):
+    batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
+    rows = batch.rows_of(np.full(len(lists), step))
+    skipped = {SKIPPED, padding.value} if padding and padding.masked else {SKIPPED}
+    for sequence, row in zip(batch.sequences, rows.tolist(), strict=True):
+        tokens = sequence.inputs.tolist()
+        if 0 <= step < len(tokens) and tokens[step] not in skipped:
+            assert batch.inputs[row] == tokens[step]
+        else:
+            assert row == -1
 
 
 @settings(deadline=None, derandomize=True)
@@ -49,11 +63,10 @@ def test_padding_fills_up_to_its_length_on_its_side(lists, side, length):
     padding = Padding(side, length, value=8)
     batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
     lengths = batch.packing.lengths.tolist()
-    assert lengths == [max(len(sequence), length) for sequence in batch.sequences]
     rows = np.split(batch.inputs[batch.packing.by_sequence], np.cumsum(lengths)[:-1])
     for sequence, row in zip(batch.sequences, rows, strict=True):
-        filling = [8] * (len(row) - len(sequence))
-        tokens = sequence.inputs.tolist()
+        tokens = [token for token in sequence.inputs.tolist() if token != SKIPPED]
+        filling = [8] * (length - len(tokens))
         assert row.tolist() == (filling + tokens if side == "pre" else tokens + filling)
 
 

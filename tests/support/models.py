@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.tokens import Tokenizer
+
 TESTS = Path(__file__).parent.parent
 SAMPLES = TESTS.parent / "sample_models"
 GOLDEN = TESTS / "golden" / "lrp"
@@ -72,6 +75,13 @@ class SmallModel:
         path = self.folder / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
+
+
+def ids_of(model: Model, text: str) -> list[int]:
+    """What a model is given of a text."""
+    tokenizer = Tokenizer(model)
+    (encoded,) = tokenizer.of_tokens([tokenizer.cut(text)], "in")
+    return encoded.ids.tolist()
 
 
 def golden(name: str) -> dict[str, np.ndarray]:

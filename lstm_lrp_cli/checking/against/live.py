@@ -75,7 +75,7 @@ class Live:
         if padding is not None and padding.masked and self.ran.masks:
             # One step of padding is a sequence without steps that such a framework does run.
             padding = replace(padding, masked=False, length=max(padding.length, 1))
-        return prepare(inputs, padding)
+        return prepare([inputs], padding)
 
     def _run(self, inputs: NDArray[Any]) -> NDArray[Any]:
         with asking(self.ran.name, f"does not run input of shape {shape_text(inputs.shape)}"):
@@ -95,5 +95,5 @@ class Live:
         given = self._given(inputs)
         numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
         numbers[given.kept] = found[~given.padding]
-        numbers[~prepare(inputs, self.model.padding).kept] = 0
+        numbers[~prepare([inputs], self.model.padding).kept] = 0
         return numbers

@@ -1,0 +1,166 @@
+"""The figures of a report, counted block by block."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.checking.check import Check
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.explanation import Explanation
+
+SHOWN_EMPTY = 5
+NOTHING = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+_amounts = operator.attrgetter(
+    "score", "tokens", "initial_state", "biases", "stabilizers", "padding"
+)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a report counts of explanations. Those of one block after another are merged.
+
+    They do not grow with the corpus, and hold nothing of the model, so that they are cheap to send
+    from one process to another.
+
+    Parameters
+    ----------
+    conservation : Check
+        Of the ledgers' residuals.
+    sequences, steps, unknown, empty : int
+        Sequences, all their steps, the unknown tokens among these, and sequences without steps.
+    first_empty : list of int
+        The numbers of the first empty sequences.
+    padded, unpadded : int
+        Sequences shorter, and longer, than the padding that the model was trained on.
+    labelled, right : int
+        Sequences whose true class is known, and those whose prediction it is.
+    explanations : int
+    predicted : Counter
+        How often each class was predicted.
+    totals : Ledger
+        All ledgers together.
+    """
+
+    conservation: Check
+    sequences: int = 0
+    steps: int = 0
+    unknown: int = 0
+    empty: int = 0
+    first_empty: list[int] = field(default_factory=list)
+    padded: int = 0
+    unpadded: int = 0
+    labelled: int = 0
+    right: int = 0
+    explanations: int = 0
+    predicted: Counter[str | int] = field(default_factory=Counter)
+    totals: Ledger = NOTHING
+
+    @classmethod
+    def none(cls, model: Model) -> Figures:
+        """Those of no explanation."""
+        return cls(Check("conservation", "residual", TOLERANCES[model.dtype]))
+
+    @classmethod
+    def of(cls, explanations: Sequence[Explanation], model: Model) -> Figures:
+        """Count one block: all explanations of each of its sequences, in order."""
+        figures = cls.none(model)
+        several = figures._count_sequences(explanations, model) < len(explanations)
+        scored = [each for each in explanations if len(each.scores)]
+        if scored:
+            figures._count_ledgers(scored)
+            if model.predicts or model.classes == 1:
+                figures._count_predictions(scored, model, several=several)
+        return figures
+
+    def merge(self, later: Figures) -> None:
+        """Add the figures of explanations that come after these."""
+        self.conservation = self.conservation.merged(later.conservation)
+        self.sequences += later.sequences
+        self.steps += later.steps
+        self.unknown += later.unknown
+        self.empty += later.empty
+        self.first_empty = [*self.first_empty, *later.first_empty][:SHOWN_EMPTY]
+        self.padded += later.padded
+        self.unpadded += later.unpadded
+        self.labelled += later.labelled
+        self.right += later.right
+        self.explanations += later.explanations
+        self.predicted += later.predicted
+        self.totals += later.totals
+
+    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> int:
+        """Count each sequence once, however many explanations it has; give their number."""
+        firsts = [
+            each
+            for before, each in zip((None, *explanations), explanations, strict=False)
+            if before is None or each.sequence is not before.sequence
+        ]
+        sequences = [first.sequence for first in firsts]
+        lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
+        self.sequences = len(sequences)
+        self.steps = int(lengths.sum())
+        self.unknown = sum([sequence.unknown for sequence in sequences])
+        empty = [sequences[k].number for k in np.flatnonzero(lengths == 0)]
+        self.empty = len(empty)
+        self.first_empty = empty[:SHOWN_EMPTY]
+        if model.padding and not model.padding.masked:
+            self.padded = int((lengths < model.padding.length).sum())
+            self.unpadded = int((lengths > model.padding.length).sum())
+        labelled = [first.right for first in firsts if first.sequence.gold is not None]
+        known = [right for right in labelled if right is not None]
+        self.labelled = len(known)
+        self.right = sum(known)
+        return len(sequences)
+
+    # What overflows shows in the figures.
+    @np.errstate(over="ignore", invalid="ignore")
+    def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
+        ledgers = [each.ledger for each in scored]
+        amounts = np.array(list(map(_amounts, ledgers)))
+        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
+        self.explanations = len(scored)
+        self.totals = Ledger(*amounts.sum(axis=0).tolist())
+        self.conservation = replace(
+            self.conservation.seen(ledgers[worst].relative_residual, scored[worst].sequence.number),
+            compared=len(scored),
+        )
+
+    def _count_predictions(
+        self, scored: Sequence[Explanation], model: Model, *, several: bool
+    ) -> None:
+        """Count predicted classes; once for each head, and step, of a sequence with several."""
+        if several:
+            of_heads = {(each.sequence.number, each.step, each.predicted): each for each in scored}
+            scored = list(of_heads.values())
+        if model.classes > 1:
+            counts = Counter([each.predicted for each in scored])
+            self.predicted.update({model.target_name(k): count for k, count in counts.items()})
+        else:
+            name = model.target_name(0)
+            self.predicted.update(
+                f"{name} above 0" if each.scores[0] > 0 else f"{name} 0 or below" for each in scored
+            )
+
+
+def relative_residuals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The relative residual of many ledgers, as `Ledger` has it.
+
+    Parameters
+    ----------
+    amounts : ndarray, shape (ledgers, 6)
+        The fields of each.
+    """
+    score, shares = amounts[:, 0], amounts[:, 1:]
+    residuals = np.abs(score - shares.sum(axis=1))
+    scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
+    relative: NDArray[np.float64] = np.zeros(len(amounts))
+    np.divide(residuals, scales, out=relative, where=residuals != 0)
+    return relative

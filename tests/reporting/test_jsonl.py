@@ -1,0 +1,68 @@
+"""JSON lines: an object for every explanation, with numbers that read back exactly."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from together import make_model
+
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.reporting import writer
+from lstm_lrp_cli.reporting.jsonl import JsonLinesWriter
+from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+DENSE = Dense(np.ones((2, 3)), None)
+LEDGER = Ledger(0.5, 0.25, 0.0, 0.25, 0.0, 0.0)
+
+
+def lines(model, detail, *blocks):
+    file = io.StringIO(newline="")
+    rows = JsonLinesWriter(file, model, detail)
+    for block in blocks:
+        rows.write(block)
+    rows.close()
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def numbers(*shape, dtype):
+    return (np.random.default_rng(len(shape)).standard_normal(shape) / 7).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 2**14], ids=["in parts", "at once"])
+def test_each_has_its_own_numbers(monkeypatch, dtype, size):
+    monkeypatch.setattr(writer, "PART_VALUES", size)
+    model = make_model(DENSE, classes=2, dtype=dtype, by_step=True)
+    found = []
+    for number, steps in enumerate([3, 0, 1, 5]):
+        inputs = numbers(steps, 3, dtype=dtype)
+        sequence = Sequence(number, inputs, features=("x", "y", "z"), id=f"s{number}")
+        scores, relevance = numbers(2, dtype=dtype), numbers(steps, 3, dtype=dtype)
+        found.append(Explanation(sequence, scores, 1, 0, relevance, LEDGER, step=2))
+    found.insert(2, Explanation.without_score(Sequence(9, inputs[:0], features=()), model))
+    for detail in ("feature", "step"):
+        read = lines(model, detail, found[:1], found[1:], [])
+        assert len(read) == len(found)
+        for line, each in zip(read, found, strict=True):
+            wanted = each.relevance if detail == "feature" else each.relevance_of_steps
+            for key, array in [
+                ("values", each.sequence.inputs),
+                ("scores", each.scores),
+                ("relevance", wanted),
+            ]:
+                assert np.array(line[key], dtype=dtype).tolist() == array.tolist()
+            assert line["id"] == each.sequence.id
+            assert line["predicted"] == (1 if each.scored else None)
+
+
+def test_totals_of_tokens_are_written_as_they_are():
+    model = make_model(Embedding(np.ones((9, 3))), DENSE, classes=2)
+    sequence = Sequence(0, np.zeros(2, dtype=np.intp), ("a", "b\n"))
+    explanation = Explanation(sequence, np.array([0.5, 0.1]), 0, 0, np.array([0.25, 1e-7]), LEDGER)
+    (line,) = lines(model, "token", [explanation])
+    assert line["tokens"] == ["a", "b\n"]
+    assert line["relevance"] == [0.25, 1e-7]
+    assert line["ledger"]["residual"] == 0.0
