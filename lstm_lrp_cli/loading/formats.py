@@ -1,16 +1,16 @@
 """The formats of weight files. A new one is a file in this folder and a line in FORMATS."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.loading.weight_file import WeightFile
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """An open weight file, to be closed by who opened it.
 
     Parameters

@@ -6,7 +6,6 @@ win one by one, and what was inferred can be written out.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -192,8 +191,7 @@ def settings(spec: Struct) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A mapping, and where each of its keys comes from.
 
     Parameters
