@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.cli.startup import start_fast
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -27,10 +26,6 @@ LONGEST_ERROR = 1000
 
 class Lrp(click.Group):
     """Imports a command only when it is called, and turns errors into exit statuses."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        start_fast()
-        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -58,7 +58,7 @@ def _starts(folder: Path) -> list[Start]:
         one = folder / f"{model.parent.name}{Path(sequences).suffix}"
         text = model.with_name(sequences).read_text("utf-8")
         one.write_text("".join(text.splitlines(keepends=True)[:lines]), "utf-8")
-        arguments = ("explain", str(model), str(one), "-o", str(folder / "out.tsv"))
+        arguments = ("explain", str(model), str(one))
         starts.append(Start(f"lrp explain {name}", arguments, LIBRARIES))
     return starts
 
