@@ -20,8 +20,8 @@ def run() -> None:
 def start_fast() -> None:
     """Set up the process, before NumPy is imported.
 
-    Each of the three saves about a tenth of the time that one sentence takes; the first, a quarter
-    where the machine is busy.
+    Of the time in which one sentence is explained, the searches for garbage took an eighth, and
+    BLAS's threads up to a fifth where other programs kept the cores busy.
     """
     # OpenBLAS starts a thread for every core as NumPy is imported, and each spins for a while in
     # wait of work, which a run in one thread (`scaling.threads`) never gives it.

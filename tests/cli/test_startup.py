@@ -11,6 +11,7 @@ from models import KERAS, PYTORCH, WEATHER
 
 ROOT = Path(__file__).parents[2]
 OWN = "lstm_lrp_cli"
+VARIABLE = "OPENBLAS_NUM_THREADS"
 # Libraries that one format, output or check needs, and others do not.
 OF_SOME_USES = {"h5py", "rich", "onnx", "safetensors", "torch", "keras", "tensorflow"}
 
@@ -48,7 +49,7 @@ def ended(tmp_path):
 
     def run_lrp(*arguments: object, **environment: str) -> dict:
         report = tmp_path / "report.json"
-        inherited = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+        inherited = {k: v for k, v in os.environ.items() if k != VARIABLE}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, *map(str, arguments), str(report)],
             env={**inherited, "PYTHONPATH": str(ROOT), **environment},
@@ -146,11 +147,14 @@ class TestExplainToAFile:
 
 class TestTheProcess:
     @pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core anyway")
-    def test_blas_starts_no_threads(self, ended, explained):
-        threads = ended(*explained(PYTORCH))["blas_threads"]
+    @pytest.mark.parametrize(("environment", "wanted"), [({}, 1), ({VARIABLE: "2"}, 2)])
+    def test_blas_starts_no_threads_but_those_asked_for(
+        self, ended, explained, environment, wanted
+    ):
+        threads = ended(*explained(PYTORCH), **environment)["blas_threads"]
         if not threads:
             pytest.skip("NumPy's BLAS is not OpenBLAS")
-        assert set(threads) == {1}
+        assert set(threads) == {wanted}
 
     def test_garbage_is_looked_for_in_a_run_but_not_at_exit(self, ended, explained):
         end = ended(*explained(PYTORCH))
