@@ -352,7 +352,8 @@ def _model(
 
 def _with_layers(contents: Contents, layers: Iterable[LayerSpec], **others: Any) -> Contents:
     mapping = msgspec.structs.replace(contents.described.mapping, layers=list(layers), **others)
-    return replace(contents, described=replace(contents.described, mapping=mapping))
+    described = msgspec.structs.replace(contents.described, mapping=mapping)
+    return msgspec.structs.replace(contents, described=described)
 
 
 def _orders(layers: tuple[LayerSpec, ...]) -> list[tuple[str, ...]]:

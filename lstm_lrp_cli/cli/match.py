@@ -66,9 +66,9 @@ def match(
     lrp match model.npz sentences.txt --expected scores.npy --write-mapping model.yaml
     """
     import itertools
-    from dataclasses import replace
 
     import numpy as np
+    from msgspec.structs import replace
 
     from lstm_lrp_cli.checking.expected import read_expected, read_number_of_scores
     from lstm_lrp_cli.checking.guess import guess_layers

@@ -1,10 +1,10 @@
 """From a mapping and a weight file to the nodes of a model."""
 
 import itertools
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets
@@ -37,8 +37,7 @@ Task = Literal["classification", "regression"]
 MOST_STEPS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """The part of a model that is made of layers; the fields are those of `Model`.
 
     `built` has the layer that each entry of the mapping's `layers` became, the first of several.
@@ -75,16 +74,14 @@ def build_graph(
     return builder.finish(outputs, task)
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     """What a node gives: how many units, where known, at every step or once a sequence."""
 
     size: int | None
     by_step: bool
 
 
-@dataclass(slots=True)
-class _Builder:
+class _Builder(Struct):
     """A graph that grows layer by layer."""
 
     datasets: Datasets

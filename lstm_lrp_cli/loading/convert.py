@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.load import LoadedModel
@@ -64,8 +64,7 @@ _KINDS: dict[type[Layer], str] = {
 NARROW = frozenset({"float32", "float16", "bfloat16"})
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """A model as it is written.
 
     Parameters

@@ -1,10 +1,9 @@
 """Reading the datasets that a mapping names, every number checked."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Bias, Weight
@@ -21,8 +20,7 @@ DATASET_KEYS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Datasets:
+class Datasets(Struct, frozen=True):
     """Reads the datasets that a mapping names, in the precision of the run, and notes which."""
 
     file: WeightFile

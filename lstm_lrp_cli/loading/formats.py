@@ -1,17 +1,16 @@
 """The formats of weight files. A new one is a file in this folder and a line in FORMATS."""
 
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.loading.weight_file import WeightFile
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """An open weight file, to be closed by who opened it.
 
     Parameters
@@ -28,6 +27,8 @@ class Opened:
 
 def _zip(path: Path) -> Opened:
     """A zip is PyTorch's or Keras's where it holds what they write, else NumPy's."""
+    import zipfile
+
     from lstm_lrp_cli.loading.npz import DAMAGED_ZIP, NpzFile
 
     try:
@@ -77,7 +78,7 @@ def _onnx(path: Path) -> Opened:
     return Opened(file, lambda: onnx_graph.describe(file))
 
 
-# The bytes that a file begins with, and what opens it. h5py is imported only where it is used.
+# The bytes that a file begins with, and what opens it, which imports what only its format needs.
 FORMATS: dict[bytes, Callable[[Path], Opened]] = {
     b"PK": _zip,
     b"\x89HDF\r\n\x1a\n": _hdf5,

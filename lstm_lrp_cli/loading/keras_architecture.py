@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 
@@ -42,8 +43,7 @@ MASK_OPERATIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a layer stands among those of its model.
 
     Parameters
@@ -63,8 +63,7 @@ class Place:
 WeightsOf = Callable[[tuple[Place, ...]], list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class KerasLayer:
+class KerasLayer(Struct, frozen=True):
     """One layer of a Keras architecture.
 
     Parameters
@@ -119,8 +118,7 @@ class KerasLayer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(Struct, frozen=True):
     """The layers of a model, each after those that feed it, and the names of its outputs."""
 
     layers: list[KerasLayer]
@@ -193,8 +191,7 @@ def read_architecture(
     return Architecture(reader.layers, outputs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """A layer of a functional model with the one call of it: each tensor a layer and an output.
 
     `masks` is None where the file does not say them.
@@ -211,8 +208,7 @@ class _Call:
         return UnusableInput(f"{path}: layer `{name}` ({kind})", problem)
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Collects the layers of a model, and of the models inside it, in the order of their use."""
 
     path: Path

@@ -3,7 +3,6 @@
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading import keras_weights
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras_architecture import (
     DAMAGED,
@@ -25,6 +24,8 @@ def describe(file: Hdf5File) -> Described | None:
     """
     text = file.attribute("/", "model_config")
     if text is None:
+        from lstm_lrp_cli.loading import keras_weights
+
         return keras_weights.describe(file)
     where = f"{file.path}: attribute model_config"
     version = str(file.attribute("/", "keras_version") or "")

@@ -5,11 +5,10 @@ its kernels as (inputs, outputs).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
@@ -136,8 +135,7 @@ def _has_hard_sigmoid(spec: LayerSpec) -> bool:
     return "hard_sigmoid" in names
 
 
-@dataclass(slots=True)
-class _Placed:
+class _Placed(Struct):
     """The layers of the mapping so far, under the names that they have if others refer to them.
 
     Parameters

@@ -6,11 +6,10 @@ What they leave open is assumed where there is one usual choice, and asked for w
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
@@ -71,8 +70,7 @@ KINDS_BY_ROLES = {
 }
 
 
-@dataclass(slots=True)
-class PlacedWeights:
+class PlacedWeights(Struct):
     """Finds the datasets of a layer by its place, in Keras 3's layout."""
 
     file: Hdf5File
@@ -149,8 +147,7 @@ def describe(file: Hdf5File) -> Described | None:
     return Described.by(Mapping(format=1, layers=layers, padding=padding), origin)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
     `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for.

@@ -2,12 +2,11 @@
 
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_graph
@@ -26,8 +25,7 @@ LONGEST_PADDING = 1_000_000
 LARGEST_PADDING = 1e38
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What a weight file and its mapping say, before any weight is read.
 
     Parameters
@@ -59,8 +57,7 @@ class Contents:
         return str(self.mapping_path or self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
+class LoadedModel(Struct, frozen=True):
     """A model, and how it was read.
 
     Parameters

@@ -4,9 +4,10 @@ This is the one place that knows gate orders and layouts other than the engine's
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets, dataset_names
@@ -55,8 +56,7 @@ def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None)
     return Lstm(tuple(cells), spec.merge, spec.returns, spec.recurrent_activation, spec.activation)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stacking:
+class _Stacking(Struct, frozen=True):
     """How a file keeps the gates of a cell.
 
     Parameters

@@ -4,19 +4,15 @@ Every format describes its model as a `Mapping` too, so that one builder serves 
 win one by one, and what was inferred can be written out.
 """
 
-import difflib
 import re
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.text_file import read_text_file
 from lstm_lrp_cli.model.layers import (
     ActivationName,
     DirectionMergeName,
@@ -32,7 +28,6 @@ Bias = str | list[str | GateNames] | GateNames | None
 LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
 DenseLayout = Literal["classes_by_features", "features_by_classes"]
 
-ALLOWED_YAML_BYTES = 2**20
 # What `from` calls the model's input.
 MODEL_INPUT = "input"
 
@@ -185,6 +180,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 def layers_yaml(layers: Sequence[LayerSpec]) -> str:
     """A mapping of those layers as YAML, for a user to mend."""
+    from lstm_lrp_cli.loading.mapping_yaml import yaml_text
+
     return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
 
 
@@ -194,8 +191,7 @@ def settings(spec: Struct) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A mapping, and where each of its keys comes from.
 
     Parameters
@@ -237,16 +233,9 @@ def read_mapping(path: Path) -> Mapping:
     UnusableInput
         The file is no YAML, or a key or value is not of the schema; the key's path is named.
     """
-    text = read_text_file(path, ALLOWED_YAML_BYTES, "a short YAML mapping")
-    try:
-        document = yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f": line {mark.line + 1}" if mark else ""
-        problem = error.problem or error.context
-        raise UnusableInput(f"{path}{line}", f"is not valid YAML: {problem}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UnusableInput(str(path), f"is not valid YAML: {error}") from error
+    from lstm_lrp_cli.loading.mapping_yaml import read_yaml
+
+    document = read_yaml(path)
     try:
         mapping = msgspec.convert({} if document is None else document, Mapping)
     except msgspec.ValidationError as error:
@@ -260,76 +249,6 @@ def read_mapping(path: Path) -> Mapping:
                 f"{', '.join(KINDS)} with its settings",
             )
     return mapping
-
-
-_KEPT_RESOLVERS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's truth values and numbers, no key twice, no aliases that unfold without end."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (the base class declares it so)
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT_RESOLVERS]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed here; write the value out",
-                problem_mark=event.start_mark,  # type: ignore[arg-type]
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        seen: set[Any] = set()
-        for position, key in enumerate(keys):
-            if not isinstance(key, Hashable):
-                continue  # refused below
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key `{key}` stands twice",
-                    problem_mark=node.value[position][0].start_mark,
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what `_Loader` would not read as text."""
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    (
-        "float",
-        r"^(?:[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        "-+.0123456789",
-    ),
-):
-    for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
-        )
-
-
-def yaml_text(document: dict[str, Any]) -> str:
-    """A mapping or a part of it as YAML that `read_mapping` reads, short values on one line."""
-    return "".join(
-        yaml.dump(
-            {key: value},
-            Dumper=_Dumper,
-            sort_keys=False,
-            allow_unicode=True,
-            default_flow_style=None if isinstance(value, list | dict) else False,
-            width=100,
-        )
-        for key, value in document.items()
-    )
 
 
 _SPECS: dict[str, type[Struct]] = {
@@ -372,6 +291,8 @@ def _explain(message: str) -> str:
 
 
 def _nearest(found: str, known: Sequence[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(found, known, n=1)
     return f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
 

@@ -10,10 +10,10 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -41,8 +41,7 @@ DTYPES = {
 MOST_FACTORS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Dim:
+class Dim(Struct, frozen=True):
     """A size that only the input tells: the product of some axes' sizes and a number."""
 
     axes: tuple[str, ...]
@@ -76,8 +75,7 @@ def _factors(size: Size) -> tuple[tuple[str, ...], int]:
     return (size.axes, size.factor) if isinstance(size, Dim) else ((), int(size))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class Known(Struct, frozen=True, eq=False):
     """A tensor that does not depend on the input's numbers: a constant, or a shape.
 
     Parameters
@@ -91,8 +89,7 @@ class Known:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Zeros:
+class Zeros(Struct, frozen=True):
     """A tensor of nothing but zeros, of whatever shape."""
 
 
@@ -104,15 +101,13 @@ def are_zeros(values: Sequence[object]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(Struct, frozen=True):
     """A tensor in which a constant stands again and again, as a state does for every sequence."""
 
     of: Known
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxNode:
+class OnnxNode(Struct, frozen=True):
     """A node of a graph.
 
     Parameters

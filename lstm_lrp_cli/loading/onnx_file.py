@@ -12,11 +12,11 @@ Where a node takes of a constant one direction or one row, the parts are dataset
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.onnx_arrays import ARRAY_OPS, DTYPES, Array, OnnxNode
@@ -43,8 +43,7 @@ DAMAGED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxInput:
+class OnnxInput(Struct, frozen=True):
     """What a graph is given: the number or name of each size, None where it has neither."""
 
     name: str

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.mapping import MODEL_INPUT, EmbeddingSpec, LayerSpec
 from lstm_lrp_cli.loading.onnx_lstm import DIRECTIONS, OnnxLstm
@@ -15,8 +16,7 @@ from lstm_lrp_cli.loading.onnx_signal import Part
 RAW_INPUT = ""
 
 
-@dataclass(slots=True)
-class Layers:
+class Layers(Struct):
     """The layers so far, by their names, each after those that feed it.
 
     `reserved` are the names that the graph's outputs get. An LSTM becomes layers when it is known

@@ -6,10 +6,10 @@ slice for each direction, (4 hidden, inputs), and its bias is two, side by side.
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from typing import cast, get_args
 
 import msgspec
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
@@ -34,8 +34,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxLstm:
+class OnnxLstm(Struct, frozen=True):
     """An LSTM node.
 
     Parameters

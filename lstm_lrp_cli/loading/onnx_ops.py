@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.mapping import (
     MODEL_INPUT,
@@ -52,8 +53,7 @@ LONGEST_SHAPE = 64
 GATES = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softmax")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A node that is followed, with its inputs (None is one left out) and the layers so far."""
 
     node: OnnxNode

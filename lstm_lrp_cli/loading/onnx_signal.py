@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.loading.onnx_arrays import Dim, Size, axis_of, quotient
@@ -28,8 +29,7 @@ ENDLESS = 2**31 - 1
 MOST_PARTS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """The units of one layer, or of one direction of an LSTM, in a signal.
 
     Parameters
@@ -54,8 +54,7 @@ class Part:
         return self.backward is not None and self.pooled == ("first" if self.backward else "last")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Signal:
+class Signal(Struct, frozen=True, eq=False):
     """A tensor that depends on the input.
 
     Parameters

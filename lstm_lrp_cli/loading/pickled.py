@@ -7,8 +7,9 @@ tensors, which here only note what the tensor is made of. All others are refused
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 
@@ -27,8 +28,7 @@ STORAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """The numbers that tensors are views of: `key` names them in the file."""
 
     key: str
@@ -36,8 +36,7 @@ class Storage:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Struct, frozen=True):
     """A view of a storage; offset and strides count elements."""
 
     storage: Storage
@@ -46,8 +45,7 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Global:
+class _Global(Struct, frozen=True):
     """A function or class that the pickle names; it is never imported."""
 
     module: str

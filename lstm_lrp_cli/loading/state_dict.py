@@ -8,8 +8,9 @@ for.
 
 import re
 from collections.abc import Mapping as Names
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import (
@@ -77,8 +78,7 @@ def describe(file: WeightFile) -> Described | None:
     return Described(described.mapping, described.origins | assumed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """What a state dict's names show: LSTM prefixes, and what is no part of an LSTM.
 
     `norms` are the prefixes of batch normalizations; `order` is that of all names in the file.

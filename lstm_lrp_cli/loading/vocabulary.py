@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import TokensSpec, settings
@@ -25,8 +24,7 @@ UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 WHOLE = re.compile("[0-9]{1,12}")
 
 
-@dataclass(frozen=True, slots=True)
-class VocabularyRead:
+class VocabularyRead(Struct, frozen=True):
     """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself.
 
     `in_weight_file` says whether its name is one in the weight file, and not that of a file.

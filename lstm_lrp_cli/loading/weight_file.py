@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -16,8 +16,7 @@ ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An array as a file describes it, before any of it is read.
 
     Parameters

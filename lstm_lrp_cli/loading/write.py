@@ -9,7 +9,8 @@ import msgspec
 from msgspec import UNSET
 
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping, TokensSpec, settings, yaml_text
+from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping, TokensSpec, settings
+from lstm_lrp_cli.loading.mapping_yaml import yaml_text
 from lstm_lrp_cli.model.model import Model
 
 COMMENTS = {

@@ -1,9 +1,6 @@
 """Compressed files: how they are called, how they begin, and what opens them."""
 
-import bz2
-import gzip
-import lzma
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,20 +16,32 @@ class Compression:
         Of the names of files.
     magic : bytes
         What the data begins with.
-    open : callable
-        Opens a path or a binary file, for reading or writing, as `open` does.
+    module : str
+        The module that reads and writes it, imported when a file is opened: few are compressed.
     """
 
     ending: str
     magic: bytes
-    open: Callable[..., Any]
+    module: str
+
+    def open(self, file: Any, mode: str, **settings: Any) -> Any:
+        """Open a path or a binary file, for reading or writing, as `open` does."""
+        return importlib.import_module(self.module).open(file, mode, **settings)
 
 
 COMPRESSIONS = (
-    Compression(".gz", b"\x1f\x8b", gzip.open),
-    Compression(".xz", b"\xfd7zXZ\x00", lzma.open),
-    Compression(".bz2", b"BZh", bz2.open),
+    Compression(".gz", b"\x1f\x8b", "gzip"),
+    Compression(".xz", b"\xfd7zXZ\x00", "lzma"),
+    Compression(".bz2", b"BZh", "bz2"),
 )
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What reading damaged data raises, whatever it is compressed with."""
+    import lzma
+    import zlib
+
+    return EOFError, OSError, lzma.LZMAError, zlib.error
 
 
 def compression_of(path: Path) -> Compression | None:

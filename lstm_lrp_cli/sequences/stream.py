@@ -1,12 +1,8 @@
 """Opening an input: a file or standard input, compressed or not."""
 
 import io
-import lzma
 import os
-import shutil
 import sys
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.sequences.compression import COMPRESSIONS
+from lstm_lrp_cli.sequences.compression import COMPRESSIONS, damage
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -81,7 +77,7 @@ def open_input(source: str) -> Iterator[OpenInput]:
                 plain_path = None
         beginning, file = _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path)
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+    except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
         if source != STANDARD_INPUT:
@@ -94,6 +90,9 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
     if opened.plain_path is not None:
         yield opened.plain_path
         return
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
         path = Path(folder) / f"input{suffix}"
         with path.open("wb") as copy:
