@@ -99,6 +99,7 @@ def draw(picture: Picture) -> str:
         highlight=False,
     )
     writer = HeatMapWriter(io.StringIO(), model, console)
+    writer.open()
     for explanations in explain_corpus(model, sequences, EpsilonRule(), Question()):
         writer.write(explanations)
     writer.close()

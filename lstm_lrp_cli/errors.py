@@ -3,6 +3,8 @@
 It stands outside the layers because every one of them may raise it.
 """
 
+from __future__ import annotations
+
 
 class UnusableInput(Exception):
     """A model, mapping or input that cannot be used (exit status 3).
@@ -25,3 +27,7 @@ class UnusableInput(Exception):
         self.where = where
         self.problem = problem
         self.paste = paste
+
+    def __reduce__(self) -> tuple[type[UnusableInput], tuple[str, str, str]]:
+        """How it is sent from one process to another."""
+        return type(self), (self.where, self.problem, self.paste)

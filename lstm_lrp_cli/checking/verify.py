@@ -10,13 +10,14 @@ from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.scaling.corpus import batch_rows, explain_batch, run_batch, windows
+from lstm_lrp_cli.scaling.corpus import explain_batch, run_window, windows
 from lstm_lrp_cli.scaling.question import Question
-from lstm_lrp_cli.sequences.batching import Batch, batches
+from lstm_lrp_cli.sequences.batching import Batch
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -84,24 +85,23 @@ def verify(
         tolerance = expected.tolerance if expected else 0.0
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
+    reach: Reach = "features" if expected is not None and expected.relevance else "steps"
     count = 0
     for window in windows(model, sequences, question):
         count += len(window)
-        for batch in batches(window, model, batch_rows(model)):
-            trace = run_batch(model, batch)
+        for batch, trace in run_window(model, window):
             if expected is not None:
                 for number, found in _compared(model, trace, batch, expected):
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
-            for explanation in explain_batch(batch, trace, rule, question):
+            for explanation in explain_batch(batch, trace, rule, question, reach):
                 number = explanation.sequence.number
                 conservation = conservation.seen(explanation.ledger.relative_residual, number)
                 if expected is not None and number in expected.relevance:
                     theirs = expected.relevance[number]
                     difference = _relevance_deviation(model, explanation, theirs)
                     relevance = relevance.seen(difference, number)
-            for explanation in explain_batch(
-                batch, trace, replace(rule, bias_factor=1.0), question
-            ):
+            everything = replace(rule, bias_factor=1.0)
+            for explanation in explain_batch(batch, trace, everything, question, "steps"):
                 ledger = explanation.ledger
                 gap = ledger.score - ledger.tokens - ledger.initial_state - ledger.padding
                 relative = abs(gap) / ledger.scale if gap else 0.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,14 @@ from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
 if TYPE_CHECKING:
+    from lstm_lrp_cli.reporting.rendering import Rendering
+    from lstm_lrp_cli.reporting.summary import Summary
     from lstm_lrp_cli.reporting.writer import Detail
     from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
+    from lstm_lrp_cli.sequences.read import Block
+
+MOST_USUAL_JOBS = 8
 
 
 @click.command()
@@ -55,6 +62,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the report to FILE (.json: as JSON).  [default: standard error]",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that share the work.  [default: one for each core, at most 8]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress.")
 def explain(
     model: Path,
@@ -72,6 +85,7 @@ def explain(
     form: str | None,
     output: Path | None,
     report: Path | None,
+    jobs: int | None,
     quiet: bool,
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
@@ -88,17 +102,17 @@ def explain(
 
     from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
-    from lstm_lrp_cli.scaling.corpus import explain_corpus
-    from lstm_lrp_cli.scaling.threads import one_blas_thread
-    from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
-    loaded = load_model(model, mapping, np.dtype(dtype))
-    question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=None)
-    detail = choose_detail(by, series=loaded.model.embedding is None)
+    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
+    detail = choose_detail(by, series=loaded.embedding is None)
     form = form or choose_format(output)
+    rendering = Rendering(loaded, EpsilonRule(eps, bias_factor), question, form, detail)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),
@@ -108,26 +122,14 @@ def explain(
         bias_factor,
         dtype,
     )
-    summary = Summary(loaded.model, run)
-    blocks = explain_corpus(
-        loaded.model,
-        read_sequences(source, loaded.model),
-        EpsilonRule(eps, bias_factor),
-        question,
-    )
-    with (
-        one_blas_thread(),
-        open_output(output) as file,
-        progress(
-            not quiet and (output is not None or not (sys.stdout and sys.stdout.isatty()))
-        ) as tell,
-    ):
-        writer = OUTPUTS[form](file, loaded.model, detail)
-        for block in blocks:
-            writer.write(block)
-            summary.add(block)
-            tell(summary.figures.sequences)
-        writer.close()
+    summary = Summary(loaded, run)
+    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
+    told = not quiet and not to_terminal
+    if form == "terminal":
+        show(rendering, blocks, summary, output, told)
+    else:
+        write(rendering, blocks, summary, output, told, jobs or usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
@@ -137,6 +139,62 @@ def explain(
             click.echo(summary.as_text(), err=True, nl=False)
         for warning in summary.warnings():
             click.echo(f"lrp: warning: {warning}", err=True)
+
+
+def write(
+    rendering: Rendering,
+    blocks: Iterator[Block],
+    summary: Summary,
+    output: Path | None,
+    told: bool,
+    jobs: int,
+) -> None:
+    """Write what several processes make of the blocks."""
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.scaling.workers import shared_out
+
+    with (
+        one_blas_thread(),
+        # Before anything else starts: processes are copies of this one.
+        shared_out(rendering.as_text, blocks, jobs) as rendered,
+        open_output(output) as file,
+        progress(told) as tell,
+    ):
+        writer = rendering.writer(file)
+        for number, (text, figures) in enumerate(rendered):
+            if number == 0:
+                writer.open()
+            file.write(text)
+            summary.merge(figures)
+            tell(summary.figures.sequences)
+        writer.close()
+
+
+def show(
+    rendering: Rendering,
+    blocks: Iterator[Block],
+    summary: Summary,
+    output: Path | None,
+    told: bool,
+) -> None:
+    """Print a picture for people, whose end tells of all that came before."""
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
+
+    with one_blas_thread(), open_output(output) as file, progress(told) as tell:
+        writer = rendering.writer(file)
+        for number, block in enumerate(blocks):
+            if number == 0:
+                writer.open()
+            for figures in rendering.write(block, writer):
+                summary.merge(figures)
+                tell(summary.figures.sequences)
+        writer.close()
+
+
+def usual_jobs() -> int:
+    """One process for each core that this one may use, within limits: each takes memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_USUAL_JOBS)
 
 
 def choose_format(output: Path | None) -> str:

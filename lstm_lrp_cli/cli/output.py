@@ -29,6 +29,11 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
             raise UnusableInput("standard output", "is closed; name a file with -o")
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
             sys.stdout.reconfigure(encoding="utf-8")  # data is UTF-8 whatever the locale is
+            if isinstance(sys.stdout.buffer, io.RawIOBase):
+                # As with PYTHONUNBUFFERED: a long write may be cut short, and the rest be lost.
+                with open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as file:
+                    yield file
+                return
         yield sys.stdout
         sys.stdout.flush()
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,11 +150,15 @@ class TokenTable:
         places[tokens] = np.arange(len(tokens))
         embedded = embedding.weights[tokens]
         cells = {
-            number: [CellTable.of(cell, embedded) for cell in node.layer.cells]
-            for number, node in enumerate(model.nodes)
-            if isinstance(node.layer, Lstm) and node.sources == (INPUT,)
+            node: [CellTable.of(cell, embedded) for cell in layer.cells]
+            for node, layer in _reading_tokens(model)
         }
         return cls(embedding, places, cells)
+
+    @staticmethod
+    def bytes_of_token(model: Model) -> int:
+        """What a table of the model takes for each token."""
+        return sum(cell.bias.nbytes for _, layer in _reading_tokens(model) for cell in layer.cells)
 
     def inputs(self, node: int, layer: Lstm, ids: Integers, packing: Packing) -> list[CellInput]:
         """What the cells of a node's layer read of a batch's token ids, shape (rows,)."""
@@ -162,6 +167,13 @@ class TokenTable:
             read = in_reading_order(cell, ids, packing)
             found.append(TokenInput(table, self.places[read], read, self.embedding))
         return found
+
+
+def _reading_tokens(model: Model) -> Iterator[tuple[int, Lstm]]:
+    """The LSTMs that read the model's input, by their nodes."""
+    for place, node in enumerate(model.nodes):
+        if isinstance(node.layer, Lstm) and node.sources == (INPUT,):
+            yield place, node.layer
 
 
 def numeric_inputs(layer: Lstm, features: Floats, packing: Packing) -> list[CellInput]:

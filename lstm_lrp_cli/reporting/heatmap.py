@@ -33,14 +33,22 @@ class HeatMapWriter:
         self._console = console or open_console(file)
         self._model = model
         self._coloured = self._console.color_system is not None and not self._console.no_color
-        self._explained = False
         self._table = Table(box=box.SIMPLE_HEAD)
         for column in ("sequence", "target", "score", "most for it", "most against it"):
             self._table.add_column(column, justify="right" if column == "score" else "left")
         self._left_out = 0
 
+    def open(self) -> None:
+        """Print the legend."""
+        if self._coloured:
+            legend = Text.assemble(
+                (" for the target ", _style(1.0)), " ", (" against it ", _style(-1.0))
+            )
+        else:
+            legend = Text("(+0.10) for the target, (-0.10) against it")
+        self._console.print(legend, end="\n\n")
+
     def write(self, explanations: Sequence[Explanation]) -> None:
-        self._legend()
         for explanation in explanations:
             self._write(explanation)
 
@@ -84,17 +92,6 @@ class HeatMapWriter:
                 for chosen in (strongest, weakest)
             ),
         )
-
-    def _legend(self) -> None:
-        if not self._explained:
-            self._explained = True
-            if self._coloured:
-                legend = Text.assemble(
-                    (" for the target ", _style(1.0)), " ", (" against it ", _style(-1.0))
-                )
-            else:
-                legend = Text("(+0.10) for the target, (-0.10) against it")
-            self._console.print(legend, end="\n\n")
 
     def _heading(self, explanation: Explanation) -> Text:
         sequence = explanation.sequence

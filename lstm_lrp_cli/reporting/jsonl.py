@@ -22,6 +22,9 @@ class JsonLinesWriter:
         self._whole = detail in WHOLE
         self._encode = msgspec.json.Encoder().encode_lines
 
+    def open(self) -> None:
+        """There is nothing before the first line."""
+
     def write(self, explanations: Several[Explanation]) -> None:
         for part in parts(explanations, self._model.input_size if self._whole else 1):
             self._file.write(self._encode(self._objects(part)).decode("utf-8"))

@@ -41,23 +41,19 @@ class TableWriter:
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
         self._whole = detail in WHOLE
         self._width = model.input_size if self._whole else 1
-        self._started = False
+
+    def open(self) -> None:
+        own = COLUMNS[self._detail]
+        step = ("step",) if self._model.by_step else ()
+        columns = ("sequence", *step, "position", *own, "target", "score", "relevance")
+        self._file.write(self._end.join(columns) + "\n")
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        self._start()
         for part in parts((each for each in explanations if each.scored), self._width):
             self._file.write(self._rows(part))
 
     def close(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            own = COLUMNS[self._detail]
-            step = ("step",) if self._model.by_step else ()
-            columns = ("sequence", *step, "position", *own, "target", "score", "relevance")
-            self._file.write(self._end.join(columns) + "\n")
+        """Nothing is left to write."""
 
     def _rows(self, explanations: Sequence[Explanation]) -> str:
         """All rows of some explanations. What the rows of one have in common is made once."""

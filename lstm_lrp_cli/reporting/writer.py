@@ -15,7 +15,14 @@ PART_VALUES = 2**14
 
 
 class Writer(Protocol):
-    """Writes explanations block by block, in the order given."""
+    """Writes explanations block by block, in the order given.
+
+    Other than a picture for people, what a block is written as does not depend on those before.
+    """
+
+    def open(self) -> None:
+        """Write what stands before all explanations."""
+        ...
 
     def write(self, explanations: Sequence[Explanation]) -> None: ...
 

@@ -1,13 +1,16 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import fields
 from itertools import compress, repeat
 
 import numpy as np
 
+from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import Ledger, Ledgers
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
@@ -18,16 +21,25 @@ from lstm_lrp_cli.scaling.question import Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
-# A batch's arrays take about this much memory. A window is so many batches, or fewer where its
-# results, which wait for each other to be written in order, would take more than so much.
-BATCH_BYTES = 32 * 2**20
-WINDOW_BATCHES = 8
-WINDOW_BYTES = 256 * 2**20
+# A batch has so many sequences: enough for large products, few enough for the processor's cache.
+# Where they are long or the model is large it has fewer, so that its arrays take about this much.
+BATCH_SEQUENCES = 256
+BATCH_BYTES = 64 * 2**20
+# A window has so many steps, or fewer where its token table might take more than TABLE_BYTES, or
+# its results, which wait for each other to be written in order, more than RESULT_BYTES.
+WINDOW_STEPS = 2**16
+TABLE_BYTES = 256 * 2**20
+RESULT_BYTES = 256 * 2**20
 
 
 def explain_corpus(
-    model: Model, sequences: Iterable[Sequence], rule: EpsilonRule, question: Question
+    model: Model,
+    sequences: Iterable[Sequence],
+    rule: EpsilonRule,
+    question: Question,
+    reach: Reach = "features",
 ) -> Iterator[list[Explanation]]:
     """Explain sequences in their order, window by window, each with one for each of its targets.
 
@@ -36,6 +48,8 @@ def explain_corpus(
     sequences : iterable of Sequence
         Read as they are needed. Where reading fails, what was read before is explained first.
     question : Question
+    reach : {"features", "steps"}
+        How finely relevance is told.
 
     Raises
     ------
@@ -44,8 +58,8 @@ def explain_corpus(
     """
     for window in windows(model, sequences, question):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
-        for batch in batches(window, model, batch_rows(model)):
-            for explanation in explain_batch(batch, run_batch(model, batch), rule, question):
+        for batch, trace in run_window(model, window):
+            for explanation in explain_batch(batch, trace, rule, question, reach):
                 found[explanation.sequence.number].append(explanation)
         yield [
             explanation
@@ -56,12 +70,12 @@ def explain_corpus(
 
 
 def explain_batch(
-    batch: Batch, trace: Trace, rule: EpsilonRule, question: Question
+    batch: Batch, trace: Trace, rule: EpsilonRule, question: Question, reach: Reach
 ) -> Iterator[Explanation]:
     """Explain one batch from its forward pass, target by target."""
     for choice in choices(question, trace, batch):
         chosen, steps = choice.chosen, choice.steps
-        result = relevance(trace, chosen, rule, batch.padding)
+        result = relevance(trace, chosen, rule, batch.padding, reach)
         _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
         explanations = map(
             Explanation,
@@ -86,16 +100,33 @@ def ledgers_of(ledgers: Ledgers) -> Iterator[Ledger]:
     return map(Ledger, *columns)
 
 
-def run_batch(model: Model, batch: Batch) -> Trace:
+def run_window(model: Model, window: Several[Sequence]) -> Iterator[tuple[Batch, Trace]]:
+    """The forward passes of a window, batch by batch."""
+    table = window_table(model, window)
+    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
+        yield batch, run_batch(model, batch, table)
+
+
+def run_batch(model: Model, batch: Batch, table: TokenTable | None = None) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing)
+    trace = forward(model, batch.inputs, batch.packing, table)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
             scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
     _check_finite(scores, "scores", batch)
     return trace
+
+
+def window_table(model: Model, window: Several[Sequence]) -> TokenTable | None:
+    """A table of all tokens of a window, padding too; None where the model takes numbers."""
+    if model.embedding is None:
+        return None
+    ids = np.concatenate([sequence.inputs for sequence in window])
+    if model.padding is not None:
+        ids = np.append(ids, int(model.padding.value))
+    return TokenTable.of(model, model.embedding, ids[ids != SKIPPED])
 
 
 def _check_lengths(model: Model, batch: Batch) -> None:
@@ -129,8 +160,8 @@ def windows(
 
     Where reading fails, yield what there is first.
     """
-    most_steps = WINDOW_BATCHES * batch_rows(model)
-    most_results = WINDOW_BYTES // (model.input_size * model.dtype.itemsize)
+    most_steps = window_steps(model)
+    most_results = RESULT_BYTES // (model.input_size * model.dtype.itemsize)
     window: list[Sequence] = []
     steps = results = 0
     try:
@@ -150,6 +181,16 @@ def windows(
         yield window
 
 
+def window_steps(model: Model) -> int:
+    """How many steps make a window, such that its table is small even if no token repeats."""
+    if model.embedding is None:
+        return WINDOW_STEPS
+    of_token = TokenTable.bytes_of_token(model)
+    if not of_token or of_token * len(model.embedding.weights) <= TABLE_BYTES:
+        return WINDOW_STEPS
+    return max(min(WINDOW_STEPS, TABLE_BYTES // of_token), 1)
+
+
 def batch_rows(model: Model) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
     values = 0
@@ -158,7 +199,7 @@ def batch_rows(model: Model) -> int:
             case Embedding():
                 values += layer.weights.shape[1]
             case Lstm():
-                values += sum(15 * cell.hidden_size + cell.input_size for cell in layer.cells)
+                values += sum(5 * cell.hidden_size + cell.input_size for cell in layer.cells)
             case Dense():
                 values += 3 * len(layer.weights)
             case Scale():

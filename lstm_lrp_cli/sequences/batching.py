@@ -95,8 +95,11 @@ def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
     )
 
 
-def batches(sequences: Several[Sequence], model: Model, rows: int) -> Iterator[Batch]:
-    """Group sequences of like length into batches of about so many rows, or one sequence."""
+def batches(sequences: Several[Sequence], model: Model, most: int, rows: int) -> Iterator[Batch]:
+    """Group sequences of like length into batches, of at most so many sequences and rows.
+
+    A sequence of more rows is a batch of its own.
+    """
     padding = model.padding
     least = 0 if padding is None or padding.masked else padding.length
     lengths = [max(len(sequence.inputs), least) for sequence in sequences]
@@ -105,7 +108,7 @@ def batches(sequences: Several[Sequence], model: Model, rows: int) -> Iterator[B
     taken = 0
     for place in order:
         length = max(lengths[place], 1)
-        if batch and taken + length > rows:
+        if batch and (taken + length > rows or len(batch) == most):
             yield make_batch(batch, model)
             batch, taken = [], 0
         batch.append(sequences[place])

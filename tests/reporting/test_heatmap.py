@@ -39,6 +39,7 @@ def show():
             file=file, force_terminal=colour, width=width, legacy_windows=False, **system
         )
         writer = HeatMapWriter(file, MODEL, console)
+        writer.open()
         writer.write(explanations)
         writer.close()
         return file.getvalue()

@@ -21,6 +21,7 @@ LEDGER = Ledger(0.5, 0.25, 0.0, 0.25, 0.0, 0.0)
 def lines(model, detail, *blocks):
     file = io.StringIO(newline="")
     rows = JsonLinesWriter(file, model, detail)
+    rows.open()
     for block in blocks:
         rows.write(block)
     rows.close()

@@ -106,6 +106,7 @@ def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_ste
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
     rows = TableWriter(file, model(detail, dtype, by_step), detail, delimiter)
+    rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)
     rows.close()
@@ -127,6 +128,7 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
     found = [Explanation(each, np.zeros(3), 0, 0, np.zeros(3), NOTHING) for each in sequences]
     file = Counted(newline="")
     rows = TableWriter(file, model("token", "float64", by_step=False), "token", "\t")
+    rows.open()
     rows.write(found)
     assert file.rows == (1, 6, 6, 3)
     assert file.getvalue() == expected(found, "token", False, "\t")

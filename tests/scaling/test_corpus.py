@@ -1,16 +1,19 @@
 """A corpus is explained window by window; the windows' size bounds the memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from together import make_model
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling import corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
 def model(**settings) -> Model:
@@ -25,8 +28,7 @@ def sequences(count, length=10):
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
-    monkeypatch.setattr(corpus, "WINDOW_BATCHES", 2)
-    monkeypatch.setattr(corpus, "BATCH_BYTES", 1)  # 256 rows, the least
+    monkeypatch.setattr(corpus, "WINDOW_STEPS", 512)
 
 
 def sizes(model, sequences, target=0):
@@ -46,9 +48,43 @@ def test_empty_sequences_count_so_that_they_do_not_pile_up():
 
 
 def test_many_targets_make_smaller_windows(monkeypatch):
-    monkeypatch.setattr(corpus, "WINDOW_BYTES", 100 * 50 * 8)
+    monkeypatch.setattr(corpus, "RESULT_BYTES", 100 * 50 * 8)
     assert sizes(model(), sequences(20)) == [10, 10]
     assert sizes(model(), sequences(20), "all") == [3, 3, 3, 3, 3, 3, 2]
+
+
+def reader(hidden):
+    """A model whose LSTM reads tokens, of which there are 9."""
+    shapes = (4, hidden, 3), (4, hidden, hidden), (4, hidden)
+    cell = LstmCell(*(np.ones(shape) for shape in shapes))
+    return make_model(Embedding(np.ones((9, 3))), Lstm((cell,)), classes=hidden)
+
+
+def test_a_token_table_that_might_take_too_much_makes_smaller_windows(monkeypatch):
+    of_token = 4 * 16 * 8
+    monkeypatch.setattr(corpus, "TABLE_BYTES", 9 * of_token)
+    assert sizes(reader(16), sequences(60)) == [52, 8]  # there are but 9 tokens
+    monkeypatch.setattr(corpus, "TABLE_BYTES", 8 * of_token)
+    assert sizes(reader(16), sequences(3)) == [1, 1, 1]
+
+
+def test_the_table_of_a_window_has_its_tokens_and_the_padding():
+    padded = replace(reader(2), padding=Padding(length=4, value=7))
+    ids = [np.array([0, 2]), np.array([SKIPPED, 2]), np.array([], dtype=np.intp)]
+    window = [Sequence(number, array) for number, array in enumerate(ids)]
+    table = corpus.window_table(padded, window)
+    [of_cell] = table.cells[0]
+    assert of_cell.candidate.shape == (3, 2)
+    assert table.places[[0, 2, 7]].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_batches_have_so_many_sequences_and_steps_at_most(monkeypatch, length):
+    monkeypatch.setattr(corpus, "BATCH_SEQUENCES", 8)
+    monkeypatch.setattr(corpus, "BATCH_BYTES", 1)  # 256 rows, the least
+    window = list(sequences(20, length))
+    found = [len(batch.sequences) for batch, _ in corpus.run_window(reader(2), window)]
+    assert found == ([8, 8, 4] if length == 3 else [6, 6, 6, 2])
 
 
 def test_what_was_read_before_an_error_comes_first():

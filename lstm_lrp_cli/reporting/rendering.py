@@ -1,0 +1,74 @@
+"""From a block of input to what is written of it: what each of several processes does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.figures import Figures
+from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Writer
+from lstm_lrp_cli.scaling.corpus import explain_corpus
+from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.sequences.read import Block, sequences_of
+
+# A block is about so many bytes of input, or fewer where more than one value is told of each token,
+# so that its text stays within memory.
+BLOCK_BYTES = 2**18
+LEAST_BLOCK_BYTES = 2**11
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How blocks are explained and written.
+
+    Parameters
+    ----------
+    form : str
+        One of OUTPUTS.
+    """
+
+    model: Model
+    rule: EpsilonRule
+    question: Question
+    form: str
+    detail: Detail
+
+    @property
+    def reach(self) -> Reach:
+        """How finely relevance is needed; the picture of a series shows its features."""
+        picture = self.form == "terminal" and self.model.embedding is None
+        return "features" if self.detail in WHOLE or picture else "steps"
+
+    @property
+    def block_bytes(self) -> int:
+        """How large blocks should be."""
+        targets = self.model.classes if self.question.target == "all" else 1
+        values = targets * (self.model.input_size if self.detail in WHOLE else 1)
+        return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
+
+    def writer(self, file: TextIO) -> Writer:
+        return OUTPUTS[self.form](file, self.model, self.detail)
+
+    def write(self, block: Block, writer: Writer) -> Iterator[Figures]:
+        """Explain a block and write it, window by window, of each of which the figures come."""
+        sequences = sequences_of(block, self.model)
+        for explanations in explain_corpus(
+            self.model, sequences, self.rule, self.question, self.reach
+        ):
+            writer.write(explanations)
+            yield Figures.of(explanations, self.model)
+
+    def as_text(self, block: Block) -> Iterator[tuple[str, Figures]]:
+        """What a block is written as, to be sent to the process that writes."""
+        file = io.StringIO()
+        writer = self.writer(file)
+        for figures in self.write(block, writer):
+            yield file.getvalue(), figures
+            file.seek(0)
+            file.truncate()

@@ -1,0 +1,249 @@
+"""Work shared out among processes, whose results come in the order of the tasks.
+
+Processes and not threads: between two products of a batch Python itself has work to do, reading
+and writing are its work altogether, and of that only one thread can do any at a time
+(docs/benchmarks.md has the figures).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.scaling.threads import one_blas_thread
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Work = Callable[[Task], Iterable[Result]]
+
+# How many tasks a process has at a time: one in work, and one that waits, so that it never idles.
+TASKS_EACH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What a process tells of a task: a result, its end, or the error that ended it.
+
+    Parameters
+    ----------
+    task : int
+        The task's number.
+    """
+
+    task: int
+    result: Any = None
+    error: BaseException | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A process, its pipe, and how many tasks it has been given and not ended."""
+
+    process: BaseProcess
+    pipe: Connection[Any, Any]
+    given: int = 0
+
+
+@dataclass(slots=True)
+class _Received(Generic[Result]):
+    """What has come of a task whose turn to be handed out it is not."""
+
+    results: list[Result] = field(default_factory=list)
+    error: BaseException | None = None
+    ended: bool = False
+
+
+@contextmanager
+def shared_out(
+    work: Work[Task, Result], tasks: Iterable[Task], jobs: int
+) -> Iterator[Iterator[Result]]:
+    """Do some work on each of several tasks, and give the results in the tasks' order.
+
+    Where there is but one task, or one job, no process is started.
+
+    Parameters
+    ----------
+    work : callable
+        From a task to its results. Where processes cannot be forked it must be pickled.
+    jobs : int
+        The number of processes.
+    """
+    upcoming = _LookedAhead(tasks)
+    if jobs == 1 or not upcoming.several:
+        yield (result for task in upcoming for result in work(task))
+    else:
+        with Workers(work, jobs) as workers:
+            yield workers.results(upcoming)
+
+
+class _LookedAhead(Generic[Task]):
+    """Tasks of which the first two were taken to see whether there are so many."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._rest = iter(tasks)
+        self._taken: list[Task] = []
+        self._failed: Exception | None = None
+        try:
+            self._taken.extend(islice(self._rest, 1))
+            self._taken.extend(islice(self._rest, 1))
+        except Exception as error:  # in its turn
+            self._failed = error
+
+    @property
+    def several(self) -> bool:
+        return len(self._taken) > 1
+
+    def __iter__(self) -> Iterator[Task]:
+        yield from self._taken
+        if self._failed is not None:
+            raise self._failed
+        yield from self._rest
+
+
+class Workers(Generic[Task, Result]):
+    """Some processes that all do the same work; a context manager, which ends them."""
+
+    def __init__(self, work: Work[Task, Result], jobs: int) -> None:
+        context = _context()
+        self._workers = [_started(context, work) for _ in range(jobs)]
+
+    def __enter__(self) -> Workers[Task, Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.terminate()
+            worker.process.join()
+
+    def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        """The results of all tasks, in the tasks' order.
+
+        No more than a few tasks are taken in advance. Where a task fails, or taking one does, what
+        came before it is given first.
+        """
+        upcoming = enumerate(tasks)
+        received: dict[int, _Received[Result]] = {}
+        failed: BaseException | None = None
+        turn, taken = 0, 0
+        while True:
+            while failed is None and taken - turn < TASKS_EACH * len(self._workers):
+                try:
+                    number, task = next(upcoming)
+                except StopIteration:
+                    break
+                except Exception as error:  # in its turn, as if it were a task
+                    failed = error
+                    break
+                idlest = min(self._workers, key=lambda worker: worker.given)
+                self._give(idlest, number, task)
+                received[number] = _Received()
+                taken += 1
+            if turn == taken:
+                if failed is not None:
+                    raise failed
+                return
+            current = received[turn]
+            yield from current.results
+            current.results.clear()
+            if current.error is not None:
+                raise current.error
+            if current.ended:
+                del received[turn]
+                turn += 1
+            else:
+                self._receive(received)
+
+    def _give(self, worker: _Worker, number: int, task: Task) -> None:
+        try:
+            worker.pipe.send((number, task))
+        except OSError:
+            _has_died(worker)
+        worker.given += 1
+
+    def _receive(self, received: dict[int, _Received[Result]]) -> None:
+        """Take what the processes have to tell, and wait until there is something."""
+        ready = wait([worker.pipe for worker in self._workers])
+        for worker in self._workers:
+            if worker.pipe not in ready:
+                continue
+            try:
+                message: _Message = worker.pipe.recv()
+            except (EOFError, OSError):
+                _has_died(worker)
+            of_task = received[message.task]
+            if message.ended or message.error is not None:
+                worker.given -= 1
+                of_task.ended, of_task.error = True, message.error
+            else:
+                of_task.results.append(message.result)
+
+
+def _context() -> ForkContext | SpawnContext:
+    """Forking takes milliseconds, and shares the model's memory; only Linux does it safely."""
+    if sys.platform == "linux":
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context("spawn")
+
+
+def _started(context: ForkContext | SpawnContext, work: Work[Task, Result]) -> _Worker:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(work, theirs, ours), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _has_died(worker: _Worker) -> None:
+    worker.process.join(timeout=5)
+    raise UnusableInput(
+        "--jobs",
+        f"one of its processes ended early, with status {worker.process.exitcode}; "
+        "was there too little memory? Try fewer",
+    )
+
+
+def _work(
+    work: Work[Task, Result], pipe: Connection[Any, Any], parents: Connection[Any, Any]
+) -> None:
+    """What a process does: one task after another, until there is nobody to give it one."""
+    parents.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
+    tasks: queue.SimpleQueue[tuple[int, Task] | None] = queue.SimpleQueue()
+    threading.Thread(target=_take, args=(pipe, tasks), daemon=True).start()
+    with one_blas_thread(), suppress(BrokenPipeError):
+        while (given := tasks.get()) is not None:
+            number, task = given
+            try:
+                for result in work(task):
+                    pipe.send(_Message(number, result))
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                pipe.send(_Message(number, error=error))
+            else:
+                pipe.send(_Message(number, ended=True))
+
+
+def _take(pipe: Connection[Any, Any], tasks: queue.SimpleQueue[Any]) -> None:
+    """Take tasks while another is in work, so that giving them never waits for it."""
+    with suppress(EOFError, OSError):
+        while True:
+            tasks.put(pipe.recv())
+    tasks.put(None)
