@@ -150,14 +150,14 @@ def write(
     jobs: int,
 ) -> None:
     """Write what several processes make of the blocks."""
+    from lstm_lrp_cli.scaling.sharing import shared_out
     from lstm_lrp_cli.scaling.threads import one_blas_thread
-    from lstm_lrp_cli.scaling.workers import shared_out
 
     with (
         one_blas_thread(),
-        # Before anything else starts: processes are copies of this one.
-        shared_out(rendering.as_text, blocks, jobs) as rendered,
         open_output(output) as file,
+        # Before there is a thread that draws, since processes are copies of this one.
+        shared_out(rendering.as_text, blocks, jobs) as rendered,
         progress(told) as tell,
     ):
         writer = rendering.writer(file)

@@ -14,9 +14,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -65,53 +64,6 @@ class _Received(Generic[Result]):
     results: list[Result] = field(default_factory=list)
     error: BaseException | None = None
     ended: bool = False
-
-
-@contextmanager
-def shared_out(
-    work: Work[Task, Result], tasks: Iterable[Task], jobs: int
-) -> Iterator[Iterator[Result]]:
-    """Do some work on each of several tasks, and give the results in the tasks' order.
-
-    Where there is but one task, or one job, no process is started.
-
-    Parameters
-    ----------
-    work : callable
-        From a task to its results. Where processes cannot be forked it must be pickled.
-    jobs : int
-        The number of processes.
-    """
-    upcoming = _LookedAhead(tasks)
-    if jobs == 1 or not upcoming.several:
-        yield (result for task in upcoming for result in work(task))
-    else:
-        with Workers(work, jobs) as workers:
-            yield workers.results(upcoming)
-
-
-class _LookedAhead(Generic[Task]):
-    """Tasks of which the first two were taken to see whether there are so many."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._rest = iter(tasks)
-        self._taken: list[Task] = []
-        self._failed: Exception | None = None
-        try:
-            self._taken.extend(islice(self._rest, 1))
-            self._taken.extend(islice(self._rest, 1))
-        except Exception as error:  # in its turn
-            self._failed = error
-
-    @property
-    def several(self) -> bool:
-        return len(self._taken) > 1
-
-    def __iter__(self) -> Iterator[Task]:
-        yield from self._taken
-        if self._failed is not None:
-            raise self._failed
-        yield from self._rest
 
 
 class Workers(Generic[Task, Result]):

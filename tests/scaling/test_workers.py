@@ -7,7 +7,8 @@ import time
 import pytest
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.scaling.workers import TASKS_EACH, Workers, shared_out
+from lstm_lrp_cli.scaling.sharing import shared_out
+from lstm_lrp_cli.scaling.workers import TASKS_EACH, Workers
 
 
 def squares(task):
