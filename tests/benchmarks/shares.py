@@ -1,0 +1,250 @@
+"""Where the time of a run goes, each part beside what this machine can do at most.
+
+Each part of the engine is measured by itself: the same operations on arrays of the same shapes, for
+every step of every batch of the corpus. What the engine takes beyond their sum is the `rest`:
+Python, operations on less than whole arrays, and memory that is fetched anew. Where n sequences
+run at a step, with hidden size d and embedding e, and a window has u different tokens, each
+direction needs
+
+    product, forward     8 n d d  flops  (n, d) times (d, 4 d), every step
+    product, backward    2 n d d  flops  (n, d) times (d, d), every step
+    product, table       8 u e d  flops  (u, e) times (e, 4 d), every window
+    exp                  4 n d    numbers, the four gates
+    tanh                 n d      numbers, the cell state
+    look-up              8 n d    numbers read and written, a row of the table for each token
+    element by element   3 PASSES n d  numbers read and written
+
+The limits are the rates of one large product, of exp and tanh on an array that the cache holds, and
+of a multiplication of an array by itself into another: of arrays that the cache holds for what is done
+element by element, of arrays that it does not hold for look-ups. Reading and writing are lrp's own,
+beside the same bytes read or written at once.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import contenders
+import numpy as np
+import sentences
+from settings import Settings, Setup
+from throughput import TOKENS
+from timing import Contender, in_turn, seconds_of, spread
+from weights import make_model
+
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.layers import Lstm
+from lstm_lrp_cli.model.model import Model
+
+# Operations of the engine that read two arrays of (n, d) and write a third, in both passes; as
+# counted in its source.
+PASSES = 30
+# Of the corpus of `throughput`.
+SHARE = 1 / 4
+# Numbers: three such arrays are in the cache of one core, or in that of none.
+CACHED, UNCACHED = 2**14, 2**24
+LARGE_PRODUCT = 2048
+FILE_BYTES = 2**25
+MOMENT = 0.1
+
+Step = Callable[[Integers, slice], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the work.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+    work : float
+        What one run does: flops, numbers or bytes.
+    limit : str
+        Which of the machine's limits it runs into.
+    """
+
+    name: str
+    run: Callable[[], object]
+    work: float
+    limit: str
+
+
+def measure(settings: Settings) -> Iterator[dict[str, Any]]:
+    """One row for each model and precision, in one thread."""
+    for setup in settings.setups():
+        if setup.threads == 1:
+            with contenders.one_blas_thread(), tempfile.TemporaryDirectory() as folder:
+                yield _row(setup, settings, Path(folder))
+
+
+def _row(setup: Setup, settings: Settings, folder: Path) -> dict[str, Any]:
+    model = make_model(setup.size, setup.dtype)
+    texts = sentences.cut(int(settings.tokens(TOKENS, setup) * SHARE))
+    tokens = sum(map(len, texts))
+    sequences = contenders.sequences_of(texts)
+    engine = Part("engine", lambda: contenders.explain_all(model, sequences), 0.0, "")
+    parts = [
+        *Shapes(model, list(contenders.windows(model, sequences))).parts(),
+        *_reading_and_writing(model, tokens, folder),
+    ]
+    timed = [Contender(part.name, tokens, part.run) for part in [engine, *parts]]
+    seconds = {
+        name: spread(taken)["median"] for name, taken in in_turn(timed, settings.repeats).items()
+    }
+    most = limits(setup.dtype, folder)
+    rows = [
+        {
+            "part": part.name,
+            "microseconds_per_token": 1e6 * seconds[part.name] / tokens,
+            "of_engine": seconds[part.name] / seconds["engine"],
+            "of_limit": part.work / seconds[part.name] / most[part.limit],
+            "limit": part.limit,
+        }
+        for part in parts
+    ]
+    return {
+        **setup.as_row(),
+        "tokens": tokens,
+        "engine_microseconds_per_token": 1e6 * seconds["engine"] / tokens,
+        "parts": rows,
+        "limits": most,
+    }
+
+
+class Shapes:
+    """The operations of the engine's steps, on arrays as large as its own.
+
+    Parameters
+    ----------
+    model : Model
+        An LSTM over an embedding.
+    windows : list of contenders.Window
+    """
+
+    def __init__(self, model: Model, windows: list[contenders.Window]) -> None:
+        lstm = model.nodes[0].layer
+        assert isinstance(lstm, Lstm)
+        assert model.embedding is not None
+        cell = lstm.cells[0]
+        self.directions = len(lstm.cells)
+        self.hidden, self.inputs = cell.hidden_size, cell.input_size
+        self.windows = windows
+        self.batches = [batch for window in windows for batch in window.batches]
+        self.itemsize = model.dtype.itemsize
+        rng = np.random.default_rng(0)
+
+        def filled(*shape: int) -> Floats:
+            return rng.uniform(0.1, 1.0, shape).astype(model.dtype)
+
+        rows = max(len(batch.places) for batch in self.batches)
+        self.a, self.b, self.c = (filled(rows, self.hidden) for _ in range(3))
+        self.gates, self.activations = (filled(rows, 4 * self.hidden) for _ in range(2))
+        self.embeddings = model.embedding.weights
+        self.input = filled(self.inputs, 4 * self.hidden)
+        self.recurrent = filled(self.hidden, 4 * self.hidden)
+        self.candidate = filled(self.hidden, self.hidden)
+        self.table = filled(max(len(window.tokens) for window in windows), 4 * self.hidden)
+
+    def parts(self) -> list[Part]:
+        """The parts, with the work of all steps of all batches."""
+        d, e, size = self.hidden, self.inputs, self.itemsize
+        steps = self.directions * sum(len(batch.places) for batch in self.batches)
+        different = self.directions * sum(len(window.tokens) for window in self.windows)
+        return [
+            self._part("product, forward", self._forward, 8 * steps * d * d, "flops"),
+            self._part("product, backward", self._backward, 2 * steps * d * d, "flops"),
+            Part("product, table", self._table, 8 * different * e * d, "flops"),
+            self._part("exp", self._exp, 4 * steps * d, "exp"),
+            self._part("tanh", self._tanh, steps * d, "tanh"),
+            self._part("look-up", self._look_up, 8 * steps * d * size, "memory"),
+            self._part(
+                "element by element", self._elements, 3 * PASSES * steps * d * size, "cache"
+            ),
+        ]
+
+    def _part(self, name: str, step: Step, work: float, limit: str) -> Part:
+        """A part that is done for every step of every batch, in each direction."""
+
+        def run() -> None:
+            for batch in self.batches * self.directions:
+                ends = np.cumsum(batch.active).tolist()
+                for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+                    step(batch.places, slice(start, stop))
+
+        return Part(name, run, work, limit)
+
+    def _forward(self, places: Integers, at: slice) -> None:
+        np.matmul(self.a[at], self.recurrent, out=self.gates[at])
+
+    def _backward(self, places: Integers, at: slice) -> None:
+        np.matmul(self.a[at], self.candidate, out=self.c[at])
+
+    def _table(self) -> None:
+        for window in self.windows * self.directions:
+            found = self.table[: len(window.tokens)]
+            np.matmul(self.embeddings[window.tokens], self.input, out=found)
+
+    def _exp(self, places: Integers, at: slice) -> None:
+        np.exp(self.gates[at], out=self.activations[at])
+
+    def _tanh(self, places: Integers, at: slice) -> None:
+        np.tanh(self.a[at], out=self.c[at])
+
+    def _look_up(self, places: Integers, at: slice) -> None:
+        np.take(self.table, places[at], axis=0, out=self.activations[at], mode="clip")
+
+    def _elements(self, places: Integers, at: slice) -> None:
+        a, b, c = self.a[at], self.b[at], self.c[at]
+        for _ in range(PASSES):
+            np.multiply(a, b, out=c)
+
+
+def _reading_and_writing(model: Model, tokens: int, folder: Path) -> list[Part]:
+    """Reading the corpus from a file, and writing its explanations to one."""
+    corpus, output = folder / "corpus.txt", folder / "out.tsv"
+    sentences.write_corpus(corpus, tokens)
+    explanations = list(contenders.explain(model, contenders.read(corpus, model)))
+
+    def write() -> None:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            contenders.write(explanations, model, file)
+
+    write()
+    return [
+        Part("reading", lambda: contenders.read(corpus, model), corpus.stat().st_size, "read"),
+        Part("writing", write, output.stat().st_size, "write"),
+    ]
+
+
+def limits(dtype: str, folder: Path) -> dict[str, float]:
+    """What the machine does at most in a second, by what is counted."""
+    square = np.ones((LARGE_PRODUCT, LARGE_PRODUCT), dtype)
+    product = np.empty_like(square)
+    cached, uncached = (np.full(n, 0.5, dtype) for n in (CACHED, UNCACHED))
+    of_cached, of_uncached = np.empty_like(cached), np.empty_like(uncached)
+    file, data = folder / "limit", bytes(FILE_BYTES)
+    return {
+        "flops": _rate(2 * LARGE_PRODUCT**3, lambda: np.matmul(square, square, out=product)),
+        "exp": _rate(CACHED, lambda: np.exp(cached, out=of_cached)),
+        "tanh": _rate(CACHED, lambda: np.tanh(cached, out=of_cached)),
+        "cache": _rate(3 * cached.nbytes, lambda: np.multiply(cached, cached, out=of_cached)),
+        "memory": _rate(
+            3 * uncached.nbytes, lambda: np.multiply(uncached, uncached, out=of_uncached)
+        ),
+        "write": _rate(FILE_BYTES, lambda: file.write_bytes(data)),
+        "read": _rate(FILE_BYTES, file.read_bytes),
+    }
+
+
+def _rate(work: float, run: Callable[[], object]) -> float:
+    """How much of the work is done in a second, the best of some runs of a moment each."""
+    times = max(int(MOMENT / seconds_of(run)), 1)
+
+    def repeated() -> None:
+        for _ in range(times):
+            run()
+
+    return work * times / min(seconds_of(repeated) for _ in range(3))
