@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def measure(settings: Settings) -> Iterator[dict[str, Any]]:
-    """One row for each setup and size of corpus; the first model is given all sizes.
+    """One row for each setup in the first precision; the first model is given corpora of all sizes.
 
     The engine is timed between runs of the command, on ready sequences.
     """
     with tempfile.TemporaryDirectory() as folder:
         first = None
-        for setup in settings.setups():
+        for setup in replace(settings, dtypes=settings.dtypes[:1]).setups():
             if setup.threads > 1 and not contenders.takes_jobs():
                 continue
             first = first or setup.size
@@ -67,6 +67,6 @@ def _row(setup: Setup, tokens: int, settings: Settings, folder: Path) -> dict[st
 
 
 def _memory(runs: list[process.Finished], least: process.Finished) -> dict[str, float]:
-    """MiB at the peak, and how much of it is beyond what one sentence needs."""
+    """MB at the peak, and how much of it is beyond what one sentence needs."""
     peak = max(finished.memory for finished in runs)
     return {"peak": peak, "one_sentence": least.memory, "beyond": peak - least.memory}

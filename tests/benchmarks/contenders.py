@@ -46,9 +46,7 @@ def relevance_of_tokens(explanation: Explanation) -> Floats:
 
 
 @contextmanager
-def engine(
-    model: Model, sequences: Sequence[Words], threads: int
-) -> Iterator[Callable[[], object]]:
+def engine(model: Model, sequences: Sequence[Words], threads: int) -> Iterator[Callable[[], int]]:
     """What explains sequences in so many threads, from ids to relevance and ledgers.
 
     Several threads are as many processes, which hold the model and their sequences before the
@@ -61,7 +59,7 @@ def engine(
     with multiprocessing.get_context("spawn").Pool(
         threads, initializer=_hold, initargs=(model, shares)
     ) as pool:
-        yield lambda: pool.map(_explain_share, range(threads), chunksize=1)
+        yield lambda: sum(pool.map(_explain_share, range(threads), chunksize=1))
 
 
 _held: list[tuple[Model, list[Sequence[Words]]]] = []
@@ -71,15 +69,14 @@ def _hold(model: Model, shares: list[Sequence[Words]]) -> None:
     _held.append((model, shares))
 
 
-def _explain_share(worker: int) -> None:
+def _explain_share(worker: int) -> int:
     [(model, shares)] = _held
-    explain_all(model, shares[worker])
+    return explain_all(model, shares[worker])
 
 
-def explain_all(model: Model, sequences: Sequence[Words]) -> None:
-    """Explain sequences, and keep nothing."""
-    for explanation in explain(model, sequences):
-        relevance_of_tokens(explanation)
+def explain_all(model: Model, sequences: Sequence[Words]) -> int:
+    """Explain sequences, and keep only the number of their tokens."""
+    return sum(len(relevance_of_tokens(each)) for each in explain(model, sequences))
 
 
 def command(model: Path, sentences: Path, output: Path, dtype: str, jobs: int) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+KIBIBYTE, MEGABYTE = 2**10, 10**6
 SECONDS_BETWEEN_SAMPLES = 0.05
 
 
@@ -31,10 +32,10 @@ class Finished:
     cpu_seconds : float
         Time of all its processes on all cores, with the system's.
     peak : float or None
-        MiB of all its processes together at one time, where what they share counts once (PSS), as
+        MB of all its processes together at one time, where what they share counts once (PSS), as
         sampled; None where the system does not tell.
     largest : float
-        MiB of the largest of its processes at its peak (ru_maxrss), as the kernel kept it.
+        MB of the largest of its processes at its peak (ru_maxrss), as the kernel kept it.
     """
 
     seconds: float
@@ -44,7 +45,7 @@ class Finished:
 
     @property
     def memory(self) -> float:
-        """MiB at the peak: what samples missed of a single process, the kernel did not."""
+        """MB at the peak: what samples missed of a single process, the kernel did not."""
         return max(self.peak or 0.0, self.largest)
 
 
@@ -81,14 +82,15 @@ def _run(arguments: Sequence[str]) -> tuple[int, Finished]:
     seconds = time.perf_counter() - start
     ended.set()
     sampler.join()
-    kibibytes = used.ru_maxrss / 1024 if sys.platform == "darwin" else used.ru_maxrss
-    return os.waitstatus_to_exitcode(status), Finished(
-        seconds, used.ru_utime + used.ru_stime, peak or None, kibibytes / 1024
+    unit = 1 if sys.platform == "darwin" else KIBIBYTE
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, Finished(
+        seconds, used.ru_utime + used.ru_stime, peak or None, used.ru_maxrss * unit / MEGABYTE
     )
 
 
 def memory_of(pid: int) -> float:
-    """MiB of a process and all that it started; 0 where there is none any more."""
+    """MB of a process and all that it started; 0 where there is none any more."""
     try:
         rollup = (PROC / str(pid) / "smaps_rollup").read_text("ascii")
         children = [
@@ -99,7 +101,7 @@ def memory_of(pid: int) -> float:
     except OSError:
         return 0.0
     kibibytes = sum(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
-    return kibibytes / 1024 + sum(map(memory_of, children))
+    return kibibytes * KIBIBYTE / MEGABYTE + sum(map(memory_of, children))
 
 
 if __name__ == "__main__":

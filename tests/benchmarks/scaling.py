@@ -11,7 +11,6 @@ from weights import Size, make_model
 
 from lstm_lrp_cli.model.model import Model
 
-DTYPE = "float32"
 LENGTHS = (10, 20, 50, 100, 200, 500, 1000)
 GIVEN = (1, 4, 16, 64, 256, 1024, 4096)
 HIDDEN = (32, 64, 128, 256, 512, 1024)
@@ -21,9 +20,12 @@ TOKENS_PER_GIVEN = 1_000
 
 
 def measure(settings: Settings) -> Iterator[dict[str, Any]]:
-    """One row for each length, number of sequences given at once, and hidden size."""
-    first = settings.sizes[0]
-    model = make_model(Size(*first), DTYPE)
+    """One row for each length, number of sequences given at once, and hidden size.
+
+    Of the first model in the first precision, in one thread.
+    """
+    first, dtype = settings.sizes[0], settings.dtypes[0]
+    model = make_model(Size(*first), dtype)
     tokens = int(TOKENS * settings.share)
 
     of_lengths = [
@@ -40,7 +42,7 @@ def measure(settings: Settings) -> Iterator[dict[str, Any]]:
     of_sizes = [
         _explaining(
             hidden,
-            make_model(Size(hidden, hidden), DTYPE),
+            make_model(Size(hidden, hidden), dtype),
             sentences.cut(tokens * first[1] // hidden),
         )
         for hidden in HIDDEN

@@ -20,9 +20,6 @@ class Setup:
     def as_row(self) -> dict[str, Any]:
         return {**asdict(self.size), "dtype": self.dtype, "threads": self.threads}
 
-    def __str__(self) -> str:
-        return f"{self.size} {self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}"
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -41,7 +38,7 @@ class Settings:
         The sizes of batches in which PyTorch is tried.
     command_tokens : tuple of int
         Corpora that the whole command is given; the first model gets all, others the first alone.
-    command_repeats : int
+    command_repeats, startup_repeats : int
     """
 
     repeats: int = 5
@@ -54,6 +51,7 @@ class Settings:
     gradient_batches: tuple[int, ...] = (128, 256, 512)
     command_tokens: tuple[int, ...] = (1_000_000, 4_000_000)
     command_repeats: int = 3
+    startup_repeats: int = 15
 
     def setups(self) -> Iterator[Setup]:
         """Every model in every precision and number of threads."""
@@ -72,4 +70,6 @@ class Settings:
 
 
 FULL = Settings()
-QUICK = replace(FULL, repeats=3, share=1 / 4, command_tokens=(250_000, 1_000_000))
+QUICK = replace(
+    FULL, repeats=3, share=1 / 4, startup_repeats=5, command_tokens=(250_000, 1_000_000)
+)

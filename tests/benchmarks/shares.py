@@ -15,14 +15,14 @@ direction needs
     element by element   3 PASSES n d  numbers read and written
 
 The limits are the rates of one large product, of exp and tanh on an array that the cache holds, and
-of a multiplication of an array by itself into another: of arrays that the cache holds for what is done
-element by element, of arrays that it does not hold for look-ups. Reading and writing are lrp's own,
-beside the same bytes read or written at once.
+of a multiplication of an array by itself into another: for what is done element by element of
+arrays that the cache holds, for look-ups of arrays that it does not hold. Reading and writing are
+lrp's own, beside as many bytes read or written at once.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,13 @@ class Part:
 
 
 def measure(settings: Settings) -> Iterator[dict[str, Any]]:
-    """One row for each model and precision, in one thread."""
-    for setup in settings.setups():
-        if setup.threads == 1:
-            with contenders.one_blas_thread(), tempfile.TemporaryDirectory() as folder:
-                yield _row(setup, settings, Path(folder))
+    """One row for each size, in the first precision and one thread."""
+    first = replace(
+        settings, directions=settings.directions[:1], dtypes=settings.dtypes[:1], threads=(1,)
+    )
+    for setup in first.setups():
+        with contenders.one_blas_thread(), tempfile.TemporaryDirectory() as folder:
+            yield _row(setup, settings, Path(folder))
 
 
 def _row(setup: Setup, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -85,32 +87,33 @@ def _row(setup: Setup, settings: Settings, folder: Path) -> dict[str, Any]:
     texts = sentences.cut(int(settings.tokens(TOKENS, setup) * SHARE))
     tokens = sum(map(len, texts))
     sequences = contenders.sequences_of(texts)
-    engine = Part("engine", lambda: contenders.explain_all(model, sequences), 0.0, "")
-    parts = [
-        *Shapes(model, list(contenders.windows(model, sequences))).parts(),
-        *_reading_and_writing(model, tokens, folder),
+    of_engine = Shapes(model, list(contenders.windows(model, sequences))).parts()
+    parts = [*of_engine, *_reading_and_writing(model, tokens, folder)]
+    timed = [
+        Contender("engine", tokens, lambda: contenders.explain_all(model, sequences)),
+        *(Contender(part.name, tokens, part.run) for part in parts),
     ]
-    timed = [Contender(part.name, tokens, part.run) for part in [engine, *parts]]
-    seconds = {
-        name: spread(taken)["median"] for name, taken in in_turn(timed, settings.repeats).items()
+    microseconds = {
+        name: spread([1e6 * taken / tokens for taken in seconds])
+        for name, seconds in in_turn(timed, settings.repeats).items()
     }
+    medians = {name: measured["median"] for name, measured in microseconds.items()}
     most = limits(setup.dtype, folder)
-    rows = [
-        {
-            "part": part.name,
-            "microseconds_per_token": 1e6 * seconds[part.name] / tokens,
-            "of_engine": seconds[part.name] / seconds["engine"],
-            "of_limit": part.work / seconds[part.name] / most[part.limit],
-            "limit": part.limit,
-        }
-        for part in parts
-    ]
     return {
         **setup.as_row(),
         "tokens": tokens,
-        "engine_microseconds_per_token": 1e6 * seconds["engine"] / tokens,
-        "parts": rows,
+        "microseconds_per_token": microseconds,
+        "rest": medians["engine"] - sum(medians[part.name] for part in of_engine),
         "limits": most,
+        "parts": [
+            {
+                "part": part.name,
+                "limit": part.limit,
+                "of_engine": medians[part.name] / medians["engine"],
+                "of_limit": 1e6 * part.work / tokens / medians[part.name] / most[part.limit],
+            }
+            for part in parts
+        ],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import contenders
 import per_sequence
 import sentences
-from settings import Setup, Settings
+from settings import Settings, Setup
 from timing import Contender, in_turn, rates, ratios, seconds_of
 from weights import make_model
 
@@ -18,6 +18,8 @@ from lstm_lrp_cli.model.model import Model
 # one direction is 1. The plain version of one sequence at a time gets a part of them.
 TOKENS = {60: 1_600_000, 256: 240_000, 512: 80_000}
 SLOW_SHARE = 1 / 100
+# Whose absence leaves its columns out.
+TORCH = "torch"
 
 
 def measure(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -34,7 +36,7 @@ def _row(setup: Setup, settings: Settings) -> dict[str, Any]:
     with ExitStack() as stack:
         run = stack.enter_context(contenders.engine(model, sequences, setup.threads))
         others = [Contender("engine", tokens, run)]
-        if importlib.util.find_spec("torch") is not None:
+        if importlib.util.find_spec(TORCH) is not None:
             others += _torch(model, setup, [s.inputs for s in sequences], settings)
         if setup.threads == 1:
             plain = make_model(setup.size, "float64")

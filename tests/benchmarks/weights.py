@@ -29,9 +29,6 @@ class Size:
     hidden: int
     directions: int = 1
 
-    def __str__(self) -> str:
-        return f"({self.embedding}, {self.hidden}){' both ways' * (self.directions == 2)}"
-
 
 def make_model(size: Size, dtype: str) -> Model:
     """A classifier of text, of the same weights in either precision."""
