@@ -20,7 +20,6 @@ class Contender:
 
 def seconds_of(run: Callable[[], object]) -> float:
     """Wall time of one run."""
-    gc.collect()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -35,6 +34,7 @@ def in_turn(contenders: Sequence[Contender], repeats: int) -> dict[str, list[flo
         contender.run()
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for turn in range(repeats):
+        gc.collect()
         first = turn % len(contenders)
         for contender in [*contenders[first:], *contenders[:first]]:
             seconds[contender.name].append(seconds_of(contender.run))
