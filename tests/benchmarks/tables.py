@@ -172,9 +172,8 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
             ]
             for part in row["parts"]
         ]
-        shown.append(
-            ["rest of the engine", number(row["rest"]), f"{row['rest'] / whole:.0%}", "", ""]
-        )
+        rest = number(row["rest"]), f"{row['rest'] / whole:.0%}"
+        shown.append(["rest of the engine", *rest, "", ""])
         title = f"{model_of(row)}: the engine takes {number(whole)} μs per token"
         columns = ["part", "μs per token", "of the engine's time", "of the limit", "limit"]
         found.append(Table(title, columns, shown))
