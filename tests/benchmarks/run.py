@@ -1,7 +1,8 @@
 """Measure lrp, beside PyTorch and beside plain code; print tables and write all figures as JSON.
 
+    \b
     pip install -e '.[bench]'
-    python tests/benchmarks/run.py -o results.json
+    python tests/benchmarks/run.py -o docs/benchmarks.json
 
 docs/benchmarks.md says what is measured, and how to read it.
 """
@@ -113,6 +114,8 @@ def _begun(output: Path) -> dict[str, Any]:
     if not output.exists():
         return {"machine": here, "parts": {}, "targets": []}
     results: dict[str, Any] = json.loads(output.read_text("utf-8"))
+    if not results["parts"]:
+        return {**results, "machine": here}
     if results["machine"] != here:
         raise click.ClickException(
             f"{output} was measured on another machine or with other versions; give another -o"

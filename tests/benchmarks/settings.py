@@ -48,7 +48,7 @@ class Settings:
     dtypes: tuple[str, ...] = ("float32", "float64")
     threads: tuple[int, ...] = (1, 2)
     forward_batches: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    gradient_batches: tuple[int, ...] = (128, 256, 512)
+    gradient_batches: tuple[int, ...] = (64, 256)
     command_tokens: tuple[int, ...] = (1_000_000, 4_000_000)
     command_repeats: int = 3
     startup_repeats: int = 15
@@ -71,5 +71,11 @@ class Settings:
 
 FULL = Settings()
 QUICK = replace(
-    FULL, repeats=3, share=1 / 4, startup_repeats=5, command_tokens=(250_000, 1_000_000)
+    FULL,
+    repeats=3,
+    share=1 / 4,
+    forward_batches=(64, 256, 1024),
+    command_tokens=(250_000, 1_000_000),
+    command_repeats=1,
+    startup_repeats=5,
 )
