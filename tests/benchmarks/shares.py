@@ -15,8 +15,8 @@ direction needs
     element by element   3 PASSES n d  numbers read and written
 
 The limits are the rates of one large product, of exp and tanh on an array that the cache holds, and
-of a multiplication of an array by itself into another: for what is done element by element of
-arrays that the cache holds, for look-ups of arrays that it does not hold. Reading and writing are
+of a multiplication of such an array by itself into another. The same of arrays that no cache holds
+is measured as well, since arrays larger than the cache cannot be faster. Reading and writing are
 lrp's own, beside as many bytes read or written at once.
 """
 
@@ -162,7 +162,7 @@ class Shapes:
             Part("product, table", self._table, 8 * different * e * d, "flops"),
             self._part("exp", self._exp, 4 * steps * d, "exp"),
             self._part("tanh", self._tanh, steps * d, "tanh"),
-            self._part("look-up", self._look_up, 8 * steps * d * size, "memory"),
+            self._part("look-up", self._look_up, 8 * steps * d * size, "cache"),
             self._part(
                 "element by element", self._elements, 3 * PASSES * steps * d * size, "cache"
             ),

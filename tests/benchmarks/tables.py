@@ -40,6 +40,11 @@ def number(value: float) -> str:
     return f"{round(value, 3 - digits):,.0f}"
 
 
+def percent(share: float) -> str:
+    """A share in percent, small ones with a digit more."""
+    return f"{share:.0%}" if abs(share) >= 0.095 else f"{share:.1%}"
+
+
 def model_of(row: Row) -> str:
     """A row's model, precision and threads in words."""
     both = " both ways" if row["directions"] == 2 else ""
@@ -160,23 +165,26 @@ def _scaling(rows: Sequence[Row]) -> list[Table]:
 def _shares(rows: Sequence[Row]) -> list[Table]:
     found = []
     for row in rows:
-        taken, limits = row["microseconds_per_token"], row["limits"]
+        taken = row["microseconds_per_token"]
         whole = taken["engine"]["median"]
         shown = [
             [
                 part["part"],
                 number(taken[part["part"]]["median"]),
-                f"{part['of_engine']:.0%}",
-                f"{part['of_limit']:.0%}",
-                f"{number(limits[part['limit']] / 1e9)} G/s ({part['limit']})",
+                percent(part["of_engine"]),
+                percent(part["of_limit"]),
+                part["limit"],
             ]
             for part in row["parts"]
         ]
-        rest = number(row["rest"]), f"{row['rest'] / whole:.0%}"
+        rest = number(row["rest"]), percent(row["rest"] / whole)
         shown.append(["rest of the engine", *rest, "", ""])
         title = f"{model_of(row)}: the engine takes {number(whole)} μs per token"
         columns = ["part", "μs per token", "of the engine's time", "of the limit", "limit"]
         found.append(Table(title, columns, shown))
+        limits = [[name, number(rate / 1e9)] for name, rate in row["limits"].items()]
+        title = f"The limits in {row['dtype']}, as measured beside that"
+        found.append(Table(title, ["limit", "10⁹ a second"], limits))
     return found
 
 

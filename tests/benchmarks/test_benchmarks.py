@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import contenders
 import numpy as np
+import page
 import per_sequence
 import process
 import pytest
@@ -153,7 +154,9 @@ def shown_by(capsys, output):
     return results, capsys.readouterr().out
 
 
-def test_every_part_is_measured_written_and_shown(without_torch, in_a_moment, tmp_path, capsys):
+def test_every_part_is_measured_written_and_shown(
+    without_torch, in_a_moment, tmp_path, capsys, monkeypatch
+):
     output = tmp_path / "results.json"
     parts = ("throughput", "command", "scaling", "shares")
     benchmarks.measure(TINY, parts, "2026-01-31", output)
@@ -164,6 +167,10 @@ def test_every_part_is_measured_written_and_shown(without_torch, in_a_moment, tm
             if table.rows:
                 assert table.title in shown, part
     assert "2026-01-31" in shown
+    monkeypatch.setattr(page, "RESULTS", output)
+    written = page.page()
+    assert written.count("Not measured yet.") == 1  # start-up, which takes whole processes
+    assert "| engine / per sequence |" in written
     row = results["parts"]["throughput"]["rows"][0]
     assert set(row["ratios"]) == {"per sequence", "per sequence, vectors"}
     assert [row["tokens"] for row in results["parts"]["command"]["rows"]] == [209, 407]
