@@ -169,8 +169,9 @@ def test_every_part_is_measured_written_and_shown(
     assert "2026-01-31" in shown
     monkeypatch.setattr(page, "RESULTS", output)
     written = page.page()
-    assert written.count("Not measured yet.") == 1  # start-up, which takes whole processes
-    assert "| engine / per sequence |" in written
+    # Start-up takes an installed lrp, and for so small a model nothing is promised.
+    assert written.count("Not measured yet.") == 2
+    assert "| command / engine |" in written
     row = results["parts"]["throughput"]["rows"][0]
     assert set(row["ratios"]) == {"per sequence", "per sequence, vectors"}
     assert [row["tokens"] for row in results["parts"]["command"]["rows"]] == [209, 407]

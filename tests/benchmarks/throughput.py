@@ -41,6 +41,7 @@ def _row(setup: Setup, settings: Settings) -> dict[str, Any]:
     sequences = contenders.sequences_of(texts)
     tokens = sum(map(len, texts))
     with ExitStack() as stack:
+        stack.enter_context(contenders.one_blas_thread())  # for the plain version too
         run = stack.enter_context(contenders.engine(model, sequences, setup.threads))
         others = [Contender("engine", tokens, run)]
         if importlib.util.find_spec(TORCH) is not None:
