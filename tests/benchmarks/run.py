@@ -124,15 +124,16 @@ def _begun(output: Path) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any]) -> None:
-    """Print all tables."""
+    """Print all tables that have rows."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     for of_part in tables(results).values():
         for table in of_part:
-            console.print(_grid(table))
+            if table.rows:
+                console.print(table.title, _grid(table), "", sep="\n", highlight=False)
 
 
 def _grid(table: Table) -> Grid:
-    grid = Grid(title=table.title, title_justify="left")
+    grid = Grid()
     for place, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if place else "left")
     for row in table.rows:
