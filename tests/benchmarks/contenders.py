@@ -12,6 +12,7 @@ import numpy as np
 from sentences import ids
 
 from lstm_lrp_cli.cli.explain import explain as explain_command
+from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.loading import convert as converting
 from lstm_lrp_cli.loading.write import commented
@@ -38,7 +39,15 @@ def sequences_of(sentences: Iterable[tuple[str, ...]]) -> list[Words]:
 def explain(model: Model, sequences: Sequence[Words]) -> Iterator[Explanation]:
     """The relevance of every token for the predicted class, with its ledger, in one thread."""
     with one_blas_thread():
-        yield from corpus.explain_corpus(model, sequences, RULE, QUESTION)
+        for block in corpus.explain_corpus(model, sequences, RULE, QUESTION):
+            yield from block
+
+
+def filled(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Floats:
+    """An array that lies in memory as the engine's own do, of numbers between 0 and 1."""
+    array = aligned_empty(shape, dtype)
+    array[...] = np.random.default_rng(0).uniform(0.1, 0.9, shape)
+    return array
 
 
 def relevance_of_tokens(explanation: Explanation) -> Floats:
@@ -108,11 +117,10 @@ def read(path: Path, model: Model) -> list[Words]:
     return list(read_sequences(Source(str(path), None, False, False), model))
 
 
-def write(explanations: Iterable[Explanation], model: Model, file: TextIO) -> None:
+def write(explanations: Sequence[Explanation], model: Model, file: TextIO) -> None:
     """Write explanations as TSV, as the command does."""
     writer = OUTPUTS["tsv"](file, model, "token")
-    for explanation in explanations:
-        writer.write(explanation)
+    writer.write(explanations)
     writer.close()
 
 

@@ -8,7 +8,6 @@ docs/benchmarks.md says what is measured, and how to read it.
 """
 
 import datetime
-import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import command
 import machine
 import scaling
 import shares
+import startup
 import targets
 import throughput
 from rich.console import Console
@@ -30,8 +30,8 @@ from tables import Table, model_of, tables
 
 
 def start_up(settings: Settings) -> Iterator[dict[str, Any]]:
-    if importlib.util.find_spec("startup") is not None:
-        yield from importlib.import_module("startup").measure(settings.startup_repeats)
+    """One row for each command."""
+    yield from startup.measure(settings.startup_repeats)
 
 
 PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
@@ -98,13 +98,18 @@ def main(
 def measure(settings: Settings, parts: tuple[str, ...], date: str, output: Path) -> None:
     """Measure parts, and write what there is after every row."""
     results = _begun(output)
+
+    def write() -> None:
+        results["targets"] = targets.judge(results["parts"])
+        output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
     for name in parts:
         rows: list[dict[str, Any]] = []
         results["parts"][name] = {"date": date, "settings": asdict(settings), "rows": rows}
+        write()
         for row in PARTS[name](settings):
             rows.append(row)
-            results["targets"] = targets.judge(results["parts"])
-            output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            write()
             click.echo(f"{name}: {model_of(row) if 'threads' in row else len(rows)}", err=True)
 
 

@@ -6,13 +6,14 @@ Python, operations on less than whole arrays, and memory that is fetched anew. W
 run at a step, with hidden size d and embedding e, and a window has u different tokens, each
 direction needs
 
-    product, forward     8 n d d  flops  (n, d) times (d, 4 d), every step
+    product, forward     8 n d d  flops  (n, d) times (3, d, d) and times (d, d), every step
     product, backward    2 n d d  flops  (n, d) times (d, d), every step
-    product, table       8 u e d  flops  (u, e) times (e, 4 d), every window
-    exp                  4 n d    numbers, the four gates
-    tanh                 n d      numbers, the cell state
-    look-up              8 n d    numbers read and written, a row of the table for each token
-    element by element   3 PASSES n d  numbers read and written
+    product, table       8 u e d  flops  (u, e) times (4, e, d), every window
+    exp                  3 n d    numbers, the gates
+    tanh                 2 n d    numbers, the candidate and the cell state
+    look-up              10 n d   numbers read and written: rows of tables, the candidate's twice
+    element by element   3 ADDING n d and 3 DIVIDING n d numbers read and written
+    sums of rows         SUMMING n d numbers read
 
 The limits are the rates of one large product, of exp and tanh on an array that the cache holds, and
 of a multiplication of such an array by itself into another. The same of arrays that no cache holds
@@ -38,9 +39,10 @@ from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Lstm
 from lstm_lrp_cli.model.model import Model
 
-# Operations of the engine that read two arrays of (n, d) and write a third, in both passes; as
-# counted in its source.
-PASSES = 30
+# What the engine's two loops in engine/cell.py do with arrays of (n, d): operations as fast as an
+# addition, divisions, and sums of rows, which are products with a vector. Counted there, for
+# relevance of whole steps and a bias factor of 0; the three gates' reciprocals are divisions.
+ADDING, DIVIDING, SUMMING = 23, 5, 4
 # Of the corpus of `throughput`.
 SHARE = 1 / 4
 # Numbers: three such arrays are in the cache of one core, or in that of none.
@@ -49,7 +51,8 @@ LARGE_PRODUCT = 2048
 FILE_BYTES = 2**25
 MOMENT = 0.1
 
-Step = Callable[[Integers, slice], None]
+# What is done at a step: how many sequences run, and the places of their tokens in the table.
+Step = Callable[[int, Integers], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,35 +140,38 @@ class Shapes:
         self.windows = windows
         self.batches = [batch for window in windows for batch in window.batches]
         self.itemsize = model.dtype.itemsize
-        rng = np.random.default_rng(0)
 
         def filled(*shape: int) -> Floats:
-            return rng.uniform(0.1, 1.0, shape).astype(model.dtype)
+            return contenders.filled(shape, model.dtype)
 
-        rows = max(len(batch.places) for batch in self.batches)
-        self.a, self.b, self.c = (filled(rows, self.hidden) for _ in range(3))
-        self.gates, self.activations = (filled(rows, 4 * self.hidden) for _ in range(2))
+        n = max(int(batch.active[0]) for batch in self.batches)
+        tokens = max(len(window.tokens) for window in windows)
+        self.h, self.a, self.b, self.c = (filled(n, self.hidden) for _ in range(4))
+        self.gates, self.activations = (filled(3, n, self.hidden) for _ in range(2))
+        self.ones, self.sums = filled(self.hidden), filled(n)
         self.embeddings = model.embedding.weights
-        self.input = filled(self.inputs, 4 * self.hidden)
-        self.recurrent = filled(self.hidden, 4 * self.hidden)
-        self.candidate = filled(self.hidden, self.hidden)
-        self.table = filled(max(len(window.tokens) for window in windows), 4 * self.hidden)
+        self.input_gates = filled(3, self.inputs, self.hidden)
+        self.input_candidate = filled(self.inputs, self.hidden)
+        self.recurrent_gates = filled(3, self.hidden, self.hidden)
+        self.recurrent_candidate = filled(self.hidden, self.hidden)
+        self.gate_tables = filled(3, tokens, self.hidden)
+        self.candidate_table = filled(tokens, self.hidden)
 
     def parts(self) -> list[Part]:
         """The parts, with the work of all steps of all batches."""
         d, e, size = self.hidden, self.inputs, self.itemsize
         steps = self.directions * sum(len(batch.places) for batch in self.batches)
         different = self.directions * sum(len(window.tokens) for window in self.windows)
+        elements = 3 * (ADDING + DIVIDING) * steps * d * size
         return [
             self._part("product, forward", self._forward, 8 * steps * d * d, "flops"),
             self._part("product, backward", self._backward, 2 * steps * d * d, "flops"),
             Part("product, table", self._table, 8 * different * e * d, "flops"),
-            self._part("exp", self._exp, 4 * steps * d, "exp"),
-            self._part("tanh", self._tanh, steps * d, "tanh"),
-            self._part("look-up", self._look_up, 8 * steps * d * size, "cache"),
-            self._part(
-                "element by element", self._elements, 3 * PASSES * steps * d * size, "cache"
-            ),
+            self._part("exp", self._exp, 3 * steps * d, "exp"),
+            self._part("tanh", self._tanh, 2 * steps * d, "tanh"),
+            self._part("look-up", self._look_up, 10 * steps * d * size, "cache"),
+            self._part("element by element", self._elements, elements, "cache"),
+            self._part("sums of rows", self._sums, SUMMING * steps * d * size, "cache"),
         ]
 
     def _part(self, name: str, step: Step, work: float, limit: str) -> Part:
@@ -173,36 +179,49 @@ class Shapes:
 
         def run() -> None:
             for batch in self.batches * self.directions:
-                ends = np.cumsum(batch.active).tolist()
-                for start, stop in zip([0, *ends[:-1]], ends, strict=True):
-                    step(batch.places, slice(start, stop))
+                start = 0
+                for n in batch.active.tolist():
+                    step(n, batch.places[start : start + n])
+                    start += n
 
         return Part(name, run, work, limit)
 
-    def _forward(self, places: Integers, at: slice) -> None:
-        np.matmul(self.a[at], self.recurrent, out=self.gates[at])
+    def _forward(self, n: int, places: Integers) -> None:
+        np.matmul(self.h[:n], self.recurrent_gates, out=self.gates[:, :n])
+        np.matmul(self.h[:n], self.recurrent_candidate, out=self.c[:n])
 
-    def _backward(self, places: Integers, at: slice) -> None:
-        np.matmul(self.a[at], self.candidate, out=self.c[at])
+    def _backward(self, n: int, places: Integers) -> None:
+        np.matmul(self.h[:n], self.recurrent_candidate, out=self.c[:n])
 
     def _table(self) -> None:
         for window in self.windows * self.directions:
-            found = self.table[: len(window.tokens)]
-            np.matmul(self.embeddings[window.tokens], self.input, out=found)
+            embedded, u = self.embeddings[window.tokens], len(window.tokens)
+            np.matmul(embedded, self.input_gates, out=self.gate_tables[:, :u])
+            np.matmul(embedded, self.input_candidate, out=self.candidate_table[:u])
 
-    def _exp(self, places: Integers, at: slice) -> None:
-        np.exp(self.gates[at], out=self.activations[at])
+    def _exp(self, n: int, places: Integers) -> None:
+        np.exp(self.gates[:, :n], out=self.activations[:, :n])
 
-    def _tanh(self, places: Integers, at: slice) -> None:
-        np.tanh(self.a[at], out=self.c[at])
+    def _tanh(self, n: int, places: Integers) -> None:
+        for _ in range(2):
+            np.tanh(self.a[:n], out=self.c[:n])
 
-    def _look_up(self, places: Integers, at: slice) -> None:
-        np.take(self.table, places[at], axis=0, out=self.activations[at], mode="clip")
+    def _look_up(self, n: int, places: Integers) -> None:
+        for table, found in zip(self.gate_tables, self.activations, strict=True):
+            table.take(places, axis=0, out=found[:n], mode="clip")
+        for _ in range(2):
+            self.candidate_table.take(places, axis=0, out=self.c[:n], mode="clip")
 
-    def _elements(self, places: Integers, at: slice) -> None:
-        a, b, c = self.a[at], self.b[at], self.c[at]
-        for _ in range(PASSES):
-            np.multiply(a, b, out=c)
+    def _elements(self, n: int, places: Integers) -> None:
+        a, b, c = self.a[:n], self.b[:n], self.c[:n]
+        for _ in range(ADDING):
+            np.add(a, b, out=c)
+        for _ in range(DIVIDING):
+            np.divide(a, b, out=c)
+
+    def _sums(self, n: int, places: Integers) -> None:
+        for _ in range(SUMMING):
+            np.matmul(self.a[:n], self.ones, out=self.sums[:n])
 
 
 def _reading_and_writing(model: Model, tokens: int, folder: Path) -> list[Part]:
@@ -224,10 +243,13 @@ def _reading_and_writing(model: Model, tokens: int, folder: Path) -> list[Part]:
 
 def limits(dtype: str, folder: Path) -> dict[str, float]:
     """What the machine does at most in a second, by what is counted."""
-    square = np.ones((LARGE_PRODUCT, LARGE_PRODUCT), dtype)
-    product = np.empty_like(square)
-    cached, uncached = (np.full(n, 0.5, dtype) for n in (CACHED, UNCACHED))
-    of_cached, of_uncached = np.empty_like(cached), np.empty_like(uncached)
+
+    def filled(*shape: int) -> Floats:
+        return contenders.filled(shape, np.dtype(dtype))
+
+    square, product = (filled(LARGE_PRODUCT, LARGE_PRODUCT) for _ in range(2))
+    cached, of_cached = filled(CACHED), filled(CACHED)
+    uncached, of_uncached = filled(UNCACHED), filled(UNCACHED)
     file, data = folder / "limit", bytes(FILE_BYTES)
     return {
         "flops": _rate(2 * LARGE_PRODUCT**3, lambda: np.matmul(square, square, out=product)),

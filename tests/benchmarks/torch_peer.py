@@ -88,9 +88,10 @@ class Peer:
 
     def forward(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
         """The scores of each batch, shape (batch, classes)."""
-        with torch.inference_mode():
-            for batch in batches:
-                yield self._scores(batch, self.embedding(batch.ids))
+        for batch in batches:
+            with torch.inference_mode():
+                scores = self._scores(batch, self.embedding(batch.ids))
+            yield scores
 
     def gradient_times_input(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
         """Of every token, the gradient of the predicted class's score times the token's vector.
