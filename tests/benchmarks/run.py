@@ -43,7 +43,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
 }
 
 
-# Of tables that are written to a file.
+# Of tables, where standard output is no terminal.
 WIDTH = 160
 
 
@@ -64,7 +64,7 @@ class Size(click.ParamType):
 @click.option("--quick", is_flag=True, help="Fewer sentences and repeats.")
 @click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="This part.")
 @click.option("--size", "sizes", multiple=True, type=Size(), help="This model.")
-@click.option("--directions", multiple=True, type=click.Choice([1, 2]), help="One, or both ways.")
+@click.option("--directions", multiple=True, type=click.IntRange(1, 2), help="One, or both ways.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(["float32", "float64"]))
 @click.option("--threads", multiple=True, type=click.IntRange(1))
 @click.option("--repeats", type=click.IntRange(1), help="Rounds in which contenders run in turn.")
