@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import page as benchmarks_page
 import pytest
 from shell import run_block
 
@@ -78,6 +79,11 @@ def test_every_page_is_listed_in_the_index():
 def test_the_command_line_page_is_what_help_says():
     page = (DOCS / "cli.md").read_text("utf-8")
     assert page == script("make_cli").page(), "run python docs/make_cli.py"
+
+
+def test_the_benchmarks_page_has_the_tables_of_what_was_measured():
+    shown = (DOCS / "benchmarks.md").read_text("utf-8")
+    assert shown == benchmarks_page.page(), "run python tests/benchmarks/page.py"
 
 
 def test_pictures_show_what_the_terminal_shows():
