@@ -71,7 +71,7 @@ class Lines:
         Raises
         ------
         UnusableInput
-            A line is not UTF-8, or longer than any text has.
+            A line is not UTF-8, or longer than any text has. The error names the first line.
         """
         if len(self.data) > LONGEST_LINE and max(map(len, self._split())) > LONGEST_LINE:
             raise UnusableInput(self.place, f"is longer than {LONGEST_LINE:,} bytes; is it text?")
