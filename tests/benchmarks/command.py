@@ -25,8 +25,6 @@ def measure(settings: Settings) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         first = None
         for setup in replace(settings, dtypes=settings.dtypes[:1]).setups():
-            if setup.threads > 1 and not contenders.takes_jobs():
-                continue
             first = first or setup.size
             for tokens in settings.command_tokens[: None if setup.size == first else 1]:
                 yield _row(setup, tokens, settings, Path(folder))

@@ -11,7 +11,6 @@ from typing import TextIO
 import numpy as np
 from sentences import ids
 
-from lstm_lrp_cli.cli.explain import explain as explain_command
 from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.loading import convert as converting
@@ -39,7 +38,7 @@ def sequences_of(sentences: Iterable[tuple[str, ...]]) -> list[Words]:
 def explain(model: Model, sequences: Sequence[Words]) -> Iterator[Explanation]:
     """The relevance of every token for the predicted class, with its ledger, in one thread."""
     with one_blas_thread():
-        for block in corpus.explain_corpus(model, sequences, RULE, QUESTION):
+        for block in corpus.explain_corpus(model, sequences, RULE, QUESTION, "steps"):
             yield from block
 
 
@@ -90,15 +89,8 @@ def explain_all(model: Model, sequences: Sequence[Words]) -> int:
 
 def command(model: Path, sentences: Path, output: Path, dtype: str, jobs: int) -> list[str]:
     """The command line that explains a file of sentences."""
-    options = ["--dtype", dtype, "-o", str(output)]
-    if takes_jobs():
-        options += ["--jobs", str(jobs)]
+    options = ["--dtype", dtype, "--jobs", str(jobs), "-o", str(output)]
     return [sys.executable, "-m", "lstm_lrp_cli", "explain", str(model), str(sentences), *options]
-
-
-def takes_jobs() -> bool:
-    """Whether `lrp explain` can be told how many jobs to work in."""
-    return any("--jobs" in parameter.opts for parameter in explain_command.params)
 
 
 def save(model: Model, path: Path) -> None:
@@ -120,6 +112,7 @@ def read(path: Path, model: Model) -> list[Words]:
 def write(explanations: Sequence[Explanation], model: Model, file: TextIO) -> None:
     """Write explanations as TSV, as the command does."""
     writer = OUTPUTS["tsv"](file, model, "token")
+    writer.open()
     writer.write(explanations)
     writer.close()
 
@@ -155,6 +148,8 @@ def windows(model: Model, sequences: Sequence[Words]) -> Iterator[Window]:
             tokens,
             [
                 Running(batch.packing.active, np.searchsorted(tokens, batch.inputs))
-                for batch in batches(window, model, corpus.batch_rows(model))
+                for batch in batches(
+                    window, model, corpus.BATCH_SEQUENCES, corpus.batch_rows(model)
+                )
             ],
         )
