@@ -18,7 +18,6 @@ import numpy as np
 from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.model.arrays import Floats, Integers
 
-
 # By the size of a float: the whole numbers of that size, and the one that is its sign bit.
 SIGN_BITS: dict[int, tuple[type[np.unsignedinteger[Any]], np.unsignedinteger[Any]]] = {
     4: (np.uint32, np.uint32(1 << 31)),

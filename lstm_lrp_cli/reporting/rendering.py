@@ -48,8 +48,8 @@ class Rendering:
     @property
     def block_bytes(self) -> int:
         """How large blocks should be."""
-        targets = self.model.classes if self.question.target == "all" else 1
-        values = targets * (self.model.input_size if self.detail in WHOLE else 1)
+        width = self.model.input_size if self.detail in WHOLE else 1
+        values = self.question.targets(self.model) * width
         return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
 
     def writer(self, file: TextIO) -> Writer:

@@ -162,14 +162,17 @@ def windows(
     """
     most_steps = window_steps(model)
     most_results = RESULT_BYTES // (model.input_size * model.dtype.itemsize)
+    targets, every_step = question.targets(model), question.every_step(model)
+    least = max(model.padding.length if model.padding else 0, 1)
     window: list[Sequence] = []
     steps = results = 0
     try:
         for sequence in sequences:
             window.append(sequence)
-            length = max(len(sequence), model.padding.length if model.padding else 0, 1)
+            own = len(sequence.inputs)
+            length = max(own, least)
             steps += length
-            results += length * question.explanations(model, sequence)
+            results += length * targets * (own if every_step else 1)
             if steps >= most_steps or results >= most_results:
                 yield window
                 window, steps, results = [], 0, 0

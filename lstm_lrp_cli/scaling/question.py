@@ -12,7 +12,6 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 Target = int | Literal["predicted", "gold", "all"]
 Step = int | Literal["all"]
@@ -33,11 +32,14 @@ class Question:
     target: Target = "predicted"
     step: Step = -1
 
-    def explanations(self, model: Model, sequence: Sequence) -> int:
-        """How many explanations of a sequence it asks for."""
+    def targets(self, model: Model) -> int:
+        """How many scores it asks for, of each sequence or step that is explained."""
         counts = {"all": model.classes, "predicted": len(model.heads)}
-        targets = counts.get(str(self.target), 1)
-        return targets * (len(sequence) if model.by_step and self.step == "all" else 1)
+        return counts.get(str(self.target), 1)
+
+    def every_step(self, model: Model) -> bool:
+        """Whether the scores of all steps of a sequence are explained."""
+        return model.by_step and self.step == "all"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
