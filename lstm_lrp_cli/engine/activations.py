@@ -85,15 +85,17 @@ def activate(kind: ActivationName, x: Floats, out: Floats) -> None:
         out[...] = ACTIVATIONS[kind](x)
 
 
-def squash(kind: GateActivationName, negated: Floats) -> None:
-    """Turn -z of gates into their activation, in place."""
+def invert_gates(kind: GateActivationName, negated: Floats) -> None:
+    """Turn -z of gates into one over their activation, in place.
+
+    The sigmoid is 1 / (1 + exp(-z)): to divide by 1 + exp(-z) saves a pass over all gates.
+    """
     if kind == "sigmoid":
-        # exp overflows to inf above 88 in float32, where 1/inf is right.
+        # exp overflows to inf above 88 in float32: such a gate is closed, and 1/inf is 0.
         np.exp(negated, out=negated)
         np.add(negated, negated.dtype.type(1.0), out=negated)
-        np.reciprocal(negated, out=negated)
     else:
-        negated[...] = ACTIVATIONS[kind](-negated)
+        np.reciprocal(ACTIVATIONS[kind](-negated), out=negated)  # inf where a gate is closed
 
 
 ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {

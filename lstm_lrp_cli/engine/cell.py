@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.activations import activate, squash
+from lstm_lrp_cli.engine.activations import activate, invert_gates
 from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.packing import Packing
@@ -175,16 +175,16 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
             np.matmul(h_before[:n], weights.recurrent_candidate, out=candidate)
             np.add(gates, gates_of_inputs, out=gates)
             np.add(candidate, candidate_of_inputs, out=candidate)
-        squash(layer.gate_activation, gates)
+        invert_gates(layer.gate_activation, gates)
         activate(layer.activation, candidate, out=signal)
-        np.multiply(gates[0], signal, out=ig[rows])
+        np.divide(signal, gates[0], out=ig[rows])
         if c_before is None:
             fc[rows] = 0.0
         else:
-            np.multiply(gates[1], c_before[:n], out=fc[rows])
+            np.divide(c_before[:n], gates[1], out=fc[rows])
         np.add(ig[rows], fc[rows], out=c)
         activate(layer.activation, c, out=signal)
-        np.multiply(gates[2], signal, out=m[rows])
+        np.divide(signal, gates[2], out=m[rows])
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
