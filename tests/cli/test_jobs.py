@@ -257,9 +257,10 @@ class TestAnInterrupt:
 class TestAProcessThatIsKilled:
     """As where memory runs out: the system ends one of them."""
 
-    def test_is_one_error_and_leaves_no_file(self, waiting, tmp_path):
+    @pytest.mark.parametrize("number", [0, JOBS - 1], ids=["at work", "idle"])
+    def test_is_one_error_and_leaves_no_file(self, waiting, tmp_path, number):
         workers = waiting.workers()
-        os.kill(workers[1], signal.SIGKILL)
+        os.kill(workers[number], signal.SIGKILL)
         waiting.stdin.close()
         status, error = waiting.ended()
         assert status == 3

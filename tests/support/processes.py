@@ -26,12 +26,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def copies_of(pid: int) -> list[int]:
-    """The living children of a process that run the same program: what it forked."""
-    return [
+    """The living children of a process that run the same program, as forked, the first first."""
+    return sorted(
         child
         for child, parent in _parents().items()
         if parent == pid and _command(child) == _command(pid)
-    ]
+    )
 
 
 def is_alive(pid: int) -> bool:
