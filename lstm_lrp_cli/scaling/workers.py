@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
@@ -71,7 +71,8 @@ class Workers(Generic[Task, Result]):
 
     def __init__(self, work: Work[Task, Result], jobs: int) -> None:
         context = _context()
-        self._workers = [_started(context, work) for _ in range(jobs)]
+        with _interrupts_held_back():
+            self._workers = [_started(context, work) for _ in range(jobs)]
 
     def __enter__(self) -> Workers[Task, Result]:
         return self
@@ -159,6 +160,19 @@ def _started(context: ForkContext | SpawnContext, work: Work[Task, Result]) -> _
     process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let interrupts wait for the end: one amid a fork is lost, or ends the new process loudly."""
+    if not hasattr(signal, "pthread_sigmask"):  # where processes are not forked
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _has_died(worker: _Worker) -> None:

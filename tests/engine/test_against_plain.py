@@ -6,12 +6,14 @@ from typing import get_args
 import numpy as np
 import plain_lrp
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
 from together import Explained, explain_together, in_precision
 
+from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -44,6 +46,19 @@ def plainly(case: Case, k: int) -> plain_lrp.Explanation:
         bias_factor=case.rule.bias_factor,
         step=None if case.steps is None else case.steps[k],
     )
+
+
+def each_alone(
+    case: Case, reach: Reach = "features", table: TokenTable | None = None
+) -> list[Explained]:
+    """Explain every sequence in a batch of its own."""
+    explained: list[Explained] = []
+    for k, (sequence, target) in enumerate(zip(case.sequences, case.targets, strict=True)):
+        step = None if case.steps is None else [case.steps[k]]
+        explained += explain_together(
+            case.model, [sequence], [target], case.rule, step, reach, table
+        )
+    return explained
 
 
 def shares_of(explanation: object) -> Floats:
@@ -100,12 +115,31 @@ def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case)
 @property_test
 @given(cases())
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(case: Case) -> None:
-    for k, found in enumerate(explain_together(*case)):
-        step = None if case.steps is None else [case.steps[k]]
-        [alone] = explain_together(
-            case.model, [case.sequences[k]], [case.targets[k]], case.rule, step
-        )
+    for found, alone in zip(explain_together(*case), each_alone(case), strict=True):
         assert_same(found, alone.scores, alone.relevance, shares_of(alone.ledger))
+
+
+@property_test
+@given(cases())
+def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> None:
+    of_steps = explain_together(*case, reach="steps")
+    for found, in_full in zip(of_steps, explain_together(*case), strict=True):
+        together = in_full.relevance.sum(axis=1)
+        assert_same(found, in_full.scores, together, shares_of(in_full.ledger))
+        assert found.ledger.score == in_full.ledger.score
+
+
+@pytest.mark.parametrize("reach", get_args(Reach))
+@property_test
+@given(cases())
+def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case) -> None:
+    embedding = case.model.embedding
+    assume(embedding is not None)
+    assert embedding is not None
+    table = TokenTable.of(case.model, embedding, np.concatenate(case.sequences))
+    with_one = each_alone(case, reach, table)
+    for found, own in zip(with_one, each_alone(case, reach), strict=True):
+        assert_same(found, own.scores, own.relevance, shares_of(own.ledger))
 
 
 @property_test

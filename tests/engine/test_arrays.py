@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lstm_lrp_cli.engine import arrays
-from lstm_lrp_cli.engine.arrays import ALIGNMENT, KEPT_FROM, aligned_empty
+from lstm_lrp_cli.engine.arrays import ALIGNMENT, KEPT_FROM, aligned_empty, row_dots
+
+property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 FLOAT32 = np.dtype("float32")
 LARGE = (KEPT_FROM, 1)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def memory(monkeypatch):
     fresh = arrays._Memory()
     monkeypatch.setattr(arrays, "_memory", fresh)
@@ -45,7 +49,7 @@ def test_large_arrays_lie_in_memory_that_is_idle_again(memory):
         lambda array: memoryview(array)[2:3],
     ],
 )
-def test_memory_that_any_part_of_an_array_lies_in_is_never_given_twice(part):
+def test_memory_that_any_part_of_an_array_lies_in_is_never_given_twice(memory, part):
     """Whatever still refers to the memory: a view, a view of a view, another type."""
     kept = part(aligned_empty(LARGE, FLOAT32))
     others = [aligned_empty(LARGE, FLOAT32) for _ in range(3)]
@@ -74,3 +78,24 @@ def test_idle_blocks_are_dropped_before_they_take_too_much(memory, monkeypatch):
 def test_small_arrays_are_left_to_numpy(memory):
     aligned_empty((10, 10), FLOAT32)
     assert memory._blocks == []
+
+
+def test_aligned_arrays_do_not_overlap() -> None:
+    arrays = [aligned_empty((3, 5), np.dtype("float64")) for _ in range(50)]
+    for number, array in enumerate(arrays):
+        array[:] = number
+    assert [np.unique(array).tolist() for array in arrays] == [[number] for number in range(50)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@property_test
+@given(st.integers(0, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_row_dots_are_the_dot_products_of_rows(dtype, rows, units, seed):
+    rng = np.random.default_rng(seed)
+    a, b = (rng.normal(size=(rows, units)).astype(dtype) for _ in range(2))
+    products, kept = a * b, b.copy()
+    out = np.full(rows, np.nan, dtype=dtype)
+    row_dots(a, b, out)
+    rounding = units * np.finfo(dtype).eps * np.abs(products).sum(axis=1)
+    assert np.all(np.abs(out - products.sum(axis=1)) <= rounding)
+    np.testing.assert_array_equal(b, kept)

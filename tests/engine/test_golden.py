@@ -105,6 +105,21 @@ def test_relevance_of_every_dimension_and_of_the_initial_states(
             assert_golden(of_sequence.ledger.initial_state, rest)
 
 
+@pytest.mark.parametrize(("eps", "factor"), SETTINGS)
+def test_relevance_of_tokens_as_a_whole(golden: Golden, eps: float, factor: int) -> None:
+    rule = EpsilonRule(eps, factor)
+    for target in range(golden.model.classes):
+        targets = [target] * len(golden.sequences)
+        explained = explain_together(golden.model, golden.sequences, targets, rule, reach="steps")
+        for k, of_sequence in enumerate(explained):
+            rx, rx_rev, rest = (
+                golden.of_relevance(k, target, eps, factor, name)
+                for name in ("Rx", "Rx_rev", "R_rest")
+            )
+            assert_golden(of_sequence.relevance, (rx + rx_rev).sum(axis=1))
+            assert_golden(of_sequence.ledger.initial_state, rest)
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize(("eps", "factor"), SETTINGS)
 def test_relevance_through_each_direction_alone(

@@ -1,16 +1,49 @@
-"""The epsilon rule, on numbers that can be checked by hand."""
+"""The epsilon rule, on numbers that can be checked by hand, and on all others."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstm_lrp_cli.engine import dense
 from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense
 
 # Two output units, with denominators z + eps s of 2.5 and -1.
 Z = np.array([[2.0, -0.5]])
 RELEVANCE = np.array([[5.0, 2.0]])
 BIAS = np.array([1.0, -1.5])
+
+EPS = st.floats(1e-3, 0.5)
+SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5)
+
+property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+
+
+def numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[Floats]:
+    """Numbers of both signs, zeros and the smallest among them."""
+    width = 32 if dtype == "float32" else 64
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    some = st.floats(-1e3, 1e3, width=width) | st.sampled_from([0.0, -0.0, tiny, -tiny])
+    return arrays(dtype, shape, elements=some)
+
+
+def drawn_outputs(dtype: str, data: st.DataObject) -> tuple[Floats, Floats]:
+    """Relevance of some outputs, and the outputs, of which a zero is a positive one."""
+    shape = data.draw(SHAPES)
+    return data.draw(numbers(dtype, shape)), data.draw(numbers(dtype, shape)) + 0.0
+
+
+def divided(
+    rule: EpsilonRule, relevance: Floats, z: Floats, values: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """The messages, written to `values` where given, and what stabilizers get of them."""
+    values = np.full_like(z, np.nan) if values is None else values
+    stabilizers = np.full(len(z), np.nan, dtype=z.dtype)
+    rule.divide(relevance, z, values, stabilizers, np.full((2, *z.shape), np.nan, dtype=z.dtype))
+    return values, stabilizers
 
 
 def test_by_default_eps_is_a_thousandth_and_biases_absorb_their_part() -> None:
@@ -20,6 +53,61 @@ def test_by_default_eps_is_a_thousandth_and_biases_absorb_their_part() -> None:
 def test_the_stabilizer_has_the_sign_of_z_and_is_positive_at_zero() -> None:
     z = np.array([3.0, 1e-300, 0.0, -0.0, -1e-300, -3.0])
     assert EpsilonRule(eps=0.5).stabilizer(z).tolist() == [0.5, 0.5, 0.5, 0.5, -0.5, -0.5]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@property_test
+@given(st.data(), EPS)
+def test_the_stabilizer_is_eps_times_the_sign(dtype: str, data: st.DataObject, eps: float) -> None:
+    z = data.draw(numbers(dtype, data.draw(SHAPES)))
+    before = z.tobytes()
+    s = np.where(z >= 0, 1.0, -1.0).astype(dtype)
+    np.testing.assert_array_equal(EpsilonRule(eps).stabilizer(z), np.dtype(dtype).type(eps) * s)
+    assert z.tobytes() == before
+
+
+class TestDividing:
+    """R_j / (z_j + eps s_j), with s_j = 1 where z_j >= 0, else -1."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @property_test
+    @given(st.data(), EPS)
+    def test_gives_the_messages_and_what_stabilizers_get(
+        self, dtype: str, data: st.DataObject, eps: float
+    ) -> None:
+        relevance, z = drawn_outputs(dtype, data)
+        s = np.where(z >= 0, 1.0, -1.0).astype(dtype)
+        eps_s = np.dtype(dtype).type(eps) * s
+        expected = relevance / (z + eps_s)
+        found, stabilizers = divided(EpsilonRule(eps), relevance, z)
+        np.testing.assert_array_equal(found, expected)
+        terms = eps_s * expected
+        rounding = 8 * np.finfo(dtype).eps * np.abs(terms).sum(axis=1)
+        assert np.all(np.abs(stabilizers - terms.sum(axis=1)) <= rounding)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @property_test
+    @given(st.data(), EPS)
+    def test_may_write_the_messages_over_the_relevance(
+        self, dtype: str, data: st.DataObject, eps: float
+    ) -> None:
+        relevance, z = drawn_outputs(dtype, data)
+        apart = divided(EpsilonRule(eps), relevance, z)
+        over = divided(EpsilonRule(eps), relevance, z, values=relevance)
+        assert over[0] is relevance
+        np.testing.assert_array_equal(over[0], apart[0])
+        np.testing.assert_array_equal(over[1], apart[1])
+
+    def test_leaves_relevance_and_outputs_as_they_were(self) -> None:
+        relevance, z = RELEVANCE.copy(), Z.copy()
+        divided(EpsilonRule(), relevance, z)
+        assert relevance.tolist() == RELEVANCE.tolist()
+        assert z.tolist() == Z.tolist()
+
+    def test_messages_take_a_negative_zero_for_a_positive_one(self) -> None:
+        zeros, relevance = np.array([[0.0, -0.0]]), np.array([[3.0, 3.0]])
+        messages = EpsilonRule(eps=0.5).messages(relevance, zeros, None, 1)
+        assert messages.values.tolist() == [[6.0, 6.0]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

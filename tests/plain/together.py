@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.model.arrays import Floats
@@ -18,7 +20,7 @@ from lstm_lrp_cli.model.model import Head, Model, Node, chain
 
 
 class Explained(NamedTuple):
-    """One sequence's scores, its relevance of shape (steps, features), and its ledger."""
+    """One sequence's scores, its relevance of shape (steps, features) or (steps,), its ledger."""
 
     scores: Floats
     relevance: Floats
@@ -56,14 +58,16 @@ def in_precision(model: Model, dtype: str) -> Model:
     )
 
 
-def run_together(model: Model, sequences: Sequence[NDArray[Any]]) -> tuple[Trace, list[int]]:
+def run_together(
+    model: Model, sequences: Sequence[NDArray[Any]], table: TokenTable | None = None
+) -> tuple[Trace, list[int]]:
     """The forward pass of one batch, and the place of each of its sequences in what was given."""
     order = sorted(range(len(sequences)), key=lambda k: -len(sequences[k]))
     packing = Packing(np.array([len(sequences[k]) for k in order], dtype=np.intp))
     inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
     if model.embedding is None:
         inputs = inputs.astype(model.dtype)
-    return forward(model, inputs, packing), order
+    return forward(model, inputs, packing, table), order
 
 
 def explain_together(
@@ -72,18 +76,20 @@ def explain_together(
     targets: Sequence[int],
     rule: EpsilonRule,
     steps: Sequence[int] | None = None,
+    reach: Reach = "features",
+    table: TokenTable | None = None,
 ) -> list[Explained]:
     """Explain one target of each sequence; the results are in the order of what was given.
 
     Of a model that gives scores at every step, `steps` has the step of each sequence.
     """
-    trace, order = run_together(model, sequences)
+    trace, order = run_together(model, sequences, table)
     scores, rows = trace.scores, None
     if steps is not None:
         at = [trace.packing.offsets[steps[k]] + place for place, k in enumerate(order)]
         scores, rows = scores[at], np.array(at)
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    found = relevance(trace, chosen, rule)
+    found = relevance(trace, chosen, rule, reach=reach)
     of_sequences = cut(found.inputs, trace.packing)
     results = {
         k: Explained(scores[place], of_sequences[place], found.ledgers[place])

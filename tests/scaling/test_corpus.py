@@ -1,9 +1,12 @@
 """A corpus is explained window by window; the windows' size bounds the memory."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from random_models import Case, describable
 from together import make_model
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -85,6 +88,26 @@ def test_batches_have_so_many_sequences_and_steps_at_most(monkeypatch, length):
     window = list(sequences(20, length))
     found = [len(batch.sequences) for batch, _ in corpus.run_window(reader(2), window)]
     assert found == ([8, 8, 4] if length == 3 else [6, 6, 6, 2])
+
+
+def explained(case, window):
+    """All explanations of some sequences: every class, and every step of a model by step."""
+    question = Question("all", "all")
+    return list(chain(*corpus.explain_corpus(case.model, window, case.rule, question)))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(describable())
+def test_an_explanation_does_not_depend_on_what_else_is_in_the_window(case: Case):
+    window = [Sequence(number, array) for number, array in enumerate(case.sequences)]
+    alone = list(chain.from_iterable(explained(case, [sequence]) for sequence in window))
+    for found, expected in zip(explained(case, window), alone, strict=True):
+        assert found.sequence is expected.sequence
+        assert (found.target, found.step) == (expected.target, expected.step)
+        amounts = [np.append(each.relevance, each.ledger.shares) for each in (found, expected)]
+        for one, other in ((found.scores, expected.scores), amounts):
+            largest = np.abs(other).max(initial=0.0)
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10 * largest)
 
 
 def test_what_was_read_before_an_error_comes_first():

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.scaling import workers
 from lstm_lrp_cli.scaling.sharing import shared_out
 from lstm_lrp_cli.scaling.workers import TASKS_EACH, Workers
 
@@ -91,8 +92,8 @@ def test_few_tasks_are_taken_in_advance():
             taken.append(task)
             yield task
 
-    with Workers(squares, 2) as workers:
-        results = workers.results(tasks())
+    with Workers(squares, 2) as some:
+        results = some.results(tasks())
         next(results)
         assert len(taken) <= 2 * TASKS_EACH
 
@@ -104,8 +105,29 @@ def test_a_process_that_is_killed_is_an_error_and_not_a_wait():
 
 
 def test_processes_end_with_the_work():
-    with Workers(own_process, 2) as workers:
-        pids = set(workers.results(range(10)))
+    with Workers(own_process, 2) as some:
+        pids = set(some.results(range(10)))
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_an_interrupt_amid_their_start_waits_until_all_are_there(monkeypatch):
+    """Where it falls into a fork, Python drops it, or the new process tells of it."""
+    started = []
+    start = workers._started
+
+    def interrupted(context, work):
+        os.kill(os.getpid(), signal.SIGINT)
+        started.append(start(context, work))
+        return started[-1]
+
+    monkeypatch.setattr(workers, "_started", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Workers(own_process, 3)
+    assert len(started) == 3
+    for worker in started:
+        worker.pipe.close()
+    for worker in started:
+        worker.process.join(timeout=60)
+        assert worker.process.exitcode == 0

@@ -1,0 +1,100 @@
+"""What cells read of tokens stands in a table: W E[token] + b, for the tokens that occur."""
+
+import numpy as np
+import pytest
+from together import make_model
+
+from lstm_lrp_cli.engine.cell_input import TokenTable
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
+from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.model import Model
+
+VOCABULARY = 9
+IDS = np.array([[7, 2], [2, 5]])
+OCCUR = [2, 5, 7]
+
+
+def _cell(rng: np.random.Generator, inputs: int, hidden: int, backward: bool) -> LstmCell:
+    shapes = ((4, hidden, inputs), (4, hidden, hidden), (4, hidden))
+    return LstmCell(*(rng.normal(size=shape) for shape in shapes), backward=backward)
+
+
+def make_reader(dtype: str = "float64") -> Model:
+    """A model of two layers, of which the first reads tokens in both directions."""
+    rng = np.random.default_rng(3)
+    first = Lstm((_cell(rng, 4, 3, False), _cell(rng, 4, 3, True)), returns="sequence")
+    second = Lstm((_cell(rng, 6, 2, False),))
+    embedding = Embedding(rng.normal(size=(VOCABULARY, 4)))
+    return make_model(embedding, first, second, classes=2, dtype=dtype)
+
+
+MODEL = make_reader()
+READER = MODEL.nodes[0].layer
+assert isinstance(READER, Lstm)
+
+
+@pytest.fixture
+def table() -> TokenTable:
+    assert MODEL.embedding is not None
+    return TokenTable.of(MODEL, MODEL.embedding, IDS)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_its_rows_are_the_inputs_part_of_pre_activations(table: TokenTable, direction: int) -> None:
+    assert MODEL.embedding is not None
+    cell, of_cell = READER.cells[direction], table.cells[0][direction]
+    for token in OCCUR:
+        place = table.places[token]
+        z = cell.input @ MODEL.embedding.weights[token] + cell.bias
+        np.testing.assert_allclose(of_cell.candidate[place], z[CANDIDATE], rtol=1e-13, atol=1e-13)
+        gates = [gate[place] for gate in of_cell.gates]
+        negated = -z[[INPUT, FORGET, OUTPUT]]
+        np.testing.assert_allclose(gates, negated, rtol=1e-13, atol=1e-13)
+
+
+def test_only_tokens_that_occur_have_a_row(table: TokenTable) -> None:
+    assert sorted(table.places[OCCUR].tolist()) == [0, 1, 2]
+    for of_cell in table.cells[0]:
+        assert of_cell.candidate.shape == (3, 3)
+        assert [gate.shape for gate in of_cell.gates] == [(3, 3)] * 3
+
+
+def test_only_cells_that_read_tokens_have_a_table(table: TokenTable) -> None:
+    assert {node: len(cells) for node, cells in table.cells.items()} == {0: 2}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_its_size_is_known_beforehand(dtype: str) -> None:
+    model = make_reader(dtype)
+    assert model.embedding is not None
+    found = TokenTable.of(model, model.embedding, IDS)
+    taken = [array for cell in found.cells[0] for array in (*cell.gates, cell.candidate)]
+    assert {array.dtype for array in taken} == {np.dtype(dtype)}
+    assert sum(array.nbytes for array in taken) == 3 * TokenTable.bytes_of_token(model)
+
+
+def test_a_batch_without_tokens_has_an_empty_table() -> None:
+    assert MODEL.embedding is not None
+    found = TokenTable.of(MODEL, MODEL.embedding, np.array([], dtype=np.intp))
+    assert [of_cell.candidate.shape for of_cell in found.cells[0]] == [(0, 3)] * 2
+
+
+def test_each_direction_reads_the_rows_of_its_own_order(table: TokenTable) -> None:
+    assert MODEL.embedding is not None
+    packing = Packing(np.array([3]))
+    ids = np.array([7, 2, 5])
+    forward, backward = table.inputs(0, READER, ids, packing)
+    embedded = MODEL.embedding.weights[ids]
+    np.testing.assert_array_equal(forward.features, embedded)
+    np.testing.assert_array_equal(backward.features, embedded[::-1])
+    for read, of_cell, order in zip(
+        (forward, backward), table.cells[0], (ids, ids[::-1]), strict=True
+    ):
+        rows, places = slice(1, 3), table.places[order[1:3]]
+        gates, candidate, alone = np.empty((3, 2, 3)), np.empty((2, 3)), np.empty((2, 3))
+        read.read(rows, gates, candidate)
+        read.read_candidate(rows, alone)
+        np.testing.assert_array_equal(gates, [gate[places] for gate in of_cell.gates])
+        np.testing.assert_array_equal(candidate, of_cell.candidate[places])
+        np.testing.assert_array_equal(alone, candidate)

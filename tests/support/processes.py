@@ -1,0 +1,66 @@
+"""Processes as a shell runs them, and what they start themselves; Linux tells of those."""
+
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LRP = [sys.executable, "-m", "lstm_lrp_cli"]
+PATIENCE = 60
+
+
+def run_lrp(*arguments: object, **options) -> subprocess.CompletedProcess[bytes]:
+    """Run `lrp` to its end."""
+    command = [*LRP, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true, and fail where it does not become so."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.005)
+
+
+def copies_of(pid: int) -> list[int]:
+    """The living children of a process that run the same program, as forked, the first first."""
+    return sorted(
+        child
+        for child, parent in _parents().items()
+        if parent == pid and _command(child) == _command(pid)
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process still runs; one that nobody has asked for its status yet does not."""
+    return pid in _parents()
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every living process."""
+    found: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                after_name = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2]
+            except (FileNotFoundError, ProcessLookupError):  # it has just ended
+                continue
+            state, parent = after_name.split()[:2]
+            if state not in "ZX":
+                found[int(folder.name)] = int(parent)
+    return found
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def pipe_has_data(descriptor: int) -> bool:
+    """Whether there is something to read, which is left there."""
+    return bool(select.select([descriptor], [], [], 0)[0])
