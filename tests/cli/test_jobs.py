@@ -106,12 +106,12 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
     """Else there would be but one process."""
     sample, source, *options = RUNS[name]
     model = load_model(sample.model, None, np.dtype("float64")).model
-    series = "feature" if model.embedding is None else "token"
-    detail = options[options.index("--by") + 1] if "--by" in options else series
+    usual = "feature" if model.embedding is None else "token"
+    detail = options[options.index("--by") + 1] if "--by" in options else usual
     question = Question("all" if "all" in options else "predicted")
     rendering = Rendering(model, EpsilonRule(), question, "tsv", detail)
-    path = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
-    assert len(list(read_blocks(path, model, rendering.block_bytes))) >= 3
+    where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
+    assert len(list(read_blocks(where, model, rendering.block_bytes))) >= 3
 
 
 def test_the_report_on_standard_error_is_the_same(corpus):
