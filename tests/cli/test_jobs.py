@@ -191,8 +191,8 @@ class Running:
         return self.process.wait(timeout=60), error
 
     def close(self):
-        """End what is left of it, which is nothing where all is well."""
-        if self.process.poll() is None:
+        """End what is left of its group, which is nothing where all is well."""
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         for pipe in (self.stdin, self.stdout, self.process.stderr):
             with suppress(BrokenPipeError):
