@@ -106,12 +106,12 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
     """Else there would be but one process."""
     sample, source, *options = RUNS[name]
     model = load_model(sample.model, None, np.dtype("float64")).model
-    series = "feature" if model.embedding is None else "token"
-    detail = options[options.index("--by") + 1] if "--by" in options else series
+    usual = "feature" if model.embedding is None else "token"
+    detail = options[options.index("--by") + 1] if "--by" in options else usual
     question = Question("all" if "all" in options else "predicted")
     rendering = Rendering(model, EpsilonRule(), question, "tsv", detail)
-    path = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
-    assert len(list(read_blocks(path, model, rendering.block_bytes))) >= 3
+    where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
+    assert len(list(read_blocks(where, model, rendering.block_bytes))) >= 3
 
 
 def test_the_report_on_standard_error_is_the_same(corpus):
@@ -191,8 +191,8 @@ class Running:
         return self.process.wait(timeout=60), error
 
     def close(self):
-        """End what is left of it, which is nothing where all is well."""
-        if self.process.poll() is None:
+        """End what is left of its group, which is nothing where all is well."""
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         for pipe in (self.stdin, self.stdout, self.process.stderr):
             with suppress(BrokenPipeError):
