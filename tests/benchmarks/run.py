@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import choices
 import click
 import command
 import machine
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "command": command.measure,
     "scaling": scaling.measure,
     "shares": shares.measure,
+    "choices": choices.measure,
     "start-up": start_up,
 }
 

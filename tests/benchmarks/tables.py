@@ -188,6 +188,15 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
     return found
 
 
+def _choices(rows: Sequence[Row]) -> list[Table]:
+    shown = [
+        [row["choice"], row["alternative"], f"{row['hidden']}", between(row["ratio"])]
+        for row in rows
+    ]
+    columns = ["chosen", "alternative", "hidden", "alternative / chosen"]
+    return [Table("Time of the alternative", columns, shown)]
+
+
 def _startup(rows: Sequence[Row]) -> list[Table]:
     shown = [
         [
@@ -217,5 +226,6 @@ TABLES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "command": _command,
     "scaling": _scaling,
     "shares": _shares,
+    "choices": _choices,
     "start-up": _startup,
 }

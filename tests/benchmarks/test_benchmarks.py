@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 
+import choices
 import contenders
 import numpy as np
 import page
@@ -140,6 +141,8 @@ def in_a_moment(monkeypatch):
     monkeypatch.setattr(shares, "UNCACHED", 2**14)
     monkeypatch.setattr(shares, "FILE_BYTES", 2**10)
     monkeypatch.setattr(shares, "MOMENT", 0.0)
+    monkeypatch.setattr(choices, "TIMES", 1)
+    monkeypatch.setattr(choices, "TOKENS", 1_000)
 
 
 @pytest.fixture
@@ -158,7 +161,7 @@ def test_every_part_is_measured_written_and_shown(
     without_torch, in_a_moment, tmp_path, capsys, monkeypatch
 ):
     output = tmp_path / "results.json"
-    parts = ("throughput", "command", "scaling", "shares")
+    parts = ("throughput", "command", "scaling", "shares", "choices")
     benchmarks.measure(TINY, parts, "2026-01-31", output)
     results, shown = shown_by(capsys, output)
     assert list(results["parts"]) == list(parts)
