@@ -161,10 +161,10 @@ def write(
         progress(told) as tell,
     ):
         writer = rendering.writer(file)
-        for number, (text, figures) in enumerate(rendered):
+        for number, (parts, figures) in enumerate(rendered):
             if number == 0:
                 writer.open()
-            file.write(text)
+            file.writelines(parts)
             summary.merge(figures)
             tell(summary.figures.sequences)
         writer.close()

@@ -5,6 +5,7 @@ gate times a signal the signal gets all relevance; the cell sum and the cell can
 maps under the epsilon rule, and so is a projection of the hidden state.
 
 Both loops write into the same few arrays at every step, which so stay in the processor's cache.
+What only some models or rules need (projections, a bias factor) is made anew.
 """
 
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class CellRecord:
         kept = 1.0 - rule.bias_factor
         biases = kept * packing.total(by_biases)
         stabilizers = kept * packing.total(by_sums + by_candidates + by_projections)
-        return reached.result(by_biases, shares), Shares(initial, biases, stabilizers)
+        return reached.result(shares), Shares(initial, biases, stabilizers)
 
     def _of_projection(
         self, of_h: Floats, rows: slice, rule: EpsilonRule, stabilizers: Floats
@@ -168,13 +169,16 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
             candidate_of_inputs, signal, c = space[:, :n]
         candidate = z_g[rows]
         if h_before is None:
-            inputs.read(rows, gates, candidate)
+            inputs.read_gates(rows, gates)
+            inputs.read_products(rows, candidate)
         else:
-            inputs.read(rows, gates_of_inputs, candidate_of_inputs)
+            inputs.read_gates(rows, gates_of_inputs)
+            inputs.read_products(rows, candidate_of_inputs)
             np.matmul(h_before[:n], weights.recurrent_gates, out=gates)
             np.matmul(h_before[:n], weights.recurrent_candidate, out=candidate)
             np.add(gates, gates_of_inputs, out=gates)
             np.add(candidate, candidate_of_inputs, out=candidate)
+        np.add(candidate, weights.bias_candidate, out=candidate)
         invert_gates(layer.gate_activation, gates)
         activate(layer.activation, candidate, out=signal)
         np.divide(signal, gates[0], out=ig[rows])

@@ -28,12 +28,12 @@ class CellInput(Protocol):
         """The inputs themselves, shape (rows, inputs)."""
         ...
 
-    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
-        """Write the rows' part of -z of the gates, (3, n, hidden), and z of the candidate."""
+    def read_gates(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of -z of the gates, -(W x + b), shape (3, n, hidden)."""
         ...
 
-    def read_candidate(self, rows: slice, out: Floats) -> None:
-        """Write the rows' part of z of the candidate, shape (n, hidden)."""
+    def read_products(self, rows: slice, out: Floats) -> None:
+        """Write the rows' W x of the candidate, shape (n, hidden), without its bias."""
         ...
 
 
@@ -49,30 +49,29 @@ class NumericInput:
     weights: CellWeights
     features: Floats
 
-    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
-        np.matmul(self.features[rows], self.weights.input_gates, out=gates)
-        np.add(gates, self.weights.bias_gates, out=gates)
-        self.read_candidate(rows, candidate)
+    def read_gates(self, rows: slice, out: Floats) -> None:
+        np.matmul(self.features[rows], self.weights.input_gates, out=out)
+        np.add(out, self.weights.bias_gates, out=out)
 
-    def read_candidate(self, rows: slice, out: Floats) -> None:
+    def read_products(self, rows: slice, out: Floats) -> None:
         np.matmul(self.features[rows], self.weights.input_candidate, out=out)
-        np.add(out, self.weights.bias_candidate, out=out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellTable:
-    """W E[token] + b of one cell, for every token that occurs.
+    """W E[token] of one cell, for every token that occurs; of the gates with their biases.
 
     Parameters
     ----------
     gates : list of ndarray, each of shape (tokens, hidden)
         Negated, as in CellWeights.
-    candidate : ndarray, shape (tokens, hidden)
+    products : ndarray, shape (tokens, hidden)
+        W E[token] of the candidate, without its bias: relevance of steps is told by it.
     """
 
     weights: CellWeights
     gates: list[Floats]
-    candidate: Floats
+    products: Floats
 
     @classmethod
     def of(cls, cell: LstmCell, embedded: Floats) -> CellTable:
@@ -80,10 +79,11 @@ class CellTable:
         weights = CellWeights.of(cell)
         shape = (len(embedded), cell.hidden_size)
         gates = aligned_empty((3, *shape), embedded.dtype)
-        candidate = aligned_empty(shape, embedded.dtype)
-        everything = slice(len(embedded))
-        NumericInput(weights, embedded).read(everything, gates, candidate)
-        return cls(weights, list(gates), candidate)
+        products = aligned_empty(shape, embedded.dtype)
+        inputs, everything = NumericInput(weights, embedded), slice(len(embedded))
+        inputs.read_gates(everything, gates)
+        inputs.read_products(everything, products)
+        return cls(weights, list(gates), products)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,14 +110,13 @@ class TokenInput:
     def features(self) -> Floats:
         return self.embedding.weights[self.ids]
 
-    def read(self, rows: slice, gates: Floats, candidate: Floats) -> None:
+    def read_gates(self, rows: slice, out: Floats) -> None:
         places = self.places[rows]
         for k, table in enumerate(self.table.gates):
-            table.take(places, axis=0, out=gates[k], mode="clip")  # else it is copied once more
-        self.table.candidate.take(places, axis=0, out=candidate, mode="clip")
+            table.take(places, axis=0, out=out[k], mode="clip")  # else it is copied once more
 
-    def read_candidate(self, rows: slice, out: Floats) -> None:
-        self.table.candidate.take(self.places[rows], axis=0, out=out, mode="clip")
+    def read_products(self, rows: slice, out: Floats) -> None:
+        self.table.products.take(self.places[rows], axis=0, out=out, mode="clip")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +140,7 @@ class TokenTable:
     cells: dict[int, list[CellTable]]
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the scores
     def of(cls, model: Model, embedding: Embedding, ids: Integers) -> TokenTable:
         """The table for the tokens among some ids, of any shape."""
         occurs = np.zeros(len(embedding.weights), dtype=bool)

@@ -101,7 +101,8 @@ def forward(
         Ids where the model begins with an embedding.
     packing : Packing
     table : TokenTable or None
-        Made for a wider choice of tokens, so that it serves several batches.
+        Made for a wider choice of tokens, so that it serves several batches. It must hold every id
+        of the inputs.
     """
     values: dict[int, Value] = {}
     if model.embedding is None:

@@ -25,13 +25,11 @@ class Reached(Protocol):
         """Take the messages as they are written now."""
         ...
 
-    def result(self, biases: Floats, shares: Floats) -> Floats:
+    def result(self, shares: Floats) -> Floats:
         """The inputs' relevance, once all steps are done.
 
         Parameters
         ----------
-        biases : ndarray, shape (rows,)
-            What the messages give to the biases, before any of it is redistributed.
         shares : ndarray, shape (rows,)
             What every lower unit gets of biases and stabilizers on top.
         """
@@ -52,7 +50,7 @@ class FeatureRelevance:
     def take(self, rows: slice) -> None:
         """The messages stand in their place already; one product at the end is for all steps."""
 
-    def result(self, biases: Floats, shares: Floats) -> Floats:
+    def result(self, shares: Floats) -> Floats:
         of_inputs: Floats = self._values @ self._weights
         np.multiply(of_inputs, self._inputs.features, out=of_inputs)
         of_inputs += shares[:, np.newaxis]
@@ -62,7 +60,8 @@ class FeatureRelevance:
 class StepRelevance:
     """Relevance of whole steps, shape (rows,), without a product with W.
 
-    x . (W^T s) = (W x) . s, and W x is the input's part of the candidate's pre-activation.
+    x . (W^T s) = (W x) . s, and W x is the input's part of the candidate's pre-activation. The bias
+    is no part of it: what biases get is counted for itself, so that an error there shows.
     """
 
     def __init__(self, cell: LstmCell, inputs: CellInput, rows: int, batch: int) -> None:
@@ -70,20 +69,20 @@ class StepRelevance:
         self._features = cell.input_size
         shape = (batch, cell.hidden_size)
         self._values = aligned_empty(shape, cell.input.dtype)
-        self._parts = aligned_empty(shape, cell.input.dtype)
-        self._with_biases = np.empty(rows, dtype=cell.input.dtype)
+        self._products = aligned_empty(shape, cell.input.dtype)
+        self._of_steps = np.empty(rows, dtype=cell.input.dtype)
 
     def values(self, rows: slice) -> Floats:
         return self._values[: rows.stop - rows.start]
 
     def take(self, rows: slice) -> None:
         values = self.values(rows)
-        parts = self._parts[: len(values)]
-        self._inputs.read_candidate(rows, parts)  # W x + b
-        row_dots(parts, values, self._with_biases[rows])
+        products = self._products[: len(values)]
+        self._inputs.read_products(rows, products)
+        row_dots(products, values, self._of_steps[rows])
 
-    def result(self, biases: Floats, shares: Floats) -> Floats:
-        of_steps: Floats = self._with_biases - biases + self._features * shares
+    def result(self, shares: Floats) -> Floats:
+        of_steps: Floats = self._of_steps + self._features * shares
         return of_steps
 
 

@@ -101,7 +101,8 @@ class EpsilonRule:
         Parameters
         ----------
         relevance, z : ndarray, shape (n, units)
-            The outputs' relevance, and the outputs; a zero among these is a positive one.
+            The outputs' relevance, and the outputs; a zero among these counts by its sign, which
+            matters only where what feeds it is not all zero.
         values : ndarray, shape (n, units)
             Where the messages are written; it may be `relevance` itself.
         stabilizers : ndarray, shape (n,)

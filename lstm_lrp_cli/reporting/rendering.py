@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, cast
 
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.rules import EpsilonRule
@@ -47,7 +47,9 @@ class Rendering:
 
     @property
     def block_bytes(self) -> int:
-        """How large blocks should be."""
+        """How large blocks should be; small where sequences are written once for each step."""
+        if self.question.every_step(self.model):
+            return LEAST_BLOCK_BYTES
         width = self.model.input_size if self.detail in WHOLE else 1
         values = self.question.targets(self.model) * width
         return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
@@ -64,11 +66,20 @@ class Rendering:
             writer.write(explanations)
             yield Figures.of(explanations, self.model)
 
-    def as_text(self, block: Block) -> Iterator[tuple[str, Figures]]:
-        """What a block is written as, to be sent to the process that writes."""
-        file = io.StringIO()
-        writer = self.writer(file)
-        for figures in self.write(block, writer):
-            yield file.getvalue(), figures
-            file.seek(0)
-            file.truncate()
+    def as_text(self, block: Block) -> Iterator[tuple[list[str], Figures]]:
+        """What a block is written as, in parts, to be sent to the process that writes."""
+        file = _Parts()
+        for figures in self.write(block, self.writer(cast(TextIO, file))):
+            yield file.parts, figures
+            file.parts = []
+
+
+class _Parts(io.TextIOBase):
+    """Keeps what is written to it, part by part."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.parts.append(text)
+        return len(text)

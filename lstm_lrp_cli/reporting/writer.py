@@ -32,7 +32,7 @@ class Writer(Protocol):
 
 
 def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Explanation]]:
-    """Cut a block into parts to be written one at a time, so that their text takes little memory.
+    """Cut a block into parts to be written one at a time, of one long sequence or several.
 
     Parameters
     ----------

@@ -26,15 +26,16 @@ def shared_out(
     jobs : int
         The number of processes.
     """
-    upcoming = _LookedAhead(tasks)
-    if jobs == 1 or not upcoming.several:
-        yield (result for task in upcoming for result in work(task))
-    else:
-        # What processes need takes a while to import.
-        from lstm_lrp_cli.scaling.workers import Workers
+    if jobs > 1:
+        tasks = _LookedAhead(tasks)
+        if tasks.several:
+            # What processes need takes a while to import.
+            from lstm_lrp_cli.scaling.workers import Workers
 
-        with Workers(work, jobs) as workers:
-            yield workers.results(upcoming)
+            with Workers(work, jobs) as workers:
+                yield workers.results(tasks)
+            return
+    yield (result for task in tasks for result in work(task))
 
 
 class _LookedAhead(Generic[Task]):

@@ -8,6 +8,7 @@ and writing are its work altogether, and of that only one thread can do any at a
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import queue
 import signal
 import sys
@@ -17,12 +18,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkContext, SpawnContext
-from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.scaling.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    # Where processes cannot be forked there is no ForkContext.
+    from multiprocessing.context import ForkContext, SpawnContext
+    from multiprocessing.process import BaseProcess
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,6 +34,9 @@ Work = Callable[[Task], Iterable[Result]]
 
 # How many tasks a process has at a time: one in work, and one that waits, so that it never idles.
 TASKS_EACH = 2
+# Results that are not in turn are taken up to so many bytes of each task; a process that has more
+# waits with them.
+MOST_HELD = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,18 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Received(Generic[Result]):
-    """What has come of a task whose turn to be handed out it is not."""
+    """What has come of a task and was not handed out yet."""
 
+    worker: _Worker
     results: list[Result] = field(default_factory=list)
+    held: int = 0
     error: BaseException | None = None
     ended: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything to hand out."""
+        return bool(self.results) or self.ended
 
 
 class Workers(Generic[Task, Result]):
@@ -71,8 +85,16 @@ class Workers(Generic[Task, Result]):
 
     def __init__(self, work: Work[Task, Result], jobs: int) -> None:
         context = _context()
+        self._workers: list[_Worker] = []
         with _interrupts_held_back():
-            self._workers = [_started(context, work) for _ in range(jobs)]
+            try:
+                for _ in range(jobs):
+                    self._workers.append(_started(context, work))
+            except OSError as error:
+                if not self._workers:
+                    raise UnusableInput(
+                        "--jobs", f"no process can be started: {error.strerror}; try --jobs 1"
+                    ) from error
 
     def __enter__(self) -> Workers[Task, Result]:
         return self
@@ -96,6 +118,9 @@ class Workers(Generic[Task, Result]):
         turn, taken = 0, 0
         while True:
             while failed is None and taken - turn < TASKS_EACH * len(self._workers):
+                self._receive(received, turn, timeout=0)
+                if turn < taken and received[turn].is_news:
+                    break  # what is there is given before a slow input is waited for
                 try:
                     number, task = next(upcoming)
                 except StopIteration:
@@ -105,22 +130,23 @@ class Workers(Generic[Task, Result]):
                     break
                 idlest = min(self._workers, key=lambda worker: worker.given)
                 self._give(idlest, number, task)
-                received[number] = _Received()
+                received[number] = _Received(idlest)
                 taken += 1
             if turn == taken:
                 if failed is not None:
                     raise failed
                 return
             current = received[turn]
+            if not current.is_news:
+                self._receive(received, turn)
             yield from current.results
             current.results.clear()
+            current.held = 0
             if current.error is not None:
                 raise current.error
             if current.ended:
                 del received[turn]
                 turn += 1
-            else:
-                self._receive(received)
 
     def _give(self, worker: _Worker, number: int, task: Task) -> None:
         try:
@@ -129,22 +155,37 @@ class Workers(Generic[Task, Result]):
             _has_died(worker)
         worker.given += 1
 
-    def _receive(self, received: dict[int, _Received[Result]]) -> None:
-        """Take what the processes have to tell, and wait until there is something."""
-        ready = wait([worker.pipe for worker in self._workers])
-        for worker in self._workers:
+    def _receive(
+        self, received: dict[int, _Received[Result]], turn: int, timeout: float | None = None
+    ) -> None:
+        """Take what the processes have to tell; wait for it, or no longer than so many seconds.
+
+        One that holds much which is not in turn is not heard: its results wait in its pipe.
+        """
+        unheard = {
+            id(each.worker)
+            for number, each in received.items()
+            if each.held > MOST_HELD and number != turn
+        }
+        if turn in received:
+            unheard.discard(id(received[turn].worker))
+        heard = [worker for worker in self._workers if id(worker) not in unheard]
+        ready = wait([worker.pipe for worker in heard], timeout)
+        for worker in heard:
             if worker.pipe not in ready:
                 continue
             try:
-                message: _Message = worker.pipe.recv()
+                data = worker.pipe.recv_bytes()
             except (EOFError, OSError):
                 _has_died(worker)
+            message: _Message = pickle.loads(data)
             of_task = received[message.task]
             if message.ended or message.error is not None:
                 worker.given -= 1
                 of_task.ended, of_task.error = True, message.error
             else:
                 of_task.results.append(message.result)
+                of_task.held += len(data)
 
 
 def _context() -> ForkContext | SpawnContext:
@@ -175,7 +216,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _has_died(worker: _Worker) -> None:
+def _has_died(worker: _Worker) -> NoReturn:
     worker.process.join(timeout=5)
     raise UnusableInput(
         "--jobs",
@@ -192,19 +233,28 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     tasks: queue.SimpleQueue[tuple[int, Task] | None] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(pipe, tasks), daemon=True).start()
-    with one_blas_thread(), suppress(BrokenPipeError):
+    with one_blas_thread(), suppress(ConnectionError):
         while (given := tasks.get()) is not None:
             number, task = given
             try:
                 for result in work(task):
                     pipe.send(_Message(number, result))
-            except BrokenPipeError:
+            except ConnectionError:
                 raise
             except Exception as error:
                 error.add_note(traceback.format_exc())
-                pipe.send(_Message(number, error=error))
+                pipe.send(_Message(number, error=_sendable(error)))
             else:
                 pipe.send(_Message(number, ended=True))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or one that says the same where it cannot be sent."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(repr(error))
+    return error
 
 
 def _take(pipe: Connection[Any, Any], tasks: queue.SimpleQueue[Any]) -> None:

@@ -46,17 +46,18 @@ def test_its_rows_are_the_inputs_part_of_pre_activations(table: TokenTable, dire
     cell, of_cell = READER.cells[direction], table.cells[0][direction]
     for token in OCCUR:
         place = table.places[token]
-        z = cell.input @ MODEL.embedding.weights[token] + cell.bias
-        np.testing.assert_allclose(of_cell.candidate[place], z[CANDIDATE], rtol=1e-13, atol=1e-13)
+        products = cell.input @ MODEL.embedding.weights[token]
+        of_candidate = products[CANDIDATE]  # without its bias
+        np.testing.assert_allclose(of_cell.products[place], of_candidate, rtol=1e-13, atol=1e-13)
         gates = [gate[place] for gate in of_cell.gates]
-        negated = -z[[INPUT, FORGET, OUTPUT]]
+        negated = -(products + cell.bias)[[INPUT, FORGET, OUTPUT]]
         np.testing.assert_allclose(gates, negated, rtol=1e-13, atol=1e-13)
 
 
 def test_only_tokens_that_occur_have_a_row(table: TokenTable) -> None:
     assert sorted(table.places[OCCUR].tolist()) == [0, 1, 2]
     for of_cell in table.cells[0]:
-        assert of_cell.candidate.shape == (3, 3)
+        assert of_cell.products.shape == (3, 3)
         assert [gate.shape for gate in of_cell.gates] == [(3, 3)] * 3
 
 
@@ -69,7 +70,7 @@ def test_its_size_is_known_beforehand(dtype: str) -> None:
     model = make_reader(dtype)
     assert model.embedding is not None
     found = TokenTable.of(model, model.embedding, IDS)
-    taken = [array for cell in found.cells[0] for array in (*cell.gates, cell.candidate)]
+    taken = [array for cell in found.cells[0] for array in (*cell.gates, cell.products)]
     assert {array.dtype for array in taken} == {np.dtype(dtype)}
     assert sum(array.nbytes for array in taken) == 3 * TokenTable.bytes_of_token(model)
 
@@ -77,7 +78,7 @@ def test_its_size_is_known_beforehand(dtype: str) -> None:
 def test_a_batch_without_tokens_has_an_empty_table() -> None:
     assert MODEL.embedding is not None
     found = TokenTable.of(MODEL, MODEL.embedding, np.array([], dtype=np.intp))
-    assert [of_cell.candidate.shape for of_cell in found.cells[0]] == [(0, 3)] * 2
+    assert [of_cell.products.shape for of_cell in found.cells[0]] == [(0, 3)] * 2
 
 
 def test_each_direction_reads_the_rows_of_its_own_order(table: TokenTable) -> None:
@@ -92,9 +93,8 @@ def test_each_direction_reads_the_rows_of_its_own_order(table: TokenTable) -> No
         (forward, backward), table.cells[0], (ids, ids[::-1]), strict=True
     ):
         rows, places = slice(1, 3), table.places[order[1:3]]
-        gates, candidate, alone = np.empty((3, 2, 3)), np.empty((2, 3)), np.empty((2, 3))
-        read.read(rows, gates, candidate)
-        read.read_candidate(rows, alone)
+        gates, products = np.empty((3, 2, 3)), np.empty((2, 3))
+        read.read_gates(rows, gates)
+        read.read_products(rows, products)
         np.testing.assert_array_equal(gates, [gate[places] for gate in of_cell.gates])
-        np.testing.assert_array_equal(candidate, of_cell.candidate[places])
-        np.testing.assert_array_equal(alone, candidate)
+        np.testing.assert_array_equal(products, of_cell.products[places])

@@ -150,6 +150,19 @@ def test_an_error_in_the_rule_shows_in_an_lstm_alone(
     assert worst(error(EPS, BIAS_FACTOR)) > tolerance(model)
 
 
+@pytest.mark.parametrize("reach", ["features", "steps"])
+@pytest.mark.parametrize("bias_factor", [0.0, 0.3])
+def test_an_error_in_what_the_biases_of_a_cell_get_shows(reach: Reach, bias_factor: float) -> None:
+    rng = np.random.default_rng(6)
+    model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm((_cell(rng, 3, False),)), classes=4)
+    trace, order = run_together(model, SEQUENCES)
+    chosen, rule = Chosen(np.array([TARGETS[k] for k in order])), EpsilonRule(EPS, bias_factor)
+    model.layers[1].cells[0].bias[CANDIDATE] *= 1.5  # after the forward pass
+    ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
+    worst = max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
+    assert worst > tolerance(model)
+
+
 @pytest.mark.parametrize("share", [field.name for field in fields(Shares)])
 def test_a_share_that_is_lost_between_layers_shows(
     model: Model, share: str, monkeypatch: pytest.MonkeyPatch

@@ -93,6 +93,12 @@ class TestBlockBytes:
     def test_one_target_is_as_any_other(self, target):
         assert rendering(TOKENS, question=Question(target)).block_bytes == BLOCK_BYTES
 
+    def test_are_the_least_where_every_step_of_a_sequence_is_explained(self):
+        layers = (Embedding(np.ones((9, 2))), Dense(np.ones((3, 2)), None))
+        by_step = make_model(*layers, classes=3, by_step=True)
+        assert rendering(by_step, question=Question(step="all")).block_bytes == LEAST_BLOCK_BYTES
+        assert rendering(by_step, question=Question(step=-1)).block_bytes == BLOCK_BYTES
+
     def test_are_never_too_small_to_hold_a_few_sequences(self):
         wide = make_model(Embedding(np.ones((9, 5000))), Dense(np.ones((2, 5000)), None), classes=2)
         assert rendering(wide, detail="dimension").block_bytes == LEAST_BLOCK_BYTES == 2**11
@@ -119,17 +125,17 @@ class TestAsText:
         figures = list(one.write(block, one.writer(file)))
         found = list(one.as_text(block))
         assert len(found) == len(figures) > 3
-        assert "".join(text for text, _ in found) == file.getvalue()
+        assert "".join(text for parts, _ in found for text in parts) == file.getvalue()
 
     def test_has_the_figures_of_each_window_beside_its_text(self):
-        for text, figures in rendering(TOKENS, "jsonl").as_text(sequences(40)):
-            assert text.count("\n") == figures.sequences > 0
+        for parts, figures in rendering(TOKENS, "jsonl").as_text(sequences(40)):
+            assert "".join(parts).count("\n") == figures.sequences > 0
 
     def test_of_a_block_does_not_depend_on_those_before(self):
         one = rendering(TOKENS)
-        alone = [text for text, _ in one.as_text(sequences(5))]
+        alone = [parts for parts, _ in one.as_text(sequences(5))]
         list(one.as_text(sequences(30)))
-        assert [text for text, _ in one.as_text(sequences(5))] == alone
+        assert [parts for parts, _ in one.as_text(sequences(5))] == alone
 
     def test_has_all_figures_together(self):
         together = Figures.none(TOKENS)

@@ -77,7 +77,7 @@ def test_the_table_of_a_window_has_its_tokens_and_the_padding():
     window = [Sequence(number, array) for number, array in enumerate(ids)]
     table = corpus.window_table(padded, window)
     [of_cell] = table.cells[0]
-    assert of_cell.candidate.shape == (3, 2)
+    assert of_cell.products.shape == (3, 2)
     assert table.places[[0, 2, 7]].tolist() == [0, 1, 2]
 
 

@@ -131,3 +131,68 @@ def test_an_interrupt_amid_their_start_waits_until_all_are_there(monkeypatch):
     for worker in started:
         worker.process.join(timeout=60)
         assert worker.process.exitcode == 0
+
+
+class Unsendable(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def raising(task):
+    raise Unsendable("one", "two")
+    yield
+
+
+def test_an_error_that_cannot_be_sent_says_the_same():
+    with pytest.raises(RuntimeError, match="one and two"), shared_out(raising, range(9), 2) as all_:
+        list(all_)
+
+
+def test_where_no_process_can_be_started_the_error_names_the_option(monkeypatch):
+    def fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    found, error = collected(squares, range(9), 2)
+    assert found == []
+    assert str(error).startswith("--jobs: no process can be started: Resource temporarily")
+
+
+def test_where_some_processes_can_be_started_they_do_the_work(monkeypatch):
+    fork, started = os.fork, []
+
+    def once():
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(True)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", once)
+    assert collected(squares, range(9), 3) == ([r for t in range(9) for r in (t, t**2)], None)
+
+
+def large(task):
+    for part in range(6):
+        yield task, bytes([part]) * 2**20
+
+
+def test_large_results_out_of_turn_wait_and_come_in_order(monkeypatch):
+    monkeypatch.setattr(workers, "MOST_HELD", 2**20)
+    found, _ = collected(large, range(12), 3)
+    assert [(task, data[0]) for task, data in found] == [
+        (t, p) for t in range(12) for p in range(6)
+    ]
+
+
+def test_results_are_given_before_a_slow_input_is_waited_for():
+    taken = []
+
+    def slowly():
+        for task in range(12):
+            taken.append(task)
+            yield task
+            time.sleep(0.3)
+
+    with shared_out(own_process, slowly(), 4) as results:
+        next(results)
+        assert len(taken) <= 4
