@@ -36,5 +36,6 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
             f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",
         ) from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise UnusableInput(where, "is a whole NPZ archive; call it .npz")
     return array

@@ -206,14 +206,18 @@ def _started(context: ForkContext | SpawnContext, work: Work[Task, Result]) -> _
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """Let interrupts wait for the end: one amid a fork is lost, or ends the new process loudly."""
-    if not hasattr(signal, "pthread_sigmask"):  # where processes are not forked
-        yield
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # Python does not handle them here
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _has_died(worker: _Worker) -> NoReturn:

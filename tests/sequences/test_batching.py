@@ -71,12 +71,13 @@ def test_padding_fills_up_to_its_length_on_its_side(lists, side, length):
 
 
 @settings(deadline=None, derandomize=True)
-@given(SEQUENCES, st.integers(1, 12))
-def test_batches_hold_every_sequence_once_and_so_many_rows(lists, rows):
-    found = list(batches(sequences(lists), MODEL, rows))
+@given(SEQUENCES, st.integers(1, 5), st.integers(1, 12))
+def test_batches_hold_every_sequence_once_and_so_many_at_most(lists, most, rows):
+    found = list(batches(sequences(lists), MODEL, most, rows))
     numbers = [sequence.number for batch in found for sequence in batch.sequences]
     assert sorted(numbers) == list(range(len(lists)))
     for batch in found:
+        assert len(batch.sequences) <= most
         assert batch.packing.rows <= rows or len(batch.sequences) == 1
 
 
