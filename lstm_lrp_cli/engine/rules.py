@@ -119,8 +119,8 @@ class EpsilonRule:
     def write_stabilizer(self, z: Floats, out: Floats) -> None:
         """Write eps s_j, given outputs of which a zero is a positive one.
 
-        It is eps with the sign bit of z, in two passes that take a third of the time of
-        `np.copysign`.
+        It is eps with the sign bit of z, in two passes that take half the time of `np.copysign`,
+        or less.
         """
         whole, sign = SIGN_BITS[z.itemsize]
         bits = out.view(whole)

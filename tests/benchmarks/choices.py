@@ -27,8 +27,8 @@ DTYPE = np.dtype("float32")
 SEQUENCES = 256
 # So often is an operation repeated in one run.
 TIMES = 200
-# Tokens that the whole engine is given, at a hidden size of 60 and one direction.
-TOKENS = 400_000
+# Tokens that the whole engine is given, in one direction, by the first and by the last size.
+TOKENS = 400_000, 40_000
 VOCABULARY = 10_000
 
 Run = Callable[[], object]
@@ -51,9 +51,9 @@ def measure(settings: Settings) -> Iterator[dict[str, Any]]:
         with contenders.one_blas_thread():
             for choice in choices:
                 yield _row(choice, hidden, settings.repeats)
-    with _of_the_engine(settings) as choices:
-        for choice in choices:
-            yield _row(choice, settings.sizes[0][1], settings.repeats)
+    with contenders.one_blas_thread(), _of_processes(settings) as processes:
+        yield _row(processes, settings.sizes[0][1], settings.repeats)
+        yield _row(_of_memory(settings), settings.sizes[-1][1], settings.repeats)
 
 
 def _row(choice: Choice, hidden: int, repeats: int) -> dict[str, Any]:
@@ -182,10 +182,10 @@ def _shifted(array: Floats) -> Floats:
 
 
 @contextmanager
-def _of_the_engine(settings: Settings) -> Iterator[list[Choice]]:
-    embedding, hidden = settings.sizes[0]
-    model = make_model(Size(embedding, hidden), DTYPE.name)
-    sequences = contenders.sequences_of(sentences.cut(int(TOKENS * settings.share)))
+def _of_processes(settings: Settings) -> Iterator[Choice]:
+    """On the first size, the fastest, where Python has most to do beside NumPy."""
+    model = make_model(Size(*settings.sizes[0]), DTYPE.name)
+    sequences = contenders.sequences_of(sentences.cut(int(TOKENS[0] * settings.share)))
     halves = [sequences[::2], sequences[1::2]]
 
     def in_two_threads() -> None:
@@ -197,17 +197,20 @@ def _of_the_engine(settings: Settings) -> Iterator[list[Choice]]:
         for thread in threads:
             thread.join()
 
-    def with_memory_asked_for_anew() -> None:
-        with mock.patch("lstm_lrp_cli.engine.arrays.KEPT_FROM", float("inf")):
-            contenders.explain_all(model, sequences)
+    with contenders.engine(model, sequences, 2) as in_two_processes:
+        yield Choice("two processes", in_two_processes, "two threads", in_two_threads)
 
-    with contenders.one_blas_thread(), contenders.engine(model, sequences, 2) as in_two_processes:
-        yield [
-            Choice("two processes", in_two_processes, "two threads", in_two_threads),
-            Choice(
-                "memory of batches used again",
-                lambda: contenders.explain_all(model, sequences),
-                "asked for anew",
-                with_memory_asked_for_anew,
-            ),
-        ]
+
+def _of_memory(settings: Settings) -> Choice:
+    """On the last size, whose arrays are the largest."""
+    model = make_model(Size(*settings.sizes[-1]), DTYPE.name)
+    sequences = contenders.sequences_of(sentences.cut(int(TOKENS[1] * settings.share) + 1))
+
+    def run() -> None:
+        contenders.explain_all(model, sequences)
+
+    def anew() -> None:
+        with mock.patch("lstm_lrp_cli.engine.arrays.KEPT_FROM", float("inf")):
+            run()
+
+    return Choice("memory of batches used again", run, "asked for anew", anew)

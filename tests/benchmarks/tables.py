@@ -179,6 +179,13 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
         ]
         rest = number(row["rest"]), percent(row["rest"] / whole)
         shown.append(["rest of the engine", *rest, "", ""])
+        at_limits = sum(
+            taken[part["part"]]["median"] * part["of_limit"]
+            for part in row["parts"]
+            if part["limit"] not in ("read", "write")
+        )
+        at_best = number(at_limits), percent(at_limits / whole)
+        shown.append(["engine, if all its parts ran at their limits", *at_best, "", ""])
         title = f"{model_of(row)}: the engine takes {number(whole)} μs per token"
         columns = ["part", "μs per token", "of the engine's time", "of the limit", "limit"]
         found.append(Table(title, columns, shown))

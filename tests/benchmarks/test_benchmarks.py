@@ -142,7 +142,7 @@ def in_a_moment(monkeypatch):
     monkeypatch.setattr(shares, "FILE_BYTES", 2**10)
     monkeypatch.setattr(shares, "MOMENT", 0.0)
     monkeypatch.setattr(choices, "TIMES", 1)
-    monkeypatch.setattr(choices, "TOKENS", 1_000)
+    monkeypatch.setattr(choices, "TOKENS", (1_000, 1_000))
 
 
 @pytest.fixture

@@ -65,14 +65,14 @@ def test_a_smaller_array_may_lie_in_a_larger_block(memory):
     assert len(memory._blocks) == 1
 
 
-def test_idle_blocks_are_dropped_before_they_take_too_much(memory, monkeypatch):
-    monkeypatch.setattr(arrays, "MOST_IDLE", 40 * KEPT_FROM)
+def test_there_are_never_more_blocks_than_arrays_at_one_time(memory):
     kept = aligned_empty(LARGE, FLOAT32)
-    for times in range(2, 9):
-        aligned_empty((times * KEPT_FROM, 1), FLOAT32)
-        assert sum(map(len, memory._blocks)) <= 50 * KEPT_FROM
+    for times in range(2, 9):  # each too large for the block before
+        pair = [aligned_empty((times * KEPT_FROM, 1), FLOAT32) for _ in range(2)]
+        assert len(memory._blocks) == 3
+        del pair
     kept[...] = 1.0
-    assert len(memory._blocks) > 1
+    assert max(map(len, memory._blocks)) == 8 * 4 * KEPT_FROM + ALIGNMENT
 
 
 def test_small_arrays_are_left_to_numpy(memory):
