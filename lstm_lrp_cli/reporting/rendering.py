@@ -19,7 +19,7 @@ from lstm_lrp_cli.sequences.read import Block, sequences_of
 
 # A block is about so many bytes of input, or fewer where more than one value is told of each token,
 # so that its text stays within memory.
-BLOCK_BYTES = 2**18
+BLOCK_BYTES = 2**17
 LEAST_BLOCK_BYTES = 2**11
 
 
