@@ -1,4 +1,4 @@
-"""What a cell reads at each step: the input's part W x_t + b of every pre-activation."""
+"""What a cell reads at each step: the input's part W x_t of every pre-activation."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -78,12 +79,23 @@ class Ledgers:
     stabilizers: Floats
     padding: Floats
 
-    def __getitem__(self, index: int) -> Ledger:
-        return Ledger(
-            float(self.score[index]),
-            float(self.tokens[index]),
-            float(self.initial_state[index]),
-            float(self.biases[index]),
-            float(self.stabilizers[index]),
-            float(self.padding[index]),
-        )
+    def __iter__(self) -> Iterator[Ledger]:
+        """The ledger of each sequence."""
+        columns = (getattr(self, field.name).tolist() for field in fields(Ledger))
+        return map(Ledger, *columns)
+
+
+def relative_residuals(amounts: Floats) -> Floats:
+    """The relative residual of many ledgers, as `Ledger` has it.
+
+    Parameters
+    ----------
+    amounts : ndarray, shape (ledgers, 6)
+        The fields of each.
+    """
+    score, shares = amounts[:, 0], amounts[:, 1:]
+    residuals = np.abs(score - shares.sum(axis=1))
+    scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
+    relative = np.zeros(len(amounts))
+    np.divide(residuals, scales, out=relative, where=residuals != 0)
+    return relative

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.check import Check
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, relative_residuals
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
 
@@ -148,19 +147,3 @@ class Figures:
             self.predicted.update(
                 f"{name} above 0" if each.scores[0] > 0 else f"{name} 0 or below" for each in scored
             )
-
-
-def relative_residuals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The relative residual of many ledgers, as `Ledger` has it.
-
-    Parameters
-    ----------
-    amounts : ndarray, shape (ledgers, 6)
-        The fields of each.
-    """
-    score, shares = amounts[:, 0], amounts[:, 1:]
-    residuals = np.abs(score - shares.sum(axis=1))
-    scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
-    relative: NDArray[np.float64] = np.zeros(len(amounts))
-    np.divide(residuals, scales, out=relative, where=residuals != 0)
-    return relative

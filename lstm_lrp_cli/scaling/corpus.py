@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import fields
 from itertools import compress, repeat
 
 import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
-from lstm_lrp_cli.engine.ledger import Ledger, Ledgers
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import relevance
 from lstm_lrp_cli.engine.rules import EpsilonRule
@@ -84,7 +82,7 @@ def explain_batch(
             choice.predicted.tolist(),
             chosen.targets.tolist(),
             batch.per_sequence(result.inputs),
-            ledgers_of(result.ledgers),
+            result.ledgers,
             repeat(None) if steps is None else steps.tolist(),
         )
         if chosen.rows is None:
@@ -92,12 +90,6 @@ def explain_batch(
         else:
             # The step may be masked, or other sequences of the batch be longer.
             yield from compress(explanations, (chosen.rows >= 0).tolist())
-
-
-def ledgers_of(ledgers: Ledgers) -> Iterator[Ledger]:
-    """The ledger of each sequence of a batch."""
-    columns = (getattr(ledgers, field.name).tolist() for field in fields(Ledger))
-    return map(Ledger, *columns)
 
 
 def run_window(model: Model, window: Several[Sequence]) -> Iterator[tuple[Batch, Trace]]:

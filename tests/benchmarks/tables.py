@@ -73,6 +73,7 @@ def _throughput(rows: Sequence[Row]) -> list[Table]:
     def rate(row: Row, name: str) -> str:
         return number(row["contenders"][name]["tokens_per_second"]["median"])
 
+    beside_torch = [row for row in rows if "forward" in row["ratios"]]
     peers = [
         [
             model_of(row),
@@ -82,13 +83,11 @@ def _throughput(rows: Sequence[Row]) -> list[Table]:
             rate(row, "gradient x input"),
             between(row["ratios"]["gradient x input"]),
         ]
-        for row in rows
-        if "forward" in row["ratios"]
+        for row in beside_torch
     ]
     batches = [
         [model_of(row), *(row["contenders"][name]["description"] for name in PEERS)]
-        for row in rows
-        if "forward" in row["ratios"]
+        for row in beside_torch
     ]
     plain = [
         [

@@ -61,7 +61,7 @@ def test_the_tolerances() -> None:
 
 def test_a_ledger_of_a_batch_is_its_sequences_ledgers_as_plain_numbers() -> None:
     columns = np.arange(12.0).reshape(6, 2)
-    found = Ledgers(*columns)[1]
+    _, found = Ledgers(*columns)
     assert found == Ledger(*columns[:, 1])
     assert all(type(getattr(found, field.name)) is float for field in fields(found))
 
@@ -120,4 +120,4 @@ class TestPadding:
 
     def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
         found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
-        assert all(found.ledgers[k].relative_residual < 1e-14 for k in range(2))
+        assert all(ledger.relative_residual < 1e-14 for ledger in found.ledgers)

@@ -144,7 +144,7 @@ def test_an_error_in_the_rule_shows_in_an_lstm_alone(
 
     def worst(rule: EpsilonRule) -> float:
         ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
-        return max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
+        return max(ledger.relative_residual for ledger in ledgers)
 
     assert worst(EpsilonRule(EPS, BIAS_FACTOR)) < tolerance(model)
     assert worst(error(EPS, BIAS_FACTOR)) > tolerance(model)
@@ -159,7 +159,7 @@ def test_an_error_in_what_the_biases_of_a_cell_get_shows(reach: Reach, bias_fact
     chosen, rule = Chosen(np.array([TARGETS[k] for k in order])), EpsilonRule(EPS, bias_factor)
     model.layers[1].cells[0].bias[CANDIDATE] *= 1.5  # after the forward pass
     ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
-    worst = max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
+    worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
 
 
@@ -213,7 +213,7 @@ def test_weights_other_than_those_of_the_forward_pass_show(
     change(model)
     targets = np.array([TARGETS[k] for k in order])
     ledgers = relevance(trace, Chosen(targets), EpsilonRule(EPS, BIAS_FACTOR)).ledgers
-    worst = max(ledgers[k].relative_residual for k in range(len(SEQUENCES)))
+    worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
 
 

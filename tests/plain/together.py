@@ -92,8 +92,8 @@ def explain_together(
     found = relevance(trace, chosen, rule, reach=reach)
     of_sequences = cut(found.inputs, trace.packing)
     results = {
-        k: Explained(scores[place], of_sequences[place], found.ledgers[place])
-        for place, k in enumerate(order)
+        k: Explained(*of_sequence)
+        for k, *of_sequence in zip(order, scores, of_sequences, found.ledgers, strict=True)
     }
     return [results[k] for k in range(len(sequences))]
 

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from together import make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.reporting.figures import Figures, relative_residuals
+from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
