@@ -9,7 +9,8 @@ from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
@@ -86,6 +87,8 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
+    chosen = [Lrp("lrp-all", rule)]
+    everything = [Lrp("lrp-all", replace(rule, bias_factor=1.0))]
     count = 0
     for window in windows(model, sequences, question):
         count += len(window)
@@ -93,17 +96,18 @@ def verify(
             if expected is not None:
                 for number, found in _compared(model, trace, batch, expected):
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
-            for explanation in explain_batch(batch, trace, rule, question, reach):
+            for explanation in explain_batch(batch, trace, chosen, question, reach):
                 number = explanation.sequence.number
-                conservation = conservation.seen(explanation.ledger.relative_residual, number)
+                ledger = ledger_of(explanation)
+                conservation = conservation.seen(ledger.relative_residual, number)
                 if expected is not None and number in expected.relevance:
                     theirs = expected.relevance[number]
                     difference = _relevance_deviation(model, explanation, theirs)
                     relevance = relevance.seen(difference, number)
-            everything = replace(rule, bias_factor=1.0)
             for explanation in explain_batch(batch, trace, everything, question, "steps"):
-                ledger = explanation.ledger
-                gap = ledger.score - ledger.tokens - ledger.initial_state - ledger.padding
+                ledger = ledger_of(explanation)
+                there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
+                gap = ledger.score - there
                 relative = abs(gap) / ledger.scale if gap else 0.0
                 reference = reference.seen(relative, explanation.sequence.number)
     checks = [conservation, reference]
@@ -113,6 +117,12 @@ def verify(
         if expected.relevance:
             checks.append(relevance)
     return Verification(tuple(checks), count, expected.framework if expected else None)
+
+
+def ledger_of(explanation: Explanation) -> Ledger:
+    """The ledger of an explanation by LRP, which always has one."""
+    assert explanation.ledger is not None
+    return explanation.ledger
 
 
 def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:

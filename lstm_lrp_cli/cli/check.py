@@ -11,12 +11,14 @@ import click
 from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.options import (
     document_options,
+    dtype_option,
     expected_option,
     input_options,
     mapping_option,
-    method_options,
     model_argument,
+    question_options,
     resolve_question,
+    rule_options,
     tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 @click.argument("input", required=False)
 @mapping_option
 @input_options
-@method_options
+@question_options
+@rule_options
+@dtype_option
 @expected_option()
 @click.option(
     "--against",

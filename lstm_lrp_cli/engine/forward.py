@@ -36,8 +36,7 @@ class Trace:
     ----------
     model : Model
     packing : Packing
-    features : int
-        Of every step, after the embedding.
+    inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
@@ -45,9 +44,21 @@ class Trace:
 
     model: Model
     packing: Packing
-    features: int
+    inputs: NDArray[Any]
     records: Sequence[Record]
     scores: Floats
+
+    @property
+    def features(self) -> int:
+        """Of every step, after the embedding."""
+        embedding = self.model.embedding
+        return int((self.inputs if embedding is None else embedding.weights).shape[1])
+
+    @property
+    def embedded(self) -> Floats:
+        """What the first layers are given, shape (rows, features)."""
+        embedding = self.model.embedding
+        return self.inputs if embedding is None else embedding.weights[self.inputs]
 
 
 class Value(Protocol):
@@ -107,11 +118,9 @@ def forward(
     values: dict[int, Value] = {}
     if model.embedding is None:
         values[INPUT] = Computed(inputs, True)
-        features = inputs.shape[1]
     else:
         table = table or TokenTable.of(model, model.embedding, inputs)
         values[INPUT] = Tokens(table, inputs)
-        features = model.embedding.weights.shape[1]
     records: list[Record] = []
     for place, node in enumerate(model.nodes):
         sources = [values[source] for source in node.sources]
@@ -119,7 +128,7 @@ def forward(
         records.append(record)
         values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
     scores = merging.concatenated([values[output].array for output in model.outputs])
-    return Trace(model, packing, features, records, scores)
+    return Trace(model, packing, inputs, records, scores)
 
 
 def run(place: int, layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:

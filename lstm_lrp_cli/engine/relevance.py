@@ -23,11 +23,12 @@ class Relevance:
     ----------
     inputs : ndarray, shape (rows, features), or (rows,) of whole steps
         Relevance of every dimension of every (embedded) step, or of the step.
-    ledgers : Ledgers
+    ledgers : Ledgers or None
+        None where the method does not account for the score.
     """
 
     inputs: Floats
-    ledgers: Ledgers
+    ledgers: Ledgers | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,26 @@ class Chosen:
 
     targets: Integers
     rows: Integers | None = None
+
+    def of(self, scores: Floats) -> Floats:
+        """The chosen scores, shape (batch,), in float64; 0 where a sequence has none."""
+        there, at = self._places()
+        chosen = np.zeros(len(self.targets))
+        chosen[there] = scores[at]
+        return chosen
+
+    def alone(self, scores: Floats, values: Floats) -> Floats:
+        """An array like the scores with values, shape (batch,), in the chosen places, else 0."""
+        there, at = self._places()
+        spread = np.zeros_like(scores)
+        spread[at] = values[there]
+        return spread
+
+    def _places(self) -> tuple[Integers, tuple[Integers, Integers]]:
+        """The sequences that have a chosen score, and where it stands among all."""
+        rows = np.arange(len(self.targets)) if self.rows is None else self.rows
+        there = np.flatnonzero(rows >= 0)
+        return there, (rows[there], self.targets[there])
 
 
 # What overflows shows in the ledger, which the caller checks.
@@ -69,23 +90,19 @@ def relevance(
         Whether relevance is told of every dimension, or of whole steps, which costs less.
     """
     packing = trace.packing
-    scores = np.zeros_like(trace.scores)
-    explained = np.zeros(packing.batch)
-    rows = np.arange(packing.batch) if chosen.rows is None else chosen.rows
-    there = np.flatnonzero(rows >= 0)
-    at = rows[there], chosen.targets[there]
-    scores[at] = trace.scores[at]
-    explained[there] = trace.scores[at]
-    inputs, shares = _backward(trace, scores, rule, reach)
-    of_rows = _whole_steps(inputs)
+    explained = chosen.of(trace.scores)
+    inputs, shares = _backward(trace, chosen.alone(trace.scores, explained), rule, reach)
+    of_rows = whole_steps(inputs)
     of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
     ledgers = Ledgers(
-        score=explained,
-        tokens=packing.total(of_rows - of_padding),
-        initial_state=shares.initial_state,
-        biases=shares.biases,
-        stabilizers=shares.stabilizers,
-        padding=packing.total(of_padding),
+        explained,
+        {
+            "tokens": packing.total(of_rows - of_padding),
+            "initial_state": shares.initial_state,
+            "biases": shares.biases,
+            "stabilizers": shares.stabilizers,
+            "padding": packing.total(of_padding),
+        },
     )
     return Relevance(inputs, ledgers)
 
@@ -99,7 +116,7 @@ def _backward(
 
     def give(place: int, amount: Floats) -> None:
         if place == INPUT and reach == "steps":
-            amount = _whole_steps(amount).astype(amount.dtype)
+            amount = whole_steps(amount).astype(amount.dtype)
         waiting[place] = waiting[place] + amount if place in waiting else amount
 
     ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
@@ -125,7 +142,7 @@ def _backward(
     return waiting.pop(INPUT, nothing), shares
 
 
-def _whole_steps(relevance: Floats) -> Floats:
+def whole_steps(relevance: Floats) -> Floats:
     """Relevance of steps, shape (rows,), in float64, of that of their features or their own."""
     if relevance.ndim == 1:
         return relevance.astype(np.float64)

@@ -102,7 +102,7 @@ def test_relevance_of_every_dimension_and_of_the_initial_states(
                 for name in ("Rx", "Rx_rev", "R_rest")
             )
             assert_golden(of_sequence.relevance, rx + rx_rev)
-            assert_golden(of_sequence.ledger.initial_state, rest)
+            assert_golden(of_sequence.ledger["initial_state"], rest)
 
 
 @pytest.mark.parametrize(("eps", "factor"), SETTINGS)
@@ -117,7 +117,7 @@ def test_relevance_of_tokens_as_a_whole(golden: Golden, eps: float, factor: int)
                 for name in ("Rx", "Rx_rev", "R_rest")
             )
             assert_golden(of_sequence.relevance, (rx + rx_rev).sum(axis=1))
-            assert_golden(of_sequence.ledger.initial_state, rest)
+            assert_golden(of_sequence.ledger["initial_state"], rest)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
