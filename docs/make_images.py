@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 from lstm_lrp_cli.scaling.corpus import explain_corpus
@@ -100,7 +100,7 @@ def draw(picture: Picture) -> str:
     )
     writer = HeatMapWriter(io.StringIO(), model, console)
     writer.open()
-    for explanations in explain_corpus(model, sequences, EpsilonRule(), Question()):
+    for explanations in explain_corpus(model, sequences, LrpRule(), Question()):
         writer.write(explanations)
     writer.close()
     svg = console.export_svg(title=picture.title, theme=THEME, unique_id=f"lrp-{picture.name}")

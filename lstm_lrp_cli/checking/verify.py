@@ -12,7 +12,7 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -49,7 +49,7 @@ class Verification:
 def verify(
     model: Model,
     sequences: Iterable[Sequence],
-    rule: EpsilonRule,
+    rule: LrpRule,
     question: Question,
     expected: Expectation | None,
     tolerance: float | None = None,
@@ -58,7 +58,7 @@ def verify(
 
     Parameters
     ----------
-    rule : EpsilonRule
+    rule : LrpRule
         The chosen rule; the reference check runs it at a bias factor of 1 as well.
     expected : Expectation or None
         The framework's own numbers.

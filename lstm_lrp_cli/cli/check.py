@@ -83,7 +83,7 @@ def check(
     from lstm_lrp_cli.checking.expected import Expectation, read_expected
     from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
     from lstm_lrp_cli.checking.verify import verify
-    from lstm_lrp_cli.engine.rules import EpsilonRule
+    from lstm_lrp_cli.engine.rules import LrpRule
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
@@ -112,7 +112,7 @@ def check(
         numbers = live = Live(loaded.model, open_framework(against, loaded))
     with one_blas_thread():
         verification = verify(
-            loaded.model, sequences, EpsilonRule(eps, bias_factor), question, numbers, tolerance
+            loaded.model, sequences, LrpRule(eps, bias_factor), question, numbers, tolerance
         )
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"

@@ -17,7 +17,7 @@ from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reached
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
@@ -53,7 +53,7 @@ class CellRecord:
         self,
         at_end: Floats | None,
         at_steps: Floats | None,
-        rule: EpsilonRule,
+        rule: LrpRule,
         reached: Reached,
     ) -> tuple[Floats, Shares]:
         """Pass the hidden states' relevance to the inputs.
@@ -131,7 +131,7 @@ class CellRecord:
         return reached.result(shares), Shares(initial, biases, stabilizers)
 
     def _of_projection(
-        self, of_h: Floats, rows: slice, rule: EpsilonRule, stabilizers: Floats
+        self, of_h: Floats, rows: slice, rule: LrpRule, stabilizers: Floats
     ) -> Floats:
         """Pass relevance of h = P m to m, and write what the stabilizers get of each row."""
         assert self.cell.projection is not None

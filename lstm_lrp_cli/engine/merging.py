@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Merge, MergeName
@@ -22,9 +22,7 @@ class MergeRecord:
     steps: Packing | None
     batch: int
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return split(
             self.layer.kind, self.parts, self.outputs, relevance, self.steps, self.batch, rule
         )
@@ -66,7 +64,7 @@ def split(
     relevance: Floats,
     steps: Packing | None,
     batch: int,
-    rule: EpsilonRule,
+    rule: LrpRule,
 ) -> tuple[Sequence[Floats | None], Shares]:
     """Split the relevance of merged outputs among the parts.
 

@@ -46,7 +46,7 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
-class EpsilonRule:
+class LrpRule:
     """The epsilon rule with its two constants.
 
     Parameters

@@ -39,9 +39,9 @@ class Settings:
 
 def _lrp_all(settings: Settings) -> Method:
     from lstm_lrp_cli.engine.methods.lrp import Lrp
-    from lstm_lrp_cli.engine.rules import EpsilonRule
+    from lstm_lrp_cli.engine.rules import LrpRule
 
-    return Lrp("lrp-all", EpsilonRule(settings.eps, settings.bias_factor))
+    return Lrp("lrp-all", LrpRule(settings.eps, settings.bias_factor))
 
 
 # Made where used, so that the names are there before NumPy is.

@@ -10,7 +10,7 @@ from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.method import Promise
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Booleans
 
 CONSERVATION = Promise(
@@ -28,11 +28,11 @@ class Lrp:
     Parameters
     ----------
     name : str
-    rule : EpsilonRule
+    rule : LrpRule
     """
 
     name: str
-    rule: EpsilonRule
+    rule: LrpRule
     promise: Promise = CONSERVATION
     keeps_gates: bool = False
     runs_often: bool = False
