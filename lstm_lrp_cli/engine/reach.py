@@ -100,7 +100,7 @@ class StepRelevance:
         products = np.empty((3, rows, self._hidden), dtype=values.dtype)
         self._inputs.read_gates(slice(rows), products)
         products -= self._inputs.weights.bias_gates
-        of_steps: Floats = -np.einsum("krj,rkj->r", products, values.reshape(rows, 3, -1))
+        of_steps: Floats = -np.einsum("krj,rkj->r", products, values.reshape(rows, 3, self._hidden))
         return of_steps
 
 

@@ -8,7 +8,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.rules import LrpRule
+from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -53,6 +53,7 @@ def rules() -> st.SearchStrategy[LrpRule]:
         LrpRule,
         eps=st.floats(1e-3, 0.5),
         bias_factor=st.just(0.0) | st.just(1.0) | st.floats(0.0, 1.0),
+        gates=st.sampled_from(get_args(GateRuleName)),
     )
 
 
