@@ -71,15 +71,16 @@ def verify(
     UnusableInput
         The input cannot be used, or `expected` is of another number of sequences.
     """
+    by = f" by {rule.gates}" if rule.gives_to_gates else ""
     rounding = TOLERANCES[model.dtype]
     conservation = Check(
         "conservation",
-        f"score = sum of the ledger's shares, at bias factor {rule.bias_factor:g}",
+        f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
         rounding,
     )
     reference = Check(
         "reference",
-        "score = relevance of inputs and initial states, at bias factor 1",
+        f"score = relevance of inputs and initial states{by}, at bias factor 1",
         rounding,
     )
     if tolerance is None:
@@ -87,8 +88,8 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
-    chosen = [Lrp("lrp-all", rule)]
-    everything = [Lrp("lrp-all", replace(rule, bias_factor=1.0))]
+    chosen = [Lrp(rule)]
+    everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = 0
     for window in windows(model, sequences, question):
         count += len(window)

@@ -23,20 +23,22 @@ CONSERVATION = Promise(
 
 @dataclass(frozen=True, slots=True)
 class Lrp:
-    """LRP (Bach et al. 2015; for LSTMs Arras et al. 2017).
+    """LRP (Bach et al. 2015; for LSTMs Arras et al. 2017), named by its rule for gates.
 
     Parameters
     ----------
-    name : str
     rule : LrpRule
     """
 
-    name: str
     rule: LrpRule
     promise: Promise = CONSERVATION
     keeps_gates: bool = False
     runs_often: bool = False
     whole_steps: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.rule.gates
 
     @property
     def settings(self) -> dict[str, Any]:
