@@ -10,7 +10,7 @@ from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.record import Record
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.engine.walk import walk_down
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
@@ -74,7 +74,7 @@ class Chosen:
 def relevance(
     trace: Trace,
     chosen: Chosen,
-    rule: EpsilonRule,
+    rule: LrpRule,
     padding: Booleans | None = None,
     reach: Reach = "features",
 ) -> Relevance:
@@ -84,7 +84,7 @@ def relevance(
     ----------
     trace : Trace
     chosen : Chosen
-    rule : EpsilonRule
+    rule : LrpRule
     padding : ndarray of bool, shape (rows,), or None
         The rows that are padding.
     reach : {"features", "steps"}
@@ -108,9 +108,7 @@ def relevance(
     return Relevance(inputs, ledgers)
 
 
-def _backward(
-    trace: Trace, scores: Floats, rule: EpsilonRule, reach: Reach
-) -> tuple[Floats, Shares]:
+def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
     """Pass the scores' relevance down to the input, and add up what does not arrive there."""
     shares = Shares.none(trace.packing.batch)
 

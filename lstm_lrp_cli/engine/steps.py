@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Flatten
@@ -19,9 +19,7 @@ class FlattenRecord:
     packing: Packing
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return self.gradient(relevance), Shares.none(self.packing.batch)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
@@ -41,9 +39,7 @@ class OrderRecord:
     outputs: Floats
     batch: int
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return self.gradient(relevance), Shares.none(self.batch)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
@@ -57,9 +53,7 @@ class StepSoftmaxRecord:
     packing: Packing
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return [relevance], Shares.none(self.packing.batch)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
