@@ -16,14 +16,13 @@ from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
-from lstm_lrp_cli.model.layers import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import LstmCell
 
 # The candidate stands behind the gates, which have much in common.
 _ORDER = [INPUT, FORGET, OUTPUT, CANDIDATE]
 
 
 def gradient(
-    layer: Lstm,
     record: CellRecord,
     at_end: Floats | None,
     at_steps: Floats | None,
@@ -48,7 +47,7 @@ def gradient(
     """
     if record.gates is None:
         raise ValueError("the forward pass did not keep the gates")
-    packing, cell = record.packing, record.cell
+    packing, layer, cell = record.packing, record.layer, record.cell
     batch, dtype = packing.batch, record.m.dtype
     recurrent = cell.recurrent[_ORDER]
     d_h = aligned_empty((batch, cell.output_size), dtype)
