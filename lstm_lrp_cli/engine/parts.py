@@ -38,6 +38,25 @@ class Parts:
         return Parts(linear(self.relevant), linear(self.irrelevant))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BiasedParts:
+    """A value in parts, of which what a bias gives alone is neither relevant nor irrelevant.
+
+    Parameters
+    ----------
+    relevant, irrelevant : ndarray, of the value's shape
+    of_bias : ndarray, shape (units,)
+    """
+
+    relevant: Floats
+    irrelevant: Floats
+    of_bias: Floats
+
+    @property
+    def whole(self) -> Floats:
+        return self.relevant + self.irrelevant + self.of_bias
+
+
 def activated(kind: ActivationName, parts: Parts) -> Parts:
     """Split an activation between the two terms of its argument, of shape (n, units).
 
@@ -56,25 +75,25 @@ def activated(kind: ActivationName, parts: Parts) -> Parts:
 
 def activated_with_bias(
     kind: ActivationName, parts: Parts, bias: Floats, of_bias: Floats
-) -> Parts:
-    """Split an activation between the two terms that are added to a bias in its argument.
+) -> BiasedParts:
+    """Split an activation between the two terms of its argument and a bias.
 
-    The bias always comes first; the two terms are averaged over their orders, and their parts sum
-    to what they add to the activation of the bias.
+    The bias stands there first; what the terms add to its activation is averaged over their orders.
 
     Parameters
     ----------
     parts : Parts
-        Of shape (..., units).
-    bias, of_bias : ndarray
-        The bias and its activation, which broadcast to the parts.
+        Of shape (n, units).
+    bias, of_bias : ndarray, shape (units,)
+        The bias, and its activation.
     """
     function = ACTIVATIONS[kind]
     relevant, irrelevant = function(parts.relevant + bias), function(parts.irrelevant + bias)
     whole = function(parts.whole + bias)
-    return Parts(
+    return BiasedParts(
         0.5 * ((relevant - of_bias) + (whole - irrelevant)),
         0.5 * ((irrelevant - of_bias) + (whole - relevant)),
+        of_bias,
     )
 
 
