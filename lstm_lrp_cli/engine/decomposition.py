@@ -40,6 +40,8 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import INPUT
 
+NO_STEPS: Booleans = np.zeros(0, dtype=bool)
+
 
 class Value(Protocol):
     """What a node is given."""
@@ -50,8 +52,8 @@ class Value(Protocol):
         ...
 
     @property
-    def relevant_steps(self) -> Booleans | None:
-        """By step: the rows that are of relevant steps, shape (rows,)."""
+    def relevant_steps(self) -> Booleans:
+        """By step: the rows that are of relevant steps, shape (rows,). Else none, shape (0,)."""
         ...
 
     def read_by(self, cell: LstmCell, copies: Copies) -> CellParts: ...
@@ -62,7 +64,7 @@ class Computed:
     """What a node gave."""
 
     parts: Parts
-    relevant_steps: Booleans | None
+    relevant_steps: Booleans
 
     def read_by(self, cell: LstmCell, copies: Copies) -> CellParts:
         return ComputedParts(cell, _in_order(cell, self.parts, copies))
@@ -144,13 +146,13 @@ def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies)
             assert isinstance(record, LstmRecord)
             return _lstm(record, source, copies)
         case Pool():
-            return Computed(_pooled(layer, record, source.parts, copies), None)
+            return Computed(_pooled(layer, record, source.parts, copies), NO_STEPS)
         case Flatten():
             return Computed(
-                source.parts.each(lambda part: steps.flatten(layer, part, packing).outputs), None
+                source.parts.each(lambda part: steps.flatten(layer, part, packing).outputs),
+                NO_STEPS,
             )
         case Reverse():
-            assert marked is not None
             return Computed(
                 source.parts.each(lambda part: part[packing.reverse]), marked[packing.reverse]
             )
@@ -169,10 +171,8 @@ def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies)
             return Computed(activated(layer.kind, source.parts), marked)
         case Merge():
             merged = _merged(layer.kind, [each.parts for each in sources])
-            if marked is None:
-                return Computed(merged, None)
-            of_sources = [each.relevant_steps for each in sources]
-            return Computed(merged, np.logical_or.reduce(of_sources))
+            marked = np.logical_or.reduce([each.relevant_steps for each in sources])
+            return Computed(merged, marked)
         case _:
             raise TypeError(layer)
 
@@ -181,7 +181,6 @@ def _lstm(record: LstmRecord, source: Value, copies: Copies) -> Value:
     """Run the cells of an LSTM on parts, and merge their hidden states."""
     returns_last = record.layer.returns == "last"
     marked = source.relevant_steps
-    assert marked is not None
     directions = []
     for each in record.cells:
         cell = each.cell
@@ -193,7 +192,7 @@ def _lstm(record: LstmRecord, source: Value, copies: Copies) -> Value:
             directions.append(run.at_end())
         else:
             directions.append(_in_order(cell, run.at_steps(), copies))
-    return Computed(_merged(record.layer.merge, directions), None if returns_last else marked)
+    return Computed(_merged(record.layer.merge, directions), NO_STEPS if returns_last else marked)
 
 
 def _in_order(cell: LstmCell, parts: Parts, copies: Copies) -> Parts:
