@@ -8,12 +8,13 @@ import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Lstm, Scale
+from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.scaling.question import Choice, Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
@@ -57,9 +58,10 @@ def explain_corpus(
     UnusableInput
         A score is not a finite number, or a sequence has not the step that is asked for.
     """
+    keep_gates = any(method.keeps_gates for method in methods)
     for window in windows(model, sequences, question, len(methods)):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
-        for batch, trace in run_window(model, window):
+        for batch, trace in run_window(model, window, keep_gates):
             for explanation in explain_batch(batch, trace, methods, question, reach):
                 found[explanation.sequence.number].append(explanation)
         yield [
@@ -103,17 +105,21 @@ def _explained(
     return compress(explanations, (chosen.rows >= 0).tolist())
 
 
-def run_window(model: Model, window: Several[Sequence]) -> Iterator[tuple[Batch, Trace]]:
+def run_window(
+    model: Model, window: Several[Sequence], keep_gates: bool = False
+) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch."""
     table = window_table(model, window)
     for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
-        yield batch, run_batch(model, batch, table)
+        yield batch, run_batch(model, batch, table, keep_gates)
 
 
-def run_batch(model: Model, batch: Batch, table: TokenTable | None = None) -> Trace:
+def run_batch(
+    model: Model, batch: Batch, table: TokenTable | None = None, keep_gates: bool = False
+) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table)
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
@@ -199,15 +205,4 @@ def window_steps(model: Model) -> int:
 
 def batch_rows(model: Model) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
-    values = 0
-    for layer in model.layers:
-        match layer:
-            case Embedding():
-                values += layer.weights.shape[1]
-            case Lstm():
-                values += sum(5 * cell.hidden_size + cell.input_size for cell in layer.cells)
-            case Dense():
-                values += 3 * len(layer.weights)
-            case Scale():
-                values += 3 * len(layer.factors)
-    return max(BATCH_BYTES // (values * model.dtype.itemsize), 256)
+    return max(BATCH_BYTES // row_bytes(model), 256)
