@@ -60,6 +60,12 @@ def _omission(settings: Settings) -> Method:
     return Omission()
 
 
+def _contextual_decomposition(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
+
+    return ContextualDecomposition(settings.span)
+
+
 def _random(settings: Settings) -> Method:
     from lstm_lrp_cli.engine.methods.random_control import RandomControl
 
@@ -73,5 +79,6 @@ METHODS: dict[str, Callable[[Settings], Method]] = {
     **{name: _lrp(name) for name in LRP_METHODS},
     "occlusion": _occlusion,
     "omission": _omission,
+    "contextual-decomposition": _contextual_decomposition,
     "random": _random,
 }
