@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
+from dataclasses import replace
 from itertools import compress, repeat
 
 import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
@@ -119,7 +121,10 @@ def run_batch(
 ) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
+    trace = replace(
+        forward(model, batch.inputs, batch.packing, table, keep_gates),
+        given=Given(batch.lengths, batch.positions),
+    )
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
