@@ -9,9 +9,10 @@ from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -48,7 +49,7 @@ class Verification:
 def verify(
     model: Model,
     sequences: Iterable[Sequence],
-    rule: EpsilonRule,
+    rule: LrpRule,
     question: Question,
     expected: Expectation | None,
     tolerance: float | None = None,
@@ -57,7 +58,7 @@ def verify(
 
     Parameters
     ----------
-    rule : EpsilonRule
+    rule : LrpRule
         The chosen rule; the reference check runs it at a bias factor of 1 as well.
     expected : Expectation or None
         The framework's own numbers.
@@ -70,15 +71,16 @@ def verify(
     UnusableInput
         The input cannot be used, or `expected` is of another number of sequences.
     """
+    by = f" by {rule.gates}" if rule.gives_to_gates else ""
     rounding = TOLERANCES[model.dtype]
     conservation = Check(
         "conservation",
-        f"score = sum of the ledger's shares, at bias factor {rule.bias_factor:g}",
+        f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
         rounding,
     )
     reference = Check(
         "reference",
-        "score = relevance of inputs and initial states, at bias factor 1",
+        f"score = relevance of inputs and initial states{by}, at bias factor 1",
         rounding,
     )
     if tolerance is None:
@@ -86,6 +88,8 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
+    chosen = [Lrp(rule)]
+    everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = 0
     for window in windows(model, sequences, question):
         count += len(window)
@@ -93,17 +97,18 @@ def verify(
             if expected is not None:
                 for number, found in _compared(model, trace, batch, expected):
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
-            for explanation in explain_batch(batch, trace, rule, question, reach):
+            for explanation in explain_batch(batch, trace, chosen, question, reach):
                 number = explanation.sequence.number
-                conservation = conservation.seen(explanation.ledger.relative_residual, number)
+                ledger = ledger_of(explanation)
+                conservation = conservation.seen(ledger.relative_residual, number)
                 if expected is not None and number in expected.relevance:
                     theirs = expected.relevance[number]
                     difference = _relevance_deviation(model, explanation, theirs)
                     relevance = relevance.seen(difference, number)
-            everything = replace(rule, bias_factor=1.0)
             for explanation in explain_batch(batch, trace, everything, question, "steps"):
-                ledger = explanation.ledger
-                gap = ledger.score - ledger.tokens - ledger.initial_state - ledger.padding
+                ledger = ledger_of(explanation)
+                there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
+                gap = ledger.score - there
                 relative = abs(gap) / ledger.scale if gap else 0.0
                 reference = reference.seen(relative, explanation.sequence.number)
     checks = [conservation, reference]
@@ -113,6 +118,12 @@ def verify(
         if expected.relevance:
             checks.append(relevance)
     return Verification(tuple(checks), count, expected.framework if expected else None)
+
+
+def ledger_of(explanation: Explanation) -> Ledger:
+    """The ledger of an explanation by LRP, which always has one."""
+    assert explanation.ledger is not None
+    return explanation.ledger
 
 
 def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.methods import refuse_values_of_steps, resolve_methods
 from lstm_lrp_cli.cli.options import (
+    dtype_option,
     input_options,
     mapping_option,
-    method_options,
+    methods_option,
     model_argument,
+    question_options,
     resolve_question,
+    rule_options,
+    setting_options,
 )
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
@@ -37,7 +42,11 @@ MOST_USUAL_JOBS = 8
 @click.argument("input")
 @mapping_option
 @input_options
-@method_options
+@methods_option("--method")
+@question_options
+@rule_options
+@dtype_option
+@setting_options
 @click.option(
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
@@ -76,11 +85,16 @@ def explain(
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
+    method: tuple[str, ...],
     target: str,
     step: Step | None,
     eps: float,
     bias_factor: float,
     dtype: str,
+    steps: int | None,
+    baseline: str | None,
+    span: slice | None,
+    seed: int | None,
     by: Detail | None,
     form: str | None,
     output: Path | None,
@@ -100,10 +114,10 @@ def explain(
     """
     import numpy as np
 
-    from lstm_lrp_cli.engine.rules import EpsilonRule
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
+    from lstm_lrp_cli.reporting.writer import WHOLE
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -112,14 +126,24 @@ def explain(
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
     detail = choose_detail(by, series=loaded.embedding is None)
     form = form or choose_format(output)
-    rendering = Rendering(loaded, EpsilonRule(eps, bias_factor), question, form, detail)
+    methods = resolve_methods(
+        method,
+        loaded,
+        eps=eps,
+        bias_factor=bias_factor,
+        steps=steps,
+        baseline=baseline,
+        span=span,
+        seed=seed,
+    )
+    if detail in WHOLE:
+        refuse_values_of_steps(methods, detail)
+    rendering = Rendering(loaded, methods, question, form, detail)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),
         display_name(input),
-        "lrp-all",
-        eps,
-        bias_factor,
+        methods,
         dtype,
     )
     summary = Summary(loaded, run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ input_options = stacked(
     ),
 )
 
-method_options = stacked(
+question_options = stacked(
     click.option(
         "--target",
         default="predicted",
@@ -90,13 +91,16 @@ method_options = stacked(
         metavar="first|last|all|N",
         help="Of which step, where the model gives scores at every step; N from 0.",
     ),
+)
+
+rule_options = stacked(
     click.option(
         "--eps",
         type=POSITIVE,
         callback=finite,
         default=0.001,
         show_default=True,
-        help="Stabilizer.",
+        help="Stabilizer of LRP.",
     ),
     click.option(
         "--bias-factor",
@@ -104,14 +108,79 @@ method_options = stacked(
         callback=finite,
         default=0.0,
         show_default=True,
-        help="Part of biases and stabilizers that is redistributed.",
+        help="Part of LRP's biases and stabilizers that is redistributed.",
+    ),
+)
+
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float64",
+    show_default=True,
+    help="Precision of the computation.",
+)
+
+
+def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The methods that a list names, each once."""
+    names = tuple(name.strip() for name in value.split(","))
+    for name in names:
+        if name not in METHODS:
+            raise click.BadParameter(
+                f"there is no method {name!r}; the methods are {', '.join(METHODS)}.", ctx, param
+            )
+    if len(set(names)) < len(names):
+        raise click.BadParameter("a method is named twice.", ctx, param)
+    return names
+
+
+def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:
+    """The option that names one or several methods."""
+    return click.option(
+        name,
+        callback=method_names,
+        default=default,
+        show_default=True,
+        metavar="NAME,...",
+        help=f"One or several of {', '.join(METHODS)}.",
+    )
+
+
+def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) -> slice | None:
+    """The tokens that --span names, as Python has them: from 0, or from -1 backwards."""
+    if value is None:
+        return None
+    try:
+        start, stop = (int(part) if part.strip() else None for part in value.split(":"))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is not FROM:TO, such as 2:5, :3 or -2: (from 0; TO is not in it).",
+            ctx,
+            param,
+        ) from error
+    return slice(start, stop)
+
+
+setting_options = stacked(
+    click.option(
+        "--steps",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Of integrated-gradients: points of the path.  [default: 50]",
     ),
     click.option(
-        "--dtype",
-        type=click.Choice(DTYPES),
-        default="float64",
-        show_default=True,
-        help="Precision of the computation.",
+        "--baseline",
+        metavar="zero|TOKEN|ID|NUMBER",
+        help="Of integrated-gradients: where the path begins.  [default: zero]",
+    ),
+    click.option(
+        "--span",
+        callback=span_slice,
+        metavar="FROM:TO",
+        help="Of contextual-decomposition: tokens taken as one, from 0, TO not among them.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), metavar="N", help="Of random.  [default: 0]"
     ),
 )
 

@@ -1,8 +1,9 @@
-"""One LSTM cell over a packed batch: its forward pass, and its relevance by LRP-all.
+"""One LSTM cell over a packed batch: its forward pass, and its relevance by LRP.
 
 Arras et al. 2017, "Explaining Recurrent Neural Network Predictions in Sentiment Analysis": of a
 gate times a signal the signal gets all relevance; the cell sum and the cell candidate are linear
-maps under the epsilon rule, and so is a projection of the hidden state.
+maps under the epsilon rule, and so is a projection of the hidden state. By other rules for gates,
+`cell_gates.py` takes their part.
 
 Both loops write into the same few arrays at every step, which so stay in the processor's cache.
 What only some models or rules need (projections, a bias factor) is made anew.
@@ -14,10 +15,11 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
 from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.cell_gates import GateRelevance
 from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reached
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
@@ -38,8 +40,11 @@ class CellRecord:
         o * tanh(c): the hidden state, or what is projected to it.
     h : ndarray, shape (rows, outputs)
         The hidden state.
+    gates : ndarray, shape (3, rows, hidden), or None
+        The activations of the input, forget and output gate, where they were to be kept.
     """
 
+    layer: Lstm
     cell: LstmCell
     packing: Packing
     inputs: CellInput
@@ -48,12 +53,13 @@ class CellRecord:
     fc: Floats
     m: Floats
     h: Floats
+    gates: Floats | None = None
 
     def relevance(
         self,
         at_end: Floats | None,
         at_steps: Floats | None,
-        rule: EpsilonRule,
+        rule: LrpRule,
         reached: Reached,
     ) -> tuple[Floats, Shares]:
         """Pass the hidden states' relevance to the inputs.
@@ -77,6 +83,7 @@ class CellRecord:
         hidden, outputs = cell.hidden_size, cell.output_size
         u_g, b_g = cell.recurrent[CANDIDATE], cell.bias[CANDIDATE]
         batch, dtype = packing.batch, self.m.dtype
+        gates = GateRelevance(self, rule) if rule.gives_to_gates else None
         r_h = aligned_empty((batch, outputs), dtype)
         r_h[:] = 0.0 if at_end is None else at_end
         r_c = aligned_empty((batch, hidden), dtype)
@@ -99,7 +106,10 @@ class CellRecord:
             of_m = of_h
             if cell.projection is not None:
                 of_m = self._of_projection(of_h, rows, rule, by_projections[rows])
-            # m = o tanh(c): all to the cell state, which the next step's cell state feeds too.
+            # m = o tanh(c), of which tanh(c) passes it to the cell state unchanged; the next
+            # step's cell state gives to it too.
+            if gates is not None:
+                of_m = gates.split_output(rows, of_m)
             np.add(of_m, of_c, out=of_c)
             ig, fc = self.ig[rows], self.fc[rows]
             np.add(ig, fc, out=c)
@@ -110,6 +120,10 @@ class CellRecord:
                 share = rule.shared(by_sums[rows], 2 * hidden)[:, np.newaxis]
                 np.add(of_c, share, out=of_c)
                 np.add(messages, share, out=messages)
+            from_gates = None
+            if gates is not None:
+                gates.split_terms(rows, of_c, messages)
+                from_gates = gates.pass_down(rows)
             values = reached.values(rows)
             rule.divide(messages, self.z_g[rows], values, by_candidates[rows], scratch)
             np.matmul(values, b_g, out=by_biases[rows])
@@ -119,19 +133,26 @@ class CellRecord:
                 of_h[:] = 0.0
             else:
                 np.matmul(values, u_g, out=of_h)
+                if from_gates is not None:
+                    np.add(of_h, from_gates, out=of_h)
                 np.multiply(of_h, before, out=of_h)
             if rule.bias_factor:
                 absorbed = by_biases[rows] + by_candidates[rows]
                 shares[rows] = rule.shared(absorbed, outputs + cell.input_size)
+                if gates is not None:
+                    shares[rows] += gates.shares[rows]
                 np.add(of_h, shares[rows, np.newaxis], out=of_h)
         initial = r_h.sum(axis=1, dtype=np.float64) + r_c.sum(axis=1, dtype=np.float64)
         kept = 1.0 - rule.bias_factor
         biases = kept * packing.total(by_biases)
         stabilizers = kept * packing.total(by_sums + by_candidates + by_projections)
-        return reached.result(shares), Shares(initial, biases, stabilizers)
+        lost = Shares(initial, biases, stabilizers)
+        if gates is None:
+            return reached.result(shares, None), lost
+        return reached.result(shares, gates.values), lost + gates.absorbed(packing)
 
     def _of_projection(
-        self, of_h: Floats, rows: slice, rule: EpsilonRule, stabilizers: Floats
+        self, of_h: Floats, rows: slice, rule: LrpRule, stabilizers: Floats
     ) -> Floats:
         """Pass relevance of h = P m to m, and write what the stabilizers get of each row."""
         assert self.cell.projection is not None
@@ -150,12 +171,15 @@ class CellRecord:
         return self.h[start : start + n]
 
 
-def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> CellRecord:
+def run(
+    layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing, keep_gates: bool = False
+) -> CellRecord:
     """z = W x_t + U h_{t-1} + b; c_t = f c_{t-1} + i g; h_t = o tanh(c_t), or P times that."""
     weights, hidden = inputs.weights, cell.hidden_size
     dtype = weights.bias_candidate.dtype
     z_g, ig, fc, m = (aligned_empty((packing.rows, hidden), dtype) for _ in range(4))
     h = m if cell.projection is None else aligned_empty((packing.rows, cell.output_size), dtype)
+    kept = aligned_empty((3, packing.rows, hidden), dtype) if keep_gates else None
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))
     space = aligned_empty((3, packing.batch, hidden), dtype)
     h_before = _initial(cell.initial_hidden, packing)
@@ -180,6 +204,8 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
             np.add(candidate, candidate_of_inputs, out=candidate)
         np.add(candidate, weights.bias_candidate, out=candidate)
         invert_gates(layer.gate_activation, gates)
+        if kept is not None:
+            np.reciprocal(gates, out=kept[:, rows])
         activate(layer.activation, candidate, out=signal)
         np.divide(signal, gates[0], out=ig[rows])
         if c_before is None:
@@ -192,7 +218,7 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
-    return CellRecord(cell, packing, inputs, z_g, ig, fc, m, h)
+    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h, kept)
 
 
 def _initial(state: Floats | None, packing: Packing) -> Floats | None:

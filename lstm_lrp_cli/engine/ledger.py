@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats
 
 # What rounding may leave unaccounted for, relative to Ledger.scale.
-TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
+TOLERANCES: dict[np.dtype[Any], float] = {
+    np.dtype(np.float64): 1e-10,
+    np.dtype(np.float32): 1e-3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,68 +25,60 @@ class Ledger:
     ----------
     score : float
         The explained score.
-    tokens : float
-        Relevance of all tokens or steps.
-    initial_state : float
-        Relevance of the initial hidden and cell states.
-    biases, stabilizers : float
-        Absorbed by biases, and by stabilizers.
-    padding : float
-        Relevance of padding steps.
+    shares : dict
+        What went where, by the names that the method has for it.
     """
 
     score: float
-    tokens: float
-    initial_state: float
-    biases: float
-    stabilizers: float
-    padding: float
+    shares: dict[str, float]
 
-    @property
-    def shares(self) -> tuple[float, ...]:
-        return (self.tokens, self.initial_state, self.biases, self.stabilizers, self.padding)
+    def __getitem__(self, name: str) -> float:
+        return self.shares[name]
 
     @property
     def residual(self) -> float:
         """What no share accounts for."""
-        return self.score - sum(self.shares)
+        return self.score - sum(self.shares.values())
 
     @property
     def scale(self) -> float:
         """What the residual is measured against: the score or, if larger, the shares' sizes."""
-        return max(abs(self.score), sum(map(abs, self.shares)))
+        return max(abs(self.score), sum(map(abs, self.shares.values())))
 
     @property
     def relative_residual(self) -> float:
         return abs(self.residual) / self.scale if self.residual else 0.0
 
     def __add__(self, other: Ledger) -> Ledger:
-        """The ledger of two scores together."""
+        """The ledger of two scores together, which has the shares of both."""
+        names = {**self.shares, **other.shares}
         return Ledger(
             self.score + other.score,
-            self.tokens + other.tokens,
-            self.initial_state + other.initial_state,
-            self.biases + other.biases,
-            self.stabilizers + other.stabilizers,
-            self.padding + other.padding,
+            {name: self.shares.get(name, 0.0) + other.shares.get(name, 0.0) for name in names},
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledgers:
-    """The ledgers of a batch: the fields of `Ledger`, each of shape (batch,), in float64."""
+    """The ledgers of a batch.
+
+    Parameters
+    ----------
+    score : ndarray, shape (batch,)
+        In float64.
+    shares : dict of ndarray, each of shape (batch,)
+        In float64.
+    """
 
     score: Floats
-    tokens: Floats
-    initial_state: Floats
-    biases: Floats
-    stabilizers: Floats
-    padding: Floats
+    shares: dict[str, Floats]
 
     def __iter__(self) -> Iterator[Ledger]:
         """The ledger of each sequence."""
-        columns = (getattr(self, field.name).tolist() for field in fields(Ledger))
-        return map(Ledger, *columns)
+        names = tuple(self.shares)
+        amounts = zip(*(share.tolist() for share in self.shares.values()), strict=True)
+        for score, of_sequence in zip(self.score.tolist(), amounts, strict=True):
+            yield Ledger(score, dict(zip(names, of_sequence, strict=True)))
 
 
 def relative_residuals(amounts: Floats) -> Floats:
@@ -90,8 +86,8 @@ def relative_residuals(amounts: Floats) -> Floats:
 
     Parameters
     ----------
-    amounts : ndarray, shape (ledgers, 6)
-        The fields of each.
+    amounts : ndarray, shape (ledgers, 1 + shares)
+        The score of each, and its shares.
     """
     score, shares = amounts[:, 0], amounts[:, 1:]
     residuals = np.abs(score - shares.sum(axis=1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Pool
@@ -27,9 +27,7 @@ class SumRecord:
     weights: Floats
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         started = self.packing.started
         feeding = self.packing.lengths[:started] * self.outputs.shape[1]
         messages = rule.messages(relevance[:started], self.outputs[:started], None, feeding)
@@ -38,6 +36,9 @@ class SumRecord:
         down = self.inputs * spread[sequence] + messages.share[sequence]
         absorbed = Shares.absorbed(messages, None).extended(self.packing.batch)
         return [down], absorbed + Shares.unstarted(relevance, self.packing)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [(self.weights * gradient)[self.packing.sequence]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,13 +55,14 @@ class MaxRecord:
     winners: Integers
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        return self.gradient(relevance), Shares.unstarted(relevance, self.packing)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
         units = self.outputs.shape[1]
-        down = np.zeros((self.packing.rows, units), dtype=relevance.dtype)
-        down[self.winners, np.arange(units)] = relevance[: self.packing.started]
-        return [down], Shares.unstarted(relevance, self.packing)
+        down = np.zeros((self.packing.rows, units), dtype=gradient.dtype)
+        down[self.winners, np.arange(units)] = gradient[: self.packing.started]
+        return [down]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,12 +79,13 @@ class PickRecord:
     picked: Integers
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
-        down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=relevance.dtype)
-        down[self.picked] = relevance[: self.packing.started]
-        return [down], Shares.unstarted(relevance, self.packing)
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        return self.gradient(relevance), Shares.unstarted(relevance, self.packing)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=gradient.dtype)
+        down[self.picked] = gradient[: self.packing.started]
+        return [down]
 
 
 def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord | PickRecord:

@@ -9,10 +9,11 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.record import Record
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.engine.walk import walk_down
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from lstm_lrp_cli.model.model import INPUT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,11 +24,12 @@ class Relevance:
     ----------
     inputs : ndarray, shape (rows, features), or (rows,) of whole steps
         Relevance of every dimension of every (embedded) step, or of the step.
-    ledgers : Ledgers
+    ledgers : Ledgers or None
+        None where the method does not account for the score.
     """
 
     inputs: Floats
-    ledgers: Ledgers
+    ledgers: Ledgers | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +48,33 @@ class Chosen:
     targets: Integers
     rows: Integers | None = None
 
+    def of(self, scores: Floats) -> Floats:
+        """The chosen scores, shape (batch,), in float64; 0 where a sequence has none."""
+        there, at = self._places()
+        chosen = np.zeros(len(self.targets))
+        chosen[there] = scores[at]
+        return chosen
+
+    def alone(self, scores: Floats, values: Floats) -> Floats:
+        """An array like the scores with values, shape (batch,), in the chosen places, else 0."""
+        there, at = self._places()
+        spread = np.zeros_like(scores)
+        spread[at] = values[there]
+        return spread
+
+    def _places(self) -> tuple[Integers, tuple[Integers, Integers]]:
+        """The sequences that have a chosen score, and where it stands among all."""
+        rows = np.arange(len(self.targets)) if self.rows is None else self.rows
+        there = np.flatnonzero(rows >= 0)
+        return there, (rows[there], self.targets[there])
+
 
 # What overflows shows in the ledger, which the caller checks.
 @np.errstate(over="ignore", invalid="ignore")
 def relevance(
     trace: Trace,
     chosen: Chosen,
-    rule: EpsilonRule,
+    rule: LrpRule,
     padding: Booleans | None = None,
     reach: Reach = "features",
 ) -> Relevance:
@@ -62,70 +84,52 @@ def relevance(
     ----------
     trace : Trace
     chosen : Chosen
-    rule : EpsilonRule
+    rule : LrpRule
     padding : ndarray of bool, shape (rows,), or None
         The rows that are padding.
     reach : {"features", "steps"}
         Whether relevance is told of every dimension, or of whole steps, which costs less.
     """
     packing = trace.packing
-    scores = np.zeros_like(trace.scores)
-    explained = np.zeros(packing.batch)
-    rows = np.arange(packing.batch) if chosen.rows is None else chosen.rows
-    there = np.flatnonzero(rows >= 0)
-    at = rows[there], chosen.targets[there]
-    scores[at] = trace.scores[at]
-    explained[there] = trace.scores[at]
-    inputs, shares = _backward(trace, scores, rule, reach)
-    of_rows = _whole_steps(inputs)
+    explained = chosen.of(trace.scores)
+    inputs, shares = _backward(trace, chosen.alone(trace.scores, explained), rule, reach)
+    of_rows = whole_steps(inputs)
     of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
     ledgers = Ledgers(
-        score=explained,
-        tokens=packing.total(of_rows - of_padding),
-        initial_state=shares.initial_state,
-        biases=shares.biases,
-        stabilizers=shares.stabilizers,
-        padding=packing.total(of_padding),
+        explained,
+        {
+            "tokens": packing.total(of_rows - of_padding),
+            "initial_state": shares.initial_state,
+            "biases": shares.biases,
+            "stabilizers": shares.stabilizers,
+            "padding": packing.total(of_padding),
+        },
     )
     return Relevance(inputs, ledgers)
 
 
-def _backward(
-    trace: Trace, scores: Floats, rule: EpsilonRule, reach: Reach
-) -> tuple[Floats, Shares]:
-    """Pass the scores' relevance from node to node; what several nodes give to one adds up."""
-    model = trace.model
-    waiting: dict[int, Floats] = {}
-
-    def give(place: int, amount: Floats) -> None:
-        if place == INPUT and reach == "steps":
-            amount = _whole_steps(amount).astype(amount.dtype)
-        waiting[place] = waiting[place] + amount if place in waiting else amount
-
-    ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
-    for output, part in zip(model.outputs, np.split(scores, ends, axis=1), strict=True):
-        give(output, part)
+def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
+    """Pass the scores' relevance down to the input, and add up what does not arrive there."""
     shares = Shares.none(trace.packing.batch)
-    for place in range(len(model.nodes) - 1, -1, -1):
-        if place not in waiting:
-            continue  # a gate, which gets nothing
-        record, sources = trace.records[place], model.nodes[place].sources
+
+    def step(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
+        nonlocal shares
         down: Sequence[Floats | None]
-        if isinstance(record, LstmRecord) and sources == (INPUT,):
-            of_inputs, kept = record.pass_down(waiting.pop(place), rule, reach)
+        if reads_input and isinstance(record, LstmRecord):
+            of_inputs, kept = record.pass_down(amount, rule, reach)
             down = [of_inputs]
         else:
-            down, kept = record.relevance(waiting.pop(place), rule)
+            down, kept = record.relevance(amount, rule)
         shares += kept
-        for source, amount in zip(sources, down, strict=True):
-            if amount is not None:
-                give(source, amount)
-    shape = (trace.packing.rows, trace.features)
-    nothing = np.zeros(shape if reach == "features" else shape[:1], dtype=scores.dtype)
-    return waiting.pop(INPUT, nothing), shares
+        return down
+
+    def arrive(amount: Floats) -> Floats:
+        return amount if reach == "features" else whole_steps(amount).astype(amount.dtype)
+
+    return walk_down(trace, scores, step, arrive), shares
 
 
-def _whole_steps(relevance: Floats) -> Floats:
+def whole_steps(relevance: Floats) -> Floats:
     """Relevance of steps, shape (rows,), in float64, of that of their features or their own."""
     if relevance.ndim == 1:
         return relevance.astype(np.float64)

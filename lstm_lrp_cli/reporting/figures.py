@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,16 +9,52 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lstm_lrp_cli.checking.check import Check
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, relative_residuals
+from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
+from lstm_lrp_cli.engine.method import Method, Promise
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 SHOWN_EMPTY = 5
-NOTHING = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
-_amounts = operator.attrgetter(
-    "score", "tokens", "initial_state", "biases", "stabilizers", "padding"
-)
+
+@dataclass(slots=True)
+class Accounts:
+    """All ledgers that one method gave.
+
+    Parameters
+    ----------
+    check : Check
+        Of their residuals.
+    totals : Ledger
+        All of them together.
+    """
+
+    check: Check
+    totals: Ledger
+
+    @classmethod
+    def none(cls, promise: Promise, model: Model) -> Accounts:
+        """Those of no explanation."""
+        tolerance = promise.tolerances[model.dtype]
+        return cls(Check(promise.word, "residual", tolerance), promise.nothing)
+
+    def merge(self, later: Accounts) -> None:
+        self.check = self.check.merged(later.check)
+        self.totals += later.totals
+
+    # What overflows shows in the figures.
+    @np.errstate(over="ignore", invalid="ignore")
+    def count(self, ledgers: Sequence[tuple[int, Ledger]]) -> None:
+        """Add ledgers, each with its sequence's number."""
+        amounts = np.array([(ledger.score, *ledger.shares.values()) for _, ledger in ledgers])
+        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
+        score, *shares = amounts.sum(axis=0).tolist()
+        self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)))
+        number, ledger = ledgers[worst]
+        self.check = replace(
+            self.check.seen(ledger.relative_residual, number),
+            compared=self.check.compared + len(ledgers),
+        )
 
 
 @dataclass(slots=True)
@@ -31,8 +66,8 @@ class Figures:
 
     Parameters
     ----------
-    conservation : Check
-        Of the ledgers' residuals.
+    accounts : dict
+        The Accounts of each method that gives ledgers, by its name.
     sequences, steps, unknown, empty : int
         Sequences, all their steps, the unknown tokens among these, and sequences without steps.
     first_empty : list of int
@@ -44,11 +79,9 @@ class Figures:
     explanations : int
     predicted : Counter
         How often each class was predicted.
-    totals : Ledger
-        All ledgers together.
     """
 
-    conservation: Check
+    accounts: dict[str, Accounts]
     sequences: int = 0
     steps: int = 0
     unknown: int = 0
@@ -60,20 +93,28 @@ class Figures:
     right: int = 0
     explanations: int = 0
     predicted: Counter[str | int] = field(default_factory=Counter)
-    totals: Ledger = NOTHING
 
     @classmethod
-    def none(cls, model: Model) -> Figures:
+    def none(cls, model: Model, methods: Sequence[Method]) -> Figures:
         """Those of no explanation."""
-        return cls(Check("conservation", "residual", TOLERANCES[model.dtype]))
+        return cls(
+            {
+                method.name: Accounts.none(method.promise, model)
+                for method in methods
+                if method.promise is not None
+            }
+        )
 
     @classmethod
-    def of(cls, explanations: Sequence[Explanation], model: Model) -> Figures:
+    def of(
+        cls, explanations: Sequence[Explanation], model: Model, methods: Sequence[Method]
+    ) -> Figures:
         """Count one block: all explanations of each of its sequences, in order."""
-        figures = cls.none(model)
+        figures = cls.none(model, methods)
         several = figures._count_sequences(explanations, model) < len(explanations)
         scored = [each for each in explanations if len(each.scores)]
         if scored:
+            figures.explanations = len(scored)
             figures._count_ledgers(scored)
             if model.predicts or model.classes == 1:
                 figures._count_predictions(scored, model, several=several)
@@ -81,7 +122,8 @@ class Figures:
 
     def merge(self, later: Figures) -> None:
         """Add the figures of explanations that come after these."""
-        self.conservation = self.conservation.merged(later.conservation)
+        for name, accounts in self.accounts.items():
+            accounts.merge(later.accounts[name])
         self.sequences += later.sequences
         self.steps += later.steps
         self.unknown += later.unknown
@@ -93,7 +135,6 @@ class Figures:
         self.right += later.right
         self.explanations += later.explanations
         self.predicted += later.predicted
-        self.totals += later.totals
 
     def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> int:
         """Count each sequence once, however many explanations it has; give their number."""
@@ -119,18 +160,10 @@ class Figures:
         self.right = sum(known)
         return len(sequences)
 
-    # What overflows shows in the figures.
-    @np.errstate(over="ignore", invalid="ignore")
     def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
-        ledgers = [each.ledger for each in scored]
-        amounts = np.array(list(map(_amounts, ledgers)))
-        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
-        self.explanations = len(scored)
-        self.totals = Ledger(*amounts.sum(axis=0).tolist())
-        self.conservation = replace(
-            self.conservation.seen(ledgers[worst].relative_residual, scored[worst].sequence.number),
-            compared=len(scored),
-        )
+        for name, accounts in self.accounts.items():
+            own = [(each.sequence.number, each.ledger) for each in scored if each.method == name]
+            accounts.count([(number, ledger) for number, ledger in own if ledger is not None])
 
     def _count_predictions(
         self, scored: Sequence[Explanation], model: Model, *, several: bool

@@ -1,6 +1,6 @@
 """The terminal: sequences coloured by relevance, red for the target and blue against it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Several
 from typing import TextIO
 
 import numpy as np
@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.console import open_console
-from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.reporting.printable import printable, share_name
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.sequences.sequence import Sequence
 
 # How many sequences the table at the end holds, and how many tokens a cell of it.
 TABLE_ROWS = 50
@@ -29,9 +31,10 @@ class HeatMapWriter:
     stand behind the tokens instead.
     """
 
-    def __init__(self, file: TextIO, model: Model, console: Console | None = None) -> None:
+    def __init__(self, file: TextIO, layout: Layout, console: Console | None = None) -> None:
         self._console = console or open_console(file)
-        self._model = model
+        self._model = layout.model
+        self._several_methods = layout.several_methods
         self._coloured = self._console.color_system is not None and not self._console.no_color
         self._table = Table(box=box.SIMPLE_HEAD)
         for column in ("sequence", "target", "score", "most for it", "most against it"):
@@ -48,7 +51,7 @@ class HeatMapWriter:
             legend = Text("(+0.10) for the target, (-0.10) against it")
         self._console.print(legend, end="\n\n")
 
-    def write(self, explanations: Sequence[Explanation]) -> None:
+    def write(self, explanations: Several[Explanation]) -> None:
         for explanation in explanations:
             self._write(explanation)
 
@@ -59,7 +62,8 @@ class HeatMapWriter:
         else:
             for line in self._series(explanation):
                 self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
-        self._console.print(self._accounts(explanation))
+        if explanation.ledger is not None:
+            self._console.print(self._accounts(explanation.ledger, explanation.sequence))
         self._console.print()
         self._add_to_table(explanation)
 
@@ -86,7 +90,7 @@ class HeatMapWriter:
         self._table.add_row(
             self._number(explanation),
             Text(self._name(explanation.target)),
-            f"{explanation.ledger.score:+.3f}",
+            f"{explanation.score:+.3f}",
             *(
                 Text(", ".join(f"{printable(names[k])} {amounts[k]:+.2f}" for k in chosen))
                 for chosen in (strongest, weakest)
@@ -103,15 +107,16 @@ class HeatMapWriter:
         if self._model.predicts:
             heading.append(f"  predicted {self._name(explanation.predicted)}")
         heading.append(f"  {self._name(explanation.target)} ")
-        heading.append(f"{explanation.ledger.score:+.3f}")
+        heading.append(f"{explanation.score:+.3f}")
         if explanation.right is not None:
             heading.append("  right" if explanation.right else "  wrong")
         return heading
 
-    @staticmethod
-    def _number(explanation: Explanation) -> str:
+    def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)
-        return number if explanation.step is None else f"{number} step {explanation.step}"
+        if explanation.step is not None:
+            number += f" step {explanation.step}"
+        return f"{number} {explanation.method}" if self._several_methods else number
 
     def _name(self, target: int) -> str:
         return printable(str(self._model.target_name(target)))
@@ -145,16 +150,13 @@ class HeatMapWriter:
             lines.append(line)
         return lines
 
-    def _accounts(self, explanation: Explanation) -> Text:
-        ledger = explanation.ledger
-        parts = {
-            "tokens" if explanation.sequence.tokens is not None else "steps": ledger.tokens,
-            "initial state": ledger.initial_state,
-            "biases": ledger.biases,
-            "stabilizers": ledger.stabilizers,
-            "padding": ledger.padding,
-        }
-        shown = [f"{name} {amount:+.3f}" for name, amount in parts.items() if abs(amount) >= 5e-4]
+    @staticmethod
+    def _accounts(ledger: Ledger, sequence: Sequence) -> Text:
+        shown = [
+            f"{share_name(name, series=sequence.tokens is None)} {amount:+.3f}"
+            for name, amount in ledger.shares.items()
+            if abs(amount) >= 5e-4
+        ]
         return Text(f"{ledger.score:+.3f} = {'  '.join(shown) or '0'}", style="dim")
 
 

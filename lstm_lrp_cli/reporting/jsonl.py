@@ -6,9 +6,8 @@ from typing import Any, TextIO
 import msgspec
 
 from lstm_lrp_cli.engine.ledger import Ledger
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import exact_each
-from lstm_lrp_cli.reporting.writer import WHOLE, Detail, parts
+from lstm_lrp_cli.reporting.writer import Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -16,10 +15,11 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 class JsonLinesWriter:
     """Writes one JSON object a line."""
 
-    def __init__(self, file: TextIO, model: Model, detail: Detail) -> None:
+    def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
-        self._model = model
-        self._whole = detail in WHOLE
+        self._layout = layout
+        self._model = layout.model
+        self._whole = layout.whole
         self._encode = msgspec.json.Encoder().encode_lines
 
     def open(self) -> None:
@@ -60,8 +60,9 @@ class JsonLinesWriter:
         sequence, name = explanation.sequence, self._model.target_name
         label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
         step = {"step": explanation.step} if self._model.by_step else {}
-        ledger = ledger_object(explanation.ledger)
-        if explanation.scored:
+        method = {"method": explanation.method} if self._layout.several_methods else {}
+        ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
+        if ledger is not None and explanation.scored:
             ledger["score"] = scores[explanation.target]
         return {
             "sequence": sequence.number,
@@ -72,6 +73,7 @@ class JsonLinesWriter:
             "target": name(explanation.target) if explanation.scored else None,
             **step,
             **label,
+            **method,
             "relevance": relevance,
             "ledger": ledger,
         }
@@ -82,12 +84,4 @@ class JsonLinesWriter:
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:
     """A ledger as it stands in every JSON output."""
-    return {
-        "score": ledger.score,
-        "tokens": ledger.tokens,
-        "initial_state": ledger.initial_state,
-        "biases": ledger.biases,
-        "stabilizers": ledger.stabilizers,
-        "padding": ledger.padding,
-        "residual": ledger.residual,
-    }
+    return {"score": ledger.score, **ledger.shares, "residual": ledger.residual}

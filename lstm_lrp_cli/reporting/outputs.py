@@ -9,36 +9,35 @@ from typing import TYPE_CHECKING, TextIO
 from lstm_lrp_cli.sequences.naming import format_ending
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.model.model import Model
-    from lstm_lrp_cli.reporting.writer import Detail, Writer
+    from lstm_lrp_cli.reporting.writer import Layout, Writer
 
 
-def _tsv(file: TextIO, model: Model, detail: Detail) -> Writer:
+def _tsv(file: TextIO, layout: Layout) -> Writer:
     from lstm_lrp_cli.reporting.table import TableWriter
 
-    return TableWriter(file, model, detail, delimiter="\t")
+    return TableWriter(file, layout, delimiter="\t")
 
 
-def _csv(file: TextIO, model: Model, detail: Detail) -> Writer:
+def _csv(file: TextIO, layout: Layout) -> Writer:
     from lstm_lrp_cli.reporting.table import TableWriter
 
-    return TableWriter(file, model, detail, delimiter=",")
+    return TableWriter(file, layout, delimiter=",")
 
 
-def _jsonl(file: TextIO, model: Model, detail: Detail) -> Writer:
+def _jsonl(file: TextIO, layout: Layout) -> Writer:
     from lstm_lrp_cli.reporting.jsonl import JsonLinesWriter
 
-    return JsonLinesWriter(file, model, detail)
+    return JsonLinesWriter(file, layout)
 
 
-def _terminal(file: TextIO, model: Model, detail: Detail) -> Writer:
+def _terminal(file: TextIO, layout: Layout) -> Writer:
     from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 
-    return HeatMapWriter(file, model)
+    return HeatMapWriter(file, layout)
 
 
 # Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[TextIO, Model, Detail], Writer]] = {
+OUTPUTS: dict[str, Callable[[TextIO, Layout], Writer]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO, cast
 
+from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
-from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Writer
+from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Writer
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.read import Block, sequences_of
@@ -34,7 +34,7 @@ class Rendering:
     """
 
     model: Model
-    rule: EpsilonRule
+    methods: tuple[Method, ...]
     question: Question
     form: str
     detail: Detail
@@ -47,24 +47,30 @@ class Rendering:
 
     @property
     def block_bytes(self) -> int:
-        """How large blocks should be; small where sequences are written once for each step."""
-        if self.question.every_step(self.model):
+        """How large blocks should be; small where each sequence is run or written many times."""
+        if self.question.every_step(self.model) or any(
+            method.runs_often for method in self.methods
+        ):
             return LEAST_BLOCK_BYTES
         width = self.model.input_size if self.detail in WHOLE else 1
-        values = self.question.targets(self.model) * width
+        values = self.question.targets(self.model) * len(self.methods) * width
         return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
+
     def writer(self, file: TextIO) -> Writer:
-        return OUTPUTS[self.form](file, self.model, self.detail)
+        return OUTPUTS[self.form](file, self.layout)
 
     def write(self, block: Block, writer: Writer) -> Iterator[Figures]:
         """Explain a block and write it, window by window, of each of which the figures come."""
         sequences = sequences_of(block, self.model)
         for explanations in explain_corpus(
-            self.model, sequences, self.rule, self.question, self.reach
+            self.model, sequences, self.methods, self.question, self.reach
         ):
             writer.write(explanations)
-            yield Figures.of(explanations, self.model)
+            yield Figures.of(explanations, self.model, self.methods)
 
     def as_text(self, block: Block) -> Iterator[tuple[list[str], Figures]]:
         """What a block is written as, in parts, to be sent to the process that writes."""

@@ -1,15 +1,16 @@
 """The report: what was explained, and an account of where all the scores went."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.figures import SHOWN_EMPTY, Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted
-from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.reporting.printable import printable, share_name
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 
@@ -19,9 +20,7 @@ class Run:
 
     model: str
     input: str
-    method: str
-    eps: float
-    bias_factor: float
+    methods: tuple[Method, ...]
     dtype: str
 
 
@@ -31,11 +30,11 @@ class Summary:
     def __init__(self, model: Model, run: Run) -> None:
         self.model = model
         self.run = run
-        self.figures = Figures.none(model)
+        self.figures = Figures.none(model, run.methods)
 
     def add(self, explanations: Sequence[Explanation]) -> None:
         """Count a block of explanations: all those of each of its sequences, in order."""
-        self.merge(Figures.of(explanations, self.model))
+        self.merge(Figures.of(explanations, self.model, self.run.methods))
 
     def merge(self, figures: Figures) -> None:
         """Take in the figures of a block that was counted elsewhere, such as in a process."""
@@ -58,14 +57,24 @@ class Summary:
                 f"{figures.unpadded:,} of the sequences exceed the {length} steps "
                 "that the model was trained on; they were run whole"
             )
-        check = figures.conservation
-        if not check.passed:
-            mend = "; try --dtype float64" if self.run.dtype == "float32" else ""
-            found.append(
-                f"relevance is not conserved: sequence {check.sequence} has a residual of "
-                f"{check.worst:.2g} of its score, more than {check.tolerance:g}{mend}"
-            )
+        for method in self.run.methods:
+            found.extend(self._broken_promise(method))
         return found
+
+    def _broken_promise(self, method: Method) -> Iterator[str]:
+        """A warning where more is left of a score than the method allows."""
+        accounts = self.figures.accounts.get(method.name)
+        if method.promise is None or accounts is None or accounts.check.passed:
+            return
+        check = accounts.check
+        mend = method.promise.mends.get(self.model.dtype)
+        yield (
+            f"relevance is not {method.promise.word}"
+            f"{f' by {method.name}' if len(self.run.methods) > 1 else ''}: "
+            f"sequence {check.sequence} has a residual of "
+            f"{check.worst:.2g} of its score, more than {check.tolerance:g}"
+            f"{f'; {mend}' if mend else ''}"
+        )
 
     def as_object(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -73,12 +82,11 @@ class Summary:
         accuracy = (
             {"labelled": figures.labelled, "right": figures.right} if figures.labelled else {}
         )
+        first, *_ = self.run.methods
         return {
             "model": self.run.model,
             "input": self.run.input,
-            "method": self.run.method,
-            "eps": self.run.eps,
-            "bias_factor": self.run.bias_factor,
+            **self._of_method(first),
             "dtype": self.run.dtype,
             "sequences": figures.sequences,
             "tokens": figures.steps,
@@ -88,15 +96,24 @@ class Summary:
             "explanations": figures.explanations,
             "predicted": {str(name): count for name, count in figures.predicted.most_common()},
             **accuracy,
-            "ledger": ledger_object(figures.totals),
-            "worst_residual": {
-                "relative": figures.conservation.worst,
-                "sequence": figures.conservation.sequence,
-                "tolerance": figures.conservation.tolerance,
-                "conserved": figures.conservation.passed,
-            },
+            "methods": [self._of_method(method) for method in self.run.methods],
             "warnings": self.warnings(),
         }
+
+    def _of_method(self, method: Method) -> dict[str, Any]:
+        """What a method was set to, and its account of all scores together."""
+        content: dict[str, Any] = {"method": method.name, **method.settings}
+        accounts = self.figures.accounts.get(method.name)
+        if accounts is None:
+            return {**content, "ledger": None, "worst_residual": None}
+        check = accounts.check
+        worst = {
+            "relative": check.worst,
+            "sequence": check.sequence,
+            "tolerance": check.tolerance,
+            check.name: check.passed,
+        }
+        return {**content, "ledger": ledger_object(accounts.totals), "worst_residual": worst}
 
     def as_json(self) -> str:
         return json_document(self.as_object())
@@ -106,40 +123,54 @@ class Summary:
         figures = self.figures
         step = "token" if self.model.embedding is not None else "step"
         unknown = f" ({figures.unknown:,} unknown)" if self.model.vocabulary else ""
-        lines = {
-            "model": f"{self.run.model} ({self.run.dtype})",
-            "input": f"{self.run.input}: {counted(figures.sequences, 'sequence')}, "
-            f"{counted(figures.steps, step)}{unknown}",
-            "method": f"{self.run.method}, eps {self.run.eps:g}, "
-            f"bias factor {self.run.bias_factor:g}",
-        }
+        lines = [
+            ("model", f"{self.run.model} ({self.run.dtype})"),
+            (
+                "input",
+                f"{self.run.input}: {counted(figures.sequences, 'sequence')}, "
+                f"{counted(figures.steps, step)}{unknown}",
+            ),
+        ]
         if figures.predicted:
-            lines["predicted"] = ", ".join(
+            predicted = ", ".join(
                 f"{name if isinstance(name, str) else f'class {name}'}: {count:,}"
                 for name, count in figures.predicted.most_common()
             )
+            lines.append(("predicted", predicted))
         if figures.padded and self.model.padding:
             padding = self.model.padding
-            lines["padded"] = (
-                f"{counted(figures.padded, 'sequence')}, {padding.side}, to {padding.length} steps"
-            )
+            filled = counted(figures.padded, "sequence")
+            lines.append(("padded", f"{filled}, {padding.side}, to {padding.length} steps"))
         if figures.labelled:
             share = 100 * figures.right / figures.labelled
-            lines["accuracy"] = f"{share:.1f} % ({figures.right:,} of {figures.labelled:,} right)"
-        totals = ledger_object(figures.totals)
-        residual = totals.pop("residual")
-        score = totals.pop("score")
-        lines["score"] = (
-            f"{score:.6g}, the sum over {counted(figures.explanations, 'explanation')}, of which"
-        )
-        for name, amount in totals.items():
+            right = f"{figures.right:,} of {figures.labelled:,} right"
+            lines.append(("accuracy", f"{share:.1f} % ({right})"))
+        for method in self.run.methods:
+            lines.extend(self._account(method))
+        return "".join(f"{name:<16}{printable(text)}\n" for name, text in lines)
+
+    def _account(self, method: Method) -> Iterator[tuple[str, str]]:
+        """The lines of a method: what it was set to, and where all scores went."""
+        settings = [f"{name.replace('_', ' ')} {shown(v)}" for name, v in method.settings.items()]
+        yield "method", ", ".join([method.name, *settings])
+        accounts = self.figures.accounts.get(method.name)
+        if accounts is None:
+            return
+        check, score = accounts.check, accounts.totals.score
+        explanations = counted(check.compared, "explanation")
+        yield "score", f"{score:.6g}, the sum over {explanations}, of which"
+        for name, amount in accounts.totals.shares.items():
             part = f" ({100 * amount / score + 0.0:.1f} %)" if score else ""
-            label = f"{step}s" if name == "tokens" else name.replace("_", " ")
-            lines[f"  {label}"] = f"{amount:.6g}{part}"
-        lines["  residual"] = f"{residual:.2g}"
-        check = figures.conservation
-        lines["conserved"] = (
+            label = share_name(name, series=self.model.embedding is None)
+            yield f"  {label}", f"{amount:.6g}{part}"
+        yield "  residual", f"{accounts.totals.residual:.2g}"
+        yield (
+            check.name,
             f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the score "
-            f"(sequence {check.sequence}), allowed {check.tolerance:g}"
+            f"(sequence {check.sequence}), allowed {check.tolerance:g}",
         )
-        return "".join(f"{name:<16}{printable(text)}\n" for name, text in lines.items())
+
+
+def shown(setting: Any) -> str:
+    """A setting as people read it."""
+    return f"{setting:g}" if isinstance(setting, float) else str(setting)

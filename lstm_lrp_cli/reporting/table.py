@@ -8,9 +8,8 @@ from typing import TextIO
 
 import numpy as np
 
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import texts
-from lstm_lrp_cli.reporting.writer import WHOLE, Detail, parts
+from lstm_lrp_cli.reporting.writer import Detail, Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
@@ -24,28 +23,32 @@ COLUMNS: dict[Detail, tuple[str, ...]] = {
 class TableWriter:
     """Writes rows with the columns sequence, position, ..., target, score, relevance.
 
-    Of a model by step, the step whose score is explained stands behind the sequence.
+    Of a model by step, the step whose score is explained stands behind the sequence; of several
+    methods, so does the method.
 
     A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
     either find every row whole.
     """
 
-    def __init__(self, file: TextIO, model: Model, detail: Detail, delimiter: str) -> None:
+    def __init__(self, file: TextIO, layout: Layout, delimiter: str) -> None:
+        model, detail = layout.model, layout.detail
         self._file = file
         self._model = model
         self._detail = detail
+        self._several_methods = layout.several_methods
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
         names = [str(model.target_name(target)) for target in range(model.classes)]
         before = delimiter if COLUMNS[detail] else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
-        self._whole = detail in WHOLE
+        self._whole = layout.whole
         self._width = model.input_size if self._whole else 1
 
     def open(self) -> None:
         own = COLUMNS[self._detail]
         step = ("step",) if self._model.by_step else ()
-        columns = ("sequence", *step, "position", *own, "target", "score", "relevance")
+        method = ("method",) if self._several_methods else ()
+        columns = ("sequence", *step, *method, "position", *own, "target", "score", "relevance")
         self._file.write(self._end.join(columns) + "\n")
 
     def write(self, explanations: Sequence[Explanation]) -> None:
@@ -64,6 +67,10 @@ class TableWriter:
         if self._model.by_step:
             heads = [
                 f"{head}{each.step}{end}" for head, each in zip(heads, explanations, strict=True)
+            ]
+        if self._several_methods:
+            heads = [
+                f"{head}{each.method}{end}" for head, each in zip(heads, explanations, strict=True)
             ]
         places = [f"{position}{end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)

@@ -1,8 +1,10 @@
 """What every output can do."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
@@ -12,6 +14,28 @@ Detail = Literal["token", "dimension", "step", "feature"]
 WHOLE: tuple[Detail, ...] = ("dimension", "feature")
 # About how many values are written at once. More would take memory, and gain no time.
 PART_VALUES = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What explanations are written as, in whatever format.
+
+    Parameters
+    ----------
+    model : Model
+    detail : Detail
+    several_methods : bool
+        Whether it must be told by which method each was made.
+    """
+
+    model: Model
+    detail: Detail
+    several_methods: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether every value of a step is told, and not their sum."""
+        return self.detail in WHOLE
 
 
 class Writer(Protocol):

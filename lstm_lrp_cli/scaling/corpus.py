@@ -8,14 +8,14 @@ import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.relevance import whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.scaling.question import Question, choices
+from lstm_lrp_cli.scaling.question import Choice, Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -35,16 +35,19 @@ RESULT_BYTES = 256 * 2**20
 def explain_corpus(
     model: Model,
     sequences: Iterable[Sequence],
-    rule: EpsilonRule,
+    methods: Several[Method],
     question: Question,
     reach: Reach = "features",
 ) -> Iterator[list[Explanation]]:
-    """Explain sequences in their order, window by window, each with one for each of its targets.
+    """Explain sequences in their order, window by window.
+
+    Each has an explanation for each of its targets, by each of the methods.
 
     Parameters
     ----------
     sequences : iterable of Sequence
         Read as they are needed. Where reading fails, what was read before is explained first.
+    methods : sequence of Method
     question : Question
     reach : {"features", "steps"}
         How finely relevance is told.
@@ -54,55 +57,68 @@ def explain_corpus(
     UnusableInput
         A score is not a finite number, or a sequence has not the step that is asked for.
     """
-    for window in windows(model, sequences, question):
+    keep_gates = any(method.keeps_gates for method in methods)
+    for window in windows(model, sequences, question, len(methods)):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
-        for batch, trace in run_window(model, window):
-            for explanation in explain_batch(batch, trace, rule, question, reach):
+        for batch, trace in run_window(model, window, keep_gates):
+            for explanation in explain_batch(batch, trace, methods, question, reach):
                 found[explanation.sequence.number].append(explanation)
         yield [
             explanation
             for sequence in window
             for explanation in found[sequence.number]
-            or [Explanation.without_score(sequence, model)]
+            or [Explanation.without_score(sequence, model, method) for method in methods]
         ]
 
 
 def explain_batch(
-    batch: Batch, trace: Trace, rule: EpsilonRule, question: Question, reach: Reach
+    batch: Batch, trace: Trace, methods: Several[Method], question: Question, reach: Reach
 ) -> Iterator[Explanation]:
-    """Explain one batch from its forward pass, target by target."""
+    """Explain one batch from its forward pass, target by target, by each of the methods."""
     for choice in choices(question, trace, batch):
-        chosen, steps = choice.chosen, choice.steps
-        result = relevance(trace, chosen, rule, batch.padding, reach)
-        _check_finite(result.ledgers.tokens[:, np.newaxis], "relevance", batch)
-        explanations = map(
-            Explanation,
-            batch.sequences,
-            choice.scores,
-            choice.predicted.tolist(),
-            chosen.targets.tolist(),
-            batch.per_sequence(result.inputs),
-            result.ledgers,
-            repeat(None) if steps is None else steps.tolist(),
-        )
-        if chosen.rows is None:
-            yield from explanations
-        else:
-            # The step may be masked, or other sequences of the batch be longer.
-            yield from compress(explanations, (chosen.rows >= 0).tolist())
+        for method in methods:
+            yield from _explained(batch, trace, choice, method, reach)
 
 
-def run_window(model: Model, window: Several[Sequence]) -> Iterator[tuple[Batch, Trace]]:
+def _explained(
+    batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
+) -> Iterator[Explanation]:
+    chosen, steps = choice.chosen, choice.steps
+    result = method.explain(trace, chosen, batch.padding, reach)
+    of_sequences = batch.packing.total(whole_steps(result.inputs))
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch)
+    explanations = map(
+        Explanation,
+        batch.sequences,
+        choice.scores,
+        choice.predicted.tolist(),
+        chosen.targets.tolist(),
+        batch.per_sequence(result.inputs),
+        repeat(None) if result.ledgers is None else result.ledgers,
+        repeat(method.name),
+        repeat(None) if steps is None else steps.tolist(),
+    )
+    if chosen.rows is None:
+        return explanations
+    # The step may be masked, or other sequences of the batch be longer.
+    return compress(explanations, (chosen.rows >= 0).tolist())
+
+
+def run_window(
+    model: Model, window: Several[Sequence], keep_gates: bool = False
+) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch."""
     table = window_table(model, window)
     for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
-        yield batch, run_batch(model, batch, table)
+        yield batch, run_batch(model, batch, table, keep_gates)
 
 
-def run_batch(model: Model, batch: Batch, table: TokenTable | None = None) -> Trace:
+def run_batch(
+    model: Model, batch: Batch, table: TokenTable | None = None, keep_gates: bool = False
+) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table)
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
@@ -146,7 +162,7 @@ def _check_finite(values: Floats, what: str, batch: Batch) -> None:
 
 
 def windows(
-    model: Model, sequences: Iterable[Sequence], question: Question
+    model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
 ) -> Iterator[list[Sequence]]:
     """Collect sequences up to a number of steps, and of results that wait to be written in order.
 
@@ -154,7 +170,7 @@ def windows(
     """
     most_steps = window_steps(model)
     most_results = RESULT_BYTES // (model.input_size * model.dtype.itemsize)
-    targets, every_step = question.targets(model), question.every_step(model)
+    targets, every_step = question.targets(model) * methods, question.every_step(model)
     least = max(model.padding.length if model.padding else 0, 1)
     window: list[Sequence] = []
     steps = results = 0

@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -25,7 +26,9 @@ class Explanation(Struct, frozen=True, eq=False):
     relevance : ndarray, shape (steps, features) or (steps,)
         Of every feature, or dimension of the embedding, at every step; or of every step in all,
         where nothing finer is asked for.
-    ledger : Ledger
+    ledger : Ledger or None
+        None where the method does not account for the score.
+    method : str
     step : int or None
         Where the model gives scores at every step: the step whose score it is.
     """
@@ -35,20 +38,26 @@ class Explanation(Struct, frozen=True, eq=False):
     predicted: int
     target: int
     relevance: Floats
-    ledger: Ledger
+    ledger: Ledger | None
+    method: str
     step: int | None = None
 
     @classmethod
-    def without_score(cls, sequence: Sequence, model: Model) -> Explanation:
+    def without_score(cls, sequence: Sequence, model: Model, method: Method) -> Explanation:
         """Of a sequence without the step whose score is asked for: there is nothing to explain."""
         relevance = np.zeros((len(sequence), model.input_size), dtype=model.dtype)
-        nothing = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        return cls(sequence, np.zeros(0, dtype=model.dtype), 0, 0, relevance, nothing)
+        nothing = method.promise.nothing if method.promise else None
+        return cls(sequence, np.zeros(0, dtype=model.dtype), 0, 0, relevance, nothing, method.name)
 
     @property
     def scored(self) -> bool:
         """Whether there is a score."""
         return len(self.scores) > 0
+
+    @property
+    def score(self) -> float:
+        """The score that is explained."""
+        return float(self.scores[self.target])
 
     @property
     def relevance_of_steps(self) -> Floats:

@@ -12,12 +12,13 @@ import numpy as np
 from sentences import ids
 
 from lstm_lrp_cli.engine.arrays import aligned_empty
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.loading import convert as converting
 from lstm_lrp_cli.loading.write import commented
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.scaling import corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -26,7 +27,7 @@ from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 from lstm_lrp_cli.sequences.sequence import Sequence as Words
 
-RULE = EpsilonRule()
+LRP_ALL = METHODS["lrp-all"](Settings())
 QUESTION = Question("predicted")
 
 
@@ -38,7 +39,7 @@ def sequences_of(sentences: Iterable[tuple[str, ...]]) -> list[Words]:
 def explain(model: Model, sequences: Sequence[Words]) -> Iterator[Explanation]:
     """The relevance of every token for the predicted class, with its ledger, in one thread."""
     with one_blas_thread():
-        for block in corpus.explain_corpus(model, sequences, RULE, QUESTION, "steps"):
+        for block in corpus.explain_corpus(model, sequences, [LRP_ALL], QUESTION, "steps"):
             yield from block
 
 
@@ -111,7 +112,7 @@ def read(path: Path, model: Model) -> list[Words]:
 
 def write(explanations: Sequence[Explanation], model: Model, file: TextIO) -> None:
     """Write explanations as TSV, as the command does."""
-    writer = OUTPUTS["tsv"](file, model, "token")
+    writer = OUTPUTS["tsv"](file, Layout(model, "token"))
     writer.open()
     writer.write(explanations)
     writer.close()

@@ -24,6 +24,7 @@ from tables import number, tables
 from targets import judge
 from weights import Size, make_model
 
+from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.model.layers import Embedding
 
 SMALL = Size(5, 4)
@@ -68,7 +69,8 @@ def test_one_sequence_at_a_time_finds_what_the_engine_finds(
     monkeypatch, linear, directions, bias_factor
 ):
     monkeypatch.setattr(per_sequence, "BIAS_FACTOR", bias_factor)
-    monkeypatch.setattr(contenders, "RULE", contenders.EpsilonRule(per_sequence.EPS, bias_factor))
+    method = METHODS["lrp-all"](Settings(per_sequence.EPS, bias_factor))
+    monkeypatch.setattr(contenders, "LRP_ALL", method)
     model = make_model(replace(SMALL, directions=directions), "float64")
     plain = per_sequence.PerSequence(model, linear)
     for words, found in zip(TEXTS, scores_and_relevance(model), strict=True):

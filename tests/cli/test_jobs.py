@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from models import KERAS, WEATHER
 from processes import LRP, copies_of, is_alive, pipe_has_data, run_lrp, wait_until
+from together import lrp_all
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.reporting.rendering import Rendering
 from lstm_lrp_cli.scaling.question import Question
@@ -109,7 +109,7 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
     usual = "feature" if model.embedding is None else "token"
     detail = options[options.index("--by") + 1] if "--by" in options else usual
     question = Question("all" if "all" in options else "predicted")
-    rendering = Rendering(model, EpsilonRule(), question, "tsv", detail)
+    rendering = Rendering(model, (lrp_all(),), question, "tsv", detail)
     where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
     assert len(list(read_blocks(where, model, rendering.block_bytes))) >= 3
 

@@ -1,58 +1,45 @@
 """The ledger: the score, the shares it went into, and what they leave unaccounted for."""
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
-from together import make_model
+from together import lrp_ledger, make_model
 
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 
 
-def ledger(
-    score: float,
-    tokens: float = 0.0,
-    initial_state: float = 0.0,
-    biases: float = 0.0,
-    stabilizers: float = 0.0,
-    padding: float = 0.0,
-) -> Ledger:
-    return Ledger(score, tokens, initial_state, biases, stabilizers, padding)
-
-
 def test_the_residual_is_the_score_without_its_shares() -> None:
-    assert ledger(10.0, 1.0, 2.0, 0.5, 0.25, 4.0).residual == 2.25
+    assert lrp_ledger(10.0, 1.0, 2.0, 0.5, 0.25, 4.0).residual == 2.25
 
 
 @pytest.mark.parametrize("share", ["tokens", "initial_state", "biases", "stabilizers", "padding"])
 def test_every_share_counts(share: str) -> None:
-    assert ledger(3.0, **{share: 1.0}).residual == 2.0
-    assert ledger(0.0, **{share: -1.0}).scale == 1.0
+    assert lrp_ledger(3.0, **{share: 1.0}).residual == 2.0
+    assert lrp_ledger(0.0, **{share: -1.0}).scale == 1.0
 
 
 def test_the_residual_is_measured_against_the_score_where_that_is_larger() -> None:
-    found = ledger(-8.0, tokens=-4.0, biases=2.0)
+    found = lrp_ledger(-8.0, tokens=-4.0, biases=2.0)
     assert found.scale == 8.0
     assert found.relative_residual == 0.75
 
 
 def test_the_residual_is_measured_against_the_sizes_of_the_shares_where_they_are_larger() -> None:
-    found = ledger(1.0, tokens=6.0, biases=-4.0)
+    found = lrp_ledger(1.0, tokens=6.0, biases=-4.0)
     assert found.scale == 10.0
     assert found.relative_residual == 0.1
 
 
 def test_a_score_of_zero_without_shares_is_accounted_for() -> None:
-    assert ledger(0.0).relative_residual == 0.0
+    assert lrp_ledger(0.0).relative_residual == 0.0
 
 
 def test_a_share_that_is_not_a_number_leaves_no_number() -> None:
-    assert np.isnan(ledger(1.0, tokens=np.nan).relative_residual)
+    assert np.isnan(lrp_ledger(1.0, tokens=np.nan).relative_residual)
 
 
 def test_the_tolerances() -> None:
@@ -60,26 +47,33 @@ def test_the_tolerances() -> None:
 
 
 def test_a_ledger_of_a_batch_is_its_sequences_ledgers_as_plain_numbers() -> None:
-    columns = np.arange(12.0).reshape(6, 2)
-    _, found = Ledgers(*columns)
-    assert found == Ledger(*columns[:, 1])
-    assert all(type(getattr(found, field.name)) is float for field in fields(found))
+    shares = {"tokens": np.array([2.0, 3.0]), "biases": np.array([4.0, 5.0])}
+    _, found = Ledgers(np.array([0.0, 1.0]), shares)
+    assert found == Ledger(1.0, {"tokens": 3.0, "biases": 5.0})
+    assert all(type(amount) is float for amount in (found.score, *found.shares.values()))
+
+
+def test_two_ledgers_together_have_the_shares_of_both() -> None:
+    both = Ledger(1.0, {"tokens": 1.0, "biases": 2.0}) + Ledger(2.0, {"tokens": 3.0, "rest": 4.0})
+    assert both == Ledger(3.0, {"tokens": 4.0, "biases": 2.0, "rest": 4.0})
 
 
 def test_relevance_of_tokens_is_summed_in_float64() -> None:
     model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
     step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
     trace = forward(model, step, Packing(np.array([1])))
-    found = relevance(trace, Chosen(np.array([0])), EpsilonRule())
+    found = relevance(trace, Chosen(np.array([0])), LrpRule())
     np.testing.assert_array_equal(found.inputs, step)
-    assert found.ledgers.tokens.tolist() == [2.0**24 + 2.0]  # float32 would lose both ones
+    assert found.ledgers.shares["tokens"].tolist() == [
+        2.0**24 + 2.0
+    ]  # float32 would lose both ones
 
 
 class TestPadding:
     """Two sequences of 3 and 2 steps, of which some are padding."""
 
     packing = Packing(np.array([3, 2]))
-    rule = EpsilonRule(eps=0.01, bias_factor=0.5)
+    rule = LrpRule(eps=0.01, bias_factor=0.5)
     targets = np.array([1, 0])
     # By step and then by sequence: a0 b0 a1 b1 a2.
     padding = np.array([True, False, True, True, False])
@@ -101,8 +95,8 @@ class TestPadding:
     def test_relevance_of_padding_steps_is_not_that_of_tokens(self, trace: Trace) -> None:
         found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
         a0, b0, a1, b1, a2 = found.inputs.sum(axis=1)
-        np.testing.assert_allclose(found.ledgers.tokens, [a2, b0], rtol=1e-14)
-        np.testing.assert_allclose(found.ledgers.padding, [a0 + a1, b1], rtol=1e-14)
+        np.testing.assert_allclose(found.ledgers.shares["tokens"], [a2, b0], rtol=1e-14)
+        np.testing.assert_allclose(found.ledgers.shares["padding"], [a0 + a1, b1], rtol=1e-14)
 
     def test_padding_takes_its_share_from_the_tokens_and_from_nothing_else(
         self, trace: Trace
@@ -111,12 +105,15 @@ class TestPadding:
         found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
         np.testing.assert_array_equal(found.inputs, without.inputs)
         np.testing.assert_allclose(
-            found.ledgers.tokens + found.ledgers.padding, without.ledgers.tokens, rtol=1e-14
+            found.ledgers.shares["tokens"] + found.ledgers.shares["padding"],
+            without.ledgers.shares["tokens"],
+            rtol=1e-14,
         )
-        for share in ("score", "initial_state", "biases", "stabilizers"):
-            expected = getattr(without.ledgers, share)
-            np.testing.assert_array_equal(getattr(found.ledgers, share), expected)
-        assert without.ledgers.padding.tolist() == [0.0, 0.0]
+        np.testing.assert_array_equal(found.ledgers.score, without.ledgers.score)
+        for share in ("initial_state", "biases", "stabilizers"):
+            expected = without.ledgers.shares[share]
+            np.testing.assert_array_equal(found.ledgers.shares[share], expected)
+        assert without.ledgers.shares["padding"].tolist() == [0.0, 0.0]
 
     def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
         found = relevance(trace, Chosen(self.targets), self.rule, self.padding)

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from together import lrp_all
 
 from lstm_lrp_cli.cli import main
 from lstm_lrp_cli.engine.forward import outputs
-from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
@@ -198,8 +198,8 @@ def explain(
 ) -> list[list[Explanation]]:
     """The explanations of each sequence of a model, one for each class."""
     sequences = read_sequences(Source(str(write_input(name, folder))), model)
-    rule = EpsilonRule(bias_factor=bias_factor)
-    blocks = explain_corpus(model, sequences, rule, Question("all"))
+    methods = [lrp_all(bias_factor=bias_factor)]
+    blocks = explain_corpus(model, sequences, methods, Question("all"))
     explanations = [explanation for block in blocks for explanation in block]
     number = len(EXPECTED[name]["sequences"])
     grouped = [[e for e in explanations if e.sequence.number == k] for k in range(number)]
@@ -297,7 +297,7 @@ def test_every_step_that_was_given_has_its_relevance(name: str, tmp_path: Path) 
         for explanation in group:
             assert explanation.relevance.shape == (len(sequence), features)
             total = explanation.relevance.sum()
-            assert total == pytest.approx(explanation.ledger.tokens, rel=1e-9, abs=1e-12)
+            assert total == pytest.approx(explanation.ledger["tokens"], rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -313,12 +313,12 @@ def test_masked_steps_have_no_relevance_and_all_others_have(name: str, tmp_path:
             relevance = explanation.relevance
             assert not relevance[masked].any()
             assert relevance[~masked & ~is_zero_vector].any(axis=1).all()
-            assert explanation.ledger.padding == 0.0
+            assert explanation.ledger["padding"] == 0.0
 
 
 def test_padding_that_is_not_masked_has_its_own_share(tmp_path: Path) -> None:
     shares = [
-        (len(sequence) < 8, bool(explanation.ledger.padding))
+        (len(sequence) < 8, bool(explanation.ledger["padding"]))
         for sequence, group in zip(
             EXPECTED["fixed_length"]["sequences"],
             explain(load("fixed_length").model, "fixed_length", tmp_path),
@@ -652,7 +652,7 @@ def test_a_mask_value_is_found_in_float32_input_whatever_the_precision_of_the_ru
         explanation.scores
         for file in ("with.npy", "without.npy")
         for explanations in explain_corpus(
-            model, read_sequences(Source(str(tmp_path / file)), model), EpsilonRule(), Question(0)
+            model, read_sequences(Source(str(tmp_path / file)), model), [lrp_all()], Question(0)
         )
         for explanation in explanations
     ]

@@ -10,13 +10,41 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
 from lstm_lrp_cli.model.model import Head, Model, Node, chain
+
+
+def lrp_ledger(
+    score: float,
+    tokens: float = 0.0,
+    initial_state: float = 0.0,
+    biases: float = 0.0,
+    stabilizers: float = 0.0,
+    padding: float = 0.0,
+) -> Ledger:
+    """A ledger with the shares that LRP has."""
+    return Ledger(
+        score,
+        {
+            "tokens": tokens,
+            "initial_state": initial_state,
+            "biases": biases,
+            "stabilizers": stabilizers,
+            "padding": padding,
+        },
+    )
+
+
+def lrp_all(eps: float = 1e-3, bias_factor: float = 0.0) -> Method:
+    """LRP-all, as the command line makes it."""
+    return METHODS["lrp-all"](Settings(eps, bias_factor))
 
 
 class Explained(NamedTuple):
@@ -74,7 +102,7 @@ def explain_together(
     model: Model,
     sequences: Sequence[NDArray[Any]],
     targets: Sequence[int],
-    rule: EpsilonRule,
+    rule: LrpRule,
     steps: Sequence[int] | None = None,
     reach: Reach = "features",
     table: TokenTable | None = None,
@@ -90,6 +118,7 @@ def explain_together(
         scores, rows = scores[at], np.array(at)
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
     found = relevance(trace, chosen, rule, reach=reach)
+    assert found.ledgers is not None
     of_sequences = cut(found.inputs, trace.packing)
     results = {
         k: Explained(*of_sequence)

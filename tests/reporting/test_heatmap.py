@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from together import make_model
+from together import lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -26,7 +26,8 @@ def explanation(relevance, tokens=None, features=None, **sequence):
         1,
         1,
         relevance,
-        Ledger(total, total, 0.0, 0.0, 0.0, 0.0),
+        lrp_ledger(total, total),
+        "lrp-all",
     )
 
 
@@ -38,7 +39,7 @@ def show():
         console = Console(
             file=file, force_terminal=colour, width=width, legacy_windows=False, **system
         )
-        writer = HeatMapWriter(file, MODEL, console)
+        writer = HeatMapWriter(file, Layout(MODEL, "token"), console)
         writer.open()
         writer.write(explanations)
         writer.close()

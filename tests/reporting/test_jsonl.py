@@ -5,22 +5,22 @@ import json
 
 import numpy as np
 import pytest
-from together import make_model
+from together import lrp_all, lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.reporting import writer
 from lstm_lrp_cli.reporting.jsonl import JsonLinesWriter
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 DENSE = Dense(np.ones((2, 3)), None)
-LEDGER = Ledger(0.5, 0.25, 0.0, 0.25, 0.0, 0.0)
+LEDGER = lrp_ledger(0.5, tokens=0.25, biases=0.25)
 
 
 def lines(model, detail, *blocks):
     file = io.StringIO(newline="")
-    rows = JsonLinesWriter(file, model, detail)
+    rows = JsonLinesWriter(file, Layout(model, detail))
     rows.open()
     for block in blocks:
         rows.write(block)
@@ -42,8 +42,10 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
         inputs = numbers(steps, 3, dtype=dtype)
         sequence = Sequence(number, inputs, features=("x", "y", "z"), id=f"s{number}")
         scores, relevance = numbers(2, dtype=dtype), numbers(steps, 3, dtype=dtype)
-        found.append(Explanation(sequence, scores, 1, 0, relevance, LEDGER, step=2))
-    found.insert(2, Explanation.without_score(Sequence(9, inputs[:0], features=()), model))
+        found.append(Explanation(sequence, scores, 1, 0, relevance, LEDGER, "lrp-all", 2))
+    found.insert(
+        2, Explanation.without_score(Sequence(9, inputs[:0], features=()), model, lrp_all())
+    )
     for detail in ("feature", "step"):
         read = lines(model, detail, found[:1], found[1:], [])
         assert len(read) == len(found)
@@ -62,7 +64,8 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
 def test_totals_of_tokens_are_written_as_they_are():
     model = make_model(Embedding(np.ones((9, 3))), DENSE, classes=2)
     sequence = Sequence(0, np.zeros(2, dtype=np.intp), ("a", "b\n"))
-    explanation = Explanation(sequence, np.array([0.5, 0.1]), 0, 0, np.array([0.25, 1e-7]), LEDGER)
+    relevance = np.array([0.25, 1e-7])
+    explanation = Explanation(sequence, np.array([0.5, 0.1]), 0, 0, relevance, LEDGER, "lrp-all")
     (line,) = lines(model, "token", [explanation])
     assert line["tokens"] == ["a", "b\n"]
     assert line["relevance"] == [0.25, 1e-7]

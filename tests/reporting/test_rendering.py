@@ -4,10 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from together import make_model
+from together import lrp_all, make_model
 
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
@@ -32,7 +31,7 @@ SERIES = make_model(*LAYERS, classes=3)
 
 
 def rendering(model, form="tsv", detail: Detail = "token", question=None) -> Rendering:
-    return Rendering(model, EpsilonRule(), question or Question(), form, detail)
+    return Rendering(model, (lrp_all(),), question or Question(), form, detail)
 
 
 class TestReach:
@@ -138,7 +137,7 @@ class TestAsText:
         assert [parts for parts, _ in one.as_text(sequences(5))] == alone
 
     def test_has_all_figures_together(self):
-        together = Figures.none(TOKENS)
+        together = Figures.none(TOKENS, [lrp_all()])
         for _, figures in rendering(TOKENS).as_text(sequences(40)):
             together.merge(figures)
         assert (together.sequences, together.empty) == (40, 6)

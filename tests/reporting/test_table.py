@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from together import make_model
+from together import lrp_all, lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.reporting import writer
 from lstm_lrp_cli.reporting.numbers import exact
 from lstm_lrp_cli.reporting.table import COLUMNS, TableWriter
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 WIDTH = 2
-NOTHING = Ledger(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = lrp_ledger(0.0)
 # Text as it comes, and text of all that may need quotes.
 TEXT = st.text(max_size=5) | st.text("ab \t,;'\"\r\n\0", max_size=5)
 LABELS = ("poor", 'so "so"', "good, or\tnot")
@@ -53,7 +53,8 @@ def explanations(draw, detail, dtype, by_step):
             inputs = numbers(draw, dtype, steps, WIDTH)
             sequence = Sequence(number, inputs, features=tuple(names))
         if draw(st.integers(0, 5)) == 0:
-            found.append(Explanation.without_score(sequence, model(detail, dtype, by_step)))
+            one = model(detail, dtype, by_step)
+            found.append(Explanation.without_score(sequence, one, lrp_all()))
             continue
         finer = detail in ("dimension", "feature") or draw(st.booleans())
         found.append(
@@ -64,6 +65,7 @@ def explanations(draw, detail, dtype, by_step):
                 draw(st.integers(0, len(LABELS) - 1)),
                 numbers(draw, dtype, *((steps, WIDTH) if finer else (steps,))),
                 NOTHING,
+                "lrp-all",
                 draw(st.integers(0, 9)) if by_step else None,
             )
         )
@@ -105,7 +107,7 @@ def expected(found, detail, by_step, delimiter):
 def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_step, cut):
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
-    rows = TableWriter(file, model(detail, dtype, by_step), detail, delimiter)
+    rows = TableWriter(file, Layout(model(detail, dtype, by_step), detail), delimiter)
     rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)
@@ -125,9 +127,11 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
             return super().write(text)
 
     sequences = [Sequence(k, np.zeros(3, dtype=np.intp), ("a", "b", "c")) for k in range(5)]
-    found = [Explanation(each, np.zeros(3), 0, 0, np.zeros(3), NOTHING) for each in sequences]
+    found = [
+        Explanation(each, np.zeros(3), 0, 0, np.zeros(3), NOTHING, "lrp-all") for each in sequences
+    ]
     file = Counted(newline="")
-    rows = TableWriter(file, model("token", "float64", by_step=False), "token", "\t")
+    rows = TableWriter(file, Layout(model("token", "float64", by_step=False), "token"), "\t")
     rows.open()
     rows.write(found)
     assert file.rows == (1, 6, 6, 3)

@@ -1,0 +1,56 @@
+"""The methods that explain. A new one is a file in this folder and a line in METHODS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.method import Method
+    from lstm_lrp_cli.engine.rules import GateRuleName
+    from lstm_lrp_cli.model.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """What methods can be set to; each takes what concerns it.
+
+    Parameters
+    ----------
+    eps, bias_factor : float
+        Of the LRP rules: the stabilizer, and what part of biases and stabilizers is redistributed.
+    steps : int
+        Of integrated gradients: how many points of the path are looked at.
+    baseline : ndarray, shape (features,), or None
+        Of integrated gradients: where the path begins at every step; None is zero.
+    span : slice or None
+        Of contextual decomposition: the tokens that are decomposed as one; None is each alone.
+    seed : int
+        Of the random control.
+    """
+
+    eps: float = 1e-3
+    bias_factor: float = 0.0
+    steps: int = 50
+    baseline: Floats | None = None
+    span: slice | None = None
+    seed: int = 0
+
+
+def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
+    def made(settings: Settings) -> Method:
+        from lstm_lrp_cli.engine.methods.lrp import Lrp
+        from lstm_lrp_cli.engine.rules import LrpRule
+
+        return Lrp(LrpRule(settings.eps, settings.bias_factor, gates))
+
+    return made
+
+
+# LRP by each of its rules for gates.
+LRP_METHODS: tuple[GateRuleName, ...] = ("lrp-all", "lrp-half", "lrp-prop", "lrp-abs")
+# Made where used, so that the names are there before NumPy is.
+METHODS: dict[str, Callable[[Settings], Method]] = {
+    **{name: _lrp(name) for name in LRP_METHODS},
+}
