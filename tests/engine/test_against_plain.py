@@ -37,14 +37,14 @@ TOLERANCE = 1e-10
 property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 
-def plainly(case: Case, k: int, gates: plain_lrp.GateRule = "lrp-all") -> plain_lrp.Explanation:
+def plainly(case: Case, k: int) -> plain_lrp.Explanation:
     return plain_lrp.explain(
         case.model,
         case.sequences[k],
         case.targets[k],
         eps=case.rule.eps,
         bias_factor=case.rule.bias_factor,
-        gates=gates,
+        gates=case.rule.gates,
         step=None if case.steps is None else case.steps[k],
     )
 
@@ -96,7 +96,7 @@ def test_the_plain_version_accounts_for_the_whole_score(
     gates: plain_lrp.GateRule, case: Case
 ) -> None:
     for k, target in enumerate(case.targets):
-        plain = plainly(case, k, gates)
+        plain = plainly(case._replace(rule=replace(case.rule, gates=gates)), k)
         shares = shares_of(plain)
         scale = max(abs(plain.scores[target]), np.abs(shares).sum())
         assert abs(plain.scores[target] - shares.sum()) <= 1e-10 * scale
