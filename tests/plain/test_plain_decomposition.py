@@ -37,12 +37,13 @@ def a_cell(rng: np.random.Generator, inputs: int, hidden: int, *, backward: bool
     )
 
 
-def one_unit() -> Model:
+def one_unit(initial_cell: Floats | None = None) -> Model:
     """One unit whose gates are linear where it is used, whose output gate is open, and no U."""
     cell = LstmCell(
         input=np.array([1.0, 1.0, 1.0, 0.0]).reshape(4, 1, 1),
         recurrent=np.zeros((4, 1, 1)),
         bias=np.array([0.0, 0.0, 1.0, 2.5]).reshape(4, 1),
+        initial_cell=initial_cell,
     )
     lstm = Lstm((cell,), gate_activation="hard_sigmoid", activation="linear")
     return make_model(lstm, classes=1)
@@ -108,9 +109,7 @@ class TestTheCell:
             assert_parts(decompose_entry(model, series, t, 0), *decompose(model, series, [t]))
 
     def test_initial_states_are_irrelevant(self) -> None:
-        cell = one_unit().nodes[0].layer.cells[0]
-        lstm = replace(one_unit().nodes[0].layer, cells=(replace(cell, initial_cell=np.ones(1)),))
-        parts = decompose(make_model(lstm, classes=1), self.SERIES[:1], [0])
+        parts = decompose(one_unit(np.ones(1)), self.SERIES[:1], [0])
         assert_parts(parts, [1.4], [0.7])
 
     def test_steps_of_a_linear_cell_with_constant_gates_have_what_they_alone_give(self) -> None:
