@@ -7,7 +7,7 @@ and a signal through `product_relevance`.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 from plain_forward import embedded, hidden_states, read, run, side_by_side
@@ -29,7 +29,6 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.model import INPUT, Model
 
 GateRule = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
-GATE_RULES: tuple[GateRule, ...] = get_args(GateRule)
 
 
 @dataclass
