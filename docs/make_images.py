@@ -15,9 +15,10 @@ import numpy as np
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.read import Source, read_sequences
@@ -98,9 +99,11 @@ def draw(picture: Picture) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    writer = HeatMapWriter(io.StringIO(), model, console)
+    writer = HeatMapWriter(io.StringIO(), Layout(model, "token"), console)
     writer.open()
-    for explanations in explain_corpus(model, sequences, EpsilonRule(), Question()):
+    for explanations in explain_corpus(
+        model, sequences, [METHODS["lrp-all"](Settings())], Question()
+    ):
         writer.write(explanations)
     writer.close()
     svg = console.export_svg(title=picture.title, theme=THEME, unique_id=f"lrp-{picture.name}")

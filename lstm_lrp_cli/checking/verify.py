@@ -12,7 +12,7 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -49,7 +49,7 @@ class Verification:
 def verify(
     model: Model,
     sequences: Iterable[Sequence],
-    rule: EpsilonRule,
+    rule: LrpRule,
     question: Question,
     expected: Expectation | None,
     tolerance: float | None = None,
@@ -58,7 +58,7 @@ def verify(
 
     Parameters
     ----------
-    rule : EpsilonRule
+    rule : LrpRule
         The chosen rule; the reference check runs it at a bias factor of 1 as well.
     expected : Expectation or None
         The framework's own numbers.
@@ -71,15 +71,16 @@ def verify(
     UnusableInput
         The input cannot be used, or `expected` is of another number of sequences.
     """
+    by = f" by {rule.gates}" if rule.gives_to_gates else ""
     rounding = TOLERANCES[model.dtype]
     conservation = Check(
         "conservation",
-        f"score = sum of the ledger's shares, at bias factor {rule.bias_factor:g}",
+        f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
         rounding,
     )
     reference = Check(
         "reference",
-        "score = relevance of inputs and initial states, at bias factor 1",
+        f"score = relevance of inputs and initial states{by}, at bias factor 1",
         rounding,
     )
     if tolerance is None:
@@ -87,8 +88,8 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
-    chosen = [Lrp("lrp-all", rule)]
-    everything = [Lrp("lrp-all", replace(rule, bias_factor=1.0))]
+    chosen = [Lrp(rule)]
+    everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = 0
     for window in windows(model, sequences, question):
         count += len(window)

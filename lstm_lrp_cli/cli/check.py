@@ -22,8 +22,10 @@ from lstm_lrp_cli.cli.options import (
     tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.rules import GateRuleName
     from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
@@ -33,6 +35,13 @@ if TYPE_CHECKING:
 @click.argument("input", required=False)
 @mapping_option
 @input_options
+@click.option(
+    "--method",
+    type=click.Choice(LRP_METHODS),
+    default="lrp-all",
+    show_default=True,
+    help="The rule whose conservation is checked.",
+)
 @question_options
 @rule_options
 @dtype_option
@@ -51,6 +60,7 @@ def check(
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
+    method: GateRuleName,
     target: str,
     step: Step | None,
     eps: float,
@@ -83,7 +93,7 @@ def check(
     from lstm_lrp_cli.checking.expected import Expectation, read_expected
     from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
     from lstm_lrp_cli.checking.verify import verify
-    from lstm_lrp_cli.engine.rules import EpsilonRule
+    from lstm_lrp_cli.engine.rules import LrpRule
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
@@ -112,7 +122,7 @@ def check(
         numbers = live = Live(loaded.model, open_framework(against, loaded))
     with one_blas_thread():
         verification = verify(
-            loaded.model, sequences, EpsilonRule(eps, bias_factor), question, numbers, tolerance
+            loaded.model, sequences, LrpRule(eps, bias_factor, method), question, numbers, tolerance
         )
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"

@@ -12,7 +12,7 @@ from lstm_lrp_cli.cli.options import (
     dtype_option,
     input_options,
     mapping_option,
-    method_names,
+    methods_option,
     model_argument,
     question_options,
     resolve_question,
@@ -33,12 +33,7 @@ if TYPE_CHECKING:
 @click.argument("input")
 @mapping_option
 @input_options
-@click.option(
-    "--method",
-    callback=method_names,
-    metavar="NAME,...",
-    help="One or several of the methods below.  [default: lrp-all]",
-)
+@methods_option("--method")
 @question_options
 @rule_options
 @dtype_option
@@ -56,7 +51,7 @@ def explain(
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
-    method: tuple[str, ...] | None,
+    method: tuple[str, ...],
     target: str,
     step: Step | None,
     eps: float,
@@ -98,7 +93,7 @@ def explain(
     detail = choose_detail(by, series=loaded.embedding is None)
     form = form or choose_format(output)
     methods = resolve_methods(
-        method or ("lrp-all",),
+        method,
         loaded,
         eps=eps,
         bias_factor=bias_factor,

@@ -121,12 +121,8 @@ dtype_option = click.option(
 )
 
 
-def method_names(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[str, ...] | None:
+def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """The methods that a list names, each once."""
-    if value is None:
-        return None
     names = tuple(name.strip() for name in value.split(","))
     for name in names:
         if name not in METHODS:
@@ -136,6 +132,18 @@ def method_names(
     if len(set(names)) < len(names):
         raise click.BadParameter("a method is named twice.", ctx, param)
     return names
+
+
+def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:
+    """The option that names one or several methods."""
+    return click.option(
+        name,
+        callback=method_names,
+        default=default,
+        show_default=True,
+        metavar="NAME,...",
+        help=f"One or several of {', '.join(METHODS)}.",
+    )
 
 
 def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) -> slice | None:

@@ -1,8 +1,9 @@
-"""One LSTM cell over a packed batch: its forward pass, and its relevance by LRP-all.
+"""One LSTM cell over a packed batch: its forward pass, and its relevance by LRP.
 
 Arras et al. 2017, "Explaining Recurrent Neural Network Predictions in Sentiment Analysis": of a
 gate times a signal the signal gets all relevance; the cell sum and the cell candidate are linear
-maps under the epsilon rule, and so is a projection of the hidden state.
+maps under the epsilon rule, and so is a projection of the hidden state. By other rules for gates,
+`cell_gates.py` takes their part.
 
 Both loops write into the same few arrays at every step, which so stay in the processor's cache.
 What only some models or rules need (projections, a bias factor) is made anew.
@@ -14,10 +15,11 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
 from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.cell_gates import GateRelevance
 from lstm_lrp_cli.engine.cell_input import CellInput
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reached
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
@@ -40,6 +42,7 @@ class CellRecord:
         The hidden state.
     """
 
+    layer: Lstm
     cell: LstmCell
     packing: Packing
     inputs: CellInput
@@ -53,7 +56,7 @@ class CellRecord:
         self,
         at_end: Floats | None,
         at_steps: Floats | None,
-        rule: EpsilonRule,
+        rule: LrpRule,
         reached: Reached,
     ) -> tuple[Floats, Shares]:
         """Pass the hidden states' relevance to the inputs.
@@ -77,6 +80,7 @@ class CellRecord:
         hidden, outputs = cell.hidden_size, cell.output_size
         u_g, b_g = cell.recurrent[CANDIDATE], cell.bias[CANDIDATE]
         batch, dtype = packing.batch, self.m.dtype
+        gates = GateRelevance(self, rule) if rule.gives_to_gates else None
         r_h = aligned_empty((batch, outputs), dtype)
         r_h[:] = 0.0 if at_end is None else at_end
         r_c = aligned_empty((batch, hidden), dtype)
@@ -99,7 +103,10 @@ class CellRecord:
             of_m = of_h
             if cell.projection is not None:
                 of_m = self._of_projection(of_h, rows, rule, by_projections[rows])
-            # m = o tanh(c): all to the cell state, which the next step's cell state feeds too.
+            # m = o tanh(c), of which tanh(c) passes it to the cell state unchanged; the next
+            # step's cell state gives to it too.
+            if gates is not None:
+                of_m = gates.split_output(rows, of_m)
             np.add(of_m, of_c, out=of_c)
             ig, fc = self.ig[rows], self.fc[rows]
             np.add(ig, fc, out=c)
@@ -110,6 +117,10 @@ class CellRecord:
                 share = rule.shared(by_sums[rows], 2 * hidden)[:, np.newaxis]
                 np.add(of_c, share, out=of_c)
                 np.add(messages, share, out=messages)
+            from_gates = None
+            if gates is not None:
+                gates.split_terms(rows, of_c, messages)
+                from_gates = gates.pass_down(rows)
             values = reached.values(rows)
             rule.divide(messages, self.z_g[rows], values, by_candidates[rows], scratch)
             np.matmul(values, b_g, out=by_biases[rows])
@@ -119,19 +130,26 @@ class CellRecord:
                 of_h[:] = 0.0
             else:
                 np.matmul(values, u_g, out=of_h)
+                if from_gates is not None:
+                    np.add(of_h, from_gates, out=of_h)
                 np.multiply(of_h, before, out=of_h)
             if rule.bias_factor:
                 absorbed = by_biases[rows] + by_candidates[rows]
                 shares[rows] = rule.shared(absorbed, outputs + cell.input_size)
+                if gates is not None:
+                    shares[rows] += gates.shares[rows]
                 np.add(of_h, shares[rows, np.newaxis], out=of_h)
         initial = r_h.sum(axis=1, dtype=np.float64) + r_c.sum(axis=1, dtype=np.float64)
         kept = 1.0 - rule.bias_factor
         biases = kept * packing.total(by_biases)
         stabilizers = kept * packing.total(by_sums + by_candidates + by_projections)
-        return reached.result(shares), Shares(initial, biases, stabilizers)
+        lost = Shares(initial, biases, stabilizers)
+        if gates is None:
+            return reached.result(shares, None), lost
+        return reached.result(shares, gates.values), lost + gates.absorbed(packing)
 
     def _of_projection(
-        self, of_h: Floats, rows: slice, rule: EpsilonRule, stabilizers: Floats
+        self, of_h: Floats, rows: slice, rule: LrpRule, stabilizers: Floats
     ) -> Floats:
         """Pass relevance of h = P m to m, and write what the stabilizers get of each row."""
         assert self.cell.projection is not None
@@ -192,7 +210,7 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
-    return CellRecord(cell, packing, inputs, z_g, ig, fc, m, h)
+    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h)
 
 
 def _initial(state: Floats | None, packing: Packing) -> Floats | None:

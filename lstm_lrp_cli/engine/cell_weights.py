@@ -11,7 +11,7 @@ from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
 from lstm_lrp_cli.model.layers import LstmCell
 
 # The gates apart from the candidate, in the order in which the cell's loop keeps them.
-_GATES = [INPUT, FORGET, OUTPUT]
+PROPER_GATES = [INPUT, FORGET, OUTPUT]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +42,11 @@ class CellWeights:
     @classmethod
     def of(cls, cell: LstmCell) -> CellWeights:
         return cls(
-            _from_left(-cell.input[_GATES]),
+            _from_left(-cell.input[PROPER_GATES]),
             _from_left(cell.input[CANDIDATE]),
-            _from_left(-cell.recurrent[_GATES]),
+            _from_left(-cell.recurrent[PROPER_GATES]),
             _from_left(cell.recurrent[CANDIDATE]),
-            -cell.bias[_GATES][:, np.newaxis],
+            -cell.bias[PROPER_GATES][:, np.newaxis],
             cell.bias[CANDIDATE],
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Activation, Dense, Scale
@@ -22,9 +22,7 @@ class DenseRecord:
     outputs: Floats
     steps: Packing | None
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         weights = self.layer.weights
         messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
         down = self.inputs * (messages.values @ weights) + messages.share
@@ -40,9 +38,7 @@ class ScaleRecord:
     outputs: Floats
     steps: Packing | None
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         stabilizer = rule.stabilizer(self.outputs)
         values = relevance / (self.outputs + stabilizer)
         handed_on = self.layer.offsets + stabilizer
@@ -60,9 +56,7 @@ class ActivationRecord:
     outputs: Floats
     batch: int
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return [relevance], Shares.none(self.batch)
 
 

@@ -10,7 +10,7 @@ from lstm_lrp_cli.engine.cell import CellRecord
 from lstm_lrp_cli.engine.cell_input import CellInput, in_reading_order
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach, reached
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Lstm
@@ -26,15 +26,11 @@ class LstmRecord:
     parts: Sequence[Floats]
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         inputs, shares = self.pass_down(relevance, rule, "features")
         return [inputs], shares
 
-    def pass_down(
-        self, relevance: Floats, rule: EpsilonRule, reach: Reach
-    ) -> tuple[Floats, Shares]:
+    def pass_down(self, relevance: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
         """Pass relevance to the inputs, or to their steps as a whole.
 
         Returns

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_lrp_cli.engine.gate_rules import split_product
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Merge, MergeName
@@ -22,9 +23,7 @@ class MergeRecord:
     steps: Packing | None
     batch: int
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return split(
             self.layer.kind, self.parts, self.outputs, relevance, self.steps, self.batch, rule
         )
@@ -66,12 +65,12 @@ def split(
     relevance: Floats,
     steps: Packing | None,
     batch: int,
-    rule: EpsilonRule,
+    rule: LrpRule,
 ) -> tuple[Sequence[Floats | None], Shares]:
     """Split the relevance of merged outputs among the parts.
 
     A sum or mean is a linear map fed by all parts' units. In a product no factor is a gate, so each
-    gets the same; where the first one is, the signal gets all (LRP-all: Arras et al. 2017).
+    gets the same; where the first one is, the rule for gates says what it gets.
     """
     if len(parts) == 1:
         return [relevance], Shares.none(batch)
@@ -87,7 +86,25 @@ def split(
         case "product":
             return [relevance * (1.0 / len(parts))] * len(parts), Shares.none(batch)
         case "gate":
-            return [None, relevance], Shares.none(batch)
+            return _split_gate(parts, relevance, steps, batch, rule)
+
+
+def _split_gate(
+    parts: Sequence[Floats],
+    relevance: Floats,
+    steps: Packing | None,
+    batch: int,
+    rule: LrpRule,
+) -> tuple[Sequence[Floats | None], Shares]:
+    """Split the relevance of a gate times a signal; a gate of one unit gets it of all units."""
+    gate, signal = parts
+    split = split_product(gate, signal, relevance, rule)
+    of_gate, shares = split.gate, Shares.none(batch)
+    if of_gate is not None and of_gate.shape != gate.shape:
+        of_gate = of_gate.sum(axis=1, keepdims=True)
+    if split.stabilizers is not None:
+        shares = Shares.lost(np.zeros(len(relevance)), split.stabilizers, steps)
+    return [of_gate, split.signal], shares
 
 
 def _sum(parts: Sequence[Floats]) -> Floats:

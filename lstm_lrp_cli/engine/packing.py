@@ -68,6 +68,12 @@ class Packing:
         return mirrored + self.sequence
 
     @cached_property
+    def previous(self) -> Integers:
+        """The row of the step before, for each row that is not of the first step."""
+        before: Integers = self.offsets[self.step[self.started :] - 1]
+        return before + self.sequence[self.started :]
+
+    @cached_property
     def started(self) -> int:
         """Sequences with at least one step; they come first in the batch."""
         return int(self.active[0]) if len(self.active) else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Pool
@@ -27,9 +27,7 @@ class SumRecord:
     weights: Floats
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         started = self.packing.started
         feeding = self.packing.lengths[:started] * self.outputs.shape[1]
         messages = rule.messages(relevance[:started], self.outputs[:started], None, feeding)
@@ -54,9 +52,7 @@ class MaxRecord:
     winners: Integers
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         units = self.outputs.shape[1]
         down = np.zeros((self.packing.rows, units), dtype=relevance.dtype)
         down[self.winners, np.arange(units)] = relevance[: self.packing.started]
@@ -77,9 +73,7 @@ class PickRecord:
     picked: Integers
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=relevance.dtype)
         down[self.picked] = relevance[: self.packing.started]
         return [down], Shares.unstarted(relevance, self.packing)

@@ -6,6 +6,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.cell_input import CellInput
+from lstm_lrp_cli.engine.cell_weights import PROPER_GATES
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
@@ -25,13 +26,15 @@ class Reached(Protocol):
         """Take the messages as they are written now."""
         ...
 
-    def result(self, shares: Floats) -> Floats:
+    def result(self, shares: Floats, of_gates: Floats | None) -> Floats:
         """The inputs' relevance, once all steps are done.
 
         Parameters
         ----------
         shares : ndarray, shape (rows,)
             What every lower unit gets of biases and stabilizers on top.
+        of_gates : ndarray, shape (rows, 3 * hidden), or None
+            What the gates send to their inputs, None where they get no relevance.
         """
         ...
 
@@ -40,7 +43,7 @@ class FeatureRelevance:
     """Relevance of every feature, shape (rows, inputs): x times the messages' product with W."""
 
     def __init__(self, cell: LstmCell, inputs: CellInput, rows: int) -> None:
-        self._weights = cell.input[CANDIDATE]
+        self._cell = cell
         self._inputs = inputs
         self._values = aligned_empty((rows, cell.hidden_size), cell.input.dtype)
 
@@ -50,8 +53,11 @@ class FeatureRelevance:
     def take(self, rows: slice) -> None:
         """The messages stand in their place already; one product at the end is for all steps."""
 
-    def result(self, shares: Floats) -> Floats:
-        of_inputs: Floats = self._values @ self._weights
+    def result(self, shares: Floats, of_gates: Floats | None) -> Floats:
+        of_inputs: Floats = self._values @ self._cell.input[CANDIDATE]
+        if of_gates is not None:
+            weights = self._cell.input[PROPER_GATES].reshape(-1, self._cell.input_size)
+            of_inputs += of_gates @ weights
         np.multiply(of_inputs, self._inputs.features, out=of_inputs)
         of_inputs += shares[:, np.newaxis]
         return of_inputs
@@ -67,6 +73,7 @@ class StepRelevance:
     def __init__(self, cell: LstmCell, inputs: CellInput, rows: int, batch: int) -> None:
         self._inputs = inputs
         self._features = cell.input_size
+        self._hidden = cell.hidden_size
         shape = (batch, cell.hidden_size)
         self._values = aligned_empty(shape, cell.input.dtype)
         self._products = aligned_empty(shape, cell.input.dtype)
@@ -81,8 +88,19 @@ class StepRelevance:
         self._inputs.read_products(rows, products)
         row_dots(products, values, self._of_steps[rows])
 
-    def result(self, shares: Floats) -> Floats:
+    def result(self, shares: Floats, of_gates: Floats | None) -> Floats:
         of_steps: Floats = self._of_steps + self._features * shares
+        if of_gates is not None:
+            of_steps += self._of_gates(of_gates)
+        return of_steps
+
+    def _of_gates(self, values: Floats) -> Floats:
+        """(W x) . s of the gates, shape (rows,), from what they read: -(W x + b)."""
+        rows = len(values)
+        products = np.empty((3, rows, self._hidden), dtype=values.dtype)
+        self._inputs.read_gates(slice(rows), products)
+        products -= self._inputs.weights.bias_gates
+        of_steps: Floats = -np.einsum("krj,rkj->r", products, values.reshape(rows, 3, self._hidden))
         return of_steps
 
 

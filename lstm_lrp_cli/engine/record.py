@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 
@@ -18,15 +18,13 @@ class Record(Protocol):
     @property
     def outputs(self) -> Floats: ...
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         """Pass relevance from the layer's outputs to its sources.
 
         Parameters
         ----------
         relevance : ndarray, of the shape of the outputs
-        rule : EpsilonRule
+        rule : LrpRule
 
         Returns
         -------

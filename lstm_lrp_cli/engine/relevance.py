@@ -9,7 +9,7 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import INPUT
@@ -73,7 +73,7 @@ class Chosen:
 def relevance(
     trace: Trace,
     chosen: Chosen,
-    rule: EpsilonRule,
+    rule: LrpRule,
     padding: Booleans | None = None,
     reach: Reach = "features",
 ) -> Relevance:
@@ -83,7 +83,7 @@ def relevance(
     ----------
     trace : Trace
     chosen : Chosen
-    rule : EpsilonRule
+    rule : LrpRule
     padding : ndarray of bool, shape (rows,), or None
         The rows that are padding.
     reach : {"features", "steps"}
@@ -107,9 +107,7 @@ def relevance(
     return Relevance(inputs, ledgers)
 
 
-def _backward(
-    trace: Trace, scores: Floats, rule: EpsilonRule, reach: Reach
-) -> tuple[Floats, Shares]:
+def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
     """Pass the scores' relevance from node to node; what several nodes give to one adds up."""
     model = trace.model
     waiting: dict[int, Floats] = {}

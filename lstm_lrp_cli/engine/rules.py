@@ -11,12 +11,14 @@ absorbed, and goes to the ledger.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.model.arrays import Floats, Integers
+
+GateRuleName = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
 
 # By the size of a float: the whole numbers of that size, and the one that is its sign bit.
 SIGN_BITS: dict[int, tuple[type[np.unsignedinteger[Any]], np.unsignedinteger[Any]]] = {
@@ -46,8 +48,8 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
-class EpsilonRule:
-    """The epsilon rule with its two constants.
+class LrpRule:
+    """The epsilon rule with its two constants, and the rule for gates beside it.
 
     Parameters
     ----------
@@ -55,10 +57,17 @@ class EpsilonRule:
         The stabilizer, greater than 0.
     bias_factor : float
         delta: 0 lets biases and stabilizers absorb their part, 1 redistributes all of it.
+    gates : str
+        What a gate gets of the relevance of what it lets through (`engine/gate_rules.py`).
     """
 
     eps: float = 1e-3
     bias_factor: float = 0.0
+    gates: GateRuleName = "lrp-all"
+
+    @property
+    def gives_to_gates(self) -> bool:
+        return self.gates != "lrp-all"
 
     def stabilizer(self, z: Floats) -> Floats:
         """eps s_j, of the shape and precision of z."""

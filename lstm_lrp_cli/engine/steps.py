@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.dense import ActivationRecord
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Flatten
@@ -20,9 +20,7 @@ class FlattenRecord:
     packing: Packing
     outputs: Floats
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         down = relevance.reshape(self.packing.rows, -1)
         return [self.packing.pack(down)], Shares.none(self.packing.batch)
 
@@ -40,9 +38,7 @@ class OrderRecord:
     outputs: Floats
     batch: int
 
-    def relevance(
-        self, relevance: Floats, rule: EpsilonRule
-    ) -> tuple[Sequence[Floats | None], Shares]:
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return [relevance[self.order]], Shares.none(self.batch)
 
 

@@ -18,6 +18,7 @@ from lstm_lrp_cli.loading.write import commented
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.scaling import corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -111,7 +112,7 @@ def read(path: Path, model: Model) -> list[Words]:
 
 def write(explanations: Sequence[Explanation], model: Model, file: TextIO) -> None:
     """Write explanations as TSV, as the command does."""
-    writer = OUTPUTS["tsv"](file, model, "token")
+    writer = OUTPUTS["tsv"](file, Layout(model, "token"))
     writer.open()
     writer.write(explanations)
     writer.close()

@@ -176,9 +176,9 @@ class TestMistakes:
     )
     def test_in_the_engine_itself_show_in_the_residual(self, failed, monkeypatch, mistake):
         """The shares are computed each for itself, so the residual is a real check."""
-        from lstm_lrp_cli.engine.rules import EpsilonRule, Messages
+        from lstm_lrp_cli.engine.rules import LrpRule, Messages
 
-        right = EpsilonRule.messages
+        right = LrpRule.messages
 
         def wrong(self, relevance, z, bias, lower):
             if mistake.startswith("an eps"):
@@ -187,7 +187,7 @@ class TestMistakes:
                 return Messages(values, found.share, found.biases, found.stabilizers)
             return right(self, relevance, z, None, lower)
 
-        monkeypatch.setattr(EpsilonRule, "messages", wrong)
+        monkeypatch.setattr(LrpRule, "messages", wrong)
         assert failed(KERAS.model, KERAS) == {"conservation", "reference"}
 
 

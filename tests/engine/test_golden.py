@@ -7,7 +7,7 @@ import plain_lrp
 import pytest
 from together import cut, explain_together, make_model, run_together
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
@@ -94,7 +94,7 @@ def test_relevance_of_every_dimension_and_of_the_initial_states(
 ) -> None:
     for target in range(golden.model.classes):
         targets = [target] * len(golden.sequences)
-        rule = EpsilonRule(eps, factor)
+        rule = LrpRule(eps, factor)
         explained = explain_together(golden.model, golden.sequences, targets, rule)
         for k, of_sequence in enumerate(explained):
             rx, rx_rev, rest = (
@@ -107,7 +107,7 @@ def test_relevance_of_every_dimension_and_of_the_initial_states(
 
 @pytest.mark.parametrize(("eps", "factor"), SETTINGS)
 def test_relevance_of_tokens_as_a_whole(golden: Golden, eps: float, factor: int) -> None:
-    rule = EpsilonRule(eps, factor)
+    rule = LrpRule(eps, factor)
     for target in range(golden.model.classes):
         targets = [target] * len(golden.sequences)
         explained = explain_together(golden.model, golden.sequences, targets, rule, reach="steps")
@@ -126,7 +126,7 @@ def test_relevance_through_each_direction_alone(
     golden: Golden, eps: float, factor: int, direction: str
 ) -> None:
     """Relevance is linear in what comes from above: with half of it gone, one direction is left."""
-    rule = EpsilonRule(eps, factor)
+    rule = LrpRule(eps, factor)
     trace, order = run_together(golden.model, golden.sequences)
     lstm, dense = trace.records
     hidden = golden.model.layers[1].output_size // 2

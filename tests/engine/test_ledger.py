@@ -8,7 +8,7 @@ from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 
 
@@ -62,7 +62,7 @@ def test_relevance_of_tokens_is_summed_in_float64() -> None:
     model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
     step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
     trace = forward(model, step, Packing(np.array([1])))
-    found = relevance(trace, Chosen(np.array([0])), EpsilonRule())
+    found = relevance(trace, Chosen(np.array([0])), LrpRule())
     np.testing.assert_array_equal(found.inputs, step)
     assert found.ledgers.shares["tokens"].tolist() == [
         2.0**24 + 2.0
@@ -73,7 +73,7 @@ class TestPadding:
     """Two sequences of 3 and 2 steps, of which some are padding."""
 
     packing = Packing(np.array([3, 2]))
-    rule = EpsilonRule(eps=0.01, bias_factor=0.5)
+    rule = LrpRule(eps=0.01, bias_factor=0.5)
     targets = np.array([1, 0])
     # By step and then by sequence: a0 b0 a1 b1 a2.
     padding = np.array([True, False, True, True, False])

@@ -5,14 +5,14 @@ import pytest
 
 from lstm_lrp_cli.engine import pooling
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Pool, PoolName
 
 # Three sequences, of 3, 2 and 0 steps, of two units each.
 SEQUENCES = [[[1.0, -5.0], [4.0, -2.0], [1.0, -2.0]], [[3.0, 0.0], [3.0, -1.0]], []]
 PACKING = Packing(np.array([3, 2, 0]))
-RULE = EpsilonRule(eps=0.5)
+RULE = LrpRule(eps=0.5)
 
 
 def pooled(kind: PoolName) -> pooling.SumRecord | pooling.MaxRecord:
@@ -84,7 +84,7 @@ def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(
 ) -> None:
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])
     [without], shares = pooled(kind).relevance(relevance, RULE)
-    [down], none = pooled(kind).relevance(relevance, EpsilonRule(RULE.eps, bias_factor=1.0))
+    [down], none = pooled(kind).relevance(relevance, LrpRule(RULE.eps, bias_factor=1.0))
     of_units = shares.stabilizers[:2] / [3 * 2, 2 * 2]
     np.testing.assert_allclose(down - without, of_units[PACKING.sequence, np.newaxis] * [1, 1])
     assert not none.stabilizers.any()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstm_lrp_cli.engine import dense
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense
 
@@ -37,7 +37,7 @@ def drawn_outputs(dtype: str, data: st.DataObject) -> tuple[Floats, Floats]:
 
 
 def divided(
-    rule: EpsilonRule, relevance: Floats, z: Floats, values: Floats | None = None
+    rule: LrpRule, relevance: Floats, z: Floats, values: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """The messages, written to `values` where given, and what stabilizers get of them."""
     values = np.full_like(z, np.nan) if values is None else values
@@ -47,12 +47,12 @@ def divided(
 
 
 def test_by_default_eps_is_a_thousandth_and_biases_absorb_their_part() -> None:
-    assert EpsilonRule() == EpsilonRule(eps=1e-3, bias_factor=0.0)
+    assert LrpRule() == LrpRule(eps=1e-3, bias_factor=0.0)
 
 
 def test_the_stabilizer_has_the_sign_of_z_and_is_positive_at_zero() -> None:
     z = np.array([3.0, 1e-300, 0.0, -0.0, -1e-300, -3.0])
-    assert EpsilonRule(eps=0.5).stabilizer(z).tolist() == [0.5, 0.5, 0.5, 0.5, -0.5, -0.5]
+    assert LrpRule(eps=0.5).stabilizer(z).tolist() == [0.5, 0.5, 0.5, 0.5, -0.5, -0.5]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -62,7 +62,7 @@ def test_the_stabilizer_is_eps_times_the_sign(dtype: str, data: st.DataObject, e
     z = data.draw(numbers(dtype, data.draw(SHAPES)))
     before = z.tobytes()
     s = np.where(z >= 0, 1.0, -1.0).astype(dtype)
-    np.testing.assert_array_equal(EpsilonRule(eps).stabilizer(z), np.dtype(dtype).type(eps) * s)
+    np.testing.assert_array_equal(LrpRule(eps).stabilizer(z), np.dtype(dtype).type(eps) * s)
     assert z.tobytes() == before
 
 
@@ -79,7 +79,7 @@ class TestDividing:
         s = np.where(z >= 0, 1.0, -1.0).astype(dtype)
         eps_s = np.dtype(dtype).type(eps) * s
         expected = relevance / (z + eps_s)
-        found, stabilizers = divided(EpsilonRule(eps), relevance, z)
+        found, stabilizers = divided(LrpRule(eps), relevance, z)
         np.testing.assert_array_equal(found, expected)
         terms = eps_s * expected
         rounding = 8 * np.finfo(dtype).eps * np.abs(terms).sum(axis=1)
@@ -92,75 +92,75 @@ class TestDividing:
         self, dtype: str, data: st.DataObject, eps: float
     ) -> None:
         relevance, z = drawn_outputs(dtype, data)
-        apart = divided(EpsilonRule(eps), relevance, z)
-        over = divided(EpsilonRule(eps), relevance, z, values=relevance)
+        apart = divided(LrpRule(eps), relevance, z)
+        over = divided(LrpRule(eps), relevance, z, values=relevance)
         assert over[0] is relevance
         np.testing.assert_array_equal(over[0], apart[0])
         np.testing.assert_array_equal(over[1], apart[1])
 
     def test_leaves_relevance_and_outputs_as_they_were(self) -> None:
         relevance, z = RELEVANCE.copy(), Z.copy()
-        divided(EpsilonRule(), relevance, z)
+        divided(LrpRule(), relevance, z)
         assert relevance.tolist() == RELEVANCE.tolist()
         assert z.tolist() == Z.tolist()
 
     def test_messages_take_a_negative_zero_for_a_positive_one(self) -> None:
         zeros, relevance = np.array([[0.0, -0.0]]), np.array([[3.0, 3.0]])
-        messages = EpsilonRule(eps=0.5).messages(relevance, zeros, None, 1)
+        messages = LrpRule(eps=0.5).messages(relevance, zeros, None, 1)
         assert messages.values.tolist() == [[6.0, 6.0]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_stabilizer_keeps_the_precision(dtype: str) -> None:
-    assert EpsilonRule().stabilizer(np.zeros(2, dtype=dtype)).dtype == dtype
+    assert LrpRule().stabilizer(np.zeros(2, dtype=dtype)).dtype == dtype
 
 
 def test_a_message_is_the_relevance_divided_by_the_stabilized_output() -> None:
-    messages = EpsilonRule(eps=0.5).messages(RELEVANCE, Z, BIAS, 4)
+    messages = LrpRule(eps=0.5).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.values.tolist() == [[2.0, -2.0]]
 
 
 def test_an_output_of_zero_divides_by_eps() -> None:
-    messages = EpsilonRule(eps=0.5).messages(np.array([[3.0]]), np.array([[0.0]]), None, 1)
+    messages = LrpRule(eps=0.5).messages(np.array([[3.0]]), np.array([[0.0]]), None, 1)
     assert messages.values.tolist() == [[6.0]]
     assert messages.stabilizers.tolist() == [3.0]
 
 
 def test_at_bias_factor_0_biases_and_stabilizers_absorb_all_of_their_part() -> None:
-    messages = EpsilonRule(eps=0.5).messages(RELEVANCE, Z, BIAS, 4)
+    messages = LrpRule(eps=0.5).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[0.0]]
     assert messages.biases.tolist() == [5.0]  # 1 * 2 + -1.5 * -2
     assert messages.stabilizers.tolist() == [2.0]  # 0.5 * 2 + -0.5 * -2
 
 
 def test_at_bias_factor_1_the_lower_units_share_all_of_it() -> None:
-    messages = EpsilonRule(eps=0.5, bias_factor=1.0).messages(RELEVANCE, Z, BIAS, 4)
+    messages = LrpRule(eps=0.5, bias_factor=1.0).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[1.75]]  # (5 + 2) / 4
     assert messages.biases.tolist() == messages.stabilizers.tolist() == [0.0]
 
 
 def test_in_between_the_bias_factor_divides_it() -> None:
-    messages = EpsilonRule(eps=0.5, bias_factor=0.25).messages(RELEVANCE, Z, BIAS, 4)
+    messages = LrpRule(eps=0.5, bias_factor=0.25).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[0.4375]]
     assert messages.biases.tolist() == [3.75]
     assert messages.stabilizers.tolist() == [1.5]
 
 
 def test_without_a_bias_only_stabilizers_absorb() -> None:
-    messages = EpsilonRule(eps=0.5).messages(RELEVANCE, Z, None, 4)
+    messages = LrpRule(eps=0.5).messages(RELEVANCE, Z, None, 4)
     assert messages.biases.tolist() == [0.0]
     assert messages.stabilizers.tolist() == [2.0]
 
 
 def test_every_row_may_have_its_own_number_of_lower_units() -> None:
-    two, rule = np.array([0, 0]), EpsilonRule(eps=0.5, bias_factor=1.0)
+    two, rule = np.array([0, 0]), LrpRule(eps=0.5, bias_factor=1.0)
     messages = rule.messages(RELEVANCE[two], Z[two], BIAS, np.array([2, 7]))
     assert messages.share.tolist() == [[3.5], [1.0]]
 
 
 def test_what_is_absorbed_is_summed_in_float64() -> None:
     ones = np.ones((1, 2), dtype=np.float32)
-    messages = EpsilonRule(eps=1.0).messages(ones, ones, ones[0], 2)
+    messages = LrpRule(eps=1.0).messages(ones, ones, ones[0], 2)
     assert messages.values.dtype == messages.share.dtype == np.float32
     assert messages.biases.dtype == messages.stabilizers.dtype == np.float64
 
@@ -176,14 +176,14 @@ class TestADenseLayer:
         assert self.record.outputs.tolist() == [[2.5, -1.0]]
 
     def test_inputs_get_their_products_and_the_rest_is_absorbed(self) -> None:
-        [down], shares = self.record.relevance(self.relevance, EpsilonRule(eps=0.5))
+        [down], shares = self.record.relevance(self.relevance, LrpRule(eps=0.5))
         assert down.tolist() == [[2.0, 0.75]]
         assert shares.biases.tolist() == [0.75]  # 0.5 * 1 + -0.25 * -1
         assert shares.stabilizers.tolist() == [1.0]  # 0.5 * 1 + -0.5 * -1
         assert shares.initial_state.tolist() == [0.0]
 
     def test_at_bias_factor_1_both_inputs_get_half_of_the_rest(self) -> None:
-        rule = EpsilonRule(eps=0.5, bias_factor=1.0)
+        rule = LrpRule(eps=0.5, bias_factor=1.0)
         [down], shares = self.record.relevance(self.relevance, rule)
         assert down.tolist() == [[2.875, 1.625]]
         assert shares.biases.tolist() == shares.stabilizers.tolist() == [0.0]

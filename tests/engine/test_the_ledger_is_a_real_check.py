@@ -13,7 +13,7 @@ from together import explain_together, in_precision, make_model, run_together
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule, Messages
+from lstm_lrp_cli.engine.rules import LrpRule, Messages
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
@@ -46,7 +46,7 @@ def model(request: pytest.FixtureRequest) -> Model:
     return in_precision(whole, request.param)
 
 
-def worst_residual(model: Model, rule: EpsilonRule) -> float:
+def worst_residual(model: Model, rule: LrpRule) -> float:
     explained = explain_together(model, SEQUENCES, TARGETS, rule)
     return max(found.ledger.relative_residual for found in explained)
 
@@ -55,7 +55,7 @@ def tolerance(model: Model) -> float:
     return TOLERANCES[model.dtype]
 
 
-class DividesByAnotherEps(EpsilonRule):
+class DividesByAnotherEps(LrpRule):
     def divide(
         self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
     ) -> None:
@@ -64,7 +64,7 @@ class DividesByAnotherEps(EpsilonRule):
         values[...] = given / (z + 1.2 * self.stabilizer(z))
 
 
-class HasTheOtherSignAtNegativeOutputs(EpsilonRule):
+class HasTheOtherSignAtNegativeOutputs(LrpRule):
     def divide(
         self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
     ) -> None:
@@ -73,7 +73,7 @@ class HasTheOtherSignAtNegativeOutputs(EpsilonRule):
         values[...] = given / (z + z.dtype.type(self.eps))
 
 
-class ForgetsTheStabilizers(EpsilonRule):
+class ForgetsTheStabilizers(LrpRule):
     def divide(
         self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
     ) -> None:
@@ -81,7 +81,7 @@ class ForgetsTheStabilizers(EpsilonRule):
         stabilizers[...] = 0.0
 
 
-class SendsTooMuch(EpsilonRule):
+class SendsTooMuch(LrpRule):
     def divide(
         self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
     ) -> None:
@@ -89,23 +89,23 @@ class SendsTooMuch(EpsilonRule):
         values *= z.dtype.type(1.05)
 
 
-class KeepsTheSharesOfTheLowerUnits(EpsilonRule):
+class KeepsTheSharesOfTheLowerUnits(LrpRule):
     def shared(self, absorbed: Floats, lower: int) -> Floats:
         return np.zeros_like(absorbed)
 
 
-class CountsOneLowerUnitTooMany(EpsilonRule):
+class CountsOneLowerUnitTooMany(LrpRule):
     def shared(self, absorbed: Floats, lower: int) -> Floats:
         return super().shared(absorbed, lower + 1)
 
 
-class ForgetsTheBiases(EpsilonRule):
+class ForgetsTheBiases(LrpRule):
     def messages(self, relevance: Floats, z: Floats, bias: Floats | None, lower: int) -> Messages:
         right = super().messages(relevance, z, bias, lower)
         return replace(right, biases=np.zeros_like(right.biases))
 
 
-class AbsorbsWhatItAlsoRedistributes(EpsilonRule):
+class AbsorbsWhatItAlsoRedistributes(LrpRule):
     def messages(self, relevance: Floats, z: Floats, bias: Floats | None, lower: int) -> Messages:
         right = super().messages(relevance, z, bias, lower)
         return replace(right, biases=right.biases / (1.0 - self.bias_factor))
@@ -123,30 +123,28 @@ ERRORS = [*IN_EVERY_MAP, ForgetsTheBiases, AbsorbsWhatItAlsoRedistributes]
 
 
 def test_without_an_error_the_residual_is_within_its_tolerance(model: Model) -> None:
-    assert worst_residual(model, EpsilonRule(EPS, BIAS_FACTOR)) < tolerance(model)
+    assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR)) < tolerance(model)
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_error_in_the_rule_shows(model: Model, error: type[EpsilonRule]) -> None:
+def test_an_error_in_the_rule_shows(model: Model, error: type[LrpRule]) -> None:
     assert worst_residual(model, error(EPS, BIAS_FACTOR)) > tolerance(model)
 
 
 @pytest.mark.parametrize("reach", ["features", "steps"])
 @pytest.mark.parametrize("error", IN_EVERY_MAP)
-def test_an_error_in_the_rule_shows_in_an_lstm_alone(
-    error: type[EpsilonRule], reach: Reach
-) -> None:
+def test_an_error_in_the_rule_shows_in_an_lstm_alone(error: type[LrpRule], reach: Reach) -> None:
     rng = np.random.default_rng(5)
     cells = (_cell(rng, 3, False), _cell(rng, 3, True))
     model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm(cells), classes=8)
     trace, order = run_together(model, SEQUENCES)
     chosen = Chosen(np.array([TARGETS[k] for k in order]))
 
-    def worst(rule: EpsilonRule) -> float:
+    def worst(rule: LrpRule) -> float:
         ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
         return max(ledger.relative_residual for ledger in ledgers)
 
-    assert worst(EpsilonRule(EPS, BIAS_FACTOR)) < tolerance(model)
+    assert worst(LrpRule(EPS, BIAS_FACTOR)) < tolerance(model)
     assert worst(error(EPS, BIAS_FACTOR)) > tolerance(model)
 
 
@@ -156,7 +154,7 @@ def test_an_error_in_what_the_biases_of_a_cell_get_shows(reach: Reach, bias_fact
     rng = np.random.default_rng(6)
     model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm((_cell(rng, 3, False),)), classes=4)
     trace, order = run_together(model, SEQUENCES)
-    chosen, rule = Chosen(np.array([TARGETS[k] for k in order])), EpsilonRule(EPS, bias_factor)
+    chosen, rule = Chosen(np.array([TARGETS[k] for k in order])), LrpRule(EPS, bias_factor)
     model.layers[1].cells[0].bias[CANDIDATE] *= 1.5  # after the forward pass
     ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
@@ -173,7 +171,7 @@ def test_a_share_that_is_lost_between_layers_shows(
         return replace(add(first, second), **{share: np.zeros(len(first.biases))})
 
     monkeypatch.setattr(Shares, "__add__", losing)
-    assert worst_residual(model, EpsilonRule(EPS, BIAS_FACTOR)) > tolerance(model)
+    assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR)) > tolerance(model)
 
 
 def _change_embedding_to_candidate(model: Model) -> None:
@@ -212,7 +210,7 @@ def test_weights_other_than_those_of_the_forward_pass_show(
     trace, order = run_together(model, SEQUENCES)
     change(model)
     targets = np.array([TARGETS[k] for k in order])
-    ledgers = relevance(trace, Chosen(targets), EpsilonRule(EPS, BIAS_FACTOR)).ledgers
+    ledgers = relevance(trace, Chosen(targets), LrpRule(EPS, BIAS_FACTOR)).ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
 
@@ -220,14 +218,14 @@ def test_weights_other_than_those_of_the_forward_pass_show(
 def test_an_error_that_is_accounted_for_does_not_show(model: Model) -> None:
     """The ledger's limit: it cannot tell which rule was meant. The golden numbers can."""
 
-    class HasTheOtherSignEverywhere(EpsilonRule):
+    class HasTheOtherSignEverywhere(LrpRule):
         def write_stabilizer(self, z: Floats, out: Floats) -> None:
             super().write_stabilizer(z, out)
             np.negative(out, out=out)
 
     wrong = HasTheOtherSignEverywhere(EPS, BIAS_FACTOR)
     assert worst_residual(model, wrong) < tolerance(model)
-    right = EpsilonRule(EPS, BIAS_FACTOR)
+    right = LrpRule(EPS, BIAS_FACTOR)
     [found, *_] = explain_together(model, SEQUENCES, TARGETS, wrong)
     [expected, *_] = explain_together(model, SEQUENCES, TARGETS, right)
     assert not np.array_equal(found.relevance, expected.relevance)

@@ -8,7 +8,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -44,15 +44,16 @@ class Case(NamedTuple):
     model: Model
     sequences: list[NDArray[Any]]
     targets: list[int]
-    rule: EpsilonRule
+    rule: LrpRule
     steps: list[int] | None = None
 
 
-def rules() -> st.SearchStrategy[EpsilonRule]:
+def rules() -> st.SearchStrategy[LrpRule]:
     return st.builds(
-        EpsilonRule,
+        LrpRule,
         eps=st.floats(1e-3, 0.5),
         bias_factor=st.just(0.0) | st.just(1.0) | st.floats(0.0, 1.0),
+        gates=st.sampled_from(get_args(GateRuleName)),
     )
 
 

@@ -15,7 +15,7 @@ from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
 from lstm_lrp_cli.model.model import Head, Model, Node, chain
@@ -102,7 +102,7 @@ def explain_together(
     model: Model,
     sequences: Sequence[NDArray[Any]],
     targets: Sequence[int],
-    rule: EpsilonRule,
+    rule: LrpRule,
     steps: Sequence[int] | None = None,
     reach: Reach = "features",
     table: TokenTable | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.method import Method
+    from lstm_lrp_cli.engine.rules import GateRuleName
     from lstm_lrp_cli.model.arrays import Floats
 
 
@@ -37,14 +38,19 @@ class Settings:
     seed: int = 0
 
 
-def _lrp_all(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.lrp import Lrp
-    from lstm_lrp_cli.engine.rules import EpsilonRule
+def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
+    def made(settings: Settings) -> Method:
+        from lstm_lrp_cli.engine.methods.lrp import Lrp
+        from lstm_lrp_cli.engine.rules import LrpRule
 
-    return Lrp("lrp-all", EpsilonRule(settings.eps, settings.bias_factor))
+        return Lrp(LrpRule(settings.eps, settings.bias_factor, gates))
+
+    return made
 
 
+# LRP by each of its rules for gates.
+LRP_METHODS: tuple[GateRuleName, ...] = ("lrp-all", "lrp-half", "lrp-prop", "lrp-abs")
 # Made where used, so that the names are there before NumPy is.
 METHODS: dict[str, Callable[[Settings], Method]] = {
-    "lrp-all": _lrp_all,
+    **{name: _lrp(name) for name in LRP_METHODS},
 }

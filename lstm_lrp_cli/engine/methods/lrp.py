@@ -10,7 +10,7 @@ from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.method import Promise
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance, relevance
-from lstm_lrp_cli.engine.rules import EpsilonRule
+from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Booleans
 
 CONSERVATION = Promise(
@@ -23,20 +23,22 @@ CONSERVATION = Promise(
 
 @dataclass(frozen=True, slots=True)
 class Lrp:
-    """LRP (Bach et al. 2015; for LSTMs Arras et al. 2017).
+    """LRP (Bach et al. 2015; for LSTMs Arras et al. 2017), named by its rule for gates.
 
     Parameters
     ----------
-    name : str
-    rule : EpsilonRule
+    rule : LrpRule
     """
 
-    name: str
-    rule: EpsilonRule
+    rule: LrpRule
     promise: Promise = CONSERVATION
     keeps_gates: bool = False
     runs_often: bool = False
     whole_steps: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.rule.gates
 
     @property
     def settings(self) -> dict[str, Any]:

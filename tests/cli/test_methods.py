@@ -1,0 +1,195 @@
+"""`lrp explain --method`: every method that is listed, alone and beside others."""
+
+import json
+
+import numpy as np
+import pytest
+from models import KERAS, PYTORCH, WEATHER, json_lines, table
+
+from lstm_lrp_cli.engine.methods import METHODS, Settings
+
+MADE = {name: make(Settings()) for name, make in METHODS.items()}
+PROMISING = [name for name, method in MADE.items() if method.promise is not None]
+OF_VALUES = [name for name, method in MADE.items() if not method.whole_steps]
+
+each_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture
+def few(tmp_path):
+    """The first sentences of a sample, and one without words."""
+    lines = KERAS.sequences.read_text("utf-8").splitlines()[:4]
+    path = tmp_path / "few.txt"
+    path.write_text("\n".join([*lines[:2], "", *lines[2:]]) + "\n", "utf-8")
+    return path
+
+
+def explained(run, *arguments):
+    result = run("explain", *arguments, "--format", "jsonl", "--report", "-")
+    assert result.exit_code == 0, result.stderr
+    return json_lines(result.stdout)
+
+
+class TestEach:
+    @each_method
+    def test_has_the_name_that_it_is_listed_by(self, name):
+        assert MADE[name].name == name
+
+    @each_method
+    def test_tells_of_every_token(self, run, few, name):
+        found = explained(run, KERAS.model, few, "--method", name)
+        assert [each["sequence"] for each in found] == [0, 1, 2, 3, 4]
+        for each in found:
+            assert len(each["relevance"]) == len(each["tokens"])
+            assert np.isfinite(each["relevance"]).all()
+            assert np.any(each["relevance"]) == bool(each["tokens"])
+
+    @each_method
+    def test_gives_the_same_in_a_table(self, run, few, name):
+        result = run("explain", KERAS.model, few, "--method", name, "-q")
+        rows = table(result.stdout)
+        assert list(rows[0]) == ["sequence", "position", "token", "target", "score", "relevance"]
+        found = explained(run, KERAS.model, few, "--method", name)
+        wanted = [value for each in found for value in each["relevance"]]
+        assert [float(row["relevance"]) for row in rows] == wanted
+
+    @each_method
+    def test_tells_of_steps_of_a_series(self, run, name):
+        found = explained(run, WEATHER.model, WEATHER.sequences, "--method", name, "--by", "step")
+        assert len(found) == 40
+        assert all(np.shape(each["relevance"]) == np.shape(each["values"])[:1] for each in found)
+
+    @pytest.mark.parametrize("name", OF_VALUES)
+    def test_tells_of_features_of_a_series(self, run, name):
+        found = explained(run, WEATHER.model, WEATHER.sequences, "--method", name)
+        assert all(np.shape(each["relevance"]) == np.shape(each["values"]) for each in found)
+
+    @each_method
+    def test_explains_every_target(self, run, few, name):
+        found = explained(run, KERAS.model, few, "--method", name, "--target", "all")
+        assert [each["target"] for each in found] == ["negative", "positive"] * 5
+
+    @each_method
+    def test_is_named_by_the_report(self, run, few, name):
+        result = run(
+            "explain", KERAS.model, few, "--method", name, "-o", "/dev/null", "--format", "tsv"
+        )
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("method")]
+        assert line.split()[1].rstrip(",") == name
+
+    @each_method
+    def test_runs_in_float32_to_nearly_the_same(self, run, few, name):
+        precise = explained(run, PYTORCH.model, few, "--method", name)
+        found = explained(run, PYTORCH.model, few, "--method", name, "--dtype", "float32")
+        for one, other in zip(found, precise, strict=True):
+            largest = np.abs(other["relevance"]).max(initial=1e-3)
+            np.testing.assert_allclose(
+                one["relevance"], other["relevance"], rtol=0, atol=2e-3 * largest
+            )
+
+
+class TestPromises:
+    """Those methods that account for the score say how well."""
+
+    @pytest.mark.parametrize("name", PROMISING)
+    @pytest.mark.parametrize(
+        "sample", [KERAS, PYTORCH, WEATHER], ids=["keras", "pytorch", "series"]
+    )
+    def test_are_kept_on_the_samples(self, run, tmp_path, sample, name):
+        report = tmp_path / "report.json"
+        by = ("--by", "step") if sample is WEATHER else ()
+        result = run(
+            *("explain", sample.model, sample.sequences, "--method", name, *by),
+            *("-o", tmp_path / "out.tsv", "--report", report),
+        )
+        assert result.exit_code == 0, result.stderr
+        [account] = json.loads(report.read_text())["methods"]
+        promise = MADE[name].promise
+        assert account["method"] == name
+        assert account["worst_residual"][promise.word] is True
+        assert account["worst_residual"]["relative"] <= promise.tolerances[np.dtype("float64")]
+        ledger = account["ledger"]
+        assert list(ledger) == ["score", *promise.shares, "residual"]
+        assert sum(ledger[share] for share in promise.shares) + ledger["residual"] == pytest.approx(
+            ledger["score"], rel=1e-9
+        )
+
+    @pytest.mark.parametrize("name", sorted(METHODS.keys() - set(PROMISING)))
+    def test_are_not_given_where_nothing_is_promised(self, run, few, name):
+        assert all(
+            each["ledger"] is None for each in explained(run, KERAS.model, few, "--method", name)
+        )
+
+
+class TestSeveral:
+    def test_have_a_column_and_a_key_in_the_order_asked_for(self, run, few):
+        names = list(reversed(METHODS))
+        result = run("explain", KERAS.model, few, "--method", ",".join(names), "-q")
+        rows = table(result.stdout)
+        assert list(rows[0])[:3] == ["sequence", "method", "position"]
+        found = explained(run, KERAS.model, few, "--method", ",".join(names))
+        assert [each["method"] for each in found] == names * 5
+        assert list(dict.fromkeys(row["method"] for row in rows)) == names
+
+    def test_each_give_what_they_give_alone(self, run, few):
+        together = explained(run, KERAS.model, few, "--method", ",".join(METHODS))
+        for name in METHODS:
+            alone = explained(run, KERAS.model, few, "--method", name)
+            mine = [each for each in together if each.pop("method", None) == name]
+            assert mine == alone
+
+    def test_each_have_their_account_in_the_report(self, run, few, tmp_path):
+        report = tmp_path / "report.json"
+        result = run(
+            *("explain", KERAS.model, few, "--method", ",".join(METHODS)),
+            *("-o", tmp_path / "out.jsonl", "--report", report),
+        )
+        assert result.exit_code == 0
+        document = json.loads(report.read_text())
+        assert [account["method"] for account in document["methods"]] == list(METHODS)
+        first = document["methods"][0]
+        assert {key: document[key] for key in first} == first
+        assert document["explanations"] == 5 * len(METHODS)
+        assert document["sequences"] == 5
+        assert sum(document["predicted"].values()) == 5
+
+    def test_stand_one_below_the_other_on_a_terminal(self, run, few):
+        names = list(METHODS)
+        result = run(
+            "explain", KERAS.model, few, "--method", ",".join(names), "--format", "terminal"
+        )
+        headings = [line for line in result.stdout.splitlines() if line.startswith("0 ")]
+        assert [heading.split()[1] for heading in headings[: len(names)]] == names
+
+    def test_are_the_same_whatever_the_number_of_jobs(self, run, tmp_path):
+        lines = PYTORCH.sequences.read_text("utf-8").splitlines()[:60]
+        text = tmp_path / "several.txt"
+        text.write_text("\n".join(lines) + "\n", "utf-8")
+        written = []
+        for jobs in (1, 3):
+            output = tmp_path / f"{jobs}.tsv"
+            arguments = ("--method", ",".join(METHODS), "--jobs", jobs, "-o", output)
+            assert run("explain", PYTORCH.model, text, *arguments).exit_code == 0
+            written.append(output.read_bytes())
+        assert written[0] == written[1]
+
+
+class TestWrongUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (("--method", "lrp"), "there is no method 'lrp'; the methods are lrp-all,"),
+            (("--method", "lrp-all,lrp-all"), "named twice"),
+            (("--method", ""), "there is no method ''"),
+            (("--span", "1:2"), "--span needs --method contextual-decomposition"),
+            (("--steps", "9"), "--steps needs --method integrated-gradients"),
+            (("--baseline", "zero"), "--baseline needs --method integrated-gradients"),
+            (("--seed", "1"), "--seed needs --method random"),
+            (("--span", "1"), "'1' is not FROM:TO"),
+            (("--span", "a:2"), "'a:2' is not FROM:TO"),
+        ],
+    )
+    def test_is_told(self, run, few, arguments, problem):
+        result = run("explain", KERAS.model, few, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert problem in " ".join(result.stderr.split())
