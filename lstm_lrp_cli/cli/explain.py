@@ -84,7 +84,7 @@ def explain(
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.reporting.writer import WHOLE
-    from lstm_lrp_cli.sequences.read import Source
+    from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
@@ -113,7 +113,8 @@ def explain(
         dtype,
     )
     summary = Summary(loaded, run)
-    stream(rendering, source, summary, output=output, report=report, jobs=jobs, quiet=quiet)
+    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    stream(rendering, blocks, summary, output=output, report=report, jobs=jobs, quiet=quiet)
 
 
 def choose_detail(by: Detail | None, *, series: bool) -> Detail:

@@ -18,7 +18,7 @@ from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.blocks import BlockRendering
     from lstm_lrp_cli.reporting.inputs import InputFigures
-    from lstm_lrp_cli.sequences.read import Block, Source
+    from lstm_lrp_cli.sequences.read import Block
 
 MOST_USUAL_JOBS = 8
 
@@ -98,7 +98,7 @@ def choose_format(output: Path | None) -> str:
 
 def stream(
     rendering: BlockRendering[Any, Counted],
-    source: Source,
+    blocks: Iterator[Block],
     summary: Report[Counted],
     *,
     output: Path | None,
@@ -106,10 +106,7 @@ def stream(
     jobs: int | None,
     quiet: bool,
 ) -> None:
-    """Write what a rendering makes of an input, then the report."""
-    from lstm_lrp_cli.sequences.read import read_blocks
-
-    blocks = read_blocks(source, rendering.model, rendering.block_bytes)
+    """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Generic, TextIO, TypeVar, cast
 
-from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.writer import Writer
 from lstm_lrp_cli.sequences.read import Block
 
@@ -23,7 +22,6 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     __slots__ = ()
 
-    model: Model
     form: str
 
     @property
