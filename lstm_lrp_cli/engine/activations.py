@@ -1,4 +1,4 @@
-"""Activation functions, by the names that models give them."""
+"""Activation functions, by the names that models give them, and their derivatives."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,9 @@ from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks".
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
+
+# The derivative of an activation, given its inputs and outputs.
+Slope = Callable[[Floats, Floats], Floats]
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -85,6 +88,46 @@ def activate(kind: ActivationName, x: Floats, out: Floats) -> None:
         out[...] = ACTIVATIONS[kind](x)
 
 
+def pull_back(
+    kind: ActivationName, inputs: Floats, outputs: Floats, gradient: Floats, out: Floats
+) -> None:
+    """Write the gradient with respect to the inputs of an activation, given that of its outputs.
+
+    Parameters
+    ----------
+    inputs, outputs, gradient : ndarray, shape (n, units)
+    out : ndarray, shape (n, units)
+        None of the others.
+    """
+    if kind == "tanh":
+        np.multiply(outputs, outputs, out=out)
+        np.subtract(out.dtype.type(1.0), out, out=out)
+        np.multiply(out, gradient, out=out)
+    elif kind == "softmax":
+        mean = np.sum(gradient * outputs, axis=-1, keepdims=True)
+        np.multiply(outputs, gradient - mean, out=out)
+    else:
+        np.multiply(gradient, SLOPES[kind](inputs, outputs), out=out)
+
+
+def relative_slopes(kind: GateActivationName, gates: Floats, out: Floats) -> None:
+    """Write a gate's derivative by its pre-activation over the gate itself, q'(z) / q(z).
+
+    So the derivative of a gate times a signal is this, times the product, which is at hand.
+
+    Parameters
+    ----------
+    gates : ndarray
+        The activations q.
+    """
+    if kind == "sigmoid":  # q' = q (1 - q)
+        np.subtract(gates.dtype.type(1.0), gates, out=out)
+    else:
+        slopes = SLOPES[kind](gates, gates)
+        out[...] = 0.0  # where a gate is closed, so is its slope
+        np.divide(slopes, gates, out=out, where=slopes > 0)
+
+
 def invert_gates(kind: GateActivationName, negated: Floats) -> None:
     """Turn -z of gates into one over their activation, in place.
 
@@ -113,4 +156,54 @@ ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {
     "softplus": _softplus,
     "softsign": _softsign,
     "exponential": _exponential,
+}
+
+
+def _line(x: Floats, y: Floats) -> Floats:
+    return np.ones_like(x)
+
+
+def _slope_of_sigmoid(x: Floats, y: Floats) -> Floats:
+    return y * (1.0 - y)
+
+
+def _slope_of_silu(x: Floats, y: Floats) -> Floats:
+    opened = sigmoid(x)
+    return opened + y * (1.0 - opened)
+
+
+def _slope_of_elu(x: Floats, y: Floats) -> Floats:
+    return np.exp(np.minimum(x, 0.0))
+
+
+def _slope_of_selu(x: Floats, y: Floats) -> Floats:
+    below = x.dtype.type(SELU_ALPHA) * np.exp(np.minimum(x, 0.0))
+    return x.dtype.type(SELU_SCALE) * np.where(x > 0, x.dtype.type(1.0), below)
+
+
+def _between(low: float, high: float, slope: float) -> Slope:
+    """The slope of what is a line between two outputs, and flat beyond; at its ends it is 0."""
+
+    def slope_of(x: Floats, y: Floats) -> Floats:
+        return ((y > low) & (y < high)) * y.dtype.type(slope)
+
+    return slope_of
+
+
+# Derivatives of the activations that work unit by unit, by their inputs and outputs. At a kink it
+# is that of the flat side, or the lower one, as frameworks have it.
+SLOPES: dict[ActivationName, Slope] = {
+    "linear": _line,
+    "relu": _between(0.0, np.inf, 1.0),
+    "tanh": lambda x, y: 1.0 - y * y,
+    "sigmoid": _slope_of_sigmoid,
+    "hard_sigmoid": _between(0.0, 1.0, 0.2),
+    "hard_sigmoid_relu6": _between(0.0, 1.0, 1.0 / 6.0),
+    "relu6": _between(0.0, 6.0, 1.0),
+    "elu": _slope_of_elu,
+    "selu": _slope_of_selu,
+    "silu": _slope_of_silu,
+    "softplus": lambda x, y: sigmoid(x),
+    "softsign": lambda x, y: 1.0 / np.square(1.0 + np.abs(x)),
+    "exponential": lambda x, y: y,
 }

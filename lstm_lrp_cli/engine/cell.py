@@ -40,6 +40,8 @@ class CellRecord:
         o * tanh(c): the hidden state, or what is projected to it.
     h : ndarray, shape (rows, outputs)
         The hidden state.
+    gates : ndarray, shape (3, rows, hidden), or None
+        The activations of the input, forget and output gate, where they were to be kept.
     """
 
     layer: Lstm
@@ -51,6 +53,7 @@ class CellRecord:
     fc: Floats
     m: Floats
     h: Floats
+    gates: Floats | None = None
 
     def relevance(
         self,
@@ -168,12 +171,15 @@ class CellRecord:
         return self.h[start : start + n]
 
 
-def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> CellRecord:
+def run(
+    layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing, keep_gates: bool = False
+) -> CellRecord:
     """z = W x_t + U h_{t-1} + b; c_t = f c_{t-1} + i g; h_t = o tanh(c_t), or P times that."""
     weights, hidden = inputs.weights, cell.hidden_size
     dtype = weights.bias_candidate.dtype
     z_g, ig, fc, m = (aligned_empty((packing.rows, hidden), dtype) for _ in range(4))
     h = m if cell.projection is None else aligned_empty((packing.rows, cell.output_size), dtype)
+    kept = aligned_empty((3, packing.rows, hidden), dtype) if keep_gates else None
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))
     space = aligned_empty((3, packing.batch, hidden), dtype)
     h_before = _initial(cell.initial_hidden, packing)
@@ -198,6 +204,8 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
             np.add(candidate, candidate_of_inputs, out=candidate)
         np.add(candidate, weights.bias_candidate, out=candidate)
         invert_gates(layer.gate_activation, gates)
+        if kept is not None:
+            np.reciprocal(gates, out=kept[:, rows])
         activate(layer.activation, candidate, out=signal)
         np.divide(signal, gates[0], out=ig[rows])
         if c_before is None:
@@ -210,7 +218,7 @@ def run(layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing) -> Cel
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
-    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h)
+    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h, kept)
 
 
 def _initial(state: Floats | None, packing: Packing) -> Floats | None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.activations import ACTIVATIONS
+from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Scale
+from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +27,9 @@ class DenseRecord:
         messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
         down = self.inputs * (messages.values @ weights) + messages.share
         return [down], Shares.absorbed(messages, self.steps)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [gradient @ self.layer.weights]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +51,26 @@ class ScaleRecord:
         stabilizers = kept * (stabilizer * values).sum(axis=1, dtype=np.float64)
         return [down.astype(relevance.dtype)], Shares.lost(biases, stabilizers, self.steps)
 
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [gradient * self.layer.factors]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActivationRecord:
     """An activation passes relevance unchanged (Bach et al. 2015)."""
 
+    kind: ActivationName
+    inputs: Floats
     outputs: Floats
     batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return [relevance], Shares.none(self.batch)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        down = np.empty_like(gradient)
+        pull_back(self.kind, self.inputs, self.outputs, gradient, down)
+        return [down]
 
 
 def run(layer: Dense, inputs: Floats, steps: Packing | None) -> DenseRecord:
@@ -75,4 +88,4 @@ def scale(layer: Scale, inputs: Floats, steps: Packing | None) -> ScaleRecord:
 
 def activate(layer: Activation, inputs: Floats, batch: int) -> ActivationRecord:
     """Apply an activation to values of shape (n, units)."""
-    return ActivationRecord(ACTIVATIONS[layer.kind](inputs), batch)
+    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs), batch)

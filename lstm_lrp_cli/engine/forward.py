@@ -102,7 +102,11 @@ class Tokens:
 # What overflows shows in the scores, which the caller checks.
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def forward(
-    model: Model, inputs: NDArray[Any], packing: Packing, table: TokenTable | None = None
+    model: Model,
+    inputs: NDArray[Any],
+    packing: Packing,
+    table: TokenTable | None = None,
+    keep_gates: bool = False,
 ) -> Trace:
     """Run a model over a packed batch.
 
@@ -114,6 +118,8 @@ def forward(
     table : TokenTable or None
         Made for a wider choice of tokens, so that it serves several batches. It must hold every id
         of the inputs.
+    keep_gates : bool
+        Whether the records keep the gates' activations, which only some methods need.
     """
     values: dict[int, Value] = {}
     if model.embedding is None:
@@ -124,17 +130,20 @@ def forward(
     records: list[Record] = []
     for place, node in enumerate(model.nodes):
         sources = [values[source] for source in node.sources]
-        record = run(place, node.layer, sources, packing)
+        record = run(place, node.layer, sources, packing, keep_gates)
         records.append(record)
         values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
     scores = merging.concatenated([values[output].array for output in model.outputs])
     return Trace(model, packing, inputs, records, scores)
 
 
-def run(place: int, layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
+def run(
+    place: int, layer: Layer, sources: Sequence[Value], packing: Packing, keep_gates: bool = False
+) -> Record:
     """Run one layer, which is the model's node of that place."""
     if isinstance(layer, Lstm):
-        return lstm.run(layer, _cell_inputs(place, layer, sources[0], packing), packing)
+        cell_inputs = _cell_inputs(place, layer, sources[0], packing)
+        return lstm.run(layer, cell_inputs, packing, keep_gates)
     inputs = sources[0].array
     by_step = packing if sources[0].by_step else None
     match layer:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine import cell, merging
+from lstm_lrp_cli.engine import cell, cell_gradient, merging
 from lstm_lrp_cli.engine.cell import CellRecord
 from lstm_lrp_cli.engine.cell_input import CellInput, in_reading_order
 from lstm_lrp_cli.engine.packing import Packing
@@ -51,16 +51,41 @@ class LstmRecord:
         of_cells = []
         for record, part in zip(self.cells, parts, strict=True):
             assert part is not None  # directions have no gate between them
-            at_end = part if returns_last else None
-            at_steps = None if returns_last else in_reading_order(record.cell, part, packing)
             collected = reached(reach, record.cell, record.inputs, packing)
-            of_inputs, kept = record.relevance(at_end, at_steps, rule, collected)
+            of_inputs, kept = record.relevance(*self._at(record, part), rule, collected)
             shares += kept
             of_cells.append(in_reading_order(record.cell, of_inputs, packing))
         return sum(of_cells[1:], of_cells[0]), shares
 
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [self.pull_back(gradient, "features")]
 
-def run(layer: Lstm, inputs: Sequence[CellInput], packing: Packing) -> LstmRecord:
+    def pull_back(self, gradient: Floats, reach: Reach) -> Floats:
+        """Pass the gradient with respect to the outputs to the inputs.
+
+        Returns
+        -------
+        ndarray, shape (rows, inputs), or (rows,)
+            The gradient, or, of whole steps, its product with the inputs.
+        """
+        of_cells = []
+        parts = merging.pull_back(self.layer.merge, self.parts, gradient)
+        for record, part in zip(self.cells, parts, strict=True):
+            at_end, at_steps = self._at(record, part)
+            of_inputs = cell_gradient.gradient(self.layer, record, at_end, at_steps, reach)
+            of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
+        return sum(of_cells[1:], of_cells[0])
+
+    def _at(self, record: CellRecord, part: Floats) -> tuple[Floats | None, Floats | None]:
+        """What a cell's last states are given, or all of them in the order of its reading."""
+        if self.layer.returns == "last":
+            return part, None
+        return None, in_reading_order(record.cell, part, self.packing)
+
+
+def run(
+    layer: Lstm, inputs: Sequence[CellInput], packing: Packing, keep_gates: bool = False
+) -> LstmRecord:
     """Run an LSTM over a packed batch, of which each cell has its own inputs.
 
     The outputs are of shape (batch, units) where the layer returns the last state, else
@@ -68,7 +93,7 @@ def run(layer: Lstm, inputs: Sequence[CellInput], packing: Packing) -> LstmRecor
     """
     records, parts = [], []
     for each, read in zip(layer.cells, inputs, strict=True):
-        record = cell.run(layer, each, read, packing)
+        record = cell.run(layer, each, read, packing, keep_gates)
         records.append(record)
         if layer.returns == "last":
             last = np.zeros((packing.batch, each.output_size), dtype=record.h.dtype)

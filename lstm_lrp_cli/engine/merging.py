@@ -28,6 +28,9 @@ class MergeRecord:
             self.layer.kind, self.parts, self.outputs, relevance, self.steps, self.batch, rule
         )
 
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return pull_back(self.layer.kind, self.parts, gradient)
+
 
 def run(layer: Merge, parts: Sequence[Floats], steps: Packing | None, batch: int) -> MergeRecord:
     """Join values of shape (n, units)."""
@@ -76,8 +79,7 @@ def split(
         return [relevance], Shares.none(batch)
     match kind:
         case "concat":
-            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-            return np.split(relevance, ends, axis=1), Shares.none(batch)
+            return _apart(relevance, parts), Shares.none(batch)
         case "sum" | "mean":
             messages = rule.messages(relevance, merged, None, len(parts) * merged.shape[1])
             values = messages.values * (1.0 if kind == "sum" else 1.0 / len(parts))
@@ -105,6 +107,35 @@ def _split_gate(
     if split.stabilizers is not None:
         shares = Shares.lost(np.zeros(len(relevance)), split.stabilizers, steps)
     return [of_gate, split.signal], shares
+
+
+def pull_back(kind: MergeName, parts: Sequence[Floats], gradient: Floats) -> Sequence[Floats]:
+    """The gradient with respect to each part, given that of the merged outputs."""
+    match kind:
+        case "concat":
+            return _apart(gradient, parts)
+        case "sum":
+            return [gradient] * len(parts)
+        case "mean":
+            return [gradient * gradient.dtype.type(1.0 / len(parts))] * len(parts)
+        case "product" | "gate":
+            return [
+                _of_factor(part, merge(kind, [gradient, *parts[:k], *parts[k + 1 :]]))
+                for k, part in enumerate(parts)
+            ]
+
+
+def _of_factor(factor: Floats, gradient: Floats) -> Floats:
+    """The gradient of a factor, which may be one number for all units of the product."""
+    if factor.shape == gradient.shape:
+        return gradient
+    total: Floats = gradient.sum(axis=1, keepdims=True)
+    return total
+
+
+def _apart(values: Floats, parts: Sequence[Floats]) -> Sequence[Floats]:
+    """Values of concatenated parts, each part's own."""
+    return np.split(values, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
 
 
 def _sum(parts: Sequence[Floats]) -> Floats:

@@ -37,6 +37,9 @@ class SumRecord:
         absorbed = Shares.absorbed(messages, None).extended(self.packing.batch)
         return [down], absorbed + Shares.unstarted(relevance, self.packing)
 
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [(self.weights * gradient)[self.packing.sequence]]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaxRecord:
@@ -53,10 +56,13 @@ class MaxRecord:
     outputs: Floats
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        return self.gradient(relevance), Shares.unstarted(relevance, self.packing)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
         units = self.outputs.shape[1]
-        down = np.zeros((self.packing.rows, units), dtype=relevance.dtype)
-        down[self.winners, np.arange(units)] = relevance[: self.packing.started]
-        return [down], Shares.unstarted(relevance, self.packing)
+        down = np.zeros((self.packing.rows, units), dtype=gradient.dtype)
+        down[self.winners, np.arange(units)] = gradient[: self.packing.started]
+        return [down]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +80,12 @@ class PickRecord:
     outputs: Floats
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=relevance.dtype)
-        down[self.picked] = relevance[: self.packing.started]
-        return [down], Shares.unstarted(relevance, self.packing)
+        return self.gradient(relevance), Shares.unstarted(relevance, self.packing)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        down = np.zeros((self.packing.rows, self.outputs.shape[1]), dtype=gradient.dtype)
+        down[self.picked] = gradient[: self.packing.started]
+        return [down]
 
 
 def run(layer: Pool, inputs: Floats, packing: Packing) -> SumRecord | MaxRecord | PickRecord:

@@ -9,7 +9,7 @@ from lstm_lrp_cli.model.arrays import Floats
 
 
 class Record(Protocol):
-    """The forward pass of one layer over one batch, from which relevance can be passed down.
+    """The forward pass of one layer over one batch, from which scores can be explained.
 
     A layer's values are of shape (rows, units) while the model still works step by step, and
     (batch, units) once a sequence has become one vector.
@@ -32,5 +32,19 @@ class Record(Protocol):
             For each source, of its shape; None where it gets nothing, as a gate.
         Shares
             What did not reach the sources.
+        """
+        ...
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        """Pass a score's gradient with respect to the layer's outputs to its sources.
+
+        Parameters
+        ----------
+        gradient : ndarray, of the shape of the outputs
+
+        Returns
+        -------
+        sequence of ndarray
+            For each source, of its shape.
         """
         ...

@@ -9,10 +9,11 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.record import Record
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.engine.walk import walk_down
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from lstm_lrp_cli.model.model import INPUT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,36 +109,24 @@ def relevance(
 
 
 def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
-    """Pass the scores' relevance from node to node; what several nodes give to one adds up."""
-    model = trace.model
-    waiting: dict[int, Floats] = {}
-
-    def give(place: int, amount: Floats) -> None:
-        if place == INPUT and reach == "steps":
-            amount = whole_steps(amount).astype(amount.dtype)
-        waiting[place] = waiting[place] + amount if place in waiting else amount
-
-    ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
-    for output, part in zip(model.outputs, np.split(scores, ends, axis=1), strict=True):
-        give(output, part)
+    """Pass the scores' relevance down to the input, and add up what does not arrive there."""
     shares = Shares.none(trace.packing.batch)
-    for place in range(len(model.nodes) - 1, -1, -1):
-        if place not in waiting:
-            continue  # a gate, which gets nothing
-        record, sources = trace.records[place], model.nodes[place].sources
+
+    def step(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
+        nonlocal shares
         down: Sequence[Floats | None]
-        if isinstance(record, LstmRecord) and sources == (INPUT,):
-            of_inputs, kept = record.pass_down(waiting.pop(place), rule, reach)
+        if reads_input and isinstance(record, LstmRecord):
+            of_inputs, kept = record.pass_down(amount, rule, reach)
             down = [of_inputs]
         else:
-            down, kept = record.relevance(waiting.pop(place), rule)
+            down, kept = record.relevance(amount, rule)
         shares += kept
-        for source, amount in zip(sources, down, strict=True):
-            if amount is not None:
-                give(source, amount)
-    shape = (trace.packing.rows, trace.features)
-    nothing = np.zeros(shape if reach == "features" else shape[:1], dtype=scores.dtype)
-    return waiting.pop(INPUT, nothing), shares
+        return down
+
+    def arrive(amount: Floats) -> Floats:
+        return amount if reach == "features" else whole_steps(amount).astype(amount.dtype)
+
+    return walk_down(trace, scores, step, arrive), shares
 
 
 def whole_steps(relevance: Floats) -> Floats:

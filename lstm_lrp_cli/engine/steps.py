@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.dense import ActivationRecord
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
@@ -21,8 +20,10 @@ class FlattenRecord:
     outputs: Floats
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        down = relevance.reshape(self.packing.rows, -1)
-        return [self.packing.pack(down)], Shares.none(self.packing.batch)
+        return self.gradient(relevance), Shares.none(self.packing.batch)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [self.packing.pack(gradient.reshape(self.packing.rows, -1))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,25 @@ class OrderRecord:
     batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return [relevance[self.order]], Shares.none(self.batch)
+        return self.gradient(relevance), Shares.none(self.batch)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [gradient[self.order]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepSoftmaxRecord:
+    """A softmax over steps, an activation, passes relevance unchanged (Bach et al. 2015)."""
+
+    packing: Packing
+    outputs: Floats
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        return [relevance], Shares.none(self.packing.batch)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        weighted = gradient * self.outputs
+        return [weighted - self.outputs * _totals(weighted, self.packing)]
 
 
 def flatten(layer: Flatten, inputs: Floats, packing: Packing) -> FlattenRecord:
@@ -60,7 +79,7 @@ def reverse(inputs: Floats, packing: Packing) -> OrderRecord:
     return OrderRecord(packing.reverse, inputs[packing.reverse], packing.batch)
 
 
-def softmax(inputs: Floats, packing: Packing) -> ActivationRecord:
+def softmax(inputs: Floats, packing: Packing) -> StepSoftmaxRecord:
     """A softmax over the steps of each sequence, for each unit of (rows, units)."""
     outputs = np.empty_like(inputs)
     if packing.started:
@@ -70,4 +89,12 @@ def softmax(inputs: Floats, packing: Packing) -> ActivationRecord:
         powers = np.exp(ordered - np.repeat(largest, spans, axis=0))
         totals = np.add.reduceat(powers, packing.boundaries, axis=0)
         outputs[packing.by_sequence] = powers / np.repeat(totals, spans, axis=0)
-    return ActivationRecord(outputs, packing.batch)
+    return StepSoftmaxRecord(packing, outputs)
+
+
+def _totals(values: Floats, packing: Packing) -> Floats:
+    """The sum over a sequence's steps, unit by unit, for each of its rows, shape (rows, units)."""
+    if not packing.started:
+        return values
+    ordered = values[packing.by_sequence]
+    return np.add.reduceat(ordered, packing.boundaries, axis=0)[packing.sequence]

@@ -57,9 +57,10 @@ def explain_corpus(
     UnusableInput
         A score is not a finite number, or a sequence has not the step that is asked for.
     """
+    keep_gates = any(method.keeps_gates for method in methods)
     for window in windows(model, sequences, question, len(methods)):
         found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
-        for batch, trace in run_window(model, window):
+        for batch, trace in run_window(model, window, keep_gates):
             for explanation in explain_batch(batch, trace, methods, question, reach):
                 found[explanation.sequence.number].append(explanation)
         yield [
@@ -103,17 +104,21 @@ def _explained(
     return compress(explanations, (chosen.rows >= 0).tolist())
 
 
-def run_window(model: Model, window: Several[Sequence]) -> Iterator[tuple[Batch, Trace]]:
+def run_window(
+    model: Model, window: Several[Sequence], keep_gates: bool = False
+) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch."""
     table = window_table(model, window)
     for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
-        yield batch, run_batch(model, batch, table)
+        yield batch, run_batch(model, batch, table, keep_gates)
 
 
-def run_batch(model: Model, batch: Batch, table: TokenTable | None = None) -> Trace:
+def run_batch(
+    model: Model, batch: Batch, table: TokenTable | None = None, keep_gates: bool = False
+) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table)
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):

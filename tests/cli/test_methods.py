@@ -77,7 +77,8 @@ class TestEach:
         [line] = [line for line in result.stderr.splitlines() if line.startswith("method")]
         assert line.split()[1].rstrip(",") == name
 
-    @each_method
+    # LRP-prop divides by q + a, which may be near zero: rounding grows without bounds.
+    @pytest.mark.parametrize("name", [name for name in METHODS if name != "lrp-prop"])
     def test_runs_in_float32_to_nearly_the_same(self, run, few, name):
         precise = explained(run, PYTORCH.model, few, "--method", name)
         found = explained(run, PYTORCH.model, few, "--method", name, "--dtype", "float32")
@@ -110,9 +111,9 @@ class TestPromises:
         assert account["worst_residual"]["relative"] <= promise.tolerances[np.dtype("float64")]
         ledger = account["ledger"]
         assert list(ledger) == ["score", *promise.shares, "residual"]
-        assert sum(ledger[share] for share in promise.shares) + ledger["residual"] == pytest.approx(
-            ledger["score"], rel=1e-9
-        )
+        shares = [ledger[share] for share in promise.shares]
+        scale = max(abs(ledger["score"]), sum(map(abs, shares)))
+        assert sum(shares) + ledger["residual"] == pytest.approx(ledger["score"], abs=1e-9 * scale)
 
     @pytest.mark.parametrize("name", sorted(METHODS.keys() - set(PROMISING)))
     def test_are_not_given_where_nothing_is_promised(self, run, few, name):
@@ -135,8 +136,8 @@ class TestSeveral:
         together = explained(run, KERAS.model, few, "--method", ",".join(METHODS))
         for name in METHODS:
             alone = explained(run, KERAS.model, few, "--method", name)
-            mine = [each for each in together if each.pop("method", None) == name]
-            assert mine == alone
+            mine = [each for each in together if each["method"] == name]
+            assert mine == [{**each, "method": name} for each in alone]
 
     def test_each_have_their_account_in_the_report(self, run, few, tmp_path):
         report = tmp_path / "report.json"

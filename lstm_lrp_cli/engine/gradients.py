@@ -1,0 +1,46 @@
+"""The gradient of one score a sequence with respect to the embedded inputs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.lstm import LstmRecord
+from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.record import Record
+from lstm_lrp_cli.engine.relevance import Chosen, whole_steps
+from lstm_lrp_cli.engine.walk import walk_down
+from lstm_lrp_cli.model.arrays import Floats
+
+
+def gradient(trace: Trace, chosen: Chosen) -> Floats:
+    """The partial derivatives of the chosen scores, shape (rows, features).
+
+    The trace must have kept its gates.
+    """
+    return _pulled_back(trace, chosen, "features")
+
+
+def gradient_times_input(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
+    """The same times the inputs, shape (rows, features), or summed over features, (rows,)."""
+    pulled_back = _pulled_back(trace, chosen, reach)
+    return pulled_back if reach == "steps" else pulled_back * trace.embedded
+
+
+# What overflows shows in the result, which the caller checks.
+@np.errstate(over="ignore", invalid="ignore")
+def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
+    """The gradient of every feature, or, of whole steps, its product with the input."""
+
+    def step(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
+        if reads_input and isinstance(record, LstmRecord):
+            return [record.pull_back(amount, reach)]
+        return record.gradient(amount)
+
+    def arrive(amount: Floats) -> Floats:
+        if reach == "features" or amount.ndim == 1:
+            return amount
+        return whole_steps(amount * trace.embedded).astype(amount.dtype)
+
+    ones = np.ones(len(chosen.targets))
+    return walk_down(trace, chosen.alone(trace.scores, ones), step, arrive)
