@@ -98,4 +98,5 @@ def wilson_interval(right: int, total: int, deviations: float = NORMAL_95) -> tu
     share, square = right / total, deviations**2 / total
     middle = (share + square / 2) / (1 + square)
     reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+    # Which 0 and 1 are exactly, but for rounding, where nothing or everything came true.
+    return (middle - reach if right else 0.0), (middle + reach if right < total else 1.0)
