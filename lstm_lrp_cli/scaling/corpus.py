@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
+from dataclasses import replace
 from itertools import compress, repeat
 
 import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.given import Given
+from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Lstm, Scale
+from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.scaling.question import Choice, Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
@@ -86,7 +89,7 @@ def _explained(
     chosen, steps = choice.chosen, choice.steps
     result = method.explain(trace, chosen, batch.padding, reach)
     of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch)
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
     explanations = map(
         Explanation,
         batch.sequences,
@@ -118,12 +121,15 @@ def run_batch(
 ) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
+    trace = replace(
+        forward(model, batch.inputs, batch.packing, table, keep_gates),
+        given=Given(batch.lengths, batch.positions),
+    )
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
             scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
-    _check_finite(scores, "scores", batch)
+    _check_finite(scores, "scores", batch, model)
     return trace
 
 
@@ -151,13 +157,15 @@ def _check_lengths(model: Model, batch: Batch) -> None:
             )
 
 
-def _check_finite(values: Floats, what: str, batch: Batch) -> None:
+def _check_finite(values: Floats, what: str, batch: Batch, model: Model) -> None:
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
+        float32 = model.dtype == np.float32
         raise UnusableInput(
             f"sequence {batch.sequences[wrong[0]].number}",
             f"its {what} overflow{'s' * (what == 'relevance')}; "
-            "are the weights right, the values scaled, and --eps of a usual size?",
+            + "try --dtype float64; " * float32
+            + "are the weights right, the values scaled, and --eps of a usual size?",
         )
 
 
@@ -222,15 +230,4 @@ def window_steps(model: Model) -> int:
 
 def batch_rows(model: Model) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
-    values = 0
-    for layer in model.layers:
-        match layer:
-            case Embedding():
-                values += layer.weights.shape[1]
-            case Lstm():
-                values += sum(5 * cell.hidden_size + cell.input_size for cell in layer.cells)
-            case Dense():
-                values += 3 * len(layer.weights)
-            case Scale():
-                values += 3 * len(layer.factors)
-    return max(BATCH_BYTES // (values * model.dtype.itemsize), 256)
+    return max(BATCH_BYTES // row_bytes(model), 256)
