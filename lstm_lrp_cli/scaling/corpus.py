@@ -172,10 +172,7 @@ def _check_finite(values: Floats, what: str, batch: Batch, model: Model) -> None
 def windows(
     model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
 ) -> Iterator[list[Sequence]]:
-    """Collect sequences up to a number of steps, and of explanations that wait to be written.
-
-    Where reading fails, yield what there is first.
-    """
+    """Collect sequences to be explained together."""
     every_step = question.every_step(model)
     of_step = question.targets(model) * methods * model.input_size * model.dtype.itemsize
 
@@ -189,6 +186,8 @@ def cut_windows(
     model: Model, sequences: Iterable[Sequence], held: Callable[[int, int], int]
 ) -> Iterator[list[Sequence]]:
     """Collect sequences up to a number of steps, and of results that wait to be written in order.
+
+    Where reading fails, yield what there is first.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The terminal: a table of the first predictions."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import TextIO
 
 from rich import box
@@ -60,7 +61,6 @@ class ScreenWriter:
         room = ROWS - self._table.row_count
         self._left_out += max(predictions.rows - room, 0)
         if room:
-            # Each sequence has at least one row, but for those of which none is shown.
             self._add(next(predictions.parts(room)), room)
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class ScreenWriter:
             if layout.labelled:
                 columns.append(map(_verdict, golds, taken.tolist()))
         columns += [[f"{score:.6g}" for score in part.scores[:, value]] for value in self._values]
-        for _, cells in zip(range(room), zip(*columns, strict=True), strict=False):
+        for cells in islice(zip(*columns, strict=True), room):
             self._table.add_row(*cells)
 
 
