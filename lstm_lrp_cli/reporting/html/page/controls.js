@@ -41,7 +41,7 @@ function fillControls(sequences) {
       (id !== "residual" || all.some(({ ledger }) => ledger !== null)) && (id !== "margin" || predicts),
   );
   fillChoice("sort", sorts.map(([id, { name }]) => [id, name]));
-  fillChoice("order", [["", "smallest first"], ["descending", "largest first"]]);
+  fillChoice("order", [["", "ascending"], ["descending", "descending"]]);
   fillChoice("scale", [["", about.series ? "each sequence" : "each sentence"], ["page", "all together"]]);
   return targets;
 }

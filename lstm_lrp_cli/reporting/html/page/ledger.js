@@ -19,7 +19,7 @@ function ledgerView({ method, ledger }) {
     part.append(make("span", `swatch share-${place}`), `${name} `, make("b", "", signed(shares[place])));
     element.append(" ", part);
   });
-  element.append(" ", make("span", "share residual", `residual ${residual.toExponential(0)}`));
+  element.append(" ", make("span", "share residual", `residual ${residual ? residual.toExponential(0).replaceAll("-", MINUS) : 0}`));
   return element;
 }
 

@@ -3,7 +3,7 @@
 
 const LEVELS = 10; // of tint
 const MANY_CHANNELS = 12;
-const LINE = { top: 4, height: 44, bars: 18 };
+const LINE = { top: 4, height: 44, bars: 22 };
 const CELL = 16; // the height of a row of the heat map
 
 /** Relevance of a feature at a step; of the whole step where no finer is known. */

@@ -1,10 +1,14 @@
 // Sentences: tokens with their relevance as tint and as a bar, below for and above against.
 
+// What is weaker than this, compared with the strongest, has no tint.
+const FAINT = 0.04;
+
 /** Give an element the look of a relevance, from -1 to 1. */
 function tint(element, strength) {
-  element.classList.toggle("for", strength > 0);
-  element.classList.toggle("against", strength < 0);
-  element.style.setProperty("--size", Math.min(Math.abs(strength), 1).toFixed(3));
+  const size = Math.min(Math.abs(strength), 1);
+  if (size < FAINT) return;
+  element.classList.add(strength > 0 ? "for" : "against");
+  element.style.setProperty("--size", size.toFixed(3));
 }
 
 /** A sentence, in which arrow keys move from token to token. */
