@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browser import opened_browser, show  # noqa: E402
 
+LRP = (sys.executable, "-m", "lstm_lrp_cli")
 THEMES = ("light", "dark")
 SIZE = {"width": 1160, "height": 860}
 
@@ -76,8 +77,7 @@ def take(screenshot: Screenshot, theme: str, browser: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.html"
         subprocess.run(
-            [sys.executable, "-m", "lstm_lrp_cli", "explain", *screenshot.arguments]
-            + ["-q", "-o", str(report)],
+            [*LRP, "explain", *screenshot.arguments, "-q", "-o", str(report)],
             cwd=ROOT / "sample_models" / screenshot.folder,
             check=True,
         )

@@ -16,9 +16,7 @@ SERIES = (WEATHER.model, WEATHER.sequences)
 @pytest.fixture
 def lines(run):
     """What JSON lines tell of the same run."""
-    return lambda *options: json_lines(
-        run("explain", *options, "-q", "--format", "jsonl").stdout
-    )
+    return lambda *options: json_lines(run("explain", *options, "-q", "--format", "jsonl").stdout)
 
 
 def numbers(page):
@@ -180,8 +178,10 @@ class TestSentences:
         page = reports.open(*SENTENCES)
         choose(page, "Colour scale", "all together")
         amounts = [np.abs(line["relevance"]).max() for line in lines(*SENTENCES)]
-        sizes = page.locator(".row").first.locator(".token").evaluate_all(
-            "all => all.map(each => Number(each.style.getPropertyValue('--size')))"
+        sizes = (
+            page.locator(".row")
+            .first.locator(".token")
+            .evaluate_all("all => all.map(each => Number(each.style.getPropertyValue('--size')))")
         )
         assert max(sizes) == pytest.approx(amounts[0] / max(amounts), abs=1e-3)
 
@@ -190,8 +190,10 @@ class TestSentences:
         ledger = lines(*SENTENCES)[0]["ledger"]
         words = page.locator(".ledger").first.inner_text()
         assert f"tokens +{ledger['tokens']:.3f}" in " ".join(words.split())
-        widths = page.locator(".ledger-bar").first.locator("rect").evaluate_all(
-            "bars => bars.map(bar => bar.width.baseVal.value)"
+        widths = (
+            page.locator(".ledger-bar")
+            .first.locator("rect")
+            .evaluate_all("bars => bars.map(bar => bar.width.baseVal.value)")
         )
         assert widths[0] / widths[2] == pytest.approx(
             abs(ledger["tokens"] / ledger["biases"]), rel=0.05
@@ -199,7 +201,7 @@ class TestSentences:
 
     def test_text_from_files_is_shown_as_text(self, reports, small):
         script = "<script>document.title='stolen'</script>"
-        tokens = [script, "\"it's\"", "&amp;", "<b>", "", "a\nb", "\u202eright"]
+        tokens = [script, '"it\'s"', "&amp;", "<b>", "", "a\nb", "\u202eright"]
         small.mapping["tokens"] = {"unknown": "the"}
         small.mapping["labels"] = ["<i>first</i>", "second", "third"]
         document = {"id": script, "tokens": tokens}
@@ -317,7 +319,9 @@ class TestSeries:
         page = reports.open(*SERIES, "--method", "omission", "--by", "step")
         row = page.locator(".row").first
         assert row.locator(".heat-labels span").all_inner_texts() == ["step"]
-        shades = row.locator(".channel-plot .bar.for").evaluate_all("all => all.map(e => e.getAttribute('d'))")
+        shades = row.locator(".channel-plot .bar.for").evaluate_all(
+            "all => all.map(e => e.getAttribute('d'))"
+        )
         assert len(shades) == 4
         assert len(set(shades)) == 1
 

@@ -146,7 +146,6 @@ class TestExplainToAFile:
         assert "rich" not in imported(*plain)
         assert "rich" in imported(*plain, "--format", "terminal")
 
-
     def test_jinja_is_needed_for_pages_alone(self, imported, explained):
         plain = explained(PYTORCH)
         assert "jinja2" not in imported(*plain)

@@ -145,7 +145,7 @@ class TestData:
 
 class TestTextFromFiles:
     def test_data_holds_no_character_that_could_end_it(self, page, small):
-        tokens = [HOSTILE, "<!--", "a & b", "\"it's\"", "\u2028\u2029", "\x00\x1b[31m", "é😀"]
+        tokens = [HOSTILE, "<!--", "a & b", '"it\'s"', "\u2028\u2029", "\x00\x1b[31m", "é😀"]
         small.mapping["tokens"] = {"unknown": "the"}
         objects = {"id": HOSTILE, "tokens": tokens}
         lines = small.write("in.jsonl", json.dumps(objects) + "\n")
