@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.gradients import gradient
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance, told
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance
 from lstm_lrp_cli.model.arrays import Booleans
 
 
@@ -32,4 +33,9 @@ class Gradient:
     def explain(
         self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
     ) -> Relevance:
-        return Relevance(told(np.square(gradient(trace, chosen)), reach))
+        partial = gradient(trace, chosen)
+        if reach == "features":
+            return Relevance(np.square(partial))
+        lengths = np.empty(len(partial), partial.dtype)
+        row_dots(partial, partial, lengths)
+        return Relevance(lengths)
