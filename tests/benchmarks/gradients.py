@@ -23,7 +23,7 @@ LENGTH = 20
 BATCHES = ("real lengths", "one length")
 METHODS = ("gradient", "gradient-x-input")
 # Tokens of one run, in which a batch is explained time after time.
-TOKENS = {60: 160_000, 256: 40_000, 512: 10_000}
+TOKENS = {60: 80_000, 256: 20_000, 512: 5_000}
 
 
 def measure(settings: Settings) -> Iterator[dict[str, Any]]:
