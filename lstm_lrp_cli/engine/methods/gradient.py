@@ -9,11 +9,8 @@ Neural Network Explanations".
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.gradients import gradient
+from lstm_lrp_cli.engine.gradients import squared_gradient
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance
 from lstm_lrp_cli.model.arrays import Booleans
@@ -33,9 +30,4 @@ class Gradient:
     def explain(
         self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
     ) -> Relevance:
-        partial = gradient(trace, chosen)
-        if reach == "features":
-            return Relevance(np.square(partial))
-        lengths = np.empty(len(partial), partial.dtype)
-        row_dots(partial, partial, lengths)
-        return Relevance(lengths)
+        return Relevance(squared_gradient(trace, chosen, reach))
