@@ -28,7 +28,7 @@ def gradient(trace: Trace, chosen: Chosen) -> Floats:
 
 @_overflows
 def squared_gradient(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The squares of the partial derivatives, shape (rows, features), or summed over features, (rows,)."""
+    """The squared gradient, shape (rows, features), or summed over features, (rows,)."""
     partial = _pulled_back(trace, chosen, "features")
     if reach == "features":
         return np.square(partial)
