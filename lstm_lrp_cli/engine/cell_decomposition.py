@@ -64,29 +64,30 @@ class InputParts:
 
     Parameters
     ----------
-    features : ndarray, shape (original rows, inputs)
-    original : ndarray of int, shape (rows,)
-        The row that each row is a copy of.
+    features : ndarray, shape (originals, inputs)
+        Of the rows that copies are of, each once.
+    originals : ndarray of int, shape (rows,)
+        Where among them the row is that each is a copy of, in the reading order.
     relevant : ndarray of bool, shape (rows, 1) or (rows, inputs)
-        The relevant rows or entries. All three are in the reading order.
+        The relevant rows or entries, in the reading order.
     """
 
     def __init__(
-        self, cell: LstmCell, features: Floats, original: Integers, relevant: Booleans
+        self, cell: LstmCell, features: Floats, originals: Integers, relevant: Booleans
     ) -> None:
         weights = from_left(cell.input)
-        self._original = original
+        self._originals = originals
         self._products = features @ weights
         self.has_relevant = np.asarray(relevant.any(axis=1))
         marked = np.flatnonzero(self.has_relevant)
-        self._place = np.zeros(len(original), dtype=np.intp)
+        self._place = np.zeros(len(originals), dtype=np.intp)
         self._place[marked] = np.arange(len(marked))
-        of_marked, entries = features[original[marked]], relevant[marked]
+        of_marked, entries = features[originals[marked]], relevant[marked]
         self._relevant = (of_marked * entries) @ weights
         self._irrelevant = (of_marked * ~entries) @ weights
 
     def add_products(self, rows: Integers, z: Floats) -> None:
-        products = self._products[:, self._original[rows]]
+        products = self._products[:, self._originals[rows]]
         marked = np.flatnonzero(self.has_relevant[rows])
         if len(marked):
             places = self._place[rows[marked]]

@@ -166,6 +166,11 @@ class TestByHand:
         model = make_model(Reverse(), unit(), classes=1)
         assert relevances(model, [2], [1]) == [1.35, 0.525]
 
+    def test_a_relevant_step_of_which_nothing_arrives_has_what_biases_make_alone(self) -> None:
+        """relu(-1) = 0, and so c = 0.5 * 1."""
+        model = make_model(Activation("relu"), unit(), classes=1)
+        assert relevances(model, [-1]) == [0.25]
+
     def test_a_bias_of_a_dense_layer_is_irrelevant(self) -> None:
         model = make_model(
             Dense(np.array([[3.0]]), np.array([7.0])), Pool("sum"), Activation("relu"), classes=1
@@ -254,7 +259,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 
 
 @each_reach
-@property_test
+@settings(property_test, max_examples=30)
 @given(cases())
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
