@@ -168,12 +168,12 @@ def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies)
             return Computed(Parts(np.zeros_like(weights), weights), marked)
         case Dense():
             parts = source.parts
-            whole = dense.run(layer, parts.irrelevant, None).outputs
-            return Computed(Parts(parts.relevant @ layer.weights.T, whole), marked)
+            irrelevant = dense.run(layer, parts.irrelevant, None).outputs  # and its bias
+            return Computed(Parts(parts.relevant @ layer.weights.T, irrelevant), marked)
         case Scale():
             parts = source.parts
-            whole = dense.scale(layer, parts.irrelevant, None).outputs
-            return Computed(Parts(parts.relevant * layer.factors, whole), marked)
+            irrelevant = dense.scale(layer, parts.irrelevant, None).outputs
+            return Computed(Parts(parts.relevant * layer.factors, irrelevant), marked)
         case Activation():
             return Computed(activated(layer.kind, source.parts), marked)
         case Merge():

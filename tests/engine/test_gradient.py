@@ -3,8 +3,8 @@
 from typing import get_args
 
 import numpy as np
+import plain_forward
 import plain_gradient
-import plain_lrp
 import pytest
 from golden import FILES, Golden, assert_golden
 from hypothesis import given, settings
@@ -48,7 +48,7 @@ def plainly(case: Case, k: int, values: Floats, direction: Floats) -> float:
 
 
 def plain_score(case: Case, k: int, values: Floats) -> float:
-    _, _, scores = plain_lrp.run(case.model, values)
+    scores = plain_forward.scores_of(case.model, values)
     return scores[case.targets[k] if case.steps is None else (case.steps[k], case.targets[k])]
 
 
@@ -68,7 +68,7 @@ def test_the_gradient_along_a_direction(case: Case) -> None:
     """A wrong partial derivative shows along a direction in which all features move at random."""
     for k, found in enumerate(of_every_feature(case)):
         direction = np.random.default_rng(k).normal(size=found.shape)
-        values = plain_lrp.embedded(case.model, case.sequences[k])
+        values = plain_forward.embedded(case.model, case.sequences[k])
         along = found * direction
         assert_sum(along.sum(), plainly(case, k, values, direction), along)
 
@@ -92,7 +92,7 @@ def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
     of_steps = explain_by(TIMES_INPUT, model, sequences, targets, steps, "steps")
     gradients = of_every_feature(case)
     for k, (features, whole) in enumerate(zip(in_full, of_steps, strict=True)):
-        expected = gradients[k] * plain_lrp.embedded(model, sequences[k])
+        expected = gradients[k] * plain_forward.embedded(model, sequences[k])
         np.testing.assert_allclose(features.relevance, expected, rtol=1e-12)
         for found, terms in zip(whole.relevance, expected, strict=True):
             assert_sum(found, terms.sum(), gradients[k])
@@ -108,7 +108,7 @@ def test_integrated_gradients_add_up_gradients_on_the_way(
     """Relevance is linear in how far each feature moves: moved at random, it is one derivative."""
     model, sequences, targets, _, steps = case
     baseline = np.random.default_rng(0).normal(
-        size=plain_lrp.embedded(model, sequences[0]).shape[1]
+        size=plain_forward.embedded(model, sequences[0]).shape[1]
     )
     method = IntegratedGradients(points, baseline)
     with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +116,7 @@ def test_integrated_gradients_add_up_gradients_on_the_way(
         explained = explain_by(method, model, sequences, targets, steps)
     nodes, weights = np.polynomial.legendre.leggauss(points)
     for k, found in enumerate(explained):
-        values = plain_lrp.embedded(model, sequences[k])
+        values = plain_forward.embedded(model, sequences[k])
         factors = np.random.default_rng(k).normal(size=values.shape)
         way = values - baseline
         expected = sum(

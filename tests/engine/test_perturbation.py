@@ -24,7 +24,7 @@ from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool
+from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool, Reverse
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.sequences.batching import make_batch, prepare
@@ -221,6 +221,13 @@ def test_padding_has_no_relevance(case: Case, name: str) -> None:
         assert not found.inputs[batch.padding].any()
 
 
+def test_no_copies_are_made_of_a_sequence_without_the_step_that_is_explained() -> None:
+    model = make_model(Embedding(np.eye(3)), Reverse(), classes=3, by_step=True)
+    trace = forward(model, np.array([0, 1, 2]), Packing(np.array([2, 1])))
+    chosen = Chosen(np.zeros(2, dtype=np.intp), np.array([2, -1]))
+    assert perturbation.explained_rows(trace, chosen, None).tolist() == [0, 2]
+
+
 SUM = make_model(Embedding(np.arange(6.0).reshape(3, 2)), Pool("sum"), classes=2)
 
 
@@ -257,7 +264,7 @@ class TestOfASum:
 
 class TestOmissionIsRefused:
     def test_where_every_step_has_a_score(self) -> None:
-        model = make_model(Embedding(np.eye(2)), classes=2, by_step=True)
+        model = make_model(Embedding(np.eye(2)), Reverse(), classes=2, by_step=True)
         with pytest.raises(UnusableInput, match=r"omission: .* a score at every step"):
             explained(OMISSION, model, [np.array([0, 1])], [0], [1])
 
@@ -308,7 +315,7 @@ class TestRandom:
         assert len({first, *rest, swapped, seeded, targeted}) == 6
 
     def test_it_is_another_for_every_step_that_is_explained(self) -> None:
-        model = make_model(Embedding(np.eye(3)), classes=3, by_step=True)
+        model = make_model(Embedding(np.eye(3)), Reverse(), classes=3, by_step=True)
         sequence = np.array([0, 1, 2])
         [[of_last, *_]] = self.numbers(sequence, model=model, steps=[2])
         [[of_first, *_]] = self.numbers(sequence, model=model, steps=[0])

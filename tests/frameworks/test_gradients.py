@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from models import PYTORCH, WEATHER
-from plain_lrp import embedded
+from plain_forward import embedded
 from random_models import Case, cases
 from together import explain_by
 

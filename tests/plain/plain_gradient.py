@@ -10,7 +10,7 @@ Functions"). It takes the plain forward pass alone, and nothing that knows of de
 """
 
 import numpy as np
-import plain_lrp
+from plain_forward import scores_of
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -22,6 +22,6 @@ def derivative(
     model: Model, values: Floats, direction: Floats, target: int, step: int | None = None
 ) -> float:
     """How fast a score changes as the (embedded) input moves along a direction of its shape."""
-    _, _, scores = plain_lrp.run(model, values + 1j * TINY * direction)
+    scores = scores_of(model, values + 1j * TINY * direction)
     score = scores[target if step is None else (step, target)]
     return float(np.imag(score) / TINY)

@@ -51,16 +51,16 @@ class Occlusion:
     def _features(self, trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:
         """Every feature is occluded alone, in a copy of its own."""
         embedded, width = trace.embedded, trace.features
-        rows_of, features = np.repeat(rows, width), np.tile(np.arange(width), len(rows))
 
         def occluded(some: Copies) -> Trace:
-            at = rows_of[some.numbers]
-            steps = embedded[at]
-            steps[np.arange(len(at)), features[some.numbers]] = 0.0
-            return _replaced(trace, some, at, steps)
+            places, features = np.divmod(some.numbers, width)
+            steps = embedded[rows[places]]
+            steps[np.arange(len(steps)), features] = 0.0
+            return _replaced(trace, some, rows[places], steps)
 
         relevance = np.zeros((trace.packing.rows, width), dtype=trace.model.dtype)
-        relevance[rows] = losses(trace, chosen, rows_of, occluded).reshape(-1, width)
+        lost = losses(trace, chosen, np.repeat(rows, width), occluded)
+        relevance[rows] = lost.reshape(-1, width)
         return Relevance(relevance)
 
 
