@@ -138,7 +138,8 @@ class CellRun:
     Parameters
     ----------
     record : CellRecord
-        The ordinary forward pass.
+        The originals' forward pass.
+    copies : Copies
     late : Late
     hidden : ndarray, shape (2, late rows, outputs)
         The relevant and the irrelevant part at the late steps.
@@ -170,12 +171,7 @@ class CellRun:
         return Parts(relevant, irrelevant)
 
 
-def run(
-    record: CellRecord,
-    copies: Copies,
-    inputs: CellParts,
-    relevant_steps: Booleans,
-) -> CellRun:
+def run(record: CellRecord, copies: Copies, inputs: CellParts, relevant_steps: Booleans) -> CellRun:
     """Run a cell over copies of sequences.
 
     Parameters
@@ -221,7 +217,7 @@ def run(
 
 
 def _kept(f: BiasedParts, c: Parts) -> Parts:
-    """f * c: the relevant part of c is kept so where the irrelevant one does not open f."""
+    """f * c: relevant is what the relevant part of f and its bias keep of the relevant part of c."""
     return Parts(
         (f.relevant + f.of_bias) * c.relevant,
         f.irrelevant * c.relevant + f.whole * c.irrelevant,
