@@ -8,12 +8,13 @@ import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Lstm, Scale
+from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.scaling.question import Choice, Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
@@ -204,15 +205,4 @@ def window_steps(model: Model) -> int:
 
 def batch_rows(model: Model) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
-    values = 0
-    for layer in model.layers:
-        match layer:
-            case Embedding():
-                values += layer.weights.shape[1]
-            case Lstm():
-                values += sum(5 * cell.hidden_size + cell.input_size for cell in layer.cells)
-            case Dense():
-                values += 3 * len(layer.weights)
-            case Scale():
-                values += 3 * len(layer.factors)
-    return max(BATCH_BYTES // (values * model.dtype.itemsize), 256)
+    return max(BATCH_BYTES // row_bytes(model), 256)

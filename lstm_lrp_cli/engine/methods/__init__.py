@@ -48,9 +48,30 @@ def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
     return made
 
 
+def _occlusion(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.occlusion import Occlusion
+
+    return Occlusion()
+
+
+def _omission(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.omission import Omission
+
+    return Omission()
+
+
+def _random(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.random_control import RandomControl
+
+    return RandomControl(settings.seed)
+
+
 # LRP by each of its rules for gates.
 LRP_METHODS: tuple[GateRuleName, ...] = ("lrp-all", "lrp-half", "lrp-prop", "lrp-abs")
 # Made where used, so that the names are there before NumPy is.
 METHODS: dict[str, Callable[[Settings], Method]] = {
     **{name: _lrp(name) for name in LRP_METHODS},
+    "occlusion": _occlusion,
+    "omission": _omission,
+    "random": _random,
 }

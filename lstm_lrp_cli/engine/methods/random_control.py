@@ -1,0 +1,62 @@
+"""Random numbers, which know nothing of the model: what any method must do better than."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.perturbation import explained_rows
+from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance
+from lstm_lrp_cli.model.arrays import Booleans
+
+
+@dataclass(frozen=True, slots=True)
+class RandomControl:
+    """Standard normal numbers, drawn by a sequence's own content.
+
+    A sequence so has the same numbers in whatever company, order or process it is explained.
+
+    Parameters
+    ----------
+    seed : int
+    """
+
+    seed: int
+    name: str = "random"
+    promise: None = None
+    keeps_gates: bool = False
+    runs_often: bool = False
+    whole_steps: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+    def explain(
+        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
+    ) -> Relevance:
+        packing = trace.packing
+        explained = np.zeros(packing.rows, dtype=bool)
+        explained[explained_rows(trace, chosen, padding)] = True
+        rows = packing.by_sequence[explained[packing.by_sequence]]
+        counts = np.bincount(packing.sequence[rows], minlength=packing.batch)
+        # The same number in either precision is the same content.
+        numbers = trace.model.embedding is None
+        content = trace.inputs[rows].astype("<f4" if numbers else "<i8")
+        steps = None if chosen.rows is None else packing.step[chosen.rows]
+        shape = (packing.rows, trace.features) if reach == "features" else (packing.rows,)
+        relevance = np.zeros(shape, dtype=trace.model.dtype)
+        ends = np.cumsum(counts)
+        for sequence in np.flatnonzero(counts).tolist():
+            own = slice(ends[sequence] - counts[sequence], ends[sequence])
+            digest = blake2b(content[own].tobytes(), digest_size=16).digest()
+            step = () if steps is None else (int(steps[sequence]),)
+            target = int(chosen.targets[sequence])
+            generator = np.random.default_rng(
+                (self.seed, target, int.from_bytes(digest, "little"), *step)
+            )
+            relevance[rows[own]] = generator.standard_normal((counts[sequence], *shape[1:]))
+        return Relevance(relevance)
