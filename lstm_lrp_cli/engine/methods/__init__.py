@@ -75,3 +75,5 @@ METHODS: dict[str, Callable[[Settings], Method]] = {
     "omission": _omission,
     "random": _random,
 }
+# Those that tell how much a score depends on an input, but not which way.
+UNSIGNED = frozenset({"gradient"})
