@@ -56,7 +56,7 @@ def erased_scores(
     sequences : ndarray of int, shape (copies,)
         The sequence that each is a copy of.
     ranks : ndarray of int, shape (rows,)
-        Where each row comes in an order of its sequence's rows, from 0; -1 where it is never erased.
+        Where each row comes in an order of its sequence's rows, from 0; -1 for a row that stays.
     first, stop : ndarray of int, shape (copies,)
         From which rank and up to which one rows are erased in each copy.
     """

@@ -47,7 +47,8 @@ class Agreement:
     def mean(self) -> Floats:
         """Shape (methods, methods); NaN where no sequence had one."""
         nothing = np.full_like(self._sums, np.nan)
-        return np.divide(self._sums, self._counts, out=nothing, where=self._counts > 0)
+        np.divide(self._sums, self._counts, out=nothing, where=self._counts > 0)
+        return nothing
 
 
 def correlations(values: Floats, sequence: Integers) -> Floats:

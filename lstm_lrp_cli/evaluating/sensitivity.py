@@ -8,7 +8,6 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.evaluating.experiment import Experiment
-from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.sequences.batching import Batch
 
 
