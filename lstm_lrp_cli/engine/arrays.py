@@ -73,12 +73,12 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
 
 
 def row_dots(a: Floats, b: Floats, out: Floats) -> None:
-    """Write the dot product of each row of two arrays, shape (n, units), to (n,); `a` is lost.
+    """Write the dot product of each row of two arrays, shape (.., n, units), to (.., n).
 
-    A product with ones sums short rows in less time than `einsum` takes to be called.
+    `a` is lost. A product with ones sums short rows in less time than `einsum` takes to be called.
     """
     np.multiply(a, b, out=a)
-    np.matmul(a, _ones(a.shape[1], a.dtype), out=out)
+    np.matmul(a, _ones(a.shape[-1], a.dtype), out=out)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.record import Record
-from lstm_lrp_cli.engine.relevance import Chosen, whole_steps
+from lstm_lrp_cli.engine.relevance import Chosen, told
 from lstm_lrp_cli.engine.walk import walk_down
 from lstm_lrp_cli.model.arrays import Floats
 
@@ -40,7 +40,7 @@ def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
     def arrive(amount: Floats) -> Floats:
         if reach == "features" or amount.ndim == 1:
             return amount
-        return whole_steps(amount * trace.embedded).astype(amount.dtype)
+        return told(amount * trace.embedded, reach)
 
     ones = np.ones(len(chosen.targets))
     return walk_down(trace, chosen.alone(trace.scores, ones), step, arrive)

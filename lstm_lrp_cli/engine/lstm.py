@@ -72,7 +72,7 @@ class LstmRecord:
         parts = merging.pull_back(self.layer.merge, self.parts, gradient)
         for record, part in zip(self.cells, parts, strict=True):
             at_end, at_steps = self._at(record, part)
-            of_inputs = cell_gradient.gradient(self.layer, record, at_end, at_steps, reach)
+            of_inputs = cell_gradient.gradient(record, at_end, at_steps, reach)
             of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
         return sum(of_cells[1:], of_cells[0])
 

@@ -8,6 +8,7 @@ import numpy as np
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.lstm import LstmRecord
+from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.record import Record
 from lstm_lrp_cli.engine.rules import LrpRule
@@ -93,16 +94,15 @@ def relevance(
     packing = trace.packing
     explained = chosen.of(trace.scores)
     inputs, shares = _backward(trace, chosen.alone(trace.scores, explained), rule, reach)
-    of_rows = whole_steps(inputs)
-    of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
+    tokens, of_padding = inputs_and_padding(inputs, padding, packing)
     ledgers = Ledgers(
         explained,
         {
-            "tokens": packing.total(of_rows - of_padding),
+            "tokens": tokens,
             "initial_state": shares.initial_state,
             "biases": shares.biases,
             "stabilizers": shares.stabilizers,
-            "padding": packing.total(of_padding),
+            "padding": of_padding,
         },
     )
     return Relevance(inputs, ledgers)
@@ -124,9 +124,30 @@ def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tupl
         return down
 
     def arrive(amount: Floats) -> Floats:
-        return amount if reach == "features" else whole_steps(amount).astype(amount.dtype)
+        return told(amount, reach)
 
     return walk_down(trace, scores, step, arrive), shares
+
+
+def inputs_and_padding(
+    relevance: Floats, padding: Booleans | None, packing: Packing
+) -> tuple[Floats, Floats]:
+    """What the inputs of each sequence have in all, and its padding, each of shape (batch,).
+
+    Parameters
+    ----------
+    relevance : ndarray, shape (rows, features), or (rows,)
+    padding : ndarray of bool, shape (rows,), or None
+        The rows that are padding.
+    """
+    of_rows = whole_steps(relevance)
+    of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
+    return packing.total(of_rows - of_padding), packing.total(of_padding)
+
+
+def told(relevance: Floats, reach: Reach) -> Floats:
+    """Relevance of every feature, or of steps already, as far down as it is asked for."""
+    return relevance if reach == "features" else whole_steps(relevance).astype(relevance.dtype)
 
 
 def whole_steps(relevance: Floats) -> Floats:

@@ -1,14 +1,15 @@
 """A corpus is explained window by window; the windows' size bounds the memory."""
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from random_models import Case, describable
-from together import lrp_all, make_model
+from together import make_model
 
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
@@ -93,9 +94,8 @@ def test_batches_have_so_many_sequences_and_steps_at_most(monkeypatch, length):
 def explained(case, window):
     """All explanations of some sequences: every class, and every step of a model by step."""
     question = Question("all", "all")
-    return list(
-        chain(*corpus.explain_corpus(case.model, window, [lrp_all(*astuple(case.rule))], question))
-    )
+    methods = [Lrp(case.rule)]
+    return list(chain(*corpus.explain_corpus(case.model, window, methods, question)))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)

@@ -48,6 +48,24 @@ def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
     return made
 
 
+def _gradient(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.gradient import Gradient
+
+    return Gradient()
+
+
+def _gradient_x_input(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.gradient_x_input import GradientTimesInput
+
+    return GradientTimesInput()
+
+
+def _integrated_gradients(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
+
+    return IntegratedGradients(settings.steps, settings.baseline)
+
+
 def _occlusion(settings: Settings) -> Method:
     from lstm_lrp_cli.engine.methods.occlusion import Occlusion
 
@@ -71,6 +89,9 @@ LRP_METHODS: tuple[GateRuleName, ...] = ("lrp-all", "lrp-half", "lrp-prop", "lrp
 # Made where used, so that the names are there before NumPy is.
 METHODS: dict[str, Callable[[Settings], Method]] = {
     **{name: _lrp(name) for name in LRP_METHODS},
+    "gradient": _gradient,
+    "gradient-x-input": _gradient_x_input,
+    "integrated-gradients": _integrated_gradients,
     "occlusion": _occlusion,
     "omission": _omission,
     "random": _random,
