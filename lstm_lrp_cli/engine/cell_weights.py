@@ -42,15 +42,15 @@ class CellWeights:
     @classmethod
     def of(cls, cell: LstmCell) -> CellWeights:
         return cls(
-            _from_left(-cell.input[PROPER_GATES]),
-            _from_left(cell.input[CANDIDATE]),
-            _from_left(-cell.recurrent[PROPER_GATES]),
-            _from_left(cell.recurrent[CANDIDATE]),
+            from_left(-cell.input[PROPER_GATES]),
+            from_left(cell.input[CANDIDATE]),
+            from_left(-cell.recurrent[PROPER_GATES]),
+            from_left(cell.recurrent[CANDIDATE]),
             -cell.bias[PROPER_GATES][:, np.newaxis],
             cell.bias[CANDIDATE],
         )
 
 
-def _from_left(weights: Floats) -> Floats:
+def from_left(weights: Floats) -> Floats:
     """The same weights for a product with rows from the left, contiguous."""
     return np.ascontiguousarray(weights.swapaxes(-1, -2))
