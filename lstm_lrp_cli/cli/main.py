@@ -17,6 +17,7 @@ COMMANDS = {
     "explain": "Explain predictions: a relevance for every token or step.",
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
+    "predict": "Predict alone: scores, probabilities and classes.",
 }
 UNUSABLE = 3
 INTERRUPTED = 130

@@ -1,6 +1,6 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from itertools import compress, repeat
 
@@ -173,13 +173,31 @@ def _check_finite(values: Floats, what: str, batch: Batch) -> None:
 def windows(
     model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
 ) -> Iterator[list[Sequence]]:
-    """Collect sequences up to a number of steps, and of results that wait to be written in order.
+    """Collect sequences up to a number of steps, and of explanations that wait to be written.
 
     Where reading fails, yield what there is first.
     """
+    every_step = question.every_step(model)
+    of_step = question.targets(model) * methods * model.input_size * model.dtype.itemsize
+
+    def held(own: int, length: int) -> int:
+        return length * of_step * (own if every_step else 1)
+
+    return cut_windows(model, sequences, held)
+
+
+def cut_windows(
+    model: Model, sequences: Iterable[Sequence], held: Callable[[int, int], int]
+) -> Iterator[list[Sequence]]:
+    """Collect sequences up to a number of steps, and of results that wait to be written in order.
+
+    Parameters
+    ----------
+    held : callable
+        From the steps of a sequence, and those that it has with padding, to the bytes of its
+        results.
+    """
     most_steps = window_steps(model)
-    most_results = RESULT_BYTES // (model.input_size * model.dtype.itemsize)
-    targets, every_step = question.targets(model) * methods, question.every_step(model)
     least = max(model.padding.length if model.padding else 0, 1)
     window: list[Sequence] = []
     steps = results = 0
@@ -189,8 +207,8 @@ def windows(
             own = len(sequence.inputs)
             length = max(own, least)
             steps += length
-            results += length * targets * (own if every_step else 1)
-            if steps >= most_steps or results >= most_results:
+            results += held(own, length)
+            if steps >= most_steps or results >= RESULT_BYTES:
                 yield window
                 window, steps, results = [], 0, 0
     except UnusableInput:
