@@ -59,10 +59,12 @@ def correlations(values: Floats, sequence: Integers) -> Floats:
     ranks = np.stack([average_ranks(each, sequence) for each in values])
     counts = np.bincount(sequence)
     centred = ranks - _totals(ranks, sequence)[:, sequence] / counts[sequence]
-    products = _totals(centred[:, np.newaxis] * centred, sequence)
+    products: Floats = _totals(centred[:, np.newaxis] * centred, sequence)
     own = np.sqrt(np.einsum("iis->is", products))
     scale = own[:, np.newaxis] * own
-    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    found = np.full_like(products, np.nan)
+    np.divide(products, scale, out=found, where=scale > 0)
+    return found
 
 
 def average_ranks(values: Floats, sequence: Integers) -> Floats:

@@ -85,8 +85,7 @@ class Gathered:
         self.classifies = True
         self.sequences = self.steps = self.left_out = 0
         self.forward_seconds = 0.0
-        known = experiment.labelled and question.target == "gold"
-        self._perturbations = perturbations(labelled=known)
+        self._perturbations = perturbations(labelled=question.target == "gold")
         self._counts = dict.fromkeys(self._perturbations, 0)
         self._sums = {
             (perturbation, contestant.name): Sums(len(contestant.methods), experiment.deletions)
@@ -110,7 +109,7 @@ class Gathered:
 
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""
-        explained = Explained.of(self.question, trace, batch, self.experiment.labelled)
+        explained = Explained.of(self.question, trace, batch)
         self.classifies = explained.classifies
         sequence = trace.packing.sequence[batch.own_rows]
         told: list[Floats] = []  # of each contestant, shape (seeds, steps)
@@ -197,6 +196,8 @@ class Gathered:
         return Evaluation(
             self.contestants,
             self.experiment,
+            "step" if self.model.embedding is None else "token",
+            self.question.target,
             self.sequences,
             self.steps,
             self.left_out,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.scaling.question import Target
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,10 @@ class Evaluation:
     ----------
     contestants : tuple of Contestant
     experiment : Experiment
+    unit : {"token", "step"}
+        What sequences consist of.
+    explained : str or int
+        Of every sequence "gold", its true class, or "predicted", or the class of that number.
     sequences : int
         How many were long enough.
     steps : int
@@ -77,6 +83,8 @@ class Evaluation:
 
     contestants: tuple[Contestant, ...]
     experiment: Experiment
+    unit: Literal["token", "step"]
+    explained: Target
     sequences: int
     steps: int
     left_out: int

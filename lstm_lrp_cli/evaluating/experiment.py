@@ -36,8 +36,6 @@ class Experiment:
         How many steps of a sequence are deleted or inserted, one after another.
     least_steps : int
         Shorter sequences are left out.
-    labelled : bool
-        Whether the true class is explained.
     radius : float
         How far the numbers of a sequence are moved to see whether its relevance changes, relative
         to their root mean square.
@@ -49,7 +47,6 @@ class Experiment:
 
     deletions: int = 10
     least_steps: int = 10
-    labelled: bool = False
     radius: float = 0.1
     draws: int = 10
     seed: int = 0

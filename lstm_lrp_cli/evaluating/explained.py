@@ -26,7 +26,7 @@ class Explained:
         A single output speaks for its class where it is positive: -1 where the other class is the
         one that is explained, so that its score is the output's negative. Else 1.
     classifies : bool
-        Whether there is a class to predict: else the output is a number.
+        Whether there is a class to predict: else the output is a value.
     """
 
     chosen: Chosen
@@ -35,18 +35,20 @@ class Explained:
     classifies: bool
 
     @classmethod
-    def of(cls, question: Question, trace: Trace, batch: Batch, labelled: bool) -> Explained:
+    def of(cls, question: Question, trace: Trace, batch: Batch) -> Explained:
         """What a question that asks for one score of each sequence asks of a batch."""
         model = trace.model
         (choice,) = choices(question, trace, batch)
         target = int(choice.chosen.targets[0])
-        heads = zip(model.heads, model.head_slices, strict=True)
-        kind, head = next((kind, at) for kind, at in heads if target < at.stop)
+        heads = zip(model.likelihoods, model.head_slices, strict=True)
+        likelihood, head = next((kind, at) for kind, at in heads if target < at.stop)
         signs = np.ones(len(choice.chosen.targets))
-        classifies = kind.size > 1 or labelled or kind.activation == "sigmoid"
-        if kind.size == 1 and classifies and question.target in ("gold", "predicted"):
-            golds = [sequence.gold for sequence in batch.sequences]
-            positive = np.array(golds) == 1 if labelled else trace.scores[:, head.start] > 0
+        classifies = likelihood != "linear"
+        if classifies and head.stop - head.start == 1 and question.target in ("gold", "predicted"):
+            if question.target == "gold":
+                positive = np.array([sequence.gold == 1 for sequence in batch.sequences])
+            else:
+                positive = trace.scores[:, target] > 0
             signs[~positive] = -1.0
         return cls(choice.chosen, head, signs, classifies)
 
