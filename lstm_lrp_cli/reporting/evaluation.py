@@ -94,7 +94,8 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
         table.add_column(str(number), justify="right")
     rows = zip(numbers, evaluation.contestants, evaluation.agreement.tolist(), strict=True)
     for number, contestant, row in rows:
-        cells = ("" if math.isnan(each) else f"{each:.2f}" for each in row)
+        # Adding 0 makes one zero of both.
+        cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
         table.add_row(f"{number} {contestant.name}", *cells)
     console.print(table)
 
