@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
+from dataclasses import replace
 from itertools import compress, repeat
 
 import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
@@ -109,7 +111,7 @@ def finite_relevance(
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, batch.padding, reach)
     of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch)
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
     return result
 
 
@@ -127,12 +129,15 @@ def run_batch(
 ) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
+    trace = replace(
+        forward(model, batch.inputs, batch.packing, table, keep_gates),
+        given=Given(batch.lengths, batch.positions),
+    )
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
             scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
-    _check_finite(scores, "scores", batch)
+    _check_finite(scores, "scores", batch, model)
     return trace
 
 
@@ -160,13 +165,15 @@ def _check_lengths(model: Model, batch: Batch) -> None:
             )
 
 
-def _check_finite(values: Floats, what: str, batch: Batch) -> None:
+def _check_finite(values: Floats, what: str, batch: Batch, model: Model) -> None:
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
+        float32 = model.dtype == np.float32
         raise UnusableInput(
             f"sequence {batch.sequences[wrong[0]].number}",
             f"its {what} overflow{'s' * (what == 'relevance')}; "
-            "are the weights right, the values scaled, and --eps of a usual size?",
+            + "try --dtype float64; " * float32
+            + "are the weights right, the values scaled, and --eps of a usual size?",
         )
 
 

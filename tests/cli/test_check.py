@@ -42,6 +42,37 @@ class TestSampleModels:
         assert found["forward"]["worst"] < 1e-5
 
     @SAMPLES
+    @pytest.mark.parametrize(
+        ("method", "dtype", "allowed"),
+        [
+            ("lrp-half", "float64", 1e-10),
+            ("lrp-half", "float32", 1e-3),
+            ("lrp-prop", "float64", 1e-10),
+            ("lrp-abs", "float64", 1e-10),
+            ("lrp-abs", "float32", 1e-3),
+        ],
+    )
+    def test_conserve_relevance_by_every_rule(self, run, sample, method, dtype, allowed):
+        result = run(
+            *("check", sample.model, sample.sequences, "--method", method, "--dtype", dtype),
+            *("--bias-factor", "0.5", "--format", "json"),
+        )
+        assert result.exit_code == 0
+        found = results(result)
+        for check in ("conservation", "reference"):
+            assert found[check]["worst"] < allowed
+            assert f"by {method}" in found[check]["meaning"]
+
+    @SAMPLES
+    def test_hold_more_relevance_by_lrp_prop_than_float32_can(self, run, sample):
+        result = run(
+            *("check", sample.model, sample.sequences, "--method", "lrp-prop"),
+            *("--dtype", "float32"),
+        )
+        assert result.exit_code == 3
+        assert "its relevance overflows; try --dtype float64" in result.stderr
+
+    @SAMPLES
     def test_agree_with_probabilities_too(self, run, sample, tmp_path):
         """What a framework's predict gives is recognised, and the table says so."""
         scores = np.load(sample.expected)
@@ -170,6 +201,24 @@ class TestMistakes:
         )
         sample = type(KERAS)(KERAS.model, KERAS.sequences, recorded)
         assert failed(sample.model, sample, "--bias-factor", "1") == {"relevance"}
+
+    def test_a_wrong_rule(self, run, failed, tmp_path):
+        recorded = tmp_path / "recorded.jsonl"
+        by_half = ("--method", "lrp-half")
+        recorded.write_text(
+            run("explain", KERAS.model, KERAS.sequences, "--format", "jsonl", "-q", *by_half).stdout
+        )
+        sample = type(KERAS)(KERAS.model, KERAS.sequences, recorded)
+        result = run("check", sample.model, sample.sequences, "--expected", recorded, *by_half)
+        assert result.exit_code == 0
+        assert failed(sample.model, sample) == {"relevance"}
+        assert failed(sample.model, sample, "--method", "lrp-abs") == {"relevance"}
+
+    @pytest.mark.parametrize("method", ["gradient", "lrp-most"])
+    def test_a_method_that_is_no_rule_of_lrp(self, run, method):
+        result = run("check", KERAS.model, KERAS.sequences, "--method", method)
+        assert result.exit_code == 2
+        assert "'lrp-all', 'lrp-half', 'lrp-prop', 'lrp-abs'" in result.stderr
 
     @pytest.mark.parametrize(
         "mistake", ["an eps that the accounting does not know", "a bias left out of the accounting"]

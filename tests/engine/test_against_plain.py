@@ -14,6 +14,7 @@ from together import Explained, explain_together, in_precision
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.rules import GateRuleName
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -34,6 +35,7 @@ SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 # Of the largest number of an explanation; dividing by z + eps s makes more of rounding errors.
 TOLERANCE = 1e-10
 
+ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
 property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 
@@ -44,8 +46,14 @@ def plainly(case: Case, k: int) -> plain_lrp.Explanation:
         case.targets[k],
         eps=case.rule.eps,
         bias_factor=case.rule.bias_factor,
+        gates=case.rule.gates,
         step=None if case.steps is None else case.steps[k],
     )
+
+
+def by_rule(case: Case, gates: GateRuleName) -> Case:
+    """The same problem with another rule for gates."""
+    return case._replace(rule=replace(case.rule, gates=gates))
 
 
 def each_alone(
@@ -78,9 +86,11 @@ def assert_same(found: Explained, scores: Floats, relevance: Floats, shares: Flo
     np.testing.assert_allclose(shares_in(found.ledger), shares, rtol=0, atol=TOLERANCE * largest)
 
 
+@ALL_RULES
 @property_test
 @given(cases())
-def test_scores_relevance_and_every_share_of_the_ledger(case: Case) -> None:
+def test_scores_relevance_and_every_share_of_the_ledger(gates: GateRuleName, case: Case) -> None:
+    case = by_rule(case, gates)
     for k, found in enumerate(explain_together(*case)):
         plain = plainly(case, k)
         assert_same(found, plain.scores, plain.relevance, shares_of(plain))
@@ -88,9 +98,11 @@ def test_scores_relevance_and_every_share_of_the_ledger(case: Case) -> None:
         assert found.ledger["padding"] == 0.0
 
 
+@ALL_RULES
 @property_test
 @given(cases())
-def test_the_plain_version_accounts_for_the_whole_score(case: Case) -> None:
+def test_the_plain_version_accounts_for_the_whole_score(gates: GateRuleName, case: Case) -> None:
+    case = by_rule(case, gates)
     for k, target in enumerate(case.targets):
         plain = plainly(case, k)
         shares = shares_of(plain)
@@ -99,9 +111,13 @@ def test_the_plain_version_accounts_for_the_whole_score(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+@ALL_RULES
 @property_test
 @given(cases())
-def test_the_ledger_accounts_for_the_whole_score(dtype: str, case: Case) -> None:
+def test_the_ledger_accounts_for_the_whole_score(
+    gates: GateRuleName, dtype: str, case: Case
+) -> None:
+    case = by_rule(case, gates)
     model = in_precision(case.model, dtype)
     for found in explain_together(model, *case[1:]):
         assert found.relevance.dtype == dtype
@@ -175,6 +191,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
         seen.add(("sequences of the same length", len(set(lengths)) < len(lengths)))
         seen.add(("an embedding", model.embedding is not None))
         seen.add(("scores by step", model.by_step))
+        seen.add(case.rule.gates)
         seen.add(("outputs", len(model.outputs)))
         seen.add(("one output twice", len(set(model.outputs)) < len(model.outputs)))
         seen.add(("lstms", sum(isinstance(node.layer, Lstm) for node in model.nodes)))
@@ -223,6 +240,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
         | {(reads, returns) for reads in directions for returns in ("last", "sequence")}
         | {(merge, 2) for merge in joins}
         | set(get_args(GateActivationName))
+        | set(get_args(GateRuleName))
         | set(get_args(PoolName))
         | {("a cell's activation", kind) for kind in UNIT_ACTIVATIONS}
         | {(what, x) for what in ("projected", "an initial state") for x in both}

@@ -45,6 +45,13 @@ def test_the_last_row_of_each_started_sequence() -> None:
     assert [names(packing)[row] for row in packing.last] == ["a2", "b1", "c1", "d0"]
 
 
+def test_each_row_behind_the_first_step_knows_its_sequences_row_before() -> None:
+    packing = packed(3, 2, 1, 0)
+    assert names(packing) == ["a0", "b0", "c0", "a1", "b1", "a2"]
+    assert [names(packing)[row] for row in packing.previous] == ["a0", "b0", "a1"]
+    assert packed(0, 0).previous.tolist() == []
+
+
 def test_reversed_rows_show_each_sequence_from_its_own_end() -> None:
     packing = packed(3, 2, 0)
     assert [names(packing)[row] for row in packing.reverse] == ["a2", "b1", "a1", "b0", "a0"]

@@ -5,18 +5,20 @@ Every test plants one error in the engine and shows that the residual then excee
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from together import explain_together, in_precision, make_model, run_together
 
+from lstm_lrp_cli.engine.gate_rules import GATE_RULES, Split
 from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import LrpRule, Messages
+from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule, Messages
 from lstm_lrp_cli.engine.shares import Shares
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.gates import CANDIDATE
+from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 from lstm_lrp_cli.model.model import Model
 
@@ -119,21 +121,36 @@ IN_EVERY_MAP = [
     KeepsTheSharesOfTheLowerUnits,
     CountsOneLowerUnitTooMany,
 ]
+GATES_OF_RULES = [
+    (gates, gate)
+    for gates in ("lrp-half", "lrp-prop", "lrp-abs")
+    for gate in (INPUT, FORGET, OUTPUT)
+]
+ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
 ERRORS = [*IN_EVERY_MAP, ForgetsTheBiases, AbsorbsWhatItAlsoRedistributes]
 
 
-def test_without_an_error_the_residual_is_within_its_tolerance(model: Model) -> None:
-    assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR)) < tolerance(model)
+@ALL_RULES
+def test_without_an_error_the_residual_is_within_its_tolerance(
+    model: Model, gates: GateRuleName
+) -> None:
+    assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR, gates)) < tolerance(model)
 
 
+@ALL_RULES
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_error_in_the_rule_shows(model: Model, error: type[LrpRule]) -> None:
-    assert worst_residual(model, error(EPS, BIAS_FACTOR)) > tolerance(model)
+def test_an_error_in_the_rule_shows(
+    model: Model, error: type[LrpRule], gates: GateRuleName
+) -> None:
+    assert worst_residual(model, error(EPS, BIAS_FACTOR, gates)) > tolerance(model)
 
 
 @pytest.mark.parametrize("reach", ["features", "steps"])
+@ALL_RULES
 @pytest.mark.parametrize("error", IN_EVERY_MAP)
-def test_an_error_in_the_rule_shows_in_an_lstm_alone(error: type[LrpRule], reach: Reach) -> None:
+def test_an_error_in_the_rule_shows_in_an_lstm_alone(
+    error: type[LrpRule], gates: GateRuleName, reach: Reach
+) -> None:
     rng = np.random.default_rng(5)
     cells = (_cell(rng, 3, False), _cell(rng, 3, True))
     model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm(cells), classes=8)
@@ -144,21 +161,51 @@ def test_an_error_in_the_rule_shows_in_an_lstm_alone(error: type[LrpRule], reach
         ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
         return max(ledger.relative_residual for ledger in ledgers)
 
-    assert worst(LrpRule(EPS, BIAS_FACTOR)) < tolerance(model)
-    assert worst(error(EPS, BIAS_FACTOR)) > tolerance(model)
+    assert worst(LrpRule(EPS, BIAS_FACTOR, gates)) < tolerance(model)
+    assert worst(error(EPS, BIAS_FACTOR, gates)) > tolerance(model)
 
 
 @pytest.mark.parametrize("reach", ["features", "steps"])
 @pytest.mark.parametrize("bias_factor", [0.0, 0.3])
-def test_an_error_in_what_the_biases_of_a_cell_get_shows(reach: Reach, bias_factor: float) -> None:
+@pytest.mark.parametrize(("gates", "gate"), [("lrp-all", CANDIDATE), *GATES_OF_RULES])
+def test_an_error_in_what_the_biases_of_a_cell_get_shows(
+    gates: GateRuleName, gate: int, reach: Reach, bias_factor: float
+) -> None:
     rng = np.random.default_rng(6)
     model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm((_cell(rng, 3, False),)), classes=4)
     trace, order = run_together(model, SEQUENCES)
-    chosen, rule = Chosen(np.array([TARGETS[k] for k in order])), LrpRule(EPS, bias_factor)
-    model.layers[1].cells[0].bias[CANDIDATE] *= 1.5  # after the forward pass
+    chosen = Chosen(np.array([TARGETS[k] for k in order]))
+    rule = LrpRule(EPS, bias_factor, gates)
+    model.layers[1].cells[0].bias[gate] *= 1.5  # after the forward pass
     ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
+
+
+@pytest.mark.parametrize("weights", ["input", "recurrent"])
+@pytest.mark.parametrize("gate", [INPUT, FORGET, OUTPUT])
+def test_weights_of_a_gate_other_than_those_of_the_forward_pass_show(
+    model: Model, gate: int, weights: str
+) -> None:
+    trace, order = run_together(model, SEQUENCES)
+    getattr(model.layers[2].cells[0], weights)[gate] *= 1.1
+    chosen = Chosen(np.array([TARGETS[k] for k in order]))
+    ledgers = relevance(trace, chosen, LrpRule(EPS, BIAS_FACTOR, "lrp-half")).ledgers
+    assert max(ledger.relative_residual for ledger in ledgers) > tolerance(model)
+
+
+@pytest.mark.parametrize("lost", Split._fields)
+def test_a_part_that_a_rule_for_gates_loses_shows(
+    model: Model, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proportion = GATE_RULES["lrp-prop"]
+
+    def losing(*given: Any) -> Split:
+        split = proportion(*given)
+        return split._replace(**{lost: np.zeros_like(getattr(split, lost))})
+
+    monkeypatch.setitem(GATE_RULES, "lrp-prop", losing)
+    assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR, "lrp-prop")) > tolerance(model)
 
 
 @pytest.mark.parametrize("share", [field.name for field in fields(Shares)])

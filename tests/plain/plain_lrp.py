@@ -1,13 +1,14 @@
-"""LRP-all of one sequence at a time, so plain that to read it is to check it.
+"""LRP of one sequence at a time, so plain that to read it is to check it.
 
 This is what the engine is measured against. It shares nothing with the engine but the dataclasses
 that say what a model is: no batches, no packing, no factored products; float64 throughout; every
-linear map of a model goes through the one formula in `linear_relevance`.
+linear map of a model goes through the one formula in `linear_relevance`, every product of a gate
+and a signal through `product_relevance`.
 """
 
 from dataclasses import dataclass
 from math import exp, log1p, tanh
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import INPUT, Model
 
+GateRule = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
+
 
 @dataclass
 class Account:
@@ -38,10 +41,11 @@ class Account:
 
 
 class Rule(NamedTuple):
-    """The stabilizer eps and the bias factor delta."""
+    """The stabilizer eps, the bias factor delta, and what a gate gets of its products."""
 
     eps: float
     delta: float
+    gates: GateRule = "lrp-all"
 
 
 class Explanation(NamedTuple):
@@ -62,13 +66,14 @@ def explain(
     *,
     eps: float,
     bias_factor: float,
+    gates: GateRule = "lrp-all",
     step: int | None = None,
 ) -> Explanation:
     """Explain one score of one sequence: token ids, or numbers of shape (steps, features).
 
     Of a model that gives scores at every step, the step is chosen, and the scores are its own.
     """
-    rule, account = Rule(eps, bias_factor), Account()
+    rule, account = Rule(eps, bias_factor, gates), Account()
     layers = [node.layer for node in model.nodes]
     values = np.asarray(sequence)
     if model.embedding is not None:
@@ -126,7 +131,7 @@ def linear_relevance(
     """
     w, a, r = weights.tolist(), lower.tolist(), relevance.tolist()
     b = [0.0] * len(r) if bias is None else bias.tolist()
-    eps, delta = rule
+    eps, delta = rule.eps, rule.delta
     n = len(a)
     passed = [0.0] * n
     for j in range(len(r)):
@@ -139,6 +144,32 @@ def linear_relevance(
         account.biases += (1.0 - delta) * b[j] / (z + eps * s) * r[j]
         account.stabilizers += (1.0 - delta) * eps * s / (z + eps * s) * r[j]
     return np.array(passed)
+
+
+def product_relevance(
+    gate: Floats, signal: Floats, relevance: Floats, rule: Rule, account: Account
+) -> tuple[Floats, Floats]:
+    """Split the relevance of q_j a_j, unit by unit, between the gate q_j and the signal a_j.
+
+    By lrp-prop they share as if they were added, by the epsilon rule.
+    """
+    of_gate, of_signal = np.zeros(len(relevance)), np.zeros(len(relevance))
+    for j, (q, a, r) in enumerate(zip(gate, signal, relevance, strict=True)):
+        match rule.gates:
+            case "lrp-all":
+                of_signal[j] = r
+            case "lrp-half":
+                of_gate[j], of_signal[j] = r / 2, r / 2
+            case "lrp-prop":
+                both, of_sum = np.array([q, a]), np.array([r])
+                of_gate[j], of_signal[j] = linear_relevance(
+                    np.ones((1, 2)), None, both, of_sum, rule, account
+                )
+            case "lrp-abs":
+                size = abs(q) + abs(a)
+                of_gate[j] = r * abs(q) / size if size else 0.0
+                of_signal[j] = r * abs(a) / size if size else r
+    return of_gate, of_signal
 
 
 # Values of shape (steps, units) are one vector a step; of shape (units,), one vector a sequence.
@@ -303,7 +334,9 @@ class Step(NamedTuple):
     i: Floats
     f: Floats
     g: Floats
+    o: Floats
     c: Floats
+    activated: Floats
     m: Floats
     h: Floats
 
@@ -319,9 +352,10 @@ def _read(layer: Lstm, cell: LstmCell, values: Floats) -> list[Step]:
         i, f, o = (_activated(layer.gate_activation, z) for z in (z_i, z_f, z_o))
         g = _activated(layer.activation, z_g)
         c_next = f * c + i * g
-        m = o * _activated(layer.activation, c_next)
+        activated = _activated(layer.activation, c_next)
+        m = o * activated
         h_next = m if cell.projection is None else cell.projection @ m
-        steps.append(Step(x, h, c, i, f, g, c_next, m, h_next))
+        steps.append(Step(x, h, c, i, f, g, o, c_next, activated, m, h_next))
         h, c = h_next, c_next
     return steps
 
@@ -383,7 +417,13 @@ def _join_relevance(
         ends = np.cumsum([len(part) for part in parts])
         return [relevance[end - len(p) : end] for p, end in zip(parts, ends, strict=True)]
     if kind == "gate":
-        return [np.zeros(len(parts[0])), relevance]
+        gate, signal = parts
+        every = np.array([gate[j % len(gate)] for j in range(len(signal))])
+        of_every, of_signal = product_relevance(every, signal, relevance, rule, account)
+        of_gate = np.zeros(len(gate))
+        for j in range(len(signal)):
+            of_gate[j % len(gate)] += of_every[j]
+        return [of_gate, of_signal]
     if kind == "product":
         return [relevance / len(parts) for _ in parts]
     d, k = len(parts[0]), len(parts)
@@ -399,9 +439,7 @@ def _cell_relevance(
     """Pass the relevance of one cell's hidden states to its inputs, in the order of the input."""
     steps = _read(layer, cell, values)
     d = cell.hidden_size
-    candidate = 2
     both = np.hstack([np.eye(d), np.eye(d)])
-    feeding = np.hstack([cell.recurrent[candidate], cell.input[candidate]])
 
     # The relevance of the hidden state at each step, and of the states after the last step.
     at_steps = np.zeros((len(steps), cell.output_size))
@@ -417,15 +455,20 @@ def _cell_relevance(
         r_m = r_h + at_steps[t]
         if cell.projection is not None:  # h = P m
             r_m = linear_relevance(cell.projection, None, step.m, r_m, rule, account)
-        # m = o tanh(c): the gate o gets nothing, and tanh passes relevance unchanged.
-        r_c = r_c + r_m
-        # c = f c_before + i g: the terms share by the epsilon rule; the gates f and i get nothing.
+        # m = o tanh(c), and tanh passes relevance unchanged.
+        r_o, of_activated = product_relevance(step.o, step.activated, r_m, rule, account)
+        r_c = r_c + of_activated
+        # c = f c_before + i g
         terms = np.concatenate([step.f * step.c_before, step.i * step.g])
         of_terms = linear_relevance(both, None, terms, r_c, rule, account)
-        r_c, r_g = of_terms[:d], of_terms[d:]
-        # g = tanh(U h_before + W x + b)
+        r_f, r_c = product_relevance(step.f, step.c_before, of_terms[:d], rule, account)
+        r_i, r_g = product_relevance(step.i, step.g, of_terms[d:], rule, account)
+        # i, f, g and o, each of z = U h_before + W x + b
         fed = np.concatenate([step.h_before, step.x])
-        of_fed = linear_relevance(feeding, cell.bias[candidate], fed, r_g, rule, account)
+        of_fed = np.zeros(len(fed))
+        for gate, r_z in enumerate([r_i, r_f, r_g, r_o]):
+            feeding = np.hstack([cell.recurrent[gate], cell.input[gate]])
+            of_fed += linear_relevance(feeding, cell.bias[gate], fed, r_z, rule, account)
         r_h, of_inputs[t] = of_fed[: cell.output_size], of_fed[cell.output_size :]
     account.initial_state += float(r_h.sum() + r_c.sum())
     return of_inputs[::-1] if cell.backward else of_inputs

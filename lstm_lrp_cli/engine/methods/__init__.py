@@ -78,6 +78,12 @@ def _omission(settings: Settings) -> Method:
     return Omission()
 
 
+def _contextual_decomposition(settings: Settings) -> Method:
+    from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
+
+    return ContextualDecomposition(settings.span)
+
+
 def _random(settings: Settings) -> Method:
     from lstm_lrp_cli.engine.methods.random_control import RandomControl
 
@@ -94,6 +100,7 @@ METHODS: dict[str, Callable[[Settings], Method]] = {
     "integrated-gradients": _integrated_gradients,
     "occlusion": _occlusion,
     "omission": _omission,
+    "contextual-decomposition": _contextual_decomposition,
     "random": _random,
 }
 # Those that tell how much a score depends on an input, but not which way.

@@ -1,0 +1,329 @@
+"""Occlusion, omission and the random control, for models of every shape.
+
+What is expected is told by the scores of single sequences alone, each changed by hand.
+"""
+
+from collections.abc import Sequence as Several
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from random_models import Case, cases
+from together import in_precision, make_model
+
+from lstm_lrp_cli.engine import perturbation
+from lstm_lrp_cli.engine.forward import forward
+from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.relevance import Chosen
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.sequences.batching import make_batch, prepare
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+OCCLUSION = METHODS["occlusion"](Settings())
+OMISSION = METHODS["omission"](Settings())
+
+property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+each_reach = pytest.mark.parametrize("reach", get_args(Reach))
+
+
+@st.composite
+def padded(draw: st.DrawFn) -> Case:
+    """Models that are given padding, and sequences that are shorter, as long, or longer."""
+    case = draw(cases())
+    model, sequences = case.model, case.sequences
+    of_tokens = model.embedding is not None
+    values = st.integers(0, len(model.embedding.weights) - 1) if of_tokens else st.just(0.5)
+    flattened = [layer.steps for layer in model.layers if isinstance(layer, Flatten)]
+    if flattened:
+        sequences = [sequence[: draw(st.integers(0, len(sequence)))] for sequence in sequences]
+    padding = Padding(
+        side=draw(st.sampled_from(["pre", "post"])),
+        length=flattened[0] if flattened else draw(st.integers(0, 12)),
+        value=draw(values),
+        masked=not flattened and draw(st.integers(0, 3)) == 0,
+    )
+    return case._replace(model=replace(model, padding=padding), sequences=sequences)
+
+
+def explained(
+    method: Method,
+    model: Model,
+    sequences: Several[NDArray[Any]],
+    targets: Several[int],
+    steps: Several[int] | None = None,
+    reach: Reach = "steps",
+) -> list[Floats]:
+    """The relevance of the steps of each sequence, all run together, in the order given."""
+    batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(sequences)], model)
+    order = [sequence.number for sequence in batch.sequences]
+    rows = None if steps is None else batch.rows_of(np.array([steps[k] for k in order]))
+    chosen = Chosen(np.array([targets[k] for k in order]), rows)
+    trace = forward(model, batch.inputs.astype(kind(model)), batch.packing)
+    result = method.explain(trace, chosen, batch.padding, reach)
+    assert result.ledgers is None
+    found = dict(zip(order, batch.per_sequence(result.inputs), strict=True))
+    return [found[k] for k in range(len(sequences))]
+
+
+def explain(method: Method, case: Case, reach: Reach = "steps") -> list[Floats]:
+    model, sequences, targets, _, steps = case
+    return explained(method, model, sequences, targets, steps, reach)
+
+
+def each_alone(method: Method, case: Case, reach: Reach = "steps") -> list[Floats]:
+    """Every sequence in a batch of its own."""
+    found: list[Floats] = []
+    for k, (sequence, target) in enumerate(zip(case.sequences, case.targets, strict=True)):
+        step = None if case.steps is None else [case.steps[k]]
+        found += explained(method, case.model, [sequence], [target], step, reach)
+    return found
+
+
+def kind(model: Model) -> Any:
+    return model.dtype if model.embedding is None else np.intp
+
+
+class Alone:
+    """One sequence, padded as its model says, and a score of it."""
+
+    def __init__(self, case: Case, k: int, sequence: NDArray[Any] | None = None) -> None:
+        model = case.model
+        sequence = case.sequences[k] if sequence is None else sequence
+        prepared = prepare([sequence], model.padding)
+        self.own = np.flatnonzero(~prepared.padding)
+        self.kept = np.flatnonzero(prepared.kept)
+        self.steps = len(sequence)
+        self.embedded = prepared.inputs
+        if model.embedding is not None:
+            self.embedded = model.embedding.weights[prepared.inputs]
+        self._numeric = replace(model, embedding=None)
+        self._target = case.targets[k]
+        # The step that is explained may be masked: then there is nothing to explain.
+        self._row: int | None = 0
+        if case.steps is not None:
+            rows = dict(zip(self.kept.tolist(), self.own.tolist(), strict=True))
+            self._row = rows.get(case.steps[k])
+
+    def score(self, embedded: Floats | None = None) -> float:
+        """With other numbers in the place of its own, where they are given."""
+        if self._row is None:
+            return 0.0
+        embedded = self.embedded if embedded is None else embedded
+        scores = forward(self._numeric, embedded, Packing(np.array([len(embedded)]))).scores
+        return float(scores[self._row, self._target])
+
+
+def occluded(case: Case, k: int, reach: Reach) -> Floats:
+    """The score minus that with zeros, step by step, or feature by feature."""
+    alone = Alone(case, k)
+    lost = np.zeros((alone.steps, alone.embedded.shape[1]))
+    for step, row in zip(alone.kept, alone.own, strict=True):
+        for feature in range(lost.shape[1]):
+            changed = alone.embedded.copy()
+            changed[row, slice(None) if reach == "steps" else feature] = 0.0
+            lost[step, feature] = alone.score() - alone.score(changed)
+    return lost[:, 0] if reach == "steps" else lost
+
+
+def omitted(case: Case, k: int) -> Floats:
+    """The score minus that of the sequence without a step, for each."""
+    sequence, score = case.sequences[k], Alone(case, k).score()
+    without = [np.delete(sequence, step, axis=0) for step in range(len(sequence))]
+    return np.array([score - Alone(case, k, shorter).score() for shorter in without])
+
+
+def assert_same(found: Floats, expected: Floats, score: float) -> None:
+    assert found.shape == expected.shape
+    largest = max(abs(score), np.abs(expected).max(initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * largest)
+
+
+@each_reach
+@property_test
+@given(cases() | padded())
+def test_occlusion_is_what_the_score_loses_by_zeros(reach: Reach, case: Case) -> None:
+    for k, found in enumerate(explain(OCCLUSION, case, reach)):
+        assert_same(found, occluded(case, k, reach), Alone(case, k).score())
+
+
+@property_test
+@given(cases() | padded())
+def test_omission_is_what_the_score_loses_by_a_step_less(case: Case) -> None:
+    assume(can_lose_a_step(case.model))
+    for k, found in enumerate(explain(OMISSION, case)):
+        assert_same(found, omitted(case, k), Alone(case, k).score())
+
+
+def can_lose_a_step(model: Model) -> bool:
+    flattens = any(isinstance(layer, Flatten) for layer in model.layers)
+    return not model.by_step and not (flattens and model.padding is None)
+
+
+@each_reach
+@property_test
+@given(cases() | padded())
+def test_a_sequence_is_occluded_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
+    together = explain(OCCLUSION, case, reach)
+    for k, (found, alone) in enumerate(
+        zip(together, each_alone(OCCLUSION, case, reach), strict=True)
+    ):
+        assert_same(found, alone, Alone(case, k).score())
+
+
+@pytest.mark.parametrize("method", [OCCLUSION, OMISSION], ids=["occlusion", "omission"])
+@property_test
+@given(cases() | padded(), st.integers(0, 4000))
+def test_how_many_copies_are_run_at_a_time_does_not_matter(
+    method: Method, case: Case, most_bytes: int
+) -> None:
+    assume(method is OCCLUSION or can_lose_a_step(case.model))
+    together = explain(method, case)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(perturbation, "COPIES_BYTES", most_bytes)
+        pieces = explain(method, case)
+    for k, (found, in_pieces) in enumerate(zip(together, pieces, strict=True)):
+        assert_same(found, in_pieces, Alone(case, k).score())
+
+
+@property_test
+@given(cases())
+def test_relevance_has_the_precision_of_the_model(case: Case) -> None:
+    model = in_precision(case.model, "float32")
+    for method in (OCCLUSION, METHODS["random"](Settings())):
+        for found in explain(method, case._replace(model=model)):
+            assert found.dtype == np.float32
+
+
+@property_test
+@given(padded(), st.sampled_from(["occlusion", "random"]))
+def test_padding_has_no_relevance(case: Case, name: str) -> None:
+    model = case.model
+    batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(case.sequences)], model)
+    assume(batch.padding is not None)
+    trace = forward(model, batch.inputs, batch.packing)
+    chosen = Chosen(
+        np.zeros(len(batch.sequences), dtype=np.intp),
+        batch.rows_of(np.zeros(len(batch.sequences), dtype=np.intp)) if model.by_step else None,
+    )
+    for reach in get_args(Reach):
+        found = METHODS[name](Settings()).explain(trace, chosen, batch.padding, reach)
+        assert not found.inputs[batch.padding].any()
+
+
+SUM = make_model(Embedding(np.arange(6.0).reshape(3, 2)), Pool("sum"), classes=2)
+
+
+class TestOfASum:
+    """The scores of a model that adds up its inputs show each method for what it is."""
+
+    def test_a_step_occluded_or_left_out_takes_away_what_it_added(self) -> None:
+        sequence = np.array([2, 0, 1])
+        for method in (OCCLUSION, OMISSION):
+            [found] = explained(method, SUM, [sequence], [1])
+            assert found.tolist() == [5.0, 1.0, 3.0]
+
+    def test_only_the_feature_of_the_score_takes_away_anything(self) -> None:
+        [found] = explained(OCCLUSION, SUM, [np.array([2, 0])], [1], reach="features")
+        assert found.tolist() == [[0.0, 5.0], [0.0, 1.0]]
+
+    @pytest.mark.parametrize("side", ["pre", "post"])
+    def test_padding_stands_where_a_step_is_left_out(self, side: Any) -> None:
+        """Token 1 adds 3 to the score, as a step and as padding."""
+        model = replace(SUM, padding=Padding(side, length=2, value=1))
+        short, full, long = np.array([2]), np.array([2, 0]), np.array([2, 0, 1])
+        found = explained(OMISSION, model, [short, full, long], [1, 1, 1])
+        assert [each.tolist() for each in found] == [[2.0], [2.0, -2.0], [5.0, 1.0, 3.0]]
+        found = explained(OCCLUSION, model, [short, full, long], [1, 1, 1])
+        assert [each.tolist() for each in found] == [[5.0], [5.0, 1.0], [5.0, 1.0, 3.0]]
+
+    def test_means_change_by_the_number_of_steps_only_where_one_is_left_out(self) -> None:
+        model = make_model(Embedding(np.array([[4.0], [2.0]])), Pool("mean"), classes=1)
+        [occluded] = explained(OCCLUSION, model, [np.array([0, 1])], [0])
+        [omitted] = explained(OMISSION, model, [np.array([0, 1])], [0])
+        assert occluded.tolist() == [2.0, 1.0]
+        assert omitted.tolist() == [1.0, -1.0]
+
+
+class TestOmissionIsRefused:
+    def test_where_every_step_has_a_score(self) -> None:
+        model = make_model(Embedding(np.eye(2)), classes=2, by_step=True)
+        with pytest.raises(UnusableInput, match=r"omission: .* a score at every step"):
+            explained(OMISSION, model, [np.array([0, 1])], [0], [1])
+
+    @pytest.mark.parametrize("padding", [None, Padding(length=1), Padding(length=2, masked=True)])
+    def test_where_so_many_steps_are_needed(self, padding: Padding | None) -> None:
+        layers = (Embedding(np.eye(2)), Flatten(2))
+        model = make_model(*layers, classes=4, padding=padding)
+        with pytest.raises(UnusableInput, match=r"omission: .* just 2 side by side \(flatten\)"):
+            explained(OMISSION, model, [np.array([1, 1])], [0])
+
+
+class TestRandom:
+    @staticmethod
+    def numbers(
+        *sequences: NDArray[Any], seed: int = 0, target: int = 0, model: Model = SUM, **more: Any
+    ) -> list[list[float]]:
+        """What each sequence is given."""
+        method = METHODS["random"](Settings(seed=seed))
+        found = explained(method, model, sequences, [target] * len(sequences), **more)
+        return [each.tolist() for each in found]
+
+    @each_reach
+    @property_test
+    @given(cases() | padded())
+    def test_a_sequence_has_the_same_numbers_alone_and_in_a_batch(
+        self, reach: Reach, case: Case
+    ) -> None:
+        method = METHODS["random"](Settings())
+        together = explain(method, case, reach)
+        for found, alone in zip(together, each_alone(method, case, reach), strict=True):
+            assert found.tolist() == alone.tolist()
+
+    @property_test
+    @given(padded())
+    def test_the_padding_of_a_model_does_not_matter(self, case: Case) -> None:
+        method = METHODS["random"](Settings())
+        assume(not case.model.padding.masked and can_lose_a_step(case.model))
+        assume(not any(isinstance(layer, Flatten) for layer in case.model.layers))
+        bare = case._replace(model=replace(case.model, padding=None))
+        for found, alone in zip(explain(method, case), explain(method, bare), strict=True):
+            assert found.tolist() == alone.tolist()
+
+    def test_it_is_another_with_every_seed_target_and_sequence(self) -> None:
+        one, other = np.array([0, 1, 2]), np.array([0, 2, 1])
+        [[first, *rest], [swapped, *_]] = self.numbers(one, other)
+        [[seeded, *_]] = self.numbers(one, seed=1)
+        [[targeted, *_]] = self.numbers(one, target=1)
+        assert len({first, *rest, swapped, seeded, targeted}) == 6
+
+    def test_it_is_another_for_every_step_that_is_explained(self) -> None:
+        model = make_model(Embedding(np.eye(3)), classes=3, by_step=True)
+        sequence = np.array([0, 1, 2])
+        [[of_last, *_]] = self.numbers(sequence, model=model, steps=[2])
+        [[of_first, *_]] = self.numbers(sequence, model=model, steps=[0])
+        assert of_last != of_first
+
+    def test_the_precision_of_a_run_does_not_matter(self) -> None:
+        model = make_model(Pool("sum"), classes=2)
+        series = np.array([[0.1, 0.2], [0.3, 0.4]])
+        [found] = self.numbers(series, model=model)
+        [rounded] = self.numbers(series, model=in_precision(model, "float32"))
+        np.testing.assert_allclose(found, rounded, rtol=1e-6)
+
+    def test_it_is_standard_normal(self) -> None:
+        sequences = [np.random.default_rng(k).integers(3, size=50) for k in range(100)]
+        numbers = np.array(self.numbers(*sequences, reach="features"))
+        assert numbers.shape == (100, 50, 2)
+        assert abs(numbers.mean()) < 0.05
+        assert abs(numbers.std() - 1) < 0.05
