@@ -15,11 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.perturbation import erased_scores
 from lstm_lrp_cli.evaluating.explained import Explained
+from lstm_lrp_cli.evaluating.seen import Seen
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from lstm_lrp_cli.sequences.batching import Batch
 
 Group = Literal["all", "right", "wrong"]
 
@@ -47,9 +46,7 @@ class Perturbation:
         groups = {"all": np.ones_like(right), "right": right, "wrong": ~right}
         return np.flatnonzero(groups[self.group])
 
-    def scores(
-        self, trace: Trace, batch: Batch, relevance: Floats, sequences: Integers, most: int
-    ) -> Floats:
+    def scores(self, seen: Seen, relevance: Floats, sequences: Integers, most: int) -> Floats:
         """All scores after 0, 1, .. steps, shape (sequences, most + 1, classes).
 
         Where a sequence has no more steps, its scores stay.
@@ -57,12 +54,11 @@ class Perturbation:
         Parameters
         ----------
         relevance : ndarray, shape (steps,)
-            Of the batch's own rows.
         """
-        rows = batch.own_rows
+        trace = seen.trace
         ranks = np.full(trace.packing.rows, -1, dtype=np.intp)
         order = relevance if self.most_first else -relevance
-        ranks[rows] = ranks_from_most(order, trace.packing.sequence[rows])
+        ranks[seen.batch.own_rows] = ranks_from_most(order, seen.sequence)
         count = np.tile(np.arange(most + 1), len(sequences))
         none, all_steps = np.zeros_like(count), np.full_like(count, trace.packing.rows)
         first, stop = (count, all_steps) if self.what == "insertion" else (none, count)

@@ -345,3 +345,12 @@ def test_time_is_told_of_each_method(model):
     found = judged(model, "random", "occlusion", given=given)
     assert 0 < found.measures["random"].seconds < found.measures["occlusion"].seconds
     assert found.forward_seconds > 0
+
+
+def test_progress_is_told_within_a_batch(model):
+    told = []
+    names = contestants("lrp-all", "random")
+    found = evaluate(model, sequences(), names, EXPERIMENT, Question("gold"), told.append)
+    assert told == sorted(told)
+    assert told[0] < found.sequences == told[-1]
+    assert len(told) == 2 * (1 + 3 + EXPERIMENT.draws)
