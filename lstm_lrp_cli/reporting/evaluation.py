@@ -102,13 +102,15 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
 
 def _print_measures(evaluation: Evaluation, console: Console) -> None:
     unit = evaluation.unit
-    table = Table(
-        title="most relevant is most effective: share of sequences; sensitivity: change of "
-        "relevance, relative to it\n"
-        f"time: seconds of this machine for 1,000 {unit}s, besides the forward pass "
-        f"({evaluation.forward_seconds:.2g})",
-        title_justify="left",
+    console.print(
+        f"most effective: share of sequences whose most relevant {unit} is the one that the score "
+        "changes most without\n"
+        "sensitivity: largest change of relevance, relative to it, as inputs are moved by up to "
+        f"{evaluation.experiment.radius:g} of their size\n"
+        f"time: seconds of this machine for 1,000 {unit}s, besides the forward pass's "
+        f"{evaluation.forward_seconds:.2g}"
     )
+    table = Table()
     table.add_column("method")
     for column in ("most effective", "sensitivity", "time"):
         table.add_column(column, justify="right")
