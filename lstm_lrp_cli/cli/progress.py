@@ -37,5 +37,5 @@ def counting(noun: str) -> Iterator[Callable[[int, int | None], None]]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(noun), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
+        task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
