@@ -7,10 +7,10 @@ and a signal through `product_relevance`.
 """
 
 from dataclasses import dataclass
-from math import exp, log1p, tanh
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy import exp, log1p, tanh
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
@@ -75,17 +75,7 @@ def explain(
     """
     rule, account = Rule(eps, bias_factor, gates), Account()
     layers = [node.layer for node in model.nodes]
-    values = np.asarray(sequence)
-    if model.embedding is not None:
-        table = model.embedding.weights
-        values = np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
-
-    computed = {INPUT: values}
-    fed = []
-    for place, layer in enumerate(layers):
-        fed.append([computed[source] for source in model.nodes[place].sources])
-        computed[place] = _forward(layer, fed[place])
-    scores = np.concatenate([computed[output] for output in model.outputs], axis=-1)
+    computed, fed, scores = run(model, embedded(model, sequence))
 
     of_scores = np.zeros(scores.shape)
     at = target if step is None else (step, target)
@@ -111,6 +101,28 @@ def explain(
         account.biases,
         account.stabilizers,
     )
+
+
+def embedded(model: Model, sequence: Floats) -> Floats:
+    """What the layers are given of a sequence, shape (steps, features)."""
+    values = np.asarray(sequence)
+    if model.embedding is None:
+        return values
+    table = model.embedding.weights
+    return np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
+
+
+def run(model: Model, values: Floats) -> tuple[dict[int, Floats], list[list[Floats]], Floats]:
+    """What each layer gives, what each is fed with, and the scores.
+
+    The values may be complex, as `plain_gradient` has them; then real parts decide what is larger.
+    """
+    computed = {INPUT: values}
+    fed = []
+    for place, node in enumerate(model.nodes):
+        fed.append([computed[source] for source in node.sources])
+        computed[place] = _forward(node.layer, fed[place])
+    return computed, fed, np.concatenate([computed[output] for output in model.outputs], axis=-1)
 
 
 def linear_relevance(
@@ -268,26 +280,30 @@ def _backward_alone(
 
 def _activated(kind: str, x: Floats) -> Floats:
     if kind == "softmax":
-        powers = [exp(v - max(x)) for v in x]
+        powers = [exp(v - max(x.real)) for v in x]
         return np.array([power / sum(powers) for power in powers])
     function = {
         "linear": lambda v: v,
-        "relu": lambda v: v if v > 0 else 0.0,
+        "relu": lambda v: _clipped(v, 0.0, np.inf),
         "tanh": tanh,
         "sigmoid": lambda v: 1.0 / (1.0 + exp(-v)),
-        "hard_sigmoid": lambda v: min(max(0.2 * v + 0.5, 0.0), 1.0),
-        "hard_sigmoid_relu6": lambda v: min(max(v + 3.0, 0.0), 6.0) / 6.0,
-        "relu6": lambda v: min(max(v, 0.0), 6.0),
-        "elu": lambda v: v if v > 0 else exp(v) - 1.0,
+        "hard_sigmoid": lambda v: _clipped(0.2 * v + 0.5, 0.0, 1.0),
+        "hard_sigmoid_relu6": lambda v: _clipped(v + 3.0, 0.0, 6.0) / 6.0,
+        "relu6": lambda v: _clipped(v, 0.0, 6.0),
+        "elu": lambda v: v if v.real > 0 else exp(v) - 1.0,
         "selu": lambda v: (
-            1.0507009873554805 * (v if v > 0 else 1.6732632423543772 * (exp(v) - 1.0))
+            1.0507009873554805 * (v if v.real > 0 else 1.6732632423543772 * (exp(v) - 1.0))
         ),
         "silu": lambda v: v / (1.0 + exp(-v)),
         "softplus": lambda v: log1p(exp(v)),
-        "softsign": lambda v: v / (1.0 + abs(v)),
+        "softsign": lambda v: v / (1.0 + (v if v.real > 0 else -v)),
         "exponential": exp,
     }[kind]
     return np.array([function(v) for v in x])
+
+
+def _clipped(v: complex, low: float, high: float) -> complex:
+    return low if v.real <= low else high if v.real >= high else v
 
 
 def _pooled(layer: Pool, values: Floats) -> Floats:
@@ -297,7 +313,7 @@ def _pooled(layer: Pool, values: Floats) -> Floats:
     if layer.kind in ("first", "last"):
         return values[0 if layer.kind == "first" else -1]
     if layer.kind == "max":
-        return np.array([max(values[:, unit]) for unit in range(units)])
+        return np.array([max(values[:, unit], key=np.real) for unit in range(units)])
     total = np.zeros(units)
     for step in values:
         total = total + step
