@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 USUAL_METHODS = "lrp-all,gradient,gradient-x-input,integrated-gradients,occlusion,random"
+MOST_DELETIONS = 1000
 PLOTS = (".png", ".svg", ".pdf")
 
 
@@ -75,7 +76,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
 )
 @click.option(
     "--deletions",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_DELETIONS),
     default=10,
     show_default=True,
     metavar="N",

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
 from lstm_lrp_cli.evaluating.seen import Seen
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.model import Model
 
 
 class Sensitivity:
@@ -83,8 +85,17 @@ def moved(seen: Seen, experiment: Experiment, draw: int, keep_gates: bool) -> Tr
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    numeric = replace(trace.model, embedding=None)
-    return forward(numeric, embedded, trace.packing, None, keep_gates)
+    return forward(reading_numbers(trace.model), embedded, trace.packing, None, keep_gates)
+
+
+def reading_numbers(model: Model) -> Model:
+    """The model without its embedding, which reads what that gives."""
+    embedding, padding = model.embedding, model.padding
+    if embedding is not None and padding is not None:
+        # A method that pads anew, as omission does, fills a step with it, feature by feature.
+        filling: Any = embedding.weights[int(padding.value)]
+        padding = replace(padding, value=filling)
+    return replace(model, embedding=None, padding=padding)
 
 
 def norms(values: Floats, sequence: Integers) -> Floats:

@@ -168,6 +168,16 @@ def test_deleting_all_is_where_insertion_begins(model):
             assert whole[name].mean[-1] == pytest.approx(gone["gradient"].mean[0], rel=1e-12)
 
 
+def test_a_curve_goes_on_level_where_no_sequence_has_more_steps(model):
+    far = judged(model, "lrp-all", "random", experiment=replace(EXPERIMENT, deletions=20))
+    near = judged(model, "lrp-all", "random", experiment=replace(EXPERIMENT, deletions=8))
+    for long, short in zip(far.curves, near.curves, strict=True):
+        for name in ("lrp-all", "random"):
+            values = long.score[name].values
+            np.testing.assert_allclose(values[:, :9], short.score[name].values, rtol=1e-12)
+            np.testing.assert_array_equal(values[:, 9:], values[:, [8] * 12])
+
+
 def test_a_single_output_is_judged_like_two_classes(small, load):
     """The score of the other class is the output's negative; so is what speaks for it."""
     weights, bias = small.arrays["V"][:1], small.arrays["c"][:1]
@@ -333,6 +343,16 @@ class TestSensitivity:
         ]
         assert changes == sorted(changes)
         assert changes[0] < 1e-5 < changes[-1]
+
+    def test_sees_the_same_padding(self, model):
+        """Omission pads anew what it shortens, and does so with the padding token's embedding."""
+        padding = Padding(length=PADDED, side="pre", value=3, masked=False)
+        found = judged(
+            replace(model, padding=padding),
+            "omission",
+            experiment=replace(EXPERIMENT, radius=1e-9),
+        )
+        assert found.measures["omission"].sensitivity < 1e-5
 
     def test_is_left_out_without_draws(self, model):
         found = judged(model, "lrp-all", experiment=replace(EXPERIMENT, draws=0))
