@@ -13,7 +13,7 @@ from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import whole_steps
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance, whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
@@ -87,9 +87,7 @@ def _explained(
     batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
 ) -> Iterator[Explanation]:
     chosen, steps = choice.chosen, choice.steps
-    result = method.explain(trace, chosen, batch.padding, reach)
-    of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    result = finite_relevance(batch, trace, chosen, method, reach)
     explanations = map(
         Explanation,
         batch.sequences,
@@ -105,6 +103,16 @@ def _explained(
         return explanations
     # The step may be masked, or other sequences of the batch be longer.
     return compress(explanations, (chosen.rows >= 0).tolist())
+
+
+def finite_relevance(
+    batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
+) -> Relevance:
+    """What a method gives of a batch, which must be finite."""
+    result = method.explain(trace, chosen, batch.padding, reach)
+    of_sequences = batch.packing.total(whole_steps(result.inputs))
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    return result
 
 
 def run_window(
