@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from lstm_lrp_cli.engine.activations import ACTIVATIONS
-from lstm_lrp_cli.engine.forward import outputs
+from lstm_lrp_cli.engine.forward import outputs, probabilities
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 
@@ -16,8 +15,8 @@ def deviation(ours: Floats, theirs: Floats) -> float:
 def probabilities_of(model: Model, scores: Floats) -> Floats:
     """What frameworks' predict gives: they put a softmax or sigmoid behind the scores.
 
-    Where the model does not say which, it is a softmax of several scores, a sigmoid of one.
+    Where the model says of no head which, it is the usual one.
     """
     if all(head.activation == "linear" for head in model.heads):
-        return ACTIVATIONS["softmax" if model.classes > 1 else "sigmoid"](scores)
+        return probabilities(model, scores)
     return outputs(model, scores)

@@ -161,7 +161,7 @@ def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return slice(start, stop)
 
 
-setting_options = stacked(
+path_options = stacked(
     click.option(
         "--steps",
         type=click.IntRange(min=1),
@@ -173,6 +173,10 @@ setting_options = stacked(
         metavar="zero|TOKEN|ID|NUMBER",
         help="Of integrated-gradients: where the path begins.  [default: zero]",
     ),
+)
+
+setting_options = stacked(
+    path_options,
     click.option(
         "--span",
         callback=span_slice,
@@ -238,10 +242,8 @@ def resolve_question(
     chosen = resolve_target(target, model.labels, model.classes, labelled)
     if step is not None and not model.by_step:
         raise click.UsageError("--step: the model gives one score a sequence, not one a step.")
-    if model.by_step and labelled:
-        raise click.UsageError("--labelled: the model gives scores at every step, not a class.")
-    if len(model.heads) > 1 and labelled:
-        raise click.UsageError("--labelled: the model has several outputs, and no one class.")
+    if labelled:
+        refuse_labels(model)
     if model.by_step and step is None and default_step is None:
         raise click.UsageError(
             "the model gives scores at every step; say which are explained: "
@@ -250,6 +252,16 @@ def resolve_question(
         )
     step = default_step if step is None else step
     return Question(chosen) if step is None else Question(chosen, step)
+
+
+def refuse_labels(model: Model) -> None:
+    """Refuse --labelled where a model does not predict one class of each sequence."""
+    if model.by_step:
+        raise click.UsageError("--labelled: the model gives scores at every step, not a class.")
+    if model.regression:
+        raise click.UsageError("--labelled: the model predicts values, not a class.")
+    if len(model.heads) > 1:
+        raise click.UsageError("--labelled: the model has several outputs, and no one class.")
 
 
 def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, gold: bool) -> Any:

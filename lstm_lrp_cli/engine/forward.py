@@ -26,7 +26,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Model
+from lstm_lrp_cli.model.model import INPUT, Model, OutputActivation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +189,20 @@ def _gives_steps(layer: Layer, source: Value) -> bool:
 
 def outputs(model: Model, scores: Floats) -> Floats:
     """What the model's framework puts out for scores of shape (n, classes)."""
-    probabilities = np.empty_like(scores)
-    for head, at in zip(model.heads, model.head_slices, strict=True):
-        probabilities[:, at] = ACTIVATIONS[head.activation](scores[:, at])
-    return probabilities
+    return _activated(model, scores, [head.activation for head in model.heads])
+
+
+def probabilities(model: Model, scores: Floats) -> Floats:
+    """The probabilities of classes whose scores are of shape (n, classes); values stay as they are.
+
+    They are what the model puts out, or would with the softmax or sigmoid that it leaves to others.
+    """
+    return _activated(model, scores, model.likelihoods)
+
+
+def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) -> Floats:
+    """The scores of each head after an activation of its own."""
+    activated = np.empty_like(scores)
+    for kind, at in zip(kinds, model.head_slices, strict=True):
+        activated[:, at] = ACTIVATIONS[kind](scores[:, at])
+    return activated

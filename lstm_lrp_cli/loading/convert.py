@@ -92,7 +92,7 @@ def convert(model: Model) -> Converted:
     document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
     if layers.outputs_are_named:
         document["outputs"] = layers.outputs
-    if len(model.heads) > len(model.outputs):
+    if model.regression:
         document["task"] = "regression"
     return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
 

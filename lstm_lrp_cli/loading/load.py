@@ -133,6 +133,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         dtype=datasets.dtype,
         embedding=graph.embedding,
         by_step=graph.by_step,
+        regression=mapping.task == "regression",
         labels=_labels(mapping, classes, where),
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),

@@ -69,6 +69,8 @@ class Model:
         None where the model takes numbers.
     by_step : bool
         Whether there are scores for every step of a sequence, or once for the whole.
+    regression : bool
+        Whether the scores are the values that are predicted, and not of classes.
     labels : tuple of str or None
         The names of all scores.
     vocabulary, tokenization, padding
@@ -81,6 +83,7 @@ class Model:
     dtype: np.dtype[np.floating]
     embedding: Embedding | None = None
     by_step: bool = False
+    regression: bool = False
     labels: tuple[str, ...] | None = None
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
@@ -120,6 +123,24 @@ class Model:
     def predicts(self) -> bool:
         """Whether there is a class to predict, among several scores of one head."""
         return any(head.size > 1 for head in self.heads)
+
+    @property
+    def likelihoods(self) -> tuple[OutputActivation, ...]:
+        """What makes probabilities of each head's scores; linear where they are values.
+
+        Where the model does not say, it is a softmax of several scores, a sigmoid of the only one.
+        """
+        kinds: list[OutputActivation] = []
+        for head in self.heads:
+            if self.regression:
+                kinds.append("linear")
+            elif head.activation != "linear":
+                kinds.append(head.activation)
+            elif head.size > 1:
+                kinds.append("softmax")
+            else:
+                kinds.append("sigmoid" if len(self.heads) == 1 else "linear")
+        return tuple(kinds)
 
     def target_name(self, target: int) -> str | int:
         """The label of a class where there are labels, else its index."""

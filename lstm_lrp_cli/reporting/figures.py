@@ -12,9 +12,8 @@ from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.engine.method import Method, Promise
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.inputs import InputFigures
 from lstm_lrp_cli.sequences.explanation import Explanation
-
-SHOWN_EMPTY = 5
 
 
 @dataclass(slots=True)
@@ -58,8 +57,8 @@ class Accounts:
 
 
 @dataclass(slots=True)
-class Figures:
-    """What a report counts of explanations. Those of one block after another are merged.
+class Figures(InputFigures):
+    """What a report counts of explanations and their sequences, as `InputFigures`.
 
     They do not grow with the corpus, and hold nothing of the model, so that they are cheap to send
     from one process to another.
@@ -68,12 +67,6 @@ class Figures:
     ----------
     accounts : dict
         The Accounts of each method that gives ledgers, by its name.
-    sequences, steps, unknown, empty : int
-        Sequences, all their steps, the unknown tokens among these, and sequences without steps.
-    first_empty : list of int
-        The numbers of the first empty sequences.
-    padded, unpadded : int
-        Sequences shorter, and longer, than the padding that the model was trained on.
     labelled, right : int
         Sequences whose true class is known, and those whose prediction it is.
     explanations : int
@@ -81,14 +74,7 @@ class Figures:
         How often each class was predicted.
     """
 
-    accounts: dict[str, Accounts]
-    sequences: int = 0
-    steps: int = 0
-    unknown: int = 0
-    empty: int = 0
-    first_empty: list[int] = field(default_factory=list)
-    padded: int = 0
-    unpadded: int = 0
+    accounts: dict[str, Accounts] = field(default_factory=dict)
     labelled: int = 0
     right: int = 0
     explanations: int = 0
@@ -98,7 +84,7 @@ class Figures:
     def none(cls, model: Model, methods: Sequence[Method]) -> Figures:
         """Those of no explanation."""
         return cls(
-            {
+            accounts={
                 method.name: Accounts.none(method.promise, model)
                 for method in methods
                 if method.promise is not None
@@ -116,7 +102,7 @@ class Figures:
         if scored:
             figures.explanations = len(scored)
             figures._count_ledgers(scored)
-            if model.predicts or model.classes == 1:
+            if model.predicts or (model.classes == 1 and not model.regression):
                 figures._count_predictions(scored, model, several=several)
         return figures
 
@@ -124,13 +110,7 @@ class Figures:
         """Add the figures of explanations that come after these."""
         for name, accounts in self.accounts.items():
             accounts.merge(later.accounts[name])
-        self.sequences += later.sequences
-        self.steps += later.steps
-        self.unknown += later.unknown
-        self.empty += later.empty
-        self.first_empty = [*self.first_empty, *later.first_empty][:SHOWN_EMPTY]
-        self.padded += later.padded
-        self.unpadded += later.unpadded
+        self.add_input(later)
         self.labelled += later.labelled
         self.right += later.right
         self.explanations += later.explanations
@@ -143,22 +123,12 @@ class Figures:
             for before, each in zip((None, *explanations), explanations, strict=False)
             if before is None or each.sequence is not before.sequence
         ]
-        sequences = [first.sequence for first in firsts]
-        lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
-        self.sequences = len(sequences)
-        self.steps = int(lengths.sum())
-        self.unknown = sum([sequence.unknown for sequence in sequences])
-        empty = [sequences[k].number for k in np.flatnonzero(lengths == 0)]
-        self.empty = len(empty)
-        self.first_empty = empty[:SHOWN_EMPTY]
-        if model.padding and not model.padding.masked:
-            self.padded = int((lengths < model.padding.length).sum())
-            self.unpadded = int((lengths > model.padding.length).sum())
+        self.count_input([first.sequence for first in firsts], model)
         labelled = [first.right for first in firsts if first.sequence.gold is not None]
         known = [right for right in labelled if right is not None]
         self.labelled = len(known)
         self.right = sum(known)
-        return len(sequences)
+        return len(firsts)
 
     def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
         for name, accounts in self.accounts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,34 +10,37 @@ from lstm_lrp_cli.sequences.naming import format_ending
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Layout, Writer
+    from lstm_lrp_cli.sequences.explanation import Explanation
+
+    ExplanationWriter = Writer[Sequence[Explanation]]
 
 
-def _tsv(file: TextIO, layout: Layout) -> Writer:
+def _tsv(file: TextIO, layout: Layout) -> ExplanationWriter:
     from lstm_lrp_cli.reporting.table import TableWriter
 
     return TableWriter(file, layout, delimiter="\t")
 
 
-def _csv(file: TextIO, layout: Layout) -> Writer:
+def _csv(file: TextIO, layout: Layout) -> ExplanationWriter:
     from lstm_lrp_cli.reporting.table import TableWriter
 
     return TableWriter(file, layout, delimiter=",")
 
 
-def _jsonl(file: TextIO, layout: Layout) -> Writer:
+def _jsonl(file: TextIO, layout: Layout) -> ExplanationWriter:
     from lstm_lrp_cli.reporting.jsonl import JsonLinesWriter
 
     return JsonLinesWriter(file, layout)
 
 
-def _terminal(file: TextIO, layout: Layout) -> Writer:
+def _terminal(file: TextIO, layout: Layout) -> ExplanationWriter:
     from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 
     return HeatMapWriter(file, layout)
 
 
 # Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[TextIO, Layout], Writer]] = {
+OUTPUTS: dict[str, Callable[[TextIO, Layout], ExplanationWriter]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,

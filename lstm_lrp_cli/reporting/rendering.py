@@ -1,30 +1,26 @@
-"""From a block of input to what is written of it: what each of several processes does."""
+"""How blocks are explained and written."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO, cast
+from typing import TextIO
 
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Writer
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Block, sequences_of
-
-# A block is about so many bytes of input, or fewer where more than one value is told of each token,
-# so that its text stays within memory.
-BLOCK_BYTES = 2**17
-LEAST_BLOCK_BYTES = 2**11
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     """How blocks are explained and written.
 
     Parameters
@@ -60,32 +56,13 @@ class Rendering:
     def layout(self) -> Layout:
         return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
 
-    def writer(self, file: TextIO) -> Writer:
+    def writer(self, file: TextIO) -> Writer[Sequence[Explanation]]:
         return OUTPUTS[self.form](file, self.layout)
 
-    def write(self, block: Block, writer: Writer) -> Iterator[Figures]:
-        """Explain a block and write it, window by window, of each of which the figures come."""
+    def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
+        """All explanations of each window's sequences."""
         sequences = sequences_of(block, self.model)
-        for explanations in explain_corpus(
-            self.model, sequences, self.methods, self.question, self.reach
-        ):
-            writer.write(explanations)
-            yield Figures.of(explanations, self.model, self.methods)
+        return explain_corpus(self.model, sequences, self.methods, self.question, self.reach)
 
-    def as_text(self, block: Block) -> Iterator[tuple[list[str], Figures]]:
-        """What a block is written as, in parts, to be sent to the process that writes."""
-        file = _Parts()
-        for figures in self.write(block, self.writer(cast(TextIO, file))):
-            yield file.parts, figures
-            file.parts = []
-
-
-class _Parts(io.TextIOBase):
-    """Keeps what is written to it, part by part."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.parts.append(text)
-        return len(text)
+    def figures(self, result: Sequence[Explanation]) -> Figures:
+        return Figures.of(result, self.model, self.methods)

@@ -7,7 +7,7 @@ from typing import Any
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.document import json_document
-from lstm_lrp_cli.reporting.figures import SHOWN_EMPTY, Figures
+from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable, share_name
@@ -42,21 +42,7 @@ class Summary:
 
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
-        figures = self.figures
-        found = []
-        if figures.empty:
-            more = ", ..." if figures.empty > SHOWN_EMPTY else ""
-            which = ", ".join(map(str, figures.first_empty)) + more
-            found.append(
-                f"{counted(figures.empty, 'empty sequence')} "
-                f"(counted from 0: {which}): kept, with nothing to explain"
-            )
-        if figures.unpadded and self.model.padding:
-            length = self.model.padding.length
-            found.append(
-                f"{figures.unpadded:,} of the sequences exceed the {length} steps "
-                "that the model was trained on; they were run whole"
-            )
+        found = list(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
         for method in self.run.methods:
             found.extend(self._broken_promise(method))
         return found
@@ -121,15 +107,9 @@ class Summary:
     def as_text(self) -> str:
         """The report as a person reads it."""
         figures = self.figures
-        step = "token" if self.model.embedding is not None else "step"
-        unknown = f" ({figures.unknown:,} unknown)" if self.model.vocabulary else ""
         lines = [
             ("model", f"{self.run.model} ({self.run.dtype})"),
-            (
-                "input",
-                f"{self.run.input}: {counted(figures.sequences, 'sequence')}, "
-                f"{counted(figures.steps, step)}{unknown}",
-            ),
+            ("input", figures.input_text(self.run.input, self.model)),
         ]
         if figures.predicted:
             predicted = ", ".join(
@@ -137,10 +117,9 @@ class Summary:
                 for name, count in figures.predicted.most_common()
             )
             lines.append(("predicted", predicted))
-        if figures.padded and self.model.padding:
-            padding = self.model.padding
-            filled = counted(figures.padded, "sequence")
-            lines.append(("padded", f"{filled}, {padding.side}, to {padding.length} steps"))
+        padded = figures.padded_text(self.model)
+        if padded is not None:
+            lines.append(("padded", padded))
         if figures.labelled:
             share = 100 * figures.right / figures.labelled
             right = f"{figures.right:,} of {figures.labelled:,} right"

@@ -1,11 +1,13 @@
 """What every output can do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
+
+Written = TypeVar("Written", contravariant=True)
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
@@ -38,17 +40,17 @@ class Layout:
         return self.detail in WHOLE
 
 
-class Writer(Protocol):
-    """Writes explanations block by block, in the order given.
+class Writer(Protocol[Written]):
+    """Writes results block by block, in the order given: explanations, or predictions.
 
     Other than a picture for people, what a block is written as does not depend on those before.
     """
 
     def open(self) -> None:
-        """Write what stands before all explanations."""
+        """Write what stands before all results."""
         ...
 
-    def write(self, explanations: Sequence[Explanation]) -> None: ...
+    def write(self, results: Written, /) -> None: ...
 
     def close(self) -> None:
         """Write what is left. The file itself is not closed."""

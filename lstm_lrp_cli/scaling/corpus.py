@@ -1,6 +1,6 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import replace
 from itertools import compress, repeat
@@ -13,7 +13,7 @@ from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import whole_steps
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance, whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
@@ -87,9 +87,7 @@ def _explained(
     batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
 ) -> Iterator[Explanation]:
     chosen, steps = choice.chosen, choice.steps
-    result = method.explain(trace, chosen, batch.padding, reach)
-    of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    result = finite_relevance(batch, trace, chosen, method, reach)
     explanations = map(
         Explanation,
         batch.sequences,
@@ -105,6 +103,16 @@ def _explained(
         return explanations
     # The step may be masked, or other sequences of the batch be longer.
     return compress(explanations, (chosen.rows >= 0).tolist())
+
+
+def finite_relevance(
+    batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
+) -> Relevance:
+    """What a method gives of a batch, which must be finite."""
+    result = method.explain(trace, chosen, batch.padding, reach)
+    of_sequences = batch.packing.total(whole_steps(result.inputs))
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    return result
 
 
 def run_window(
@@ -172,13 +180,30 @@ def _check_finite(values: Floats, what: str, batch: Batch, model: Model) -> None
 def windows(
     model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
 ) -> Iterator[list[Sequence]]:
+    """Collect sequences to be explained together."""
+    every_step = question.every_step(model)
+    of_step = question.targets(model) * methods * model.input_size * model.dtype.itemsize
+
+    def held(own: int, length: int) -> int:
+        return length * of_step * (own if every_step else 1)
+
+    return cut_windows(model, sequences, held)
+
+
+def cut_windows(
+    model: Model, sequences: Iterable[Sequence], held: Callable[[int, int], int]
+) -> Iterator[list[Sequence]]:
     """Collect sequences up to a number of steps, and of results that wait to be written in order.
 
     Where reading fails, yield what there is first.
+
+    Parameters
+    ----------
+    held : callable
+        From the steps of a sequence, and those that it has with padding, to the bytes of its
+        results.
     """
     most_steps = window_steps(model)
-    most_results = RESULT_BYTES // (model.input_size * model.dtype.itemsize)
-    targets, every_step = question.targets(model) * methods, question.every_step(model)
     least = max(model.padding.length if model.padding else 0, 1)
     window: list[Sequence] = []
     steps = results = 0
@@ -188,8 +213,8 @@ def windows(
             own = len(sequence.inputs)
             length = max(own, least)
             steps += length
-            results += length * targets * (own if every_step else 1)
-            if steps >= most_steps or results >= most_results:
+            results += held(own, length)
+            if steps >= most_steps or results >= RESULT_BYTES:
                 yield window
                 window, steps, results = [], 0, 0
     except UnusableInput:

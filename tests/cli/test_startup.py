@@ -103,7 +103,9 @@ class TestWithoutAModel:
         assert libraries(modules) == {"click"}
         assert {m for m in modules if m.startswith(f"{OWN}.cli.")} == {f"{OWN}.cli.main"}
 
-    @pytest.mark.parametrize("command", ["check", "convert", "explain", "match", "inspect"])
+    @pytest.mark.parametrize(
+        "command", ["check", "convert", "evaluate", "explain", "match", "inspect", "predict"]
+    )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
         assert libraries(modules) == {"click"}

@@ -177,3 +177,9 @@ class TestCheck:
         result = self.check(run, labeller, labeller.write("s.jsonl", lines))
         assert result.exit_code == 3
         assert "shape (3, 3) for sequence 2; expected (4, 3)" in result.stderr
+
+
+def test_a_step_cannot_be_left_out_where_each_has_a_score(explain):
+    result = explain("--method", "omission", "--step", "last")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("lrp: omission: leaves out a step, and the model gives a score")

@@ -94,6 +94,14 @@ def test_a_regressor_stays_one(graph, outputs):
     model, again = reloaded(graph)
     assert again.heads == model.heads
     assert [head.size for head in again.heads] == [1] * 5
+    assert model.regression
+    assert again.regression
+
+
+def test_a_regressor_of_one_unit_is_no_classifier(small):
+    small.arrays |= {"V": small.arrays["V"][:1], "c": np.zeros(1)}
+    small.mapping["task"] = "regression"
+    assert [model.regression for model in reloaded(small)] == [True, True]
 
 
 def test_a_softmax_within_the_score_is_not_taken_for_the_heads(small):

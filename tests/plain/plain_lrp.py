@@ -7,10 +7,10 @@ and a signal through `product_relevance`.
 """
 
 from dataclasses import dataclass
-from math import exp, log1p, tanh
 from typing import Literal, NamedTuple
 
 import numpy as np
+from plain_forward import embedded, hidden_states, read, run, side_by_side
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
@@ -74,18 +74,8 @@ def explain(
     Of a model that gives scores at every step, the step is chosen, and the scores are its own.
     """
     rule, account = Rule(eps, bias_factor, gates), Account()
-    layers = [node.layer for node in model.nodes]
-    values = np.asarray(sequence)
-    if model.embedding is not None:
-        table = model.embedding.weights
-        values = np.array([table[token] for token in values]).reshape(len(values), table.shape[1])
-
-    computed = {INPUT: values}
-    fed = []
-    for place, layer in enumerate(layers):
-        fed.append([computed[source] for source in model.nodes[place].sources])
-        computed[place] = _forward(layer, fed[place])
-    scores = np.concatenate([computed[output] for output in model.outputs], axis=-1)
+    computed = run(model, embedded(model, sequence))
+    scores = side_by_side(model, computed)
 
     of_scores = np.zeros(scores.shape)
     at = target if step is None else (step, target)
@@ -96,9 +86,11 @@ def explain(
         width = computed[output].shape[-1]
         given[output] = given[output] + of_scores[..., start : start + width]
         start += width
-    for place in reversed(range(len(layers))):
-        down = _backward(layers[place], fed[place], given[place], rule, account)
-        for source, amount in zip(model.nodes[place].sources, down, strict=True):
+    for place in reversed(range(len(model.nodes))):
+        layer, sources = model.nodes[place].layer, model.nodes[place].sources
+        fed = [computed[source] for source in sources]
+        down = _backward(layer, fed, given[place], rule, account)
+        for source, amount in zip(sources, down, strict=True):
             given[source] = given[source] + amount
     relevance = given[INPUT]
     scores = scores if step is None else scores[step]
@@ -172,42 +164,6 @@ def product_relevance(
     return of_gate, of_signal
 
 
-# Values of shape (steps, units) are one vector a step; of shape (units,), one vector a sequence.
-
-
-def _forward(layer: Layer, sources: list[Floats]) -> Floats:
-    values = sources[0]
-    match layer:
-        case Merge(kind):
-            return _joined(kind, sources)
-        case Flatten():
-            return values.reshape(-1)
-        case Reverse():
-            return values[::-1]
-        case StepSoftmax():
-            columns = [_activated("softmax", values[:, unit]) for unit in range(values.shape[1])]
-            return np.array(columns).T.reshape(values.shape) if len(values) else values
-        case Scale(factors, offsets):
-            return values * factors + offsets
-        case Lstm():
-            return _joined(layer.merge, [_hidden(layer, cell, values) for cell in layer.cells])
-        case Pool():
-            return _pooled(layer, values)
-        case Dense():
-            outputs = len(layer.weights)
-            bias = np.zeros(outputs) if layer.bias is None else layer.bias
-            if values.ndim == 1:
-                return layer.weights @ values + bias
-            each = [layer.weights @ step + bias for step in values]
-            return np.array(each).reshape(len(values), outputs)
-        case Activation():
-            if values.ndim == 1:
-                return _activated(layer.kind, values)
-            each = [_activated(layer.kind, step) for step in values]
-            return np.array(each).reshape(values.shape)
-    raise AssertionError(layer)
-
-
 def _backward(
     layer: Layer, sources: list[Floats], relevance: Floats, rule: Rule, account: Account
 ) -> list[Floats]:
@@ -266,44 +222,6 @@ def _backward_alone(
     raise AssertionError(layer)
 
 
-def _activated(kind: str, x: Floats) -> Floats:
-    if kind == "softmax":
-        powers = [exp(v - max(x)) for v in x]
-        return np.array([power / sum(powers) for power in powers])
-    function = {
-        "linear": lambda v: v,
-        "relu": lambda v: v if v > 0 else 0.0,
-        "tanh": tanh,
-        "sigmoid": lambda v: 1.0 / (1.0 + exp(-v)),
-        "hard_sigmoid": lambda v: min(max(0.2 * v + 0.5, 0.0), 1.0),
-        "hard_sigmoid_relu6": lambda v: min(max(v + 3.0, 0.0), 6.0) / 6.0,
-        "relu6": lambda v: min(max(v, 0.0), 6.0),
-        "elu": lambda v: v if v > 0 else exp(v) - 1.0,
-        "selu": lambda v: (
-            1.0507009873554805 * (v if v > 0 else 1.6732632423543772 * (exp(v) - 1.0))
-        ),
-        "silu": lambda v: v / (1.0 + exp(-v)),
-        "softplus": lambda v: log1p(exp(v)),
-        "softsign": lambda v: v / (1.0 + abs(v)),
-        "exponential": exp,
-    }[kind]
-    return np.array([function(v) for v in x])
-
-
-def _pooled(layer: Pool, values: Floats) -> Floats:
-    steps, units = values.shape
-    if steps == 0:
-        return np.zeros(units)
-    if layer.kind in ("first", "last"):
-        return values[0 if layer.kind == "first" else -1]
-    if layer.kind == "max":
-        return np.array([max(values[:, unit]) for unit in range(units)])
-    total = np.zeros(units)
-    for step in values:
-        total = total + step
-    return total / steps if layer.kind == "mean" else total
-
-
 def _pool_relevance(
     layer: Pool, values: Floats, relevance: Floats, rule: Rule, account: Account
 ) -> Floats:
@@ -325,71 +243,10 @@ def _pool_relevance(
     return down
 
 
-class Step(NamedTuple):
-    """What an LSTM cell makes of one step x, after the states h and c that it comes with."""
-
-    x: Floats
-    h_before: Floats
-    c_before: Floats
-    i: Floats
-    f: Floats
-    g: Floats
-    o: Floats
-    c: Floats
-    activated: Floats
-    m: Floats
-    h: Floats
-
-
-def _read(layer: Lstm, cell: LstmCell, values: Floats) -> list[Step]:
-    """The steps of a sequence, in the order in which the cell reads them."""
-    h, c = _initial(cell)
-    steps = []
-    for x in values[::-1] if cell.backward else values:
-        z_i, z_f, z_g, z_o = (
-            cell.input[gate] @ x + cell.recurrent[gate] @ h + cell.bias[gate] for gate in range(4)
-        )
-        i, f, o = (_activated(layer.gate_activation, z) for z in (z_i, z_f, z_o))
-        g = _activated(layer.activation, z_g)
-        c_next = f * c + i * g
-        activated = _activated(layer.activation, c_next)
-        m = o * activated
-        h_next = m if cell.projection is None else cell.projection @ m
-        steps.append(Step(x, h, c, i, f, g, o, c_next, activated, m, h_next))
-        h, c = h_next, c_next
-    return steps
-
-
-def _initial(cell: LstmCell) -> tuple[Floats, Floats]:
-    h, c = cell.initial_hidden, cell.initial_cell
-    return (
-        np.zeros(cell.output_size) if h is None else h,
-        np.zeros(cell.hidden_size) if c is None else c,
-    )
-
-
-def _hidden(layer: Lstm, cell: LstmCell, values: Floats) -> Floats:
-    """The last hidden state, or all of them in the order of the input."""
-    states = [step.h for step in _read(layer, cell, values)]
-    if layer.returns == "last":
-        return states[-1] if states else _initial(cell)[0]
-    in_order = states[::-1] if cell.backward else states
-    return np.array(in_order).reshape(len(states), cell.output_size)
-
-
-def _joined(kind: str, parts: list[Floats]) -> Floats:
-    if kind == "concat":
-        return np.concatenate(parts, axis=-1)
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + part if kind in ("sum", "mean") else joined * part
-    return joined / len(parts) if kind == "mean" else joined
-
-
 def _lstm_relevance(
     layer: Lstm, values: Floats, relevance: Floats, rule: Rule, account: Account
 ) -> Floats:
-    hidden = [_hidden(layer, cell, values) for cell in layer.cells]
+    hidden = [hidden_states(layer, cell, values) for cell in layer.cells]
     of_hidden = [np.zeros(part.shape) for part in hidden]
     if layer.returns == "last":
         of_parts = _join_relevance(layer.merge, hidden, relevance, rule, account)
@@ -437,7 +294,7 @@ def _cell_relevance(
     layer: Lstm, cell: LstmCell, values: Floats, of_hidden: Floats, rule: Rule, account: Account
 ) -> Floats:
     """Pass the relevance of one cell's hidden states to its inputs, in the order of the input."""
-    steps = _read(layer, cell, values)
+    steps = read(layer, cell, values)
     d = cell.hidden_size
     both = np.hstack([np.eye(d), np.eye(d)])
 

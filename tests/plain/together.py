@@ -1,6 +1,6 @@
 """Explaining several sequences with the engine in one batch, and getting them back one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, relevance
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance, relevance
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
@@ -52,7 +52,7 @@ class Explained(NamedTuple):
 
     scores: Floats
     relevance: Floats
-    ledger: Ledger
+    ledger: Ledger | None
 
 
 def make_model(*layers: Layer, classes: int, dtype: str = "float64", **settings: Any) -> Model:
@@ -87,7 +87,10 @@ def in_precision(model: Model, dtype: str) -> Model:
 
 
 def run_together(
-    model: Model, sequences: Sequence[NDArray[Any]], table: TokenTable | None = None
+    model: Model,
+    sequences: Sequence[NDArray[Any]],
+    table: TokenTable | None = None,
+    keep_gates: bool = False,
 ) -> tuple[Trace, list[int]]:
     """The forward pass of one batch, and the place of each of its sequences in what was given."""
     order = sorted(range(len(sequences)), key=lambda k: -len(sequences[k]))
@@ -95,7 +98,7 @@ def run_together(
     inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
     if model.embedding is None:
         inputs = inputs.astype(model.dtype)
-    return forward(model, inputs, packing, table), order
+    return forward(model, inputs, packing, table, keep_gates), order
 
 
 def explain_together(
@@ -107,24 +110,54 @@ def explain_together(
     reach: Reach = "features",
     table: TokenTable | None = None,
 ) -> list[Explained]:
-    """Explain one target of each sequence; the results are in the order of what was given.
+    """Explain one target of each sequence by LRP; the results are in the order of what was given.
 
     Of a model that gives scores at every step, `steps` has the step of each sequence.
     """
-    trace, order = run_together(model, sequences, table)
+
+    def explain(trace: Trace, chosen: Chosen) -> Relevance:
+        return relevance(trace, chosen, rule, reach=reach)
+
+    return each_explained(explain, *run_together(model, sequences, table), targets, steps)
+
+
+def explain_by(
+    method: Method,
+    model: Model,
+    sequences: Sequence[NDArray[Any]],
+    targets: Sequence[int],
+    steps: Sequence[int] | None = None,
+    reach: Reach = "features",
+) -> list[Explained]:
+    """The same by any method."""
+
+    def explain(trace: Trace, chosen: Chosen) -> Relevance:
+        return method.explain(trace, chosen, None, reach)
+
+    trace, order = run_together(model, sequences, keep_gates=method.keeps_gates)
+    return each_explained(explain, trace, order, targets, steps)
+
+
+def each_explained(
+    explain: Callable[[Trace, Chosen], Relevance],
+    trace: Trace,
+    order: list[int],
+    targets: Sequence[int],
+    steps: Sequence[int] | None,
+) -> list[Explained]:
+    """Explain a batch, and tell its sequences apart again, in the order of what was given."""
     scores, rows = trace.scores, None
     if steps is not None:
         at = [trace.packing.offsets[steps[k]] + place for place, k in enumerate(order)]
         scores, rows = scores[at], np.array(at)
-    chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    found = relevance(trace, chosen, rule, reach=reach)
-    assert found.ledgers is not None
+    found = explain(trace, Chosen(np.array([targets[k] for k in order]), rows))
     of_sequences = cut(found.inputs, trace.packing)
+    ledgers = [None] * len(order) if found.ledgers is None else found.ledgers
     results = {
         k: Explained(*of_sequence)
-        for k, *of_sequence in zip(order, scores, of_sequences, found.ledgers, strict=True)
+        for k, *of_sequence in zip(order, scores, of_sequences, ledgers, strict=True)
     }
-    return [results[k] for k in range(len(sequences))]
+    return [results[k] for k in range(len(order))]
 
 
 def cut(rows: Floats, packing: Packing) -> list[Floats]:

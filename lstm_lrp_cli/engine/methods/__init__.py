@@ -103,3 +103,5 @@ METHODS: dict[str, Callable[[Settings], Method]] = {
     "contextual-decomposition": _contextual_decomposition,
     "random": _random,
 }
+# Those that tell how much a score depends on an input, but not which way.
+UNSIGNED = frozenset({"gradient"})

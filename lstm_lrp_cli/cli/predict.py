@@ -1,0 +1,78 @@
+"""`lrp predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_lrp_cli.cli.options import (
+    dtype_option,
+    input_options,
+    mapping_option,
+    model_argument,
+    refuse_labels,
+)
+from lstm_lrp_cli.cli.output import refuse_same_file
+from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.sequences.naming import InputFormat
+
+
+@click.command()
+@model_argument
+@click.argument("input")
+@mapping_option
+@input_options
+@dtype_option
+@output_options("a short table")
+def predict(
+    model: Path,
+    input: str,
+    mapping: Path | None,
+    ids: bool,
+    labelled: bool,
+    input_format: InputFormat | None,
+    dtype: str,
+    form: str | None,
+    output: Path | None,
+    report: Path | None,
+    jobs: int | None,
+    quiet: bool,
+) -> None:
+    """Predict with MODEL for the sequences in INPUT, and explain nothing.
+
+    Writes the scores, probabilities and predicted class of every sequence; where the model gives
+    scores at every step, of every step. With --labelled, the report has the accuracy, and which
+    classes were taken for which.
+
+    INPUT is text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5.
+    Compressed files (.gz, .xz, .bz2) are read as they are; - is standard input.
+
+    \b
+    lrp predict model.h5 sentences.txt -o predictions.tsv
+    lrp predict model.h5 labelled.txt --labelled --report report.json
+    zcat corpus.gz | lrp predict model.h5 - --format jsonl | jq .predicted
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.predictions.layout import Layout
+    from lstm_lrp_cli.reporting.predictions.rendering import PredictionRendering
+    from lstm_lrp_cli.reporting.predictions.summary import PredictionRun, PredictionSummary
+    from lstm_lrp_cli.sequences.read import Source, read_blocks
+    from lstm_lrp_cli.sequences.stream import display_name
+
+    refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
+    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    if labelled:
+        refuse_labels(loaded)
+    layout = Layout(loaded, labelled)
+    rendering = PredictionRendering(layout, form or choose_format(output))
+    run = PredictionRun(display_name(str(model)), display_name(input), dtype)
+    summary = PredictionSummary(layout, run)
+    source = Source(input, input_format, ids, labelled)
+    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    stream(rendering, blocks, summary, output=output, report=report, jobs=jobs, quiet=quiet)

@@ -1,0 +1,94 @@
+"""What a report says of the sequences that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+SHOWN_EMPTY = 5
+
+
+@dataclass(slots=True)
+class InputFigures:
+    """What a report counts of sequences. Those of one block after another are merged.
+
+    Parameters
+    ----------
+    sequences, steps, unknown, empty : int
+        Sequences, all their steps, the unknown tokens among these, and sequences without steps.
+    first_empty : list of int
+        The numbers of the first empty sequences.
+    padded, unpadded : int
+        Sequences shorter, and longer, than the padding that the model was trained on.
+    """
+
+    sequences: int = 0
+    steps: int = 0
+    unknown: int = 0
+    empty: int = 0
+    first_empty: list[int] = field(default_factory=list)
+    padded: int = 0
+    unpadded: int = 0
+
+    def add_input(self, later: InputFigures) -> None:
+        """Add the figures of sequences that come after these."""
+        self.sequences += later.sequences
+        self.steps += later.steps
+        self.unknown += later.unknown
+        self.empty += later.empty
+        self.first_empty = [*self.first_empty, *later.first_empty][:SHOWN_EMPTY]
+        self.padded += later.padded
+        self.unpadded += later.unpadded
+
+    def count_input(self, sequences: Several[Sequence], model: Model) -> None:
+        """Count the sequences of one block, before which there were none."""
+        lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
+        self.sequences = len(sequences)
+        self.steps = int(lengths.sum())
+        self.unknown = sum([sequence.unknown for sequence in sequences])
+        empty = [sequences[k].number for k in np.flatnonzero(lengths == 0).tolist()]
+        self.empty = len(empty)
+        self.first_empty = empty[:SHOWN_EMPTY]
+        if model.padding and not model.padding.masked:
+            self.padded = int((lengths < model.padding.length).sum())
+            self.unpadded = int((lengths > model.padding.length).sum())
+
+    def input_text(self, name: str, model: Model) -> str:
+        """How much was read, from an input of that name."""
+        step = "token" if model.embedding is not None else "step"
+        unknown = f" ({self.unknown:,} unknown)" if model.vocabulary else ""
+        return (
+            f"{name}: {counted(self.sequences, 'sequence')}, {counted(self.steps, step)}{unknown}"
+        )
+
+    def padded_text(self, model: Model) -> str | None:
+        """How many sequences were filled up; None where none was."""
+        if not self.padded or model.padding is None:
+            return None
+        filled = counted(self.padded, "sequence")
+        return f"{filled}, {model.padding.side}, to {model.padding.length} steps"
+
+    def input_warnings(self, model: Model, of_empty: str) -> Iterator[str]:
+        """What the user should know of the input.
+
+        Parameters
+        ----------
+        of_empty : str
+            What became of sequences without steps.
+        """
+        if self.empty:
+            more = ", ..." if self.empty > SHOWN_EMPTY else ""
+            which = ", ".join(map(str, self.first_empty)) + more
+            yield f"{counted(self.empty, 'empty sequence')} (counted from 0: {which}): {of_empty}"
+        if self.unpadded and model.padding:
+            yield (
+                f"{self.unpadded:,} of the sequences exceed the {model.padding.length} steps "
+                "that the model was trained on; they were run whole"
+            )

@@ -1,0 +1,1 @@
+"""What models predict, as tables, JSON lines and a report."""

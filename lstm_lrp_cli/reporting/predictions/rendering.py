@@ -1,0 +1,46 @@
+"""How blocks are predicted and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
+from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
+from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.writer import Writer
+from lstm_lrp_cli.scaling.prediction import Predictions, predict_corpus
+from lstm_lrp_cli.sequences.read import Block, sequences_of
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
+    """How blocks are predicted and written.
+
+    Parameters
+    ----------
+    form : str
+        One of OUTPUTS.
+    """
+
+    layout: Layout
+    form: str
+
+    @property
+    def block_bytes(self) -> int:
+        """How large blocks should be; smaller where every step has scores."""
+        model = self.layout.model
+        values = model.classes if model.by_step else 1
+        return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
+
+    def writer(self, file: TextIO) -> Writer[Predictions]:
+        return OUTPUTS[self.form](file, self.layout)
+
+    def results(self, block: Block) -> Iterator[Predictions]:
+        model = self.layout.model
+        return predict_corpus(model, sequences_of(block, model))
+
+    def figures(self, result: Predictions) -> PredictionFigures:
+        return PredictionFigures.of(result, self.layout)

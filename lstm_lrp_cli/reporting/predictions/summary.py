@@ -1,0 +1,193 @@
+"""The report on predictions: what was predicted and, of labelled input, how much of it is right."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lstm_lrp_cli.reporting.document import json_document
+from lstm_lrp_cli.reporting.predictions.confusion import Confusion, wilson_interval
+from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
+from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.scaling.prediction import Decision
+
+# The report as text has a table of so many classes, and of names of so many characters.
+TABLE_CLASSES = 10
+NAME_WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRun:
+    """What was asked for, as the report says it."""
+
+    model: str
+    input: str
+    dtype: str
+
+
+class PredictionSummary:
+    """The report of a run, from the figures of all that was predicted."""
+
+    def __init__(self, layout: Layout, run: PredictionRun) -> None:
+        self.layout = layout
+        self.run = run
+        self.figures = PredictionFigures()
+
+    def merge(self, figures: PredictionFigures, /) -> None:
+        """Take in the figures of a block that was counted elsewhere, such as in a process."""
+        self.figures.merge(figures)
+
+    def warnings(self) -> list[str]:
+        """What the user should know beyond the figures."""
+        became = "without scores" if self.layout.model.by_step else "predicted from no token at all"
+        return list(self.figures.input_warnings(self.layout.model, f"kept, {became}"))
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """None where no true class is known."""
+        if not self.figures.pairs:
+            return None
+        (decision,) = self.layout.decisions
+        return Confusion(decision.classes, self.figures.pairs)
+
+    def as_object(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        figures = self.figures
+        counts = [
+            {str(decision.classes[place]): count for place, count in self._taken(number)}
+            for number, decision in enumerate(self.layout.decisions)
+        ]
+        names = [decision.name for decision in self.layout.decisions]
+        predicted = counts[0] if names == [None] else dict(zip(names, counts, strict=True))
+        return {
+            "model": self.run.model,
+            "input": self.run.input,
+            "dtype": self.run.dtype,
+            "sequences": figures.sequences,
+            "tokens": figures.steps,
+            "unknown_tokens": figures.unknown,
+            "empty_sequences": figures.empty,
+            "padded_sequences": figures.padded,
+            "predictions": figures.predictions,
+            "predicted": predicted,
+            **(_agreement(self.confusion) if self.confusion else {}),
+            "warnings": self.warnings(),
+        }
+
+    def as_json(self) -> str:
+        return json_document(self.as_object())
+
+    def as_text(self) -> str:
+        """The report as a person reads it."""
+        figures, model = self.figures, self.layout.model
+        lines = [
+            ("model", f"{self.run.model} ({self.run.dtype})"),
+            ("input", figures.input_text(self.run.input, model)),
+        ]
+        for number, decision in enumerate(self.layout.decisions):
+            if figures.predictions:
+                lines.append(("predicted", self._predicted(number, decision)))
+        padded = figures.padded_text(model)
+        if padded is not None:
+            lines.append(("padded", padded))
+        confusion = self.confusion
+        if confusion is not None:
+            low, high = wilson_interval(confusion.right, confusion.total)
+            right = f"{confusion.right:,} of {confusion.total:,} right"
+            lines.append(
+                (
+                    "accuracy",
+                    f"{percent(confusion.accuracy)} ({right}), "
+                    f"between {percent(low)} and {percent(high)} at 95 % confidence",
+                )
+            )
+        text = "".join(f"{name:<16}{printable(text)}\n" for name, text in lines)
+        return text if confusion is None else text + "".join(_table(confusion))
+
+    def _taken(self, number: int) -> list[tuple[int, int]]:
+        """How often each class of a decision was predicted, the most frequent first."""
+        own = {place: n for (which, place), n in self.figures.taken.items() if which == number}
+        return Counter(own).most_common()
+
+    def _predicted(self, number: int, decision: Decision) -> str:
+        counts = ", ".join(
+            f"{class_name(decision.classes[place])}: {count:,}"
+            for place, count in self._taken(number)
+        )
+        name = f"{decision.name}: " if decision.name else ""
+        meaning = meaning_of_one(decision)
+        return f"{name}{counts}{f' ({meaning})' if meaning else ''}"
+
+
+def class_name(name: str | int) -> str:
+    """A class as people read it."""
+    return name if isinstance(name, str) else f"class {name}"
+
+
+def meaning_of_one(decision: Decision) -> str | None:
+    """What class 1 of a single score is; None where there are several scores."""
+    if decision.one is None:
+        return None
+    label = f"{decision.one}, " if isinstance(decision.one, str) else ""
+    return f"class 1 is {label}a score above 0"
+
+
+def percent(share: float | None) -> str:
+    """A part of a whole as people read it; a dash where it is of nothing."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _agreement(confusion: Confusion) -> dict[str, Any]:
+    """How predictions and true classes agree, as JSON has it."""
+    table: dict[str, dict[str, int]] = {}
+    names = [str(name) for name in confusion.classes]
+    for (true, predicted), count in sorted(confusion.pairs.items()):
+        table.setdefault(names[true], {})[names[predicted]] = count
+    return {
+        "labelled": confusion.total,
+        "right": confusion.right,
+        "accuracy": confusion.accuracy,
+        "accuracy_interval": wilson_interval(confusion.right, confusion.total),
+        "confusion": table,
+        "by_class": [
+            {
+                "class": each.name,
+                "true": each.true,
+                "predicted": each.predicted,
+                "right": each.right,
+                "precision": each.precision,
+                "recall": each.recall,
+                "f1": each.f1,
+            }
+            for each in confusion.by_class
+        ],
+    }
+
+
+def _table(confusion: Confusion) -> Iterator[str]:
+    """The confusion table as lines: true classes in rows, predicted ones in columns."""
+    of_classes = confusion.by_class
+    if len(of_classes) > TABLE_CLASSES:
+        yield (
+            f"{'confusion':<16}of {len(of_classes):,} classes: "
+            "too many to show; --report FILE.json has them\n"
+        )
+        return
+    yield f"{'confusion':<16}a row for each true class, a column for each predicted one\n"
+    names = [_shortened(printable(class_name(each.name))) for each in of_classes]
+    cells = [["", *names, "recall"]]
+    for true, name, each in zip(confusion.occurring, names, of_classes, strict=True):
+        counts = [f"{confusion.pairs[true, taken]:,}" for taken in confusion.occurring]
+        cells.append([name, *counts, percent(each.recall)])
+    cells.append(["precision", *(percent(each.precision) for each in of_classes), ""])
+    cells.append(["F1", *(percent(each.f1) for each in of_classes), ""])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][1:]
+    for name, *numbers in cells:
+        aligned = "  ".join(map(str.rjust, numbers, widths))
+        yield f"  {name:<{NAME_WIDTH}}{aligned}".rstrip() + "\n"
+
+
+def _shortened(name: str) -> str:
+    """A name that leaves a space behind it in its column."""
+    return name if len(name) < NAME_WIDTH else f"{name[: NAME_WIDTH - 4]}..."

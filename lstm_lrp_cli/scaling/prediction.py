@@ -1,0 +1,175 @@
+"""Predicting a corpus as it flows: the forward pass alone, in the windows of explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.corpus import cut_windows, run_window
+from lstm_lrp_cli.sequences.batching import Batch
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+# About what a score takes until it is written: itself, its probability, and the text of both.
+SCORE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Classes among which a model chooses one.
+
+    Parameters
+    ----------
+    name : str or None
+        Of a model with several outputs: which one it is.
+    scores : slice
+        Where the classes' scores stand among all.
+    classes : tuple of str or int
+        The classes' labels, or numbers. Of one score they are 0 and 1.
+    one : str, int or None
+        Of one score: its label, or its number, which is what class 1 means.
+    """
+
+    name: str | None
+    scores: slice
+    classes: tuple[str | int, ...]
+    one: str | int | None = None
+
+    def taken(self, scores: Floats) -> Integers:
+        """The class of each row of scores, by its place in `classes`.
+
+        It is that of the highest score; of one score, class 1 where it is above 0.
+        """
+        own = scores[:, self.scores]
+        if own.shape[1] == 1:
+            return (own[:, 0] > 0).astype(np.intp)
+        highest: Integers = own.argmax(axis=1)
+        return highest
+
+    def likelihood(self, taken: Integers, probabilities: Floats) -> Floats:
+        """The probability of the class that was taken, of each row."""
+        own = probabilities[:, self.scores]
+        if own.shape[1] == 1:
+            return np.where(taken == 1, own[:, 0], 1.0 - own[:, 0])
+        of_taken: Floats = own[np.arange(len(own)), taken]
+        return of_taken
+
+
+def decisions_of(model: Model) -> tuple[Decision, ...]:
+    """What a model decides: one thing, something at each output, or, as a regressor, nothing."""
+    found = []
+    kinds = zip(model.heads, model.head_slices, model.likelihoods, strict=True)
+    for number, (head, at, likelihood) in enumerate(kinds):
+        if likelihood == "linear":
+            continue
+        name = None if len(model.heads) == 1 else head.name or str(number)
+        names = tuple(map(model.target_name, range(at.start, at.stop)))
+        if head.size > 1:
+            found.append(Decision(name, at, names))
+        else:
+            found.append(Decision(name, at, (0, 1), *names))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What a model predicts of some sequences, in their order.
+
+    Each sequence has one row of scores, or, of a model by step, one for each of its steps but those
+    that the model's mask skips.
+
+    Parameters
+    ----------
+    sequences : sequence of Sequence
+    places : ndarray of int, shape (rows,)
+        Which of the sequences each row is of.
+    steps : ndarray of int, shape (rows,), or None
+        Of a model by step, which step each row is of.
+    scores : ndarray, shape (rows, classes)
+    """
+
+    sequences: Several[Sequence]
+    places: Integers
+    steps: Integers | None
+    scores: Floats
+
+    @property
+    def rows(self) -> int:
+        return len(self.places)
+
+    @property
+    def of_rows(self) -> list[Sequence]:
+        """The sequence of each row."""
+        return [self.sequences[place] for place in self.places.tolist()]
+
+    @property
+    def without_rows(self) -> Integers:
+        """The places of sequences without scores: of a model by step, those without steps."""
+        return np.flatnonzero(np.bincount(self.places, minlength=len(self.sequences)) == 0)
+
+    def parts(self, rows: int) -> Iterator[Predictions]:
+        """Cut them into parts of about so many rows, of one long sequence or of several."""
+        ends = np.cumsum(np.bincount(self.places, minlength=len(self.sequences)))
+        start = first = 0
+        while start < len(ends):
+            stop = min(int(np.searchsorted(ends, first + rows)) + 1, len(ends))
+            own = slice(first, int(ends[stop - 1]))
+            yield Predictions(
+                self.sequences[start:stop],
+                self.places[own] - start,
+                None if self.steps is None else self.steps[own],
+                self.scores[own],
+            )
+            start, first = stop, own.stop
+
+
+def predict_corpus(model: Model, sequences: Iterable[Sequence]) -> Iterator[Predictions]:
+    """Predict sequences in their order, window by window.
+
+    Parameters
+    ----------
+    sequences : iterable of Sequence
+        Read as they are needed. Where reading fails, what was read before is predicted first.
+
+    Raises
+    ------
+    UnusableInput
+        A score is not a finite number.
+    """
+
+    def held(own: int, length: int) -> int:
+        return SCORE_BYTES * model.classes * (own if model.by_step else 1)
+
+    for window in cut_windows(model, sequences, held):
+        yield predict_window(model, window)
+
+
+def predict_window(model: Model, window: Several[Sequence]) -> Predictions:
+    """The scores of all sequences of a window, in its order."""
+    found: dict[int, tuple[Floats, Integers]] = {}
+    for batch, trace in run_window(model, window):
+        for sequence, own in zip(batch.sequences, _of_sequences(batch, trace), strict=True):
+            found[sequence.number] = own
+    scores, steps = zip(*(found[sequence.number] for sequence in window), strict=True)
+    return Predictions(
+        window,
+        np.repeat(np.arange(len(window)), list(map(len, scores))),
+        np.concatenate(steps) if model.by_step else None,
+        np.concatenate(scores),
+    )
+
+
+def _of_sequences(batch: Batch, trace: Trace) -> Iterator[tuple[Floats, Integers]]:
+    """The rows of scores of each sequence, and of which steps they are."""
+    if not trace.model.by_step:
+        whole = np.zeros(1, dtype=np.intp)
+        yield from zip(trace.scores[:, np.newaxis], repeat(whole))
+        return
+    for scores, kept in zip(batch.per_sequence(trace.scores), batch.kept(), strict=True):
+        yield scores[kept], np.flatnonzero(kept)
