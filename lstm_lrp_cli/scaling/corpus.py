@@ -120,7 +120,7 @@ def run_window(
 ) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch."""
     table = window_table(model, window)
-    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
+    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model, keep_gates)):
         yield batch, run_batch(model, batch, table, keep_gates)
 
 
@@ -235,6 +235,6 @@ def window_steps(model: Model) -> int:
     return max(min(WINDOW_STEPS, TABLE_BYTES // of_token), 1)
 
 
-def batch_rows(model: Model) -> int:
+def batch_rows(model: Model, keep_gates: bool = False) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
-    return max(BATCH_BYTES // row_bytes(model), 256)
+    return max(BATCH_BYTES // row_bytes(model, keep_gates), 256)

@@ -61,6 +61,8 @@ class IntegratedGradients:
     def settings(self) -> dict[str, Any]:
         return {"steps": self.steps, "baseline": "zero" if self.baseline is None else "given"}
 
+    # What overflows shows in relevance, which the caller checks.
+    @np.errstate(over="ignore", invalid="ignore")
     def explain(
         self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
     ) -> Relevance:
