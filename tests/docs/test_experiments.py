@@ -37,7 +37,9 @@ def task_of(toy, name):
 class TestToyArithmetic:
     def test_the_page_has_the_tables_of_what_was_measured(self, toy):
         shown = toy.PAGE.read_text("utf-8")
-        assert shown == toy.page(toy.read_results()), "run python docs/experiments/toy_arithmetic/run.py"
+        assert shown == toy.page(toy.read_results()), (
+            "run python docs/experiments/toy_arithmetic/run.py"
+        )
 
     @pytest.mark.parametrize("name", TASKS)
     def test_the_command_gives_what_was_measured(self, toy, name):

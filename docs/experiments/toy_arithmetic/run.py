@@ -128,7 +128,7 @@ def models(task: Task) -> list[Path]:
 def percent(numbers: Sequence[float]) -> str:
     """A mean and a deviation over models, in percent."""
     mean, deviation = 100 * np.mean(numbers), 100 * np.std(numbers)
-    return f"{mean:,.1f} ± {deviation:,.1f}"
+    return f"{mean:z,.1f} ± {deviation:,.1f}"
 
 
 def table(results: dict[str, list[Measures]]) -> str:
