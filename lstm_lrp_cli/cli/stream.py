@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from lstm_lrp_cli.cli.options import Command, stacked
-from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
+from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
+from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
+from lstm_lrp_cli.sequences.compression import compression_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.blocks import BlockRendering
@@ -43,11 +44,13 @@ class Report(Protocol[Merged]):
     def warnings(self) -> list[str]: ...
 
 
-def output_options(picture: str) -> Callable[[Command], Command]:
+def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Command]:
     """The options that say where data and report go, and how many processes make them.
 
     Parameters
     ----------
+    forms : iterable of str
+        The formats.
     picture : str
         What is shown on a terminal.
     """
@@ -55,7 +58,7 @@ def output_options(picture: str) -> Callable[[Command], Command]:
         click.option(
             "--format",
             "form",
-            type=click.Choice(list(OUTPUTS)),
+            type=click.Choice(list(forms)),
             help=f"[default: terminal ({picture}) on a terminal, else by the ending of -o, "
             "else tsv]",
         ),
@@ -82,18 +85,43 @@ def output_options(picture: str) -> Callable[[Command], Command]:
     )
 
 
-def choose_format(output: Path | None) -> str:
-    """The format where none is asked for: a picture on a terminal, else by the file's ending."""
+def choose_format(form: str | None, output: Path | None, forms: Container[str]) -> str:
+    """The format that was asked for; else a picture on a terminal, or by the file's ending."""
+    if form is not None:
+        return form
     if output is None or output == STANDARD_OUTPUT:
-        return "terminal" if sys.stdout and sys.stdout.isatty() else "tsv"
+        return "terminal" if _to_terminal(output) else "tsv"
     form = format_of(output)
-    if form is None:
+    if form is None or form not in forms:
+        *others, last = [ending for ending, known in ENDINGS.items() if ending and known in forms]
         raise click.BadParameter(
             f"the ending of {output.name} is of no format; add --format, or end it in "
-            ".tsv, .csv or .jsonl.",
+            f"{', '.join(others)} or {last}.",
             param_hint="-o",
         )
     return form
+
+
+def refuse_bytes(form: str, output: Path | None) -> None:
+    """Refuse to show a file of bytes on a terminal, and to compress it as no reader expects."""
+    if form not in SINKS:
+        return
+    if _to_terminal(output):
+        raise click.UsageError(
+            f"--format {form} is not for a terminal; name a file with -o, or redirect the output."
+        )
+    compression = None if output is None else compression_of(output)
+    if compression is not None:
+        raise click.BadParameter(
+            f"a {form} file that is compressed as a whole is read by no program; "
+            f"leave {compression.ending} out.",
+            param_hint="-o",
+        )
+
+
+def _to_terminal(output: Path | None) -> bool:
+    standard = output is None or output == STANDARD_OUTPUT
+    return standard and sys.stdout is not None and sys.stdout.isatty()
 
 
 def stream(
@@ -138,16 +166,19 @@ def _write(
 
     with (
         one_blas_thread(),
-        open_output(output) as file,
+        (open_binary if rendering.binary else open_output)(output) as file,
+        # Before the processes, which then have what it imports.
+        rendering.sink(file) as sink,
         # Before there is a thread that draws, since processes are copies of this one.
-        shared_out(rendering.as_text, blocks, jobs) as rendered,
+        shared_out(rendering.as_parts, blocks, jobs) as rendered,
         progress(told) as tell,
     ):
-        writer = rendering.writer(file)
+        writer = rendering.writer(sink)
         for number, (parts, figures) in enumerate(rendered):
             if number == 0:
                 writer.open()
-            file.writelines(parts)
+            for part in parts:
+                sink.write(part)
             summary.merge(figures)
             tell(summary.figures.sequences)
         writer.close()

@@ -3,7 +3,8 @@
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Generic, TextIO, TypeVar, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, TypeVar
 
 from lstm_lrp_cli.reporting.writer import Writer
 from lstm_lrp_cli.sequences.read import Block
@@ -29,8 +30,18 @@ class BlockRendering(ABC, Generic[Result, Counted]):
     def block_bytes(self) -> int:
         """How large blocks should be."""
 
+    @property
+    def binary(self) -> bool:
+        """Whether the file is one of bytes."""
+        return False
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        """What puts together a file of what writers write: of texts, the file itself."""
+        return nullcontext(file)
+
     @abstractmethod
-    def writer(self, file: TextIO) -> Writer[Result]: ...
+    def writer(self, file: Any) -> Writer[Result]:
+        """Write to a sink, or whatever takes the parts that it would be given."""
 
     @abstractmethod
     def results(self, block: Block) -> Iterator[Result]:
@@ -46,10 +57,10 @@ class BlockRendering(ABC, Generic[Result, Counted]):
             writer.write(result)
             yield self.figures(result)
 
-    def as_text(self, block: Block) -> Iterator[tuple[list[str], Counted]]:
+    def as_parts(self, block: Block) -> Iterator[tuple[list[Any], Counted]]:
         """What a block is written as, in parts, to be sent to the process that writes."""
         file = _Parts()
-        for figures in self.write(block, self.writer(cast(TextIO, file))):
+        for figures in self.write(block, self.writer(file)):
             yield file.parts, figures
             file.parts = []
 
@@ -58,8 +69,8 @@ class _Parts(io.TextIOBase):
     """Keeps what is written to it, part by part."""
 
     def __init__(self) -> None:
-        self.parts: list[str] = []
+        self.parts: list[Any] = []
 
-    def write(self, text: str) -> int:
-        self.parts.append(text)
-        return len(text)
+    def write(self, part: Any) -> int:
+        self.parts.append(part)
+        return len(part)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TextIO
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
 from lstm_lrp_cli.reporting.figures import Figures
-from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES, SINKS
 from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Writer
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
@@ -27,6 +28,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     ----------
     form : str
         One of OUTPUTS.
+    about : dict
+        What an output that is kept may tell of the run, as JSON has it.
     """
 
     model: Model
@@ -34,11 +37,12 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     question: Question
     form: str
     detail: Detail
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; the picture of a series shows its features."""
-        picture = self.form == "terminal" and self.model.embedding is None
+        """How finely relevance is needed; a picture of a series shows its features."""
+        picture = self.form in PICTURES and self.model.embedding is None
         return "features" if self.detail in WHOLE or picture else "steps"
 
     @property
@@ -54,9 +58,16 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
+        return Layout(self.model, self.detail, self.methods, self.about)
 
-    def writer(self, file: TextIO) -> Writer[Sequence[Explanation]]:
+    @property
+    def binary(self) -> bool:
+        return self.form in SINKS
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        return SINKS[self.form](file, self.layout) if self.binary else nullcontext(file)
+
+    def writer(self, file: Any) -> Writer[Sequence[Explanation]]:
         return OUTPUTS[self.form](file, self.layout)
 
     def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
