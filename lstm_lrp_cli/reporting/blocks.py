@@ -1,6 +1,5 @@
 """From a block of input to what is written of it: what each of several processes does."""
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -65,12 +64,11 @@ class BlockRendering(ABC, Generic[Result, Counted]):
             file.parts = []
 
 
-class _Parts(io.TextIOBase):
+class _Parts:
     """Keeps what is written to it, part by part."""
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
 
-    def write(self, part: Any) -> int:
+    def write(self, part: Any) -> None:
         self.parts.append(part)
-        return len(part)

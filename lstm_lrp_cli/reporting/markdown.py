@@ -12,8 +12,9 @@ import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.reporting.excerpt import shown_shares, strongest
 from lstm_lrp_cli.reporting.jsonl import label_name
-from lstm_lrp_cli.reporting.printable import printable, share_name
+from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.summary import method_text
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -26,7 +27,7 @@ STRONGEST = 3
 SIGNS = {1: "+", -1: "-", 0: "."}
 # What Markdown might take for more than text: anywhere, where a line begins, and in an address.
 SPECIAL = re.compile(
-    r"[\\`*_\[\]<>#|~&$!@]|^[-+=]|(?<=^\d)[.)]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|:(?=//)",
+    r"[\\`*_\[\]<>#|~&$!@]|^[-+=]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|:(?=//)",
     re.IGNORECASE,
 )
 
@@ -131,12 +132,8 @@ class MarkdownWriter:
         yield from _table(list(map(escaped, names)), sums)
 
     def _accounts(self, ledger: Ledger) -> str:
-        shown = [
-            f"{share_name(name, series=self._series)} {amount:+.3f}"
-            for name, amount in ledger.shares.items()
-            if abs(amount) >= 5e-4
-        ]
-        return f"score {ledger.score:+.3f} = {', '.join(shown) or '0'}"
+        shown = ", ".join(shown_shares(ledger, series=self._series))
+        return f"score {ledger.score:+.3f} = {shown or '0'}"
 
 
 def escaped(text: str) -> str:
@@ -158,12 +155,9 @@ def _token(shown: str, amount: float, mark: int) -> str:
 
 def _table(names: list[str], amounts: Floats) -> Iterator[str]:
     """The strongest names for the target, and against it."""
-    order = np.argsort(-amounts, kind="stable").tolist()
-    strongest = [k for k in order if amounts[k] > 0][:STRONGEST]
-    weakest = [k for k in order[::-1] if amounts[k] < 0][:STRONGEST]
     yield "| most for it | | most against it | |"
     yield "|---|--:|---|--:|"
-    for pair in zip_longest(strongest, weakest):
+    for pair in zip_longest(*strongest(amounts, STRONGEST)):
         cells = ["" if k is None else f"{names[k]} | {amounts[k]:+.3f}" for k in pair]
         yield f"| {' | '.join(cell or '|' for cell in cells)} |"
 
