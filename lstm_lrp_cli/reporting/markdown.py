@@ -143,6 +143,8 @@ def escaped(text: str) -> str:
 
 def visible(token: str) -> str:
     """A token as Markdown shows it, with spaces that are seen."""
+    if token.isalnum():  # as most are
+        return token
     return escaped(token.replace(" ", "␣")) or '""'
 
 

@@ -205,7 +205,12 @@ class ParquetSink:
         self._writer: Any = None
 
     def open(self) -> None:
-        self._writer = parquet.ParquetWriter(self._file, self._schema)
+        self._writer = parquet.ParquetWriter(
+            self._file,
+            self._schema,
+            compression="zstd",
+            use_dictionary=[path for field in self._schema for path in _repeating(field)],
+        )
 
     def write(self, batch: Any) -> None:
         self._batches.append(batch)
@@ -267,6 +272,15 @@ def _number(layout: Layout) -> Any:
 def _fields(*columns: tuple[Any, ...]) -> Any:
     """A schema of columns: each a name, a type, and whether it may be null, which most may not."""
     return pa.schema([pa.field(name, kind, any(null)) for name, kind, *null in columns])
+
+
+def _repeating(field: Any) -> Iterator[str]:
+    """The path of a column's values, where these repeat: all but measured numbers do."""
+    kind, path = field.type, field.name
+    if pa.types.is_list(kind):
+        kind, path = kind.value_type, f"{path}.list.element"
+    if pa.types.is_string(kind) or pa.types.is_integer(kind) or path == "score":
+        yield path
 
 
 def _texts(values: Iterable[str | int | None]) -> Any:
