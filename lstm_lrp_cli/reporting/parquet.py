@@ -213,6 +213,8 @@ class ParquetSink:
         )
 
     def write(self, batch: Any) -> None:
+        if not len(batch):  # of sequences without tokens, and no row group can be empty
+            return
         self._batches.append(batch)
         self._held += batch.nbytes
         if self._held >= GROUP_BYTES:

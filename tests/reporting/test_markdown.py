@@ -18,8 +18,33 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 
 # Text that is more than text to some reader of Markdown.
 HOSTILE = (
-    *("<script>alert(1)</script>", "</sup>", "<!--", "&amp;", "a|b", "|", "*", "**", "_x_", "`", "``"),
-    *("~~s~~", "[a](b)", "![i](j)", "[x]: y", "<http://x>", "# h", "#1", "- ", "-", "+", "1.", "2)"),
+    *(
+        "<script>alert(1)</script>",
+        "</sup>",
+        "<!--",
+        "&amp;",
+        "a|b",
+        "|",
+        "*",
+        "**",
+        "_x_",
+        "`",
+        "``",
+    ),
+    *(
+        "~~s~~",
+        "[a](b)",
+        "![i](j)",
+        "[x]: y",
+        "<http://x>",
+        "# h",
+        "#1",
+        "- ",
+        "-",
+        "+",
+        "1.",
+        "2)",
+    ),
     *("---", "===", "\\", "\\*", "$x$", "a\nb", "\n\n# h", "\t", " ", "", "\x1b[31m", ">"),
 )
 
@@ -126,7 +151,9 @@ class TestHostileText:
         assert found.count("<p>") == plain.count("<p>")
         assert found.count("<td") == plain.count("<td")
         assert found.count("<h2>") == plain.count("<h2>") == 1
-        allowed = r"</?(?:p|h1|h2|ul|li|strong|em|sup|blockquote|table|thead|tbody|tr|t[hd])\b[^>]*>"
+        allowed = (
+            r"</?(?:p|h1|h2|ul|li|strong|em|sup|blockquote|table|thead|tbody|tr|t[hd])\b[^>]*>"
+        )
         assert "<" not in re.sub(allowed, "", found)
 
     def test_reads_as_it_was(self, text):

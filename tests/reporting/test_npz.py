@@ -51,7 +51,9 @@ def test_each_explanation_is_found_again(monkeypatch, part, detail, dtype, by_st
         rows = slice(*arrays["offsets"][k : k + 2])
         relevance = arrays["relevance"][rows]
         assert relevance.dtype == dtype
-        assert np.array_equal(relevance, each.relevance if layout.whole else each.relevance_of_steps)
+        assert np.array_equal(
+            relevance, each.relevance if layout.whole else each.relevance_of_steps
+        )
         assert arrays["sequence"][k] == each.sequence.number
         assert methods[arrays["method"][k]] == each.method
         gold = each.sequence.gold
@@ -100,9 +102,9 @@ def test_memory_does_not_grow_with_what_is_written(monkeypatch):
         writer = NpzWriter(sink, layout)
         writer.open()
         writer.write(found)
-        kept = [gathered._file for gathered in sink._gathered.values()]
-        assert sum(file._rolled for file in kept) > 5
-    assert all(file.closed for file in kept)
+        kept = {name: gathered._file for name, gathered in sink._gathered.items()}
+        assert {name for name, file in kept.items() if file.name} >= {"relevance", "scores"}
+    assert all(file.closed for file in kept.values())
 
 
 def test_features_of_other_names_are_refused():
