@@ -49,9 +49,8 @@ def columns_of(reader, framework, path, names):
     if reader == "pandas":
         framework("pyarrow")
         if kind == "tsv":
-            read = package.read_csv(
-                path, sep="\t", keep_default_na=False, float_precision="round_trip"
-            )
+            # The other engine's numbers are off by a last digit in some versions.
+            read = package.read_csv(path, sep="\t", keep_default_na=False, engine="python")
         else:
             read = package.read_parquet(path)
         return {name: read[name].to_numpy() for name in names}

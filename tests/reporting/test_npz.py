@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def arrays_of(layout, *blocks):
 
 def texts(arrays, name):
     data, offsets = arrays[f"{name}_bytes"].tobytes(), arrays[f"{name}_offsets"]
-    return [data[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b].decode() for a, b in pairwise(offsets)]
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["", "several methods"])
