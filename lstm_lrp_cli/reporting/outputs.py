@@ -47,6 +47,8 @@ OUTPUTS: dict[str, Callable[[TextIO, Layout], ExplanationWriter]] = {
     "terminal": _terminal,
 }
 
+# Those that can tell of the strongest alone; in the others, every relevance has its place.
+TOP_OUTPUTS = ("tsv", "csv", "terminal")
 
 ENDINGS = {
     "": "tsv",

@@ -27,6 +27,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     ----------
     form : str
         One of OUTPUTS.
+    top : int or None
+        Of how many values of each explanation is told; None is all.
     """
 
     model: Model
@@ -34,6 +36,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     question: Question
     form: str
     detail: Detail
+    top: int | None = None
 
     @property
     def reach(self) -> Reach:
@@ -54,7 +57,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
+        return Layout(self.model, self.detail, len(self.methods) > 1, self.top)
 
     def writer(self, file: TextIO) -> Writer[Sequence[Explanation]]:
         return OUTPUTS[self.form](file, self.layout)

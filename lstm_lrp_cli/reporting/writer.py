@@ -28,11 +28,15 @@ class Layout:
     detail : Detail
     several_methods : bool
         Whether it must be told by which method each was made.
+    top : int or None
+        How many of each are written, those with the strongest relevance first; None is all of
+        them, in their order.
     """
 
     model: Model
     detail: Detail
     several_methods: bool = False
+    top: int | None = None
 
     @property
     def whole(self) -> bool:
