@@ -24,7 +24,7 @@ def pager_command() -> str | None:
     command = os.environ.get("LRP_PAGER", os.environ.get("PAGER", USUAL_PAGER))
     try:
         program = shlex.split(command)[:1]
-    except ValueError:
+    except ValueError:  # a quote that is not closed
         return None
     if program in ([], ["cat"]) or shutil.which(program[0]) is None:
         return None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 import click
 
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
+from lstm_lrp_cli.cli.pager import open_pager, pager_command
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
@@ -56,8 +58,9 @@ def output_options(picture: str) -> Callable[[Command], Command]:
             "--format",
             "form",
             type=click.Choice(list(OUTPUTS)),
-            help=f"[default: terminal ({picture}) on a terminal, else by the ending of -o, "
-            "else tsv]",
+            metavar="FORMAT",
+            help=f"{', '.join(OUTPUTS)}.  [default: terminal ({picture}) on one, "
+            "else by -o's ending, else tsv]",
         ),
         click.option(
             "-o",
@@ -70,7 +73,7 @@ def output_options(picture: str) -> Callable[[Command], Command]:
             "--report",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write the report to FILE (.json: as JSON).  [default: standard error]",
+            help="The report; .json: as JSON.  [default: standard error]",
         ),
         click.option(
             "--jobs",
@@ -79,6 +82,7 @@ def output_options(picture: str) -> Callable[[Command], Command]:
             help="Processes that share the work.  [default: one for each core, at most 8]",
         ),
         click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
+        click.option("--no-pager", is_flag=True, help="Do not page what is shown on a terminal."),
     )
 
 
@@ -105,12 +109,15 @@ def stream(
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":
-        _show(rendering, blocks, summary, output, told)
+        pager = pager_command() if to_terminal and not no_pager else None
+        opened = open_output(output) if pager is None else open_pager(pager)
+        _show(rendering, blocks, summary, opened, told)
     else:
         _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
@@ -157,13 +164,13 @@ def _show(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
     summary: Report[Counted],
-    output: Path | None,
+    opened: AbstractContextManager[TextIO],
     told: bool,
 ) -> None:
     """Print a picture for people, whose end tells of all that came before."""
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
-    with one_blas_thread(), open_output(output) as file, progress(told) as tell:
+    with one_blas_thread(), opened as file, progress(told) as tell:
         writer = rendering.writer(file)
         for number, block in enumerate(blocks):
             if number == 0:
