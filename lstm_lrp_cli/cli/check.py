@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         "lrp check model.h5 sentences.txt --expected scores.npy",
         "lrp check model.h5 sentences.txt --against keras",
     ),
+    rare=("input_format", "bias_factor", "dtype"),
 )
 @model_argument
 @input_argument(required=False)

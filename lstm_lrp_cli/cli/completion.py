@@ -17,10 +17,10 @@ SHELLS = ("bash", "zsh", "fish")
         "lrp completion fish > ~/.config/fish/completions/lrp.fish",
     ),
 )
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what lets SHELL complete commands, options and their values.
+    """Print what lets SHELL (bash, zsh or fish) complete commands, options and values.
 
     \b
     bash: put the first example into ~/.bashrc (bash 4.4 or later).
@@ -30,8 +30,15 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     It holds in new shells. The program must be found by the name of lrp.
     """
+    click.echo(completion_script(ctx.find_root().command, shell))
+
+
+def completion_script(program: click.Command, shell: str) -> str:
+    """What a shell runs once, to ask the program for completions from then on."""
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(ctx.find_root().command, {}, "lrp", "_LRP_COMPLETE").source())
+    script = made(program, {}, "lrp", "_LRP_COMPLETE").source()
+    # Click's script for fish takes what stands before a comma for all, also in a list of methods.
+    return script.replace('string split ","', 'string split --max 1 ","')

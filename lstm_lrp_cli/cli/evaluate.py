@@ -65,7 +65,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
         "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
         "lrp evaluate model.h5 s.txt --methods lrp-all,occlusion,random --plot curves.svg",
     ),
-    rare=("input_format", "bias_factor", "steps", "baseline", "dtype"),
+    rare=("input_format", "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
 )
 @model_argument
 @input_argument()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "completion": "Print what lets a shell complete commands and options.",
     "check": "Prove the forward pass and the conservation of relevance.",
     "convert": "Write a model as plain weights and a complete mapping.",
     "evaluate": "Compare methods that explain, on your own sequences.",
@@ -26,6 +25,7 @@ COMMANDS = {
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
     "predict": "Predict alone: scores, probabilities and classes.",
+    "completion": "Print what lets a shell complete commands and options.",
 }
 EXAMPLES = (
     "lrp inspect model.h5",

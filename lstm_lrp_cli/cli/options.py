@@ -96,7 +96,7 @@ mapping_option = click.option(
     "--mapping",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What MODEL cannot say.  [default: MODEL's name with .yaml]",
+    help="What MODEL cannot say.  [default: MODEL's .yaml, if there]",
 )
 
 input_options = stacked(
