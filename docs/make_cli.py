@@ -18,10 +18,10 @@ TERMINAL_WIDTH = 78  # click leaves two of a terminal's 80 columns free
 INTRODUCTION = """\
 # Command line
 
-What `--help` says, or `--help-all` where some options are left to it. This page is generated: change the texts in `lstm_lrp_cli/cli/`, then run
-`python docs/make_cli.py`. What the options mean in full is in [input.md](input.md),
-[output.md](output.md) and [mapping.md](mapping.md); how the environment sets defaults, in
-[shell.md](shell.md).
+What `--help` says, or `--help-all` where options are left to it. This page is generated: change
+the texts in `lstm_lrp_cli/cli/`, then run `python docs/make_cli.py`. What the options mean in full
+is in [input.md](input.md), [output.md](output.md) and [mapping.md](mapping.md); how the environment
+sets their defaults, in [shell.md](shell.md).
 """
 
 

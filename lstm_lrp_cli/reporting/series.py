@@ -31,7 +31,7 @@ def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> I
     numbers = max(SUM_CELLS, *map(len, sums))
     names_width = max(int(width * NAMES_PART), NAMES_CELLS)
     names = [
-        folded([Text(printable(name))], names_width, hang=1).plain.split("\n")
+        folded(map(Text, printable(name).split(" ")), names_width, hang=1).plain.split("\n")
         for name in explanation.sequence.features or ()
     ]
     names_width = max((cells_of(line) for lines in names for line in lines), default=0)
