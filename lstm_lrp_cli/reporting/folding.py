@@ -68,28 +68,35 @@ def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " 
         What stands between two pieces on one line.
     """
     hang = min(hang, width // 4)
-    text, used, indent = Text(), 0, 0
+    text, used = Text(), 0
+    begun = False  # whether something stands on the line
+
+    def start_a_line() -> None:
+        nonlocal used, begun
+        text.append("\n" + " " * hang)
+        used, begun = hang, False
+
     for piece in pieces:
         taken = cells_of(piece.plain)
-        if used > indent and used + len(joint) + taken > width:
-            text.append("\n" + " " * hang)
-            used = indent = hang
-        elif used > indent:
+        if begun and used + len(joint) + taken > width:
+            start_a_line()
+        elif begun:
             text.append(joint)
             used += len(joint)
         if used + taken <= width:
             text.append_text(piece)
             used += taken
+            begun = True
             continue
         start = end = 0
         for cluster in clusters(piece.plain):
             cells = cells_of(cluster)
-            if used > indent and used + cells > width:
+            if begun and used + cells > width:
                 text.append_text(piece[start:end])
-                text.append("\n" + " " * hang)
-                start, used = end, hang
-                indent = hang
+                start_a_line()
+                start = end
             used += cells
+            begun = True
             end += len(cluster)
         text.append_text(piece[start:])
     return text
