@@ -63,7 +63,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     examples=(
         "lrp evaluate model.h5 labelled.txt --labelled",
         "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
-        "lrp evaluate model.h5 s.txt --methods lrp-all,occlusion,random --plot curves.svg",
+        "lrp evaluate model.h5 input.txt --methods lrp-all,random --plot curves.svg",
     ),
     rare=("input_format", "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
 )
