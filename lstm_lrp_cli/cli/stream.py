@@ -13,7 +13,6 @@ import click
 
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
-from lstm_lrp_cli.cli.pager import open_pager, pager_command
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
 
@@ -115,9 +114,8 @@ def stream(
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":
-        pager = pager_command() if to_terminal and not no_pager else None
-        opened = open_output(output) if pager is None else open_pager(pager)
-        _show(rendering, blocks, summary, opened, told)
+        opened = _paged() if to_terminal and not no_pager else None
+        _show(rendering, blocks, summary, opened or open_output(output), told)
     else:
         _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
@@ -179,6 +177,14 @@ def _show(
                 summary.merge(figures)
                 tell(summary.figures.sequences)
         writer.close()
+
+
+def _paged() -> AbstractContextManager[TextIO] | None:
+    """The pager, where there is one."""
+    from lstm_lrp_cli.cli.pager import open_pager, pager_command
+
+    command = pager_command()
+    return None if command is None else open_pager(command)
 
 
 def _usual_jobs() -> int:
