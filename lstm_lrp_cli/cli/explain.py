@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import refuse_values_of_steps, resolve_methods
 from lstm_lrp_cli.cli.options import (
     dtype_option,
+    input_argument,
     input_options,
     mapping_option,
     methods_option,
@@ -29,9 +31,28 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp explain model.h5 sentences.txt",
+        "lrp explain model.h5 labelled.txt --labelled --target gold --top 5",
+        "lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv",
+        "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
+    ),
+    rare=(
+        "input_format",
+        "bias_factor",
+        "steps",
+        "baseline",
+        "span",
+        "seed",
+        "no_pager",
+        "dtype",
+        "jobs",
+    ),
+)
 @model_argument
-@click.argument("input")
+@input_argument()
 @mapping_option
 @input_options
 @methods_option("--method")
@@ -42,7 +63,11 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
-    help="How finely relevance is told.  [default: token; feature in numeric series]",
+    metavar="UNIT",
+    help="token, dimension, step or feature.  [default: token; feature in numeric series]",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
 )
 @output_options(OUTPUTS, "a heat map")
 def explain(
@@ -63,25 +88,23 @@ def explain(
     span: slice | None,
     seed: int | None,
     by: Detail | None,
+    top: int | None,
     form: str | None,
     output: Path | None,
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
-    INPUT is text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5.
-    Compressed files (.gz, .xz, .bz2) are read as they are; - is standard input.
-
-    \b
-    lrp explain model.h5 sentences.txt
-    lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv
-    zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance
+    INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
+    All may be compressed. - is standard input.
     """
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.outputs import TOP_OUTPUTS
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.reporting.writer import WHOLE
@@ -94,6 +117,11 @@ def explain(
     loaded = load_model(model, mapping, np.dtype(dtype)).model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
     detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
+    if top is not None and form not in TOP_OUTPUTS:
+        raise click.UsageError(
+            f"--top: {form} has a place for every relevance; expected --format "
+            f"{', '.join(TOP_OUTPUTS)}."
+        )
     methods = resolve_methods(
         method,
         loaded,
@@ -113,10 +141,20 @@ def explain(
         methods,
         dtype,
     )
-    rendering = Rendering(loaded, methods, question, form, detail, run.about(loaded, detail))
+    about = run.about(loaded, detail)
+    rendering = Rendering(loaded, methods, question, form, detail, about, top)
     summary = Summary(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_bytes)
-    stream(rendering, blocks, summary, output=output, report=report, jobs=jobs, quiet=quiet)
+    stream(
+        rendering,
+        blocks,
+        summary,
+        output=output,
+        report=report,
+        jobs=jobs,
+        quiet=quiet,
+        no_pager=no_pager,
+    )
 
 
 def choose_detail(by: Detail | None, *, series: bool, whole: bool = False) -> Detail:

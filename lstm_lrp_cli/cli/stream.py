@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 import click
 
@@ -61,8 +62,9 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             "--format",
             "form",
             type=click.Choice(list(forms)),
-            help=f"[default: terminal ({picture}) on a terminal, else by the ending of -o, "
-            "else tsv]",
+            metavar="FORMAT",
+            help=f"{', '.join(forms)}.  [default: terminal ({picture}) on one, "
+            "else by -o's ending, else tsv]",
         ),
         click.option(
             "-o",
@@ -75,7 +77,7 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             "--report",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write the report to FILE (.json: as JSON).  [default: standard error]",
+            help="The report; .json: as JSON.  [default: standard error]",
         ),
         click.option(
             "--jobs",
@@ -84,6 +86,7 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             help="Processes that share the work.  [default: one for each core, at most 8]",
         ),
         click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
+        click.option("--no-pager", is_flag=True, help="Do not page what is shown on a terminal."),
     )
 
 
@@ -135,13 +138,15 @@ def stream(
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":
         size = 0
-        _show(rendering, blocks, summary, output, told)
+        opened = _paged() if to_terminal and not no_pager else None
+        _show(rendering, blocks, summary, opened or open_output(output), told)
     else:
         size = _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
@@ -194,13 +199,13 @@ def _show(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
     summary: Report[Counted],
-    output: Path | None,
+    opened: AbstractContextManager[TextIO],
     told: bool,
 ) -> None:
     """Print a picture for people, whose end tells of all that came before."""
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
-    with one_blas_thread(), open_output(output) as file, progress(told) as tell:
+    with one_blas_thread(), opened as file, progress(told) as tell:
         writer = rendering.writer(file, summary)
         for number, block in enumerate(blocks):
             if number == 0:
@@ -209,6 +214,14 @@ def _show(
                 summary.merge(figures)
                 tell(summary.figures.sequences)
         writer.close()
+
+
+def _paged() -> AbstractContextManager[TextIO] | None:
+    """The pager, where there is one."""
+    from lstm_lrp_cli.cli.pager import open_pager, pager_command
+
+    command = pager_command()
+    return None if command is None else open_pager(command)
 
 
 def _usual_jobs() -> int:

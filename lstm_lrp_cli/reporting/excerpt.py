@@ -1,6 +1,9 @@
 """What people are shown of an explanation in few words."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
@@ -10,7 +13,12 @@ from lstm_lrp_cli.reporting.printable import share_name
 LEAST_SHARE = 5e-4
 
 
-def strongest(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
+def strongest(relevance: Floats, top: int) -> NDArray[np.signedinteger[Any]]:
+    """The places of the largest absolute values, of equal ones the first, strongest first."""
+    return np.argsort(-np.abs(relevance), kind="stable")[:top]
+
+
+def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
     """The places of the largest amounts above 0, and of the lowest below, strongest first."""
     order = np.argsort(-amounts, kind="stable").tolist()
     above = [k for k in order if amounts[k] > 0][:most]

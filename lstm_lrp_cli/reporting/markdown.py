@@ -12,7 +12,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.reporting.excerpt import shown_shares, strongest
+from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares
 from lstm_lrp_cli.reporting.jsonl import label_name
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.summary import method_text
@@ -159,7 +159,7 @@ def _table(names: list[str], amounts: Floats) -> Iterator[str]:
     """The strongest names for the target, and against it."""
     yield "| most for it | | most against it | |"
     yield "|---|--:|---|--:|"
-    for pair in zip_longest(*strongest(amounts, STRONGEST)):
+    for pair in zip_longest(*for_and_against(amounts, STRONGEST)):
         cells = ["" if k is None else f"{names[k]} | {amounts[k]:+.3f}" for k in pair]
         yield f"| {' | '.join(cell or '|' for cell in cells)} |"
 

@@ -85,6 +85,9 @@ OUTPUTS: dict[str, Callable[[Any, Layout], ExplanationWriter]] = {
     "html": _html,
 }
 
+# Those that can tell of the strongest alone; in the others, every relevance has its place.
+TOP_OUTPUTS = ("tsv", "csv", "terminal")
+
 
 def _parquet_sink(file: BinaryIO, layout: Layout) -> Sink:
     from lstm_lrp_cli.reporting.parquet import rows_sink

@@ -33,6 +33,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         One of OUTPUTS.
     about : dict
         What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        Of how many values of each explanation is told; None is all.
     """
 
     model: Model
@@ -41,6 +43,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     form: str
     detail: Detail
     about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
 
     @property
     def reach(self) -> Reach:
@@ -63,7 +66,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, self.methods, self.about)
+        return Layout(self.model, self.detail, self.methods, self.about, self.top)
 
     @property
     def binary(self) -> bool:

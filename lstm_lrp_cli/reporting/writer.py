@@ -37,6 +37,9 @@ class Layout:
         Those that make explanations.
     about : dict
         What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        How many of each are written, those with the strongest relevance first; None is all of
+        them, in their order.
     report : Report or None
         For what opens and closes the file: the run's, complete when it is closed.
     """
@@ -45,6 +48,7 @@ class Layout:
     detail: Detail
     methods: tuple[Method, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
     report: Report | None = None
 
     @property

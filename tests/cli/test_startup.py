@@ -103,10 +103,12 @@ class TestWithoutAModel:
     def test_no_command_is_imported(self, imported, arguments):
         modules = imported(*arguments)
         assert libraries(modules) == {"click"}
-        assert {m for m in modules if m.startswith(f"{OWN}.cli.")} == {f"{OWN}.cli.main"}
+        own = {m for m in modules if m.startswith(f"{OWN}.cli.")}
+        assert own == {f"{OWN}.cli.main", f"{OWN}.cli.help"}
 
     @pytest.mark.parametrize(
-        "command", ["check", "convert", "evaluate", "explain", "match", "inspect", "predict"]
+        "command",
+        ["check", "convert", "completion", "evaluate", "explain", "match", "inspect", "predict"],
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
