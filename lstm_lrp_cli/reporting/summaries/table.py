@@ -14,6 +14,7 @@ from rich.text import Text
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.summaries.words import (
+    TYPICAL,
     dropped_note,
     method_title,
     position_rows,
@@ -26,9 +27,7 @@ from lstm_lrp_cli.summarizing.residuals import Residual
 from lstm_lrp_cli.summarizing.summary import Cell, OfTarget, Summary
 from lstm_lrp_cli.summarizing.tokens import TokenFigures
 
-# How many tokens tell what a cell of the confusion matrix is about, and how many residuals are
-# shown, of which most are rounding.
-TYPICAL = 5
+# How many residuals are shown, of which most are rounding.
 RESIDUALS = 5
 LONGEST_TOKEN = 24
 

@@ -13,6 +13,8 @@ from lstm_lrp_cli.summarizing.summary import Dropped, OfMethod, OfTarget, Summar
 DIGITS = 4
 # How many positions are told one by one: more are left to JSON.
 SHOWN_POSITIONS = 10
+# How many tokens tell what a cell of the confusion matrix is about.
+TYPICAL = 5
 
 
 def signed(values: Iterable[float]) -> Callable[[float], str]:
@@ -45,7 +47,7 @@ def target_title(target: OfTarget, summary: Summary) -> str:
 
 
 def position_rows(positions: ByPosition) -> list[tuple[str, PositionFigures]]:
-    """The first positions, and all later ones where they are few enough to be told so."""
+    """The first positions, by name."""
     return [(str(each.position), each) for each in positions.from_start[:SHOWN_POSITIONS]]
 
 
