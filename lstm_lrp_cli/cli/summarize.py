@@ -77,9 +77,9 @@ def summarize(
                 summarizer.add(block, display_name(source))
                 tell(summarizer.explanations)
     if not summarizer.explanations:
-        there = ", ".join(sorted(summarizer.other_targets))
+        others = ", ".join(sorted(summarizer.other_targets)) or "nothing at all"
         raise click.BadParameter(
-            f"there are no explanations of {target!r}, but of {there}.", param_hint="--target"
+            f"there are no explanations of {target!r}, but of {others}.", param_hint="--target"
         )
     with open_output(output) as file:
         OUTPUTS[form or _format_of(output)](summarizer.summary(), file)
