@@ -14,6 +14,7 @@ from lstm_lrp_cli.reporting.printable import printable
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
     "convert": "Write a model as plain weights and a complete mapping.",
+    "evaluate": "Compare methods that explain: deletion, agreement, sensitivity, time.",
     "explain": "Explain predictions: a relevance for every token or step.",
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",

@@ -161,7 +161,7 @@ def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return slice(start, stop)
 
 
-setting_options = stacked(
+path_options = stacked(
     click.option(
         "--steps",
         type=click.IntRange(min=1),
@@ -173,6 +173,10 @@ setting_options = stacked(
         metavar="zero|TOKEN|ID|NUMBER",
         help="Of integrated-gradients: where the path begins.  [default: zero]",
     ),
+)
+
+setting_options = stacked(
+    path_options,
     click.option(
         "--span",
         callback=span_slice,

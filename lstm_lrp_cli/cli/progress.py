@@ -24,8 +24,11 @@ def progress(wanted: bool, noun: str = "sequences") -> Iterator[Callable[[int], 
 
 
 @contextmanager
-def counting(noun: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with how many of how many are done, which shows a bar likewise."""
+def counting(noun: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Give a function to call with how many of how many are done, which shows a bar likewise.
+
+    Where it is not known of how many (None), the bar shows no more than that there is progress.
+    """
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -34,5 +37,5 @@ def counting(noun: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(noun), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
+        task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -123,7 +123,7 @@ def relative_slopes(kind: GateActivationName, gates: Floats, out: Floats) -> Non
     if kind == "sigmoid":  # q' = q (1 - q)
         np.subtract(gates.dtype.type(1.0), gates, out=out)
     else:
-        slopes = SLOPES[kind](gates, gates)
+        slopes = SLOPES[kind](gates, gates)  # which the outputs alone tell
         out[...] = 0.0  # where a gate is closed, so is its slope
         np.divide(slopes, gates, out=out, where=slopes > 0)
 

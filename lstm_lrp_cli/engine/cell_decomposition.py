@@ -64,29 +64,30 @@ class InputParts:
 
     Parameters
     ----------
-    features : ndarray, shape (original rows, inputs)
-    original : ndarray of int, shape (rows,)
-        The row that each row is a copy of.
+    features : ndarray, shape (originals, inputs)
+        Of the rows that copies are of, each once.
+    originals : ndarray of int, shape (rows,)
+        Where among them the row is that each is a copy of, in the reading order.
     relevant : ndarray of bool, shape (rows, 1) or (rows, inputs)
-        The relevant rows or entries. All three are in the reading order.
+        The relevant rows or entries, in the reading order.
     """
 
     def __init__(
-        self, cell: LstmCell, features: Floats, original: Integers, relevant: Booleans
+        self, cell: LstmCell, features: Floats, originals: Integers, relevant: Booleans
     ) -> None:
         weights = from_left(cell.input)
-        self._original = original
+        self._originals = originals
         self._products = features @ weights
         self.has_relevant = np.asarray(relevant.any(axis=1))
         marked = np.flatnonzero(self.has_relevant)
-        self._place = np.zeros(len(original), dtype=np.intp)
+        self._place = np.zeros(len(originals), dtype=np.intp)
         self._place[marked] = np.arange(len(marked))
-        of_marked, entries = features[original[marked]], relevant[marked]
+        of_marked, entries = features[originals[marked]], relevant[marked]
         self._relevant = (of_marked * entries) @ weights
         self._irrelevant = (of_marked * ~entries) @ weights
 
     def add_products(self, rows: Integers, z: Floats) -> None:
-        products = self._products[:, self._original[rows]]
+        products = self._products[:, self._originals[rows]]
         marked = np.flatnonzero(self.has_relevant[rows])
         if len(marked):
             places = self._place[rows[marked]]
@@ -137,7 +138,8 @@ class CellRun:
     Parameters
     ----------
     record : CellRecord
-        The ordinary forward pass.
+        The originals' forward pass.
+    copies : Copies
     late : Late
     hidden : ndarray, shape (2, late rows, outputs)
         The relevant and the irrelevant part at the late steps.
@@ -169,12 +171,7 @@ class CellRun:
         return Parts(relevant, irrelevant)
 
 
-def run(
-    record: CellRecord,
-    copies: Copies,
-    inputs: CellParts,
-    relevant_steps: Booleans,
-) -> CellRun:
+def run(record: CellRecord, copies: Copies, inputs: CellParts, relevant_steps: Booleans) -> CellRun:
     """Run a cell over copies of sequences.
 
     Parameters
@@ -220,7 +217,7 @@ def run(
 
 
 def _kept(f: BiasedParts, c: Parts) -> Parts:
-    """f * c: the relevant part of c is kept so where the irrelevant one does not open f."""
+    """f * c: relevant is what the relevant part of f and its bias keep of that of c."""
     return Parts(
         (f.relevant + f.of_bias) * c.relevant,
         f.irrelevant * c.relevant + f.whole * c.irrelevant,

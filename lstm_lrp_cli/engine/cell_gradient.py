@@ -88,10 +88,11 @@ def gradient(
         activate(layer.activation, candidate, out=signal)
         np.multiply(of_c, gates[0], out=of_signal)
         pull_back(layer.activation, candidate, signal, of_signal, of_g)
-        np.multiply(of_c, gates[1], out=of_c)
         collected.take(rows)
-        np.matmul(of_z, recurrent, out=of_gates)
-        _add_up(of_gates, of_h)
+        if rows.start:  # before the first step there is nothing that is asked for
+            np.multiply(of_c, gates[1], out=of_c)
+            np.matmul(of_z, recurrent, out=of_gates)
+            _add_up(of_gates, of_h)
     return collected.result()
 
 

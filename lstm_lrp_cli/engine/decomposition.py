@@ -76,15 +76,22 @@ class Input:
 
     Parameters
     ----------
-    features : ndarray, shape (original rows, features)
-    rows : ndarray of int, shape (rows,)
-        The row that each is a copy of.
+    features : ndarray, shape (originals, features)
+        Of the rows that copies are of, each once.
+    places : ndarray of int, shape (rows,)
+        Where among them the row is that each is a copy of.
     relevant : ndarray of bool, shape (rows,) or (rows, features)
     """
 
     features: Floats
-    rows: Integers
+    places: Integers
     relevant: Booleans
+
+    @classmethod
+    def of(cls, trace: Trace, copies: Copies, relevant: Booleans) -> Input:
+        originals, places = np.unique(copies.rows, return_inverse=True)
+        features, embedding = trace.inputs[originals], trace.model.embedding
+        return cls(features if embedding is None else embedding.weights[features], places, relevant)
 
     @property
     def entries(self) -> Booleans:
@@ -93,18 +100,18 @@ class Input:
 
     @property
     def parts(self) -> Parts:
-        copied = self.features[self.rows]
+        copied = self.features[self.places]
         return Parts(copied * self.entries, copied * ~self.entries)
 
     @property
     def relevant_steps(self) -> Booleans:
-        return self.relevant if self.relevant.ndim == 1 else np.zeros(len(self.rows), dtype=bool)
+        return self.relevant if self.relevant.ndim == 1 else np.zeros(len(self.places), dtype=bool)
 
     def read_by(self, cell: LstmCell, copies: Copies) -> CellParts:
         return InputParts(
             cell,
-            in_reading_order(cell, self.features, copies.originals),
-            self.rows,  # which step is a copy of which does not depend on their order
+            self.features,
+            in_reading_order(cell, self.places, copies.packing),
             in_reading_order(cell, self.entries, copies.packing),
         )
 
@@ -129,7 +136,7 @@ def decompose(trace: Trace, copies: Copies, relevant: Booleans) -> Parts:
     Parts
         Of shape (copies, classes), or (rows, classes) of a model by step.
     """
-    values: dict[int, Value] = {INPUT: Input(trace.embedded, copies.rows, relevant)}
+    values: dict[int, Value] = {INPUT: Input.of(trace, copies, relevant)}
     for place, (node, record) in enumerate(zip(trace.model.nodes, trace.records, strict=True)):
         sources = [values[source] for source in node.sources]
         values[place] = _run(node.layer, record, sources, copies)
@@ -161,12 +168,12 @@ def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies)
             return Computed(Parts(np.zeros_like(weights), weights), marked)
         case Dense():
             parts = source.parts
-            whole = dense.run(layer, parts.irrelevant, None).outputs
-            return Computed(Parts(parts.relevant @ layer.weights.T, whole), marked)
+            irrelevant = dense.run(layer, parts.irrelevant, None).outputs  # and its bias
+            return Computed(Parts(parts.relevant @ layer.weights.T, irrelevant), marked)
         case Scale():
             parts = source.parts
-            whole = dense.scale(layer, parts.irrelevant, None).outputs
-            return Computed(Parts(parts.relevant * layer.factors, whole), marked)
+            irrelevant = dense.scale(layer, parts.irrelevant, None).outputs
+            return Computed(Parts(parts.relevant * layer.factors, irrelevant), marked)
         case Activation():
             return Computed(activated(layer.kind, source.parts), marked)
         case Merge():

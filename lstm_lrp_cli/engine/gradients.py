@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lstm_lrp_cli.engine.arrays import row_dots
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.reach import Reach
@@ -12,7 +13,11 @@ from lstm_lrp_cli.engine.relevance import Chosen, told
 from lstm_lrp_cli.engine.walk import walk_down
 from lstm_lrp_cli.model.arrays import Floats
 
+# What overflows shows in the result, which the caller checks.
+_overflows = np.errstate(over="ignore", invalid="ignore")
 
+
+@_overflows
 def gradient(trace: Trace, chosen: Chosen) -> Floats:
     """The partial derivatives of the chosen scores, shape (rows, features).
 
@@ -21,14 +26,24 @@ def gradient(trace: Trace, chosen: Chosen) -> Floats:
     return _pulled_back(trace, chosen, "features")
 
 
+@_overflows
+def squared_gradient(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
+    """The squared gradient, shape (rows, features), or summed over features, (rows,)."""
+    partial = _pulled_back(trace, chosen, "features")
+    if reach == "features":
+        return np.square(partial)
+    of_steps = np.empty(len(partial), partial.dtype)
+    row_dots(partial, partial, of_steps)
+    return of_steps
+
+
+@_overflows
 def gradient_times_input(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The same times the inputs, shape (rows, features), or summed over features, (rows,)."""
+    """The gradient times the inputs, shape (rows, features), or summed over features, (rows,)."""
     pulled_back = _pulled_back(trace, chosen, reach)
     return pulled_back if reach == "steps" else pulled_back * trace.embedded
 
 
-# What overflows shows in the result, which the caller checks.
-@np.errstate(over="ignore", invalid="ignore")
 def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
     """The gradient of every feature, or, of whole steps, its product with the input."""
 

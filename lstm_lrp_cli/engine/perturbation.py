@@ -1,14 +1,17 @@
 """What a score loses as sequences are changed, each change in a copy of its own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from lstm_lrp_cli.engine.copies import Copies, copies
-from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.relevance import Chosen
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.model import Model
 
 # The copies that are run at a time take about so much memory.
 COPIES_BYTES = 64 * 2**20
@@ -36,7 +39,59 @@ def losses(
     """
     sequences = trace.packing.sequence[rows]
     lost = chosen.of(trace.scores)[sequences]
-    most_rows = COPIES_BYTES // row_bytes(trace.model)
-    for some in copies(trace.packing, sequences, most_rows):
+    for some in copies(trace.packing, sequences, most_rows(trace.model)):
         lost[some.numbers] -= some.chosen(chosen).of(changed(some).scores)
     return lost
+
+
+def erased_scores(
+    trace: Trace, sequences: Integers, ranks: Integers, first: Integers, stop: Integers
+) -> Floats:
+    """The scores of copies in which some steps are zeros, shape (copies, classes).
+
+    Parameters
+    ----------
+    trace : Trace
+        Of a model with one vector of scores a sequence.
+    sequences : ndarray of int, shape (copies,)
+        The sequence that each is a copy of.
+    ranks : ndarray of int, shape (rows,)
+        Where each row comes in an order of its sequence's rows, from 0; -1 for a row that stays.
+    first, stop : ndarray of int, shape (copies,)
+        From which rank and up to which one rows are erased in each copy.
+    """
+    nothing = np.zeros((1, trace.features), dtype=trace.model.dtype)
+    scores = np.empty((len(sequences), trace.scores.shape[1]), dtype=trace.scores.dtype)
+    for some in copies(trace.packing, sequences, most_rows(trace.model)):
+        copy = some.numbers[some.packing.sequence]
+        rank = ranks[some.rows]
+        places = np.flatnonzero((rank >= first[copy]) & (rank < stop[copy]))
+        scores[some.numbers] = run_replaced(trace, some, places, nothing).scores
+    return scores
+
+
+def run_replaced(trace: Trace, some: Copies, places: Integers, steps: Floats) -> Trace:
+    """Run copies with some of their rows replaced.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (replaced,)
+        The rows, of all copies.
+    steps : ndarray, shape (replaced, features), or (1, features)
+        What they are replaced with, each or all.
+    """
+    model, inputs = trace.model, trace.inputs[some.rows]
+    if model.embedding is None:
+        inputs[places] = steps
+        return forward(model, inputs, some.packing)
+    # What replaces tokens is a token more. Of those that occur there are few: each is in many
+    # copies, and multiplied once.
+    tokens, ids = np.unique(inputs, return_inverse=True)
+    weights = np.concatenate([model.embedding.weights[tokens], steps])
+    ids[places] = len(tokens) + np.arange(len(steps))
+    return forward(replace(model, embedding=Embedding(weights)), ids, some.packing)
+
+
+def most_rows(model: Model) -> int:
+    """How many rows are copied at a time."""
+    return COPIES_BYTES // row_bytes(model)

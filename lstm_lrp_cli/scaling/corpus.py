@@ -13,7 +13,7 @@ from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import whole_steps
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance, whole_steps
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
@@ -87,9 +87,7 @@ def _explained(
     batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
 ) -> Iterator[Explanation]:
     chosen, steps = choice.chosen, choice.steps
-    result = method.explain(trace, chosen, batch.padding, reach)
-    of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    result = finite_relevance(batch, trace, chosen, method, reach)
     explanations = map(
         Explanation,
         batch.sequences,
@@ -107,12 +105,22 @@ def _explained(
     return compress(explanations, (chosen.rows >= 0).tolist())
 
 
+def finite_relevance(
+    batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
+) -> Relevance:
+    """What a method gives of a batch, which must be finite."""
+    result = method.explain(trace, chosen, batch.padding, reach)
+    of_sequences = batch.packing.total(whole_steps(result.inputs))
+    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    return result
+
+
 def run_window(
     model: Model, window: Several[Sequence], keep_gates: bool = False
 ) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch."""
     table = window_table(model, window)
-    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model)):
+    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model, keep_gates)):
         yield batch, run_batch(model, batch, table, keep_gates)
 
 
@@ -227,6 +235,6 @@ def window_steps(model: Model) -> int:
     return max(min(WINDOW_STEPS, TABLE_BYTES // of_token), 1)
 
 
-def batch_rows(model: Model) -> int:
+def batch_rows(model: Model, keep_gates: bool = False) -> int:
     """How many steps make a batch, from the arrays that the engine keeps for each."""
-    return max(BATCH_BYTES // row_bytes(model), 256)
+    return max(BATCH_BYTES // row_bytes(model, keep_gates), 256)

@@ -46,7 +46,7 @@ class Batch:
 
         Padding is left out. Steps that the model's mask skips get 0.
         """
-        flat = rows[self._own_rows]
+        flat = rows[self.own_rows]
         if len(flat) < self.lengths.sum():
             steps = np.zeros((self.lengths.sum(), *rows.shape[1:]), dtype=rows.dtype)
             steps[self.positions] = flat
@@ -65,14 +65,14 @@ class Batch:
         It is -1 where the sequence has no such step, or the model's mask skips it.
         """
         rows = np.full(self.lengths.sum(), -1, dtype=np.intp)
-        rows[self.positions] = self._own_rows
+        rows[self.positions] = self.own_rows
         there = (steps >= 0) & (steps < self.lengths)
         found = np.full(len(self.lengths), -1, dtype=np.intp)
         found[there] = rows[(np.cumsum(self.lengths) - self.lengths + steps)[there]]
         return found
 
     @property
-    def _own_rows(self) -> Integers:
+    def own_rows(self) -> Integers:
         """The packed rows that are not padding, in the order of sequences."""
         rows = self.packing.by_sequence
         return rows if self.padding is None else rows[~self.padding[rows]]

@@ -20,9 +20,9 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.scaling import corpus
-from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.scaling.question import Question, choices
 from lstm_lrp_cli.scaling.threads import one_blas_thread
-from lstm_lrp_cli.sequences.batching import batches
+from lstm_lrp_cli.sequences.batching import Batch, batches, make_batch
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 from lstm_lrp_cli.sequences.sequence import Sequence as Words
@@ -41,6 +41,19 @@ def explain(model: Model, sequences: Sequence[Words]) -> Iterator[Explanation]:
     with one_blas_thread():
         for block in corpus.explain_corpus(model, sequences, [LRP_ALL], QUESTION, "steps"):
             yield from block
+
+
+def batch_of(model: Model, sentences: Iterable[tuple[str, ...]]) -> Batch:
+    """Sentences as one batch of the engine."""
+    return make_batch(sequences_of(sentences), model)
+
+
+def explain_batch(method: str, model: Model, batch: Batch) -> Floats:
+    """What a method finds of every token for the predicted class, shape (rows,): from ids on."""
+    chosen = METHODS[method](Settings())
+    trace = corpus.run_batch(model, batch, keep_gates=chosen.keeps_gates)
+    [choice] = choices(QUESTION, trace, batch)
+    return chosen.explain(trace, choice.chosen, batch.padding, "steps").inputs
 
 
 def filled(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Floats:

@@ -18,6 +18,7 @@ from typing import Any
 import choices
 import click
 import command
+import gradients
 import machine
 import scaling
 import shares
@@ -37,6 +38,7 @@ def start_up(settings: Settings) -> Iterator[dict[str, Any]]:
 
 PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "throughput": throughput.measure,
+    "gradients": gradients.measure,
     "command": command.measure,
     "scaling": scaling.measure,
     "shares": shares.measure,

@@ -124,6 +124,26 @@ def _throughput(rows: Sequence[Row]) -> list[Table]:
     ]
 
 
+def _gradients(rows: Sequence[Row]) -> list[Table]:
+    def rate(row: Row, name: str) -> str:
+        return number(row["contenders"][name]["tokens_per_second"]["median"])
+
+    shown = [
+        [
+            model_of(row),
+            row["batch"],
+            row["method"],
+            rate(row, row["method"]),
+            rate(row, row["fastest"]),
+            row["contenders"][row["fastest"]]["description"],
+            between(row["ratio"]),
+        ]
+        for row in rows
+    ]
+    columns = ["model (embedding, hidden)", "batch", "method", "engine", "PyTorch", "its batches"]
+    return [Table("Gradients beside PyTorch's", [*columns, "engine / PyTorch"], shown)]
+
+
 def _command(rows: Sequence[Row]) -> list[Table]:
     shown = [
         [
@@ -229,6 +249,7 @@ PEERS = ("forward", "gradient x input")
 # The parts in the order in which they are shown.
 TABLES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "throughput": _throughput,
+    "gradients": _gradients,
     "command": _command,
     "scaling": _scaling,
     "shares": _shares,

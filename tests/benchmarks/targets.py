@@ -10,6 +10,8 @@ Row = Mapping[str, Any]
 # By embedding and hidden size, in float32: times as fast as PyTorch with as many threads.
 FORWARD = {(60, 60): 1.0, (128, 256): 1.2, (300, 512): 1.5}
 GRADIENT = {(60, 60): 3.0, (128, 256): 4.0, (300, 512): 5.0}
+# Of the gradient methods: times as fast as PyTorch's autograd on the same batch.
+AUTOGRAD = 1.0
 # At the first of these sizes: times as fast as one sequence at a time in float64.
 FIRST = (60, 60)
 PER_SEQUENCE = 100.0
@@ -26,6 +28,7 @@ def judge(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = {name: part["rows"] for name, part in parts.items()}
     return [
         *_throughput(rows.get("throughput", [])),
+        *_gradients(rows.get("gradients", [])),
         *_command(rows.get("command", [])),
         *_startup(rows.get("start-up", [])),
     ]
@@ -42,6 +45,12 @@ def _throughput(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         if size == FIRST and "per sequence" in ratios:
             what = f"engine / one sequence at a time in float64, {at}"
             yield _at_least(what, PER_SEQUENCE, ratios["per sequence"]["median"])
+
+
+def _gradients(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        what = f"{row['method']} / PyTorch's, {row['batch']}, {model_of(row)}"
+        yield _at_least(what, AUTOGRAD, row["ratio"]["median"])
 
 
 def _command(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:

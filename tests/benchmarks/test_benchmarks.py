@@ -1,5 +1,6 @@
 """The benchmarks run, and what they hold the engine against computes the same."""
 
+import itertools
 import json
 import re
 import sys
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import choices
 import contenders
+import gradients
 import numpy as np
 import page
 import per_sequence
@@ -113,6 +115,24 @@ def test_torch_computes_gradient_times_input(framework, kind, directions):
     assert total == pytest.approx(slope, rel=1e-5)
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize(
+    ("method", "of_torch"),
+    [("gradient", "squared_gradient"), ("gradient-x-input", "gradient_times_input")],
+)
+def test_gradient_methods_find_what_torch_finds_on_the_same_batch(
+    framework, method, of_torch, directions
+):
+    framework("torch")
+    import torch_peer
+
+    model = make_model(replace(SMALL, directions=directions), "float64")
+    made = torch_peer.batches("packed", [sentences.ids(words) for words in TEXTS], len(TEXTS))
+    [expected] = getattr(torch_peer.Peer(model), of_torch)(made)
+    found = contenders.explain_batch(method, model, contenders.batch_of(model, TEXTS))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-9, atol=1e-14)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_engine_explains_every_token_in_any_number_of_threads(threads):
     model = make_model(SMALL, "float32")
@@ -163,7 +183,7 @@ def test_every_part_is_measured_written_and_shown(
     without_torch, in_a_moment, tmp_path, capsys, monkeypatch
 ):
     output = tmp_path / "results.json"
-    parts = ("throughput", "command", "scaling", "shares", "choices")
+    parts = ("throughput", "gradients", "command", "scaling", "shares", "choices")
     benchmarks.measure(TINY, parts, "2026-01-31", output)
     results, shown = shown_by(capsys, output)
     assert list(results["parts"]) == list(parts)
@@ -174,8 +194,8 @@ def test_every_part_is_measured_written_and_shown(
     assert "2026-01-31" in shown
     monkeypatch.setattr(page, "RESULTS", output)
     written = page.page()
-    # Start-up takes an installed lrp, and for so small a model nothing is promised.
-    assert written.count("Not measured yet.") == 2
+    # Start-up takes an installed lrp, gradients take torch, and so small a model has no targets.
+    assert written.count("Not measured yet.") == 3
     assert "| command / engine |" in written
     row = results["parts"]["throughput"]["rows"][0]
     assert set(row["ratios"]) == {"per sequence", "per sequence, vectors"}
@@ -185,9 +205,14 @@ def test_every_part_is_measured_written_and_shown(
 def test_torch_is_measured_beside_the_engine(framework, tmp_path, capsys):
     framework("torch")
     output = tmp_path / "results.json"
-    benchmarks.measure(TINY, ("throughput",), "2026-01-31", output)
-    _, shown = shown_by(capsys, output)
+    benchmarks.measure(TINY, ("throughput", "gradients"), "2026-01-31", output)
+    results, shown = shown_by(capsys, output)
     assert "engine / gradient x input" in shown
+    assert "Gradients beside PyTorch's" in shown
+    rows = results["parts"]["gradients"]["rows"]
+    assert {(row["batch"], row["method"]) for row in rows} == set(
+        itertools.product(gradients.BATCHES, gradients.METHODS)
+    )
     assert re.search("(packed|equal-length), up to 64", shown)
 
 
@@ -227,7 +252,7 @@ def test_ratios_are_of_the_same_round():
 SETUP = {"embedding": 60, "hidden": 60, "directions": 1, "dtype": "float32", "threads": 1}
 
 
-def parts_with(forward=2.0, of_engine=0.7, beyond=100.0, growth=1.05, version=1.2):
+def parts_with(forward=2.0, gradient=1.5, of_engine=0.7, beyond=100.0, growth=1.05, version=1.2):
     """What is measured, as far as there are targets for it."""
     own = {"forward": forward, "gradient x input": 9.0, "per sequence": 200.0}
     runs = [
@@ -242,6 +267,9 @@ def parts_with(forward=2.0, of_engine=0.7, beyond=100.0, growth=1.05, version=1.
     start = {"command": "lrp --version", "yardstick": "import click", "ratio": version}
     rows = {
         "throughput": [{**SETUP, "ratios": {name: {"median": own[name]} for name in own}}],
+        "gradients": [
+            {**SETUP, "batch": "one", "method": "gradient", "ratio": {"median": gradient}}
+        ],
         "command": runs,
         "start-up": [start],
     }
@@ -250,7 +278,7 @@ def parts_with(forward=2.0, of_engine=0.7, beyond=100.0, growth=1.05, version=1.
 
 def test_targets_are_met():
     judged = judge(parts_with())
-    assert len(judged) == 7
+    assert len(judged) == 8
     assert all(each["met"] for each in judged)
 
 
@@ -258,6 +286,7 @@ def test_targets_are_met():
     ("missed", "target"),
     [
         ({"forward": 0.99}, "engine / PyTorch's forward"),
+        ({"gradient": 0.99}, "gradient / PyTorch's"),
         ({"of_engine": 0.59}, "command / engine"),
         ({"beyond": 201.0}, "peak memory beyond"),
         ({"growth": 1.11}, "peak memory, 4,000 / 1,000 tokens"),

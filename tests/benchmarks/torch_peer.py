@@ -1,4 +1,4 @@
-"""The same model in PyTorch: its forward pass, and its gradient times input."""
+"""The same model in PyTorch: its forward pass, and its gradients."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,7 +94,17 @@ class Peer:
             yield scores
 
     def gradient_times_input(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
-        """Of every token, the gradient of the predicted class's score times the token's vector.
+        """Of every token, the gradient of the predicted class's score times the token's vector."""
+        for gradient, embedded in self._gradients(batches):
+            yield (gradient * embedded).sum(dim=-1)
+
+    def squared_gradient(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
+        """Of every token, the squared length of that gradient."""
+        for gradient, _ in self._gradients(batches):
+            yield gradient.square().sum(dim=-1)
+
+    def _gradients(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The gradient by the tokens' vectors, and these, of each batch.
 
         The weights need no gradient, so none is computed.
         """
@@ -102,7 +112,7 @@ class Peer:
             embedded = self.embedding(batch.ids).requires_grad_()
             predicted = self._scores(batch, embedded).max(dim=1).values.sum()
             (gradient,) = torch.autograd.grad(predicted, embedded)
-            yield (gradient * embedded.detach()).sum(dim=-1)
+            yield gradient, embedded.detach()
 
     def _scores(self, batch: Batch, embedded: Tensor) -> Tensor:
         given = embedded if batch.sizes is None else PackedSequence(embedded, batch.sizes)

@@ -4,6 +4,7 @@ from collections.abc import Sequence as Several
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import plain_decomposition
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,6 +167,11 @@ class TestByHand:
         model = make_model(Reverse(), unit(), classes=1)
         assert relevances(model, [2], [1]) == [1.35, 0.525]
 
+    def test_a_relevant_step_of_which_nothing_arrives_has_what_biases_make_alone(self) -> None:
+        """relu(-1) = 0, and so c = 0.5 * 1."""
+        model = make_model(Activation("relu"), unit(), classes=1)
+        assert relevances(model, [-1]) == [0.25]
+
     def test_a_bias_of_a_dense_layer_is_irrelevant(self) -> None:
         model = make_model(
             Dense(np.array([[3.0]]), np.array([7.0])), Pool("sum"), Activation("relu"), classes=1
@@ -204,6 +210,55 @@ def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
     for found in explain(SINGLE, case, reach):
         assert found.relevance.dtype == dtype
         assert found.ledger.relative_residual <= TOLERANCES[np.dtype(dtype)]
+
+
+@property_test
+@given(cases())
+def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
+    for k, found in enumerate(explain(SINGLE, case)):
+        sequence = case.sequences[k]
+        plain = [
+            plain_decomposition.decompose(case.model, sequence, [t]) for t in range(len(sequence))
+        ]
+        expected = np.array([chosen_of(case, k, parts.relevant) for parts in plain])
+        assert_near(found, expected, plain)
+
+
+@settings(property_test, max_examples=30)
+@given(cases())
+def test_features_are_those_of_the_plain_version(case: Case) -> None:
+    for k, found in enumerate(explain(SINGLE, case, "features")):
+        sequence = case.sequences[k]
+        plain = [
+            plain_decomposition.decompose_entry(case.model, sequence, *entry)
+            for entry in np.ndindex(found.relevance.shape)
+        ]
+        of_entries = [chosen_of(case, k, parts.relevant) for parts in plain]
+        assert_near(found, np.reshape(of_entries, found.relevance.shape), plain)
+
+
+@property_test
+@given(cases(), spans)
+def test_spans_are_those_of_the_plain_version(case: Case, span: slice) -> None:
+    for k, found in enumerate(explain(ContextualDecomposition(span), case)):
+        sequence = case.sequences[k]
+        positions = range(len(sequence))[span]
+        plain = plain_decomposition.decompose(case.model, sequence, positions)
+        scale = max(np.abs(plain.relevant).max(), np.abs(plain.irrelevant).max())
+        for share in ("relevant", "irrelevant"):
+            expected = chosen_of(case, k, getattr(plain, share))
+            assert abs(found.ledger[share] - expected) <= 1e-10 * scale
+
+
+def chosen_of(case: Case, k: int, scores: Floats) -> float:
+    """The explained one of a sequence's scores, or of its step's."""
+    return float((scores if case.steps is None else scores[case.steps[k]])[case.targets[k]])
+
+
+def assert_near(found: Found, expected: Floats, plain: Several[plain_decomposition.Parts]) -> None:
+    """Compare with what was expected, relative to the largest part of any score."""
+    largest = max((np.abs(part).max() for parts in plain for part in parts), default=0.0)
+    np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-10 * largest)
 
 
 @property_test
@@ -254,7 +309,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 
 
 @each_reach
-@property_test
+@settings(property_test, max_examples=30)
 @given(cases())
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:

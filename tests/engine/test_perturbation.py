@@ -1,6 +1,6 @@
 """Occlusion, omission and the random control, for models of every shape.
 
-What is expected is told by the scores of single sequences alone, each changed by hand.
+What is expected is told by the plain version, of single sequences changed one by one.
 """
 
 from collections.abc import Sequence as Several
@@ -12,6 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_forward import embedded, scores_of
+from plain_perturbation import feature_occlusion, occlusion
 from random_models import Case, cases
 from together import in_precision, make_model
 
@@ -95,45 +97,39 @@ def kind(model: Model) -> Any:
 
 
 class Alone:
-    """One sequence, padded as its model says, and a score of it."""
+    """One sequence, padded as its model says, and the plain version of its score."""
 
     def __init__(self, case: Case, k: int, sequence: NDArray[Any] | None = None) -> None:
-        model = case.model
         sequence = case.sequences[k] if sequence is None else sequence
-        prepared = prepare([sequence], model.padding)
-        self.own = np.flatnonzero(~prepared.padding)
-        self.kept = np.flatnonzero(prepared.kept)
+        prepared = prepare([sequence], case.model.padding)
+        self.model, self.target = case.model, case.targets[k]
+        self.inputs = prepared.inputs
         self.steps = len(sequence)
-        self.embedded = prepared.inputs
-        if model.embedding is not None:
-            self.embedded = model.embedding.weights[prepared.inputs]
-        self._numeric = replace(model, embedding=None)
-        self._target = case.targets[k]
-        # The step that is explained may be masked: then there is nothing to explain.
-        self._row: int | None = 0
+        # The steps that are run, and where they stand among the padding.
+        self.kept, self.own = np.flatnonzero(prepared.kept), np.flatnonzero(~prepared.padding)
+        self.step: int | None = None
+        self.has_score = True
         if case.steps is not None:
-            rows = dict(zip(self.kept.tolist(), self.own.tolist(), strict=True))
-            self._row = rows.get(case.steps[k])
+            places = dict(zip(self.kept.tolist(), self.own.tolist(), strict=True))
+            self.step = places.get(case.steps[k])
+            self.has_score = self.step is not None  # else the mask skips it
 
-    def score(self, embedded: Floats | None = None) -> float:
-        """With other numbers in the place of its own, where they are given."""
-        if self._row is None:
+    def score(self) -> float:
+        if not self.has_score:
             return 0.0
-        embedded = self.embedded if embedded is None else embedded
-        scores = forward(self._numeric, embedded, Packing(np.array([len(embedded)]))).scores
-        return float(scores[self._row, self._target])
+        scores = scores_of(self.model, embedded(self.model, self.inputs))
+        return float(scores[self.target] if self.step is None else scores[self.step, self.target])
 
 
 def occluded(case: Case, k: int, reach: Reach) -> Floats:
     """The score minus that with zeros, step by step, or feature by feature."""
     alone = Alone(case, k)
-    lost = np.zeros((alone.steps, alone.embedded.shape[1]))
-    for step, row in zip(alone.kept, alone.own, strict=True):
-        for feature in range(lost.shape[1]):
-            changed = alone.embedded.copy()
-            changed[row, slice(None) if reach == "steps" else feature] = 0.0
-            lost[step, feature] = alone.score() - alone.score(changed)
-    return lost[:, 0] if reach == "steps" else lost
+    shape = embedded(case.model, alone.inputs).shape[1:] if reach == "features" else ()
+    lost = np.zeros((alone.steps, *shape))
+    if alone.has_score:
+        plainly = occlusion if reach == "steps" else feature_occlusion
+        lost[alone.kept] = plainly(case.model, alone.inputs, alone.target, alone.step)[alone.own]
+    return lost
 
 
 def omitted(case: Case, k: int) -> Floats:

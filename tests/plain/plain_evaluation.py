@@ -1,55 +1,50 @@
-"""How scores change as positions are taken from one sequence, or given back, one after another.
+"""Curves and rank correlations of one sequence at a time, so plain that to read is to check.
 
-As in L. Arras, G. Montavon, K.-R. Müller, W. Samek 2017, "Explaining Recurrent Neural Network
-Predictions in Sentiment Analysis": a position that is taken has all its numbers set to 0.
+Like plain_forward, it shares nothing with the package but the dataclasses that say what a model is.
 """
 
-from collections.abc import Callable
-from typing import Literal
-
 import numpy as np
+from plain_forward import scores_of
 
 from lstm_lrp_cli.model.arrays import Floats
-
-Order = Literal["most", "least"]
-
-
-def ranked(relevance: Floats, order: Order) -> list[int]:
-    """The positions with the most, or the least, relevant first; of equal ones, the earlier."""
-    sign = -1.0 if order == "most" else 1.0
-    return sorted(range(len(relevance)), key=lambda t: sign * relevance[t])
+from lstm_lrp_cli.model.model import Model
 
 
-def deletion(
-    scores_of: Callable[[Floats], Floats], values: Floats, ranking: list[int], deletions: int
+def scores_as_steps_go(
+    model: Model,
+    values: Floats,
+    relevance: list[float],
+    most: int,
+    *,
+    insert: bool = False,
+    least_first: bool = False,
+    padding: int = 0,
 ) -> Floats:
-    """All scores with the first 0, 1, ... `deletions` positions taken.
+    """All scores with 0, 1, .. steps deleted, or put back, shape (most + 1, classes).
 
-    `values` is of shape (steps, features). Of a sequence with fewer positions, all are taken at the
-    end.
+    The first rows of the values may be padding, of which nothing is deleted.
     """
-    curve = []
-    for k in range(deletions + 1):
-        left = values.copy()
-        for t in ranking[:k]:
-            left[t] = 0.0
-        curve.append(scores_of(left))
-    return np.array(curve)
+    order = sorted(range(len(relevance)), key=lambda step: relevance[step], reverse=not least_first)
+    found = []
+    for count in range(most + 1):
+        changed = values.copy()
+        for step in range(len(relevance)):
+            touched = step in order[:count]
+            if touched != insert:
+                changed[padding + step] = 0.0
+        found.append(scores_of(model, changed))
+    return np.array(found)
 
 
-def insertion(
-    scores_of: Callable[[Floats], Floats], values: Floats, ranking: list[int], insertions: int
-) -> Floats:
-    """All scores with nothing but the first 0, 1, ... `insertions` positions given."""
-    curve = []
-    for k in range(insertions + 1):
-        given = np.zeros(values.shape)
-        for t in ranking[:k]:
-            given[t] = values[t]
-        curve.append(scores_of(given))
-    return np.array(curve)
+def rank_correlation(left: list[float], right: list[float]) -> float:
+    """Spearman's: Pearson's of the ranks, equal values having the mean of theirs."""
 
+    def ranks(values: list[float]) -> Floats:
+        return np.array(
+            [
+                sum(other < each for other in values) + (values.count(each) - 1) / 2
+                for each in values
+            ]
+        )
 
-def predicted(curve: Floats) -> list[int]:
-    """The class with the largest score at each point of a curve; of equal ones, the first."""
-    return [scores.index(max(scores)) for scores in curve.tolist()]
+    return float(np.corrcoef(ranks(left), ranks(right))[0, 1])

@@ -1,4 +1,4 @@
-"""Train LSTMs of one unit that add or subtract the two marked numbers of a sequence.
+"""Train LSTMs of one unit that add or subtract the two numbers of a sequence that count.
 
 Run from anywhere: python docs/experiments/toy_arithmetic/train.py
 """
@@ -6,28 +6,28 @@ Run from anywhere: python docs/experiments/toy_arithmetic/train.py
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from task import FEATURES, TASKS, draw, marked
+from task import FEATURES, TASKS, Task, draw, parts
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-SAMPLES = Path(__file__).resolve().parents[3] / "sample_models"
-sys.path.insert(0, str(SAMPLES))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "sample_models"))
 
 from plain_lstm import hidden_states
 from writing import write_lines, write_metrics
 
-TARGET = SAMPLES / "toy_arithmetic"
+SAMPLES = Path(__file__).resolve().parents[3] / "sample_models"
 DATA_SEED = 0
 HIDDEN_SIZE = 1
 TRAIN, VALIDATION, TEST = 2000, 1000, 500
 GOOD_ENOUGH = 1e-4
 MODELS = 10
-# One unit does not find the solution from every start. A start is given up when its loss has
-# hardly fallen in a round.
+# One unit does not find the solution from every start. A start is given up when its error
+# has hardly fallen in a round.
 ROUNDS = 40
 STEPS_A_ROUND = 25
 LEAST_PROGRESS = 1e-3
@@ -35,7 +35,7 @@ LEAST_PROGRESS = 1e-3
 MAPPING = """\
 format: 1
 task: regression
-labels: [{task}]
+labels: [{label}]
 layers:
   - lstm:
       gate_order: [i, f, g, o]
@@ -44,6 +44,8 @@ layers:
       returns: last
   - dense: {{weights: output, layout: classes_by_features, bias: null, activation: linear}}
 """
+
+LABELS = {"addition": "sum", "subtraction": "difference"}
 
 # PyTorch's name of a parameter -> its name in the exported file.
 EXPORTED = {
@@ -81,9 +83,10 @@ def pack(sequences: list[np.ndarray]) -> PackedSequence:
     return pack_sequence([torch.from_numpy(one) for one in sequences], enforce_sorted=False)
 
 
-def problem(sequences: list[np.ndarray], task: str) -> Problem:
+def problem(task: Task, sequences: list[np.ndarray]) -> Problem:
     """Sequences and what the task makes of them."""
-    return Problem(pack(sequences), torch.from_numpy(marked(sequences, task).answers))
+    answers = [parts(task, sequence).sum() for sequence in sequences]
+    return Problem(pack(sequences), torch.tensor(answers, dtype=torch.float64))
 
 
 def squared_error(model: Calculator, given: Problem) -> Tensor:
@@ -124,9 +127,7 @@ def train(seed: int, training: Problem, validation: Problem) -> Calculator | Non
 
 def good_models(training: Problem, validation: Problem) -> Iterator[tuple[int, Calculator]]:
     """Models from one seed after the other that are good enough, each with its seed."""
-    seed = 0
-    while True:
-        seed += 1
+    for seed in count(1):
         model = train(seed, training, validation)
         print(f"seed {seed}: {'given up' if model is None else evaluate(model, validation)}")
         if model is not None:
@@ -163,13 +164,15 @@ def plain_scores(path: Path, sequences: list[np.ndarray]) -> np.ndarray:
     )
 
 
-def write_model(model: Calculator, task: str, folder: Path, test: list[np.ndarray]) -> float:
+def write_model(model: Calculator, task: Task, folder: Path, test: list[np.ndarray]) -> float:
     """Write a model, its mapping and its scores; how far plain NumPy is from these."""
     folder.mkdir(parents=True, exist_ok=True)
     export(model, folder / "model.npz")
-    (folder / "model.yaml").write_text(MAPPING.format(task=task), encoding="utf-8", newline="\n")
+    mapping = MAPPING.format(label=LABELS[task.name])
+    (folder / "model.yaml").write_text(mapping, encoding="utf-8", newline="\n")
+    reloaded = reload(folder / "model.npz")
     with torch.inference_mode():
-        expected = reload(folder / "model.npz")(pack(test)).numpy()[:, np.newaxis]
+        expected = torch.stack([reloaded(pack([sequence])) for sequence in test]).numpy()
     np.save(folder / "expected.npy", expected)
     difference = float(np.abs(plain_scores(folder / "model.npz", test) - expected).max())
     assert difference < 1e-12, f"the exported weights give other scores, by {difference}"
@@ -179,40 +182,36 @@ def write_model(model: Calculator, task: str, folder: Path, test: list[np.ndarra
 def write_series(path: Path, sequences: list[np.ndarray]) -> None:
     """Write sequences with as many digits as it takes to read the same numbers back."""
     rows = (
-        f"{sequence},{step},{float(number)!r},{int(mark)}"
+        ",".join([str(sequence), str(step), *(repr(float(value)) for value in values)])
         for sequence, steps in enumerate(sequences)
-        for step, (number, mark) in enumerate(steps)
+        for step, values in enumerate(steps)
     )
     write_lines(path, [",".join(["sequence", "step", *FEATURES]), *rows])
 
 
-def main() -> None:
-    """Train, export, verify, and write everything that belongs to the models."""
-    torch.use_deterministic_algorithms(True)
-    # Sums come out the same whatever the number of cores.
-    torch.set_num_threads(1)
-
+def make(task: Task, folder: Path) -> None:
+    """Train, export, verify, and write everything that belongs to the models of a task."""
     generator = np.random.default_rng(DATA_SEED)
-    training, validation, test = (draw(count, generator) for count in (TRAIN, VALIDATION, TEST))
+    train_set, validation_set, test_set = (
+        draw(task, size, generator) for size in (TRAIN, VALIDATION, TEST)
+    )
+    validation = problem(task, validation_set)
+    models = good_models(problem(task, train_set), validation)
     measured = []
-    for task in TASKS:
-        found = good_models(problem(training, task), problem(validation, task))
-        for number in range(1, MODELS + 1):
-            seed, model = next(found)
-            name = f"{task}_{number:02}"
-            difference = write_model(model, task, TARGET / name, test)
-            measured.append(
-                {
-                    "model": name,
-                    "seed": seed,
-                    "validation_mse": evaluate(model, problem(validation, task)),
-                    "test_mse": evaluate(model, problem(test, task)),
-                    "largest_difference_to_numpy": difference,
-                }
-            )
-    write_series(TARGET / "series.csv", test)
+    for number, (seed, model) in enumerate(islice(models, MODELS), start=1):
+        name = f"model_{number:02}"
+        measured.append(
+            {
+                "model": name,
+                "seed": seed,
+                "validation_mse": evaluate(model, validation),
+                "test_mse": evaluate(model, problem(task, test_set)),
+                "largest_difference_to_numpy": write_model(model, task, folder / name, test_set),
+            }
+        )
+    write_series(folder / "series.csv", test_set)
     write_metrics(
-        TARGET,
+        folder,
         {
             "models": measured,
             "train": TRAIN,
@@ -223,6 +222,15 @@ def main() -> None:
             "version": torch.__version__.split("+")[0],
         },
     )
+
+
+def main() -> None:
+    """Make the models of all tasks."""
+    torch.use_deterministic_algorithms(True)
+    # Sums come out the same whatever the number of cores.
+    torch.set_num_threads(1)
+    for task in TASKS:
+        make(task, SAMPLES / f"toy_{task.name}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers, relative_residuals
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Promise
 from lstm_lrp_cli.engine.parts import Parts
-from lstm_lrp_cli.engine.perturbation import explained_rows
+from lstm_lrp_cli.engine.perturbation import COPIES_BYTES, explained_rows
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance
 from lstm_lrp_cli.model.arrays import Booleans, Integers
@@ -29,8 +29,6 @@ EXACTNESS = Promise(
     TOLERANCES,
     {np.dtype(np.float32): "try --dtype float64"},
 )
-# The copies that are decomposed at a time take about so much memory.
-COPIES_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

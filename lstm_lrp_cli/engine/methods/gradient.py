@@ -9,12 +9,10 @@ Neural Network Explanations".
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.gradients import gradient
+from lstm_lrp_cli.engine.gradients import squared_gradient
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance, told
+from lstm_lrp_cli.engine.relevance import Chosen, Relevance
 from lstm_lrp_cli.model.arrays import Booleans
 
 
@@ -32,4 +30,4 @@ class Gradient:
     def explain(
         self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
     ) -> Relevance:
-        return Relevance(told(np.square(gradient(trace, chosen)), reach))
+        return Relevance(squared_gradient(trace, chosen, reach))

@@ -5,18 +5,17 @@ Jurafsky 2016, "Understanding Neural Networks through Representation Erasure"; a
 scores of LSTMs, Arras et al. 2019, "Evaluating Recurrent Neural Network Explanations".
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lstm_lrp_cli.engine.copies import Copies
-from lstm_lrp_cli.engine.forward import Trace, forward
-from lstm_lrp_cli.engine.perturbation import explained_rows, losses
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.perturbation import explained_rows, losses, run_replaced
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.arrays import Booleans, Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Occlusion:
         nothing = np.zeros((1, trace.features), dtype=trace.model.dtype)
 
         def occluded(some: Copies) -> Trace:
-            return _replaced(trace, some, rows[some.numbers], nothing)
+            return run_replaced(trace, some, some.places(rows[some.numbers]), nothing)
 
         relevance = np.zeros(trace.packing.rows, dtype=trace.model.dtype)
         relevance[rows] = losses(trace, chosen, rows, occluded)
@@ -56,30 +55,9 @@ class Occlusion:
             places, features = np.divmod(some.numbers, width)
             steps = embedded[rows[places]]
             steps[np.arange(len(steps)), features] = 0.0
-            return _replaced(trace, some, rows[places], steps)
+            return run_replaced(trace, some, some.places(rows[places]), steps)
 
         relevance = np.zeros((trace.packing.rows, width), dtype=trace.model.dtype)
         lost = losses(trace, chosen, np.repeat(rows, width), occluded)
         relevance[rows] = lost.reshape(-1, width)
         return Relevance(relevance)
-
-
-def _replaced(trace: Trace, some: Copies, rows: Integers, steps: Floats) -> Trace:
-    """Run copies with one row of each replaced.
-
-    Parameters
-    ----------
-    rows : ndarray of int, shape (copies,)
-    steps : ndarray, shape (copies, features), or (1, features)
-        What they are replaced with, each or all.
-    """
-    model, inputs, places = trace.model, trace.inputs[some.rows], some.places(rows)
-    if model.embedding is None:
-        inputs[places] = steps
-        return forward(model, inputs, some.packing)
-    # What replaces tokens is a token more. Of those that occur there are few: each is in many
-    # copies, and multiplied once.
-    tokens, ids = np.unique(inputs, return_inverse=True)
-    weights = np.concatenate([model.embedding.weights[tokens], steps])
-    ids[places] = len(tokens) + np.arange(len(steps))
-    return forward(replace(model, embedding=Embedding(weights)), ids, some.packing)

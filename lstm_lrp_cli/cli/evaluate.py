@@ -1,0 +1,289 @@
+"""`lrp evaluate`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_lrp_cli.cli.methods import resolve_methods
+from lstm_lrp_cli.cli.options import (
+    POSITIVE,
+    document_options,
+    dtype_option,
+    finite,
+    input_options,
+    mapping_option,
+    method_names,
+    model_argument,
+    path_options,
+    refuse_labels,
+    resolve_target,
+    rule_options,
+)
+from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file
+from lstm_lrp_cli.cli.progress import counting
+from lstm_lrp_cli.engine.methods import METHODS
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.evaluating.experiment import Contestant
+    from lstm_lrp_cli.model.model import Model
+    from lstm_lrp_cli.scaling.question import Question
+    from lstm_lrp_cli.sequences.naming import InputFormat
+
+USUAL_METHODS = "lrp-all,gradient,gradient-x-input,integrated-gradients,occlusion,random"
+MOST_DELETIONS = 1000
+PLOTS = (".png", ".svg", ".pdf")
+
+
+def judged_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The methods that a list names, or all."""
+    return tuple(METHODS) if value.strip() == "all" else method_names(ctx, param, value)
+
+
+def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a picture of another kind than can be drawn."""
+    if value is not None and value.suffix.lower() not in PLOTS:
+        raise click.BadParameter(
+            f"{value.name} is no kind of picture that is drawn; expected a name that ends in "
+            f"{', '.join(PLOTS)}.",
+            ctx,
+            param,
+        )
+    return value
+
+
+@click.command()
+@model_argument
+@click.argument("input")
+@mapping_option
+@input_options
+@click.option(
+    "--methods",
+    callback=judged_names,
+    default=USUAL_METHODS,
+    show_default=True,
+    metavar="NAME,...|all",
+    help=f"Which are compared, of {', '.join(METHODS)}.",
+)
+@click.option(
+    "--target",
+    metavar="CLASS",
+    help="The class or output that is explained.  [default: the true class with --labelled, else "
+    "the predicted one]",
+)
+@click.option(
+    "--deletions",
+    type=click.IntRange(1, MOST_DELETIONS),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Up to how many tokens or steps are deleted, or put back.",
+)
+@click.option(
+    "--min-length",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Leave out sequences of fewer tokens or steps.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Read no more than so many sequences.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of all that is random: the first of random's seeds, and that of --draws.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many seeds random has.",
+)
+@click.option(
+    "--radius",
+    type=POSITIVE,
+    callback=finite,
+    default=0.1,
+    show_default=True,
+    help="How far inputs are moved to see how relevance changes, relative to their size.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="How often inputs are moved; 0 leaves it out.",
+)
+@path_options
+@rule_options
+@dtype_option
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=plot_path,
+    metavar="FILE",
+    help="Draw the curves to FILE (.png, .svg or .pdf); needs matplotlib.",
+)
+@document_options
+def evaluate(
+    model: Path,
+    input: str,
+    mapping: Path | None,
+    ids: bool,
+    labelled: bool,
+    input_format: InputFormat | None,
+    methods: tuple[str, ...],
+    target: str | None,
+    deletions: int,
+    min_length: int,
+    limit: int | None,
+    seed: int,
+    seeds: int,
+    radius: float,
+    draws: int,
+    steps: int | None,
+    baseline: str | None,
+    eps: float,
+    bias_factor: float,
+    dtype: str,
+    plot: Path | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Compare methods that explain MODEL, over the sequences in INPUT.
+
+    Deletes tokens or steps in the order of their relevance, and puts them back, and tells how the
+    score and, with --labelled, the accuracy change; how far methods agree; whether the most
+    relevant token is the one that matters most; how relevance changes as the input hardly does;
+    and what each method costs.
+
+    \b
+    lrp evaluate model.h5 labelled.txt --labelled
+    lrp evaluate model.h5 sentences.txt --methods lrp-all,occlusion,random --plot curves.svg
+    """
+    import numpy as np
+
+    from lstm_lrp_cli.errors import UnusableInput
+    from lstm_lrp_cli.evaluating.evaluate import evaluate as run
+    from lstm_lrp_cli.evaluating.experiment import Experiment
+    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.evaluation import evaluation_json, print_evaluation
+    from lstm_lrp_cli.reporting.plots import draw_curves, require_matplotlib
+    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.sequences.stream import display_name
+
+    refuse_same_file({"-o": output, "--plot": plot}, {"MODEL": model, "INPUT": Path(input)})
+    if plot is not None:
+        require_matplotlib()
+    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    question = resolve_judged(loaded, target, labelled=labelled)
+    contestants = resolve_contestants(
+        methods,
+        loaded,
+        seed,
+        seeds,
+        eps=eps,
+        bias_factor=bias_factor,
+        steps=steps,
+        baseline=baseline,
+    )
+    experiment = Experiment(deletions, min_length, radius, draws, seed)
+    sequences = read_sequences(Source(input, input_format, ids, labelled), loaded)
+    with one_blas_thread(), counting("sequences") as tell:
+        evaluation = run(
+            loaded,
+            islice(sequences, limit),
+            contestants,
+            experiment,
+            question,
+            lambda done: tell(done, limit),
+        )
+    if not evaluation.sequences:
+        unit = "steps" if loaded.embedding is None else "tokens"
+        raise UnusableInput(
+            display_name(input),
+            f"has no sequence of at least {min_length} {unit}; expected longer ones, or a lower "
+            "--min-length",
+        )
+    with open_output(output) as file:
+        if form == "json":
+            file.write(evaluation_json(evaluation))
+        else:
+            print_evaluation(evaluation, file)
+    if plot is not None:
+        with open_together([plot]) as (picture,):
+            draw_curves(evaluation, picture, plot.suffix.lower().removeprefix("."))
+
+
+def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Question:
+    """The one score of each sequence by which methods are compared."""
+    from lstm_lrp_cli.scaling.question import Question
+
+    if labelled:
+        refuse_labels(model)
+    if model.by_step:
+        raise click.UsageError(
+            "the model gives scores at every step; methods are compared where there is one vector "
+            "of scores a sequence."
+        )
+    if target is None:
+        if labelled:
+            return Question("gold")
+        if len(model.heads) > 1:
+            raise click.UsageError(
+                "the model has several outputs; say which is explained: --target."
+            )
+        return Question("predicted")
+    if labelled:
+        raise click.UsageError("--target: with --labelled it is the true class that is explained.")
+    chosen = resolve_target(target, model.labels, model.classes, gold=False)
+    if not isinstance(chosen, int):
+        raise click.BadParameter("expected one class.", param_hint="--target")
+    return Question(chosen)
+
+
+def resolve_contestants(
+    names: tuple[str, ...],
+    model: Model,
+    seed: int,
+    seeds: int,
+    *,
+    eps: float,
+    bias_factor: float,
+    steps: int | None,
+    baseline: str | None,
+) -> tuple[Contestant, ...]:
+    """The methods of these names, random once for each of its seeds."""
+    from lstm_lrp_cli.evaluating.experiment import Contestant
+
+    found = resolve_methods(
+        names, model, eps=eps, bias_factor=bias_factor, steps=steps, baseline=baseline
+    )
+    contestants = []
+    for method in found:
+        of_seeds = [method]
+        if method.name == "random":
+            of_seeds = [
+                each
+                for number in range(seed, seed + seeds)
+                for each in resolve_methods(
+                    ("random",), model, eps=eps, bias_factor=bias_factor, seed=number
+                )
+            ]
+        contestants.append(Contestant(method.name, tuple(of_seeds)))
+    return tuple(contestants)

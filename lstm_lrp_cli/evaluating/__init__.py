@@ -1,0 +1,1 @@
+"""Methods that explain compared with each other, over a corpus."""

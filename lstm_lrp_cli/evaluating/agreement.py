@@ -1,0 +1,89 @@
+"""Whether methods put the steps of a sequence in the same order: Spearman's rank correlation."""
+
+import numpy as np
+
+from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+
+# Of two steps the correlation is 1 or -1, whatever is compared.
+LEAST_STEPS = 3
+
+
+class Agreement:
+    """The mean rank correlation of each pair of methods, over the sequences seen so far.
+
+    Ranks are those of signed relevance. Where one of two methods has no signs, of what the other
+    gives the sizes are ranked.
+
+    Parameters
+    ----------
+    signed : ndarray of bool, shape (methods,)
+        Whether a method's relevance has signs.
+    """
+
+    def __init__(self, signed: Booleans) -> None:
+        self._both_signed = signed[:, np.newaxis] & signed
+        self._sums = np.zeros(self._both_signed.shape)
+        self._counts = np.zeros(self._both_signed.shape, dtype=np.intp)
+
+    def add(self, relevance: Floats, sequence: Integers) -> None:
+        """Take in the relevance of some sequences.
+
+        Parameters
+        ----------
+        relevance : ndarray, shape (methods, steps)
+        sequence : ndarray of int, shape (steps,)
+            The sequence of each, in ascending order.
+        """
+        long = np.bincount(sequence) >= LEAST_STEPS
+        found = np.where(
+            self._both_signed[:, :, np.newaxis],
+            correlations(relevance, sequence),
+            correlations(np.abs(relevance), sequence),
+        )
+        there = ~np.isnan(found) & long
+        self._sums += np.where(there, found, 0.0).sum(axis=2)
+        self._counts += there.sum(axis=2)
+
+    def mean(self) -> Floats:
+        """Shape (methods, methods); NaN where no sequence had one."""
+        nothing = np.full_like(self._sums, np.nan)
+        np.divide(self._sums, self._counts, out=nothing, where=self._counts > 0)
+        return nothing
+
+
+def correlations(values: Floats, sequence: Integers) -> Floats:
+    """Rank correlations within each sequence, shape (methods, methods, sequences).
+
+    NaN where all values of a sequence are equal.
+    """
+    ranks = np.stack([average_ranks(each, sequence) for each in values])
+    counts = np.bincount(sequence)
+    centred = ranks - _totals(ranks, sequence)[:, sequence] / counts[sequence]
+    products: Floats = _totals(centred[:, np.newaxis] * centred, sequence)
+    own = np.sqrt(np.einsum("iis->is", products))
+    scale = own[:, np.newaxis] * own
+    found = np.full_like(products, np.nan)
+    np.divide(products, scale, out=found, where=scale > 0)
+    return found
+
+
+def average_ranks(values: Floats, sequence: Integers) -> Floats:
+    """The rank of each value, equal ones having the mean of theirs, shape (steps,).
+
+    Ranks of one sequence go on where those of the one before end, which correlation does not see.
+    """
+    order = np.lexsort((values, sequence))
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (np.diff(values[order]) != 0) | (np.diff(sequence[order]) != 0)
+    starts = np.flatnonzero(fresh)
+    sizes = np.diff(np.append(starts, len(order)))
+    ranks = np.empty(len(order))
+    ranks[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
+    return ranks
+
+
+def _totals(values: Floats, sequence: Integers) -> Floats:
+    """Sums over each sequence, along the last axis."""
+    starts = np.searchsorted(sequence, np.arange(sequence.max() + 1))
+    totals: Floats = np.add.reduceat(values, starts, axis=-1)
+    return totals

@@ -1,0 +1,186 @@
+"""Methods compared over a corpus as it flows: sums are kept, and nothing of a single sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from time import process_time
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.evaluating.agreement import Agreement
+from lstm_lrp_cli.evaluating.effects import Effects
+from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
+from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
+from lstm_lrp_cli.evaluating.explained import Explained
+from lstm_lrp_cli.evaluating.perturbation import Perturbation, Sums, perturbations
+from lstm_lrp_cli.evaluating.seen import Seen
+from lstm_lrp_cli.evaluating.sensitivity import Sensitivity
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.corpus import run_window, windows
+from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.sequences.batching import Batch, prepare
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+
+def evaluate(
+    model: Model,
+    sequences: Iterable[Sequence],
+    contestants: tuple[Contestant, ...],
+    experiment: Experiment,
+    question: Question,
+    tell: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Compare methods over sequences, in bounded memory.
+
+    Parameters
+    ----------
+    model : Model
+        With one vector of scores a sequence.
+    question : Question
+        That asks for one score of each sequence.
+    tell : callable
+        Told how many sequences are done.
+
+    Raises
+    ------
+    UnusableInput
+        The input cannot be used.
+    """
+    gathered = Gathered(model, contestants, experiment, question, tell)
+    for window in windows(model, gathered.long_enough(sequences), question, len(contestants)):
+        clock = process_time()
+        for batch, trace in run_window(model, window, gathered.keep_gates):
+            gathered.forward_seconds += process_time() - clock
+            gathered.add(batch, trace)
+            clock = process_time()
+    return gathered.evaluation()
+
+
+class Gathered:
+    """The sums of all that was seen so far."""
+
+    def __init__(
+        self,
+        model: Model,
+        contestants: tuple[Contestant, ...],
+        experiment: Experiment,
+        question: Question,
+        tell: Callable[[int], None],
+    ) -> None:
+        self.model = model
+        self.contestants = contestants
+        self.experiment = experiment
+        self.question = question
+        self.tell = tell
+        self.keep_gates = any(each.methods[0].keeps_gates for each in contestants)
+        self.forward_seconds = 0.0
+        self._classifies = True
+        self._sequences = self._steps = self._left_out = self._parts = 0
+        self._perturbations = perturbations(labelled=question.target == "gold")
+        self._counts = dict.fromkeys(self._perturbations, 0)
+        self._sums = {
+            (perturbation, contestant.name): Sums(len(contestant.methods), experiment.deletions)
+            for perturbation in self._perturbations
+            for contestant in contestants
+        }
+        self._agreement = Agreement(np.array([each.signed for each in contestants]))
+        self._effects = Effects(contestants)
+        self._sensitivity = Sensitivity(contestants, experiment, self.keep_gates)
+        self._seconds = np.zeros(len(contestants))
+
+    def long_enough(self, sequences: Iterable[Sequence]) -> Iterator[Sequence]:
+        """The sequences that have enough steps that the model is run on."""
+        for sequence in sequences:
+            run = prepare([sequence.inputs], self.model.padding).kept.sum()
+            if run >= self.experiment.least_steps:
+                yield sequence
+            else:
+                self._left_out += 1
+
+    def add(self, batch: Batch, trace: Trace) -> None:
+        """Take in a batch."""
+        seen = Seen(batch, trace, Explained.of(self.question, trace, batch))
+        self._classifies = seen.explained.classifies
+        seen = replace(
+            seen,
+            relevance=tuple(
+                self._told(seen, place, contestant)
+                for place, contestant in enumerate(self.contestants)
+            ),
+        )
+        self._add_curves(seen)
+        self._agreement.add(seen.first, seen.sequence)
+        self._effects.add(seen)
+        self._sensitivity.add(seen, lambda: self._part_done(batch))
+        self._sequences += len(batch.sequences)
+        self._steps += len(seen.sequence)
+        self._parts = 0
+
+    def _told(self, seen: Seen, place: int, contestant: Contestant) -> Floats:
+        """What a contestant tells, with each of its seeds; the time is that of one."""
+        clock = process_time()
+        found = [seen.tell(method, signed=contestant.signed) for method in contestant.methods]
+        self._seconds[place] += (process_time() - clock) / len(found)
+        self._part_done(seen.batch)
+        return np.stack(found)
+
+    def _add_curves(self, seen: Seen) -> None:
+        everything = np.arange(len(seen.batch.sequences))
+        right = seen.explained.predicted(seen.trace.scores, everything)
+        for perturbation in self._perturbations:
+            chosen = perturbation.among(right)
+            self._counts[perturbation] += len(chosen)
+            for contestant, of_seeds in zip(self.contestants, seen.relevance, strict=True):
+                sums = self._sums[perturbation, contestant.name]
+                for seed, relevance in enumerate(of_seeds):
+                    scores = perturbation.scores(seen, relevance, chosen, self.experiment.deletions)
+                    sums.add(seed, scores, chosen, seen.explained)
+                self._part_done(seen.batch)
+
+    def _part_done(self, batch: Batch) -> None:
+        """Tell of the progress after a part of a batch's work: one method in one test."""
+        self._parts += 1
+        tests = 1 + len(self._perturbations) + self.experiment.draws
+        share = self._parts / (tests * len(self.contestants))
+        self.tell(self._sequences + int(len(batch.sequences) * share))
+
+    def evaluation(self) -> Evaluation:
+        """What it came to."""
+        per_thousand = 1000 / max(self._steps, 1)
+        measures = map(
+            Measures,
+            self._effects.shares(),
+            self._sensitivity.means(),
+            (self._seconds * per_thousand).tolist(),
+        )
+        names = (contestant.name for contestant in self.contestants)
+        return Evaluation(
+            self.contestants,
+            self.experiment,
+            "step" if self.model.embedding is None else "token",
+            self.question.target,
+            self._sequences,
+            self._steps,
+            self._left_out,
+            tuple(map(self._curves, self._perturbations)),
+            self._agreement.mean(),
+            dict(zip(names, measures, strict=True)),
+            self.forward_seconds * per_thousand,
+        )
+
+    def _curves(self, perturbation: Perturbation) -> Curves:
+        count = self._counts[perturbation]
+        sums = {
+            contestant.name: self._sums[perturbation, contestant.name]
+            for contestant in self.contestants
+            if count
+        }
+        return Curves(
+            perturbation,
+            count,
+            {name: each.score(count) for name, each in sums.items()},
+            {name: each.predicted(count) for name, each in sums.items() if self._classifies},
+        )

@@ -1,0 +1,60 @@
+"""One batch, and what each contestant tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.engine.relevance import whole_steps
+from lstm_lrp_cli.evaluating.explained import Explained
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.scaling.corpus import finite_relevance
+from lstm_lrp_cli.sequences.batching import Batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A batch of sequences that all have steps.
+
+    Parameters
+    ----------
+    batch : Batch
+    trace : Trace
+    explained : Explained
+    relevance : tuple of ndarray, each of shape (seeds, steps)
+        Of each contestant, what `tell` gives.
+    """
+
+    batch: Batch
+    trace: Trace
+    explained: Explained
+    relevance: tuple[Floats, ...] = ()
+
+    @property
+    def sequence(self) -> Integers:
+        """The sequence of each step, in ascending order, shape (steps,)."""
+        return self.trace.packing.sequence[self.batch.own_rows]
+
+    @property
+    def first(self) -> Floats:
+        """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
+        return np.stack([of_seeds[0] for of_seeds in self.relevance])
+
+    def tell(self, method: Method, *, signed: bool, trace: Trace | None = None) -> Floats:
+        """What a method tells of the steps, sequence after sequence, shape (steps,), in float64.
+
+        Signed relevance is positive of what speaks for the class that is explained.
+
+        Parameters
+        ----------
+        trace : Trace or None
+            Another forward pass over the batch.
+        """
+        found = finite_relevance(
+            self.batch, trace or self.trace, self.explained.chosen, method, "steps"
+        )
+        own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
+        return own * self.explained.signs[self.sequence] if signed else own

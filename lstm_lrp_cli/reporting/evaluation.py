@@ -1,0 +1,186 @@
+"""The result of `lrp evaluate` as tables or as JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation
+from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
+from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.document import json_document
+from lstm_lrp_cli.reporting.numbers import counted
+
+# The points of curves that a table has room for, beside the last one; JSON has all.
+SHOWN = (0, 1, 2, 3, 5, 10, 20, 50)
+
+
+def title(perturbation: Perturbation) -> str:
+    """What is done, as in "deletion from wrongly classified sequences, least relevant first"."""
+    group = {"all": "", "right": "rightly classified ", "wrong": "wrongly classified "}
+    order = "most" if perturbation.most_first else "least"
+    of = "from" if perturbation.what == "deletion" else "into"
+    return f"{perturbation.what} {of} {group[perturbation.group]}sequences, {order} relevant first"
+
+
+def better(perturbation: Perturbation) -> str:
+    """Whether a good method's area is low or high."""
+    falls = perturbation.what == "deletion" and perturbation.most_first
+    return "lower" if falls else "higher"
+
+
+def predicted_name(perturbation: Perturbation) -> str:
+    """What the share of sequences is called whose explained class is predicted."""
+    return "predicted" if perturbation.group == "all" else "accuracy"
+
+
+def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
+    """Print a table of each kind of result."""
+    console = open_console(file)
+    unit = evaluation.unit
+    console.print(
+        f"{counted(evaluation.sequences, 'sequence')} of at least "
+        f"{counted(evaluation.experiment.least_steps, unit)} "
+        f"({counted(evaluation.steps, unit)} in all; {evaluation.left_out:,} shorter left out)"
+    )
+    for curves in evaluation.curves:
+        console.print()
+        _print_curves(curves, evaluation, console)
+    console.print()
+    _print_agreement(evaluation, console)
+    console.print()
+    _print_measures(evaluation, console)
+
+
+def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> None:
+    name = title(curves.perturbation)
+    if not curves.sequences:
+        console.print(f"{name}: there are none")
+        return
+    last = evaluation.experiment.deletions
+    shown = [*(count for count in SHOWN if count < last), last]
+    what = predicted_name(curves.perturbation) if curves.predicted else "score"
+    done = "deleted" if curves.perturbation.what == "deletion" else "put back"
+    table = Table(
+        title=f"{name}: {curves.sequences:,}\n"
+        f"areas ({better(curves.perturbation)} is better), and {what} after so many "
+        f"{evaluation.unit}s {done}",
+        title_justify="left",
+    )
+    table.add_column("method")
+    kinds = [what, "score"] if curves.predicted else ["score"]
+    for column in (*(f"{kind}, area" for kind in kinds), *map(str, shown)):
+        table.add_column(column, justify="right")
+    for method, score in curves.score.items():
+        both = [curves.predicted[method], score] if curves.predicted else [score]
+        points = both[0].mean[shown].tolist()
+        table.add_row(method, *map(_area, both), *(f"{point:.2f}" for point in points))
+    console.print(table)
+
+
+def _area(curve: Curve) -> str:
+    spread = curve.area_spread
+    return f"{curve.area:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+
+
+def _print_agreement(evaluation: Evaluation, console: Console) -> None:
+    table = Table(title="agreement: mean rank correlation of two methods", title_justify="left")
+    table.add_column("method")
+    numbers = range(1, len(evaluation.contestants) + 1)
+    for number in numbers:
+        table.add_column(str(number), justify="right")
+    rows = zip(numbers, evaluation.contestants, evaluation.agreement.tolist(), strict=True)
+    for number, contestant, row in rows:
+        # Adding 0 makes one zero of both.
+        cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
+        table.add_row(f"{number} {contestant.name}", *cells)
+    console.print(table)
+
+
+def _print_measures(evaluation: Evaluation, console: Console) -> None:
+    unit = evaluation.unit
+    console.print(
+        f"most effective: share of sequences whose most relevant {unit} is the one that the score "
+        "changes most without\n"
+        "sensitivity: largest change of relevance, relative to it, as inputs are moved by up to "
+        f"{evaluation.experiment.radius:g} of their size\n"
+        f"time: seconds of this machine for 1,000 {unit}s, besides the forward pass's "
+        f"{evaluation.forward_seconds:.2g}"
+    )
+    table = Table()
+    table.add_column("method")
+    for column in ("most effective", "sensitivity", "time"):
+        table.add_column(column, justify="right")
+    for name, measures in evaluation.measures.items():
+        change = measures.sensitivity
+        table.add_row(
+            name,
+            f"{measures.hits:.2f}",
+            "" if change is None else f"{change:.3g}",
+            f"{measures.seconds:.2g}",
+        )
+    console.print(table)
+
+
+def evaluation_json(evaluation: Evaluation) -> str:
+    """The comparison as one JSON document, with every point of every curve."""
+    experiment = evaluation.experiment
+    names = [contestant.name for contestant in evaluation.contestants]
+    return json_document(
+        {
+            "sequences": evaluation.sequences,
+            f"{evaluation.unit}s": evaluation.steps,
+            "left_out": evaluation.left_out,
+            "explained": evaluation.explained,
+            "deletions": experiment.deletions,
+            "min_length": experiment.least_steps,
+            "radius": experiment.radius,
+            "draws": experiment.draws,
+            "seed": experiment.seed,
+            "forward_seconds": evaluation.forward_seconds,
+            "methods": {
+                contestant.name: {
+                    "settings": [method.settings for method in contestant.methods],
+                    "signed": contestant.signed,
+                    "most_effective": evaluation.measures[contestant.name].hits,
+                    "sensitivity": evaluation.measures[contestant.name].sensitivity,
+                    "seconds": evaluation.measures[contestant.name].seconds,
+                }
+                for contestant in evaluation.contestants
+            },
+            "curves": [_curves_object(curves) for curves in evaluation.curves],
+            "agreement": {
+                name: dict(zip(names, row, strict=True))
+                for name, row in zip(names, evaluation.agreement.tolist(), strict=True)
+            },
+        }
+    )
+
+
+def _curves_object(curves: Curves) -> dict[str, Any]:
+    perturbation = curves.perturbation
+    kinds = {"score": curves.score, "predicted": curves.predicted}
+    return {
+        "what": perturbation.what,
+        "sequences_from": perturbation.group,
+        "first": "most relevant" if perturbation.most_first else "least relevant",
+        "better": better(perturbation),
+        "sequences": curves.sequences,
+        **{
+            kind: {name: _curve_object(curve) for name, curve in by_method.items()}
+            for kind, by_method in kinds.items()
+        },
+    }
+
+
+def _curve_object(curve: Curve) -> dict[str, Any]:
+    spread = curve.spread
+    return {
+        "mean": curve.mean.tolist(),
+        "spread": None if spread is None else spread.tolist(),
+        "area": curve.area,
+        "area_spread": curve.area_spread,
+    }

@@ -1,0 +1,24 @@
+"""The comparison that docs/evaluating.md shows is what its command prints."""
+
+import re
+import shlex
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "evaluating.md"
+
+
+def test_the_example_is_what_the_command_prints(run, monkeypatch):
+    """Up to the last table, which tells of the machine."""
+    monkeypatch.chdir(ROOT)
+    command, shown = re.search(
+        r"<!-- evaluated -->\n```sh\n(.*?)```\n\n```text\n(.*?)```",
+        PAGE.read_text("utf-8"),
+        re.DOTALL,
+    ).groups()
+    program, *arguments = shlex.split(command.replace("\\\n", " "))
+    assert program == "lrp"
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    printed, _ = result.stdout.split("most effective:")
+    assert [line.rstrip() for line in printed.strip().splitlines()] == shown.splitlines()
