@@ -14,7 +14,7 @@ from click.core import ParameterSource
 # of them stands in the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": ("mapping", "ids", "labelled", "input_format", "min_length", "limit"),
-    "What is explained": ("target", "step", "by", "top"),
+    "What is explained": ("target", "step", "by", "top", "min_count"),
     "Method": (
         *("method", "methods", "eps", "bias_factor", "steps", "baseline", "span"),
         *("seed", "seeds"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
     "predict": "Predict alone: scores, probabilities and classes.",
+    "summarize": "Question a corpus of explanations: tokens, classes, errors.",
     "completion": "Print what lets a shell complete commands and options.",
 }
 EXAMPLES = (

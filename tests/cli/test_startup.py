@@ -108,7 +108,10 @@ class TestWithoutAModel:
 
     @pytest.mark.parametrize(
         "command",
-        ["check", "convert", "completion", "evaluate", "explain", "match", "inspect", "predict"],
+        [
+            *("check", "convert", "completion", "evaluate", "explain", "match", "inspect"),
+            *("predict", "summarize"),
+        ],
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
@@ -154,6 +157,15 @@ class TestExplainToAFile:
         plain = explained(PYTORCH)
         assert "jinja2" not in imported(*plain)
         assert "jinja2" in imported(*plain, "--format", "html")
+
+
+class TestSummarizeToAFile:
+    def test_json_needs_neither_tables_nor_pages(self, imported, tmp_path):
+        results = tmp_path / "results.jsonl"
+        results.write_text('{"sequence": 0, "target": 1, "tokens": ["a"], "relevance": [1]}\n')
+        modules = imported("summarize", results, "-o", tmp_path / "out.json")
+        assert not libraries(modules) & (OF_SOME_USES | {"yaml", "jinja2", "pyarrow"})
+        assert "jinja2" in imported("summarize", results, "-o", tmp_path / "out.html")
 
 
 class TestTheProcess:
