@@ -85,4 +85,5 @@ def _relative(ledger: dict[str, float]) -> float:
     if not residual:
         return 0.0
     shares = {name: amount for name, amount in ledger.items() if name not in ("score", "residual")}
-    return abs(residual) / Ledger(ledger["score"], shares).scale
+    scale = Ledger(ledger["score"], shares).scale
+    return abs(residual) / scale if scale else 1.0

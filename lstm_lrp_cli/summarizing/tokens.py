@@ -111,7 +111,8 @@ class TokenTable:
     def extremes(self, by: By, top: int, min_count: int = 1) -> Extremes:
         """The tokens with the most of something, the most first, and with the least.
 
-        Of equal ones those that stand there more often come first.
+        Of equal ones those that stand there more often come first. No token is among both: where
+        there are few, the half with more is among the most.
 
         Parameters
         ----------
@@ -119,10 +120,12 @@ class TokenTable:
             Tokens that stand there less often are left out.
         """
         counts, totals = self.figures[COUNT], self.figures[TOTAL]
+        amounts = totals / counts if by == "mean" else totals
         ranked = np.flatnonzero(counts >= min_count)
-        amounts = (totals / counts if by == "mean" else totals)[ranked]
-        most = ranked[np.lexsort((-counts[ranked], -amounts))[:top]].tolist()
-        least = ranked[np.lexsort((-counts[ranked], amounts))[:top]].tolist()
+        ranked = ranked[np.lexsort((-counts[ranked], -amounts[ranked]))]
+        upper, lower = np.split(ranked, [(len(ranked) + 1) // 2])
+        lower = lower[np.lexsort((-counts[lower], amounts[lower]))]
+        most, least = upper[:top].tolist(), lower[:top].tolist()
         wanted = {*most, *least}
         names = {row: token for token, row in self._rows.items() if row in wanted}
         return (
