@@ -13,6 +13,7 @@ from lstm_lrp_cli.reporting.printable import printable
 
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
+    "compare": "Compare explanations by two models, methods or versions.",
     "convert": "Write a model as plain weights and a complete mapping.",
     "evaluate": "Compare methods that explain: deletion, agreement, sensitivity, time.",
     "explain": "Explain predictions: a relevance for every token or step.",
