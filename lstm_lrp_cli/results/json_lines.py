@@ -10,8 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.results.result import Result, misfit
 from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 
 # How much is read at a time: some ten thousand tokens.
@@ -19,7 +18,6 @@ BLOCK_BYTES = 2**20
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
 # Where null stands for what is no finite number.
 NUMBERS = ("relevance", "scores", "ledger")
-OF_EVERY_LEDGER = {"score", "residual"}
 
 
 class _Line(Struct):
@@ -88,10 +86,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
         raise UnusableInput(
             place, f"its `relevance` has lists of different lengths; {EXPECTED}"
         ) from error
-    problem = _misfit(line, relevance)
-    if problem is not None:
-        raise UnusableInput(place, f"{problem}; {EXPECTED}")
-    return Result(
+    result = Result(
         line.sequence,
         line.target,
         relevance,
@@ -107,21 +102,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
         line.unknown,
         number,
     )
-
-
-def _misfit(line: _Line, relevance: Floats) -> str | None:
-    """What of a line does not fit the rest of it; None where all does."""
-    tokens, features = line.tokens, line.features
-    if tokens is None and features is None:
-        return "has neither `tokens` nor `features`"
-    if tokens is not None and len(tokens) != len(relevance):
-        return f"has {len(tokens)} `tokens` and {len(relevance)} values of `relevance`"
-    if tokens is None and features is not None and relevance.ndim == 2:
-        width = relevance.shape[1]
-        if len(features) != width:
-            return f"has {len(features)} `features` and {width} values of `relevance` a step"
-    if line.unknown and not 0 <= min(line.unknown) <= max(line.unknown) < len(tokens or ()):
-        return "has positions in `unknown` where there are no tokens"
-    if line.ledger is not None and not OF_EVERY_LEDGER.issubset(line.ledger):
-        return "has a `ledger` without `score` and `residual`"
-    return None
+    problem = misfit(result)
+    if problem is not None:
+        raise UnusableInput(place, f"{problem}; {EXPECTED}")
+    return result

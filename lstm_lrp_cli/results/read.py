@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.results.json_lines import json_lines_blocks
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.stream import display_name, open_input
+from lstm_lrp_cli.sequences.stream import OpenInput, display_name, on_disk, open_input
 
 PARQUET = b"PAR1"
 
@@ -15,12 +15,12 @@ PARQUET = b"PAR1"
 def read_results(source: str) -> Iterator[list[Result]]:
     """The results of a file or of standard input (`-`), compressed or not, in order.
 
-    Memory is that of a block. What stands before an error comes first.
+    Memory is that of a block.
 
     Parameters
     ----------
     source : str
-        JSON lines, as `lrp explain --format jsonl` writes them.
+        JSON lines or Parquet, as `lrp explain` writes them.
 
     Raises
     ------
@@ -29,15 +29,21 @@ def read_results(source: str) -> Iterator[list[Result]]:
     """
     where = display_name(source)
     with open_input(source) as opened:
-        if opened.beginning.startswith(PARQUET):
-            raise UnusableInput(
-                where, "is Parquet; expected JSON lines: write them with --format jsonl"
-            )
         empty = True
-        for block in json_lines_blocks(opened.file, where):
+        for block in _blocks(opened, where):
             empty = empty and not block
             yield block
         if empty:
             raise UnusableInput(
                 where, "is empty; expected the lines that `lrp explain --format jsonl` writes"
             )
+
+
+def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
+    if not opened.beginning.startswith(PARQUET):
+        yield from json_lines_blocks(opened.file, where)
+        return
+    from lstm_lrp_cli.results.parquet import parquet_blocks
+
+    with on_disk(opened, ".parquet") as path:
+        yield from parquet_blocks(path, where)

@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from lstm_lrp_cli.model.arrays import Floats
 
+OF_EVERY_LEDGER = {"score", "residual"}
+
 
 class Result(Struct, frozen=True, eq=False):
     """What a file of results says of one sequence, target, step and method.
@@ -72,3 +74,21 @@ class Result(Struct, frozen=True, eq=False):
         The one score of such a model is the only one, and so the highest; its sign decides.
         """
         return int(self.scores[0] > 0) if len(self.scores) == 1 else self.predicted
+
+
+def misfit(result: Result) -> str | None:
+    """What of a result does not fit the rest of it; None where all does."""
+    tokens, features, relevance = result.tokens, result.features, result.relevance
+    if tokens is None and features is None:
+        return "has neither `tokens` nor `features`"
+    if tokens is not None and len(tokens) != len(relevance):
+        return f"has {len(tokens)} `tokens` and {len(relevance)} values of `relevance`"
+    if tokens is None and features is not None and relevance.ndim == 2:
+        width = relevance.shape[1]
+        if len(features) != width:
+            return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
+        return "has positions in `unknown` where there are no tokens"
+    if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
+        return "has a `ledger` without `score` and `residual`"
+    return None

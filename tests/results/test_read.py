@@ -107,11 +107,6 @@ class TestFiles:
         assert refused(written()).startswith("is empty; expected")
         assert refused(written("", "")).startswith("is empty; expected")
 
-    def test_parquet_is_told_from_damage(self, tmp_path):
-        path = tmp_path / "results.parquet"
-        path.write_bytes(b"PAR1" + bytes(100))
-        assert "write them with --format jsonl" in refused(path)
-
 
 class TestErrorsNameTheirLine:
     @pytest.mark.parametrize(
