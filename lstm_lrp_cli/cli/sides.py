@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -16,12 +16,11 @@ from lstm_lrp_cli.cli.options import resolve_question, unknown_method
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
 from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice
-from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.scaling.question import Question, Step
+from lstm_lrp_cli.scaling.question import Step
 from lstm_lrp_cli.sequences.read import BLOCK_BYTES, Block, Source, read_blocks
 from lstm_lrp_cli.sequences.stream import display_name
 
@@ -55,13 +54,19 @@ class Asked:
         """The model of A (0) or of B (1)."""
         return load_model(Path(path), self.mappings[place], np.dtype(self.dtype)).model
 
-    def question(self, model: Model) -> Question:
-        return resolve_question(
+    def explained(
+        self, model: Model, blocks: Iterable[Block], names: tuple[str, ...], of: tuple[str, ...]
+    ) -> Iterator[list[Result]]:
+        """The explanations of the input by some of the methods that are compared.
+
+        All of these are set up, so that an option that none of them takes is refused.
+        """
+        question = resolve_question(
             model, self.target, self.step, labelled=self.source.labelled, default_step=None
         )
-
-    def methods(self, names: tuple[str, ...], model: Model) -> tuple[Method, ...]:
-        return resolve_methods(names, model, **self.settings)
+        methods = resolve_methods(names, model, **self.settings)
+        chosen = [method for method in methods if method.name in of]
+        return explained_by(model, blocks, chosen, question)
 
 
 def both_sides(
@@ -84,37 +89,21 @@ def both_sides(
     given = methods * 2 if len(methods) == 1 else methods
     names = given or tuple(USUAL_METHOD if is_model else None for is_model in models)
     sides = Side(display_name(paths[0]), names[0]), Side(display_name(paths[1]), names[1])
-    of_models = _of_models(models, names)
-    loaded = {place: asked.load(paths[place], place) for place in of_models}
+    by = {k: name for k, name in enumerate(names) if models[k] and name is not None}
+    of_models = tuple(dict.fromkeys(by.values()))
+    _check_known(of_models)
+    loaded = {k: asked.load(paths[k], k) for k in by}
     if len(loaded) == 2:
         loaded = dict(enumerate(named_alike(loaded[0], loaded[1], sides[1].name, sides[0].name)))
     blocks = _blocks(asked, loaded)
-    streams: list[Iterator[list[Result]]] = []
-    for place, path in enumerate(paths):
-        if place in loaded:
-            model = loaded[place]
-            # All are set up, so that an option that none of them takes is told.
-            methods_of = {
-                method.name: method
-                for method in asked.methods(tuple(dict.fromkeys(of_models.values())), model)
-            }
-            method = methods_of[of_models[place]]
-            streams.append(explained_by(model, blocks[place], [method], asked.question(model)))
-        else:
-            streams.append(read_results(path))
+    streams = [
+        asked.explained(loaded[k], blocks[k], of_models, (by[k],))
+        if k in loaded
+        else read_results(path)
+        for k, path in enumerate(paths)
+    ]
     a, b = map(explained_sequences, streams, sides)
     return sides, same_sequences(a, b, sides)
-
-
-def _of_models(models: tuple[bool, ...], names: tuple[str | None, ...]) -> dict[int, str]:
-    """The method of each side that is a model."""
-    found = {
-        place: name
-        for place, (is_model, name) in enumerate(zip(models, names, strict=True))
-        if is_model and name is not None
-    }
-    _check_known(tuple(found.values()))
-    return found
 
 
 def _two_methods(
@@ -122,16 +111,12 @@ def _two_methods(
 ) -> tuple[tuple[Side, Side], Iterator[tuple[Explained, Explained]]]:
     """Both sides where they are one model, or one file."""
     sides = Side(display_name(path), names[0]), Side(display_name(path), names[1])
-    results: Iterator[list[Result]]
     if is_model:
         _check_known(names)
         model = asked.load(path, 0)
-        methods, question = asked.methods(names, model), asked.question(model)
         blocks = read_blocks(asked.source, model, BLOCK_BYTES)
-        results = explained_by(model, blocks, methods, question)
-    else:
-        results = read_results(path)
-    return sides, explained_twice(results, sides)
+        return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
+    return sides, explained_twice(read_results(path), sides)
 
 
 def _blocks(asked: Asked, loaded: dict[int, Model]) -> dict[int, Iterator[Block]]:

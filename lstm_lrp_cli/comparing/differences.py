@@ -9,7 +9,8 @@ from lstm_lrp_cli.model.arrays import Floats, Integers
 
 # To how many decimals correlations are counted, which takes the same memory for any number.
 DECIMALS = 4
-QUANTILES = (5, 25, 50, 75, 95)
+# As they are told, and in hundredths.
+QUANTILES = {"5 %": 5, "25 %": 25, "50 %": 50, "75 %": 75, "95 %": 95}
 
 
 class DifferenceCount:
@@ -71,9 +72,7 @@ class CorrelationCount:
             return Correlations(0, None, {})
         below = np.cumsum(self._counts)
         # The lowest that at least so many hundredths are no higher than.
-        places = np.searchsorted(100 * below, np.array(QUANTILES) * count)
+        places = np.searchsorted(100 * below, np.array(list(QUANTILES.values())) * count)
         values = (places - self._one) / self._one
-        names = [f"{percent} %" for percent in QUANTILES]
-        return Correlations(
-            count, self._total / count, dict(zip(names, values.tolist(), strict=True))
-        )
+        quantiles = dict(zip(QUANTILES, values.tolist(), strict=True))
+        return Correlations(count, self._total / count, quantiles)
