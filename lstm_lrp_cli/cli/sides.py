@@ -87,7 +87,9 @@ def both_sides(
     if len(paths) == 1:
         return _two_methods(paths[0], models[0], (methods[0], methods[1]), asked)
     given = methods * 2 if len(methods) == 1 else methods
-    names = given or tuple(USUAL_METHOD if is_model else None for is_model in models)
+    names: tuple[str | None, ...] = given or tuple(
+        USUAL_METHOD if is_model else None for is_model in models
+    )
     sides = Side(display_name(paths[0]), names[0]), Side(display_name(paths[1]), names[1])
     by = {k: name for k, name in enumerate(names) if models[k] and name is not None}
     of_models = tuple(dict.fromkeys(by.values()))

@@ -31,6 +31,8 @@ from lstm_lrp_cli.summarizing.tokens import COUNT, TOTAL, TokenTable, most_to_dr
 
 # How many tokens are compared at a time.
 BLOCK_TOKENS = 2**14
+# What a correlation may be below 1 by rounding, of numbers or of their correlation.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,12 @@ class Comparer:
     def _rank_pairs(
         self, pairs: Sequence[Pair], pearson: Floats, spearman: Floats, largest: Floats
     ) -> None:
-        amounts = largest if self._rank == "difference" else 1 - pearson
+        by_difference = self._rank == "difference"
+        amounts, least = (largest, 0.0) if by_difference else (1 - pearson, ROUNDING)
         figures = (each.tolist() for each in (amounts, pearson, spearman))
         for pair, amount, linear, of_ranks in zip(pairs, *figures, strict=True):
             # What has no correlation has no place among them, nor has what is the same.
-            if amount > 0:
+            if amount > least:
                 self._apart.add(amount, partial(_apart, pair, linear, of_ranks))
 
 

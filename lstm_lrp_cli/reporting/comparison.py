@@ -146,12 +146,11 @@ def _tokens(comparison: Comparison) -> Table:
     )
     table.add_column(kind, max_width=LONGEST_TOKEN, overflow="ellipsis", no_wrap=True)
     _add_numbers(table, ("count", "mean difference", "mean A", "mean B"))
-    shown = signed(
-        number for each in comparison.tokens for number in (each.difference, each.a, each.b)
-    )
+    apart = signed(each.difference for each in comparison.tokens)
+    mean = signed(number for each in comparison.tokens for number in (each.a, each.b))
     for each in comparison.tokens:
-        difference = shown(each.difference).lstrip("+")
-        numbers = (f"{each.count:,}", difference, shown(each.a), shown(each.b))
+        difference = apart(each.difference).lstrip("+")
+        numbers = (f"{each.count:,}", difference, mean(each.a), mean(each.b))
         table.add_row(_name(each.token), *numbers)
     return table
 
