@@ -115,7 +115,8 @@ def matched(
 def _compare_inputs(a: Explained, b: Explained, same_input: bool) -> bool:
     """Whether the tokens of a sequence are the same."""
     one, other = a.first, b.first
-    if None not in (one.id, other.id) and one.id != other.id:
+    # Parquet has one type for all ids, which is text.
+    if None not in (one.id, other.id) and str(one.id) != str(other.id):
         raise b.side.refused(
             other,
             f"has the id {other.id!r}, and {a.place} {one.id!r}; both must be of the same input",
