@@ -199,6 +199,14 @@ class TestWhatIsCompared:
         assert found["compared"] == 100
         assert found["differences"]["largest"] < 1e-12
 
+    def test_json_lines_with_parquet(self, compared, results, tmp_path):
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        path = tmp_path / "results.parquet"
+        parquet.write_table(pa.Table.from_pylist(json_lines(results.read_text("utf-8"))), path)
+        found = compared(results, path, "--methods", "lrp-all")
+        assert found["scores"]["largest"] == found["relevance"]["differences"]["largest"] == 0
+        assert found["relevance"]["compared"] == found["predictions"]["compared"] == 100
+
     def test_methods_that_this_tool_does_not_have(self, compared, written):
         path = written("mine.jsonl", line(method="mine"), line(method="theirs"))
         assert compared(path, "--methods", "mine,theirs")["a"] == f"{path}, mine"

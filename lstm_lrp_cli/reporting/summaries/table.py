@@ -57,11 +57,7 @@ def _print_target(target: OfTarget, summary: Summary, console: Console) -> None:
     )
     for pair in pairs:
         _side_by_side(
-            [
-                _tokens(title, summary.kind, figures, target.unknown > 0)
-                for title, figures in pair
-                if figures
-            ],
+            [_tokens(title, summary.kind, figures) for title, figures in pair if figures],
             console,
         )
     if target.tokens:
@@ -78,7 +74,8 @@ def _side_by_side(tables: Sequence[Table], console: Console) -> None:
         console.print(Columns(tables, padding=(0, 4)))
 
 
-def _tokens(title: str, kind: str, figures: Sequence[TokenFigures], with_unknown: bool) -> Table:
+def _tokens(title: str, kind: str, figures: Sequence[TokenFigures]) -> Table:
+    with_unknown = any(each.unknown for each in figures)
     table = _table(title)
     table.add_column(kind, max_width=LONGEST_TOKEN, overflow="ellipsis", no_wrap=True)
     names = ("count", *(("unknown",) if with_unknown else ()), "mean", "std", "total")
