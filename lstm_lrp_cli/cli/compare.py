@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    complete_files,
+    complete_methods,
     document_options,
     dtype_option,
     finite,
@@ -63,16 +66,34 @@ mapping_options = stacked(
 )
 
 
-@click.command()
-@click.argument("a")
-@click.argument("b", required=False)
-@click.option("--input", metavar="FILE", help="Sequences that models explain; - is standard input.")
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp compare before.jsonl after.jsonl.gz --tolerance 1e-5",
+        "lrp compare small.npz large.h5 --input sentences.txt --target all",
+        "lrp compare model.h5 --input sentences.txt --methods lrp-all,occlusion",
+        "lrp explain new.h5 in.txt --format jsonl -q | lrp compare old.jsonl -",
+    ),
+    rare=(
+        *("mapping_a", "mapping_b", "ids", "input_format", "eps", "bias_factor", "dtype"),
+        *("steps", "baseline", "span", "seed", "min_count"),
+    ),
+)
+@click.argument("a", shell_complete=complete_files)
+@click.argument("b", required=False, shell_complete=complete_files)
+@click.option(
+    "--input",
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="Sequences that models explain; - is standard input.",
+)
 @mapping_options
 @input_options
 @click.option(
     "--methods",
     callback=two_methods,
     metavar="NAME[,NAME]",
+    shell_complete=complete_methods,
     help="The method of both, or of A and of B.  [default: lrp-all of models]",
 )
 @question_options
@@ -92,7 +113,8 @@ mapping_options = stacked(
     type=click.Choice(["correlation", "difference"]),
     default="correlation",
     show_default=True,
-    help="What tells the most different explanations: low correlation, or the largest difference.",
+    metavar="ORDER",
+    help="What differs most: by least correlation, or largest difference.",
 )
 @click.option(
     "--min-count",
@@ -106,6 +128,7 @@ mapping_options = stacked(
     "--tolerance",
     type=POSITIVE,
     callback=finite,
+    metavar="NUMBER",
     help="Exit with status 1 where scores or relevance differ by more, relative to A's over 1.",
 )
 @document_options
@@ -141,15 +164,9 @@ def compare(
     """Compare two explanations of the same sequences: by models, methods or versions.
 
     A and B are each a model, which then explains the sequences of --input, or results of lrp
-    explain --format jsonl (- is standard input). What they are is told by what is in them. Without
-    B, two methods of A are compared. Tells where predictions differ and, with labels, which is
-    right; how relevance correlates; and the sequences and tokens that differ most.
-
-    \b
-    lrp compare before.jsonl after.jsonl.gz --tolerance 1e-5
-    lrp compare small.npz large.h5 --input sentences.txt --target all
-    lrp compare model.h5 --input sentences.txt --methods lrp-all,occlusion
-    lrp explain new.h5 in.txt --format jsonl -q | lrp compare old.jsonl -
+    explain as JSON lines or Parquet (- is standard input). What they are is told by what is in
+    them. Without B, two methods of A are compared. Tells where predictions differ and, with labels,
+    which is right; how relevance correlates; and the sequences and tokens that differ most.
     """
     from lstm_lrp_cli.cli.sides import Asked, both_sides
     from lstm_lrp_cli.comparing.comparer import Comparer, in_blocks

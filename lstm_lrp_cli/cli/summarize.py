@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.reporting.summaries.outputs import ENDINGS, OUTPUTS
@@ -13,7 +14,14 @@ from lstm_lrp_cli.sequences.naming import format_ending
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp explain model.h5 corpus.txt --format jsonl -q | lrp summarize -",
+        "lrp summarize part1.jsonl.gz part2.jsonl.gz --target positive --top 50",
+        "lrp summarize results.jsonl -o summary.html",
+    ),
+)
 @click.argument("results", nargs=-1, required=True)
 @click.option(
     "--top",
@@ -59,11 +67,6 @@ def summarize(
     each target: the tokens with the most and the least relevance, by mean and in all, and relevance
     by position. Where explain was given labels: the confusion cells with their tokens. And the
     explanations with the worst residuals. Results of several methods have a section for each.
-
-    \b
-    lrp explain model.h5 corpus.txt --format jsonl -q | lrp summarize -
-    lrp summarize part1.jsonl.gz part2.jsonl.gz --target positive --top 50
-    lrp summarize results.jsonl -o summary.html
     """
     from lstm_lrp_cli.results.read import read_results
     from lstm_lrp_cli.summarizing.summarizer import Summarizer
