@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
+    "compare": "Compare explanations by two models, methods or versions.",
     "convert": "Write a model as plain weights and a complete mapping.",
     "evaluate": "Compare methods that explain, on your own sequences.",
     "explain": "Explain predictions: a relevance for every token or step.",

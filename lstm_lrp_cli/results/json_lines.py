@@ -56,10 +56,12 @@ def json_lines_blocks(file: BufferedReader, where: str) -> Iterator[list[Result]
 def _read(lines: Lines) -> list[Result]:
     """The result of each line that is not blank. Errors name the first line."""
     found = _decoded(lines)
+    texts = enumerate(lines.data.split(b"\n"), start=lines.first)
+    numbers = [number for number, text in texts if text.strip()]
     # What is decoded need not end where its line does: an object may be spread over several.
-    if len(found) != sum(map(bool, map(bytes.strip, lines.data.split(b"\n")))):
+    if len(found) != len(numbers):
         raise UnusableInput(lines.place, f"is not one JSON object; {EXPECTED}")
-    return [_result(line, lines.place) for line in found]
+    return [_result(line, number, lines.place) for line, number in zip(found, numbers, strict=True)]
 
 
 def _decoded(lines: Lines) -> list[_Line]:
@@ -76,7 +78,7 @@ def _decoded(lines: Lines) -> list[_Line]:
     raise UnusableInput(lines.place, f"{problem}; {EXPECTED}")
 
 
-def _result(line: _Line, place: str) -> Result:
+def _result(line: _Line, number: int, place: str) -> Result:
     """A line whose parts fit each other."""
     try:
         relevance = np.array(line.relevance, dtype=np.float64)
@@ -98,6 +100,7 @@ def _result(line: _Line, place: str) -> Result:
         line.method,
         line.ledger,
         line.unknown,
+        number,
     )
     problem = misfit(result)
     if problem is not None:

@@ -40,6 +40,8 @@ class Result(Struct, frozen=True, eq=False):
         `score`, the shares and `residual`; None where the method does not account for the score.
     unknown : list of int
         The positions of tokens that the vocabulary does not know.
+    line : int or None
+        The line of its file, from 1; None where it does not stand in one.
     """
 
     sequence: int
@@ -55,6 +57,7 @@ class Result(Struct, frozen=True, eq=False):
     method: str | None = None
     ledger: dict[str, float] | None = None
     unknown: list[int] = []
+    line: int | None = None
 
     @property
     def relevance_of_steps(self) -> Floats:

@@ -74,6 +74,11 @@ class TokenTable:
         """The figures of each token, shape (FIGURES, tokens)."""
         return self._figures[:, : len(self)]
 
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens, in the order of their figures."""
+        return list(self._rows)
+
     def add(self, tokens: Sequence[str], amounts: Floats, unknown: Sequence[int] = ()) -> None:
         """Add tokens as they stand one after another.
 

@@ -109,8 +109,8 @@ class TestWithoutAModel:
     @pytest.mark.parametrize(
         "command",
         [
-            *("check", "convert", "completion", "evaluate", "explain", "match", "inspect"),
-            *("predict", "summarize"),
+            *("check", "compare", "completion", "convert", "evaluate", "explain", "match"),
+            *("inspect", "predict", "summarize"),
         ],
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
