@@ -168,7 +168,7 @@ def _write(
     told: bool,
     jobs: int,
 ) -> int:
-    """Write what several processes make of the blocks; how many characters or bytes that is."""
+    """Write what several processes make of the blocks; how many characters that is, if text."""
     from lstm_lrp_cli.scaling.sharing import shared_out
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
@@ -188,7 +188,7 @@ def _write(
                 writer.open()
             for part in parts:
                 sink.write(part)
-                size += len(part)
+                size += 0 if rendering.binary else len(part)
             summary.merge(figures)
             tell(summary.figures.sequences)
         writer.close()

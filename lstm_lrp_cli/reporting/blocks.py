@@ -54,7 +54,7 @@ class BlockRendering(ABC, Generic[Result, Counted]):
         """What the report counts of a window."""
 
     def warnings(self, size: int) -> list[str]:
-        """What the user should know of an output of so many characters, or bytes."""
+        """What the user should know of an output of so many characters; 0 of one of bytes."""
         return []
 
     def write(self, block: Block, writer: Writer[Result]) -> Iterator[Counted]:
