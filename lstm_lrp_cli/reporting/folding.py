@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from rich.cells import cell_len
 from rich.text import Text
 
+EMOJI_SELECTOR = "\ufe0f"
 JOINER = "\u200d"
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 # Vowels and final consonants of Hangul that join the consonant before them.
@@ -47,11 +48,12 @@ def _extends(character: str) -> bool:
 def cells_of(text: str) -> int:
     """How many cells of a line a text takes at most.
 
-    Terminals differ on emoji of several characters: drawn as one, or one beside the other.
+    Terminals differ on emoji of several characters: drawn as one, or one beside the other; and on
+    characters that a selector turns into emoji, which are wider.
     """
     if text.isascii():
         return len(text)
-    return max(cell_len(text), sum(map(cell_len, text)))
+    return max(cell_len(text), sum(map(cell_len, text)) + text.count(EMOJI_SELECTOR))
 
 
 def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " ") -> Text:
