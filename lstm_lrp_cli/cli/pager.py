@@ -26,7 +26,7 @@ def pager_command() -> str | None:
         program = shlex.split(command)[:1]
     except ValueError:  # a quote that is not closed
         return None
-    if program in ([], ["cat"]) or shutil.which(program[0]) is None:
+    if command.strip() in ("", "cat") or shutil.which(program[0]) is None:
         return None
     return command
 

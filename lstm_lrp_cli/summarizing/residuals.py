@@ -55,32 +55,32 @@ class WorstResiduals:
             if result.ledger is None:
                 continue
             self._seen -= 1
-            relative = _relative(result.ledger)
+            rank = _relative(result.ledger), self._seen
             if len(self._heap) < self._top:
-                heapq.heappush(self._heap, self._entry(result, source, relative))
-            elif (relative, self._seen) > self._heap[0][:2]:
-                heapq.heapreplace(self._heap, self._entry(result, source, relative))
+                heapq.heappush(self._heap, (*rank, _residual(result, source, result.ledger)))
+            elif rank > self._heap[0][:2]:
+                heapq.heapreplace(self._heap, (*rank, _residual(result, source, result.ledger)))
 
     def figures(self) -> list[Residual]:
         """The worst ones, the worst first."""
         return [residual for *_, residual in sorted(self._heap, reverse=True)]
 
-    def _entry(self, result: Result, source: str, relative: float) -> tuple[float, int, Residual]:
-        assert result.ledger is not None
-        residual = Residual(
-            source,
-            result.sequence,
-            result.id,
-            result.target,
-            result.step,
-            " ".join(result.tokens or ())[:LONGEST_TEXT],
-            result.ledger["residual"],
-            relative,
-        )
-        return relative, self._seen, residual
+
+def _residual(result: Result, source: str, ledger: dict[str, float]) -> Residual:
+    return Residual(
+        source,
+        result.sequence,
+        result.id,
+        result.target,
+        result.step,
+        " ".join(result.tokens or ())[:LONGEST_TEXT],
+        ledger["residual"],
+        _relative(ledger),
+    )
 
 
 def _relative(ledger: dict[str, float]) -> float:
+    """The size of a residual; 1 where there is nothing to measure it against."""
     residual = ledger["residual"]
     if not residual:
         return 0.0

@@ -54,8 +54,10 @@ class Cell:
 
     Parameters
     ----------
-    label, predicted : str or int or None
-        The true and the predicted class.
+    label : str or int
+        The true class.
+    predicted : str, int or None
+        The predicted class; None where the results do not tell it.
     right : bool
         Whether they are the same.
     target : str or int
