@@ -26,7 +26,6 @@ from lstm_lrp_cli.cli.options import (
 from lstm_lrp_cli.cli.output import open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.formats import is_weight_file
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 
 if TYPE_CHECKING:
@@ -171,6 +170,7 @@ def compare(
     from lstm_lrp_cli.cli.sides import Asked, both_sides
     from lstm_lrp_cli.comparing.comparer import Comparer, in_blocks
     from lstm_lrp_cli.comparing.matching import matched
+    from lstm_lrp_cli.loading.formats import is_weight_file
     from lstm_lrp_cli.reporting.comparison import comparison_json, print_comparison
     from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source

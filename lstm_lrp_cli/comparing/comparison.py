@@ -195,7 +195,7 @@ class Apart:
     ----------
     sequence, id, step, target, label
         As `Result` has them.
-    a_predicted, b_predicted : str
+    a_predicted, b_predicted : str or None
     pearson, spearman : float or None
         None where it has none.
     difference : float
@@ -213,8 +213,8 @@ class Apart:
     step: int | None
     target: str | int | None
     label: str | int | None
-    a_predicted: str
-    b_predicted: str
+    a_predicted: str | None
+    b_predicted: str | None
     pearson: float | None
     spearman: float | None
     difference: float

@@ -25,7 +25,7 @@ class Scored:
     a, b : Result
         The first explanation that has it.
     predicted : list of (class, class)
-        The predicted class of each output.
+        The predicted class of each output; none where values are predicted.
     """
 
     a: Result
@@ -179,14 +179,16 @@ def _scored(a: Explained, b: Explained) -> list[Scored]:
 def _by_step(results: Iterable[Result]) -> dict[int | None, list[Result]]:
     found: dict[int | None, list[Result]] = {}
     for result in results:
-        if result.predicted is not None:
+        if result.scores:
             found.setdefault(result.step, []).append(result)
     return found
 
 
 def _predicted(results: Iterable[Result]) -> Iterator[Class]:
     """The predicted classes: one, but of several outputs, of which each has explanations."""
-    yield from dict.fromkeys(result.predicted_class for result in results)
+    yield from dict.fromkeys(
+        result.predicted_class for result in results if result.predicted is not None
+    )
 
 
 def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:
@@ -197,7 +199,8 @@ def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:
             f"has {len(other.scores)} scores, and {than.place(one)} {len(one.scores)}; "
             "expected scores of the same classes",
         )
-    if type(one.predicted) is not type(other.predicted):
+    known = None not in (one.predicted, other.predicted)
+    if known and type(one.predicted) is not type(other.predicted):
         raise side.refused(
             other,
             f"predicts {other.predicted!r}, and {than.place(one)} {one.predicted!r}: one names "

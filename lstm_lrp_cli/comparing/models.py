@@ -42,7 +42,7 @@ def _result(explanation: Explanation, model: Model) -> Result:
         tokens=None if sequence.tokens is None else list(sequence.tokens),
         features=None if sequence.features is None else list(sequence.features),
         scores=explanation.scores.tolist(),
-        predicted=name(explanation.predicted) if scored else None,
+        predicted=name(explanation.predicted) if scored and not model.regression else None,
         step=explanation.step,
         label=gold if gold is None or model.classes == 1 else name(gold),
         method=explanation.method,

@@ -79,12 +79,12 @@ def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[
     UnusableInput
         They are of several methods, of which none is chosen, or not in the order of the input.
     """
-    method: set[str | None] = set()
+    methods: set[str | None] = set()
     for results in _sequences(blocks, side):
         if side.method is None:
-            method |= {result.method for result in results}
-            if len(method) > 1:
-                raise _several_methods(results, method, side)
+            methods |= {result.method for result in results}
+            if len(methods) > 1:
+                raise _several_methods(results, methods, side)
         yield Explained(side, _chosen(results, side))
 
 

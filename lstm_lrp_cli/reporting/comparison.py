@@ -200,9 +200,9 @@ def _number(sequence: int, id: str | int | None, step: int | None) -> Text:
     return Text(f"{sequence}{named}" + ("" if step is None else f" step {step}"))
 
 
-def _class(name: str, label: str | int | None) -> Text:
+def _class(name: str | None, label: str | int | None) -> Text:
     """A predicted class, and whether it is right where that is known."""
-    if label is None:
+    if name is None or label is None:
         return _name(name)
     right = name == str(label)
     return Text(f"{printable(name)} ({'right' if right else 'wrong'})", "green" if right else "red")

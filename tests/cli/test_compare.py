@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from models import KERAS, PYTORCH, WEATHER, SmallModel, json_lines
+from models import KERAS, PYTORCH, SAMPLES, WEATHER, SmallModel, json_lines
 from processes import LRP, run_lrp
 
 from lstm_lrp_cli.reporting.side_by_side import MOST_TOKENS
@@ -258,6 +258,20 @@ class TestWhatIsCompared:
             each["relevance"]["differences"]["compared"] for each in (by_step, by_feature)
         )
         assert values == 4 * steps
+
+    def test_regressors_predict_no_class(self, run):
+        toy = SAMPLES / "toy_addition"
+        models = [next((toy / f"model_0{k}").glob("model.*[!l]")) for k in (1, 2)]
+        done = run("compare", *models, "--input", toy / "series.csv")
+        assert done.exit_code == 0, done.output
+        assert "predictions" not in done.stdout
+        assert "scores: mean difference" in done.stdout
+
+    def test_results_that_begin_as_weights_might(self, compared, written):
+        """A safetensors file is known by a brace in the ninth place."""
+        path = written("a.jsonl", line().replace("{", '{"abc": {}, ', 1))
+        assert path.read_bytes()[8:9] == b"{"
+        assert compared(path, path)["relevance"]["compared"] == 1
 
     def test_every_step(self, compared, small):
         small.lstm["returns"] = "sequence"
