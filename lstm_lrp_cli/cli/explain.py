@@ -21,6 +21,7 @@ from lstm_lrp_cli.cli.options import (
 )
 from lstm_lrp_cli.cli.output import refuse_same_file
 from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
+from lstm_lrp_cli.reporting.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Detail
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     type=click.Choice(["token", "dimension", "step", "feature"]),
     help="How finely relevance is told.  [default: token; feature in numeric series]",
 )
-@output_options("a heat map")
+@output_options("a heat map", OUTPUTS)
 def explain(
     model: Path,
     input: str,
@@ -91,7 +92,7 @@ def explain(
     loaded = load_model(model, mapping, np.dtype(dtype)).model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
     detail = choose_detail(by, series=loaded.embedding is None)
-    form = form or choose_format(output)
+    form = form or choose_format(output, OUTPUTS)
     methods = resolve_methods(
         method,
         loaded,

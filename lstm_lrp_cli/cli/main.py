@@ -19,6 +19,7 @@ COMMANDS = {
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
     "predict": "Predict alone: scores, probabilities and classes.",
+    "summarize": "Question a corpus of explanations: tokens, classes, errors.",
 }
 UNUSABLE = 3
 INTERRUPTED = 130

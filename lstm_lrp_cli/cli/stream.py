@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ import click
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.reporting.outputs import OUTPUTS, format_of
+from lstm_lrp_cli.reporting.outputs import format_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.blocks import BlockRendering
@@ -36,6 +36,8 @@ class Report(Protocol[Merged]):
         """Take in the figures of a block."""
         ...
 
+    def as_object(self) -> dict[str, Any]: ...
+
     def as_json(self) -> str: ...
 
     def as_text(self) -> str: ...
@@ -43,19 +45,21 @@ class Report(Protocol[Merged]):
     def warnings(self) -> list[str]: ...
 
 
-def output_options(picture: str) -> Callable[[Command], Command]:
+def output_options(picture: str, forms: Collection[str]) -> Callable[[Command], Command]:
     """The options that say where data and report go, and how many processes make them.
 
     Parameters
     ----------
     picture : str
         What is shown on a terminal.
+    forms : collection of str
+        The formats that the command writes.
     """
     return stacked(
         click.option(
             "--format",
             "form",
-            type=click.Choice(list(OUTPUTS)),
+            type=click.Choice(list(forms)),
             help=f"[default: terminal ({picture}) on a terminal, else by the ending of -o, "
             "else tsv]",
         ),
@@ -82,15 +86,22 @@ def output_options(picture: str) -> Callable[[Command], Command]:
     )
 
 
-def choose_format(output: Path | None) -> str:
-    """The format where none is asked for: a picture on a terminal, else by the file's ending."""
+def choose_format(output: Path | None, forms: Collection[str]) -> str:
+    """The format where none is asked for: a picture on a terminal, else by the file's ending.
+
+    Parameters
+    ----------
+    forms : collection of str
+        The formats that the command writes.
+    """
     if output is None or output == STANDARD_OUTPUT:
         return "terminal" if sys.stdout and sys.stdout.isatty() else "tsv"
     form = format_of(output)
-    if form is None:
+    if form not in forms:
+        *others, last = (f".{name}" for name in forms if format_of(Path(f"x.{name}")) == name)
         raise click.BadParameter(
             f"the ending of {output.name} is of no format; add --format, or end it in "
-            ".tsv, .csv or .jsonl.",
+            f"{', '.join(others)} or {last}.",
             param_hint="-o",
         )
     return form
@@ -110,9 +121,10 @@ def stream(
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":
+        characters = 0
         _show(rendering, blocks, summary, output, told)
     else:
-        _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
+        characters = _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
@@ -120,7 +132,7 @@ def stream(
     if not quiet:
         if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
-        for warning in summary.warnings():
+        for warning in (*summary.warnings(), *rendering.warnings(characters)):
             click.echo(f"lrp: warning: {warning}", err=True)
 
 
@@ -131,8 +143,8 @@ def _write(
     output: Path | None,
     told: bool,
     jobs: int,
-) -> None:
-    """Write what several processes make of the blocks."""
+) -> int:
+    """Write what several processes make of the blocks; how many characters that is."""
     from lstm_lrp_cli.scaling.sharing import shared_out
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
@@ -143,14 +155,17 @@ def _write(
         shared_out(rendering.as_text, blocks, jobs) as rendered,
         progress(told) as tell,
     ):
-        writer = rendering.writer(file)
+        writer = rendering.writer(file, summary)
+        characters = 0
         for number, (parts, figures) in enumerate(rendered):
             if number == 0:
                 writer.open()
             file.writelines(parts)
+            characters += sum(map(len, parts))
             summary.merge(figures)
             tell(summary.figures.sequences)
         writer.close()
+    return characters
 
 
 def _show(
@@ -164,7 +179,7 @@ def _show(
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
     with one_blas_thread(), open_output(output) as file, progress(told) as tell:
-        writer = rendering.writer(file)
+        writer = rendering.writer(file, summary)
         for number, block in enumerate(blocks):
             if number == 0:
                 writer.open()

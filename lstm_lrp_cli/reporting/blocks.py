@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Generic, TextIO, TypeVar, cast
 
-from lstm_lrp_cli.reporting.writer import Writer
+from lstm_lrp_cli.reporting.writer import Report, Writer
 from lstm_lrp_cli.sequences.read import Block
 
 Result = TypeVar("Result")
@@ -30,7 +30,8 @@ class BlockRendering(ABC, Generic[Result, Counted]):
         """How large blocks should be."""
 
     @abstractmethod
-    def writer(self, file: TextIO) -> Writer[Result]: ...
+    def writer(self, file: TextIO, report: Report | None = None) -> Writer[Result]:
+        """What writes results; with the run's report, what opens and closes the file as well."""
 
     @abstractmethod
     def results(self, block: Block) -> Iterator[Result]:
@@ -39,6 +40,10 @@ class BlockRendering(ABC, Generic[Result, Counted]):
     @abstractmethod
     def figures(self, result: Result) -> Counted:
         """What the report counts of a window."""
+
+    def warnings(self, characters: int) -> list[str]:
+        """What the user should know of an output of so many characters."""
+        return []
 
     def write(self, block: Block, writer: Writer[Result]) -> Iterator[Counted]:
         """Write a block, window by window, of each of which the figures come."""

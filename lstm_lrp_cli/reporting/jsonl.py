@@ -4,12 +4,14 @@ from collections.abc import Sequence as Several
 from typing import Any, TextIO
 
 import msgspec
+import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.reporting.numbers import exact_each
 from lstm_lrp_cli.reporting.writer import Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
 class JsonLinesWriter:
@@ -43,12 +45,27 @@ class JsonLinesWriter:
 
     def _inputs(self, sequences: list[Sequence]) -> list[dict[str, Any]]:
         if self._model.embedding is not None:
-            return [{"tokens": sequence.tokens} for sequence in sequences]
+            return list(map(self._tokens, sequences))
         values = exact_each([sequence.inputs for sequence in sequences])
         return [
             {"features": sequence.features, "values": rows}
             for sequence, rows in zip(sequences, values, strict=True)
         ]
+
+    def _tokens(self, sequence: Sequence) -> dict[str, Any]:
+        """A sequence's tokens and, where there are any, the positions of unknown ones.
+
+        A word of the vocabulary is known, be it the very one that stands for unknown tokens.
+        """
+        tokens, vocabulary = sequence.tokens or (), self._model.vocabulary
+        if not sequence.unknown or vocabulary is None:
+            return {"tokens": tokens}
+        stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
+        places = np.flatnonzero(sequence.inputs == stand_in).tolist()
+        return {
+            "tokens": tokens,
+            "unknown": [place for place in places if tokens[place] not in vocabulary.ids],
+        }
 
     def _object(
         self,

@@ -39,12 +39,19 @@ def _terminal(file: TextIO, layout: Layout) -> ExplanationWriter:
     return HeatMapWriter(file, layout)
 
 
+def _html(file: TextIO, layout: Layout) -> ExplanationWriter:
+    from lstm_lrp_cli.reporting.html.writer import HtmlWriter
+
+    return HtmlWriter(file, layout)
+
+
 # Imported where used: rich is not needed to write a table.
 OUTPUTS: dict[str, Callable[[TextIO, Layout], ExplanationWriter]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,
     "terminal": _terminal,
+    "html": _html,
 }
 
 
@@ -55,6 +62,8 @@ ENDINGS = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".html": "html",
+    ".htm": "html",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from lstm_lrp_cli.engine.method import Method
@@ -12,11 +12,14 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
-from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Writer
+from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Report, Writer
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Block, sequences_of
+
+# Beyond so many characters a browser takes long to open a page, and gigabytes to hold it.
+LARGE_PAGE = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     @property
     def reach(self) -> Reach:
         """How finely relevance is needed; the picture of a series shows its features."""
+        if self.form == "html":  # of a token, or of a step if so asked for, as a whole
+            return "features" if self.detail == "feature" else "steps"
         picture = self.form == "terminal" and self.model.embedding is None
         return "features" if self.detail in WHOLE or picture else "steps"
 
@@ -56,8 +61,19 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     def layout(self) -> Layout:
         return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
 
-    def writer(self, file: TextIO) -> Writer[Sequence[Explanation]]:
-        return OUTPUTS[self.form](file, self.layout)
+    def writer(
+        self, file: TextIO, report: Report | None = None
+    ) -> Writer[Sequence[Explanation]]:
+        return OUTPUTS[self.form](file, replace(self.layout, report=report))
+
+    def warnings(self, characters: int) -> list[str]:
+        """A page may become too large to be looked at."""
+        if self.form != "html" or characters <= LARGE_PAGE:
+            return []
+        return [
+            f"the page has {characters / 1e6:,.0f} MB, and browsers are slow with more than "
+            f"{LARGE_PAGE / 1e6:.0f}; explain fewer sequences, or take --format jsonl"
+        ]
 
     def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
         """All explanations of each window's sequences."""

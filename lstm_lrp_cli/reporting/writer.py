@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -18,6 +18,12 @@ WHOLE: tuple[Detail, ...] = ("dimension", "feature")
 PART_VALUES = 2**14
 
 
+class Report(Protocol):
+    """What is told of a run, as far as it has come."""
+
+    def as_object(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What explanations are written as, in whatever format.
@@ -28,11 +34,14 @@ class Layout:
     detail : Detail
     several_methods : bool
         Whether it must be told by which method each was made.
+    report : Report or None
+        For what opens and closes the file: the run's, complete when it is closed.
     """
 
     model: Model
     detail: Detail
     several_methods: bool = False
+    report: Report | None = None
 
     @property
     def whole(self) -> bool:

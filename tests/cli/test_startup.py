@@ -104,7 +104,8 @@ class TestWithoutAModel:
         assert {m for m in modules if m.startswith(f"{OWN}.cli.")} == {f"{OWN}.cli.main"}
 
     @pytest.mark.parametrize(
-        "command", ["check", "convert", "evaluate", "explain", "match", "inspect", "predict"]
+        "command",
+        ["check", "convert", "evaluate", "explain", "match", "inspect", "predict", "summarize"],
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
