@@ -97,7 +97,7 @@ def choose_format(output: Path | None, forms: Collection[str]) -> str:
     if output is None or output == STANDARD_OUTPUT:
         return "terminal" if sys.stdout and sys.stdout.isatty() else "tsv"
     form = format_of(output)
-    if form not in forms:
+    if form is None or form not in forms:
         *others, last = (f".{name}" for name in forms if format_of(Path(f"x.{name}")) == name)
         raise click.BadParameter(
             f"the ending of {output.name} is of no format; add --format, or end it in "

@@ -103,9 +103,7 @@ def _places(sizes: NDArray[np.float64]) -> NDArray[np.intp]:
     return -np.floor(np.log10(sizes)).astype(np.intp)
 
 
-def _cut(
-    sizes: NDArray[np.float64], places: NDArray[np.intp], digits: int
-) -> NDArray[np.float64]:
+def _cut(sizes: NDArray[np.float64], places: NDArray[np.intp], digits: int) -> NDArray[np.float64]:
     """Positive numbers of SCALED sizes, to so many digits."""
     powers = POWERS[places + (digits - 1)]
     cut: NDArray[np.float64] = np.rint(sizes * powers) / powers

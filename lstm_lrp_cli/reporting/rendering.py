@@ -61,9 +61,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     def layout(self) -> Layout:
         return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
 
-    def writer(
-        self, file: TextIO, report: Report | None = None
-    ) -> Writer[Sequence[Explanation]]:
+    def writer(self, file: TextIO, report: Report | None = None) -> Writer[Sequence[Explanation]]:
         return OUTPUTS[self.form](file, replace(self.layout, report=report))
 
     def warnings(self, characters: int) -> list[str]:

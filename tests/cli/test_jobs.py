@@ -77,6 +77,8 @@ RUNS = {
     "every dimension as JSON": (KERAS, "few", "--by", "dimension", "--format", "jsonl"),
     "every target": (KERAS, "labelled", "--labelled", "--target", "all"),
     "JSON lines": (KERAS, "json_lines", "--format", "jsonl"),
+    "a page": (KERAS, "labelled", "--labelled", "--target", "all", "--format", "html"),
+    "a page of a series": (WEATHER, "series_csv", "--format", "html"),
     "a series as .csv": (WEATHER, "series_csv"),
     "a series as .npz": (WEATHER, "series_npz", "--format", "jsonl"),
     "steps of a series": (WEATHER, "series_csv", "--by", "step"),

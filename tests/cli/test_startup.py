@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 OWN = "lstm_lrp_cli"
 VARIABLE = "OPENBLAS_NUM_THREADS"
 # Libraries that one format, output or check needs, and others do not.
-OF_SOME_USES = {"h5py", "rich", "onnx", "safetensors", "torch", "keras", "tensorflow"}
+OF_SOME_USES = {"h5py", "rich", "jinja2", "onnx", "safetensors", "torch", "keras", "tensorflow"}
 
 # Runs `lrp`, and writes how the process stands at its end. What Python's own start imports, an
 # editable install for one, is not counted.
@@ -146,6 +146,11 @@ class TestExplainToAFile:
         plain = explained(PYTORCH)
         assert "rich" not in imported(*plain)
         assert "rich" in imported(*plain, "--format", "terminal")
+
+    def test_jinja_is_needed_for_pages_alone(self, imported, explained):
+        plain = explained(PYTORCH)
+        assert "jinja2" not in imported(*plain)
+        assert "jinja2" in imported(*plain, "--format", "html")
 
 
 class TestTheProcess:

@@ -5,7 +5,7 @@ const SORTS = {
   score: { name: "score", key: (view) => scoreOf(view.explanation), descending: true },
   residual: { name: "residual", key: (view) => residualOf(view.explanation), descending: true },
   margin: { name: "margin", key: (view) => marginOf(view.explanation), descending: false },
-  strongest: { name: "strongest relevance", key: (view) => view.ownStrongest, descending: true },
+  strongest: { name: "strongest", key: (view) => view.ownStrongest, descending: true },
   length: { name: "length", key: (view) => lengthOf(view.sequence), descending: true },
 };
 
@@ -33,7 +33,7 @@ function fillControls(sequences) {
   const labelled = sequences.some(({ label }) => label !== null);
   fillChoice("predicted", predicts ? [["", "any class"], ...classes] : []);
   fillChoice("truth", labelled ? [["", "any class"], ...classes] : []);
-  fillChoice("outcome", labelled ? [["", "right and wrong"], ["right", "right"], ["wrong", "wrong"]] : []);
+  fillChoice("outcome", labelled ? [["", "any"], ["right", "right"], ["wrong", "wrong"]] : []);
   fillChoice("method", about.methods.map((name) => [name, name]));
   fillChoice("target", targets.map(({ name }, place) => [place, shown(name || "-")]));
   const sorts = Object.entries(SORTS).filter(
