@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @mapping_option
 @input_options
 @dtype_option
-@output_options("a short table", OUTPUTS)
+@output_options(OUTPUTS, "a short table")
 def predict(
     model: Path,
     input: str,
@@ -71,7 +71,7 @@ def predict(
     if labelled:
         refuse_labels(loaded)
     layout = Layout(loaded, labelled)
-    rendering = PredictionRendering(layout, form or choose_format(output, OUTPUTS))
+    rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
     run = PredictionRun(display_name(str(model)), display_name(input), dtype)
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)

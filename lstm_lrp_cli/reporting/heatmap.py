@@ -12,7 +12,8 @@ from rich.text import Text
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.reporting.console import open_console
-from lstm_lrp_cli.reporting.printable import printable, share_name
+from lstm_lrp_cli.reporting.excerpt import shown_shares, strongest
+from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -84,16 +85,13 @@ class HeatMapWriter:
             names, amounts = sequence.tokens, explanation.relevance_of_steps
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
-        order = np.argsort(-amounts, kind="stable").tolist()
-        strongest = [k for k in order if amounts[k] > 0][:TABLE_TOKENS]
-        weakest = [k for k in order[::-1] if amounts[k] < 0][:TABLE_TOKENS]
         self._table.add_row(
             self._number(explanation),
             Text(self._name(explanation.target)),
             f"{explanation.score:+.3f}",
             *(
                 Text(", ".join(f"{printable(names[k])} {amounts[k]:+.2f}" for k in chosen))
-                for chosen in (strongest, weakest)
+                for chosen in strongest(amounts, TABLE_TOKENS)
             ),
         )
 
@@ -152,11 +150,7 @@ class HeatMapWriter:
 
     @staticmethod
     def _accounts(ledger: Ledger, sequence: Sequence) -> Text:
-        shown = [
-            f"{share_name(name, series=sequence.tokens is None)} {amount:+.3f}"
-            for name, amount in ledger.shares.items()
-            if abs(amount) >= 5e-4
-        ]
+        shown = shown_shares(ledger, series=sequence.tokens is None)
         return Text(f"{ledger.score:+.3f} = {'  '.join(shown) or '0'}", style="dim")
 
 

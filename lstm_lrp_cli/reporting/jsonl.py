@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import exact_each
 from lstm_lrp_cli.reporting.writer import Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -75,7 +76,8 @@ class JsonLinesWriter:
         relevance: list[Any],
     ) -> dict[str, Any]:
         sequence, name = explanation.sequence, self._model.target_name
-        label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
+        gold = label_name(sequence.gold, self._model)
+        label = {} if gold is None else {"label": gold}
         step = {"step": explanation.step} if self._model.by_step else {}
         method = {"method": explanation.method} if self._layout.several_methods else {}
         ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
@@ -95,8 +97,10 @@ class JsonLinesWriter:
             "ledger": ledger,
         }
 
-    def _gold(self, gold: int) -> str | int:
-        return gold if self._model.classes == 1 else self._model.target_name(gold)
+
+def label_name(gold: int | None, model: Model) -> str | int | None:
+    """A true class as outputs have it: 0 or 1 where the model has one output."""
+    return gold if gold is None or model.classes == 1 else model.target_name(gold)
 
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:

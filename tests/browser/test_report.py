@@ -263,6 +263,18 @@ class TestSwitches:
         assert f"{abs(first['relevance'][0]):.3f}" in token
         assert "no score" in page.locator(".row").nth(1).inner_text()
 
+    def test_the_outputs_of_a_regressor_are_chosen_by_name(self, reports, small, lines):
+        small.mapping["labels"] = ["height", "width", "depth"]
+        small.mapping["task"] = "regression"
+        options = (small.save(), small.write("in.txt", "not bad the film\n"))
+        page = reports.open(*options)
+        assert page.get_by_label("Explained", exact=True).locator("option").all_inner_texts() == [
+            "height", "width", "depth",
+        ]  # fmt: skip
+        choose(page, "Explained", "depth")
+        assert page.locator(".scores .explained").inner_text().startswith("depth")
+        assert page.get_by_label("Predicted", exact=True).is_hidden()
+
     @pytest.mark.parametrize("system", ["light", "dark"])
     def test_dark_and_light_are_as_the_system_or_as_chosen(self, reports, system):
         page = reports.open(*SENTENCES, color_scheme=system)

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 OWN = "lstm_lrp_cli"
 VARIABLE = "OPENBLAS_NUM_THREADS"
 # Libraries that one format, output or check needs, and others do not.
-OF_SOME_USES = {"h5py", "rich", "jinja2", "onnx", "safetensors", "torch", "keras", "tensorflow"}
+OF_SOME_USES = {
+    *("h5py", "pyarrow", "rich", "jinja2", "onnx", "safetensors", "torch", "keras", "tensorflow")
+}
 
 # Runs `lrp`, and writes how the process stands at its end. What Python's own start imports, an
 # editable install for one, is not counted.

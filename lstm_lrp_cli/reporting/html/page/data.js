@@ -68,12 +68,11 @@ function residualOf({ ledger }) {
 }
 
 /** The largest size of any relevance in an explanation. */
-function strongestOf({ relevance }) {
-  let strongest = 0;
-  for (const amount of relevance.flat()) {
-    strongest = Math.max(strongest, Math.abs(amount));
-  }
-  return strongest;
+function strongestOf(explanation) {
+  explanation.strongest ??= explanation.relevance
+    .flat()
+    .reduce((strongest, amount) => Math.max(strongest, Math.abs(amount)), 0);
+  return explanation.strongest;
 }
 
 function lengthOf(sequence) {
@@ -111,21 +110,16 @@ function targetChoices(sequences) {
     (each) => each.method === first.method && each.step === first.step,
   );
   if (together.length < 2) return [{ name: "", takes: () => true }];
-  const choices = [];
-  for (const { name, start, stop } of about.heads) {
-    if (stop - start === 1) continue;
-    choices.push({
-      name: about.heads.length > 1 ? `predicted (${name ?? about.classes[start]})` : "predicted class",
-      takes: ({ target, predicted }) => target === predicted && target >= start && target < stop,
-    });
-  }
-  if (sequences.some(({ label }) => label !== null) && about.classes.length > 1) {
-    choices.push({ name: "true class", takes: ({ target }, { label }) => target === label });
-  }
-  if (together.length === about.classes.length) {
-    about.classes.forEach((name, number) => {
-      choices.push({ name, takes: ({ target }) => target === number });
-    });
-  }
-  return choices;
+  const isAlone = ({ start, stop }) => stop - start === 1;
+  const ofHeads = about.heads.filter((head) => !isAlone(head)).map(({ name, start, stop }) => ({
+    name: about.heads.length > 1 ? `predicted, ${name ?? about.classes[start]}` : "predicted class",
+    takes: ({ target, predicted }) => target === predicted && target >= start && target < stop,
+  }));
+  const isLabelled = sequences.some(({ label }) => label !== null);
+  const ofLabel = { name: "true class", takes: ({ target }, { label }) => target === label };
+  const every = together.length === about.classes.length;
+  const ofClasses = about.classes
+    .map((name, number) => ({ name, number, takes: ({ target }) => target === number }))
+    .filter(({ number }) => every || isAlone(headOf(number)));
+  return [...ofHeads, ...(isLabelled ? [ofLabel] : []), ...ofClasses];
 }
