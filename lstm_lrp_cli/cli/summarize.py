@@ -55,10 +55,10 @@ def summarize(
 ) -> None:
     """Question a corpus: which tokens drive which class, and where it goes wrong.
 
-    RESULTS are JSON lines of lrp explain, compressed or not; - is standard input. For each target:
-    the tokens with the most and the least relevance, by mean and in all, and relevance by position.
-    Where explain was given labels: the confusion cells with their tokens. And the explanations with
-    the worst residuals. Results of several methods have a section for each.
+    RESULTS are JSON lines or Parquet of lrp explain, compressed or not; - is standard input. For
+    each target: the tokens with the most and the least relevance, by mean and in all, and relevance
+    by position. Where explain was given labels: the confusion cells with their tokens. And the
+    explanations with the worst residuals. Results of several methods have a section for each.
 
     \b
     lrp explain model.h5 corpus.txt --format jsonl -q | lrp summarize -
@@ -77,9 +77,9 @@ def summarize(
                 summarizer.add(block, display_name(source))
                 tell(summarizer.explanations)
     if not summarizer.explanations:
-        there = ", ".join(sorted(summarizer.other_targets))
+        others = ", ".join(sorted(summarizer.other_targets)) or "nothing at all"
         raise click.BadParameter(
-            f"there are no explanations of {target!r}, but of {there}.", param_hint="--target"
+            f"there are no explanations of {target!r}, but of {others}.", param_hint="--target"
         )
     with open_output(output) as file:
         OUTPUTS[form or _format_of(output)](summarizer.summary(), file)

@@ -43,7 +43,9 @@ class Summarizer:
         self._methods: dict[str | None, _Method] = {}
         self._sources: list[str] = []
         self._kind: Kind | None = None
-        self._dropped = Dropped(0, 0)
+        # How often a token was dropped, and how much of its count may be missing from one table.
+        self._dropped = 0
+        self._missing = 0
         # Those that were not asked for.
         self.other_targets: set[str] = set()
 
@@ -78,7 +80,7 @@ class Summarizer:
             self._kind or "token",
             self._top,
             self._min_count,
-            self._dropped if self._dropped.tokens else None,
+            self._what_was_dropped(),
             [
                 method.figures(name, self._top, self._min_count)
                 for name, method in self._methods.items()
@@ -89,8 +91,15 @@ class Summarizer:
         tables = [table for method in self._methods.values() for table in method.tables]
         if sum(map(len, tables)) > MOST_ROWS:
             most = most_to_drop(tables, MOST_ROWS // 2)
-            dropped = sum(table.drop(most) for table in tables)
-            self._dropped = Dropped(self._dropped.tokens + dropped, self._dropped.missing + most)
+            self._dropped += sum(table.drop(most) for table in tables)
+            self._missing += most
+
+    def _what_was_dropped(self) -> Dropped | None:
+        if not self._dropped:
+            return None
+        # The count of a target is that of all its tables together.
+        tables = max(method.most_tables for method in self._methods.values())
+        return Dropped(self._dropped, self._missing * tables)
 
 
 class _Method:
@@ -107,6 +116,11 @@ class _Method:
         for target in self._targets.values():
             for part in target.parts.values():
                 yield part.table
+
+    @property
+    def most_tables(self) -> int:
+        """How many tables a target has at most."""
+        return max((len(target.parts) for target in self._targets.values()), default=0)
 
     def add(self, results: Sequence[Result], source: str) -> None:
         self.explanations += len(results)

@@ -155,6 +155,15 @@ class TestExplainToAFile:
         assert "jinja2" in imported(*plain, "--format", "html")
 
 
+class TestSummarizeToAFile:
+    def test_json_needs_neither_tables_nor_pages(self, imported, tmp_path):
+        results = tmp_path / "results.jsonl"
+        results.write_text('{"sequence": 0, "target": 1, "tokens": ["a"], "relevance": [1]}\n')
+        modules = imported("summarize", results, "-o", tmp_path / "out.json")
+        assert not libraries(modules) & (OF_SOME_USES | {"yaml", "jinja2", "pyarrow"})
+        assert "jinja2" in imported("summarize", results, "-o", tmp_path / "out.html")
+
+
 class TestTheProcess:
     @pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core anyway")
     @pytest.mark.parametrize(("environment", "wanted"), [({}, 1), ({VARIABLE: "2"}, 2)])

@@ -210,6 +210,14 @@ class TestTable:
         for text in ("highest mean", "unknown", "confusion", "residual"):
             assert text not in shown
 
+    def test_tells_unknown_tokens_where_there_are_any(self, run):
+        shown = run("summarize", "-", input=line("not bad bad", [2, -1, -1], unknown=[1, 2])).stdout
+        assert "1 explanation, 3 tokens (2 unknown)" in shown
+        columns = [each.split() for each in shown.splitlines() if each.startswith("  token")]
+        known, unknown = ["token", "count"], ["token", "count", "unknown"]
+        rest = ["mean", "std", "total"]
+        assert columns == [[*known, *rest, *unknown, *rest]]
+
     def test_small_numbers_keep_their_digits(self, run):
         shown = run("summarize", "-", input=line(relevance=[1.25e-7, -3e-8])).stdout
         assert "+1.25e-07" in shown

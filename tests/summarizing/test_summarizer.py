@@ -267,18 +267,29 @@ def test_worst_residuals_say_where_they_stand():
 class TestManyTokens:
     """Beyond a number of different tokens the rare ones are dropped."""
 
+    @pytest.fixture(params=[False, True], ids=["", "labelled"])
+    def labelled(self, request):
+        return request.param
+
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch):
         monkeypatch.setattr(module, "MOST_ROWS", 40)
 
     @pytest.fixture
-    def blocks(self):
+    def blocks(self, labelled):
         """A few frequent tokens among hundreds that stand there once or twice."""
         rng = np.random.default_rng(3)
         tokens = [f"often{k % 5}" for k in range(500)] + [f"rare{k // 2}" for k in range(500)]
         rng.shuffle(tokens)
         return [
-            [result(" ".join(tokens[k : k + 10]), *rng.normal(size=10), target=k % 3)]
+            [
+                result(
+                    " ".join(tokens[k : k + 10]),
+                    *rng.normal(size=10),
+                    target=k % 3,
+                    label=k % 4 if labelled else None,
+                )
+            ]
             for k in range(0, 1000, 10)
         ]
 

@@ -50,25 +50,32 @@ def print_summary(summary: Summary, file: TextIO) -> None:
 def _print_target(target: OfTarget, summary: Summary, console: Console) -> None:
     name = Text(printable(str(target.target)), "bold reverse")
     console.print(Text("\ntarget ").append_text(name).append(f"  {target_title(target, summary)}"))
-    kind, with_unknown = summary.kind, target.unknown > 0
-    for by, most, least in (
-        (f"mean (count ≥ {summary.min_count:,})", target.highest_mean, target.lowest_mean),
-        ("total", target.highest_total, target.lowest_total),
-    ):
+    by_mean = f"mean (count ≥ {summary.min_count:,})"
+    pairs = (
+        ((f"highest {by_mean}", target.highest_mean), (f"lowest {by_mean}", target.lowest_mean)),
+        (("highest total", target.highest_total), ("lowest total", target.lowest_total)),
+    )
+    for pair in pairs:
+        _side_by_side(
+            [_tokens(title, summary.kind, figures) for title, figures in pair if figures],
+            console,
+        )
+    if target.tokens:
         tables = [
-            _tokens(f"highest {by}", kind, most, with_unknown),
-            _tokens(f"lowest {by}", kind, least, with_unknown),
+            _positions("by part of the sequence", "part", tenth_rows(target.positions)),
+            _positions("by position from 0", "position", position_rows(target.positions)),
         ]
-        if most:
-            console.print(Columns(tables, padding=(0, 4)))
-    tables = [
-        _positions("by part of the sequence", "part", tenth_rows(target.positions)),
-        _positions("by position from 0", "position", position_rows(target.positions)),
-    ]
-    console.print(Columns(tables, padding=(0, 4)))
+        _side_by_side(tables, console)
 
 
-def _tokens(title: str, kind: str, figures: Sequence[TokenFigures], with_unknown: bool) -> Table:
+def _side_by_side(tables: Sequence[Table], console: Console) -> None:
+    """Print tables beside each other where there is room, else below."""
+    if tables:
+        console.print(Columns(tables, padding=(0, 4)))
+
+
+def _tokens(title: str, kind: str, figures: Sequence[TokenFigures]) -> Table:
+    with_unknown = any(each.unknown for each in figures)
     table = _table(title)
     table.add_column(kind, max_width=LONGEST_TOKEN, overflow="ellipsis", no_wrap=True)
     names = ("count", *(("unknown",) if with_unknown else ()), "mean", "std", "total")
@@ -97,7 +104,7 @@ def _confusion(cells: Sequence[Cell], summary: Summary) -> Table:
     table = _table("\nconfusion, with the tokens that bear most")
     for name in ("label", "predicted", "target"):
         table.add_column(name)
-    _add_numbers(table, ("explanations",))
+    _add_numbers(table, ("count",))
     for name in ("most relevance", "least relevance"):
         table.add_column(name, ratio=1)
     for cell in cells[: summary.top]:

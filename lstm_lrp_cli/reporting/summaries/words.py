@@ -40,9 +40,11 @@ def target_title(target: OfTarget, summary: Summary) -> str:
     """What a class's explanations come to."""
     noun = "token" if summary.kind == "token" else "step"
     unknown = f" ({target.unknown:,} unknown)" if target.unknown else ""
+    kept = " kept" if summary.dropped else ""
     return (
         f"{counted(target.explanations, 'explanation')}, {counted(target.tokens, noun)}{unknown}, "
-        f"{target.distinct:,} different {summary.kind}s, relevance {target.relevance:+,.4g} in all"
+        f"{target.distinct:,} different {summary.kind}s{kept}, "
+        f"relevance {target.relevance:+,.4g} in all"
     )
 
 
