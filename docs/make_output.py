@@ -4,9 +4,9 @@ Run it from anywhere, with the package installed, and what a page's `<!-- needs:
 
     python docs/make_output.py
 
-On these pages, a block of shell below `<!-- checked -->` is run, in the order of the page and in
-one folder that has `sample_models`. A block below `<!-- prints -->` is what the one before it
-prints, on standard output and error; `<!-- write: FILE -->` writes the block below to that file.
+On these pages, the blocks of shell below `<!-- checked -->` are run one after another, by one shell,
+in a folder that has `sample_models`. A block below `<!-- prints -->` is what the one before it
+prints, on standard output and error.
 """
 
 import re
@@ -23,10 +23,11 @@ from shell import run_script  # noqa: E402
 
 PAGES = (DOCS / "tutorial.md", DOCS / "understanding.md", *sorted((DOCS / "how-to").glob("*.md")))
 STEP = re.compile(
-    r"^(?P<head><!-- (?P<kind>checked|prints|write)(: (?P<file>[^\n]+))? -->\n```\w*\n)"
-    r"(?P<block>.*?)^```$",
+    r"^(?P<head><!-- (?P<kind>checked|prints) -->\n```\w*\n)(?P<block>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
+# Stands between what one block prints and the next.
+END = "-- end of the block --"
 
 
 def needs(page: Path) -> Sequence[str]:
@@ -38,21 +39,22 @@ def needs(page: Path) -> Sequence[str]:
 def renewed(page: Path, folder: Path) -> str:
     """The page's text, with what its commands print when they are run in a folder."""
     (folder / "sample_models").symlink_to(ROOT / "sample_models")
+    text = page.read_text("utf-8")
+    blocks = [step["block"] for step in STEP.finditer(text) if step["kind"] == "checked"]
+    # A pipe fails with any of its parts.
+    script = "set -uo pipefail\n" + "".join(f"{block}echo '{END}'\n" for block in blocks)
+    outputs = iter(run_script(script, folder, folder / "statuses").split(f"{END}\n"))
     printed = ""
 
-    def run(step: re.Match[str]) -> str:
+    def shown(step: re.Match[str]) -> str:
         nonlocal printed
-        if step["kind"] == "prints":
-            return f"{step['head']}{printed}```"
-        if step["kind"] == "write":
-            (folder / step["file"]).write_text(step["block"], encoding="utf-8")
-        else:
-            # A pipe fails with any of its parts.
-            output = run_script(f"set -uo pipefail\n{step['block']}", folder, folder / "statuses")
-            printed = "".join(f"{line.rstrip()}\n" for line in output.strip("\n").splitlines())
-        return step[0]
+        if step["kind"] == "checked":
+            printed = next(outputs)
+            return step[0]
+        lines = (f"{line.rstrip()}\n" for line in printed.strip("\n").splitlines())
+        return f"{step['head']}{''.join(lines)}```"
 
-    return STEP.sub(run, page.read_text("utf-8"))
+    return STEP.sub(shown, text)
 
 
 def main() -> None:
