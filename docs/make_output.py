@@ -51,7 +51,7 @@ def renewed(page: Path, folder: Path) -> str:
         if step["kind"] == "checked":
             printed = next(outputs)
             return step[0]
-        lines = (f"{line.rstrip()}\n" for line in printed.strip("\n").splitlines())
+        lines = (f"{line.rstrip()}\n" for line in printed.rstrip().lstrip("\n").splitlines())
         return f"{step['head']}{''.join(lines)}```"
 
     return STEP.sub(shown, text)
