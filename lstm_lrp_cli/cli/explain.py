@@ -22,7 +22,8 @@ from lstm_lrp_cli.cli.options import (
     setting_options,
 )
 from lstm_lrp_cli.cli.output import refuse_same_file
-from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
+from lstm_lrp_cli.cli.stream import choose_format, output_options, refuse_bytes, stream
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, WHOLE_UNASKED
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Detail
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
 )
-@output_options("a heat map")
+@output_options(OUTPUTS, "a heat map")
 def explain(
     model: Path,
     input: str,
@@ -111,10 +112,11 @@ def explain(
     from lstm_lrp_cli.sequences.stream import display_name
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
+    form = choose_format(form, output, OUTPUTS)
+    refuse_bytes(form, output)
     loaded = load_model(model, mapping, np.dtype(dtype)).model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
-    detail = choose_detail(by, series=loaded.embedding is None)
-    form = form or choose_format(output)
+    detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
     if top is not None and form not in TOP_OUTPUTS:
         raise click.UsageError(
             f"--top: {form} has a place for every relevance; expected --format "
@@ -132,7 +134,6 @@ def explain(
     )
     if detail in WHOLE:
         refuse_values_of_steps(methods, detail)
-    rendering = Rendering(loaded, methods, question, form, detail, top)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),
@@ -140,6 +141,8 @@ def explain(
         methods,
         dtype,
     )
+    about = run.about(loaded, detail)
+    rendering = Rendering(loaded, methods, question, form, detail, about, top)
     summary = Summary(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_bytes)
     stream(
@@ -154,11 +157,17 @@ def explain(
     )
 
 
-def choose_detail(by: Detail | None, *, series: bool) -> Detail:
-    """How finely relevance is told, where the option fits the model."""
+def choose_detail(by: Detail | None, *, series: bool, whole: bool = False) -> Detail:
+    """How finely relevance is told, where the option fits the model.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether every value is told where nothing is asked for.
+    """
     allowed: tuple[Detail, ...] = ("feature", "step") if series else ("token", "dimension")
     if by is None:
-        return allowed[0]
+        return "dimension" if whole and not series else allowed[0]
     if by not in allowed:
         kind = "takes numbers" if series else "takes tokens"
         raise click.BadParameter(

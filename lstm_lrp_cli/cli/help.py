@@ -13,14 +13,17 @@ from click.core import ParameterSource
 # What stands in which section of help, in what order, by the names of parameters. What is in none
 # of them stands in the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Input": ("mapping", "ids", "labelled", "input_format", "min_length", "limit"),
-    "What is explained": ("target", "step", "by", "top"),
+    "Input": (
+        *("input", "mapping", "mapping_a", "mapping_b", "ids", "labelled", "input_format"),
+        *("min_length", "limit"),
+    ),
+    "What is explained": ("target", "step", "by", "top", "min_count"),
     "Method": (
         *("method", "methods", "eps", "bias_factor", "steps", "baseline", "span"),
         *("seed", "seeds"),
     ),
     "Experiment": ("deletions", "radius", "draws"),
-    "Comparison": ("expected", "against", "tolerance"),
+    "Comparison": ("rank", "expected", "against", "tolerance"),
     "Output": ("form", "output", "write_mapping", "plot", "report", "quiet", "no_pager"),
 }
 LAST_SECTION = "Other"

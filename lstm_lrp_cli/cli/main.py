@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
+    "compare": "Compare explanations by two models, methods or versions.",
     "convert": "Write a model as plain weights and a complete mapping.",
     "evaluate": "Compare methods that explain, on your own sequences.",
     "explain": "Explain predictions: a relevance for every token or step.",
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
     "predict": "Predict alone: scores, probabilities and classes.",
+    "summarize": "Question a corpus of explanations: tokens, classes, errors.",
     "completion": "Print what lets a shell complete commands and options.",
 }
 EXAMPLES = (

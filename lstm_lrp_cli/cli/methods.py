@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.methods import METHODS, ZERO, Baseline, Settings
 from lstm_lrp_cli.sequences.naming import whole_number
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.method import Method
-    from lstm_lrp_cli.model.arrays import Floats
     from lstm_lrp_cli.model.model import Model
 
 # The options that only one method takes.
@@ -50,19 +50,22 @@ def resolve_methods(
     return tuple(METHODS[name](settings) for name in names)
 
 
-def resolve_baseline(baseline: str, model: Model) -> Floats | None:
-    """The features at which a path begins at every step, shape (features,); None is zero."""
+def resolve_baseline(baseline: str, model: Model) -> Baseline:
+    """Where a path begins at every step."""
     import numpy as np
 
     if baseline == "zero":
-        return None
+        return ZERO
     if model.embedding is None:
         try:
-            return np.full(model.input_size, float(baseline), dtype=model.dtype)
-        except ValueError as error:
+            value = float(baseline)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             raise click.BadParameter(
-                f"{baseline!r} is neither zero nor a number.", param_hint="--baseline"
-            ) from error
+                f"{baseline!r} is neither zero nor a finite number.", param_hint="--baseline"
+            )
+        return Baseline(baseline, np.full(model.input_size, value, dtype=model.dtype))
     known = model.vocabulary.ids if model.vocabulary else {}
     token = known.get(baseline, whole_number(baseline))
     weights = model.embedding.weights
@@ -72,8 +75,7 @@ def resolve_baseline(baseline: str, model: Model) -> Floats | None:
             f"{len(weights)}.",
             param_hint="--baseline",
         )
-    row: Floats = weights[token]
-    return row
+    return Baseline(baseline, weights[token])
 
 
 def refuse_values_of_steps(methods: tuple[Method, ...], by: str) -> None:

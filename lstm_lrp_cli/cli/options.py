@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -166,14 +166,20 @@ dtype_option = click.option(
 def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """The methods that a list names, each once."""
     names = tuple(name.strip() for name in value.split(","))
-    for name in names:
-        if name not in METHODS:
-            raise click.BadParameter(
-                f"there is no method {name!r}; the methods are {', '.join(METHODS)}.", ctx, param
-            )
+    problem = unknown_method(names)
+    if problem is not None:
+        raise click.BadParameter(problem, ctx, param)
     if len(set(names)) < len(names):
         raise click.BadParameter("a method is named twice.", ctx, param)
     return names
+
+
+def unknown_method(names: Iterable[str]) -> str | None:
+    """What is wrong with the names of methods; None where nothing is."""
+    for name in names:
+        if name not in METHODS:
+            return f"there is no method {name!r}; the methods are {', '.join(METHODS)}."
+    return None
 
 
 def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:

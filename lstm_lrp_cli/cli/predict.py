@@ -18,6 +18,7 @@ from lstm_lrp_cli.cli.options import (
 )
 from lstm_lrp_cli.cli.output import refuse_same_file
 from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
+from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @mapping_option
 @input_options
 @dtype_option
-@output_options("a short table")
+@output_options(OUTPUTS, "a short table")
 def predict(
     model: Path,
     input: str,
@@ -75,7 +76,7 @@ def predict(
     if labelled:
         refuse_labels(loaded)
     layout = Layout(loaded, labelled)
-    rendering = PredictionRendering(layout, form or choose_format(output))
+    rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
     run = PredictionRun(display_name(str(model)), display_name(input), dtype)
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)

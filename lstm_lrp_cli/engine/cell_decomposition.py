@@ -217,7 +217,7 @@ def run(record: CellRecord, copies: Copies, inputs: CellParts, relevant_steps: B
 
 
 def _kept(f: BiasedParts, c: Parts) -> Parts:
-    """f * c: relevant is what f's relevant part and its bias keep of the relevant part of c."""
+    """f * c: relevant is what the relevant part of f and its bias keep of that of c."""
     return Parts(
         (f.relevant + f.of_bias) * c.relevant,
         f.irrelevant * c.relevant + f.whole * c.irrelevant,

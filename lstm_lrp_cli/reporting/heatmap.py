@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from typing import NamedTuple, TextIO
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -12,12 +11,12 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares, strongest
 from lstm_lrp_cli.reporting.folding import folded
 from lstm_lrp_cli.reporting.numbers import counted
-from lstm_lrp_cli.reporting.printable import before_number, printable, share_name
+from lstm_lrp_cli.reporting.printable import before_number, printable
 from lstm_lrp_cli.reporting.series import series_lines
 from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
-from lstm_lrp_cli.reporting.strongest import strongest
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -126,12 +125,10 @@ class HeatMapWriter:
             names, amounts = sequence.tokens, explanation.relevance_of_steps
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
-        order = np.argsort(-amounts, kind="stable").tolist()
-        ends = (
-            [k for k in order if amounts[k] > 0][:TABLE_TOKENS],
-            [k for k in order[::-1] if amounts[k] < 0][:TABLE_TOKENS],
-        )
-        most = [[f"{_named(names[k])} {amounts[k]:+.2f}" for k in end] for end in ends]
+        most = [
+            [f"{_named(names[k])} {amounts[k]:+.2f}" for k in end]
+            for end in for_and_against(amounts, TABLE_TOKENS)
+        ]
         self._rows.append(
             _Row(
                 self._number(explanation),
@@ -202,11 +199,7 @@ class HeatMapWriter:
 
     @staticmethod
     def _accounts(ledger: Ledger, sequence: Sequence) -> Iterator[Text]:
-        shown = [
-            f"{share_name(name, series=sequence.tokens is None)} {amount:+.3f}"
-            for name, amount in ledger.shares.items()
-            if abs(amount) >= 5e-4
-        ]
+        shown = shown_shares(ledger, series=sequence.tokens is None)
         yield Text(f"{ledger.score:+.3f} = {shown[0] if shown else '0'}", "dim")
         for share in shown[1:]:
             yield Text(share, "dim")

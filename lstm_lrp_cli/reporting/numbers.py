@@ -55,6 +55,13 @@ def texts(values: Floats) -> list[str]:
     return found
 
 
+def rounded_each(arrays: Sequence[Floats]) -> list[list[Any]]:
+    """Each of several arrays as nested Python floats of 6 significant digits, for people."""
+    if not arrays:
+        return []
+    return pieces(_rounded(np.concatenate(arrays)).tolist(), map(len, arrays))
+
+
 def counted(number: int, noun: str) -> str:
     """As in "1 sequence" or "1,200 sequences"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -82,11 +89,34 @@ def _decimals(sizes: Floats) -> NDArray[np.float64]:
     text. NumPy's conversion to text and back takes 20 times as long.
     """
     wide = sizes.astype(np.float64)
-    places = -np.floor(np.log10(wide)).astype(np.intp)  # from the point to the first digit
+    places = _places(wide)
     found = np.empty_like(wide)
     left = np.arange(len(wide))
     for digits in DIGITS:
-        powers = POWERS[places[left] + (digits - 1)]
-        found[left] = decimals = np.rint(wide[left] * powers) / powers
+        found[left] = decimals = _cut(wide[left], places[left], digits)
         left = left[decimals.astype(np.float32) != sizes[left]]
+    return found
+
+
+def _places(sizes: NDArray[np.float64]) -> NDArray[np.intp]:
+    """How far it is from the point to the first digit."""
+    return -np.floor(np.log10(sizes)).astype(np.intp)
+
+
+def _cut(sizes: NDArray[np.float64], places: NDArray[np.intp], digits: int) -> NDArray[np.float64]:
+    """Positive numbers of SCALED sizes, to so many digits."""
+    powers = POWERS[places + (digits - 1)]
+    cut: NDArray[np.float64] = np.rint(sizes * powers) / powers
+    return cut
+
+
+def _rounded(values: Floats) -> NDArray[np.float64]:
+    found = values.astype(np.float64)
+    sizes = np.abs(found)
+    scaled = (sizes >= SCALED[0]) & (sizes < SCALED[1])
+    found[scaled] = np.copysign(
+        _cut(sizes[scaled], _places(sizes[scaled]), DIGITS[0]), found[scaled]
+    )
+    rest = ~scaled & (sizes != 0)
+    found[rest] = [float(f"{value:.{DIGITS[0]}g}") for value in found[rest].tolist()]
     return found

@@ -9,8 +9,8 @@ from typing import TextIO
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.reporting.excerpt import strongest
 from lstm_lrp_cli.reporting.numbers import texts
-from lstm_lrp_cli.reporting.strongest import strongest
 from lstm_lrp_cli.reporting.writer import Detail, Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 

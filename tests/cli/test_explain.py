@@ -151,6 +151,18 @@ class TestJsonLines:
             (7, ["bad"], 0),
         ]
 
+    @pytest.mark.parametrize("unknown", ["not", 4, None], ids=["token", "id", "skipped"])
+    def test_tell_unknown_tokens_where_there_are_any(self, run, small, unknown):
+        """A word of the vocabulary is known, be it the one that stands for unknown ones."""
+        small.mapping["tokens"] = {"unknown": unknown} if unknown is not None else {"skip": True}
+        lines = small.write("in.txt", "the plot not bad twist\nthe film\n\nplot\n")
+        path = small.folder / "report.json"
+        options = ("--format", "jsonl", "--report", path)
+        found = json_lines(run("explain", small.save(), lines, *options).stdout)
+        assert [line.get("unknown") for line in found] == [[1, 4], None, None, [0]]
+        assert list(found[0])[2:4] == ["tokens", "unknown"]
+        assert json.loads(path.read_text())["unknown_tokens"] == 3
+
     def test_ids_stand_as_numbers_or_as_text(self, run, small):
         forms = '{"tokens": [1, 4]}\n{"text": "1 4"}\n{"tokens": ["1", "4"]}\n'
         lines = small.write("in.jsonl", forms)

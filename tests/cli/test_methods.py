@@ -211,3 +211,55 @@ class TestWrongUsage:
         result = run("explain", KERAS.model, few, *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert problem in " ".join(result.stderr.split())
+
+
+class TestBaseline:
+    """Where integrated gradients begin."""
+
+    def attributed(self, run, sample, *arguments):
+        return explained(
+            *(run, sample.model, sample.sequences, "--method", "integrated-gradients"),
+            *("--steps", 5, *arguments),
+        )
+
+    def test_is_zero_unless_told(self, run):
+        assert self.attributed(run, KERAS) == self.attributed(run, KERAS, "--baseline", "zero")
+
+    def test_may_be_a_token_or_the_id_of_one(self, run):
+        words = (KERAS.model.parent / "vocab.txt").read_text("utf-8").splitlines()
+        number = words.index("boring")
+        assert str(number) not in words  # as "1" is, which then is meant
+        of_id = self.attributed(run, KERAS, "--baseline", number)
+        assert of_id == self.attributed(run, KERAS, "--baseline", "boring")
+        assert of_id != self.attributed(run, KERAS, "--baseline", "1")
+
+    def test_has_no_way_to_itself(self, run):
+        of_token = self.attributed(run, KERAS, "--baseline", "<unk>")
+        assert of_token != self.attributed(run, KERAS)
+        for each in of_token:
+            for token, amount in zip(each["tokens"], each["relevance"], strict=True):
+                assert amount == 0.0 or token != "<unk>"
+
+    def test_may_be_a_number_of_a_series(self, run):
+        found = self.attributed(run, WEATHER, "--baseline", "0.5")
+        assert found != self.attributed(run, WEATHER)
+
+    def test_is_named_by_the_report(self, run):
+        arguments = ("--method", "integrated-gradients", "--baseline", "<unk>", "-o", "/dev/null")
+        result = run("explain", KERAS.model, KERAS.sequences, *arguments)
+        assert "method          integrated-gradients, steps 50, baseline <unk>" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("sample", "baseline", "problem"),
+        [
+            (KERAS, "nosuchword", "neither zero, a token of the vocabulary nor an id below 4176"),
+            (KERAS, "4176", "neither zero, a token of the vocabulary nor an id below 4176"),
+            (WEATHER, "wind", "neither zero nor a finite number"),
+            (WEATHER, "nan", "neither zero nor a finite number"),
+        ],
+    )
+    def test_that_does_not_exist_is_told(self, run, sample, baseline, problem):
+        arguments = ("--method", "integrated-gradients", "--baseline", baseline)
+        result = run("explain", sample.model, sample.sequences, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert problem in " ".join(result.stderr.split())

@@ -14,7 +14,7 @@ from together import cut, explain_by, in_precision, make_model, run_together
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.gradients import gradient, gradient_times_input
 from lstm_lrp_cli.engine.method import Method
-from lstm_lrp_cli.engine.methods import METHODS, Settings, integrated_gradients
+from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings, integrated_gradients
 from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen
@@ -121,7 +121,7 @@ def test_integrated_gradients_add_up_gradients_on_the_way(
     baseline = np.random.default_rng(0).normal(
         size=plain_forward.embedded(model, sequences[0]).shape[1]
     )
-    method = IntegratedGradients(points, baseline)
+    method = IntegratedGradients(points, Baseline("own", baseline))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integrated_gradients, "MOST_ROWS", most_rows)
         explained = explain_by(method, model, sequences, targets, steps)

@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lstm_lrp_cli.reporting.numbers import exact, texts
+from lstm_lrp_cli.reporting.numbers import exact, rounded_each, texts
 
 # Any number, and those that relevance is made of: near zero, near powers of ten and of two.
 SINGLE = st.floats(width=32, allow_nan=False) | st.builds(
@@ -61,3 +61,21 @@ def test_the_shape_is_kept(values):
 def test_double_precision_is_as_it_is():
     assert exact(np.array([[0.1, -1e-300]])) == [[0.1, -1e-300]]
     assert exact(np.array([0.1], dtype=np.float32)) == [0.1]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(DOUBLE).map(lambda values: array(values, np.float64)))
+@example(array([0.0, -0.0, np.inf, 5e-324, 1e-12, 999999.5, 1e6, -1.7e308, 0.1234565], np.float64))
+def test_six_digits_are_kept_for_people(values):
+    [found] = rounded_each([values])
+    for number, kept in zip(values.tolist(), found, strict=True):
+        assert float(f"{kept:.6g}") == kept
+        assert kept == number or abs(kept - number) <= max(5.000001e-6 * abs(number), 5e-324)
+
+
+def test_each_array_has_its_own_numbers():
+    arrays = [np.array([[1.23456789], [2.0]]), np.zeros((0, 1)), np.array([[np.nan]])]
+    first, second, third = rounded_each(arrays)
+    assert (first, second) == ([[1.23457], [2.0]], [])
+    assert np.isnan(third[0][0])
+    assert rounded_each([]) == []

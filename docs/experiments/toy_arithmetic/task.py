@@ -30,7 +30,7 @@ class Task:
     signs: tuple[int, ...]
 
 
-# A single unit cannot both subtract and read numbers of either sign.
+# No start of a single unit that was tried learned to subtract numbers of either sign.
 TASKS = (Task("addition", 1, (-1, 1)), Task("subtraction", -1, (1,)))
 
 

@@ -6,7 +6,7 @@ Run from anywhere: python docs/experiments/toy_arithmetic/train.py
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ HIDDEN_SIZE = 1
 TRAIN, VALIDATION, TEST = 2000, 1000, 500
 GOOD_ENOUGH = 1e-4
 MODELS = 10
-# One unit does not find the solution from every start. A start is given up when its loss has
-# hardly fallen in a round.
+# One unit does not find the solution from every start. A start is given up when its error
+# has hardly fallen in a round.
 ROUNDS = 40
 STEPS_A_ROUND = 25
 LEAST_PROGRESS = 1e-3
@@ -127,9 +127,7 @@ def train(seed: int, training: Problem, validation: Problem) -> Calculator | Non
 
 def good_models(training: Problem, validation: Problem) -> Iterator[tuple[int, Calculator]]:
     """Models from one seed after the other that are good enough, each with its seed."""
-    seed = 0
-    while True:
-        seed += 1
+    for seed in count(1):
         model = train(seed, training, validation)
         print(f"seed {seed}: {'given up' if model is None else evaluate(model, validation)}")
         if model is not None:
@@ -195,7 +193,7 @@ def make(task: Task, folder: Path) -> None:
     """Train, export, verify, and write everything that belongs to the models of a task."""
     generator = np.random.default_rng(DATA_SEED)
     train_set, validation_set, test_set = (
-        draw(task, count, generator) for count in (TRAIN, VALIDATION, TEST)
+        draw(task, size, generator) for size in (TRAIN, VALIDATION, TEST)
     )
     validation = problem(task, validation_set)
     models = good_models(problem(task, train_set), validation)

@@ -13,6 +13,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """What counts as no input at all.
+
+    Parameters
+    ----------
+    name : str
+        As the command line has it.
+    features : ndarray, shape (features,), or None
+        Of every step; None is zero.
+    """
+
+    name: str
+    features: Floats | None = None
+
+
+ZERO = Baseline("zero")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Settings:
     """What methods can be set to; each takes what concerns it.
 
@@ -22,8 +41,8 @@ class Settings:
         Of the LRP rules: the stabilizer, and what part of biases and stabilizers is redistributed.
     steps : int
         Of integrated gradients: how many points of the path are looked at.
-    baseline : ndarray, shape (features,), or None
-        Of integrated gradients: where the path begins at every step; None is zero.
+    baseline : Baseline
+        Of integrated gradients: where the path begins at every step.
     span : slice or None
         Of contextual decomposition: the tokens that are decomposed as one; None is each alone.
     seed : int
@@ -33,7 +52,7 @@ class Settings:
     eps: float = 1e-3
     bias_factor: float = 0.0
     steps: int = 50
-    baseline: Floats | None = None
+    baseline: Baseline = ZERO
     span: slice | None = None
     seed: int = 0
 

@@ -20,6 +20,7 @@ from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.gradients import gradient
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.method import Promise
+from lstm_lrp_cli.engine.methods import ZERO, Baseline
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.engine.relevance import Chosen, Relevance, inputs_and_padding, told
 from lstm_lrp_cli.model.arrays import Booleans, Floats
@@ -45,12 +46,12 @@ class IntegratedGradients:
     ----------
     steps : int
         Points of the way at which the gradient is taken.
-    baseline : ndarray, shape (features,), or None
-        Where the way begins at every step; None is zero.
+    baseline : Baseline
+        Where the way begins at every step.
     """
 
     steps: int = 50
-    baseline: Floats | None = None
+    baseline: Baseline = ZERO
     name: str = "integrated-gradients"
     promise: Promise = COMPLETENESS
     keeps_gates: bool = False
@@ -59,7 +60,7 @@ class IntegratedGradients:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"steps": self.steps, "baseline": "zero" if self.baseline is None else "given"}
+        return {"steps": self.steps, "baseline": self.baseline.name}
 
     # What overflows shows in relevance, which the caller checks.
     @np.errstate(over="ignore", invalid="ignore")
@@ -69,8 +70,8 @@ class IntegratedGradients:
         numeric = replace(trace.model, embedding=None)  # which takes what is embedded
         inputs = trace.embedded
         baseline = np.zeros_like(inputs)
-        if self.baseline is not None:
-            baseline[:] = self.baseline
+        if self.baseline.features is not None:
+            baseline[:] = self.baseline.features
         way = inputs - baseline
         mean = np.zeros(inputs.shape)
         for points, weights in self._points(len(inputs)):

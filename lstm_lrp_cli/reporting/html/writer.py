@@ -1,0 +1,159 @@
+"""The page that people look at: every sequence as a heat map, to be searched and sorted."""
+
+from collections.abc import Sequence as Several
+from typing import Any, TextIO
+
+import numpy as np
+
+from lstm_lrp_cli import __version__
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.html.page import element, json_block, rendered
+from lstm_lrp_cli.reporting.numbers import rounded_each
+from lstm_lrp_cli.reporting.writer import Layout, Report, parts
+from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+STYLES = ("report.css",)
+# In one module, so that each may use the others' functions.
+SCRIPTS = (
+    "data.js",
+    "text.js",
+    "ledger.js",
+    "tokens.js",
+    "series.js",
+    "rows.js",
+    "list.js",
+    "controls.js",
+    "main.js",
+)
+
+
+class HtmlWriter:
+    """Writes one page: its head, the data as JSON, block by block, and what is seen of it.
+
+    The data stands before what is seen, since the report is complete when all of it is written.
+    """
+
+    def __init__(self, file: TextIO, layout: Layout) -> None:
+        self._file = file
+        self._layout = layout
+        self._model = layout.model
+        self._series = layout.model.embedding is None
+        self._whole = self._series and layout.whole
+
+    @property
+    def _report(self) -> Report:
+        if self._layout.report is None:
+            raise ValueError("a part of a page is neither opened nor closed")
+        return self._layout.report
+
+    def open(self) -> None:
+        """Write the page's head."""
+        style, style_hash = element("style", STYLES)
+        _, script_hash = element("script", SCRIPTS)
+        self._file.write(
+            rendered(
+                "head.html.j2",
+                report=self._report.as_object(),
+                version=__version__,
+                style=style,
+                style_hash=style_hash,
+                script_hash=script_hash,
+            )
+        )
+
+    def write(self, explanations: Several[Explanation]) -> None:
+        """Write data: all explanations of each of some sequences, in order."""
+        before: Sequence | None = None
+        for part in parts(explanations, self._model.input_size if self._whole else 1):
+            self._file.write(json_block(self._objects(part, before), 'class="explanations"'))
+            before = part[-1].sequence
+
+    def close(self) -> None:
+        """Write what is seen, with the report, and the script."""
+        script, _ = element("script", SCRIPTS, ' type="module"')
+        report = self._report.as_object()
+        self._file.write(
+            rendered(
+                "body.html.j2",
+                report=report,
+                about=json_block([self._about(report["methods"])], 'id="about"'),
+                version=__version__,
+                series=self._series,
+                unnamed=self._model.labels is None and self._model.classes > 1,
+                script=script,
+            )
+        )
+
+    def _about(self, methods: Several[dict[str, Any]]) -> dict[str, Any]:
+        """What the script must know of the model and the methods."""
+        model = self._model
+        heads = [
+            {"name": head.name, "start": where.start, "stop": where.stop}
+            for head, where in zip(model.heads, model.head_slices, strict=True)
+        ]
+        return {
+            "classes": [_name(model, k) for k in range(model.classes)],
+            "heads": heads,
+            "regression": model.regression,
+            "by_step": model.by_step,
+            "series": self._series,
+            "methods": [method["method"] for method in methods],
+            "shares": [_shares(method["ledger"]) for method in methods],
+        }
+
+    def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
+        """One object an explanation; a sequence's first has the sequence as well."""
+        scores = rounded_each([each.scores for each in part])
+        relevance = rounded_each(
+            [each.relevance if self._whole else each.relevance_of_steps for each in part]
+        )
+        ledgers = rounded_each([_amounts(each.ledger) for each in part])
+        objects = []
+        for explanation, *numbers in zip(part, scores, relevance, ledgers, strict=True):
+            its_scores, its_relevance, its_ledger = numbers
+            sequence = explanation.sequence
+            of_sequence = {} if sequence is before else self._sequence(explanation)
+            before = sequence
+            objects.append(
+                {
+                    "sequence": sequence.number,
+                    **of_sequence,
+                    "method": explanation.method,
+                    "step": explanation.step,
+                    "target": explanation.target if explanation.scored else None,
+                    "predicted": explanation.predicted if explanation.scored else None,
+                    "scores": its_scores,
+                    "relevance": its_relevance,
+                    "ledger": its_ledger or None,
+                }
+            )
+        return objects
+
+    def _sequence(self, explanation: Explanation) -> dict[str, Any]:
+        sequence = explanation.sequence
+        if self._series:
+            (values,) = rounded_each([sequence.inputs])
+            inputs = {"features": sequence.features, "values": values}
+        else:
+            inputs = {"tokens": sequence.tokens}
+        return {"id": sequence.id, **inputs, "label": sequence.gold, "right": explanation.right}
+
+
+def _shares(ledger: dict[str, float] | None) -> list[str]:
+    """What a method's ledgers hold between score and residual."""
+    return [name for name in ledger or () if name not in ("score", "residual")]
+
+
+def _amounts(ledger: Ledger | None) -> Floats:
+    """A ledger's score, shares and residual; nothing where there is no ledger."""
+    if ledger is None:
+        return np.zeros(0)
+    return np.array([ledger.score, *ledger.shares.values(), ledger.residual])
+
+
+def _name(model: Model, target: int) -> str:
+    name = model.target_name(target)
+    return name if isinstance(name, str) else f"class {name}"
