@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich import box
 from rich.console import Console
@@ -24,8 +24,18 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 # How many sequences the table at the end holds, and how many tokens a cell of it.
 TABLE_ROWS = 50
 TABLE_TOKENS = 3
-# On narrower terminals, what is against a target stands below what is for it.
+# Narrower terminals have a folded line for each sequence instead.
 TABLE_WIDTH = 70
+
+
+class _Row(NamedTuple):
+    """What stands of a sequence at the end."""
+
+    number: str
+    target: str
+    score: str
+    most_for: list[str]
+    most_against: list[str]
 
 
 class HeatMapWriter:
@@ -42,11 +52,7 @@ class HeatMapWriter:
         self._top = layout.top
         self._width = self._console.width
         self._shade = shade_of(self._console)
-        self._narrow = self._width < TABLE_WIDTH
-        most = ("most for and against it",) if self._narrow else ("most for it", "most against it")
-        self._table = Table(box=box.SIMPLE_HEAD)
-        for column in ("sequence", "target", "score", *most):
-            self._table.add_column(column, justify="right" if column == "score" else "left")
+        self._rows: list[_Row] = []
         self._left_out = 0
 
     def open(self) -> None:
@@ -55,7 +61,7 @@ class HeatMapWriter:
             ends = ((" for the target ", self._shade(1.0)), (" against it ", self._shade(-1.0)))
             self._print(Text(*end) for end in ends)
         else:
-            self._print([Text("(+0.10) for the target, (-0.10) against it")])
+            self._print([Text("(+0.10) for the target,"), Text("(-0.10) against it")])
         self._console.print()
 
     def write(self, explanations: Several[Explanation]) -> None:
@@ -79,9 +85,30 @@ class HeatMapWriter:
 
     def close(self) -> None:
         """Print the table of the strongest tokens or features."""
-        self._console.print(self._table)
+        if self._width < TABLE_WIDTH:
+            self._print_rows()
+        else:
+            self._print_table()
         if self._left_out:
             self._console.print(f"and {self._left_out:,} more; --format tsv writes a full table\n")
+
+    def _print_table(self) -> None:
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in ("sequence", "target", "score", "most for it", "most against it"):
+            table.add_column(column, justify="right" if column == "score" else "left")
+        for row in self._rows:
+            ends = (Text(", ".join(end)) for end in (row.most_for, row.most_against))
+            table.add_row(row.number, Text(row.target), row.score, *ends)
+        self._console.print(table)
+
+    def _print_rows(self) -> None:
+        self._print([Text("most for and against each target", "bold")])
+        for row in self._rows:
+            most = map(Text, (*row.most_for, *row.most_against))
+            self._print(
+                [Text(row.number, "bold"), Text(f"{row.target} {row.score}"), *most], joint="  "
+            )
+        self._console.print()
 
     def _print(self, pieces: Iterable[Text], joint: str = " ") -> None:
         """Print pieces side by side, on as many lines as they take."""
@@ -90,7 +117,7 @@ class HeatMapWriter:
     def _add_to_table(self, explanation: Explanation) -> None:
         if not explanation.scored:
             return
-        if self._table.row_count >= TABLE_ROWS:
+        if len(self._rows) >= TABLE_ROWS:
             self._left_out += 1
             return
         sequence = explanation.sequence
@@ -99,16 +126,16 @@ class HeatMapWriter:
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
         most = [
-            ", ".join(f"{_named(names[k])} {amounts[k]:+.2f}" for k in end)
+            [f"{_named(names[k])} {amounts[k]:+.2f}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
         ]
-        if self._narrow:
-            most = ["\n".join(filter(None, most))]
-        self._table.add_row(
-            self._number(explanation),
-            Text(self._name(explanation.target)),
-            f"{explanation.score:+.3f}",
-            *map(Text, most),
+        self._rows.append(
+            _Row(
+                self._number(explanation),
+                self._name(explanation.target),
+                f"{explanation.score:+.3f}",
+                *most,
+            )
         )
 
     def _heading(self, explanation: Explanation) -> Iterator[Text]:

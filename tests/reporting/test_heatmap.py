@@ -88,6 +88,13 @@ def test_ends_with_a_table_of_the_strongest():
     assert "b -1.00" in row
 
 
+def test_narrow_terminals_have_a_line_for_each_sequence_instead():
+    text = show(explanation([2.0, -1.0, 3.0], tuple("abc")), colour=False, width=60)
+    assert text.endswith(
+        "most for and against each target\n0  good +4.000  c +3.00  a +2.00  b -1.00\n\n"
+    )
+
+
 def test_the_table_has_an_end():
     text = show(*[explanation([1.0], ("word",))] * 60, colour=False)
     assert "and 10 more" in text
