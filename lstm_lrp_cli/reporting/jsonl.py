@@ -54,19 +54,8 @@ class JsonLinesWriter:
         ]
 
     def _tokens(self, sequence: Sequence) -> dict[str, Any]:
-        """A sequence's tokens and, where there are any, the positions of unknown ones.
-
-        A word of the vocabulary is known, be it the very one that stands for unknown tokens.
-        """
-        tokens, vocabulary = sequence.tokens or (), self._model.vocabulary
-        if not sequence.unknown or vocabulary is None:
-            return {"tokens": tokens}
-        stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
-        places = np.flatnonzero(sequence.inputs == stand_in).tolist()
-        return {
-            "tokens": tokens,
-            "unknown": [place for place in places if tokens[place] not in vocabulary.ids],
-        }
+        unknown = unknown_places(sequence, self._model)
+        return {"tokens": sequence.tokens or (), **({"unknown": unknown} if unknown else {})}
 
     def _object(
         self,
@@ -96,6 +85,19 @@ class JsonLinesWriter:
             "relevance": relevance,
             "ledger": ledger,
         }
+
+
+def unknown_places(sequence: Sequence, model: Model) -> list[int]:
+    """The positions of the tokens that the vocabulary does not know.
+
+    A word of the vocabulary is known, be it the very one that stands for unknown tokens.
+    """
+    tokens, vocabulary = sequence.tokens or (), model.vocabulary
+    if not sequence.unknown or vocabulary is None:
+        return []
+    stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
+    places = np.flatnonzero(sequence.inputs == stand_in).tolist()
+    return [place for place in places if tokens[place] not in vocabulary.ids]
 
 
 def label_name(gold: int | None, model: Model) -> str | int | None:

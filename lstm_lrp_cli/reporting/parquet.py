@@ -21,7 +21,7 @@ from lstm_lrp_cli.reporting.arrays import (
     tokens_of,
     values_of,
 )
-from lstm_lrp_cli.reporting.jsonl import label_name, ledger_object
+from lstm_lrp_cli.reporting.jsonl import label_name, ledger_object, unknown_places
 from lstm_lrp_cli.reporting.table import COLUMNS
 from lstm_lrp_cli.reporting.writer import Layout, Sink, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -150,7 +150,7 @@ class NestedWriter(_BatchWriter):
         inputs = (
             (("features", pa.list_(pa.string())), ("values", pa.list_(pa.list_(number))))
             if series
-            else (("tokens", pa.list_(pa.string())),)
+            else (("tokens", pa.list_(pa.string())), ("unknown", pa.list_(pa.int32())))
         )
         return _fields(
             ("sequence", pa.int64()),
@@ -173,6 +173,9 @@ class NestedWriter(_BatchWriter):
         yield _texts(sequence.id for sequence in sequences)
         if self._model.embedding is not None:
             yield _lists(lengths, pa.array(tokens_of(explanations), pa.string()))
+            unknown = [unknown_places(sequence, self._model) for sequence in sequences]
+            places = pa.array(list(chain.from_iterable(unknown)), pa.int32())
+            yield _lists(map(len, unknown), places)
         else:
             names = [sequence.features or () for sequence in sequences]
             yield _lists(map(len, names), _texts(chain.from_iterable(names)))
