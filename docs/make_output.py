@@ -5,8 +5,8 @@ Run it from anywhere, with the package installed, and what a page's `<!-- needs:
     python docs/make_output.py
 
 On these pages, the blocks of shell below `<!-- checked -->` are run one after another, by one
-shell, in a folder that has `sample_models`. A block below `<!-- prints -->` is what the one before it
-prints, on standard output and error.
+shell, in a folder that has `sample_models`. A block below `<!-- prints -->` is what the one before
+it prints, on standard output and error.
 """
 
 import re

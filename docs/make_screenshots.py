@@ -1,15 +1,14 @@
-"""Take the pictures of the HTML report in docs/images.
+"""Take the pictures of HTML reports and summaries in docs/images.
 
 Run it from anywhere, with the package installed, and what the tests in tests/browser need:
 
     python docs/make_screenshots.py
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,45 @@ IMAGES = Path(__file__).parent / "images"
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browser import opened_browser, show  # noqa: E402
+from shell import run_script  # noqa: E402
 
-LRP = (sys.executable, "-m", "lstm_lrp_cli")
 THEMES = ("light", "dark")
 SIZE = {"width": 1160, "height": 860}
 
 
 @dataclass(frozen=True, slots=True)
 class Screenshot:
-    """A picture of a report, in every theme.
+    """A picture of a page, in every theme.
 
     Parameters
     ----------
     name : str
         The files' names, without theme and ending.
     folder : str
-        Where the command runs, in sample_models.
-    arguments : sequence of str
-        Those of `lrp explain`.
+        Of sample_models: where the commands run.
+    commands : str
+        What writes page.html.
     choices : dict
-        What is chosen in the page, by the label of the choice.
-    focus : str
-        What has the focus, as a CSS selector.
+        What is chosen in a report, by the label of the choice.
+    focus : str or None
+        What has the focus in a report, as a CSS selector; None of a summary.
     keys : sequence of str
         What is pressed there.
     """
 
     name: str
     folder: str
-    arguments: Sequence[str]
-    choices: dict[str, str]
-    focus: str
-    keys: Sequence[str]
+    commands: str
+    choices: dict[str, str] = field(default_factory=dict)
+    focus: str | None = None
+    keys: Sequence[str] = ()
 
 
 SCREENSHOTS = (
     Screenshot(
         "report",
         "sentiment_keras",
-        ("model.h5", "labelled.txt", "--labelled"),
+        "lrp explain model.h5 labelled.txt --labelled -q -o page.html",
         {"Outcome": "wrong", "Sort by": "score"},
         ".row .token",
         ("End",),
@@ -64,30 +63,42 @@ SCREENSHOTS = (
     Screenshot(
         "report-series",
         "weather_series",
-        ("model.h5", "series.csv"),
+        "lrp explain model.h5 series.csv -q -o page.html",
         {"Predicted": "rain"},
         ".series",
         ("Home", "End", "ArrowLeft", "ArrowDown", "ArrowDown"),
+    ),
+    Screenshot(
+        "summary",
+        "sentiment_keras",
+        r"""
+        awk -F '\t' '$2 > 1 {print "positive\t" $3} $2 < -1 {print "negative\t" $3}' \
+          data/movie_reviews.tsv > corpus.txt
+        lrp explain model.h5 corpus.txt --labelled -q -o corpus.jsonl.gz
+        lrp summarize corpus.jsonl.gz -o page.html
+        """,
     ),
 )
 
 
 def take(screenshot: Screenshot, theme: str, browser: Any, path: Path) -> None:
-    """Write a report and take its picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.html"
-        subprocess.run(
-            [*LRP, "explain", *screenshot.arguments, "-q", "-o", str(report)],
-            cwd=ROOT / "sample_models" / screenshot.folder,
-            check=True,
-        )
+    """Write a page and take its picture."""
+    samples = ROOT / "sample_models"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for sample in (samples / "data", *(samples / screenshot.folder).iterdir()):
+            (folder / sample.name).symlink_to(sample)
+        run_script(screenshot.commands, folder, folder / "statuses")
         page = browser.new_page(viewport=SIZE, color_scheme=theme)
-        show(page, report)
-        for label, option in screenshot.choices.items():
-            page.get_by_label(label, exact=True).select_option(option)
-        page.locator(screenshot.focus).first.focus()
-        for key in screenshot.keys:
-            page.keyboard.press(key)
+        if screenshot.focus is None:
+            page.goto((folder / "page.html").as_uri())
+        else:
+            show(page, folder / "page.html")
+            for label, option in screenshot.choices.items():
+                page.get_by_label(label, exact=True).select_option(option)
+            page.locator(screenshot.focus).first.focus()
+            for key in screenshot.keys:
+                page.keyboard.press(key)
         page.screenshot(path=path)
         page.close()
 

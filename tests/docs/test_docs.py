@@ -10,7 +10,7 @@ import page as benchmarks_page
 import pytest
 from shell import run_block
 
-from lstm_lrp_cli.loading.mapping import read_mapping
+from lstm_lrp_cli.loading.mapping import _SPECS, read_mapping
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -79,6 +79,13 @@ def test_every_page_is_listed_in_the_index():
 def test_the_command_line_page_is_what_help_says():
     page = (DOCS / "cli.md").read_text("utf-8")
     assert page == script("make_cli").page(), "run python docs/make_cli.py"
+
+
+def test_the_schemas_page_is_what_the_code_says():
+    make_schemas = script("make_schemas")
+    assert set(make_schemas.SPECS.values()) == set(_SPECS.values())
+    page = (DOCS / "schemas.md").read_text("utf-8")
+    assert page == make_schemas.page(), "run python docs/make_schemas.py"
 
 
 def test_the_benchmarks_page_has_the_tables_of_what_was_measured():

@@ -28,7 +28,7 @@ def make_output(monkeypatch):
 
 
 def comparable(text):
-    """Without what differs from machine to machine: last digits, and the worst residual."""
+    """Without what differs from machine to machine: last digits, and where residuals are worst."""
     lines = []
     for line in text.splitlines():
         line = re.sub(r"[ ─━]+", " ", line)
