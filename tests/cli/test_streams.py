@@ -235,7 +235,7 @@ class TestOutputFile:
         plain = lrp("explain", KERAS.model, KERAS.sequences, "--format", "jsonl")
         assert module.decompress(path.read_bytes()) == plain.stdout
 
-    @pytest.mark.parametrize("name", ["out.html", "out.parquet", "out.tsv.zip"])
+    @pytest.mark.parametrize("name", ["out.pdf", "out.parquet", "out.tsv.zip"])
     def test_of_an_unknown_ending_is_wrong_usage(self, tmp_path, name):
         result = lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / name)
         assert result.returncode == 2
