@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_lrp_cli.checking.against import FRAMEWORKS
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
     document_options,
     dtype_option,
     expected_option,
+    input_argument,
     input_options,
     mapping_option,
     model_argument,
@@ -30,9 +32,17 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp check model.h5",
+        "lrp check model.h5 sentences.txt --expected scores.npy",
+        "lrp check model.h5 sentences.txt --against keras",
+    ),
+    rare=("input_format", "bias_factor", "dtype"),
+)
 @model_argument
-@click.argument("input", required=False)
+@input_argument(required=False)
 @mapping_option
 @input_options
 @click.option(
@@ -40,7 +50,8 @@ if TYPE_CHECKING:
     type=click.Choice(LRP_METHODS),
     default="lrp-all",
     show_default=True,
-    help="The rule whose conservation is checked.",
+    metavar="RULE",
+    help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked.",
 )
 @question_options
 @rule_options
@@ -49,7 +60,8 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     type=click.Choice(FRAMEWORKS),
-    help="Run your own framework, where installed, on the same file and input.",
+    metavar="FRAMEWORK",
+    help=f"Run {', '.join(FRAMEWORKS)}, where installed, on the same file and input.",
 )
 @tolerance_option(None, "[default: 1e-05; 1e-10 where --against runs in float64]")
 @document_options
@@ -80,11 +92,6 @@ def check(
     Without INPUT, random sequences are used.
 
     Exit status 1 where a check fails.
-
-    \b
-    lrp check model.h5
-    lrp check model.h5 sentences.txt --expected scores.npy
-    lrp check model.h5 sentences.txt --against keras
     """
     import numpy as np
 

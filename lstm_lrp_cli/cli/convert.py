@@ -6,23 +6,35 @@ from pathlib import Path
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import DTYPES, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_together, refuse_same_file
 
 FORMATS = ("npz", "safetensors")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp convert model.h5 plain.npz",
+        "lrp convert checkpoint.pt plain.safetensors --mapping model.yaml",
+    ),
+)
 @model_argument
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @mapping_option
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="[default: by the ending of OUT]"
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    metavar="FORMAT",
+    help=f"{' or '.join(FORMATS)}.  [default: by the ending of OUT]",
 )
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    help="Precision of the weights.  [default: that of MODEL, float64 for sums]",
+    metavar="TYPE",
+    help="Precision: float64 or float32.  [default: that of MODEL, float64 for sums]",
 )
 def convert(
     model: Path, output: Path, mapping: Path | None, form: str | None, dtype: str | None
@@ -31,10 +43,6 @@ def convert(
 
     OUT is .npz or .safetensors, and loads to the same scores. A vocabulary is written as well, as
     OUT's name with -vocab.json. Files that are there are written over.
-
-    \b
-    lrp convert model.h5 plain.npz
-    lrp convert checkpoint.pt plain.safetensors --mapping model.yaml
     """
     import numpy as np
 

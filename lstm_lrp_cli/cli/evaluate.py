@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    complete_methods,
     document_options,
     dtype_option,
     finite,
+    input_argument,
     input_options,
     mapping_option,
     method_names,
@@ -55,9 +58,17 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return value
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp evaluate model.h5 labelled.txt --labelled",
+        "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
+        "lrp evaluate model.h5 input.txt --methods lrp-all,random --plot curves.svg",
+    ),
+    rare=("input_format", "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
+)
 @model_argument
-@click.argument("input")
+@input_argument()
 @mapping_option
 @input_options
 @click.option(
@@ -65,8 +76,9 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     callback=judged_names,
     default=USUAL_METHODS,
     show_default=True,
-    metavar="NAME,...|all",
-    help=f"Which are compared, of {', '.join(METHODS)}.",
+    metavar="NAME,...",
+    shell_complete=complete_methods,
+    help=f"all, or of {', '.join(METHODS)}.",
 )
 @click.option(
     "--target",
@@ -118,6 +130,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     callback=finite,
     default=0.1,
     show_default=True,
+    metavar="NUMBER",
     help="How far inputs are moved to see how relevance changes, relative to their size.",
 )
 @click.option(
@@ -170,10 +183,6 @@ def evaluate(
     score and, with --labelled, the accuracy change; how far methods agree; whether the most
     relevant token is the one that matters most; how relevance changes as the input hardly does;
     and what each method costs.
-
-    \b
-    lrp evaluate model.h5 labelled.txt --labelled
-    lrp evaluate model.h5 sentences.txt --methods lrp-all,occlusion,random --plot curves.svg
     """
     import numpy as np
 

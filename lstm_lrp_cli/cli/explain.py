@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import refuse_values_of_steps, resolve_methods
 from lstm_lrp_cli.cli.options import (
     dtype_option,
+    input_argument,
     input_options,
     mapping_option,
     methods_option,
@@ -20,8 +22,8 @@ from lstm_lrp_cli.cli.options import (
     setting_options,
 )
 from lstm_lrp_cli.cli.output import refuse_same_file
-from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
-from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.cli.stream import choose_format, output_options, refuse_bytes, stream
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, WHOLE_UNASKED
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.writer import Detail
@@ -29,9 +31,28 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp explain model.h5 sentences.txt",
+        "lrp explain model.h5 labelled.txt --labelled --target gold --top 5",
+        "lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv",
+        "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
+    ),
+    rare=(
+        "input_format",
+        "bias_factor",
+        "steps",
+        "baseline",
+        "span",
+        "seed",
+        "no_pager",
+        "dtype",
+        "jobs",
+    ),
+)
 @model_argument
-@click.argument("input")
+@input_argument()
 @mapping_option
 @input_options
 @methods_option("--method")
@@ -42,9 +63,13 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
-    help="How finely relevance is told.  [default: token; feature in numeric series]",
+    metavar="UNIT",
+    help="token, dimension, step or feature.  [default: token; feature in numeric series]",
 )
-@output_options("a heat map", OUTPUTS)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
+)
+@output_options(OUTPUTS, "a heat map")
 def explain(
     model: Path,
     input: str,
@@ -63,25 +88,23 @@ def explain(
     span: slice | None,
     seed: int | None,
     by: Detail | None,
+    top: int | None,
     form: str | None,
     output: Path | None,
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
-    INPUT is text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5.
-    Compressed files (.gz, .xz, .bz2) are read as they are; - is standard input.
-
-    \b
-    lrp explain model.h5 sentences.txt
-    lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv
-    zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance
+    INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
+    All may be compressed. - is standard input.
     """
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.outputs import TOP_OUTPUTS
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
     from lstm_lrp_cli.reporting.writer import WHOLE
@@ -89,10 +112,16 @@ def explain(
     from lstm_lrp_cli.sequences.stream import display_name
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
+    form = choose_format(form, output, OUTPUTS)
+    refuse_bytes(form, output)
     loaded = load_model(model, mapping, np.dtype(dtype)).model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
-    detail = choose_detail(by, series=loaded.embedding is None)
-    form = form or choose_format(output, OUTPUTS)
+    detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
+    if top is not None and form not in TOP_OUTPUTS:
+        raise click.UsageError(
+            f"--top: {form} has a place for every relevance; expected --format "
+            f"{', '.join(TOP_OUTPUTS)}."
+        )
     methods = resolve_methods(
         method,
         loaded,
@@ -105,7 +134,6 @@ def explain(
     )
     if detail in WHOLE:
         refuse_values_of_steps(methods, detail)
-    rendering = Rendering(loaded, methods, question, form, detail)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),
@@ -113,16 +141,33 @@ def explain(
         methods,
         dtype,
     )
+    about = run.about(loaded, detail)
+    rendering = Rendering(loaded, methods, question, form, detail, about, top)
     summary = Summary(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_bytes)
-    stream(rendering, blocks, summary, output=output, report=report, jobs=jobs, quiet=quiet)
+    stream(
+        rendering,
+        blocks,
+        summary,
+        output=output,
+        report=report,
+        jobs=jobs,
+        quiet=quiet,
+        no_pager=no_pager,
+    )
 
 
-def choose_detail(by: Detail | None, *, series: bool) -> Detail:
-    """How finely relevance is told, where the option fits the model."""
+def choose_detail(by: Detail | None, *, series: bool, whole: bool = False) -> Detail:
+    """How finely relevance is told, where the option fits the model.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether every value is told where nothing is asked for.
+    """
     allowed: tuple[Detail, ...] = ("feature", "step") if series else ("token", "dimension")
     if by is None:
-        return allowed[0]
+        return "dimension" if whole and not series else allowed[0]
     if by not in allowed:
         kind = "takes numbers" if series else "takes tokens"
         raise click.BadParameter(

@@ -4,11 +4,19 @@ from pathlib import Path
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp inspect model.h5",
+        "lrp inspect model.h5 --write-mapping model.yaml",
+        "lrp inspect model.onnx --format json | jq .layers",
+    ),
+)
 @model_argument
 @mapping_option
 @click.option(
@@ -28,10 +36,6 @@ def inspect(
     """Show what is in MODEL, and how it is read.
 
     Layers, shapes and parameters; what was inferred and from what; and datasets that nothing uses.
-
-    \b
-    lrp inspect model.h5
-    lrp inspect model.h5 --write-mapping model.yaml
     """
     import numpy as np
     from msgspec import UNSET

@@ -1,25 +1,41 @@
 """`lrp` itself: its commands, loaded when they are called, and its exit statuses."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lstm_lrp_cli import __version__
+from lstm_lrp_cli.cli.help import write_examples
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.reporting.printable import printable
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",
+    "compare": "Compare explanations by two models, methods or versions.",
     "convert": "Write a model as plain weights and a complete mapping.",
-    "evaluate": "Compare methods that explain: deletion, agreement, sensitivity, time.",
+    "evaluate": "Compare methods that explain, on your own sequences.",
     "explain": "Explain predictions: a relevance for every token or step.",
     "match": "Search the mapping that gives your framework's scores.",
     "inspect": "Show what is in a model file, and how it is read.",
     "predict": "Predict alone: scores, probabilities and classes.",
+    "summarize": "Question a corpus of explanations: tokens, classes, errors.",
+    "completion": "Print what lets a shell complete commands and options.",
 }
+EXAMPLES = (
+    "lrp inspect model.h5",
+    "lrp check model.h5 sentences.txt --expected scores.npy",
+    "lrp explain model.h5 sentences.txt",
+    "lrp explain model.h5 sentences.txt -o relevance.tsv",
+    "lrp COMMAND --help",
+)
 UNUSABLE = 3
 INTERRUPTED = 130
 # An error may quote what stands in a file; it stays an error and not the file.
@@ -41,6 +57,17 @@ class Lrp(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, EXAMPLES)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands by name, of which none is imported, and the options."""
+        from click.shell_completion import CompletionItem
+
+        commands = (name for name in COMMANDS if name.startswith(incomplete))
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name]) for name in commands), *options]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

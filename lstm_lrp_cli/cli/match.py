@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
     document_options,
     expected_option,
+    input_argument,
     input_options,
     mapping_option,
     model_argument,
@@ -26,9 +28,15 @@ if TYPE_CHECKING:
 MOST_SEQUENCES = 32
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp match model.npz sentences.txt --expected scores.npy",
+        "lrp match model.npz s.txt --expected scores.npy --write-mapping model.yaml",
+    ),
+)
 @model_argument
-@click.argument("input")
+@input_argument()
 @mapping_option
 @input_options
 @expected_option(required=True)
@@ -61,9 +69,6 @@ def match(
     shapes do.
 
     Exit status 1 where none reproduces the scores.
-
-    \b
-    lrp match model.npz sentences.txt --expected scores.npy --write-mapping model.yaml
     """
     import itertools
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +13,17 @@ from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from lstm_lrp_cli.model.model import Model
     from lstm_lrp_cli.scaling.question import Question, Step
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 DTYPES = ("float64", "float32")
+TARGETS = ("predicted", "gold", "all")
+STEPS = ("first", "last", "all")
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
@@ -54,13 +59,44 @@ def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
     return decorate
 
 
+def completing(words: Sequence[str]) -> Completion:
+    """What a shell completes to these words, where other values are allowed as well."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def complete_methods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell completes the last name of a list of methods to, each named once."""
+    *named, begun = incomplete.split(",")
+    before = "".join(f"{name}," for name in named)
+    return [f"{before}{name}" for name in METHODS if name.startswith(begun) and name not in named]
+
+
+def complete_files(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What a shell completes to the names of files, though "-" is allowed as well."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+
+def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """The argument that names the sequences."""
+    return click.argument("input", required=required, shell_complete=complete_files)
+
 
 mapping_option = click.option(
     "--mapping",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML that says what the model file cannot.  [default: MODEL's name with .yaml, if there]",
+    help="What MODEL cannot say.  [default: MODEL's .yaml, if there]",
 )
 
 input_options = stacked(
@@ -68,12 +104,13 @@ input_options = stacked(
     click.option(
         "--labelled",
         is_flag=True,
-        help="Lines are label<TAB>text; JSON lines have a label.",
+        help="Lines are label<TAB>text; JSON lines have label.",
     ),
     click.option(
         "--input-format",
         type=click.Choice(INPUT_FORMATS),
-        help="How INPUT is written.  [default: by its ending, or how it begins]",
+        metavar="FORMAT",
+        help=f"{', '.join(INPUT_FORMATS)}.  [default: by INPUT's ending, or how it begins]",
     ),
 )
 
@@ -82,14 +119,16 @@ question_options = stacked(
         "--target",
         default="predicted",
         show_default=True,
-        metavar="predicted|gold|all|CLASS",
-        help="What is explained; CLASS is a label or a number from 0.",
+        metavar="CLASS",
+        shell_complete=completing(TARGETS),
+        help="gold, all, a label or a number.",
     ),
     click.option(
         "--step",
         callback=step_number,
-        metavar="first|last|all|N",
-        help="Of which step, where the model gives scores at every step; N from 0.",
+        metavar="STEP",
+        shell_complete=completing(STEPS),
+        help="first, last, all or a number, where steps have scores.",
     ),
 )
 
@@ -100,6 +139,7 @@ rule_options = stacked(
         callback=finite,
         default=0.001,
         show_default=True,
+        metavar="NUMBER",
         help="Stabilizer of LRP.",
     ),
     click.option(
@@ -108,6 +148,7 @@ rule_options = stacked(
         callback=finite,
         default=0.0,
         show_default=True,
+        metavar="NUMBER",
         help="Part of LRP's biases and stabilizers that is redistributed.",
     ),
 )
@@ -117,21 +158,28 @@ dtype_option = click.option(
     type=click.Choice(DTYPES),
     default="float64",
     show_default=True,
-    help="Precision of the computation.",
+    metavar="TYPE",
+    help="Precision: float64 or float32.",
 )
 
 
 def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """The methods that a list names, each once."""
     names = tuple(name.strip() for name in value.split(","))
-    for name in names:
-        if name not in METHODS:
-            raise click.BadParameter(
-                f"there is no method {name!r}; the methods are {', '.join(METHODS)}.", ctx, param
-            )
+    problem = unknown_method(names)
+    if problem is not None:
+        raise click.BadParameter(problem, ctx, param)
     if len(set(names)) < len(names):
         raise click.BadParameter("a method is named twice.", ctx, param)
     return names
+
+
+def unknown_method(names: Iterable[str]) -> str | None:
+    """What is wrong with the names of methods; None where nothing is."""
+    for name in names:
+        if name not in METHODS:
+            return f"there is no method {name!r}; the methods are {', '.join(METHODS)}."
+    return None
 
 
 def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:
@@ -142,7 +190,8 @@ def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], C
         default=default,
         show_default=True,
         metavar="NAME,...",
-        help=f"One or several of {', '.join(METHODS)}.",
+        shell_complete=complete_methods,
+        help=f"{', '.join(METHODS)}.",
     )
 
 
@@ -170,8 +219,9 @@ path_options = stacked(
     ),
     click.option(
         "--baseline",
-        metavar="zero|TOKEN|ID|NUMBER",
-        help="Of integrated-gradients: where the path begins.  [default: zero]",
+        metavar="VALUE",
+        help="Of integrated-gradients: where the path begins: zero, a token, an id or a number.  "
+        "[default: zero]",
     ),
 )
 
@@ -197,6 +247,7 @@ def tolerance_option(default: float | None, note: str = "") -> Callable[[Command
         callback=finite,
         default=default,
         show_default=default is not None,
+        metavar="NUMBER",
         help=f"What scores may differ by, relative to scores over 1.  {note}".rstrip(),
     )
 
@@ -219,7 +270,8 @@ document_options = stacked(
         type=click.Choice(["table", "json"]),
         default="table",
         show_default=True,
-        help="A table, or one JSON document.",
+        metavar="FORMAT",
+        help="table, or json: one document.",
     ),
     click.option(
         "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
@@ -273,7 +325,7 @@ def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, go
         return labels.index(target)
     if target == "gold" and not gold:
         raise click.UsageError("--target gold needs labelled input: add --labelled.")
-    if target in ("predicted", "gold", "all"):
+    if target in TARGETS:
         return target
     number = whole_number(target)
     if number is not None and number < classes:

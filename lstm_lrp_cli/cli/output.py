@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 import click
 
@@ -25,8 +25,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     path that is no regular file (a pipe, /dev/null) is written to directly.
     """
     if path is None or path == STANDARD_OUTPUT:
-        if sys.stdout is None:
-            raise UnusableInput("standard output", "is closed; name a file with -o")
+        _refuse_closed_output()
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
             sys.stdout.reconfigure(encoding="utf-8")  # data is UTF-8 whatever the locale is
             if isinstance(sys.stdout.buffer, io.RawIOBase):
@@ -37,16 +36,45 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
+    with _placed(path, "t") as file:
+        yield cast(TextIO, file)
+
+
+@contextmanager
+def open_binary(path: Path | None) -> Iterator[BinaryIO]:
+    """Open a file for bytes, or standard output, as `open_output` does for text."""
+    if path is None or path == STANDARD_OUTPUT:
+        _refuse_closed_output()
+        buffer = sys.stdout.buffer
+        if isinstance(buffer, io.RawIOBase):  # a long write may be cut short here too
+            with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+                yield file
+            return
+        yield buffer
+        buffer.flush()
+        return
+    with _placed(path, "b") as opened:
+        yield cast(BinaryIO, opened)
+
+
+def _refuse_closed_output() -> None:
+    if sys.stdout is None:
+        raise UnusableInput("standard output", "is closed; name a file with -o")
+
+
+@contextmanager
+def _placed(path: Path, kind: str) -> Iterator[IO[Any]]:
+    """Open a file that comes to its place when it is whole, for text ("t") or bytes ("b")."""
     target = Path(os.path.realpath(path))
     # /dev/stdout may lead to a file, and is yet no place to move another one to.
     in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
     if in_device or (target.exists() and not target.is_file()):
-        with _opened(path, path, "a") as file:
+        with _opened(path, path, f"a{kind}") as file:
             yield file
         return
     partial = _partial(target)
     try:
-        with _opened(partial, path, "w") as file:
+        with _opened(partial, path, f"w{kind}") as file:
             yield file
         partial.replace(target)
     except BaseException:
@@ -83,12 +111,14 @@ def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.partial")
 
 
-def _opened(path: Path, asked_for: Path, mode: str) -> TextIO:
-    """Open a file for text, compressed where the name that was asked for says so."""
+def _opened(path: Path, asked_for: Path, mode: str) -> IO[Any]:
+    """Open a file, compressed where the name that was asked for says so."""
     compression = compression_of(asked_for)
     opener = compression.open if compression else open
     try:
-        return cast(TextIO, opener(path, f"{mode}t", encoding="utf-8", newline=""))
+        if mode.endswith("b"):
+            return cast(BinaryIO, opener(path, mode))
+        return cast(TextIO, opener(path, mode, encoding="utf-8", newline=""))
     except OSError as error:
         raise _unwritable(asked_for, error) from error
 

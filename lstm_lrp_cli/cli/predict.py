@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
     dtype_option,
+    input_argument,
     input_options,
     mapping_option,
     model_argument,
@@ -22,13 +24,20 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "lrp predict model.h5 sentences.txt -o predictions.tsv",
+        "lrp predict model.h5 labelled.txt --labelled --report report.json",
+        "zcat corpus.gz | lrp predict model.h5 - --format jsonl | jq .predicted",
+    ),
+)
 @model_argument
-@click.argument("input")
+@input_argument()
 @mapping_option
 @input_options
 @dtype_option
-@output_options("a short table", OUTPUTS)
+@output_options(OUTPUTS, "a short table")
 def predict(
     model: Path,
     input: str,
@@ -42,6 +51,7 @@ def predict(
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Predict with MODEL for the sequences in INPUT, and explain nothing.
 
@@ -49,13 +59,8 @@ def predict(
     scores at every step, of every step. With --labelled, the report has the accuracy, and which
     classes were taken for which.
 
-    INPUT is text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5.
-    Compressed files (.gz, .xz, .bz2) are read as they are; - is standard input.
-
-    \b
-    lrp predict model.h5 sentences.txt -o predictions.tsv
-    lrp predict model.h5 labelled.txt --labelled --report report.json
-    zcat corpus.gz | lrp predict model.h5 - --format jsonl | jq .predicted
+    INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
+    All may be compressed. - is standard input.
     """
     import numpy as np
 
@@ -71,9 +76,18 @@ def predict(
     if labelled:
         refuse_labels(loaded)
     layout = Layout(loaded, labelled)
-    rendering = PredictionRendering(layout, form or choose_format(output, OUTPUTS))
+    rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
     run = PredictionRun(display_name(str(model)), display_name(input), dtype)
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)
     blocks = read_blocks(source, loaded, rendering.block_bytes)
-    stream(rendering, blocks, summary, output=output, report=report, jobs=jobs, quiet=quiet)
+    stream(
+        rendering,
+        blocks,
+        summary,
+        output=output,
+        report=report,
+        jobs=jobs,
+        quiet=quiet,
+        no_pager=no_pager,
+    )

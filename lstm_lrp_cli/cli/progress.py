@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(wanted: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the number of sequences done.
+def progress(wanted: bool, noun: str = "sequences") -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of sequences, or other things, done.
 
     It shows them on standard error where that is a terminal, and does nothing elsewhere.
     """
@@ -17,7 +17,7 @@ def progress(wanted: bool) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} sequences"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,}} {noun}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
         yield lambda done: bar.update(task, completed=done)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 import click
 
 from lstm_lrp_cli.cli.options import Command, stacked
-from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output
+from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.reporting.outputs import format_of
+from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
+from lstm_lrp_cli.sequences.compression import compression_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.reporting.blocks import BlockRendering
@@ -45,23 +47,24 @@ class Report(Protocol[Merged]):
     def warnings(self) -> list[str]: ...
 
 
-def output_options(picture: str, forms: Collection[str]) -> Callable[[Command], Command]:
+def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Command]:
     """The options that say where data and report go, and how many processes make them.
 
     Parameters
     ----------
+    forms : iterable of str
+        The formats.
     picture : str
         What is shown on a terminal.
-    forms : collection of str
-        The formats that the command writes.
     """
     return stacked(
         click.option(
             "--format",
             "form",
             type=click.Choice(list(forms)),
-            help=f"[default: terminal ({picture}) on a terminal, else by the ending of -o, "
-            "else tsv]",
+            metavar="FORMAT",
+            help=f"{', '.join(forms)}.  [default: terminal ({picture}) on one, "
+            "else by -o's ending, else tsv]",
         ),
         click.option(
             "-o",
@@ -74,7 +77,7 @@ def output_options(picture: str, forms: Collection[str]) -> Callable[[Command], 
             "--report",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write the report to FILE (.json: as JSON).  [default: standard error]",
+            help="The report; .json: as JSON.  [default: standard error]",
         ),
         click.option(
             "--jobs",
@@ -83,28 +86,47 @@ def output_options(picture: str, forms: Collection[str]) -> Callable[[Command], 
             help="Processes that share the work.  [default: one for each core, at most 8]",
         ),
         click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
+        click.option("--no-pager", is_flag=True, help="Do not page what is shown on a terminal."),
     )
 
 
-def choose_format(output: Path | None, forms: Collection[str]) -> str:
-    """The format where none is asked for: a picture on a terminal, else by the file's ending.
-
-    Parameters
-    ----------
-    forms : collection of str
-        The formats that the command writes.
-    """
+def choose_format(form: str | None, output: Path | None, forms: Container[str]) -> str:
+    """The format that was asked for; else a picture on a terminal, or by the file's ending."""
+    if form is not None:
+        return form
     if output is None or output == STANDARD_OUTPUT:
-        return "terminal" if sys.stdout and sys.stdout.isatty() else "tsv"
+        return "terminal" if _to_terminal(output) else "tsv"
     form = format_of(output)
     if form is None or form not in forms:
-        *others, last = (f".{name}" for name in forms if format_of(Path(f"x.{name}")) == name)
+        *others, last = [ending for ending, known in ENDINGS.items() if ending and known in forms]
         raise click.BadParameter(
             f"the ending of {output.name} is of no format; add --format, or end it in "
             f"{', '.join(others)} or {last}.",
             param_hint="-o",
         )
     return form
+
+
+def refuse_bytes(form: str, output: Path | None) -> None:
+    """Refuse to show a file of bytes on a terminal, and to compress it as no reader expects."""
+    if form not in SINKS:
+        return
+    if _to_terminal(output):
+        raise click.UsageError(
+            f"--format {form} is not for a terminal; name a file with -o, or redirect the output."
+        )
+    compression = None if output is None else compression_of(output)
+    if compression is not None:
+        raise click.BadParameter(
+            f"a {form} file that is compressed as a whole is read by no program; "
+            f"leave {compression.ending} out.",
+            param_hint="-o",
+        )
+
+
+def _to_terminal(output: Path | None) -> bool:
+    standard = output is None or output == STANDARD_OUTPUT
+    return standard and sys.stdout is not None and sys.stdout.isatty()
 
 
 def stream(
@@ -116,15 +138,17 @@ def stream(
     report: Path | None,
     jobs: int | None,
     quiet: bool,
+    no_pager: bool,
 ) -> None:
     """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not quiet and not to_terminal
     if rendering.form == "terminal":
-        characters = 0
-        _show(rendering, blocks, summary, output, told)
+        size = 0
+        opened = _paged() if to_terminal and not no_pager else None
+        _show(rendering, blocks, summary, opened or open_output(output), told)
     else:
-        characters = _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
+        size = _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
@@ -132,7 +156,7 @@ def stream(
     if not quiet:
         if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
-        for warning in (*summary.warnings(), *rendering.warnings(characters)):
+        for warning in (*summary.warnings(), *rendering.warnings(size)):
             click.echo(f"lrp: warning: {warning}", err=True)
 
 
@@ -144,41 +168,44 @@ def _write(
     told: bool,
     jobs: int,
 ) -> int:
-    """Write what several processes make of the blocks; how many characters that is."""
+    """Write what several processes make of the blocks; how many characters that is, if text."""
     from lstm_lrp_cli.scaling.sharing import shared_out
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
     with (
         one_blas_thread(),
-        open_output(output) as file,
+        (open_binary if rendering.binary else open_output)(output) as file,
+        # Before the processes, which then have what it imports.
+        rendering.sink(file) as sink,
         # Before there is a thread that draws, since processes are copies of this one.
-        shared_out(rendering.as_text, blocks, jobs) as rendered,
+        shared_out(rendering.as_parts, blocks, jobs) as rendered,
         progress(told) as tell,
     ):
-        writer = rendering.writer(file, summary)
-        characters = 0
+        writer = rendering.writer(sink, summary)
+        size = 0
         for number, (parts, figures) in enumerate(rendered):
             if number == 0:
                 writer.open()
-            file.writelines(parts)
-            characters += sum(map(len, parts))
+            for part in parts:
+                sink.write(part)
+                size += 0 if rendering.binary else len(part)
             summary.merge(figures)
             tell(summary.figures.sequences)
         writer.close()
-    return characters
+    return size
 
 
 def _show(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
     summary: Report[Counted],
-    output: Path | None,
+    opened: AbstractContextManager[TextIO],
     told: bool,
 ) -> None:
     """Print a picture for people, whose end tells of all that came before."""
     from lstm_lrp_cli.scaling.threads import one_blas_thread
 
-    with one_blas_thread(), open_output(output) as file, progress(told) as tell:
+    with one_blas_thread(), opened as file, progress(told) as tell:
         writer = rendering.writer(file, summary)
         for number, block in enumerate(blocks):
             if number == 0:
@@ -187,6 +214,14 @@ def _show(
                 summary.merge(figures)
                 tell(summary.figures.sequences)
         writer.close()
+
+
+def _paged() -> AbstractContextManager[TextIO] | None:
+    """The pager, where there is one."""
+    from lstm_lrp_cli.cli.pager import open_pager, pager_command
+
+    command = pager_command()
+    return None if command is None else open_pager(command)
 
 
 def _usual_jobs() -> int:

@@ -1,4 +1,4 @@
-"""Whether methods put the steps of a sequence in the same order: Spearman's rank correlation."""
+"""How far relevance agrees within a sequence: in its order (Spearman), or in its size (Pearson)."""
 
 import numpy as np
 
@@ -56,14 +56,36 @@ def correlations(values: Floats, sequence: Integers) -> Floats:
 
     NaN where all values of a sequence are equal.
     """
-    ranks = np.stack([average_ranks(each, sequence) for each in values])
-    counts = np.bincount(sequence)
-    centred = ranks - _totals(ranks, sequence)[:, sequence] / counts[sequence]
+    return linear_correlations(
+        np.stack([average_ranks(each, sequence) for each in values]), sequence
+    )
+
+
+def linear_correlations(values: Floats, sequence: Integers) -> Floats:
+    """Pearson's correlations within each sequence, shape (methods, methods, sequences).
+
+    NaN where all values of a sequence are equal.
+
+    Parameters
+    ----------
+    values : ndarray, shape (methods, steps)
+    sequence : ndarray of int, shape (steps,)
+        The sequence of each, in ascending order; every sequence has steps.
+    """
+    starts = np.searchsorted(sequence, np.arange(sequence.max() + 1))
+    lowest, highest = (each.reduceat(values, starts, axis=-1) for each in (np.minimum, np.maximum))
+    # Halves, since a difference of large numbers may overflow; and relative to the range, lest the
+    # products of small ones vanish. The mean of equal numbers need not be one of them.
+    reach = highest / 2 - lowest / 2
+    centred = values / 2 - lowest[:, sequence] / 2
+    np.divide(centred, reach[:, sequence], out=centred, where=reach[:, sequence] > 0)
+    centred -= (_totals(centred, sequence) / np.bincount(sequence))[:, sequence]
     products: Floats = _totals(centred[:, np.newaxis] * centred, sequence)
     own = np.sqrt(np.einsum("iis->is", products))
     scale = own[:, np.newaxis] * own
+    there = reach > 0
     found = np.full_like(products, np.nan)
-    np.divide(products, scale, out=found, where=scale > 0)
+    np.divide(products, scale, out=found, where=there[:, np.newaxis] & there)
     return found
 
 

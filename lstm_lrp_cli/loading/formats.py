@@ -103,21 +103,42 @@ def open_weights(path: Path) -> Opened:
         raise UnusableInput(str(path), "is a directory; expected a model file") from error
     except OSError as error:
         raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
-    if _is_onnx(beginning):
-        return _onnx(path)
-    if beginning[HEADER] == b"{":
-        return _safetensors(path)
-    for signature, opener in FORMATS.items():
-        if beginning.startswith(signature):
-            return opener(path)
-    if beginning and path.suffix == ".onnx":  # fields may stand in another order
-        return _onnx(path)
+    opener = _opener(beginning, path)
+    if opener is not None:
+        return opener(path)
     found = "is empty" if not beginning else f"begins with {beginning[:8]!r}"
     raise UnusableInput(
         str(path),
         f"{found}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
         ".safetensors, ONNX, or NumPy's .npz",
     )
+
+
+def is_weight_file(path: Path) -> bool:
+    """Whether a file is one on disk, of weights, by what it begins with; it may be damaged yet."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(9)
+    except OSError:
+        return False
+    # JSON may have the brace by which safetensors is known, but has no zeros before it.
+    is_json = beginning.startswith(b"{") and b"\0" not in beginning
+    return not is_json and _opener(beginning, path) is not None
+
+
+def _opener(beginning: bytes, path: Path) -> Callable[[Path], Opened] | None:
+    """What opens a file that begins so; None where it is no weight file."""
+    if _is_onnx(beginning):
+        return _onnx
+    if beginning[HEADER] == b"{":
+        return _safetensors
+    for signature, opener in FORMATS.items():
+        if beginning.startswith(signature):
+            return opener
+    # Fields may stand in another order.
+    return _onnx if beginning and path.suffix == ".onnx" else None
 
 
 def _is_onnx(beginning: bytes) -> bool:

@@ -1,9 +1,9 @@
 """From a block of input to what is written of it: what each of several processes does."""
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Generic, TextIO, TypeVar, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, TypeVar
 
 from lstm_lrp_cli.reporting.writer import Report, Writer
 from lstm_lrp_cli.sequences.read import Block
@@ -29,9 +29,21 @@ class BlockRendering(ABC, Generic[Result, Counted]):
     def block_bytes(self) -> int:
         """How large blocks should be."""
 
+    @property
+    def binary(self) -> bool:
+        """Whether the file is one of bytes."""
+        return False
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        """What puts together a file of what writers write: of texts, the file itself."""
+        return nullcontext(file)
+
     @abstractmethod
-    def writer(self, file: TextIO, report: Report | None = None) -> Writer[Result]:
-        """What writes results; with the run's report, what opens and closes the file as well."""
+    def writer(self, file: Any, report: Report | None = None) -> Writer[Result]:
+        """Write to a sink, or whatever takes the parts that it would be given.
+
+        With the run's report, it is what opens and closes the file as well.
+        """
 
     @abstractmethod
     def results(self, block: Block) -> Iterator[Result]:
@@ -41,8 +53,8 @@ class BlockRendering(ABC, Generic[Result, Counted]):
     def figures(self, result: Result) -> Counted:
         """What the report counts of a window."""
 
-    def warnings(self, characters: int) -> list[str]:
-        """What the user should know of an output of so many characters."""
+    def warnings(self, size: int) -> list[str]:
+        """What the user should know of an output of so many characters; 0 of one of bytes."""
         return []
 
     def write(self, block: Block, writer: Writer[Result]) -> Iterator[Counted]:
@@ -51,20 +63,19 @@ class BlockRendering(ABC, Generic[Result, Counted]):
             writer.write(result)
             yield self.figures(result)
 
-    def as_text(self, block: Block) -> Iterator[tuple[list[str], Counted]]:
+    def as_parts(self, block: Block) -> Iterator[tuple[list[Any], Counted]]:
         """What a block is written as, in parts, to be sent to the process that writes."""
         file = _Parts()
-        for figures in self.write(block, self.writer(cast(TextIO, file))):
+        for figures in self.write(block, self.writer(file)):
             yield file.parts, figures
             file.parts = []
 
 
-class _Parts(io.TextIOBase):
+class _Parts:
     """Keeps what is written to it, part by part."""
 
     def __init__(self) -> None:
-        self.parts: list[str] = []
+        self.parts: list[Any] = []
 
-    def write(self, text: str) -> int:
-        self.parts.append(text)
-        return len(text)
+    def write(self, part: Any) -> None:
+        self.parts.append(part)

@@ -1,6 +1,7 @@
 """The rich console that tables and heat maps are printed on."""
 
 import os
+import shutil
 from typing import NoReturn, TextIO
 
 from rich.console import Console
@@ -19,4 +20,11 @@ class PipeConsole(Console):
 def open_console(file: TextIO) -> Console:
     """A console on a stream. Text is never highlighted by what it looks like."""
     piped = not file.isatty() and "COLUMNS" not in os.environ
-    return PipeConsole(file=file, highlight=False, width=PIPED_WIDTH if piped else None)
+    size = shutil.get_terminal_size()
+    # With the height as well: of a dumb terminal, rich would take neither for known.
+    return PipeConsole(
+        file=file,
+        highlight=False,
+        width=PIPED_WIDTH if piped else size.columns,
+        height=size.lines,
+    )

@@ -1,18 +1,22 @@
 """The terminal: sequences coloured by relevance, red for the target and blue against it."""
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from typing import TextIO
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.engine.ledger import Ledger
-from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.reporting.console import open_console
-from lstm_lrp_cli.reporting.printable import printable, share_name
+from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares, strongest
+from lstm_lrp_cli.reporting.folding import folded
+from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.printable import before_number, printable
+from lstm_lrp_cli.reporting.series import series_lines
+from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -20,50 +24,56 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 # How many sequences the table at the end holds, and how many tokens a cell of it.
 TABLE_ROWS = 50
 TABLE_TOKENS = 3
-# Below this part of the sequence's strongest relevance a token is left uncoloured.
-FAINT = 0.04
+# On narrower terminals, what is against a target stands below what is for it.
+TABLE_WIDTH = 70
 
 
 class HeatMapWriter:
     """Prints every sequence with its prediction, its tokens coloured by relevance.
 
     Colour strength is relative to the strongest token of the sequence. Without colours, numbers
-    stand behind the tokens instead.
+    stand behind the tokens instead. No line is wider than the console.
     """
 
     def __init__(self, file: TextIO, layout: Layout, console: Console | None = None) -> None:
         self._console = console or open_console(file)
         self._model = layout.model
         self._several_methods = layout.several_methods
-        self._coloured = self._console.color_system is not None and not self._console.no_color
+        self._top = layout.top
+        self._width = self._console.width
+        self._shade = shade_of(self._console)
+        self._narrow = self._width < TABLE_WIDTH
+        most = ("most for and against it",) if self._narrow else ("most for it", "most against it")
         self._table = Table(box=box.SIMPLE_HEAD)
-        for column in ("sequence", "target", "score", "most for it", "most against it"):
+        for column in ("sequence", "target", "score", *most):
             self._table.add_column(column, justify="right" if column == "score" else "left")
         self._left_out = 0
 
     def open(self) -> None:
         """Print the legend."""
-        if self._coloured:
-            legend = Text.assemble(
-                (" for the target ", _style(1.0)), " ", (" against it ", _style(-1.0))
-            )
+        if self._shade:
+            ends = ((" for the target ", self._shade(1.0)), (" against it ", self._shade(-1.0)))
+            self._print(Text(*end) for end in ends)
         else:
-            legend = Text("(+0.10) for the target, (-0.10) against it")
-        self._console.print(legend, end="\n\n")
+            self._print([Text("(+0.10) for the target, (-0.10) against it")])
+        self._console.print()
 
     def write(self, explanations: Several[Explanation]) -> None:
         for explanation in explanations:
             self._write(explanation)
 
     def _write(self, explanation: Explanation) -> None:
-        self._console.print(self._heading(explanation))
-        if explanation.sequence.tokens is not None:
-            self._console.print(self._tokens(explanation, explanation.sequence.tokens))
+        sequence = explanation.sequence
+        self._print(self._heading(explanation), joint="  ")
+        if self._top is not None:
+            self._list(explanation, self._top)
+        elif sequence.tokens is not None:
+            self._print(self._tokens(explanation, sequence.tokens))
         else:
-            for line in self._series(explanation):
-                self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+            for line in series_lines(explanation, self._width, self._shade):
+                self._console.print(line, soft_wrap=True)
         if explanation.ledger is not None:
-            self._console.print(self._accounts(explanation.ledger, explanation.sequence))
+            self._print(self._accounts(explanation.ledger, sequence), joint="  ")
         self._console.print()
         self._add_to_table(explanation)
 
@@ -72,6 +82,10 @@ class HeatMapWriter:
         self._console.print(self._table)
         if self._left_out:
             self._console.print(f"and {self._left_out:,} more; --format tsv writes a full table\n")
+
+    def _print(self, pieces: Iterable[Text], joint: str = " ") -> None:
+        """Print pieces side by side, on as many lines as they take."""
+        self._console.print(folded(pieces, self._width, joint=joint), soft_wrap=True)
 
     def _add_to_table(self, explanation: Explanation) -> None:
         if not explanation.scored:
@@ -84,33 +98,33 @@ class HeatMapWriter:
             names, amounts = sequence.tokens, explanation.relevance_of_steps
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
-        order = np.argsort(-amounts, kind="stable").tolist()
-        strongest = [k for k in order if amounts[k] > 0][:TABLE_TOKENS]
-        weakest = [k for k in order[::-1] if amounts[k] < 0][:TABLE_TOKENS]
+        most = [
+            ", ".join(f"{_named(names[k])} {amounts[k]:+.2f}" for k in end)
+            for end in for_and_against(amounts, TABLE_TOKENS)
+        ]
+        if self._narrow:
+            most = ["\n".join(filter(None, most))]
         self._table.add_row(
             self._number(explanation),
             Text(self._name(explanation.target)),
             f"{explanation.score:+.3f}",
-            *(
-                Text(", ".join(f"{printable(names[k])} {amounts[k]:+.2f}" for k in chosen))
-                for chosen in (strongest, weakest)
-            ),
+            *map(Text, most),
         )
 
-    def _heading(self, explanation: Explanation) -> Text:
+    def _heading(self, explanation: Explanation) -> Iterator[Text]:
         sequence = explanation.sequence
-        heading = Text(self._number(explanation), style="bold")
+        number = self._number(explanation)
         if sequence.id not in (None, sequence.number):
-            heading.append(f" ({printable(str(sequence.id))})")
+            number += f" ({printable(str(sequence.id))})"
+        yield Text(number, "bold")
         if not explanation.scored:
-            return heading.append("  no score")
+            yield Text("no score", "bold")
+            return
         if self._model.predicts:
-            heading.append(f"  predicted {self._name(explanation.predicted)}")
-        heading.append(f"  {self._name(explanation.target)} ")
-        heading.append(f"{explanation.score:+.3f}")
+            yield Text(f"predicted {self._name(explanation.predicted)}", "bold")
+        yield Text(f"{self._name(explanation.target)} {explanation.score:+.3f}", "bold")
         if explanation.right is not None:
-            heading.append("  right" if explanation.right else "  wrong")
-        return heading
+            yield Text("right" if explanation.right else "wrong", "bold")
 
     def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)
@@ -119,73 +133,51 @@ class HeatMapWriter:
         return f"{number} {explanation.method}" if self._several_methods else number
 
     def _name(self, target: int) -> str:
-        return printable(str(self._model.target_name(target)))
+        return _named(str(self._model.target_name(target)))
 
-    def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Text:
+    def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Iterator[Text]:
         amounts = explanation.relevance_of_steps
-        cells = []
-        for token, amount, strength in zip(tokens, amounts, _strengths(amounts), strict=True):
-            shown = printable(token)
-            if self._coloured:
-                cell = Text(f" {shown} " if abs(strength) > FAINT else shown, _style(strength))
+        for token, amount, strength in zip(tokens, amounts, strengths_of(amounts), strict=True):
+            if self._shade is None:
+                yield Text(f"{_named(token)}({amount:+.2f})")
+            elif abs(strength) > FAINT:
+                yield Text(f" {printable(token)} ", self._shade(strength))
             else:
-                cell = Text(f"{shown}({amount:+.2f})")
-            cells.append(cell)
-        return _folded(cells, self._console.width)
+                yield Text(printable(token))
 
-    def _series(self, explanation: Explanation) -> list[Text]:
-        """One line a feature, one cell a step, and the feature's sum."""
-        features = [printable(name) for name in explanation.sequence.features or ()]
-        width = max((len(feature) for feature in features), default=0)
-        strengths = _strengths(explanation.relevance)
-        lines = []
-        for index, feature in enumerate(features):
-            total = explanation.relevance[:, index].sum()
-            line = Text(f"{feature:<{width}} {total:+8.3f} ")
-            for strength in strengths[:, index]:
-                if self._coloured:
-                    line.append("  ", _style(strength))
-                else:
-                    line.append("+" if strength > 0.2 else "-" if strength < -0.2 else ".")
-            lines.append(line)
-        return lines
+    def _list(self, explanation: Explanation, top: int) -> None:
+        """A line for each of the strongest tokens, or features of a step, and one for the rest."""
+        sequence = explanation.sequence
+        series = sequence.tokens is None
+        amounts = explanation.relevance.ravel() if series else explanation.relevance_of_steps
+        places = strongest(amounts, top)
+        numbers = [f"{amounts[place]:+.3f}" for place in places]
+        longest = max(map(len, numbers), default=0)
+        before = len(str(len(sequence)))
+        strengths = strengths_of(amounts)
+        for place, number in zip(places.tolist(), numbers, strict=True):
+            if sequence.tokens is None:
+                position, feature = divmod(place, explanation.relevance.shape[1])
+                value = float(sequence.inputs[position, feature])
+                shown = f"{printable((sequence.features or ())[feature])} = {value:g}"
+            else:
+                position, shown = place, printable(sequence.tokens[place])
+            style = self._shade(strengths[place]) if self._shade else ""
+            cell = Text(f" {shown} " if style else shown, style)
+            self._print([Text(f"{position:>{before}}  {number:>{longest}}"), cell])
+        rest = len(amounts) - len(places)
+        if rest:
+            others = amounts.sum() - amounts[places].sum()
+            self._print([Text(f"and {counted(rest, 'other')} {others:+.3f}", "dim")])
 
     @staticmethod
-    def _accounts(ledger: Ledger, sequence: Sequence) -> Text:
-        shown = [
-            f"{share_name(name, series=sequence.tokens is None)} {amount:+.3f}"
-            for name, amount in ledger.shares.items()
-            if abs(amount) >= 5e-4
-        ]
-        return Text(f"{ledger.score:+.3f} = {'  '.join(shown) or '0'}", style="dim")
+    def _accounts(ledger: Ledger, sequence: Sequence) -> Iterator[Text]:
+        shown = shown_shares(ledger, series=sequence.tokens is None)
+        yield Text(f"{ledger.score:+.3f} = {shown[0] if shown else '0'}", "dim")
+        for share in shown[1:]:
+            yield Text(share, "dim")
 
 
-def _folded(cells: list[Text], width: int) -> Text:
-    """Cells side by side, none of them cut unless it is wider than a line."""
-    text, used = Text(), 0
-    for cell in cells:
-        if used and used + 1 + cell.cell_len > width:
-            text.append("\n")
-            used = 0
-        elif used:
-            text.append(" ")
-            used += 1
-        text.append_text(cell)
-        used += cell.cell_len
-    return text
-
-
-def _strengths(amounts: Floats) -> Floats:
-    """Relevance relative to the strongest, from -1 to 1."""
-    strongest = np.abs(amounts).max(initial=0.0)
-    scaled: Floats = amounts / strongest if strongest else np.zeros_like(amounts)
-    return scaled
-
-
-def _style(strength: float) -> str:
-    """Black on red for, on blue against; pale where it is weak."""
-    if abs(strength) <= FAINT:
-        return ""
-    away = round(200 * (1 - abs(float(strength)))) + 35
-    colour = (255, away, away) if strength > 0 else (away, round(away / 2) + 110, 255)
-    return "black on rgb({},{},{})".format(*colour)
+def _named(name: str) -> str:
+    """A token or label in front of its number."""
+    return before_number(printable(name))

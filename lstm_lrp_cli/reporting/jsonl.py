@@ -4,12 +4,15 @@ from collections.abc import Sequence as Several
 from typing import Any, TextIO
 
 import msgspec
+import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import exact_each
 from lstm_lrp_cli.reporting.writer import Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
 class JsonLinesWriter:
@@ -43,12 +46,27 @@ class JsonLinesWriter:
 
     def _inputs(self, sequences: list[Sequence]) -> list[dict[str, Any]]:
         if self._model.embedding is not None:
-            return [{"tokens": sequence.tokens} for sequence in sequences]
+            return list(map(self._tokens, sequences))
         values = exact_each([sequence.inputs for sequence in sequences])
         return [
             {"features": sequence.features, "values": rows}
             for sequence, rows in zip(sequences, values, strict=True)
         ]
+
+    def _tokens(self, sequence: Sequence) -> dict[str, Any]:
+        """A sequence's tokens and, where there are any, the positions of unknown ones.
+
+        A word of the vocabulary is known, be it the very one that stands for unknown tokens.
+        """
+        tokens, vocabulary = sequence.tokens or (), self._model.vocabulary
+        if not sequence.unknown or vocabulary is None:
+            return {"tokens": tokens}
+        stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
+        places = np.flatnonzero(sequence.inputs == stand_in).tolist()
+        return {
+            "tokens": tokens,
+            "unknown": [place for place in places if tokens[place] not in vocabulary.ids],
+        }
 
     def _object(
         self,
@@ -58,7 +76,8 @@ class JsonLinesWriter:
         relevance: list[Any],
     ) -> dict[str, Any]:
         sequence, name = explanation.sequence, self._model.target_name
-        label = {} if sequence.gold is None else {"label": self._gold(sequence.gold)}
+        gold = label_name(sequence.gold, self._model)
+        label = {} if gold is None else {"label": gold}
         step = {"step": explanation.step} if self._model.by_step else {}
         method = {"method": explanation.method} if self._layout.several_methods else {}
         ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
@@ -78,8 +97,10 @@ class JsonLinesWriter:
             "ledger": ledger,
         }
 
-    def _gold(self, gold: int) -> str | int:
-        return gold if self._model.classes == 1 else self._model.target_name(gold)
+
+def label_name(gold: int | None, model: Model) -> str | int | None:
+    """A true class as outputs have it: 0 or 1 where the model has one output."""
+    return gold if gold is None or model.classes == 1 else model.target_name(gold)
 
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:

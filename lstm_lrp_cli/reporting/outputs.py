@@ -1,15 +1,18 @@
-"""The outputs. A new one is a file in this folder and a line in OUTPUTS."""
+"""The outputs. A new one is a file in this folder and a line in OUTPUTS.
+
+One of bytes has a line in SINKS besides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from lstm_lrp_cli.sequences.naming import format_ending
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.reporting.writer import Layout, Writer
+    from lstm_lrp_cli.reporting.writer import Layout, Sink, Writer
     from lstm_lrp_cli.sequences.explanation import Explanation
 
     ExplanationWriter = Writer[Sequence[Explanation]]
@@ -45,14 +48,76 @@ def _html(file: TextIO, layout: Layout) -> ExplanationWriter:
     return HtmlWriter(file, layout)
 
 
+def _markdown(file: TextIO, layout: Layout) -> ExplanationWriter:
+    from lstm_lrp_cli.reporting.markdown import MarkdownWriter
+
+    return MarkdownWriter(file, layout)
+
+
+def _parquet(sink: Sink, layout: Layout) -> ExplanationWriter:
+    from lstm_lrp_cli.reporting.parquet import RowsWriter
+
+    return RowsWriter(sink, layout)
+
+
+def _nested(sink: Sink, layout: Layout) -> ExplanationWriter:
+    from lstm_lrp_cli.reporting.parquet import NestedWriter
+
+    return NestedWriter(sink, layout)
+
+
+def _npz(sink: Sink, layout: Layout) -> ExplanationWriter:
+    from lstm_lrp_cli.reporting.npz import NpzWriter
+
+    return NpzWriter(sink, layout)
+
+
 # Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[TextIO, Layout], ExplanationWriter]] = {
+OUTPUTS: dict[str, Callable[[Any, Layout], ExplanationWriter]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,
+    "parquet": _parquet,
+    "parquet-nested": _nested,
+    "npz": _npz,
+    "markdown": _markdown,
     "terminal": _terminal,
     "html": _html,
 }
+
+# Those that can tell of the strongest alone; in the others, every relevance has its place.
+TOP_OUTPUTS = ("tsv", "csv", "terminal")
+
+
+def _parquet_sink(file: BinaryIO, layout: Layout) -> Sink:
+    from lstm_lrp_cli.reporting.parquet import rows_sink
+
+    return rows_sink(file, layout)
+
+
+def _nested_sink(file: BinaryIO, layout: Layout) -> Sink:
+    from lstm_lrp_cli.reporting.parquet import nested_sink
+
+    return nested_sink(file, layout)
+
+
+def _npz_sink(file: BinaryIO, layout: Layout) -> Sink:
+    from lstm_lrp_cli.reporting.npz import NpzSink
+
+    return NpzSink(file, layout)
+
+
+# The outputs that are files of bytes, and what puts those together of what writers write.
+SINKS: dict[str, Callable[[BinaryIO, Layout], Sink]] = {
+    "parquet": _parquet_sink,
+    "parquet-nested": _nested_sink,
+    "npz": _npz_sink,
+}
+
+# Those that show the features of a series however finely relevance is told.
+PICTURES = frozenset({"markdown", "terminal"})
+# Those that tell every value unless they are asked for less.
+WHOLE_UNASKED = frozenset({"npz"})
 
 
 ENDINGS = {
@@ -64,6 +129,9 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".html": "html",
     ".htm": "html",
+    ".parquet": "parquet",
+    ".npz": "npz",
+    ".md": "markdown",
 }
 
 

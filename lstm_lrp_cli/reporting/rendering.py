@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TextIO
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
 from lstm_lrp_cli.reporting.figures import Figures
-from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES, SINKS
 from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Report, Writer
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
@@ -30,6 +31,10 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     ----------
     form : str
         One of OUTPUTS.
+    about : dict
+        What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        Of how many values of each explanation is told; None is all.
     """
 
     model: Model
@@ -37,13 +42,15 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     question: Question
     form: str
     detail: Detail
+    about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; the picture of a series shows its features."""
+        """How finely relevance is needed; a picture of a series shows its features."""
         if self.form == "html":  # of a token, or of a step if so asked for, as a whole
             return "features" if self.detail == "feature" else "steps"
-        picture = self.form == "terminal" and self.model.embedding is None
+        picture = self.form in PICTURES and self.model.embedding is None
         return "features" if self.detail in WHOLE or picture else "steps"
 
     @property
@@ -59,17 +66,24 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, several_methods=len(self.methods) > 1)
+        return Layout(self.model, self.detail, self.methods, self.about, self.top)
 
-    def writer(self, file: TextIO, report: Report | None = None) -> Writer[Sequence[Explanation]]:
+    @property
+    def binary(self) -> bool:
+        return self.form in SINKS
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        return SINKS[self.form](file, self.layout) if self.binary else nullcontext(file)
+
+    def writer(self, file: Any, report: Report | None = None) -> Writer[Sequence[Explanation]]:
         return OUTPUTS[self.form](file, replace(self.layout, report=report))
 
-    def warnings(self, characters: int) -> list[str]:
+    def warnings(self, size: int) -> list[str]:
         """A page may become too large to be looked at."""
-        if self.form != "html" or characters <= LARGE_PAGE:
+        if self.form != "html" or size <= LARGE_PAGE:
             return []
         return [
-            f"the page has {characters / 1e6:,.0f} MB, and browsers are slow with more than "
+            f"the page has {size / 1e6:,.0f} MB, and browsers are slow with more than "
             f"{LARGE_PAGE / 1e6:.0f}; explain fewer sequences, or take --format jsonl"
         ]
 

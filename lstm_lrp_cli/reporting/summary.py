@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.document import json_document
@@ -11,6 +12,7 @@ from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable, share_name
+from lstm_lrp_cli.reporting.writer import Detail
 from lstm_lrp_cli.sequences.explanation import Explanation
 
 
@@ -22,6 +24,18 @@ class Run:
     input: str
     methods: tuple[Method, ...]
     dtype: str
+
+    def about(self, model: Model, detail: Detail) -> dict[str, Any]:
+        """What an output that is kept tells of the run."""
+        return {
+            "lrp": __version__,
+            "model": self.model,
+            "input": self.input,
+            "methods": [settings_object(method) for method in self.methods],
+            "dtype": self.dtype,
+            "by": detail,
+            "targets": [str(model.target_name(target)) for target in range(model.classes)],
+        }
 
 
 class Summary:
@@ -88,7 +102,7 @@ class Summary:
 
     def _of_method(self, method: Method) -> dict[str, Any]:
         """What a method was set to, and its account of all scores together."""
-        content: dict[str, Any] = {"method": method.name, **method.settings}
+        content = settings_object(method)
         accounts = self.figures.accounts.get(method.name)
         if accounts is None:
             return {**content, "ledger": None, "worst_residual": None}
@@ -130,8 +144,7 @@ class Summary:
 
     def _account(self, method: Method) -> Iterator[tuple[str, str]]:
         """The lines of a method: what it was set to, and where all scores went."""
-        settings = [f"{name.replace('_', ' ')} {shown(v)}" for name, v in method.settings.items()]
-        yield "method", ", ".join([method.name, *settings])
+        yield "method", method_text(method)
         accounts = self.figures.accounts.get(method.name)
         if accounts is None:
             return
@@ -148,6 +161,17 @@ class Summary:
             f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the score "
             f"(sequence {check.sequence}), allowed {check.tolerance:g}",
         )
+
+
+def settings_object(method: Method) -> dict[str, Any]:
+    """A method and what it was set to, as JSON has them."""
+    return {"method": method.name, **method.settings}
+
+
+def method_text(method: Method) -> str:
+    """A method and what it was set to, as people read them."""
+    settings = [f"{name.replace('_', ' ')} {shown(v)}" for name, v in method.settings.items()]
+    return ", ".join([method.name, *settings])
 
 
 def shown(setting: Any) -> str:

@@ -8,6 +8,8 @@ from typing import TextIO
 
 import numpy as np
 
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.reporting.excerpt import strongest
 from lstm_lrp_cli.reporting.numbers import texts
 from lstm_lrp_cli.reporting.writer import Detail, Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -41,6 +43,7 @@ class TableWriter:
         names = [str(model.target_name(target)) for target in range(model.classes)]
         before = delimiter if COLUMNS[detail] else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
+        self._top = layout.top
         self._whole = layout.whole
         self._width = model.input_size if self._whole else 1
 
@@ -82,15 +85,19 @@ class TableWriter:
         relevance = np.concatenate(
             [each.relevance if self._whole else each.relevance_of_steps for each in explanations]
         )
-        return by_row(
-            sum(rows),
+        columns: list[Iterable[str]] = [
             _times(heads, rows),
             self._for_features(positions),
             *self._own(explanations, sum(rows)),
             _times(tails, rows),
             texts(relevance.ravel()),
             repeat("\n", sum(rows)),
-        )
+        ]
+        if self._top is None:
+            return by_row(sum(rows), *columns)
+        chosen = _strongest_rows(relevance.ravel(), rows, self._top)
+        picked = ([cells[row] for row in chosen] for cells in map(list, columns))
+        return by_row(len(chosen), *picked)
 
     def _own(self, explanations: Sequence[Explanation], rows: int) -> Iterator[Iterable[str]]:
         """The columns that only this detail has, with what stands between two of them."""
@@ -137,6 +144,17 @@ class Quoting:
         # A field that is alone would be quoted for being empty.
         csv.writer(row, delimiter=self._delimiter, lineterminator="\n").writerow((field, ""))
         return row.getvalue()[: -len(f"{self._delimiter}\n")]
+
+
+def _strongest_rows(relevance: Floats, rows: Iterable[int], top: int) -> list[int]:
+    """The strongest rows of each explanation, which has so many of all rows."""
+    chosen: list[int] = []
+    first = 0
+    for count in rows:
+        places = strongest(relevance[first : first + count], top)
+        chosen.extend((first + places).tolist())
+        first += count
+    return chosen
 
 
 def _times(values: Iterable[str], times: Iterable[int]) -> Iterator[str]:

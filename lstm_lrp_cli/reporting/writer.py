@@ -1,9 +1,10 @@
 """What every output can do."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeVar
 
+from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.explanation import Explanation
 
@@ -32,16 +33,28 @@ class Layout:
     ----------
     model : Model
     detail : Detail
-    several_methods : bool
-        Whether it must be told by which method each was made.
+    methods : tuple of Method
+        Those that make explanations.
+    about : dict
+        What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        How many of each are written, those with the strongest relevance first; None is all of
+        them, in their order.
     report : Report or None
         For what opens and closes the file: the run's, complete when it is closed.
     """
 
     model: Model
     detail: Detail
-    several_methods: bool = False
+    methods: tuple[Method, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
     report: Report | None = None
+
+    @property
+    def several_methods(self) -> bool:
+        """Whether it must be told by which method each was made."""
+        return len(self.methods) > 1
 
     @property
     def whole(self) -> bool:
@@ -64,6 +77,28 @@ class Writer(Protocol[Written]):
     def close(self) -> None:
         """Write what is left. The file itself is not closed."""
         ...
+
+
+class Sink(Protocol):
+    """Makes a file of what writers write, where that is more than to put texts together.
+
+    Writers of several processes write to it; it is in the first, and a context manager, which lets
+    go of what it holds, whether the file was finished or not.
+    """
+
+    def open(self) -> None:
+        """Begin the file."""
+        ...
+
+    def write(self, part: Any, /) -> None: ...
+
+    def close(self) -> None:
+        """Finish the file, which itself is not closed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
 
 
 def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Explanation]]:

@@ -1,6 +1,8 @@
 """`lrp explain`: what a user gets."""
 
 import json
+import re
+from itertools import groupby
 
 import h5py
 import numpy as np
@@ -148,6 +150,18 @@ class TestJsonLines:
             ("r1", ["the", "film"], 2),
             (7, ["bad"], 0),
         ]
+
+    @pytest.mark.parametrize("unknown", ["not", 4, None], ids=["token", "id", "skipped"])
+    def test_tell_unknown_tokens_where_there_are_any(self, run, small, unknown):
+        """A word of the vocabulary is known, be it the one that stands for unknown ones."""
+        small.mapping["tokens"] = {"unknown": unknown} if unknown is not None else {"skip": True}
+        lines = small.write("in.txt", "the plot not bad twist\nthe film\n\nplot\n")
+        path = small.folder / "report.json"
+        options = ("--format", "jsonl", "--report", path)
+        found = json_lines(run("explain", small.save(), lines, *options).stdout)
+        assert [line.get("unknown") for line in found] == [[1, 4], None, None, [0]]
+        assert list(found[0])[2:4] == ["tokens", "unknown"]
+        assert json.loads(path.read_text())["unknown_tokens"] == 3
 
     def test_ids_stand_as_numbers_or_as_text(self, run, small):
         forms = '{"tokens": [1, 4]}\n{"text": "1 4"}\n{"tokens": ["1", "4"]}\n'
@@ -439,3 +453,30 @@ def test_missing_mapping_keys_are_left_to_the_file(run, tmp_path):
 @pytest.mark.parametrize("option", [("--eps", "0"), ("--eps", "nan"), ("--bias-factor", "1.5")])
 def test_constants_outside_their_range_are_wrong_usage(run, small, sentences, option):
     assert run("explain", small.save(), sentences, *option).exit_code == 2
+
+
+class TestTop:
+    @pytest.mark.parametrize("form", ["tsv", "csv"])
+    @pytest.mark.parametrize(
+        ("sample", "by"),
+        [(KERAS, "token"), (KERAS, "dimension"), (WEATHER, "feature"), (WEATHER, "step")],
+    )
+    def test_keeps_the_strongest_rows_of_each_sequence(self, run, sample, by, form):
+        arguments = ("explain", sample.model, sample.sequences, "--by", by, "--format", form)
+        header, *whole = run(*arguments).stdout.splitlines()
+        expected = []
+        for _, rows in groupby(whole, key=lambda row: re.split("[\t,]", row)[0]):
+            expected += sorted(rows, key=lambda row: -abs(float(re.split("[\t,]", row)[-1])))[:3]
+        assert run(*arguments, "--top", 3).stdout.splitlines() == [header, *expected]
+
+    def test_leaves_scores_and_report_as_they_are(self, run):
+        arguments = ("explain", KERAS.model, KERAS.sequences)
+        assert run(*arguments, "--top", 1).stderr == run(*arguments).stderr
+
+    def test_json_lines_have_a_place_for_every_relevance(self, run):
+        result = run("explain", KERAS.model, KERAS.sequences, "--format", "jsonl", "--top", 3)
+        assert result.exit_code == 2
+        assert "--top: jsonl has a place for every relevance" in result.stderr
+
+    def test_is_at_least_one(self, run):
+        assert run("explain", KERAS.model, KERAS.sequences, "--top", 0).exit_code == 2

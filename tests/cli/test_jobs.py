@@ -81,6 +81,9 @@ RUNS = {
     "a page of a series": (WEATHER, "series_csv", "--format", "html"),
     "a series as .csv": (WEATHER, "series_csv"),
     "a series as .npz": (WEATHER, "series_npz", "--format", "jsonl"),
+    "Markdown": (KERAS, "labelled", "--labelled", "--format", "markdown"),
+    "npz": (KERAS, "few", "--format", "npz"),
+    "a series as npz": (WEATHER, "series_csv", "--format", "npz"),
     "steps of a series": (WEATHER, "series_csv", "--by", "step"),
 }
 
@@ -109,6 +112,8 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
     sample, source, *options = RUNS[name]
     model = load_model(sample.model, None, np.dtype("float64")).model
     usual = "feature" if model.embedding is None else "token"
+    if "npz" in options:
+        usual = "dimension" if usual == "token" else usual
     detail = options[options.index("--by") + 1] if "--by" in options else usual
     question = Question("all" if "all" in options else "predicted")
     rendering = Rendering(model, (lrp_all(),), question, "tsv", detail)

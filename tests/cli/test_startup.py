@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 OWN = "lstm_lrp_cli"
 VARIABLE = "OPENBLAS_NUM_THREADS"
 # Libraries that one format, output or check needs, and others do not.
-OF_SOME_USES = {"h5py", "rich", "jinja2", "onnx", "safetensors", "torch", "keras", "tensorflow"}
+OF_SOME_USES = {
+    *("h5py", "pyarrow", "rich", "jinja2", "onnx", "safetensors", "torch", "keras", "tensorflow")
+}
 
 # Runs `lrp`, and writes how the process stands at its end. What Python's own start imports, an
 # editable install for one, is not counted.
@@ -101,10 +103,15 @@ class TestWithoutAModel:
     def test_no_command_is_imported(self, imported, arguments):
         modules = imported(*arguments)
         assert libraries(modules) == {"click"}
-        assert {m for m in modules if m.startswith(f"{OWN}.cli.")} == {f"{OWN}.cli.main"}
+        own = {m for m in modules if m.startswith(f"{OWN}.cli.")}
+        assert own == {f"{OWN}.cli.main", f"{OWN}.cli.help"}
 
     @pytest.mark.parametrize(
-        "command", ["check", "convert", "evaluate", "explain", "match", "inspect", "predict"]
+        "command",
+        [
+            *("check", "compare", "completion", "convert", "evaluate", "explain", "match"),
+            *("inspect", "predict", "summarize"),
+        ],
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
@@ -150,6 +157,15 @@ class TestExplainToAFile:
         plain = explained(PYTORCH)
         assert "jinja2" not in imported(*plain)
         assert "jinja2" in imported(*plain, "--format", "html")
+
+
+class TestSummarizeToAFile:
+    def test_json_needs_neither_tables_nor_pages(self, imported, tmp_path):
+        results = tmp_path / "results.jsonl"
+        results.write_text('{"sequence": 0, "target": 1, "tokens": ["a"], "relevance": [1]}\n')
+        modules = imported("summarize", results, "-o", tmp_path / "out.json")
+        assert not libraries(modules) & (OF_SOME_USES | {"yaml", "jinja2", "pyarrow"})
+        assert "jinja2" in imported("summarize", results, "-o", tmp_path / "out.html")
 
 
 class TestTheProcess:

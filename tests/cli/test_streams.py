@@ -92,7 +92,7 @@ def test_an_output_file_equals_standard_output(tmp_path):
 
 @pytest.mark.parametrize(
     ("ending", "form"),
-    [("csv", "csv"), ("JSONL", "jsonl"), ("tsv", "tsv"), ("txt", "tsv")],
+    [("csv", "csv"), ("JSONL", "jsonl"), ("tsv", "tsv"), ("txt", "tsv"), ("md", "markdown")],
 )
 def test_the_ending_of_the_output_file_decides_its_format(tmp_path, ending, form):
     path = tmp_path / f"out.{ending}"
@@ -235,7 +235,7 @@ class TestOutputFile:
         plain = lrp("explain", KERAS.model, KERAS.sequences, "--format", "jsonl")
         assert module.decompress(path.read_bytes()) == plain.stdout
 
-    @pytest.mark.parametrize("name", ["out.pdf", "out.parquet", "out.tsv.zip"])
+    @pytest.mark.parametrize("name", ["out.doc", "out.xlsx", "out.tsv.zip"])
     def test_of_an_unknown_ending_is_wrong_usage(self, tmp_path, name):
         result = lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / name)
         assert result.returncode == 2

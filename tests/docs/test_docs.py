@@ -116,7 +116,10 @@ def test_there_are_mappings():
     assert len(MAPPINGS) >= 9
 
 
-CHECKED_PAGES = ("quick-start", "matching", "checking", "converting", "predicting")
+CHECKED_PAGES = (
+    *("quick-start", "matching", "checking", "converting", "predicting", "summarizing"),
+    "comparing",
+)
 COMMANDS = [
     pytest.param(block, id=f"{page}-{number}")
     for page in ("README.md", *(f"docs/{name}.md" for name in CHECKED_PAGES))

@@ -256,7 +256,7 @@ class TestTheCommand:
         assert run(*arguments, "--format", "html").exit_code == 2
         result = run(*arguments, "-o", tmp_path / "a.html")
         assert result.exit_code == 2
-        assert "end it in .tsv, .csv or .jsonl." in result.stderr
+        assert "end it in .tsv, .txt, .csv, .jsonl or .ndjson." in result.stderr
 
 
 # What is left of red, green and blue, in linear light, where a kind of cone is missing: Machado,

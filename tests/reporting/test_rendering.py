@@ -66,7 +66,7 @@ class TestReach:
 
         monkeypatch.setattr("lstm_lrp_cli.reporting.rendering.explain_corpus", watched)
         one = rendering(TOKENS, "tsv", detail)
-        list(one.as_text(sequences(2)))
+        list(one.as_parts(sequences(2)))
         assert asked == [one.reach]
 
 
@@ -111,7 +111,7 @@ def sequences(count):
     ]
 
 
-class TestAsText:
+class TestAsParts:
     @pytest.fixture(autouse=True)
     def small_windows(self, monkeypatch):
         monkeypatch.setattr(corpus, "WINDOW_STEPS", 16)
@@ -122,23 +122,23 @@ class TestAsText:
         one, block = rendering(TOKENS, form, detail), sequences(40)
         file = io.StringIO()
         figures = list(one.write(block, one.writer(file)))
-        found = list(one.as_text(block))
+        found = list(one.as_parts(block))
         assert len(found) == len(figures) > 3
         assert "".join(text for parts, _ in found for text in parts) == file.getvalue()
 
     def test_has_the_figures_of_each_window_beside_its_text(self):
-        for parts, figures in rendering(TOKENS, "jsonl").as_text(sequences(40)):
+        for parts, figures in rendering(TOKENS, "jsonl").as_parts(sequences(40)):
             assert "".join(parts).count("\n") == figures.sequences > 0
 
     def test_of_a_block_does_not_depend_on_those_before(self):
         one = rendering(TOKENS)
-        alone = [parts for parts, _ in one.as_text(sequences(5))]
-        list(one.as_text(sequences(30)))
-        assert [parts for parts, _ in one.as_text(sequences(5))] == alone
+        alone = [parts for parts, _ in one.as_parts(sequences(5))]
+        list(one.as_parts(sequences(30)))
+        assert [parts for parts, _ in one.as_parts(sequences(5))] == alone
 
     def test_has_all_figures_together(self):
         together = Figures.none(TOKENS, [lrp_all()])
-        for _, figures in rendering(TOKENS).as_text(sequences(40)):
+        for _, figures in rendering(TOKENS).as_parts(sequences(40)):
             together.merge(figures)
         assert (together.sequences, together.empty) == (40, 6)
         assert together.steps == sum(number % 7 for number in range(40))

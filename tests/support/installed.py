@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from importlib.machinery import ModuleSpec
 
 import pytest
@@ -13,3 +14,9 @@ def spec_of(package: str) -> ModuleSpec | None:
     if found is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
         pytest.skip(f"{package} is not installed")
     return found
+
+
+def program_or_package(name: str) -> None:
+    """A program on the path, or else a package, must be there."""
+    if shutil.which(name) is None:
+        spec_of(name)

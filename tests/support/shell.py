@@ -3,33 +3,54 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+# A program and no function of the shell, so that xargs and its like find it too.
+LRP = """\
+#!/bin/sh
+"$LRP_PYTHON" -m lstm_lrp_cli "$@"
+status=$?
+echo $status >> "$LRP_STATUSES"
+exit $status
+"""
+
+
+def run_script(block: str, folder: Path, statuses: Path) -> str:
+    """Run a block of shell, `lrp` being that of this Python; give all that it prints.
+
+    The statuses of its runs of `lrp` are added to a file.
+    """
+    with tempfile.TemporaryDirectory() as programs:
+        lrp = Path(programs, "lrp")
+        lrp.write_text(LRP, encoding="utf-8")
+        lrp.chmod(0o755)
+        scripts = Path(sys.executable).parent
+        environment = {
+            **os.environ,
+            "PATH": os.pathsep.join((programs, str(scripts), os.environ["PATH"])),
+            "PYTHONPATH": str(ROOT),
+            "LRP_PYTHON": sys.executable,
+            "LRP_STATUSES": str(statuses),
+        }
+        done = subprocess.run(
+            ["bash", "-c", f"set -e\n{block}"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=300,
+        )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
 
 def run_block(block: str, folder: Path) -> list[str]:
-    """Run a block of shell, `lrp` being that of this Python; give the statuses of its runs."""
+    """Run a block of shell; give the statuses of its runs of `lrp`."""
     statuses = folder / "statuses"
-    prelude = (
-        'lrp() { "$LRP_PYTHON" -m lstm_lrp_cli "$@"; '
-        'local status=$?; echo $status >> "$LRP_STATUSES"; return $status; }\n'
-    )
-    scripts = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "LRP_PYTHON": sys.executable,
-        "LRP_STATUSES": str(statuses),
-    }
-    done = subprocess.run(
-        ["bash", "-c", f"set -e\n{prelude}{block}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_script(block, folder, statuses)
     return statuses.read_text("utf-8").split() if statuses.exists() else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any
 
 from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
@@ -35,7 +35,7 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         values = model.classes if model.by_step else 1
         return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
 
-    def writer(self, file: TextIO, report: Report | None = None) -> Writer[Predictions]:
+    def writer(self, file: Any, report: Report | None = None) -> Writer[Predictions]:
         return OUTPUTS[self.form](file, self.layout)
 
     def results(self, block: Block) -> Iterator[Predictions]:

@@ -1,0 +1,1 @@
+"""Two models, methods or files of results, compared on the same sequences."""

@@ -1,0 +1,171 @@
+"""Markdown: a page for people, with a section a sequence and target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence as Several
+from itertools import zip_longest
+from typing import TextIO
+
+import numpy as np
+
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares
+from lstm_lrp_cli.reporting.jsonl import label_name
+from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.reporting.summary import method_text
+from lstm_lrp_cli.reporting.writer import Layout
+from lstm_lrp_cli.sequences.explanation import Explanation
+
+# From this part of the sequence's strongest relevance on, tokens and steps are marked.
+MARKED = 0.2
+# How many of the strongest tokens, or features, for and against the target a table names.
+STRONGEST = 3
+# How steps are marked.
+SIGNS = {1: "+", -1: "-", 0: "."}
+# What Markdown might take for more than text: anywhere, where a line begins, and in an address.
+SPECIAL = re.compile(
+    r"[\\`*_\[\]<>#|~&$!@]|^[-+=]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|:(?=//)",
+    re.IGNORECASE,
+)
+
+
+class MarkdownWriter:
+    """Writes what the heat map shows, with marks and numbers in place of colours."""
+
+    def __init__(self, file: TextIO, layout: Layout) -> None:
+        self._file = file
+        self._layout = layout
+        self._model = layout.model
+        self._series = layout.model.embedding is None
+
+    def open(self) -> None:
+        """Write what was run, and what the marks mean."""
+        about = self._layout.about
+        listed = {name: str(about[name]) for name in ("model", "input") if name in about}
+        methods = "; ".join(map(method_text, self._layout.methods))
+        items = {**listed, "method": methods}
+        marks = (
+            "`+` is a step that speaks for the target, `-` one against it"
+            if self._series
+            else "**Bold** tokens speak for the target, *slanted* ones against it"
+        )
+        least = f"marked from {MARKED:.0%} of the sequence's strongest relevance on"
+        lines = [
+            "# Relevance",
+            "",
+            *(f"- {name}: {escaped(text)}" for name, text in items.items()),
+            "",
+            f"{marks}; {least}.",
+        ]
+        self._write(lines)
+
+    def write(self, explanations: Several[Explanation]) -> None:
+        for explanation in explanations:
+            self._write(["", *self._section(explanation)])
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _write(self, lines: list[str]) -> None:
+        self._file.write("\n".join(lines) + "\n")
+
+    def _section(self, explanation: Explanation) -> Iterator[str]:
+        yield f"## {self._heading(explanation)}"
+        yield ""
+        if not explanation.scored:
+            yield "no score"
+            return
+        yield ", ".join(self._outcome(explanation))
+        yield ""
+        yield from self._series_of(explanation) if self._series else self._tokens_of(explanation)
+        if explanation.ledger is not None:
+            yield ""
+            yield self._accounts(explanation.ledger)
+
+    def _heading(self, explanation: Explanation) -> str:
+        sequence = explanation.sequence
+        heading = f"Sequence {sequence.number}"
+        if sequence.id not in (None, sequence.number):
+            heading += f" ({escaped(str(sequence.id))})"
+        if explanation.step is not None:
+            heading += f", step {explanation.step}"
+        return f"{heading}, {explanation.method}" if self._layout.several_methods else heading
+
+    def _outcome(self, explanation: Explanation) -> Iterator[str]:
+        name = self._model.target_name
+        if self._model.predicts:
+            yield f"predicted **{escaped(str(name(explanation.predicted)))}**"
+        yield f"target **{escaped(str(name(explanation.target)))}**"
+        yield f"score **{explanation.score:+.3f}**"
+        if explanation.right is not None:
+            label = escaped(str(label_name(explanation.sequence.gold, self._model)))
+            yield f"label {label} ({'right' if explanation.right else 'wrong'})"
+
+    def _tokens_of(self, explanation: Explanation) -> Iterator[str]:
+        """The sequence with its tokens marked, and a table of the strongest."""
+        tokens = [visible(token) for token in explanation.sequence.tokens or ()]
+        amounts = explanation.relevance_of_steps
+        if tokens:
+            marked = _marked(amounts)
+            yield "> " + " ".join(map(_token, tokens, amounts.tolist(), marked.tolist()))
+            yield ""
+            yield from _table(tokens, amounts)
+
+    def _series_of(self, explanation: Explanation) -> Iterator[str]:
+        """A line a feature, with its sum and a mark a step, and a table of the strongest."""
+        if explanation.relevance.ndim == 1:  # the method tells of whole steps alone
+            names, relevance = ["all features"], explanation.relevance[:, np.newaxis]
+        else:
+            names = [printable(name) for name in explanation.sequence.features or ()]
+            relevance = explanation.relevance
+        width = max(map(len, names), default=0)
+        marked = _marked(relevance)
+        sums = relevance.sum(axis=0)
+        # Indented, and not fenced: no name can end it.
+        for name, total, steps in zip(names, sums.tolist(), marked.T.tolist(), strict=True):
+            strip = "".join(SIGNS[step] for step in steps)
+            yield f"    {name:<{width}} {total:+8.3f} {strip}"
+        yield ""
+        yield from _table(list(map(escaped, names)), sums)
+
+    def _accounts(self, ledger: Ledger) -> str:
+        shown = ", ".join(shown_shares(ledger, series=self._series))
+        return f"score {ledger.score:+.3f} = {shown or '0'}"
+
+
+def escaped(text: str) -> str:
+    """Text as Markdown shows it, whatever it holds."""
+    return SPECIAL.sub(r"\\\g<0>", printable(text))
+
+
+def visible(token: str) -> str:
+    """A token as Markdown shows it, with spaces that are seen."""
+    if token.isalnum():  # as most are
+        return token
+    return escaped(token.replace(" ", "␣")) or '""'
+
+
+def _token(shown: str, amount: float, mark: int) -> str:
+    if not mark:
+        return shown
+    around = "**" if mark > 0 else "*"
+    return f"{around}{shown}{around}<sup>{amount:+.2f}</sup>"
+
+
+def _table(names: list[str], amounts: Floats) -> Iterator[str]:
+    """The strongest names for the target, and against it."""
+    yield "| most for it | | most against it | |"
+    yield "|---|--:|---|--:|"
+    for pair in zip_longest(*for_and_against(amounts, STRONGEST)):
+        cells = ["" if k is None else f"{names[k]} | {amounts[k]:+.3f}" for k in pair]
+        yield f"| {' | '.join(cell or '|' for cell in cells)} |"
+
+
+def _marked(amounts: Floats) -> Integers:
+    """1 for what is marked for the target, -1 against it, 0 for the rest."""
+    sizes = np.abs(amounts)
+    strong = sizes >= MARKED * sizes.max(initial=0.0)
+    return np.where(strong, np.sign(amounts), 0).astype(np.int64)

@@ -1,0 +1,61 @@
+"""A numeric series on a terminal: a line a feature, a cell a step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.text import Text
+
+from lstm_lrp_cli.reporting.folding import cells_of, folded
+from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.reporting.shades import Shade, strengths_of
+from lstm_lrp_cli.sequences.explanation import Explanation
+
+# Of a line, names take no more than this part, or this many cells where that is more.
+NAMES_PART = 1 / 3
+NAMES_CELLS = 8
+# Sums take as many cells in every series, unless they are larger.
+SUM_CELLS = 8
+# Without colours, the sign stands for what is above this part of the strongest.
+SIGNED = 0.2
+
+
+def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> Iterator[Text]:
+    """A line for each feature: its name, folded where it is long, its sum, and its steps.
+
+    Where there are more steps than room, as many of them as must share a cell, and their
+    relevance is summed; a line before the others says so.
+    """
+    relevance = explanation.relevance
+    steps = len(relevance)
+    sums = [f"{total:+.3f}" for total in relevance.sum(axis=0)]
+    numbers = max(SUM_CELLS, *map(len, sums))
+    names_width = max(int(width * NAMES_PART), NAMES_CELLS)
+    names = [
+        folded(map(Text, printable(name).split(" ")), names_width, hang=1).plain.split("\n")
+        for name in explanation.sequence.features or ()
+    ]
+    names_width = max((cells_of(line) for lines in names for line in lines), default=0)
+    room = max(width - names_width - numbers - 2, 1)
+    steps_a_cell = max(-(-steps // room), 1)
+    if steps_a_cell > 1:
+        relevance = np.add.reduceat(relevance, range(0, steps, steps_a_cell))
+        yield folded(
+            [Text(word, "dim") for word in f"a cell is {steps_a_cell} of {steps} steps".split()],
+            width,
+        )
+    cell = "  " if 2 * steps <= room else " "
+    strengths = strengths_of(relevance)
+    for index, (lines, total) in enumerate(zip(names, sums, strict=True)):
+        line = Text(f"{_padded(lines[0], names_width)} {total:>{numbers}} ")
+        for strength in strengths[:, index]:
+            if shade is not None:
+                line.append(cell, shade(strength))
+            else:
+                line.append("+" if strength > SIGNED else "-" if strength < -SIGNED else ".")
+        yield line
+        for rest in lines[1:]:
+            yield Text(rest)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cells_of(text))

@@ -1,0 +1,1 @@
+"""What `lrp explain` wrote, read back."""

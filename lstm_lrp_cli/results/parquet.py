@@ -1,0 +1,220 @@
+"""Results as Parquet: a row for each explanation, or for each token of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.results.result import Result, misfit
+from lstm_lrp_cli.sequences.naming import whole_number
+from lstm_lrp_cli.sequences.pieces import pieces
+
+try:
+    import pyarrow as pa
+    from pyarrow import parquet
+except ImportError as error:
+    raise UnusableInput(
+        "reading Parquet", "needs the package pyarrow; pip install 'lstm-lrp-cli[parquet]'"
+    ) from error
+
+# How many rows are read at a time: explanations, or tokens.
+NESTED_ROWS, FLAT_ROWS = 2**10, 2**16
+EXPECTED = "expected what `lrp explain` writes as Parquet"
+
+NUMBER, TEXT, AMOUNT = pa.int64(), pa.string(), pa.float64()
+# What is read where it is there, and as what: other programs may write it on in other types.
+OF_BOTH = {"sequence": NUMBER, "target": TEXT, "step": NUMBER, "method": TEXT}
+OF_NESTED = OF_BOTH | {
+    "id": TEXT,
+    "tokens": pa.list_(TEXT),
+    "features": pa.list_(TEXT),
+    "scores": pa.list_(AMOUNT),
+    "predicted": TEXT,
+    "label": TEXT,
+    "unknown": pa.list_(NUMBER),
+}
+OF_FLAT = OF_BOTH | {"position": NUMBER, "token": TEXT, "feature": TEXT, "relevance": AMOUNT}
+# Columns by which the rows of one explanation are told from the next one's.
+KEYS = ("sequence", "step", "method", "target")
+
+
+def parquet_blocks(path: Path, where: str) -> Iterator[list[Result]]:
+    """The results of a file, those of some of its rows at a time.
+
+    Raises
+    ------
+    UnusableInput
+        It is damaged, or not what `lrp explain` writes.
+    """
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            nested = "relevance" in schema.names and _is_list(schema.field("relevance").type)
+            types = _nested_types(schema) if nested else OF_FLAT
+            for name in ("sequence", "target", "relevance", *(() if nested else ("position",))):
+                if name not in schema.names:
+                    raise UnusableInput(where, f"has no column `{name}`; {EXPECTED}")
+            columns = [name for name in schema.names if name in types]
+            batches = file.iter_batches(NESTED_ROWS if nested else FLAT_ROWS, columns=columns)
+            wanted = pa.schema([(name, types[name]) for name in columns])
+            tables = (pa.Table.from_batches([batch]).cast(wanted) for batch in batches)
+            for block in map(_nested, tables) if nested else _flat(tables):
+                for result in block:
+                    _check(result, where)
+                yield block
+    except (pa.ArrowException, OSError) as error:
+        raise UnusableInput(where, f"cannot be used: {error}; {EXPECTED}") from error
+
+
+def _check(result: Result, where: str) -> None:
+    problem = misfit(result)
+    if problem is None and not np.isfinite(result.relevance).all():
+        problem = "has NaN or infinity in `relevance`: the model's numbers overflowed"
+    if problem is not None:
+        raise UnusableInput(where, f"sequence {result.sequence}: {problem}; {EXPECTED}")
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _nested_types(schema: Any) -> dict[str, Any]:
+    """What the columns are read as: relevance as finely as it is told, all shares of ledgers."""
+    of_step = schema.field("relevance").type.value_type
+    types = OF_NESTED | {"relevance": pa.list_(pa.list_(AMOUNT) if _is_list(of_step) else AMOUNT)}
+    if "ledger" in schema.names and pa.types.is_struct(schema.field("ledger").type):
+        shares = schema.field("ledger").type
+        types["ledger"] = pa.struct([(share.name, AMOUNT) for share in shares])
+    return types
+
+
+def _nested(table: Any) -> list[Result]:
+    """A row is an explanation."""
+
+    def column(name: str, otherwise: Any = None) -> Any:
+        """The values of a column; where there is none, or a null, something else."""
+        if name not in table.column_names:
+            return repeat(otherwise, len(table))
+        return [otherwise if v is None else v for v in table.column(name).to_pylist()]
+
+    return list(
+        map(
+            Result,
+            _there(table.column("sequence")).to_pylist(),
+            map(_class, column("target")),
+            _relevance(_there(table.column("relevance")).combine_chunks()),
+            column("id"),
+            column("tokens"),
+            column("features"),
+            column("scores", []),
+            map(_class, column("predicted")),
+            column("step"),
+            map(_class, column("label")),
+            column("method"),
+            map(_without_nulls, column("ledger")),
+            column("unknown", []),
+        )
+    )
+
+
+def _there(column: Any) -> Any:
+    """A column that must not have nulls."""
+    if column.null_count:
+        raise pa.ArrowInvalid("a sequence has no number, no position or no relevance")
+    return column
+
+
+def _relevance(lists: Any) -> list[Floats]:
+    """The array of each list of numbers, or of lists of numbers."""
+    values, lengths = lists.flatten(), lists.value_lengths().to_pylist()
+    if not _is_list(values.type):
+        return pieces(_numbers(values), lengths)
+    widths = _there(values).value_lengths().to_pylist()
+    if len(set(widths)) > 1:
+        raise pa.ArrowInvalid("relevance has lists of different lengths")
+    return pieces(_numbers(values.flatten()).reshape(len(widths), -1), lengths)
+
+
+def _flat(tables: Iterator[Any]) -> Iterator[list[Result]]:
+    """A row is a token, or a dimension of it, a feature or a step; those of one follow each other.
+
+    The last explanation of what was read waits for the rest of its rows.
+    """
+    held = None
+    for table in filter(len, tables):
+        whole = table if held is None else pa.concat_tables([held, table])
+        starts = _starts(whole)
+        yield _of_rows(whole, starts)
+        held = whole.slice(starts[-1])
+    if held is not None:
+        yield _of_rows(held, [0, len(held)])
+
+
+def _starts(table: Any) -> list[int]:
+    """Where each explanation begins."""
+    new = np.ones(len(table), dtype=bool)
+    new[1:] = np.diff(_numbers(_there(table.column("position")))) < 0
+    for name in KEYS:
+        if name in table.column_names:
+            values = np.array(table.column(name).to_pylist(), dtype=object)
+            new[1:] |= values[1:] != values[:-1]
+    starts: list[int] = np.flatnonzero(new).tolist()
+    return starts
+
+
+def _of_rows(table: Any, starts: Sequence[int]) -> list[Result]:
+    """The explanations that begin at all places but the last, where the last of them ends."""
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    positions, relevance = (_numbers(table.column(name)) for name in ("position", "relevance"))
+    found = []
+    for start, end in pairwise(starts):
+        width = _width(positions[start:end])
+        first = {name: values[start] for name, values in columns.items()}
+        tokens = columns["token"][start:end:width] if "token" in first else None
+        features = columns["feature"][start : start + width] if "feature" in first else []
+        amounts = relevance[start:end]
+        found.append(
+            Result(
+                first["sequence"],
+                _class(first["target"]),
+                amounts.reshape(-1, width) if width > 1 or features else amounts,
+                tokens=tokens,
+                features=features if tokens is None else None,
+                step=first.get("step"),
+                method=first.get("method"),
+            )
+        )
+    return found
+
+
+def _width(positions: Floats) -> int:
+    """How many rows an explanation has at each of its positions."""
+    width = int((positions == 0).sum())
+    steps = len(positions) // width if width else 0
+    if not np.array_equal(positions, np.repeat(np.arange(steps), width)):
+        raise pa.ArrowInvalid("rows of a sequence are missing, or not in their order")
+    return width
+
+
+def _numbers(column: Any) -> Floats:
+    """Numbers in float64; nulls are NaN."""
+    return np.asarray(column, dtype=np.float64)
+
+
+def _class(name: str | None) -> str | int | None:
+    """A class as JSON lines have it: its label, or its index where there are no labels."""
+    number = None if name is None else whole_number(name)
+    return name if number is None or str(number) != name else number
+
+
+def _without_nulls(ledger: dict[str, float | None] | None) -> dict[str, float] | None:
+    """A ledger without the shares that only other methods have."""
+    if ledger is None:
+        return None
+    return {name: amount for name, amount in ledger.items() if amount is not None}

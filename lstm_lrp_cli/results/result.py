@@ -1,0 +1,94 @@
+"""One explanation as it was written: what every command that reads results begins with."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from lstm_lrp_cli.model.arrays import Floats
+
+OF_EVERY_LEDGER = {"score", "residual"}
+
+
+class Result(Struct, frozen=True, eq=False):
+    """What a file of results says of one sequence, target, step and method.
+
+    Parameters
+    ----------
+    sequence : int
+        The sequence's number in the input, from 0.
+    target : str, int or None
+        The explained class, as label or index; None where there was no score to explain.
+    relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
+        As finely as it was told; all of it finite.
+    id : str, int or None
+        The name that the input gave the sequence.
+    tokens : list of str or None
+        None in a numeric series.
+    features : list of str or None
+        The names of a numeric series' features.
+    scores : list of float
+        All scores.
+    predicted : str, int or None
+        The class with the highest score, as label or index.
+    step : int or None
+        Where the model gives scores at every step: the step whose score is explained.
+    label : str, int or None
+        The true class, where it is known.
+    method : str or None
+        None where the results are of one method, which they then do not name.
+    ledger : dict or None
+        `score`, the shares and `residual`; None where the method does not account for the score.
+    unknown : list of int
+        The positions of tokens that the vocabulary does not know.
+    line : int or None
+        The line of its file, from 1; None where it does not stand in one.
+    """
+
+    sequence: int
+    target: str | int | None
+    relevance: Floats
+    id: str | int | None = None
+    tokens: list[str] | None = None
+    features: list[str] | None = None
+    scores: list[float] = []
+    predicted: str | int | None = None
+    step: int | None = None
+    label: str | int | None = None
+    method: str | None = None
+    ledger: dict[str, float] | None = None
+    unknown: list[int] = []
+    line: int | None = None
+
+    @property
+    def relevance_of_steps(self) -> Floats:
+        """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
+        total: Floats = self.relevance.sum(axis=1)
+        return total
+
+    @property
+    def predicted_class(self) -> str | int | None:
+        """The predicted class as `label` names it: of one output, 1 or 0.
+
+        The one score of such a model is the only one, and so the highest; its sign decides.
+        """
+        return int(self.scores[0] > 0) if len(self.scores) == 1 else self.predicted
+
+
+def misfit(result: Result) -> str | None:
+    """What of a result does not fit the rest of it; None where all does."""
+    tokens, features, relevance = result.tokens, result.features, result.relevance
+    if tokens is None and features is None:
+        return "has neither `tokens` nor `features`"
+    if tokens is not None and len(tokens) != len(relevance):
+        return f"has {len(tokens)} `tokens` and {len(relevance)} values of `relevance`"
+    if tokens is None and features is not None and relevance.ndim == 2:
+        width = relevance.shape[1]
+        if len(features) != width:
+            return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
+        return "has positions in `unknown` where there are no tokens"
+    if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
+        return "has a `ledger` without `score` and `residual`"
+    return None

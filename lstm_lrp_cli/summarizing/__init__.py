@@ -1,0 +1,1 @@
+"""Statistics over results: which tokens speak for which class, and where it goes wrong."""

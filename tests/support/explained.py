@@ -1,0 +1,63 @@
+"""Explanations of every kind that an output has to write."""
+
+import numpy as np
+from together import lrp_all, lrp_ledger, make_model
+
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.reporting.writer import Detail, Layout
+from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.sequences.sequence import Sequence
+
+WIDTH = 3
+LABELS = ("poor", 'so "so"', "good, or\tnot")
+WORDS = ("not", "naïve", "日本", "", "a\tb", 'q"\n')
+FEATURES = ("x", "y,\t", "日")
+DETAILS: tuple[Detail, ...] = ("token", "dimension", "step", "feature")
+COMPLETE = "integrated-gradients"
+NO_PROMISE = "gradient"
+
+
+def layout_of(
+    detail: Detail, dtype: str = "float64", *, by_step: bool = False, several: bool = False
+) -> Layout:
+    dense = Dense(np.ones((len(LABELS), WIDTH)), None)
+    layers = (dense,) if detail in ("step", "feature") else (Embedding(np.ones((9, WIDTH))), dense)
+    model = make_model(*layers, classes=len(LABELS), dtype=dtype, labels=LABELS, by_step=by_step)
+    others = [METHODS[name](Settings(1e-3, 0.0)) for name in (COMPLETE, NO_PROMISE)]
+    return Layout(model, detail, (lrp_all(), *(others if several else ())), {"model": "m.h5"})
+
+
+def explanations_of(layout: Layout) -> list[Explanation]:
+    """Of five sequences, one of them empty and one without a score, by every method."""
+    rng = np.random.default_rng(5)
+    model, dtype = layout.model, layout.model.dtype
+    series = model.embedding is None
+
+    def numbers(*shape: int):
+        return (rng.standard_normal(shape) / 7).astype(dtype)
+
+    found = []
+    for number, steps in enumerate([4, 0, 1, 3, 6]):
+        named = {"id": [None, 7, "no 3", None, ""][number], "gold": [0, None, 1, 2, None][number]}
+        if series:
+            one = Sequence(number, numbers(steps, WIDTH), features=FEATURES, **named)
+        else:
+            words = tuple(rng.permutation(WORDS)[:steps].tolist())
+            one = Sequence(number, np.zeros(steps, dtype=np.intp), words, **named)
+        for method in layout.methods:
+            if number == 3:
+                found.append(Explanation.without_score(one, model, method))
+                continue
+            shape = (steps, WIDTH) if layout.whole else (steps,)
+            step = 2 if model.by_step else None
+            ledger = {
+                "lrp-all": lrp_ledger(0.5, tokens=0.25, biases=0.125),
+                COMPLETE: Ledger(0.5, {"tokens": 0.25, "baseline": 0.25, "padding": 0.0}),
+                NO_PROMISE: None,
+            }[method.name]
+            scores, relevance = numbers(len(LABELS)), numbers(*shape)
+            target = number % len(LABELS)
+            found.append(Explanation(one, scores, 1, target, relevance, ledger, method.name, step))
+    return found
