@@ -21,7 +21,7 @@ _files = resources.files(__package__) / "page"
 _encode = msgspec.json.Encoder().encode
 
 
-class Template(jinja2.BaseLoader):
+class OwnFiles(jinja2.BaseLoader):
     """Finds templates among the package's own files."""
 
     def get_source(
@@ -38,7 +38,7 @@ def read(name: str) -> str:
 def rendered(template: str, **values: Any) -> str:
     """A template with values in it, of which all text is escaped."""
     environment = jinja2.Environment(
-        loader=Template(),
+        loader=OwnFiles(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
