@@ -83,7 +83,6 @@ def explain(
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
-    from lstm_lrp_cli.reporting.writer import WHOLE
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -102,9 +101,9 @@ def explain(
         span=span,
         seed=seed,
     )
-    if detail in WHOLE:
-        refuse_values_of_steps(methods, detail)
     rendering = Rendering(loaded, methods, question, form, detail)
+    if rendering.reach == "features":
+        refuse_values_of_steps(methods, loaded)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),

@@ -12,6 +12,7 @@ from rich.text import Text
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable, share_name
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -82,6 +83,9 @@ class HeatMapWriter:
         sequence = explanation.sequence
         if sequence.tokens is not None:
             names, amounts = sequence.tokens, explanation.relevance_of_steps
+        elif explanation.relevance.ndim == 1:
+            amounts = explanation.relevance
+            names = tuple(f"step {step}" for step in range(len(amounts)))
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
         order = np.argsort(-amounts, kind="stable").tolist()
@@ -92,7 +96,7 @@ class HeatMapWriter:
             Text(self._name(explanation.target)),
             f"{explanation.score:+.3f}",
             *(
-                Text(", ".join(f"{printable(names[k])} {amounts[k]:+.2f}" for k in chosen))
+                Text(", ".join(f"{printable(names[k])} {_signed(amounts[k], 2)}" for k in chosen))
                 for chosen in (strongest, weakest)
             ),
         )
@@ -129,19 +133,22 @@ class HeatMapWriter:
             if self._coloured:
                 cell = Text(f" {shown} " if abs(strength) > FAINT else shown, _style(strength))
             else:
-                cell = Text(f"{shown}({amount:+.2f})")
+                cell = Text(f"{shown}({_signed(amount, 2)})")
             cells.append(cell)
         return _folded(cells, self._console.width)
 
     def _series(self, explanation: Explanation) -> list[Text]:
-        """One line a feature, one cell a step, and the feature's sum."""
+        """One line a feature, or one of whole steps: one cell a step, and the line's sum."""
         features = [printable(name) for name in explanation.sequence.features or ()]
+        relevance = explanation.relevance
+        if relevance.ndim == 1:
+            features, relevance = ["all features"], relevance[:, np.newaxis]
         width = max((len(feature) for feature in features), default=0)
-        strengths = _strengths(explanation.relevance)
+        strengths = _strengths(relevance)
         lines = []
         for index, feature in enumerate(features):
-            total = explanation.relevance[:, index].sum()
-            line = Text(f"{feature:<{width}} {total:+8.3f} ")
+            total = relevance[:, index].sum()
+            line = Text(f"{feature:<{width}} {_signed(total, 3):>8} ")
             for strength in strengths[:, index]:
                 if self._coloured:
                     line.append("  ", _style(strength))
@@ -153,11 +160,15 @@ class HeatMapWriter:
     @staticmethod
     def _accounts(ledger: Ledger, sequence: Sequence) -> Text:
         shown = [
-            f"{share_name(name, series=sequence.tokens is None)} {amount:+.3f}"
+            f"{share_name(name, series=sequence.tokens is None)} {_signed(amount, 3)}"
             for name, amount in ledger.shares.items()
             if abs(amount) >= 5e-4
         ]
         return Text(f"{ledger.score:+.3f} = {'  '.join(shown) or '0'}", style="dim")
+
+
+def _signed(amount: float, places: int) -> str:
+    return decimal(amount, places, "+")
 
 
 def _folded(cells: list[Text], width: int) -> Text:

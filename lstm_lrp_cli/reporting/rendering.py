@@ -37,9 +37,9 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; the picture of a series shows its features."""
-        picture = self.form == "terminal" and self.model.embedding is None
-        return "features" if self.detail in WHOLE or picture else "steps"
+        """How finely relevance is needed; a picture shows tokens as a whole."""
+        told_whole = self.form == "terminal" and self.detail == "dimension"
+        return "features" if self.detail in WHOLE and not told_whole else "steps"
 
     @property
     def block_bytes(self) -> int:

@@ -1,11 +1,12 @@
 """Numbers are written as shortly as can be, and read back exactly."""
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lstm_lrp_cli.reporting.numbers import exact, texts
+from lstm_lrp_cli.reporting.numbers import decimal, exact, texts
 
 # Any number, and those that relevance is made of: near zero, near powers of ten and of two.
 SINGLE = st.floats(width=32, allow_nan=False) | st.builds(
@@ -61,3 +62,19 @@ def test_the_shape_is_kept(values):
 def test_double_precision_is_as_it_is():
     assert exact(np.array([[0.1, -1e-300]])) == [[0.1, -1e-300]]
     assert exact(np.array([0.1], dtype=np.float32)) == [0.1]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "+0.00"),
+        (1234567.891, "+1234567.89"),
+        (-12345678.9, "-1.23e+07"),
+        (6.9e71, "+6.9e+71"),
+        (np.float32(-0.125), "-0.12"),
+        (float("nan"), "+nan"),
+    ],
+)
+def test_people_read_no_long_rows_of_digits(value, text):
+    assert decimal(value, 2, "+") == text
+    assert decimal(value, 2) == text.removeprefix("+")
