@@ -213,30 +213,32 @@ def evaluate(
     )
     experiment = Experiment(deletions, min_length, radius, draws, seed)
     sequences = read_sequences(Source(input, input_format, ids, labelled), loaded)
-    with one_blas_thread(), counting("sequences") as tell:
-        evaluation = run(
-            loaded,
-            islice(sequences, limit),
-            contestants,
-            experiment,
-            question,
-            lambda done: tell(done, limit),
-        )
-    if not evaluation.sequences:
-        unit = "steps" if loaded.embedding is None else "tokens"
-        raise UnusableInput(
-            display_name(input),
-            f"has no sequence of at least {min_length} {unit}; expected longer ones, or a lower "
-            "--min-length",
-        )
-    with open_output(output) as file:
+    plots = [] if plot is None else [plot]
+    # Opened before the work, which may take long and would be lost.
+    with open_output(output) as file, open_together(plots) as pictures:
+        with one_blas_thread(), counting("sequences") as tell:
+            evaluation = run(
+                loaded,
+                islice(sequences, limit),
+                contestants,
+                experiment,
+                question,
+                lambda done: tell(done, limit),
+            )
+        if not evaluation.sequences:
+            unit = "steps" if loaded.embedding is None else "tokens"
+            raise UnusableInput(
+                display_name(input),
+                f"has no sequence of at least {min_length} {unit}; expected longer ones, or a "
+                "lower --min-length",
+            )
+        for path, picture in zip(plots, pictures, strict=True):
+            draw_curves(evaluation, picture, path.suffix.lower().removeprefix("."))
         if form == "json":
-            file.write(evaluation_json(evaluation))
+            made_of = {"model": display_name(str(model)), "input": display_name(input)}
+            file.write(evaluation_json(evaluation, {**made_of, "dtype": dtype}))
         else:
             print_evaluation(evaluation, file)
-    if plot is not None:
-        with open_together([plot]) as (picture,):
-            draw_curves(evaluation, picture, plot.suffix.lower().removeprefix("."))
 
 
 def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Question:

@@ -107,7 +107,6 @@ def explain(
     from lstm_lrp_cli.reporting.outputs import TOP_OUTPUTS
     from lstm_lrp_cli.reporting.rendering import Rendering
     from lstm_lrp_cli.reporting.summary import Run, Summary
-    from lstm_lrp_cli.reporting.writer import WHOLE
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -132,8 +131,6 @@ def explain(
         span=span,
         seed=seed,
     )
-    if detail in WHOLE:
-        refuse_values_of_steps(methods, detail)
     source = Source(input, input_format, ids, labelled)
     run = Run(
         display_name(str(model)),
@@ -143,6 +140,8 @@ def explain(
     )
     about = run.about(loaded, detail)
     rendering = Rendering(loaded, methods, question, form, detail, about, top)
+    if rendering.reach == "features":
+        refuse_values_of_steps(methods, loaded)
     summary = Summary(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_bytes)
     stream(

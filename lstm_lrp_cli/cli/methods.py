@@ -78,10 +78,12 @@ def resolve_baseline(baseline: str, model: Model) -> Baseline:
     return Baseline(baseline, weights[token])
 
 
-def refuse_values_of_steps(methods: tuple[Method, ...], by: str) -> None:
+def refuse_values_of_steps(methods: tuple[Method, ...], model: Model) -> None:
     """Refuse to tell of every value of a step what a method tells of whole steps."""
+    whole = "step" if model.embedding is None else "token"
     for method in methods:
         if method.whole_steps:
+            with_span = " with --span" if "span" in method.settings else ""
             raise click.UsageError(
-                f"{method.name} tells of whole steps alone; --by {by} needs other methods."
+                f"{method.name}{with_span} tells of whole {whole}s alone; it needs --by {whole}."
             )

@@ -22,6 +22,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 DTYPES = ("float64", "float32")
+# More steps than a sequence can have.
+LONGEST = 2**62
 TARGETS = ("predicted", "gold", "all")
 STEPS = ("first", "last", "all")
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -207,7 +209,14 @@ def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) ->
             ctx,
             param,
         ) from error
-    return slice(start, stop)
+    if start is not None and stop is not None and start >= stop and (start < 0) == (stop < 0):
+        raise click.BadParameter(f"{value!r} has no tokens in it, whatever there is.", ctx, param)
+    return slice(_bounded(start), _bounded(stop))
+
+
+def _bounded(bound: int | None) -> int | None:
+    """A bound of a span, no further out than arrays can count, where there are no tokens anyway."""
+    return None if bound is None else max(-LONGEST, min(bound, LONGEST))
 
 
 path_options = stacked(

@@ -20,7 +20,7 @@ SHOWN = (0, 1, 2, 3, 5, 10, 20, 50)
 
 def title(perturbation: Perturbation) -> str:
     """What is done, as in "deletion from wrongly classified sequences, least relevant first"."""
-    group = {"all": "", "right": "rightly classified ", "wrong": "wrongly classified "}
+    group = {"all": "all ", "right": "rightly classified ", "wrong": "wrongly classified "}
     order = "most" if perturbation.most_first else "least"
     of = "from" if perturbation.what == "deletion" else "into"
     return f"{perturbation.what} {of} {group[perturbation.group]}sequences, {order} relevant first"
@@ -64,12 +64,12 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
     shown = [*(count for count in SHOWN if count < last), last]
     what = predicted_name(curves.perturbation) if curves.predicted else "score"
     done = "deleted" if curves.perturbation.what == "deletion" else "put back"
-    table = Table(
-        title=f"{name}: {curves.sequences:,}\n"
+    console.print(
+        f"{name}: {curves.sequences:,}\n"
         f"areas ({better(curves.perturbation)} is better), and {what} after so many "
-        f"{evaluation.unit}s {done}",
-        title_justify="left",
+        f"{evaluation.unit}s {done}"
     )
+    table = Table()
     table.add_column("method")
     kinds = [what, "score"] if curves.predicted else ["score"]
     for column in (*(f"{kind}, area" for kind in kinds), *map(str, shown)):
@@ -87,7 +87,8 @@ def _area(curve: Curve) -> str:
 
 
 def _print_agreement(evaluation: Evaluation, console: Console) -> None:
-    table = Table(title="agreement: mean rank correlation of two methods", title_justify="left")
+    console.print("agreement: mean rank correlation of two methods")
+    table = Table()
     table.add_column("method")
     numbers = range(1, len(evaluation.contestants) + 1)
     for number in numbers:
@@ -125,12 +126,19 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     console.print(table)
 
 
-def evaluation_json(evaluation: Evaluation) -> str:
-    """The comparison as one JSON document, with every point of every curve."""
+def evaluation_json(evaluation: Evaluation, run: dict[str, str]) -> str:
+    """The comparison as one JSON document, with every point of every curve.
+
+    Parameters
+    ----------
+    run : dict
+        What it was made of: `model`, `input` and `dtype`.
+    """
     experiment = evaluation.experiment
     names = [contestant.name for contestant in evaluation.contestants]
     return json_document(
         {
+            **run,
             "sequences": evaluation.sequences,
             f"{evaluation.unit}s": evaluation.steps,
             "left_out": evaluation.left_out,

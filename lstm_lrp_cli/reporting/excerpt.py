@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import share_name
 
 # What rounds to nothing is not shown.
@@ -29,7 +30,7 @@ def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
 def shown_shares(ledger: Ledger, *, series: bool) -> list[str]:
     """A ledger's shares as people read them, without those that round to zero."""
     return [
-        f"{share_name(name, series=series)} {amount:+.3f}"
+        f"{share_name(name, series=series)} {decimal(amount, 3, '+')}"
         for name, amount in ledger.shares.items()
         if abs(amount) >= LEAST_SHARE
     ]

@@ -13,7 +13,7 @@ from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares, strongest
 from lstm_lrp_cli.reporting.folding import folded
-from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.numbers import counted, decimal
 from lstm_lrp_cli.reporting.printable import before_number, printable
 from lstm_lrp_cli.reporting.series import series_lines
 from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
@@ -123,10 +123,13 @@ class HeatMapWriter:
         sequence = explanation.sequence
         if sequence.tokens is not None:
             names, amounts = sequence.tokens, explanation.relevance_of_steps
+        elif explanation.relevance.ndim == 1:
+            amounts = explanation.relevance
+            names = tuple(f"step {step}" for step in range(len(amounts)))
         else:
             names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
         most = [
-            [f"{_named(names[k])} {amounts[k]:+.2f}" for k in end]
+            [f"{_named(names[k])} {decimal(amounts[k], 2, '+')}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
         ]
         self._rows.append(
@@ -166,7 +169,7 @@ class HeatMapWriter:
         amounts = explanation.relevance_of_steps
         for token, amount, strength in zip(tokens, amounts, strengths_of(amounts), strict=True):
             if self._shade is None:
-                yield Text(f"{_named(token)}({amount:+.2f})")
+                yield Text(f"{_named(token)}({decimal(amount, 2, '+')})")
             elif abs(strength) > FAINT:
                 yield Text(f" {printable(token)} ", self._shade(strength))
             else:
@@ -178,24 +181,26 @@ class HeatMapWriter:
         series = sequence.tokens is None
         amounts = explanation.relevance.ravel() if series else explanation.relevance_of_steps
         places = strongest(amounts, top)
-        numbers = [f"{amounts[place]:+.3f}" for place in places]
+        numbers = [decimal(amounts[place], 3, "+") for place in places]
         longest = max(map(len, numbers), default=0)
         before = len(str(len(sequence)))
         strengths = strengths_of(amounts)
         for place, number in zip(places.tolist(), numbers, strict=True):
-            if sequence.tokens is None:
+            if sequence.tokens is not None:
+                position, shown = place, printable(sequence.tokens[place])
+            elif explanation.relevance.ndim == 1:
+                position, shown = place, "all features"
+            else:
                 position, feature = divmod(place, explanation.relevance.shape[1])
                 value = float(sequence.inputs[position, feature])
                 shown = f"{printable((sequence.features or ())[feature])} = {value:g}"
-            else:
-                position, shown = place, printable(sequence.tokens[place])
             style = self._shade(strengths[place]) if self._shade else ""
             cell = Text(f" {shown} " if style else shown, style)
             self._print([Text(f"{position:>{before}}  {number:>{longest}}"), cell])
         rest = len(amounts) - len(places)
         if rest:
             others = amounts.sum() - amounts[places].sum()
-            self._print([Text(f"and {counted(rest, 'other')} {others:+.3f}", "dim")])
+            self._print([Text(f"and {counted(rest, 'other')} {decimal(others, 3, '+')}", "dim")])
 
     @staticmethod
     def _accounts(ledger: Ledger, sequence: Sequence) -> Iterator[Text]:

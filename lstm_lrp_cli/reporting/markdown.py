@@ -14,6 +14,7 @@ from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares
 from lstm_lrp_cli.reporting.jsonl import label_name
+from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.summary import method_text
 from lstm_lrp_cli.reporting.writer import Layout
@@ -152,7 +153,7 @@ def _token(shown: str, amount: float, mark: int) -> str:
     if not mark:
         return shown
     around = "**" if mark > 0 else "*"
-    return f"{around}{shown}{around}<sup>{amount:+.2f}</sup>"
+    return f"{around}{shown}{around}<sup>{decimal(amount, 2, '+')}</sup>"
 
 
 def _table(names: list[str], amounts: Floats) -> Iterator[str]:
@@ -160,7 +161,9 @@ def _table(names: list[str], amounts: Floats) -> Iterator[str]:
     yield "| most for it | | most against it | |"
     yield "|---|--:|---|--:|"
     for pair in zip_longest(*for_and_against(amounts, STRONGEST)):
-        cells = ["" if k is None else f"{names[k]} | {amounts[k]:+.3f}" for k in pair]
+        cells = [
+            "" if k is None else f"{names[k]} | {decimal(float(amounts[k]), 3, '+')}" for k in pair
+        ]
         yield f"| {' | '.join(cell or '|' for cell in cells)} |"
 
 

@@ -18,6 +18,8 @@ POWERS = 10.0 ** np.arange(23)
 SCALED = (1e-12, 1e6)
 # Where Python writes a float without an exponent, as JSON does.
 PLAIN = (1e-4, 1e16)
+# From here on people read a power of ten more easily than all digits.
+LONG = 1e7
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,6 +62,18 @@ def rounded_each(arrays: Sequence[Floats]) -> list[list[Any]]:
     if not arrays:
         return []
     return pieces(_rounded(np.concatenate(arrays)).tolist(), map(len, arrays))
+
+
+def decimal(value: float, places: int, sign: str = "") -> str:
+    """A number with so many decimal places, for people; a long one in three digits and a power.
+
+    Parameters
+    ----------
+    sign : {"", "+"}
+        "+" shows that of positive numbers too.
+    """
+    form = f"{sign}.{places}f" if abs(value) < LONG else f"{sign}.3g"
+    return format(value, form)
 
 
 def counted(number: int, noun: str) -> str:

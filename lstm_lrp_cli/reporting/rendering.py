@@ -47,8 +47,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; a picture of a series shows its features."""
-        if self.form == "html":  # of a token, or of a step if so asked for, as a whole
+        """How finely relevance is needed; Markdown of a series shows its features."""
+        if self.form in ("html", "terminal"):  # of a token as a whole, or of a step if asked for
             return "features" if self.detail == "feature" else "steps"
         picture = self.form in PICTURES and self.model.embedding is None
         return "features" if self.detail in WHOLE or picture else "steps"

@@ -6,6 +6,7 @@ import numpy as np
 from rich.text import Text
 
 from lstm_lrp_cli.reporting.folding import cells_of, folded
+from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.shades import Shade, strengths_of
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -20,19 +21,21 @@ SIGNED = 0.2
 
 
 def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> Iterator[Text]:
-    """A line for each feature: its name, folded where it is long, its sum, and its steps.
+    """A line for each feature, or one of whole steps: its name, folded if long, sum, and steps.
 
     Where there are more steps than room, as many of them as must share a cell, and their
     relevance is summed; a line before the others says so.
     """
-    relevance = explanation.relevance
+    relevance, features = explanation.relevance, explanation.sequence.features or ()
+    if relevance.ndim == 1:
+        relevance, features = relevance[:, np.newaxis], ("all features",)
     steps = len(relevance)
-    sums = [f"{total:+.3f}" for total in relevance.sum(axis=0)]
+    sums = [decimal(total, 3, "+") for total in relevance.sum(axis=0)]
     numbers = max(SUM_CELLS, *map(len, sums))
     names_width = max(int(width * NAMES_PART), NAMES_CELLS)
     names = [
         folded(map(Text, printable(name).split(" ")), names_width, hang=1).plain.split("\n")
-        for name in explanation.sequence.features or ()
+        for name in features
     ]
     names_width = max((cells_of(line) for lines in names for line in lines), default=0)
     room = max(width - names_width - numbers - 2, 1)

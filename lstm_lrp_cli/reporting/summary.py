@@ -10,7 +10,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
-from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.numbers import counted, decimal
 from lstm_lrp_cli.reporting.printable import printable, share_name
 from lstm_lrp_cli.reporting.writer import Detail
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -152,7 +152,7 @@ class Summary:
         explanations = counted(check.compared, "explanation")
         yield "score", f"{score:.6g}, the sum over {explanations}, of which"
         for name, amount in accounts.totals.shares.items():
-            part = f" ({100 * amount / score + 0.0:.1f} %)" if score else ""
+            part = f" ({decimal(100 * amount / score + 0.0, 1)} %)" if score else ""
             label = share_name(name, series=self.model.embedding is None)
             yield f"  {label}", f"{amount:.6g}{part}"
         yield "  residual", f"{accounts.totals.residual:.2g}"

@@ -111,7 +111,8 @@ def finite_relevance(
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, batch.padding, reach)
     of_sequences = batch.packing.total(whole_steps(result.inputs))
-    _check_finite(of_sequences[:, np.newaxis], "relevance", batch, trace.model)
+    what = f"relevance by {method.name} overflows"
+    _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result
 
 
@@ -137,7 +138,7 @@ def run_batch(
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):
             scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
-    _check_finite(scores, "scores", batch, model)
+    _check_finite(scores, "scores overflow", batch, model)
     return trace
 
 
@@ -165,15 +166,14 @@ def _check_lengths(model: Model, batch: Batch) -> None:
             )
 
 
-def _check_finite(values: Floats, what: str, batch: Batch, model: Model) -> None:
+def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> None:
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         float32 = model.dtype == np.float32
         raise UnusableInput(
             f"sequence {batch.sequences[wrong[0]].number}",
-            f"its {what} overflow{'s' * (what == 'relevance')}; "
-            + "try --dtype float64; " * float32
-            + "are the weights right, the values scaled, and --eps of a usual size?",
+            f"its {problem}; {'try --dtype float64; ' * float32}"
+            "are the weights right, the values scaled, and --eps of a usual size?",
         )
 
 

@@ -70,7 +70,7 @@ class TestSampleModels:
             *("--dtype", "float32"),
         )
         assert result.exit_code == 3
-        assert "its relevance overflows; try --dtype float64" in result.stderr
+        assert "its relevance by lrp-prop overflows; try --dtype float64" in result.stderr
 
     @SAMPLES
     def test_agree_with_probabilities_too(self, run, sample, tmp_path):

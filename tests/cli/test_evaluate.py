@@ -8,6 +8,7 @@ import pytest
 from models import KERAS, PYTORCH, WEATHER
 
 from lstm_lrp_cli.engine.methods import METHODS
+from lstm_lrp_cli.evaluating import evaluate as evaluating
 
 LABELLED = {
     "keras": (KERAS.model, KERAS.model.parent / "labelled.txt"),
@@ -63,6 +64,8 @@ class TestJson:
             *(model, labelled, "--labelled", "--methods", "lrp-all,gradient,random"),
             *("--deletions", 4, "--seeds", 3, "--draws", 2, "--limit", 30),
         )
+        assert (found["model"], found["input"]) == (str(model), str(labelled))
+        assert found["dtype"] == "float64"
         assert found["explained"] == "gold"
         assert found["sequences"] + found["left_out"] == 30
         assert [each["first"] for each in found["curves"]] == [
@@ -191,6 +194,18 @@ class TestPlot:
         assert result.exit_code == 3
         assert "pip install 'lstm-lrp-cli[plot]'" in result.stderr
         assert not (tmp_path / "curves.png").exists()
+
+    @pytest.mark.parametrize("option", ["-o", "--plot"])
+    def test_in_no_folder_is_refused_before_the_work(
+        self, run, framework, tmp_path, monkeypatch, option
+    ):
+        framework("matplotlib")
+        monkeypatch.setattr(evaluating, "windows", None)  # which the work begins with
+        missing = tmp_path / "missing" / "curves.png"
+        result = run("evaluate", KERAS.model, KERAS.sequences, option, missing)
+        assert result.exit_code == 3
+        assert "cannot be written" in result.stderr
+        assert result.stdout == ""
 
     def test_over_the_input_is_refused(self, run, tmp_path):
         picture = tmp_path / "in.png"

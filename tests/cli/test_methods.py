@@ -1,6 +1,7 @@
 """`lrp explain --method`: every method that is listed, alone and beside others."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,22 @@ class TestEach:
     def test_tells_of_features_of_a_series(self, run, name):
         found = explained(run, WEATHER.model, WEATHER.sequences, "--method", name)
         assert all(np.shape(each["relevance"]) == np.shape(each["values"]) for each in found)
+
+    @each_method
+    def test_shows_steps_of_a_series(self, run, name):
+        arguments = ("--method", name, "--by", "step", "--format", "terminal")
+        result = run("explain", WEATHER.model, WEATHER.sequences, *arguments)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.count("all features ") == 40
+
+    @each_method
+    def test_takes_numbers_larger_than_float32_holds(self, run, tmp_path, name):
+        series = tmp_path / "large.npy"
+        np.save(series, np.full((1, 3, 4), 1e40))
+        arguments = ("--method", name, "--by", "step")
+        result = run("explain", WEATHER.model, series, *arguments)
+        assert result.exit_code in (0, 3)
+        assert result.exit_code == 0 or f"relevance by {name} overflows" in result.stderr
 
     @each_method
     def test_explains_every_target(self, run, few, name):
@@ -205,12 +222,25 @@ class TestWrongUsage:
             (("--seed", "1"), "--seed needs --method random"),
             (("--span", "1"), "'1' is not FROM:TO"),
             (("--span", "a:2"), "'a:2' is not FROM:TO"),
+            (("--span", "3:3"), "'3:3' has no tokens in it"),
+            (("--span", "-1:-2"), "'-1:-2' has no tokens in it"),
+            (("--method", "omission", "--by", "dimension"), "omission tells of whole tokens alone"),
         ],
     )
     def test_is_told(self, run, few, arguments, problem):
         result = run("explain", KERAS.model, few, *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert problem in " ".join(result.stderr.split())
+
+
+class TestReading:
+    def test_very_large_shares_are_told_shortly(self, run):
+        """By LRP-prop, relevance of these sentences is up to 1e71."""
+        arguments = ("--method", "lrp-prop", "--format", "terminal")
+        result = run("explain", PYTORCH.model, PYTORCH.sequences, *arguments)
+        assert "e+7" in result.stdout
+        assert "e+7" in result.stderr
+        assert not re.search(r"\d{9}", result.stdout + result.stderr)
 
 
 class TestBaseline:

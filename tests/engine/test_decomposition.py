@@ -384,4 +384,15 @@ class TestSpans:
         method = ("--method", "contextual-decomposition", "--span", "0:2")
         result = run("explain", WEATHER.model, WEATHER.sequences, *method)
         assert result.exit_code == 2
-        assert "contextual-decomposition tells of whole steps alone" in result.stderr
+        told = "contextual-decomposition with --span tells of whole steps alone"
+        assert f"{told}; it needs --by step" in " ".join(result.stderr.split())
+
+    @pytest.mark.parametrize("far", ["9" * 30, "-" + "9" * 30])
+    def test_may_reach_further_than_arrays_count(self, run, far) -> None:
+        def told(span: str) -> str:
+            arguments = ("--method", "contextual-decomposition", "--span", span, "-q")
+            return run("explain", PYTORCH.model, PYTORCH.sequences, *arguments).stdout
+
+        assert told(f"1:{far}" if far[0] != "-" else f"{far}:4") == told(
+            "1:" if far[0] != "-" else ":4"
+        )

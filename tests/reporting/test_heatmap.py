@@ -106,6 +106,14 @@ def test_series_have_a_line_a_feature():
     assert "rain   -3.000 --" in text
 
 
+def test_series_by_step_have_one_line_and_their_strongest_steps():
+    by_step = explanation([2.0, -1.0, 0.1], features=("wind", "rain"))
+    text = show(by_step, colour=False, width=90)
+    assert "all features   +1.100 +-." in text
+    assert "step 0 +2.00, step 2 +0.10" in text
+    assert "step 1 -1.00" in text
+
+
 def test_escape_sequences_of_a_file_are_written_out():
     text = show(explanation([1.0], ("\x1b[2Jgone",), id="\x1b[31m"), colour=False)
     assert "\x1b" not in text

@@ -1,11 +1,12 @@
 """Numbers are written as shortly as can be, and read back exactly."""
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lstm_lrp_cli.reporting.numbers import exact, rounded_each, texts
+from lstm_lrp_cli.reporting.numbers import decimal, exact, rounded_each, texts
 
 # Any number, and those that relevance is made of: near zero, near powers of ten and of two.
 SINGLE = st.floats(width=32, allow_nan=False) | st.builds(
@@ -79,3 +80,19 @@ def test_each_array_has_its_own_numbers():
     assert (first, second) == ([[1.23457], [2.0]], [])
     assert np.isnan(third[0][0])
     assert rounded_each([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "+0.00"),
+        (1234567.891, "+1234567.89"),
+        (-12345678.9, "-1.23e+07"),
+        (6.9e71, "+6.9e+71"),
+        (np.float32(-0.125), "-0.12"),
+        (float("nan"), "+nan"),
+    ],
+)
+def test_people_read_no_long_rows_of_digits(value, text):
+    assert decimal(value, 2, "+") == text
+    assert decimal(value, 2) == text.removeprefix("+")

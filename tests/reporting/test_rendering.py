@@ -51,9 +51,12 @@ class TestReach:
     def test_only_what_tells_of_features_needs_them(self, form, model, detail, expected):
         assert rendering(model, form, detail).reach == expected
 
-    @pytest.mark.parametrize("detail", ["feature", "step"])
-    def test_the_picture_of_a_series_shows_its_features_always(self, detail):
-        assert rendering(SERIES, "terminal", detail).reach == "features"
+    @pytest.mark.parametrize(("detail", "expected"), [("feature", "features"), ("step", "steps")])
+    def test_the_picture_of_a_series_shows_its_features_or_whole_steps(self, detail, expected):
+        assert rendering(SERIES, "terminal", detail).reach == expected
+
+    def test_the_picture_of_tokens_shows_them_as_a_whole(self):
+        assert rendering(TOKENS, "terminal", "dimension").reach == "steps"
 
     @pytest.mark.parametrize("detail", ["dimension", "token"])
     def test_is_what_the_engine_is_asked_for(self, monkeypatch, detail):

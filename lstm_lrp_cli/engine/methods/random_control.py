@@ -35,6 +35,8 @@ class RandomControl:
     def settings(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
+    # A number too large for float32 is infinite there.
+    @np.errstate(over="ignore")
     def explain(
         self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
     ) -> Relevance:
