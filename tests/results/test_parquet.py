@@ -99,7 +99,7 @@ def same(found, expected, keys):
 
 
 OF_FLAT = ("sequence", "target", "tokens", "step", "method")
-OF_NESTED = (*OF_FLAT, "features", "scores", "predicted", "label", "ledger", "unknown")
+ALL = (*OF_FLAT, "features", "scores", "predicted", "label", "ledger", "unknown")
 
 
 @pytest.mark.parametrize("name", EXPLANATIONS)
@@ -107,7 +107,7 @@ class TestSaysTheSameAsJsonLines:
     def test_nested(self, explained, written, name):
         path = explained(name)
         rows = map(nested, json_lines(path.read_text("utf-8")))
-        same(read(written(list(rows))), read(path), OF_NESTED)
+        same(read(written(list(rows))), read(path), ALL)
 
     def test_row_by_row(self, explained, written, name):
         """Whatever rows are read at a time, an explanation is whole."""
@@ -119,6 +119,22 @@ class TestSaysTheSameAsJsonLines:
         same(found, expected, OF_FLAT)
         if name == "series":
             assert [each.features for each in found] == [each.features for each in expected]
+
+
+@pytest.mark.parametrize("name", EXPLANATIONS)
+class TestWhatExplainWrites:
+    def explained(self, run, arguments, form, tmp_path):
+        path = tmp_path / f"results.{form}"
+        done = run("explain", *arguments, "-q", "--format", form, "-o", path)
+        assert done.exit_code == 0, done.stderr
+        return read(path)
+
+    @pytest.mark.usefixtures("arrow")
+    @pytest.mark.parametrize(("form", "keys"), [("parquet", OF_FLAT), ("parquet-nested", ALL)])
+    def test_is_read_back(self, run, tmp_path, name, form, keys):
+        arguments = EXPLANATIONS[name]
+        found = self.explained(run, arguments, form, tmp_path)
+        same(found, self.explained(run, arguments, "jsonl", tmp_path), keys)
 
 
 LINE = {"sequence": 0, "id": None, "tokens": ["not", "bad"], "target": 1, "relevance": [0.5, 1]}
