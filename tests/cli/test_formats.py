@@ -25,6 +25,11 @@ def needs(framework):
 
 
 @pytest.fixture
+def pyarrow(framework):
+    return framework("pyarrow")
+
+
+@pytest.fixture
 def read(framework):
     """The rows of a Parquet file."""
 
@@ -42,6 +47,7 @@ def corpus(tmp_path_factory):
     return path
 
 
+@pytest.mark.usefixtures("pyarrow")
 class TestParquet:
     def test_has_the_rows_of_the_table(self, run, read, tmp_path):
         arguments = ("explain", KERAS.model, KERAS.sequences, "-q")
