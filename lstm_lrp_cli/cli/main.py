@@ -75,8 +75,7 @@ class Lrp(click.Group):
         except UnusableInput as error:
             return _stop(ctx, error, str(error), error.paste)
         except BrokenPipeError:
-            # The reader has what it wanted. Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()  # the reader has what it wanted
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
@@ -85,11 +84,22 @@ class Lrp(click.Group):
         except MemoryError as error:
             return _stop(ctx, error, "there is not enough memory; try --dtype float32")
         except OSError as error:
+            try:
+                # Where reading failed, what was written before it still goes out.
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+            except OSError:
+                _drop_output()
             return _stop(ctx, error, f"{error.filename or 'output'}: {error.strerror or error}")
         except Exception as error:
             return _stop(
                 ctx, error, f"internal error: {error!r}; please report it, with LRP_DEBUG=1 set"
             )
+
+
+def _drop_output() -> None:
+    """Forget what standard output did not take: Python would complain again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "") -> None:

@@ -247,15 +247,18 @@ class TestOutputFile:
         lrp("explain", KERAS.model, KERAS.sequences, "--format", "csv", "-o", path)
         assert path.read_text().startswith("sequence,position,")
 
-    def test_on_a_full_disk_is_an_error(self):
+    @pytest.mark.parametrize("form", ["tsv", "npz", "terminal"])
+    @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["", "unbuffered"])
+    def test_on_a_full_disk_is_an_error(self, form, unbuffered):
         with open("/dev/full", "wb") as full:
             result = subprocess.run(
-                [*LRP, "explain", str(KERAS.model), str(KERAS.sequences)],
+                [*LRP, "explain", str(KERAS.model), str(KERAS.sequences), "--format", form],
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
                 stdout=full,
                 stderr=subprocess.PIPE,
                 check=False,
             )
         assert result.returncode == 3
-        assert b"No space left on device" in result.stderr
+        assert result.stderr.count(b"No space left on device") == 1
         assert b"Traceback" not in result.stderr
         assert b"internal error" not in result.stderr
