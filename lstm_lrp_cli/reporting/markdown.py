@@ -116,8 +116,8 @@ class MarkdownWriter:
             yield from _table(tokens, amounts)
 
     def _series_of(self, explanation: Explanation) -> Iterator[str]:
-        """A line a feature, with its sum and a mark a step, and a table of the strongest."""
-        if explanation.relevance.ndim == 1:  # the method tells of whole steps alone
+        """A line a feature, or one of all: its sum and a mark a step. And the strongest."""
+        if explanation.relevance.ndim == 1:  # of whole steps
             names, relevance = ["all features"], explanation.relevance[:, np.newaxis]
         else:
             names = [printable(name) for name in explanation.sequence.features or ()]
@@ -128,8 +128,11 @@ class MarkdownWriter:
         # Indented, and not fenced: no name can end it.
         for name, total, steps in zip(names, sums.tolist(), marked.T.tolist(), strict=True):
             strip = "".join(SIGNS[step] for step in steps)
-            yield f"    {name:<{width}} {total:+8.3f} {strip}"
+            yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {strip}"
         yield ""
+        if explanation.relevance.ndim == 1:
+            names = [f"step {step}" for step in range(len(relevance))]
+            sums = explanation.relevance
         yield from _table(list(map(escaped, names)), sums)
 
     def _accounts(self, ledger: Ledger) -> str:

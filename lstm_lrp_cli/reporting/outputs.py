@@ -114,8 +114,8 @@ SINKS: dict[str, Callable[[BinaryIO, Layout], Sink]] = {
     "npz": _npz_sink,
 }
 
-# Those that show the features of a series however finely relevance is told.
-PICTURES = frozenset({"markdown", "terminal"})
+# Those for people, who are told of a token as a whole, and of a step if they ask for it.
+PICTURES = frozenset({"html", "markdown", "terminal"})
 # Those that tell every value unless they are asked for less.
 WHOLE_UNASKED = frozenset({"npz"})
 

@@ -47,11 +47,9 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; Markdown of a series shows its features."""
-        if self.form in ("html", "terminal"):  # of a token as a whole, or of a step if asked for
-            return "features" if self.detail == "feature" else "steps"
-        picture = self.form in PICTURES and self.model.embedding is None
-        return "features" if self.detail in WHOLE or picture else "steps"
+        """How finely relevance is needed; a picture shows tokens as a whole."""
+        told_whole = self.form in PICTURES and self.detail == "dimension"
+        return "features" if self.detail in WHOLE and not told_whole else "steps"
 
     @property
     def block_bytes(self) -> int:

@@ -65,9 +65,10 @@ class TestEach:
         found = explained(run, WEATHER.model, WEATHER.sequences, "--method", name)
         assert all(np.shape(each["relevance"]) == np.shape(each["values"]) for each in found)
 
+    @pytest.mark.parametrize("form", ["terminal", "markdown"])
     @each_method
-    def test_shows_steps_of_a_series(self, run, name):
-        arguments = ("--method", name, "--by", "step", "--format", "terminal")
+    def test_shows_steps_of_a_series(self, run, name, form):
+        arguments = ("--method", name, "--by", "step", "--format", form)
         result = run("explain", WEATHER.model, WEATHER.sequences, *arguments)
         assert result.exit_code == 0, result.stderr
         assert result.stdout.count("all features ") == 40

@@ -9,7 +9,7 @@ from together import lrp_all, make_model
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.reporting.figures import Figures
-from lstm_lrp_cli.reporting.outputs import OUTPUTS
+from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES
 from lstm_lrp_cli.reporting.rendering import BLOCK_BYTES, LEAST_BLOCK_BYTES, Rendering
 from lstm_lrp_cli.reporting.writer import Detail
 from lstm_lrp_cli.scaling import corpus
@@ -51,12 +51,16 @@ class TestReach:
     def test_only_what_tells_of_features_needs_them(self, form, model, detail, expected):
         assert rendering(model, form, detail).reach == expected
 
+    @pytest.mark.parametrize("form", sorted(PICTURES))
     @pytest.mark.parametrize(("detail", "expected"), [("feature", "features"), ("step", "steps")])
-    def test_the_picture_of_a_series_shows_its_features_or_whole_steps(self, detail, expected):
-        assert rendering(SERIES, "terminal", detail).reach == expected
+    def test_the_picture_of_a_series_shows_its_features_or_whole_steps(
+        self, form, detail, expected
+    ):
+        assert rendering(SERIES, form, detail).reach == expected
 
-    def test_the_picture_of_tokens_shows_them_as_a_whole(self):
-        assert rendering(TOKENS, "terminal", "dimension").reach == "steps"
+    @pytest.mark.parametrize("form", sorted(PICTURES))
+    def test_the_picture_of_tokens_shows_them_as_a_whole(self, form):
+        assert rendering(TOKENS, form, "dimension").reach == "steps"
 
     @pytest.mark.parametrize("detail", ["dimension", "token"])
     def test_is_what_the_engine_is_asked_for(self, monkeypatch, detail):
