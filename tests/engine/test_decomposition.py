@@ -15,6 +15,8 @@ from together import in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.copies import Copies
 from lstm_lrp_cli.engine.decomposition import decompose
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
@@ -318,7 +320,38 @@ def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: C
     assert_alike(few, explain(SINGLE, case, reach))
 
 
+@pytest.mark.parametrize("worst", [0, 1, 2])
+def test_the_ledger_is_of_the_token_whose_parts_miss_the_score_most(
+    monkeypatch: pytest.MonkeyPatch, worst: int
+) -> None:
+    """A part that is wrong by 1/16 at one token, and by 1/1024 at the others."""
+
+    def wrong(trace: Trace, some: Copies, relevant: NDArray[np.bool_]) -> Parts:
+        parts = decompose(trace, some, relevant)
+        errors = np.where(some.numbers == worst, 1 / 16, 1 / 1024)[:, np.newaxis]
+        return Parts(parts.relevant + errors, parts.irrelevant)
+
+    monkeypatch.setattr(contextual_decomposition, "decompose", wrong)
+    model = make_model(unit(), classes=1)
+    [found] = explained(SINGLE, model, [np.array([[1.0], [2.0], [1.5]])], [0])
+    assert found.ledger.residual == pytest.approx(-1 / 16)
+    assert found.ledger["relevant"] == pytest.approx(found.relevance[worst])
+
+
 class TestSpans:
+    def test_count_rows_where_nothing_else_is_known(self) -> None:
+        """Two sequences of 3 and 2 rows, of which the first row of each is padding."""
+        packing = Packing(np.array([3, 2]))
+        padding = packing.step == 0
+        given = Given.all_of(packing, padding)
+        of_spans = {
+            (None, 1): [False, False, True, True, False],
+            (-1, None): [False, False, False, True, True],
+            (None, None): [False, False, True, True, True],
+        }
+        for span, expected in of_spans.items():
+            assert given.within(slice(*span), packing, padding).tolist() == expected
+
     @property_test
     @given(cases(), st.integers(0, 8))
     def test_of_one_token_are_that_token(self, case: Case, step: int) -> None:
