@@ -10,10 +10,12 @@ from plain_evaluation import rank_correlation, scores_as_steps_go, scores_of
 from together import make_model
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.evaluating import evaluate as evaluating
 from lstm_lrp_cli.evaluating.evaluate import evaluate
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
+from lstm_lrp_cli.model.model import Head
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling import corpus
 from lstm_lrp_cli.scaling.question import Question
@@ -198,6 +200,20 @@ def test_a_single_output_is_judged_like_two_classes(small, load):
     ]
 
 
+def test_of_several_outputs_a_class_is_predicted_among_its_own_alone():
+    """As if the output that is explained were the only one."""
+    rng = np.random.default_rng(2)
+    embedding, weights = Embedding(rng.normal(size=(5, 3))), rng.normal(size=(5, 3))
+    both = make_model(embedding, Pool("mean"), Dense(weights, None), classes=5)
+    both = replace(both, heads=(Head(2), Head(3)))
+    second = make_model(embedding, Pool("mean"), Dense(weights[2:], None), classes=3)
+    for target in range(3):
+        found = judged(both, "lrp-all", target=2 + target)
+        expected = judged(second, "lrp-all", target=target)
+        for ours, theirs in zip(numbers(found), numbers(expected), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
 def test_of_a_regressor_there_are_scores_alone(small, load):
     small.mapping["task"] = "regression"
     deletion, insertion = judged(load(), "lrp-all", target=2).curves
@@ -265,6 +281,23 @@ def test_the_most_relevant_step_is_looked_for_as_loops_would(model):
         left = [scores_of(model, without(values, step))[each.gold] for step in range(len(each))]
         hits += np.argmax(plainly.relevance(each, each.gold)) == np.argmin(left)
     assert judged(model, "lrp-all").measures["lrp-all"].hits == hits / len(plainly.long)
+
+
+def test_what_has_no_signs_is_to_find_the_largest_change_whichever_way(model):
+    plainly = Plainly(model)
+    found, rises = 0, 0
+    for each, squared in zip(plainly.long, squares(model, plainly.long), strict=True):
+        values, _ = plainly.values(each)
+        score = scores_of(model, values)[each.gold]
+        effects = [
+            score - scores_of(model, without(values, t))[each.gold] for t in range(len(each))
+        ]
+        largest = np.argmax(np.abs(effects))
+        found += np.argmax(squared) == largest
+        rises += effects[largest] < 0
+    assert rises
+    hits = judged(model, "gradient").measures["gradient"].hits
+    assert hits == pytest.approx(found / len(plainly.long))
 
 
 def numbers(evaluation):
@@ -365,6 +398,14 @@ def test_time_is_told_of_each_method(model):
     found = judged(model, "random", "occlusion", given=given)
     assert 0 < found.measures["random"].seconds < found.measures["occlusion"].seconds
     assert found.forward_seconds > 0
+
+
+def test_the_time_of_several_seeds_is_that_of_one(model, monkeypatch):
+    """By a clock that goes on by one each time that it is looked at."""
+    monkeypatch.setattr(evaluating, "process_time", iter(range(10**6)).__next__)
+    found = judged(model, "lrp-all", "random", seeds=4)
+    seconds = [found.measures[name].seconds for name in ("lrp-all", "random")]
+    assert seconds == pytest.approx([1000 / found.steps, 1000 / 4 / found.steps])
 
 
 def test_progress_is_told_within_a_batch(model):
