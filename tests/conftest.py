@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from installed import spec_of
 from models import SmallModel
 
 from lstm_lrp_cli.cli import main
+
+# A busy machine is no failure, and a test that fails does so again.
+settings.register_profile("lrp", deadline=None, derandomize=True)
+settings.load_profile("lrp")
 
 Run = Callable[..., Result]
 
