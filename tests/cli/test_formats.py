@@ -130,10 +130,15 @@ class TestMarkdown:
         assert page.startswith("# Relevance\n")
         assert page.count("\n## Sequence ") == page.count("\nscore ") == 100
 
-    def test_of_a_series_shows_its_features_even_of_steps(self, run, tmp_path):
+    @pytest.mark.parametrize(
+        ("by", "line"), [("feature", "precipitation"), ("step", "all features")]
+    )
+    def test_of_a_series_shows_its_features_or_whole_steps(self, run, tmp_path, by, line):
         path = tmp_path / "out.md"
-        run("explain", WEATHER.model, WEATHER.sequences, "-q", "--by", "step", "-o", path)
-        assert path.read_text("utf-8").count("\n    precipitation ") > 5
+        run("explain", WEATHER.model, WEATHER.sequences, "-q", "--by", by, "-o", path)
+        text = path.read_text("utf-8")
+        assert text.count(f"\n    {line} ") == 40
+        assert ("| step " in text) == (by == "step")
 
 
 @pytest.mark.parametrize("form", BINARY)
