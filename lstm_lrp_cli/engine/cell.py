@@ -194,15 +194,14 @@ def run(
         candidate = z_g[rows]
         if h_before is None:
             inputs.read_gates(rows, gates)
-            inputs.read_products(rows, candidate)
+            inputs.read_candidate(rows, candidate)
         else:
             inputs.read_gates(rows, gates_of_inputs)
-            inputs.read_products(rows, candidate_of_inputs)
+            inputs.read_candidate(rows, candidate_of_inputs)
             np.matmul(h_before[:n], weights.recurrent_gates, out=gates)
             np.matmul(h_before[:n], weights.recurrent_candidate, out=candidate)
             np.add(gates, gates_of_inputs, out=gates)
             np.add(candidate, candidate_of_inputs, out=candidate)
-        np.add(candidate, weights.bias_candidate, out=candidate)
         invert_gates(layer.gate_activation, gates)
         if kept is not None:
             np.reciprocal(gates, out=kept[:, rows])

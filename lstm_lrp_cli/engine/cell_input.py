@@ -32,6 +32,10 @@ class CellInput(Protocol):
         """Write the rows' part of -z of the gates, -(W x + b), shape (3, n, hidden)."""
         ...
 
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of z of the candidate, W x + b, shape (n, hidden)."""
+        ...
+
     def read_products(self, rows: slice, out: Floats) -> None:
         """Write the rows' W x of the candidate, shape (n, hidden), without its bias."""
         ...
@@ -53,24 +57,30 @@ class NumericInput:
         np.matmul(self.features[rows], self.weights.input_gates, out=out)
         np.add(out, self.weights.bias_gates, out=out)
 
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        self.read_products(rows, out)
+        np.add(out, self.weights.bias_candidate, out=out)
+
     def read_products(self, rows: slice, out: Floats) -> None:
         np.matmul(self.features[rows], self.weights.input_candidate, out=out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellTable:
-    """W E[token] of one cell, for every token that occurs; of the gates with their biases.
+    """W E[token] + b of one cell, for every token that occurs.
 
     Parameters
     ----------
     gates : list of ndarray, each of shape (tokens, hidden)
         Negated, as in CellWeights.
+    candidate : ndarray, shape (tokens, hidden)
     products : ndarray, shape (tokens, hidden)
         W E[token] of the candidate, without its bias: relevance of steps is told by it.
     """
 
     weights: CellWeights
     gates: list[Floats]
+    candidate: Floats
     products: Floats
 
     @classmethod
@@ -83,7 +93,7 @@ class CellTable:
         inputs, everything = NumericInput(weights, embedded), slice(len(embedded))
         inputs.read_gates(everything, gates)
         inputs.read_products(everything, products)
-        return cls(weights, list(gates), products)
+        return cls(weights, list(gates), products + weights.bias_candidate, products)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +124,9 @@ class TokenInput:
         places = self.places[rows]
         for k, table in enumerate(self.table.gates):
             table.take(places, axis=0, out=out[k], mode="clip")  # else it is copied once more
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        self.table.candidate.take(self.places[rows], axis=0, out=out, mode="clip")
 
     def read_products(self, rows: slice, out: Floats) -> None:
         self.table.products.take(self.places[rows], axis=0, out=out, mode="clip")
@@ -158,7 +171,9 @@ class TokenTable:
     @staticmethod
     def bytes_of_token(model: Model) -> int:
         """What a table of the model takes for each token."""
-        return sum(cell.bias.nbytes for _, layer in _reading_tokens(model) for cell in layer.cells)
+        arrays = 5  # three gates, the candidate, and its products
+        units = sum(cell.hidden_size for _, layer in _reading_tokens(model) for cell in layer.cells)
+        return arrays * units * model.dtype.itemsize
 
     def inputs(self, node: int, layer: Lstm, ids: Integers, packing: Packing) -> list[CellInput]:
         """What the cells of a node's layer read of a batch's token ids, shape (rows,)."""

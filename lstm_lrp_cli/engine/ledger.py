@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model.arrays import Floats
 
@@ -17,8 +19,7 @@ TOLERANCES: dict[np.dtype[Any], float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(Struct, frozen=True, gc=False):
     """One score, and the shares that it went into. Each share is computed for itself.
 
     Parameters
@@ -75,10 +76,9 @@ class Ledgers:
 
     def __iter__(self) -> Iterator[Ledger]:
         """The ledger of each sequence."""
-        names = tuple(self.shares)
         amounts = zip(*(share.tolist() for share in self.shares.values()), strict=True)
-        for score, of_sequence in zip(self.score.tolist(), amounts, strict=True):
-            yield Ledger(score, dict(zip(names, of_sequence, strict=True)))
+        shares = map(dict, map(zip, repeat(tuple(self.shares)), amounts))
+        return map(Ledger, self.score.tolist(), shares)
 
 
 def relative_residuals(amounts: Floats) -> Floats:

@@ -141,7 +141,9 @@ def inputs_and_padding(
         The rows that are padding.
     """
     of_rows = whole_steps(relevance)
-    of_padding = np.zeros_like(of_rows) if padding is None else np.where(padding, of_rows, 0.0)
+    if padding is None:
+        return packing.total(of_rows), np.zeros(packing.batch)
+    of_padding = np.where(padding, of_rows, 0.0)
     return packing.total(of_rows - of_padding), packing.total(of_padding)
 
 

@@ -18,6 +18,11 @@ POWERS = 10.0 ** np.arange(23)
 SCALED = (1e-12, 1e6)
 # Where Python writes a float without an exponent, as JSON does.
 PLAIN = (1e-4, 1e16)
+# msgspec writes them from a tenth of that on, after so many zeros, and below with an exponent as
+# short as it can be.
+WITHOUT_EXPONENT = 1e-5
+ZEROS = "0.0000"
+ONE_DIGIT_EXPONENTS = (6, 7, 8, 9)
 # From here on people read a power of ten more easily than all digits.
 LONG = 1e7
 
@@ -43,16 +48,23 @@ def exact_each(arrays: Sequence[Floats]) -> list[list[Any]]:
 def texts(values: Floats) -> list[str]:
     """The shortest text of each value, shape (n,), that reads back exactly: Python's own.
 
-    msgspec finds the same digits as `repr` in a tenth of the time, but writes exponents otherwise,
-    so that the few values with one are left to `repr`.
+    msgspec finds the same digits as `repr` in a tenth of the time, but writes exponents otherwise.
+    Those of small numbers are written over; what is large, and rare, is left to `repr`.
     """
     numbers = _exact(values)
     if not len(numbers):
         return []
-    found = _encode(numbers.tolist())[1:-1].decode("ascii").split(",")
+    encoded = _encode(numbers.tolist())[1:-1] + b","
+    for exponent in ONE_DIGIT_EXPONENTS:
+        encoded = encoded.replace(b"e-%d," % exponent, b"e-%02d," % exponent)
+    found = encoded.decode("ascii").split(",")
+    found.pop()
     sizes = np.abs(numbers)
-    plain = ((sizes >= PLAIN[0]) & (sizes < PLAIN[1])) | (sizes == 0)
-    for place in np.flatnonzero(~plain).tolist():
+    for place in np.flatnonzero((sizes < PLAIN[0]) & (sizes >= WITHOUT_EXPONENT)).tolist():
+        sign, _, digits = found[place].partition(ZEROS)
+        point = "." if len(digits) > 1 else ""
+        found[place] = f"{sign}{digits[0]}{point}{digits[1:]}e-05"
+    for place in np.flatnonzero(~(sizes < PLAIN[1])).tolist():
         found[place] = repr(float(numbers[place]))
     return found
 

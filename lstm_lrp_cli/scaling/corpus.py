@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import replace
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
+from operator import attrgetter
 
 import numpy as np
 
@@ -28,9 +29,9 @@ from lstm_lrp_cli.sequences.tokens import SKIPPED
 # Where they are long or the model is large it has fewer, so that its arrays take about this much.
 BATCH_SEQUENCES = 256
 BATCH_BYTES = 64 * 2**20
-# A window has so many steps, or fewer where its token table might take more than TABLE_BYTES, or
-# its results, which wait for each other to be written in order, more than RESULT_BYTES.
-WINDOW_STEPS = 2**16
+# A window has so many steps, or fewer where its token table takes TABLE_BYTES already, or its
+# results, which wait for each other to be written in order, take RESULT_BYTES.
+WINDOW_STEPS = 2**18
 TABLE_BYTES = 256 * 2**20
 RESULT_BYTES = 256 * 2**20
 
@@ -62,25 +63,35 @@ def explain_corpus(
     """
     keep_gates = any(method.keeps_gates for method in methods)
     for window in windows(model, sequences, question, len(methods)):
-        found: dict[int, list[Explanation]] = {sequence.number: [] for sequence in window}
+        found: list[Explanation] = []
         for batch, trace in run_window(model, window, keep_gates):
-            for explanation in explain_batch(batch, trace, methods, question, reach):
-                found[explanation.sequence.number].append(explanation)
-        yield [
-            explanation
-            for sequence in window
-            for explanation in found[sequence.number]
-            or [Explanation.without_score(sequence, model, method) for method in methods]
-        ]
+            found.extend(explain_batch(batch, trace, methods, question, reach))
+        if model.by_step:
+            found.extend(_without_scores(window, found, model, methods))
+        found.sort(key=attrgetter("sequence.number"))  # those of one sequence stay as they are
+        yield found
+
+
+def _without_scores(
+    window: Several[Sequence], found: Several[Explanation], model: Model, methods: Several[Method]
+) -> Iterator[Explanation]:
+    """What stands for the sequences of a window that have not the step that is asked for."""
+    explained = {explanation.sequence.number for explanation in found}
+    for sequence in window:
+        if sequence.number not in explained:
+            for method in methods:
+                yield Explanation.without_score(sequence, model, method)
 
 
 def explain_batch(
     batch: Batch, trace: Trace, methods: Several[Method], question: Question, reach: Reach
 ) -> Iterator[Explanation]:
     """Explain one batch from its forward pass, target by target, by each of the methods."""
-    for choice in choices(question, trace, batch):
-        for method in methods:
-            yield from _explained(batch, trace, choice, method, reach)
+    return chain.from_iterable(
+        _explained(batch, trace, choice, method, reach)
+        for choice in choices(question, trace, batch)
+        for method in methods
+    )
 
 
 def _explained(
@@ -203,10 +214,11 @@ def cut_windows(
         From the steps of a sequence, and those that it has with padding, to the bytes of its
         results.
     """
-    most_steps = window_steps(model)
+    most_tokens = table_tokens(model)
     least = max(model.padding.length if model.padding else 0, 1)
     window: list[Sequence] = []
     steps = results = 0
+    tokens: set[int] = set()
     try:
         for sequence in sequences:
             window.append(sequence)
@@ -214,9 +226,13 @@ def cut_windows(
             length = max(own, least)
             steps += length
             results += held(own, length)
-            if steps >= most_steps or results >= RESULT_BYTES:
+            if most_tokens is not None:
+                tokens.update(sequence.inputs.tolist())
+            full = most_tokens is not None and len(tokens) >= most_tokens
+            if full or steps >= WINDOW_STEPS or results >= RESULT_BYTES:
                 yield window
                 window, steps, results = [], 0, 0
+                tokens.clear()
     except UnusableInput:
         if window:
             yield window
@@ -225,14 +241,14 @@ def cut_windows(
         yield window
 
 
-def window_steps(model: Model) -> int:
-    """How many steps make a window, such that its table is small even if no token repeats."""
+def table_tokens(model: Model) -> int | None:
+    """How many different tokens a table has room for; None where that is all that there are."""
     if model.embedding is None:
-        return WINDOW_STEPS
+        return None
     of_token = TokenTable.bytes_of_token(model)
-    if not of_token or of_token * len(model.embedding.weights) <= TABLE_BYTES:
-        return WINDOW_STEPS
-    return max(min(WINDOW_STEPS, TABLE_BYTES // of_token), 1)
+    if of_token * len(model.embedding.weights) <= TABLE_BYTES:
+        return None
+    return TABLE_BYTES // of_token
 
 
 def batch_rows(model: Model, keep_gates: bool = False) -> int:

@@ -102,19 +102,16 @@ def batches(sequences: Several[Sequence], model: Model, most: int, rows: int) ->
     """
     padding = model.padding
     least = 0 if padding is None or padding.masked else padding.length
-    lengths = [max(len(sequence.inputs), least) for sequence in sequences]
-    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    batch: list[Sequence] = []
-    taken = 0
-    for place in order:
-        length = max(lengths[place], 1)
-        if batch and (taken + length > rows or len(batch) == most):
-            yield make_batch(batch, model)
-            batch, taken = [], 0
-        batch.append(sequences[place])
-        taken += length
-    if batch:
-        yield make_batch(batch, model)
+    lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
+    lengths = np.maximum(lengths, least)
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(np.maximum(lengths[order], 1))
+    start = taken = 0
+    while start < len(order):
+        within = int(np.searchsorted(ends, taken + rows, side="right"))
+        stop = min(max(within, start + 1), start + most)
+        yield make_batch([sequences[place] for place in order[start:stop].tolist()], model)
+        start, taken = stop, int(ends[stop - 1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
-class Explanation(Struct, frozen=True, eq=False):
+class Explanation(Struct, frozen=True, eq=False, gc=False):
     """Where one score of one sequence comes from.
 
     Parameters

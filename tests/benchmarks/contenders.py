@@ -98,7 +98,7 @@ def _explain_share(worker: int) -> int:
 
 def explain_all(model: Model, sequences: Sequence[Words]) -> int:
     """Explain sequences, and keep only the number of their tokens."""
-    return sum(len(relevance_of_tokens(each)) for each in explain(model, sequences))
+    return sum(len(each.relevance) for each in explain(model, sequences))
 
 
 def command(model: Path, sentences: Path, output: Path, dtype: str, jobs: int) -> list[str]:

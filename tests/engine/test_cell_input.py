@@ -70,7 +70,9 @@ def test_its_size_is_known_beforehand(dtype: str) -> None:
     model = make_reader(dtype)
     assert model.embedding is not None
     found = TokenTable.of(model, model.embedding, IDS)
-    taken = [array for cell in found.cells[0] for array in (*cell.gates, cell.products)]
+    taken = [
+        array for cell in found.cells[0] for array in (*cell.gates, cell.candidate, cell.products)
+    ]
     assert {array.dtype for array in taken} == {np.dtype(dtype)}
     assert sum(array.nbytes for array in taken) == 3 * TokenTable.bytes_of_token(model)
 

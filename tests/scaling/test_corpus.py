@@ -64,12 +64,14 @@ def reader(hidden):
     return make_model(Embedding(np.ones((9, 3))), Lstm((cell,)), classes=hidden)
 
 
-def test_a_token_table_that_might_take_too_much_makes_smaller_windows(monkeypatch):
-    of_token = 4 * 16 * 8
-    monkeypatch.setattr(corpus, "TABLE_BYTES", 9 * of_token)
-    assert sizes(reader(16), sequences(60)) == [52, 8]  # there are but 9 tokens
-    monkeypatch.setattr(corpus, "TABLE_BYTES", 8 * of_token)
-    assert sizes(reader(16), sequences(3)) == [1, 1, 1]
+def test_a_token_table_that_takes_too_much_closes_a_window(monkeypatch):
+    tables_of = 5 * 16 * 8  # three gates, the candidate, and its products without the bias
+    several = [Sequence(number, np.array([number % 4, number % 4])) for number in range(9)]
+    monkeypatch.setattr(corpus, "TABLE_BYTES", 3 * tables_of)
+    assert sizes(reader(16), several) == [3, 3, 3]  # tokens 0 1 2, then 3 0 1, then 2 3 0
+    assert sizes(reader(16), sequences(60)) == [52, 8]  # a token that repeats counts once
+    monkeypatch.setattr(corpus, "TABLE_BYTES", 9 * tables_of)
+    assert sizes(reader(16), several) == [9]  # there are but 9 tokens
 
 
 def test_the_table_of_a_window_has_its_tokens_and_the_padding():
