@@ -111,6 +111,7 @@ def verify(
                 gap = ledger.score - there
                 relative = abs(gap) / ledger.scale if gap else 0.0
                 reference = reference.seen(relative, explanation.sequence.number)
+            del trace  # as run_window says
     checks = [conservation, reference]
     if expected is not None:
         expected.check_count(count)

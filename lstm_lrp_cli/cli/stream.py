@@ -175,23 +175,25 @@ def _write(
     with (
         one_blas_thread(),
         (open_binary if rendering.binary else open_output)(output) as file,
-        # Before the processes, which then have what it imports.
         rendering.sink(file) as sink,
-        # Before there is a thread that draws, since processes are copies of this one.
-        shared_out(rendering.as_parts, blocks, jobs) as rendered,
-        progress(told) as tell,
     ):
+        # Before the processes, which then have what it imports.
         writer = rendering.writer(sink, summary)
         size = 0
-        for number, (parts, figures) in enumerate(rendered):
-            if number == 0:
-                writer.open()
-            for part in parts:
-                sink.write(part)
-                size += 0 if rendering.binary else len(part)
-            summary.merge(figures)
-            tell(summary.figures.sequences)
-        writer.close()
+        with (
+            # Before there is a thread that draws, since processes are copies of this one.
+            shared_out(rendering.as_parts, blocks, jobs) as rendered,
+            progress(told) as tell,
+        ):
+            for number, (parts, figures) in enumerate(rendered):
+                if number == 0:
+                    writer.open()
+                for part in parts:
+                    sink.write(part)
+                    size += 0 if rendering.binary else len(part)
+                summary.merge(figures)
+                tell(summary.figures.sequences)
+            writer.close()
     return size
 
 

@@ -13,7 +13,7 @@ Counted = TypeVar("Counted")
 
 # A block is about so many bytes of input, or fewer where more than one value is told of each token,
 # so that its text stays within memory.
-BLOCK_BYTES = 2**17
+BLOCK_BYTES = 2**18
 LEAST_BLOCK_BYTES = 2**11
 
 

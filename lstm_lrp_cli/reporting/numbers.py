@@ -18,11 +18,11 @@ POWERS = 10.0 ** np.arange(23)
 SCALED = (1e-12, 1e6)
 # Where Python writes a float without an exponent, as JSON does.
 PLAIN = (1e-4, 1e16)
-# msgspec writes them from a tenth of that on, after so many zeros, and below with an exponent as
-# short as it can be.
-WITHOUT_EXPONENT = 1e-5
+# msgspec writes it so from here on, after these zeros; and from here on an exponent of one digit,
+# of which Python writes two.
+LEAST_PLAIN = 1e-5
 ZEROS = "0.0000"
-ONE_DIGIT_EXPONENTS = (6, 7, 8, 9)
+LEAST_ONE_DIGIT = 1e-9
 # From here on people read a power of ten more easily than all digits.
 LONG = 1e7
 
@@ -54,19 +54,25 @@ def texts(values: Floats) -> list[str]:
     numbers = _exact(values)
     if not len(numbers):
         return []
-    encoded = _encode(numbers.tolist())[1:-1] + b","
-    for exponent in ONE_DIGIT_EXPONENTS:
-        encoded = encoded.replace(b"e-%d," % exponent, b"e-%02d," % exponent)
-    found = encoded.decode("ascii").split(",")
-    found.pop()
+    found = _encode(numbers.tolist())[1:-1].decode("ascii").split(",")
     sizes = np.abs(numbers)
-    for place in np.flatnonzero((sizes < PLAIN[0]) & (sizes >= WITHOUT_EXPONENT)).tolist():
-        sign, _, digits = found[place].partition(ZEROS)
-        point = "." if len(digits) > 1 else ""
-        found[place] = f"{sign}{digits[0]}{point}{digits[1:]}e-05"
-    for place in np.flatnonzero(~(sizes < PLAIN[1])).tolist():
+    for place in _between(sizes, LEAST_PLAIN, PLAIN[0]):
+        text = found[place]
+        first = text.startswith("-") + len(ZEROS)
+        rest = text[first + 1 :]
+        found[place] = f"{text[: first - len(ZEROS)]}{text[first]}{rest and '.'}{rest}e-05"
+    for place in _between(sizes, LEAST_ONE_DIGIT, LEAST_PLAIN):
+        text = found[place]
+        found[place] = f"{text[:-1]}0{text[-1]}"
+    for place in np.flatnonzero(~(sizes < PLAIN[1])).tolist():  # those that are no number too
         found[place] = repr(float(numbers[place]))
     return found
+
+
+def _between(sizes: Floats, least: float, limit: float) -> list[int]:
+    """The places of sizes from one to below another."""
+    places: list[int] = np.flatnonzero((sizes >= least) & (sizes < limit)).tolist()
+    return places
 
 
 def rounded_each(arrays: Sequence[Floats]) -> list[list[Any]]:

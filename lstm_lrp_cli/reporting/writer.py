@@ -114,7 +114,7 @@ def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Exp
     size = 0
     for explanation in explanations:
         part.append(explanation)
-        size += len(explanation.sequence) * values
+        size += len(explanation.sequence.inputs) * values
         if size >= PART_VALUES:
             yield part
             part, size = [], 0

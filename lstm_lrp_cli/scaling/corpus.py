@@ -66,6 +66,7 @@ def explain_corpus(
         found: list[Explanation] = []
         for batch, trace in run_window(model, window, keep_gates):
             found.extend(explain_batch(batch, trace, methods, question, reach))
+            del trace  # as run_window says
         if model.by_step:
             found.extend(_without_scores(window, found, model, methods))
         found.sort(key=attrgetter("sequence.number"))  # those of one sequence stay as they are
@@ -130,7 +131,11 @@ def finite_relevance(
 def run_window(
     model: Model, window: Several[Sequence], keep_gates: bool = False
 ) -> Iterator[tuple[Batch, Trace]]:
-    """The forward passes of a window, batch by batch."""
+    """The forward passes of a window, batch by batch.
+
+    Whoever goes through them should let go of each trace before the next is made: two of them take
+    twice the memory, and more of the processor's cache.
+    """
     table = window_table(model, window)
     for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model, keep_gates)):
         yield batch, run_batch(model, batch, table, keep_gates)

@@ -156,6 +156,7 @@ def predict_window(model: Model, window: Several[Sequence]) -> Predictions:
     for batch, trace in run_window(model, window):
         for sequence, own in zip(batch.sequences, _of_sequences(batch, trace), strict=True):
             found[sequence.number] = own
+        del trace  # as run_window says
     scores, steps = zip(*(found[sequence.number] for sequence in window), strict=True)
     return Predictions(
         window,

@@ -46,6 +46,7 @@ def test_single_precision_reads_back_with_no_more_digits_than_needed(values):
 @settings(deadline=None, derandomize=True)
 @given(st.lists(SINGLE).map(array) | st.lists(DOUBLE).map(lambda x: array(x, np.float64)))
 @example(array([1e-5, 9.9e-5, 1e-4, 1e15, 1e16, 1e22, 0.0, -0.0, 5e-324, np.inf], np.float64))
+@example(array([-1e-5, 1.2e-6, -1e-9, 9.99e-10, 1e-10, -1.5e-100, np.nan, -np.inf], np.float64))
 @example(array([[]]).ravel())
 def test_text_is_as_python_writes_the_exact_number(values):
     assert texts(values) == [repr(number) for number in exact(values)]
