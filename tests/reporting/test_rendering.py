@@ -83,7 +83,7 @@ class TestBlockBytes:
     )
     @pytest.mark.parametrize("form", OUTPUTS)
     def test_one_value_a_step_makes_whole_blocks(self, form, model, detail):
-        assert rendering(model, form, detail).block_bytes == BLOCK_BYTES == 2**17
+        assert rendering(model, form, detail).block_bytes == BLOCK_BYTES == 2**18
 
     @pytest.mark.parametrize(("model", "detail"), [(TOKENS, "dimension"), (SERIES, "feature")])
     def test_shrink_with_the_features_that_are_told(self, model, detail):
