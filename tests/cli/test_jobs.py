@@ -41,7 +41,7 @@ class Corpus:
         lines = shuffled([*sentences, "", "qwertyuiop is no word"], 52)
         self.text = self._write("long.txt", lines)
         self.few = KERAS.sequences
-        self.labelled = self._write("labelled.txt", shuffled(labelled, 25))
+        self.labelled = self._write("labelled.txt", shuffled(labelled, 50))
         documents = [{"id": f"no {k}", "text": line} for k, line in enumerate(lines)]
         self.json_lines = self._write("long.jsonl", map(json.dumps, documents))
         header, *rows = WEATHER.sequences.read_text("utf-8").splitlines()
