@@ -177,7 +177,7 @@ def run(
     """z = W x_t + U h_{t-1} + b; c_t = f c_{t-1} + i g; h_t = o tanh(c_t), or P times that."""
     weights, hidden = inputs.weights, cell.hidden_size
     dtype = weights.bias_candidate.dtype
-    z_g, ig, fc, m = (aligned_empty((packing.rows, hidden), dtype) for _ in range(4))
+    z_g, ig, fc, m = aligned_empty((4, packing.rows, hidden), dtype)
     h = m if cell.projection is None else aligned_empty((packing.rows, cell.output_size), dtype)
     kept = aligned_empty((3, packing.rows, hidden), dtype) if keep_gates else None
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))

@@ -88,12 +88,13 @@ class CellTable:
         """The table for tokens whose embeddings are of shape (tokens, inputs)."""
         weights = CellWeights.of(cell)
         shape = (len(embedded), cell.hidden_size)
-        gates = aligned_empty((3, *shape), embedded.dtype)
-        products = aligned_empty(shape, embedded.dtype)
+        arrays = aligned_empty((5, *shape), embedded.dtype)
+        gates, candidate, products = arrays[:3], arrays[3], arrays[4]
         inputs, everything = NumericInput(weights, embedded), slice(len(embedded))
         inputs.read_gates(everything, gates)
         inputs.read_products(everything, products)
-        return cls(weights, list(gates), products + weights.bias_candidate, products)
+        np.add(products, weights.bias_candidate, out=candidate)
+        return cls(weights, list(gates), candidate, products)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ direction needs
 
     product, forward     8 n d d  flops  (n, d) times (3, d, d) and times (d, d), every step
     product, backward    2 n d d  flops  (n, d) times (d, d), every step
-    product, table       8 u e d  flops  (u, e) times (4, e, d), every window
+    product, table       8 u e d  flops  (u, e) times (4, e, d), every window, with its biases
     exp                  3 n d    numbers, the gates
     tanh                 2 n d    numbers, the candidate and the cell state
     look-up              10 n d   numbers read and written: rows of tables, the candidate's twice
@@ -42,7 +42,7 @@ from lstm_lrp_cli.model.model import Model
 # What the engine's two loops in engine/cell.py do with arrays of (n, d): operations as fast as an
 # addition, divisions, and sums of rows, which are products with a vector. Counted there, for
 # relevance of whole steps and a bias factor of 0; a product with a gate is a division.
-ADDING, DIVIDING, SUMMING = 22, 5, 4
+ADDING, DIVIDING, SUMMING = 21, 5, 4
 # Of the corpus of `throughput`.
 SHARE = 1 / 4
 # Numbers: three such arrays are in the cache of one core, or in that of none.
@@ -155,7 +155,8 @@ class Shapes:
         self.recurrent_gates = filled(3, self.hidden, self.hidden)
         self.recurrent_candidate = filled(self.hidden, self.hidden)
         self.gate_tables = filled(3, tokens, self.hidden)
-        self.candidate_table = filled(tokens, self.hidden)
+        self.candidate_tables = filled(2, tokens, self.hidden)
+        self.bias = filled(self.hidden)
 
     def parts(self) -> list[Part]:
         """The parts, with the work of all steps of all batches."""
@@ -196,8 +197,11 @@ class Shapes:
     def _table(self) -> None:
         for window in self.windows * self.directions:
             embedded, u = self.embeddings[window.tokens], len(window.tokens)
-            np.matmul(embedded, self.input_gates, out=self.gate_tables[:, :u])
-            np.matmul(embedded, self.input_candidate, out=self.candidate_table[:u])
+            gates, (candidate, products) = self.gate_tables[:, :u], self.candidate_tables[:, :u]
+            np.matmul(embedded, self.input_gates, out=gates)
+            np.add(gates, self.bias, out=gates)
+            np.matmul(embedded, self.input_candidate, out=products)
+            np.add(products, self.bias, out=candidate)
 
     def _exp(self, n: int, places: Integers) -> None:
         np.exp(self.gates[:, :n], out=self.activations[:, :n])
@@ -209,8 +213,8 @@ class Shapes:
     def _look_up(self, n: int, places: Integers) -> None:
         for table, found in zip(self.gate_tables, self.activations, strict=True):
             table.take(places, axis=0, out=found[:n], mode="clip")
-        for _ in range(2):
-            self.candidate_table.take(places, axis=0, out=self.c[:n], mode="clip")
+        for table in self.candidate_tables:
+            table.take(places, axis=0, out=self.c[:n], mode="clip")
 
     def _elements(self, n: int, places: Integers) -> None:
         a, b, c = self.a[:n], self.b[:n], self.c[:n]

@@ -110,7 +110,7 @@ def _throughput(rows: Sequence[Row]) -> list[Table]:
         ),
         Table("The batches in which PyTorch was fastest", [model, *PEERS], batches),
         Table(
-            "Tokens per second beside one sequence at a time in float64",
+            "Tokens per second beside one sequence at a time, in float64 and one thread",
             [
                 model,
                 "engine",
@@ -198,6 +198,9 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
         ]
         rest = number(row["rest"]), percent(row["rest"] / whole)
         shown.append(["rest of the engine", *rest, "", ""])
+        parts = whole - row["rest"]
+        alone = number(parts), percent(parts / whole)
+        shown.append(["engine, if nothing lay between its parts", *alone, "", ""])
         at_limits = sum(
             taken[part["part"]]["median"] * part["of_limit"]
             for part in row["parts"]

@@ -46,9 +46,8 @@ def _row(setup: Setup, settings: Settings) -> dict[str, Any]:
         others = [Contender("engine", tokens, run)]
         if importlib.util.find_spec(TORCH) is not None:
             others += _torch(model, setup, [s.inputs for s in sequences], settings)
-        if setup.threads == 1:
-            plain = make_model(setup.size, "float64")
-            others += _plain(plain, sequences[: max(int(len(sequences) * SLOW_SHARE), 2)])
+        plain = make_model(setup.size, "float64")
+        others += _plain(plain, sequences[: max(int(len(sequences) * SLOW_SHARE), 2)])
         seconds = in_turn(others, settings.repeats)
     measured = rates(others, seconds)
     return {
@@ -95,7 +94,10 @@ def _in_batches(
 
 
 def _plain(model: Model, sequences: list[contenders.Words]) -> list[Contender]:
-    """One sequence at a time in float64, in the form that scripts have and by vectors alone."""
+    """One sequence at a time in float64, in the form that scripts have and by vectors alone.
+
+    One thread does it, however many the engine has.
+    """
     tokens = sum(map(len, sequences))
 
     def contender(name: str, linear: per_sequence.Linear) -> Contender:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,11 +94,16 @@ def expected(found, detail, by_step, delimiter):
                     fields = [sequence.tokens[position], *place]
                 elif detail == "feature":
                     (k,) = place
-                    fields = [sequence.features[k], exact(sequence.inputs)[position][k]]
+                    fields = [sequence.features[k], text(exact(sequence.inputs)[position][k])]
                 head = [sequence.number, *([each.step] if by_step else []), position]
                 score = exact(each.scores)[each.target]
-                rows.writerow([*head, *fields, LABELS[each.target], score, relevance])
+                rows.writerow([*head, *fields, LABELS[each.target], text(score), text(relevance)])
     return file.getvalue()
+
+
+def text(number):
+    """As JSON has it, which has no text for what is no number."""
+    return msgspec.json.encode(number).decode() if math.isfinite(number) else repr(number)
 
 
 @pytest.mark.parametrize("delimiter", ["\t", ","], ids=["tsv", "csv"])
