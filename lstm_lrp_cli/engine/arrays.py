@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.model.arrays import Floats
 
-# A vector register's width. Storing across its borders takes twice the time (docs/benchmarks.md).
+# A vector register's width. Storing across its borders takes up to twice the time
+# (docs/benchmarks.md).
 ALIGNMENT = 64
 # Blocks of memory from this size on are used again.
 KEPT_FROM = 2**20

@@ -105,6 +105,7 @@ def measure(settings: Settings, parts: tuple[str, ...], date: str, output: Path)
 
     def write() -> None:
         results["targets"] = targets.judge(results["parts"])
+        results["bounds"] = targets.bounds(results["parts"])
         output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
     for name in parts:
@@ -121,7 +122,7 @@ def _begun(output: Path) -> dict[str, Any]:
     """The results that a file holds, if they are of this machine."""
     here = machine.describe()
     if not output.exists():
-        return {"machine": here, "parts": {}, "targets": []}
+        return {"machine": here, "parts": {}, "targets": [], "bounds": []}
     results: dict[str, Any] = json.loads(output.read_text("utf-8"))
     if not results["parts"]:
         return {**results, "machine": here}

@@ -29,7 +29,12 @@ def tables(results: Mapping[str, Any]) -> dict[str, list[Table]]:
         for name in TABLES
         if name in results["parts"]
     }
-    return {"machine": [_machine(results)], **found, "targets": [_targets(results["targets"])]}
+    return {
+        "machine": [_machine(results)],
+        **found,
+        "targets": [_targets(results["targets"])],
+        "bounds": [_bounds(results["bounds"])],
+    }
 
 
 def number(value: float) -> str:
@@ -198,16 +203,12 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
         ]
         rest = number(row["rest"]), percent(row["rest"] / whole)
         shown.append(["rest of the engine", *rest, "", ""])
-        parts = whole - row["rest"]
-        alone = number(parts), percent(parts / whole)
-        shown.append(["engine, if nothing lay between its parts", *alone, "", ""])
-        at_limits = sum(
-            taken[part["part"]]["median"] * part["of_limit"]
-            for part in row["parts"]
-            if part["limit"] not in ("read", "write")
-        )
-        at_best = number(at_limits), percent(at_limits / whole)
-        shown.append(["engine, if all its parts ran at their limits", *at_best, "", ""])
+        bounds = {
+            "engine, if nothing lay between its parts": parts_alone(row),
+            "engine, if all its parts ran at their limits": parts_at_limits(row),
+        }
+        for name, bound in bounds.items():
+            shown.append([name, number(bound), percent(bound / whole), "", ""])
         title = f"{model_of(row)}: the engine takes {number(whole)} μs per token"
         columns = ["part", "μs per token", "of the engine's time", "of the limit", "limit"]
         found.append(Table(title, columns, shown))
@@ -215,6 +216,21 @@ def _shares(rows: Sequence[Row]) -> list[Table]:
         title = f"The limits in {row['dtype']}, as measured beside that"
         found.append(Table(title, ["limit", "10⁹ a second"], limits))
     return found
+
+
+def parts_alone(row: Row) -> float:
+    """Of a row of shares, what the engine's parts take together, in μs a token."""
+    return float(row["microseconds_per_token"]["engine"]["median"] - row["rest"])
+
+
+def parts_at_limits(row: Row) -> float:
+    """What the engine's parts would take together if the machine did its most, in μs a token."""
+    taken = row["microseconds_per_token"]
+    return sum(
+        taken[part["part"]]["median"] * part["of_limit"]
+        for part in row["parts"]
+        if part["limit"] not in ("read", "write")
+    )
 
 
 def _choices(rows: Sequence[Row]) -> list[Table]:
@@ -246,6 +262,19 @@ def _targets(rows: Sequence[Row]) -> Table:
         for row in rows
     ]
     return Table("Targets", ["target", "needed", "found", ""], shown)
+
+
+def _bounds(rows: Sequence[Row]) -> Table:
+    keys = ("engine", "allowed", "parts_alone", "parts_at_limits")
+    shown = [[row["target"], *(number(row[key]) for key in keys)] for row in rows]
+    columns = [
+        "target",
+        "engine",
+        "what the target allows",
+        "if nothing lay between the engine's parts",
+        "if these ran at their limits",
+    ]
+    return Table("Microseconds per token", columns, shown)
 
 
 PEERS = ("forward", "gradient x input")

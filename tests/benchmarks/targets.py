@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tables import model_of, number
+from tables import model_of, number, parts_alone, parts_at_limits
 
 Row = Mapping[str, Any]
 
@@ -35,19 +35,50 @@ def judge(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def bounds(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the targets of the engine allow for a token, beside what its parts alone take.
+
+    For each model whose parts were measured, in microseconds. A part is an operation of NumPy; what
+    they take together bounds every engine that is made of them.
+    """
+    rows = {name: part["rows"] for name, part in parts.items()}
+    shares = {model_of(row): row for row in rows.get("shares", [])}
+    return [
+        {
+            "target": what,
+            "engine": _microseconds(row, "engine"),
+            "allowed": _microseconds(row, peer) / promised,
+            "parts_alone": parts_alone(shares[model_of(row)]),
+            "parts_at_limits": parts_at_limits(shares[model_of(row)]),
+        }
+        for row in rows.get("throughput", [])
+        if model_of(row) in shares
+        for what, peer, promised in _promises(row)
+    ]
+
+
+def _microseconds(row: Row, contender: str) -> float:
+    """What it takes for a token."""
+    return 1e6 / float(row["contenders"][contender]["tokens_per_second"]["median"])
+
+
 def _throughput(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        if row["dtype"] != "float32":
-            continue
-        size, ratios = (row["embedding"], row["hidden"]), row["ratios"]
-        at = model_of(row)
-        for name, promised in (("forward", FORWARD), ("gradient x input", GRADIENT)):
-            if size in promised and name in ratios:
-                what = f"engine / PyTorch's {name}, {at}"
-                yield _at_least(what, promised[size], ratios[name]["median"])
-        if size == FIRST and "per sequence" in ratios:
-            what = f"engine / one sequence at a time in float64 and one thread, {at}"
-            yield _at_least(what, PER_SEQUENCE, ratios["per sequence"]["median"])
+        for what, peer, promised in _promises(row):
+            yield _at_least(what, promised, row["ratios"][peer]["median"])
+
+
+def _promises(row: Row) -> Iterator[tuple[str, str, float]]:
+    """What is promised of the engine: in words, beside which contender, and how many times."""
+    if row["dtype"] != "float32":
+        return
+    size, at = (row["embedding"], row["hidden"]), model_of(row)
+    for peer, promised in (("forward", FORWARD), ("gradient x input", GRADIENT)):
+        if size in promised and peer in row["ratios"]:
+            yield f"engine / PyTorch's {peer}, {at}", peer, promised[size]
+    if size == FIRST and "per sequence" in row["ratios"]:
+        what = f"engine / one sequence at a time in float64 and one thread, {at}"
+        yield what, "per sequence", PER_SEQUENCE
 
 
 def _gradients(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ import timing
 from click.testing import CliRunner
 from settings import QUICK
 from tables import number, tables
-from targets import judge
+from targets import bounds, judge
 from weights import Size, make_model
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
@@ -194,8 +194,9 @@ def test_every_part_is_measured_written_and_shown(
     assert "2026-01-31" in shown
     monkeypatch.setattr(page, "RESULTS", output)
     written = page.page()
-    # Start-up takes an installed lrp, gradients take torch, and so small a model has no targets.
-    assert written.count("Not measured yet.") == 3
+    # Start-up takes an installed lrp, gradients take torch, and so small a model has no targets,
+    # nor bounds of them.
+    assert written.count("Not measured yet.") == 4
     assert "| command / engine |" in written
     row = results["parts"]["throughput"]["rows"][0]
     assert set(row["ratios"]) == {"per sequence", "per sequence, vectors"}
@@ -302,6 +303,39 @@ def test_the_engine_has_targets_in_float32_alone():
 def test_a_target_is_missed(missed, target):
     [judged] = [each for each in judge(parts_with(**missed)) if not each["met"]]
     assert judged["target"].startswith(target)
+
+
+def test_what_a_target_allows_stands_beside_what_the_parts_alone_take():
+    parts = parts_with()
+    peers = {"engine": 1_000_000, "forward": 500_000, "gradient x input": 250_000}
+    [row] = parts["throughput"]["rows"]
+    del row["ratios"]["per sequence"]
+    row["contenders"] = {
+        name: {"tokens_per_second": {"median": rate}} for name, rate in peers.items()
+    }
+    assert bounds(parts) == []
+    taken = {"engine": 0.9, "exp": 0.3, "tanh": 0.4, "reading": 0.1}
+    shared = {
+        **SETUP,
+        "microseconds_per_token": {name: {"median": value} for name, value in taken.items()},
+        "rest": 0.2,
+        "parts": [
+            {"part": "exp", "limit": "exp", "of_limit": 0.5},
+            {"part": "tanh", "limit": "tanh", "of_limit": 1.0},
+            {"part": "reading", "limit": "read", "of_limit": 0.01},
+        ],
+    }
+    forward, gradient = bounds(parts | {"shares": {"rows": [shared]}})
+    assert forward == pytest.approx(
+        {
+            "target": "engine / PyTorch's forward, (60, 60) float32, 1 thread",
+            "engine": 1.0,
+            "allowed": 2.0,
+            "parts_alone": 0.7,
+            "parts_at_limits": 0.55,
+        }
+    )
+    assert gradient["allowed"] == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize(
