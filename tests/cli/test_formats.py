@@ -54,7 +54,9 @@ class TestParquet:
         assert run(*arguments, "-o", tmp_path / "out.parquet").exit_code == 0
         wanted = table(run(*arguments).stdout)
         rows = read(tmp_path / "out.parquet")
-        assert [{name: str(value) for name, value in row.items()} for row in rows] == wanted
+        for row, fields in zip(rows, wanted, strict=True):
+            assert list(row) == list(fields)
+            assert list(row.values()) == [type(value)(fields[name]) for name, value in row.items()]
 
     def test_nested_has_the_objects_of_json_lines(self, run, read, tmp_path):
         labelled = KERAS.sequences.with_name("labelled.txt")
