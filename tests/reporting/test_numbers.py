@@ -52,22 +52,20 @@ def test_single_precision_reads_back_with_no_more_digits_than_needed(values):
 @example(array([1e-5, 9.9e-5, 1e-4, 1e15, 1e16, 1e22, 0.0, -0.0, 5e-324, np.inf], np.float64))
 @example(array([-1e-5, 1.2e-6, -1e-9, 9.99e-10, 1e-10, -1.5e-100, np.nan, -np.inf], np.float64))
 @example(array([[]]).ravel())
-def test_text_reads_back_as_the_exact_number(values):
-    found = texts(values)
-    np.testing.assert_array_equal(list(map(float, found)), exact(values))
-    for text, number in zip(found, exact(values), strict=True):
-        assert digits(text) == digits(repr(number))
-        assert math.copysign(1, float(text)) == math.copysign(1, number)
+def test_text_is_as_json_has_the_exact_number(values):
+    """Python's own text, which may have another exponent, is the judge of its digits."""
+    for text, number in zip(texts(values), exact(values), strict=True):
+        if math.isfinite(number):
+            assert text == msgspec.json.encode(number).decode()
+            assert digits(text) == digits(repr(number))
+            assert float(text).hex() == number.hex()
+        else:
+            assert text == repr(number)
 
 
 def digits(text):
-    """Those that count, whatever the exponent stands for."""
+    """Those that count, wherever the point is."""
     return re.sub(r"e.*|[-.]", "", text).strip("0")
-
-
-@pytest.mark.parametrize("number", [5.25e-05, -1.5e-06, 1e-300, 1e15, 1.5e22, -0.0, 2.0])
-def test_text_is_as_json_has_it(number):
-    assert texts(array([number], np.float64)) == [msgspec.json.encode(number).decode()]
 
 
 @given(arrays(np.float32, st.tuples(st.integers(0, 3), st.integers(0, 3)), elements=SINGLE))
