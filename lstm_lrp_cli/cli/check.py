@@ -11,6 +11,7 @@ import click
 from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
+    assume_option,
     document_options,
     dtype_option,
     expected_option,
@@ -23,7 +24,7 @@ from lstm_lrp_cli.cli.options import (
     rule_options,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.output import open_output, warn
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @model_argument
 @input_argument(required=False)
 @mapping_option
+@assume_option
 @input_options
 @click.option(
     "--method",
@@ -69,6 +71,7 @@ def check(
     model: Path,
     input: str | None,
     mapping: Path | None,
+    assume: bool,
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
@@ -111,7 +114,8 @@ def check(
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
     if input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
-    loaded = load_model(model, mapping, np.dtype(dtype))
+    loaded = load_model(model, mapping, np.dtype(dtype), assume)
+    warn(loaded.warnings)
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     if input is None:
         note = "" if against else "; the forward pass is not compared with your framework's"
@@ -136,7 +140,7 @@ def check(
         click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
     with open_output(output) as file:
         if form == "json":
-            file.write(verification_json(verification))
+            file.write(verification_json(verification, loaded.assumptions))
         else:
             print_verification(verification, file)
     if not verification.passed:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    assume_option,
     complete_files,
     complete_methods,
     document_options,
@@ -35,7 +36,17 @@ if TYPE_CHECKING:
 
 # What results have been asked already.
 OF_MODELS = (
-    *("input", "mapping", "mapping_a", "mapping_b", "ids", "labelled", "input_format", "step"),
+    *(
+        "input",
+        "mapping",
+        "mapping_a",
+        "mapping_b",
+        "assume",
+        "ids",
+        "labelled",
+        "input_format",
+        "step",
+    ),
     *("eps", "bias_factor", "dtype", "steps", "baseline", "span", "seed"),
 )
 WORDS = ("predicted", "gold", "all")
@@ -87,6 +98,7 @@ mapping_options = stacked(
     help="Sequences that models explain; - is standard input.",
 )
 @mapping_options
+@assume_option
 @input_options
 @click.option(
     "--methods",
@@ -140,6 +152,7 @@ def compare(
     mapping: Path | None,
     mapping_a: Path | None,
     mapping_b: Path | None,
+    assume: bool,
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
@@ -183,6 +196,7 @@ def compare(
     asked = Asked(
         Source(input or "", input_format, ids, labelled),
         (mapping_a or mapping, mapping_b or mapping),
+        assume,
         target,
         step,
         dtype,
@@ -211,7 +225,7 @@ def compare(
         )
     with open_output(output) as file:
         if form == "json":
-            file.write(comparison_json(comparison, tolerance))
+            file.write(comparison_json(comparison, tolerance, asked.assumptions))
         else:
             print_comparison(comparison, tolerance, file)
     if tolerance is not None and not comparison.within(tolerance):

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import DTYPES, mapping_option, model_argument
-from lstm_lrp_cli.cli.output import open_together, refuse_same_file
+from lstm_lrp_cli.cli.options import DTYPES, assume_option, mapping_option, model_argument
+from lstm_lrp_cli.cli.output import open_together, refuse_same_file, warn
 
 FORMATS = ("npz", "safetensors")
 
@@ -23,6 +23,7 @@ FORMATS = ("npz", "safetensors")
 @model_argument
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @mapping_option
+@assume_option
 @click.option(
     "--format",
     "form",
@@ -37,7 +38,12 @@ FORMATS = ("npz", "safetensors")
     help="Precision: float64 or float32.  [default: that of MODEL, float64 for sums]",
 )
 def convert(
-    model: Path, output: Path, mapping: Path | None, form: str | None, dtype: str | None
+    model: Path,
+    output: Path,
+    mapping: Path | None,
+    assume: bool,
+    form: str | None,
+    dtype: str | None,
 ) -> None:
     """Write MODEL as plain weights, OUT, and a complete mapping beside it, OUT's name with .yaml.
 
@@ -58,7 +64,8 @@ def convert(
         raise click.UsageError(
             f"{described} would be taken for the mapping of MODEL; give OUT another name."
         )
-    loaded = load_model(model, mapping, np.dtype(dtype or np.float64))
+    loaded = load_model(model, mapping, np.dtype(dtype or np.float64), assume)
+    warn(loaded.warnings)
     contents = loaded.contents
     read = {"MODEL": model}
     if contents.mapping_path is not None:

@@ -12,6 +12,7 @@ from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    assume_option,
     complete_methods,
     document_options,
     dtype_option,
@@ -26,7 +27,7 @@ from lstm_lrp_cli.cli.options import (
     resolve_target,
     rule_options,
 )
-from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file
+from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file, warn
 from lstm_lrp_cli.cli.progress import counting
 from lstm_lrp_cli.engine.methods import METHODS
 
@@ -70,6 +71,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
 @model_argument
 @input_argument()
 @mapping_option
+@assume_option
 @input_options
 @click.option(
     "--methods",
@@ -156,6 +158,7 @@ def evaluate(
     model: Path,
     input: str,
     mapping: Path | None,
+    assume: bool,
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
@@ -199,7 +202,9 @@ def evaluate(
     refuse_same_file({"-o": output, "--plot": plot}, {"MODEL": model, "INPUT": Path(input)})
     if plot is not None:
         require_matplotlib()
-    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    read = load_model(model, mapping, np.dtype(dtype), assume)
+    warn(read.warnings)
+    loaded = read.model
     question = resolve_judged(loaded, target, labelled=labelled)
     contestants = resolve_contestants(
         methods,
@@ -236,7 +241,7 @@ def evaluate(
             draw_curves(evaluation, picture, path.suffix.lower().removeprefix("."))
         if form == "json":
             made_of = {"model": display_name(str(model)), "input": display_name(input)}
-            file.write(evaluation_json(evaluation, {**made_of, "dtype": dtype}))
+            file.write(evaluation_json(evaluation, {**made_of, "dtype": dtype}, read.assumptions))
         else:
             print_evaluation(evaluation, file)
 

@@ -10,6 +10,7 @@ import click
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import refuse_values_of_steps, resolve_methods
 from lstm_lrp_cli.cli.options import (
+    assume_option,
     dtype_option,
     input_argument,
     input_options,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
+        "assume",
         "input_format",
         "bias_factor",
         "steps",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 @model_argument
 @input_argument()
 @mapping_option
+@assume_option
 @input_options
 @methods_option("--method")
 @question_options
@@ -74,6 +77,7 @@ def explain(
     model: Path,
     input: str,
     mapping: Path | None,
+    assume: bool,
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
@@ -113,7 +117,8 @@ def explain(
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
     form = choose_format(form, output, OUTPUTS)
     refuse_bytes(form, output)
-    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    read = load_model(model, mapping, np.dtype(dtype), assume)
+    loaded = read.model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
     detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
     if top is not None and form not in TOP_OUTPUTS:
@@ -137,6 +142,8 @@ def explain(
         display_name(input),
         methods,
         dtype,
+        tuple(read.assumptions),
+        tuple(read.warnings),
     )
     about = run.about(loaded, detail)
     rendering = Rendering(loaded, methods, question, form, detail, about, top)

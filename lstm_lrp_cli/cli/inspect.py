@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import document_options, mapping_option, model_argument
-from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.options import assume_option, document_options, mapping_option, model_argument
+from lstm_lrp_cli.cli.output import open_output, warn
 
 
 @click.command(
@@ -19,6 +19,7 @@ from lstm_lrp_cli.cli.output import open_output
 )
 @model_argument
 @mapping_option
+@assume_option
 @click.option(
     "--write-mapping",
     type=click.Path(path_type=Path),
@@ -29,6 +30,7 @@ from lstm_lrp_cli.cli.output import open_output
 def inspect(
     model: Path,
     mapping: Path | None,
+    assume: bool,
     write_mapping: Path | None,
     form: str,
     output: Path | None,
@@ -50,7 +52,7 @@ def inspect(
         print_inspection,
     )
 
-    contents = read_contents(model, mapping)
+    contents = read_contents(model, mapping, assume)
     if contents.described.mapping.layers is UNSET and write_mapping is None:
         with open_output(output) as file:
             if form == "json":
@@ -59,12 +61,13 @@ def inspect(
                 print_contents(contents, file)
         click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
         return
-    loaded = load_model(model, mapping, np.dtype(np.float64))
+    loaded = load_model(model, mapping, np.dtype(np.float64), assume)
     with open_output(output) as file:
         if form == "json":
             file.write(json_document(inspection(loaded)))
         else:
             print_inspection(loaded, file)
+    warn(loaded.warnings)
     if write_mapping is not None:
         text = mapping_text(loaded, write_mapping.resolve().parent)
         with open_output(write_mapping) as file:

@@ -88,7 +88,7 @@ def match(
 
     opened = open_weights(model)
     with opened.file as file, one_blas_thread():
-        contents = describe_contents(opened, mapping)
+        contents = describe_contents(opened, mapping, assume=True)
         base = contents.described.mapping
         given = base.layers or None
         variants = [given] if given else guess_layers(file, read_number_of_scores(expected))

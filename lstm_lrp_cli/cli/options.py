@@ -101,6 +101,12 @@ mapping_option = click.option(
     help="What MODEL cannot say.  [default: MODEL's .yaml, if there]",
 )
 
+assume_option = click.option(
+    "--assume",
+    is_flag=True,
+    help="Where MODEL leaves open what changes its scores, take the likeliest.",
+)
+
 input_options = stacked(
     click.option("--ids", is_flag=True, help="Lines of text hold token ids."),
     click.option(

@@ -9,6 +9,7 @@ import click
 
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import (
+    assume_option,
     dtype_option,
     input_argument,
     input_options,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @model_argument
 @input_argument()
 @mapping_option
+@assume_option
 @input_options
 @dtype_option
 @output_options(OUTPUTS, "a short table")
@@ -42,6 +44,7 @@ def predict(
     model: Path,
     input: str,
     mapping: Path | None,
+    assume: bool,
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
@@ -72,12 +75,19 @@ def predict(
     from lstm_lrp_cli.sequences.stream import display_name
 
     refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
-    loaded = load_model(model, mapping, np.dtype(dtype)).model
+    read = load_model(model, mapping, np.dtype(dtype), assume)
+    loaded = read.model
     if labelled:
         refuse_labels(loaded)
     layout = Layout(loaded, labelled)
     rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
-    run = PredictionRun(display_name(str(model)), display_name(input), dtype)
+    run = PredictionRun(
+        display_name(str(model)),
+        display_name(input),
+        dtype,
+        tuple(read.assumptions),
+        tuple(read.warnings),
+    )
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)
     blocks = read_blocks(source, loaded, rendering.block_bytes)

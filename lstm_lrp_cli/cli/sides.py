@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import resolve_question, unknown_method
+from lstm_lrp_cli.cli.output import warn
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
 from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice
@@ -37,22 +38,32 @@ class Asked:
         The sequences.
     mappings : (Path or None, Path or None)
         Of A and of B.
+    assume : bool
+        Whether the likeliest model is taken where more than one could be meant.
     target, step, dtype
         As the command line has them.
     settings : dict
         Of methods, as `resolve_methods` takes them.
+    assumptions : dict
+        What was taken for granted of the models that were loaded, by their names.
     """
 
     source: Source
     mappings: tuple[Path | None, Path | None]
+    assume: bool
     target: str
     step: Step | None
     dtype: str
     settings: dict[str, Any]
+    assumptions: dict[str, list[str]] = field(default_factory=dict)
 
     def load(self, path: str, place: int) -> Model:
         """The model of A (0) or of B (1)."""
-        return load_model(Path(path), self.mappings[place], np.dtype(self.dtype)).model
+        dtype = np.dtype(self.dtype)
+        loaded = load_model(Path(path), self.mappings[place], dtype, self.assume)
+        warn(loaded.warnings)
+        self.assumptions[display_name(path)] = loaded.assumptions
+        return loaded.model
 
     def explained(
         self, model: Model, blocks: Iterable[Block], names: tuple[str, ...], of: tuple[str, ...]

@@ -18,11 +18,12 @@ class Opened(Struct, frozen=True):
     file : WeightFile
     describe : callable
         Reads what the file says of its own architecture: a Described, None where it says nothing,
-        or UnusableInput where it says what cannot be explained.
+        or UnusableInput where it says what cannot be explained. Where more than one model could
+        be meant, it is given whether to take the likeliest or to ask.
     """
 
     file: WeightFile
-    describe: Callable[[], Described | None]
+    describe: Callable[[bool], Described | None]
 
 
 def _zip(path: Path) -> Opened:
@@ -40,20 +41,20 @@ def _zip(path: Path) -> Opened:
         from lstm_lrp_cli.loading import state_dict, torch_zip
 
         checkpoint = torch_zip.TorchFile(path)
-        return Opened(checkpoint, lambda: state_dict.describe(checkpoint))
+        return Opened(checkpoint, lambda assume: state_dict.describe(checkpoint))
     if {"config.json", "model.weights.h5"} <= set(names):
         from lstm_lrp_cli.loading import keras_zip
 
         keras = keras_zip.open_keras(path)
-        return Opened(keras, lambda: keras_zip.describe(keras))
-    return Opened(NpzFile(path), lambda: None)
+        return Opened(keras, lambda _: keras_zip.describe(keras))
+    return Opened(NpzFile(path), lambda _: None)
 
 
 def _safetensors(path: Path) -> Opened:
     from lstm_lrp_cli.loading import safetensors, state_dict
 
     file = safetensors.SafetensorsFile(path)
-    return Opened(file, lambda: state_dict.describe(file))
+    return Opened(file, lambda assume: state_dict.describe(file))
 
 
 def _pickle(path: Path) -> Opened:
@@ -68,14 +69,14 @@ def _hdf5(path: Path) -> Opened:
     from lstm_lrp_cli.loading import hdf5, keras_h5
 
     file = hdf5.Hdf5File(path)
-    return Opened(file, lambda: keras_h5.describe(file))
+    return Opened(file, lambda assume: keras_h5.describe(file))
 
 
 def _onnx(path: Path) -> Opened:
     from lstm_lrp_cli.loading import onnx_file, onnx_graph
 
     file = onnx_file.OnnxFile(path)
-    return Opened(file, lambda: onnx_graph.describe(file))
+    return Opened(file, lambda _: onnx_graph.describe(file))
 
 
 # The bytes that a file begins with, and what opens it, which imports what only its format needs.

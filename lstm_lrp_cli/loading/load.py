@@ -78,8 +78,21 @@ class LoadedModel(Struct, frozen=True):
     unused: tuple[str, ...]
     vocabulary_in_file: bool = False
 
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken for granted, since neither the file nor the mapping says it."""
+        return [f"{each.text} ({each.key})" for each in self.contents.described.assumptions]
 
-def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> LoadedModel:
+    @property
+    def warnings(self) -> list[str]:
+        """What every command that computes should tell before its numbers are believed."""
+        name = self.contents.path.name
+        return [f"{name} does not say, and it is assumed: {text}" for text in self.assumptions]
+
+
+def load_model(
+    path: Path, mapping_path: Path | None, dtype: np.dtype[Any], assume: bool = False
+) -> LoadedModel:
     """Load a model.
 
     Parameters
@@ -90,6 +103,8 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
         The mapping; where there is none, `model.yaml` beside `model.h5` is used if it exists.
     dtype : numpy.dtype
         The precision of the run.
+    assume : bool
+        Whether the likeliest model is taken where more than one could be meant.
 
     Raises
     ------
@@ -97,7 +112,7 @@ def load_model(path: Path, mapping_path: Path | None, dtype: np.dtype[Any]) -> L
     """
     opened = open_weights(path)
     with opened.file as file:
-        contents = describe_contents(opened, mapping_path)
+        contents = describe_contents(opened, mapping_path, assume)
         if contents.described.mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
             more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
@@ -149,11 +164,11 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     )
 
 
-def read_contents(path: Path, mapping_path: Path | None) -> Contents:
+def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
     opened = open_weights(path)
     with opened.file:
-        return describe_contents(opened, mapping_path)
+        return describe_contents(opened, mapping_path, assume)
 
 
 def ask_for_layers(contents: Contents) -> str:
@@ -164,7 +179,7 @@ def ask_for_layers(contents: Contents) -> str:
     return f"the file does not say its architecture; describe it in {name} or by --mapping"
 
 
-def describe_contents(opened: Opened, mapping_path: Path | None) -> Contents:
+def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = False) -> Contents:
     """What an open file holds, and the mapping of it, inferred and given."""
     file = opened.file
     mapping_path = mapping_path or _beside(file.path)
@@ -172,7 +187,7 @@ def describe_contents(opened: Opened, mapping_path: Path | None) -> Contents:
     if mapping_path is not None:
         given = Described.by(read_mapping(mapping_path), mapping_path.name)
     try:
-        inferred = opened.describe() or Described(Mapping(), {})
+        inferred = opened.describe(assume) or Described(Mapping(), {})
     except UnusableInput:
         if given.mapping.layers is UNSET:
             raise

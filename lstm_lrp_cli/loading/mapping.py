@@ -191,6 +191,28 @@ def settings(spec: Struct) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
+class Assumption(Struct, frozen=True):
+    """What is taken for granted of a model, since its file does not say it.
+
+    Parameters
+    ----------
+    key : str
+        The mapping's key that says it, such as `layers` or `padding.truncate`.
+    text : str
+        What is assumed, as a clause.
+    """
+
+    key: str
+    text: str
+
+    def is_settled_by(self, mapping: Mapping) -> bool:
+        """Whether a mapping says it, so that nothing is left to assume."""
+        value: Any = mapping
+        for name in self.key.split("."):
+            value = getattr(value, name, UNSET)
+        return value is not UNSET
+
+
 class Described(Struct, frozen=True):
     """A mapping, and where each of its keys comes from.
 
@@ -199,15 +221,20 @@ class Described(Struct, frozen=True):
     mapping : Mapping
     origins : dict
         For each top-level key that is set, who said so.
+    assumptions : tuple of Assumption
+        What the mapping has that nobody said.
     """
 
     mapping: Mapping
     origins: dict[str, str]
+    assumptions: tuple[Assumption, ...] = ()
 
     @classmethod
-    def by(cls, mapping: Mapping, origin: str) -> "Described":
+    def by(
+        cls, mapping: Mapping, origin: str, assumptions: Sequence[Assumption] = ()
+    ) -> "Described":
         keys = (key for key in mapping.__struct_fields__ if getattr(mapping, key) is not UNSET)
-        return cls(mapping, dict.fromkeys(keys, origin))
+        return cls(mapping, dict.fromkeys(keys, origin), tuple(assumptions))
 
     def overridden_by(self, other: "Described") -> "Described":
         """The other's keys win, one by one, inside `tokens` and `padding` too."""
@@ -222,7 +249,10 @@ class Described(Struct, frozen=True):
             else:
                 changes[key] = theirs
                 origins[key] = origin
-        return Described(msgspec.structs.replace(self.mapping, **changes), origins)
+        left = (each for each in self.assumptions if not each.is_settled_by(other.mapping))
+        return Described(
+            msgspec.structs.replace(self.mapping, **changes), origins, (*left, *other.assumptions)
+        )
 
 
 def read_mapping(path: Path) -> Mapping:

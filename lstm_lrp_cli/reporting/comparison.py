@@ -31,9 +31,17 @@ from lstm_lrp_cli.reporting.summaries.words import dropped_note, signed
 LONGEST_TOKEN = 24
 
 
-def comparison_json(comparison: Comparison, tolerance: float | None) -> str:
-    """The comparison as one JSON document; with a tolerance, whether all is within it."""
-    document = msgspec.to_builtins(comparison)
+def comparison_json(
+    comparison: Comparison, tolerance: float | None, assumptions: dict[str, list[str]]
+) -> str:
+    """The comparison as one JSON document; with a tolerance, whether all is within it.
+
+    Parameters
+    ----------
+    assumptions : dict
+        What was taken for granted of each model that explained anew, by its name.
+    """
+    document = {**msgspec.to_builtins(comparison), "assumptions": assumptions}
     if tolerance is not None:
         document = {
             **document,

@@ -49,6 +49,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
         "padding": msgspec.to_builtins(model.padding),
+        "assumptions": loaded.assumptions,
         "unused": loaded.unused,
     }
 

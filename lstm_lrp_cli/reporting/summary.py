@@ -18,12 +18,14 @@ from lstm_lrp_cli.sequences.explanation import Explanation
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was asked for, as the report says it."""
+    """What was asked for, as the report says it, and what loading the model had to tell."""
 
     model: str
     input: str
     methods: tuple[Method, ...]
     dtype: str
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def about(self, model: Model, detail: Detail) -> dict[str, Any]:
         """What an output that is kept tells of the run."""
@@ -56,7 +58,8 @@ class Summary:
 
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
-        found = list(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
+        found = list(self.run.warnings)
+        found.extend(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
         for method in self.run.methods:
             found.extend(self._broken_promise(method))
         return found
@@ -97,6 +100,7 @@ class Summary:
             "predicted": {str(name): count for name, count in figures.predicted.most_common()},
             **accuracy,
             "methods": [self._of_method(method) for method in self.run.methods],
+            "assumptions": self.run.assumptions,
             "warnings": self.warnings(),
         }
 

@@ -28,12 +28,13 @@ def print_verification(verification: Verification, file: TextIO) -> None:
     open_console(file).print(table)
 
 
-def verification_json(verification: Verification) -> str:
+def verification_json(verification: Verification, assumptions: list[str]) -> str:
     """The checks as one JSON document."""
     document = {
         "passed": verification.passed,
         "sequences": verification.sequences,
         "against": verification.framework,
+        "assumptions": assumptions,
         "checks": [
             {
                 "name": check.name,

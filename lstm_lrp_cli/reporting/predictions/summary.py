@@ -19,11 +19,13 @@ NAME_WIDTH = 14
 
 @dataclass(frozen=True, slots=True)
 class PredictionRun:
-    """What was asked for, as the report says it."""
+    """What was asked for, as the report says it, and what loading the model had to tell."""
 
     model: str
     input: str
     dtype: str
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class PredictionSummary:
@@ -41,7 +43,8 @@ class PredictionSummary:
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
         became = "without scores" if self.layout.model.by_step else "predicted from no token at all"
-        return list(self.figures.input_warnings(self.layout.model, f"kept, {became}"))
+        found = self.figures.input_warnings(self.layout.model, f"kept, {became}")
+        return [*self.run.warnings, *found]
 
     @property
     def confusion(self) -> Confusion | None:
@@ -72,6 +75,7 @@ class PredictionSummary:
             "predictions": figures.predictions,
             "predicted": predicted,
             **(_agreement(self.confusion) if self.confusion else {}),
+            "assumptions": self.run.assumptions,
             "warnings": self.warnings(),
         }
 
