@@ -82,7 +82,7 @@ def _variants(file: WeightFile, classes: int) -> Iterator[list[LayerSpec]]:
                 continue
             lstm = LstmSpec(
                 gate_order=["i", "f", "g", "o"],
-                layout=layout,
+                layout="cudnn" if _has_both_biases(rest, hidden) else layout,
                 forward=_cell(directions[0], rest, hidden, 0, len(directions)),
                 backward=_cell(directions[1], rest, hidden, 1, 2) if len(directions) > 1 else None,
             )
@@ -141,11 +141,17 @@ def _output_layers(
             yield (halves[0], halves[1]), layout
 
 
+def _has_both_biases(rest: dict[str, tuple[int, ...]], hidden: int) -> bool:
+    """Whether two biases stand in one vector, as Keras keeps those of cuDNN."""
+    return any(shape == (8 * hidden,) for shape in rest.values())
+
+
 def _cell(
     direction: _Direction, rest: dict[str, tuple[int, ...]], hidden: int, place: int, count: int
 ) -> CellSpec:
-    """A direction with its share of the vectors of 4d numbers, in the order of the file."""
-    vectors = [name for name, shape in rest.items() if shape == (4 * hidden,)]
+    """A direction with its share of the vectors of 4d or 8d numbers, in the order of the file."""
+    sizes = ((4 * hidden,), (8 * hidden,))
+    vectors = [name for name, shape in rest.items() if shape in sizes]
     each = len(vectors) // count
     own = vectors[place * each : (place + 1) * each] if each else []
     return CellSpec(input=direction.input, recurrent=direction.recurrent, bias=[*own] or None)

@@ -8,11 +8,11 @@ are run on all.
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expected
@@ -30,13 +30,21 @@ from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import GateActivationName, Lstm, PoolName
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling.corpus import run_batch
 from lstm_lrp_cli.sequences.batching import Batch, make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
 FORGET_BIASES = (0.0, 1.0)
-LAYOUTS = ("gates_by_features", "features_by_gates")
+LAYOUTS = ("gates_by_features", "features_by_gates", "cudnn")
+# Where a sequence is filled up, and where one that is longer is cut; None is nowhere.
+SIDES: tuple[Literal["pre", "post"] | None, ...] = ("pre", "post", None)
+CUTS: tuple[Literal["pre", "post"] | None, ...] = (None, "pre", "post")
+# Lengths that are tried where nothing says one: all up to this, but of those longer than every
+# sequence only what people choose.
+MOST_LENGTHS = 512
+USUAL_LENGTHS = (*range(10, 100, 10), *(100, 120, 128, 150, 200, 250, 256, 300, 400, 500, 512))
 POOLS: tuple[PoolName | None, ...] = (None, "last", "mean", "max")
 # What is tried on the built model, and so left out of the mapping that is built.
 PLAIN: dict[str, Any] = {"forget_bias": 0.0, "recurrent_activation": "sigmoid"}
@@ -119,10 +127,12 @@ class Choice:
             parts.append(self.sigmoid)
         if self.forget_bias:
             parts.append(f"forget bias {self.forget_bias:g}")
-        if padding is not None and padding.masked is not True:
-            parts.append(f"padding {padding.side} to {padding.length}")
-        elif padding is not None:
+        if padding is not None and padding.masked is True:
             parts.append("masked padding")
+        elif padding is not None and padding.side is not None:
+            parts.append(f"padding {padding.side} to {padding.length}")
+        if padding is not None and padding.truncate:
+            parts.append(f"cut {padding.truncate} to {padding.length}")
         return "; ".join(parts)
 
 
@@ -212,6 +222,9 @@ def search(
     short = min(sequences, key=lambda each: (len(each) < TELLING_STEPS, len(each) or 1 << 30))
     longest = max(len(each) for each in sequences)
     variations = _variations(contents, list(variants), longest)
+    of_lengths = _of_lengths(contents, variations[0], datasets, sequences, expected, tolerance)
+    if any(each.worst <= tolerance for each in of_lengths):
+        return Match(sorted(of_lengths, key=_nearness), tolerance, len(of_lengths), len(sequences))
     near: list[tuple[float, Setting, _Built]] = []
     anchor: _Built | None = None
     for done, variation in enumerate(variations, start=1):
@@ -244,8 +257,13 @@ def search(
         if id(each) not in judges:
             judges[id(each)] = _Judge(sequences, expected, each)
         ranked.append(judges[id(each)].matched(each, setting))
-    ranked.sort(key=lambda found: found.worst if found.worst == found.worst else np.inf)
-    return Match(ranked, tolerance, len(near), len(sequences))
+    ranked += of_lengths
+    ranked.sort(key=_nearness)
+    return Match(ranked, tolerance, len(near) + len(of_lengths), len(sequences))
+
+
+def _nearness(found: Matched) -> float:
+    return found.worst if found.worst == found.worst else np.inf
 
 
 Setting = tuple[tuple[str, ...], GateActivationName, float]
@@ -318,6 +336,48 @@ def _with_setting(model: Model, setting: Setting) -> Model:
     return replace(model, nodes=nodes)
 
 
+def _of_lengths(
+    contents: Contents,
+    variation: Variation,
+    datasets: Datasets,
+    sequences: list[Sequence],
+    expected: Expected,
+    tolerance: float,
+) -> list[Matched]:
+    """The model as it is given, its sequences filled up and cut to every likely length.
+
+    There are none where it fits as it is, where a length is given, or where the gate order is not.
+    """
+    padding = contents.described.mapping.padding or None
+    given = _given_setting(contents.described.mapping.layers or [])
+    built = None if given is None else _built(contents, variation, datasets)
+    if given is None or built is None or (padding is not None and padding.length):
+        return []
+    if _Judge(sequences, expected, built).matched(built, given).worst <= tolerance:
+        return []
+    longest = max(len(each) for each in sequences)
+    value = UNSET if padding is None else padding.value
+    lengths = [*range(1, min(longest, MOST_LENGTHS)), *(n for n in USUAL_LENGTHS if n > longest)]
+    found = []
+    for length in lengths:
+        for spec in _sides_and_cuts(length, value, longest):
+            filled = Padding(spec.side or None, length, value or 0, truncate=spec.truncate or None)
+            model = replace(built.model, padding=filled)
+            each = _Built(replace(variation, padding=spec), model, [given])
+            found.append(_Judge(sequences, expected, each).matched(each, given))
+    return found
+
+
+def _given_setting(layers: Iterable[LayerSpec]) -> Setting | None:
+    """The gate order, sigmoid and forget bias that all LSTMs of a mapping have; None if unsaid."""
+    settings = {
+        (tuple(lstm.gate_order or ()), lstm.recurrent_activation, lstm.forget_bias)
+        for lstm in (layer.lstm for layer in layers)
+        if lstm is not None
+    }
+    return settings.pop() if len(settings) == 1 and all(order for order, *_ in settings) else None
+
+
 def _variations(contents: Contents, starts: list[list[LayerSpec]], longest: int) -> list[Variation]:
     """All variations, those that depart least from the layers that are given first."""
     paddings = _paddings(contents.described.mapping.padding or None, longest)
@@ -369,14 +429,30 @@ def _orders(layers: tuple[LayerSpec, ...]) -> list[tuple[str, ...]]:
 
 
 def _paddings(given: PaddingSpec | None, longest: int) -> list[PaddingSpec | None]:
-    """What is given, then none, and either side, to the length that is given or of the longest."""
-    if given is not None and given.masked is True:
-        return [given]
-    length = (given.length or longest) if given is not None else longest
-    value = given.value if given is not None else UNSET
-    sides = [PaddingSpec(side, length, value, False) for side in ("pre", "post")]
-    usual = [] if given is None else [side for side in sides if side.side == (given.side or "pre")]
-    return [*usual, None, *(side for side in sides if side not in usual)]
+    """What is given, then all else: none, either side, and longer sequences cut on either side.
+
+    Sequences are filled up to the length that is given, or that of the longest.
+    """
+    if given is None:
+        return [None, *_sides_and_cuts(longest, UNSET, longest)]
+    if given.masked is True:
+        cuts = CUTS if given.length and longest > given.length else ()
+        others = [msgspec.structs.replace(given, truncate=cut) for cut in cuts]
+        return [given, *(each for each in others if each.truncate != (given.truncate or None))]
+    side = "pre" if given.side is UNSET else given.side
+    usual = PaddingSpec(side, given.length or longest, given.value, False, given.truncate or None)
+    others = _sides_and_cuts(usual.length or 0, given.value, longest)
+    return [usual, None, *(each for each in others if each != usual)]
+
+
+def _sides_and_cuts(length: int, value: float | UnsetType, longest: int) -> list[PaddingSpec]:
+    """Every way to fill up and to cut to a length."""
+    return [
+        PaddingSpec(side, length, value, False, cut)
+        for side in SIDES
+        for cut in (CUTS if longest > length else CUTS[:1])
+        if side or cut
+    ]
 
 
 def _layer_choices(
@@ -384,7 +460,9 @@ def _layer_choices(
 ) -> Iterator[tuple[tuple[LayerSpec, ...], tuple[str, ...]]]:
     """The layers as they are given, and with what else their datasets may mean."""
     lstms = [layer.lstm for layer in layers if layer.lstm is not None]
-    alternatives = itertools.product(_layouts(), _biases(lstms), _directions(lstms), _ends(layers))
+    alternatives = itertools.product(
+        _layouts(lstms), _biases(lstms), _directions(lstms), _ends(layers)
+    )
     for (layout, *says), (biased, *of_bias), (turned, *of_turn), (pool, *of_end) in alternatives:
         changed = [
             msgspec.structs.replace(layer, lstm=_changed(layer.lstm, (layout, biased, turned)))
@@ -415,11 +493,18 @@ def _changed(lstm: LstmSpec, changes: Iterable[Change]) -> LstmSpec:
     return msgspec.structs.replace(lstm, gate_order=[*GATES], **PLAIN)
 
 
-def _layouts() -> list[tuple[Change, str]]:
+def _layouts(lstms: list[LstmSpec]) -> list[tuple[Change, str]]:
+    """All, but of weights without bias that of cuDNN only where it is given: any shape is of it."""
+    unbiased = all(
+        cell.bias is None for lstm in lstms for cell in (lstm.forward, lstm.backward) if cell
+    )
+    given = {lstm.layout for lstm in lstms}
+    names = [name for name in LAYOUTS if name != "cudnn" or not unbiased or name in given]
+
     def layout(name: Any) -> Change:
         return lambda lstm: msgspec.structs.replace(lstm, layout=name)
 
-    return [(layout(name), f"layout {name}") for name in LAYOUTS]
+    return [(layout(name), f"layout {name}") for name in names]
 
 
 def _biases(lstms: list[LstmSpec]) -> list[tuple[Change, str]]:

@@ -105,6 +105,7 @@ def check(
     from lstm_lrp_cli.checking.verify import verify
     from lstm_lrp_cli.engine.rules import LrpRule
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.inputs import InputFigures
     from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
     from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -117,6 +118,7 @@ def check(
     loaded = load_model(model, mapping, np.dtype(dtype), assume)
     warn(loaded.warnings)
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
+    figures = InputFigures()
     if input is None:
         note = "" if against else "; the forward pass is not compared with your framework's"
         click.echo(
@@ -124,7 +126,8 @@ def check(
         )
         sequences = random_sequences(loaded.model)
     else:
-        sequences = read_sequences(Source(input, input_format, ids, labelled), loaded.model)
+        source = Source(input, input_format, ids, labelled)
+        sequences = figures.watch(read_sequences(source, loaded.model), loaded.model)
     numbers: Expectation | None = None
     live = None
     if expected is not None:
@@ -138,9 +141,15 @@ def check(
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
         click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
+    warnings = list(figures.input_warnings(loaded.model, "nothing to check in them"))
+    warn(warnings)
     with open_output(output) as file:
         if form == "json":
-            file.write(verification_json(verification, loaded.assumptions))
+            told = {
+                "assumptions": loaded.assumptions,
+                "warnings": [*loaded.warnings, *warnings],
+            }
+            file.write(verification_json(verification, told))
         else:
             print_verification(verification, file)
     if not verification.passed:

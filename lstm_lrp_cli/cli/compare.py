@@ -24,7 +24,7 @@ from lstm_lrp_cli.cli.options import (
     setting_options,
     stacked,
 )
-from lstm_lrp_cli.cli.output import open_output, refuse_same_file
+from lstm_lrp_cli.cli.output import open_output, refuse_same_file, warn
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
@@ -219,13 +219,15 @@ def compare(
             comparer.add(some)
             tell(comparer.sequences)
     comparison = comparer.comparison()
+    warnings = asked.input_warnings()
+    warn(warnings)
     if wanted is not None and not comparison.relevance.compared:
         raise click.BadParameter(
             f"there are no explanations of {wanted!r} to compare.", param_hint="--target"
         )
     with open_output(output) as file:
         if form == "json":
-            file.write(comparison_json(comparison, tolerance, asked.assumptions))
+            file.write(comparison_json(comparison, tolerance, asked.told(warnings)))
         else:
             print_comparison(comparison, tolerance, file)
     if tolerance is not None and not comparison.within(tolerance):

@@ -194,6 +194,7 @@ def evaluate(
     from lstm_lrp_cli.evaluating.experiment import Experiment
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.evaluation import evaluation_json, print_evaluation
+    from lstm_lrp_cli.reporting.inputs import InputFigures
     from lstm_lrp_cli.reporting.plots import draw_curves, require_matplotlib
     from lstm_lrp_cli.scaling.threads import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
@@ -217,14 +218,16 @@ def evaluate(
         baseline=baseline,
     )
     experiment = Experiment(deletions, min_length, radius, draws, seed)
-    sequences = read_sequences(Source(input, input_format, ids, labelled), loaded)
+    figures = InputFigures()
+    source = Source(input, input_format, ids, labelled)
+    sequences = figures.watch(islice(read_sequences(source, loaded), limit), loaded)
     plots = [] if plot is None else [plot]
     # Opened before the work, which may take long and would be lost.
     with open_output(output) as file, open_together(plots) as pictures:
         with one_blas_thread(), counting("sequences") as tell:
             evaluation = run(
                 loaded,
-                islice(sequences, limit),
+                sequences,
                 contestants,
                 experiment,
                 question,
@@ -237,11 +240,19 @@ def evaluate(
                 f"has no sequence of at least {min_length} {unit}; expected longer ones, or a "
                 "lower --min-length",
             )
+        warnings = list(figures.input_warnings(loaded, "left out"))
+        warn(warnings)
         for path, picture in zip(plots, pictures, strict=True):
             draw_curves(evaluation, picture, path.suffix.lower().removeprefix("."))
         if form == "json":
-            made_of = {"model": display_name(str(model)), "input": display_name(input)}
-            file.write(evaluation_json(evaluation, {**made_of, "dtype": dtype}, read.assumptions))
+            made_of = {
+                "model": display_name(str(model)),
+                "input": display_name(input),
+                "dtype": dtype,
+                "assumptions": read.assumptions,
+                "warnings": [*read.warnings, *warnings],
+            }
+            file.write(evaluation_json(evaluation, made_of))
         else:
             print_evaluation(evaluation, file)
 

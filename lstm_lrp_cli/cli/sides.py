@@ -17,12 +17,13 @@ from lstm_lrp_cli.cli.output import warn
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
 from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice
-from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.inputs import InputFigures
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.scaling.question import Step
-from lstm_lrp_cli.sequences.read import BLOCK_BYTES, Block, Source, read_blocks
+from lstm_lrp_cli.sequences.read import BLOCK_BYTES, Block, Source, read_blocks, sequences_of
 from lstm_lrp_cli.sequences.stream import display_name
 
 USUAL_METHOD = "lrp-all"
@@ -44,8 +45,10 @@ class Asked:
         As the command line has them.
     settings : dict
         Of methods, as `resolve_methods` takes them.
-    assumptions : dict
-        What was taken for granted of the models that were loaded, by their names.
+    loaded : dict
+        The models that were loaded, by their names.
+    figures : list of (InputFigures, Model)
+        What each model was given.
     """
 
     source: Source
@@ -55,14 +58,21 @@ class Asked:
     step: Step | None
     dtype: str
     settings: dict[str, Any]
-    assumptions: dict[str, list[str]] = field(default_factory=dict)
+    loaded: dict[str, LoadedModel] = field(default_factory=dict)
+    figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
+
+    def told(self, warnings: list[str]) -> dict[str, Any]:
+        """What is to be told beside the comparison, as JSON has it."""
+        assumptions = {name: loaded.assumptions for name, loaded in self.loaded.items()}
+        of_models = [warning for loaded in self.loaded.values() for warning in loaded.warnings]
+        return {"assumptions": assumptions, "warnings": [*of_models, *warnings]}
 
     def load(self, path: str, place: int) -> Model:
         """The model of A (0) or of B (1)."""
         dtype = np.dtype(self.dtype)
         loaded = load_model(Path(path), self.mappings[place], dtype, self.assume)
         warn(loaded.warnings)
-        self.assumptions[display_name(path)] = loaded.assumptions
+        self.loaded[display_name(path)] = loaded
         return loaded.model
 
     def explained(
@@ -77,7 +87,19 @@ class Asked:
         )
         methods = resolve_methods(names, model, **self.settings)
         chosen = [method for method in methods if method.name in of]
-        return explained_by(model, blocks, chosen, question)
+        sequences = (each for block in blocks for each in sequences_of(block, model))
+        figures = InputFigures()
+        self.figures.append((figures, model))
+        return explained_by(model, figures.watch(sequences, model), chosen, question)
+
+    def input_warnings(self) -> list[str]:
+        """What the user should know of the input, when all of it was read."""
+        found = (
+            warning
+            for figures, model in self.figures
+            for warning in figures.input_warnings(model, "compared, with nothing to explain")
+        )
+        return list(dict.fromkeys(found))
 
 
 def both_sides(

@@ -13,19 +13,21 @@ from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.explanation import Explanation
-from lstm_lrp_cli.sequences.read import Block, sequences_of
+from lstm_lrp_cli.sequences.sequence import Sequence as InputSequence
 
 
 def explained_by(
-    model: Model, blocks: Iterable[Block], methods: Sequence[Method], question: Question
+    model: Model,
+    sequences: Iterable[InputSequence],
+    methods: Sequence[Method],
+    question: Question,
 ) -> Iterator[list[Result]]:
-    """Explain an input block by block, as `lrp explain` does.
+    """Explain sequences as `lrp explain` does.
 
     The results have what is compared of them, and no ledgers. Relevance is that of tokens, or of
     every value in a numeric series where the methods tell of them.
     """
     whole = model.embedding is None and not any(method.whole_steps for method in methods)
-    sequences = (sequence for block in blocks for sequence in sequences_of(block, model))
     reach: Reach = "features" if whole else "steps"
     for explanations in explain_corpus(model, sequences, methods, question, reach):
         yield [_result(explanation, model) for explanation in explanations]

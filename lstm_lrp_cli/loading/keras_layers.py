@@ -511,13 +511,13 @@ def _length(layers: list[KerasLayer]) -> int:
 def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any.
 
-    Keras pads in front by default, and with 0.
+    It pads with 0; on which side, the file does not say.
     """
     for layer in layers:
         if layer.config.get("mask_zero") or layer.kind == "Masking":
             value = float(layer.config.get("mask_value", 0))
-            return PaddingSpec(side="pre", length=length, value=value, masked=True)
-    return PaddingSpec(side="pre", length=length, value=0, masked=False) if length else None
+            return PaddingSpec(length=length, value=value, masked=True)
+    return PaddingSpec(length=length, value=0, masked=False) if length else None
 
 
 def _predicts_values(losses: Any, scores: list[LayerSpec]) -> bool:

@@ -12,12 +12,12 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_graph
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
-from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
+from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping, settings
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Embedding, Layer
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.model.text import Padding, Tokenization
+from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
@@ -265,13 +265,26 @@ def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Paddi
     if mapping.padding is UNSET or mapping.padding is None:
         return None
     spec = mapping.padding
-    padding = Padding(spec.side or "pre", spec.length or 0, spec.value or 0, bool(spec.masked))
+    padding = Padding(
+        "pre" if spec.side is UNSET else spec.side,
+        spec.length or 0,
+        spec.value or 0,
+        bool(spec.masked),
+        spec.truncate or None,
+        SIDES & settings(spec).keys(),
+    )
     if not 0 <= padding.length <= LONGEST_PADDING:
         raise UnusableInput(
             where,
             f"padding.length: found {padding.length}; expected 0 to {LONGEST_PADDING:,} steps",
         )
-    if not padding.length and not padding.masked:
+    if padding.side is None and padding.truncate is None:
+        raise UnusableInput(
+            where,
+            "padding.side is null, and nothing is cut either; expected pre or post, a side to cut "
+            "on (padding.truncate), or padding: null",
+        )
+    if not padding.length and (not padding.masked or padding.truncate):
         raise UnusableInput(
             where, "padding.length is missing; expected the steps that the model was trained on"
         )

@@ -147,7 +147,7 @@ class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     stands before every sequence. Unknown tokens are left out where `skip` is true.
     """
 
-    split: Literal["whitespace", "characters"] | UnsetType = UNSET
+    split: Literal["whitespace", "characters", "separate"] | UnsetType = UNSET
     lowercase: bool | UnsetType = UNSET
     remove: str | UnsetType | None = UNSET
     separate: str | UnsetType | None = UNSET
@@ -159,10 +159,11 @@ class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    side: Literal["pre", "post"] | UnsetType = UNSET
+    side: Literal["pre", "post"] | UnsetType | None = UNSET
     length: int | UnsetType = UNSET
     value: float | UnsetType = UNSET
     masked: bool | UnsetType = UNSET
+    truncate: Literal["pre", "post"] | UnsetType | None = UNSET
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

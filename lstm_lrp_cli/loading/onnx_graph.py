@@ -112,7 +112,7 @@ def _mapping(
     fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
     padding = None
     if isinstance(steps, int) and steps > 1 and not fixed:
-        padding = PaddingSpec(side="pre", length=steps, value=0, masked=False)
+        padding = PaddingSpec(length=steps, value=0, masked=False)
     return Mapping(
         format=1,
         layers=[*embedding, *layers.leading_to(ends, file.outputs)],

@@ -240,13 +240,17 @@ def _from_keras_tokenizer(where: str, document: Any) -> tuple[dict[str, int], To
         config = document["config"]
         ids = json.loads(config["word_index"], object_pairs_hook=_without_repeats)
         by_character = bool(config.get("char_level"))
-        separators = config["filters"] + ("" if config["split"].isspace() else config["split"])
+        # What the filters match becomes the separator, and that alone parts tokens: of other white
+        # space, such as a no-break space, words are made as of letters.
+        separators = [re.escape(config["split"])]
+        if config["filters"]:
+            separators.append(f"[{re.escape(config['filters'])}]")
         unknown = config.get("oov_token")
         limit = config.get("num_words")
         tokens = TokensSpec(
-            split="characters" if by_character else "whitespace",
+            split="characters" if by_character else "separate",
             lowercase=bool(config["lower"]),
-            separate=f"[{re.escape(separators)}]" if separators and not by_character else None,
+            separate=None if by_character else "|".join(separators),
             unknown=unknown,
             skip=unknown is None,
             limit=limit if isinstance(limit, int) else max(ids.values()) + 1,

@@ -12,6 +12,7 @@ from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping, TokensSpec, settings
 from lstm_lrp_cli.loading.mapping_yaml import yaml_text
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import SIDES
 
 COMMENTS = {
     "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
@@ -81,11 +82,11 @@ def text_settings(model: Model) -> dict[str, Any]:
     if model.labels:
         found["labels"] = list(model.labels)
     if model.padding:
+        # What nobody said stays unsaid, so that it goes on being told.
         found["padding"] = {
-            "side": model.padding.side,
-            "length": model.padding.length,
-            "value": model.padding.value,
-            "masked": model.padding.masked,
+            name: getattr(model.padding, name)
+            for name in ("side", "length", "value", "masked", "truncate")
+            if name not in SIDES or name in model.padding.told
         }
     return found
 

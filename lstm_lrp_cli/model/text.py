@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
+
+# The keys of a padding that say where: a file that says its length seldom says these.
+SIDES: Final = frozenset({"side", "truncate"})
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,20 @@ class Tokenization:
 
     Parameters
     ----------
-    split : {"whitespace", "characters"}
+    split : {"whitespace", "characters", "separate"}
+        Where tokens end: at white space, behind every character, or only where `separate` matches.
     lowercase : bool
     remove : str or None
         A regular expression; what matches it is deleted, after lowercasing and before splitting.
     separate : str or None
-        A regular expression; what matches it parts tokens, as white space does.
+        A regular expression; what matches it parts tokens.
     skip : bool
         Whether unknown tokens are left out where no token stands for them.
     start_id : int or None
         The id that was put before every sequence.
     """
 
-    split: Literal["whitespace", "characters"] = "whitespace"
+    split: Literal["whitespace", "characters", "separate"] = "whitespace"
     lowercase: bool = False
     remove: str | None = None
     separate: str | None = None
@@ -60,20 +64,32 @@ class Tokenization:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """The padding that a model was trained on.
+    """The padding that a model was trained on, and what became of sequences that were too long.
 
     Parameters
     ----------
-    side : {"pre", "post"}
+    side : {"pre", "post"} or None
+        Where a sequence is filled up; None is nowhere.
     length : int
-        Steps that a sequence is filled up to. Longer sequences are left as they are.
+        Steps that a sequence is filled up to, and that a longer one is cut to.
     value : float
         The token id, or the value of every feature, of a padding step.
     masked : bool
         Whether the model skips padding: then it skips every step of that value, and adds none.
+    truncate : {"pre", "post"} or None
+        Where a longer sequence is cut: its beginning, or its end; None is nowhere.
+    told : frozenset of str
+        Which of `side` and `truncate` somebody said; the others are taken for granted.
     """
 
-    side: Literal["pre", "post"] = "pre"
+    side: Literal["pre", "post"] | None = "pre"
     length: int = 0
     value: float = 0
     masked: bool = False
+    truncate: Literal["pre", "post"] | None = None
+    told: frozenset[str] = SIDES
+
+    @property
+    def fills(self) -> int:
+        """The steps that every sequence has at least, since it is filled up to them."""
+        return 0 if self.masked or self.side is None else self.length

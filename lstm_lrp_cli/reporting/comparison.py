@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 from rich import box
@@ -31,17 +31,15 @@ from lstm_lrp_cli.reporting.summaries.words import dropped_note, signed
 LONGEST_TOKEN = 24
 
 
-def comparison_json(
-    comparison: Comparison, tolerance: float | None, assumptions: dict[str, list[str]]
-) -> str:
+def comparison_json(comparison: Comparison, tolerance: float | None, told: dict[str, Any]) -> str:
     """The comparison as one JSON document; with a tolerance, whether all is within it.
 
     Parameters
     ----------
-    assumptions : dict
-        What was taken for granted of each model that explained anew, by its name.
+    told : dict
+        What is to be told beside it: `assumptions`, of each model by its name, and `warnings`.
     """
-    document = {**msgspec.to_builtins(comparison), "assumptions": assumptions}
+    document = {**msgspec.to_builtins(comparison), **told}
     if tolerance is not None:
         document = {
             **document,

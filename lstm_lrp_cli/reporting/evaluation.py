@@ -126,22 +126,20 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     console.print(table)
 
 
-def evaluation_json(evaluation: Evaluation, run: dict[str, str], assumptions: list[str]) -> str:
+def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
     """The comparison as one JSON document, with every point of every curve.
 
     Parameters
     ----------
     run : dict
-        What it was made of: `model`, `input` and `dtype`.
-    assumptions : list of str
-        What was taken for granted of the model.
+        What it was made of, `model`, `input` and `dtype`, and what is to be told beside it,
+        `assumptions` and `warnings`.
     """
     experiment = evaluation.experiment
     names = [contestant.name for contestant in evaluation.contestants]
     return json_document(
         {
             **run,
-            "assumptions": assumptions,
             "sequences": evaluation.sequences,
             f"{evaluation.unit}s": evaluation.steps,
             "left_out": evaluation.left_out,

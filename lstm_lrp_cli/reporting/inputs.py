@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ import numpy as np
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 SHOWN_EMPTY = 5
 
@@ -25,8 +26,9 @@ class InputFigures:
         Sequences, all their steps, the unknown tokens among these, and sequences without steps.
     first_empty : list of int
         The numbers of the first empty sequences.
-    padded, unpadded : int
-        Sequences shorter, and longer, than the padding that the model was trained on.
+    padded, cut, overlong : int
+        Sequences that were filled up, that were cut, and that were run whole though they are longer
+        than the padding that the model was trained on.
     """
 
     sequences: int = 0
@@ -35,7 +37,8 @@ class InputFigures:
     empty: int = 0
     first_empty: list[int] = field(default_factory=list)
     padded: int = 0
-    unpadded: int = 0
+    cut: int = 0
+    overlong: int = 0
 
     def add_input(self, later: InputFigures) -> None:
         """Add the figures of sequences that come after these."""
@@ -45,7 +48,8 @@ class InputFigures:
         self.empty += later.empty
         self.first_empty = [*self.first_empty, *later.first_empty][:SHOWN_EMPTY]
         self.padded += later.padded
-        self.unpadded += later.unpadded
+        self.cut += later.cut
+        self.overlong += later.overlong
 
     def count_input(self, sequences: Several[Sequence], model: Model) -> None:
         """Count the sequences of one block, before which there were none."""
@@ -56,9 +60,22 @@ class InputFigures:
         empty = [sequences[k].number for k in np.flatnonzero(lengths == 0).tolist()]
         self.empty = len(empty)
         self.first_empty = empty[:SHOWN_EMPTY]
-        if model.padding and not model.padding.masked:
-            self.padded = int((lengths < model.padding.length).sum())
-            self.unpadded = int((lengths > model.padding.length).sum())
+        padding = model.padding
+        if padding is not None and padding.length:
+            if model.tokenization.skip:
+                kept = [int((sequence.inputs != SKIPPED).sum()) for sequence in sequences]
+                lengths = np.array(kept, dtype=np.intp)
+            self.padded = int((lengths < padding.fills).sum())
+            longer = int((lengths > padding.length).sum())
+            self.cut, self.overlong = (0, longer) if padding.truncate is None else (longer, 0)
+
+    def watch(self, sequences: Iterable[Sequence], model: Model) -> Iterator[Sequence]:
+        """Count sequences one by one as they are read."""
+        for sequence in sequences:
+            one = type(self)()
+            InputFigures.count_input(one, [sequence], model)
+            self.add_input(one)
+            yield sequence
 
     def input_text(self, name: str, model: Model) -> str:
         """How much was read, from an input of that name."""
@@ -75,6 +92,13 @@ class InputFigures:
         filled = counted(self.padded, "sequence")
         return f"{filled}, {model.padding.side}, to {model.padding.length} steps"
 
+    def cut_text(self, model: Model) -> str | None:
+        """How many sequences were cut; None where none was."""
+        if not self.cut or model.padding is None:
+            return None
+        side = "beginning" if model.padding.truncate == "pre" else "end"
+        return f"{counted(self.cut, 'sequence')}, at the {side}, to {model.padding.length} steps"
+
     def input_warnings(self, model: Model, of_empty: str) -> Iterator[str]:
         """What the user should know of the input.
 
@@ -87,8 +111,17 @@ class InputFigures:
             more = ", ..." if self.empty > SHOWN_EMPTY else ""
             which = ", ".join(map(str, self.first_empty)) + more
             yield f"{counted(self.empty, 'empty sequence')} (counted from 0: {which}): {of_empty}"
-        if self.unpadded and model.padding:
+        padding = model.padding
+        if padding is None:
+            return
+        if self.overlong and "truncate" not in padding.told:
             yield (
-                f"{self.unpadded:,} of the sequences exceed the {model.padding.length} steps "
-                "that the model was trained on; they were run whole"
+                f"{self.overlong:,} of the sequences exceed the {padding.length} steps that the "
+                "model was trained on; they were run whole. If training cut them, say where: "
+                "padding: {truncate: pre}, their beginning, or post, their end"
+            )
+        if self.padded and "side" not in padding.told:
+            yield (
+                f"{counted(self.padded, 'sequence')} shorter than {padding.length} steps: filled "
+                "up in front, though nothing says the side; say padding: {side: pre}, or post"
             )

@@ -96,6 +96,7 @@ class Summary:
             "unknown_tokens": figures.unknown,
             "empty_sequences": figures.empty,
             "padded_sequences": figures.padded,
+            "cut_sequences": figures.cut,
             "explanations": figures.explanations,
             "predicted": {str(name): count for name, count in figures.predicted.most_common()},
             **accuracy,
@@ -138,6 +139,9 @@ class Summary:
         padded = figures.padded_text(self.model)
         if padded is not None:
             lines.append(("padded", padded))
+        cut = figures.cut_text(self.model)
+        if cut is not None:
+            lines.append(("cut", cut))
         if figures.labelled:
             share = 100 * figures.right / figures.labelled
             right = f"{figures.right:,} of {figures.labelled:,} right"

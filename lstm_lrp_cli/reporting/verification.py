@@ -28,13 +28,19 @@ def print_verification(verification: Verification, file: TextIO) -> None:
     open_console(file).print(table)
 
 
-def verification_json(verification: Verification, assumptions: list[str]) -> str:
-    """The checks as one JSON document."""
+def verification_json(verification: Verification, told: dict[str, list[str]]) -> str:
+    """The checks as one JSON document.
+
+    Parameters
+    ----------
+    told : dict
+        What is to be told beside them: `assumptions` and `warnings`.
+    """
     document = {
         "passed": verification.passed,
         "sequences": verification.sequences,
         "against": verification.framework,
-        "assumptions": assumptions,
+        **told,
         "checks": [
             {
                 "name": check.name,

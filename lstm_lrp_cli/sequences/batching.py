@@ -100,8 +100,7 @@ def batches(sequences: Several[Sequence], model: Model, most: int, rows: int) ->
 
     A sequence of more rows is a batch of its own.
     """
-    padding = model.padding
-    least = 0 if padding is None or padding.masked else padding.length
+    least = 0 if model.padding is None else model.padding.fills
     lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
     lengths = np.maximum(lengths, least)
     order = np.argsort(-lengths, kind="stable")
@@ -139,7 +138,7 @@ class Prepared:
 
 
 def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepared:
-    """Pad sequences, or leave out those of their steps that the model's mask skips.
+    """Cut and pad sequences, or leave out those of their steps that the model's mask skips.
 
     Parameters
     ----------
@@ -148,15 +147,15 @@ def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepar
     """
     inputs = np.concatenate(sequences)
     given = lengths = np.array(list(map(len, sequences)), dtype=np.intp)
-    kept = _kept(inputs, padding)
+    kept = _kept(inputs, given, padding)
     if not kept.all():
         inputs = inputs[kept]
         ends = np.cumsum(given)
         until = np.concatenate([[0], np.cumsum(kept)])
         lengths = until[ends] - until[ends - given]
-    if padding is None or padding.masked:
+    if padding is None or not padding.fills:
         return Prepared(inputs, given, lengths, np.zeros(len(inputs), dtype=bool), kept)
-    missing = np.maximum(padding.length - lengths, 0)
+    missing = np.maximum(padding.fills - lengths, 0)
     # Whether it is padding, and how long it is, of each stretch of rows.
     stretches = [(True, missing), (False, lengths)]
     ordered = stretches if padding.side == "pre" else stretches[::-1]
@@ -169,9 +168,19 @@ def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepar
     return Prepared(filled, given, lengths + missing, filling, kept)
 
 
-def _kept(inputs: NDArray[Any], padding: Padding | None) -> Booleans:
-    """The steps that are run: neither skipped by the tokenizer nor by the model's mask."""
+def _kept(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> Booleans:
+    """The steps that are run: not skipped by the tokenizer, not cut off, and not masked."""
     kept: Booleans = inputs != SKIPPED if inputs.ndim == 1 else np.ones(len(inputs), dtype=bool)
+    if padding is not None and padding.truncate is not None and lengths.max() > padding.length:
+        counts = np.add.reduceat(kept, (np.cumsum(lengths) - lengths)[lengths > 0], dtype=np.intp)
+        ends = np.repeat(np.cumsum(counts), lengths[lengths > 0])
+        counts = np.repeat(counts, lengths[lengths > 0])
+        # From 0, which of the steps of its sequence each is, of those that the tokenizer keeps.
+        places = np.cumsum(kept) - 1 - (ends - counts)
+        if padding.truncate == "post":
+            kept &= places < padding.length
+        else:
+            kept &= places >= counts - padding.length
     if padding is not None and padding.masked:
         if inputs.ndim == 1:
             kept &= inputs != padding.value

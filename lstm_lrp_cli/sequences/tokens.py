@@ -39,6 +39,7 @@ class Tokenizer:
         remove, separate = model.tokenization.remove, model.tokenization.separate
         self._remove = re.compile(remove) if remove else None
         self._separate = re.compile(separate) if separate else None
+        self._parting = _parting(self._vocabulary)
 
     def cut(self, text: str) -> list[str]:
         """The tokens of a line."""
@@ -46,9 +47,14 @@ class Tokenizer:
             text = text.lower()
         if self._remove is not None:
             text = self._remove.sub("", text)
+        if self._tokenization.split == "separate":
+            parts = [text] if self._separate is None else self._separate.split(text)
+            return [part for part in parts if part]
         if self._separate is not None:
             text = self._separate.sub(" ", text)
-        return list(text) if self._tokenization.split == "characters" else text.split()
+        if self._tokenization.split == "characters":
+            return list(text)
+        return text.split() if self._parting is None else self._parting.split(text.strip(" "))
 
     def of_tokens(self, lines: Several[list[str]], where: str) -> list[Encoded]:
         """Look up the tokens of lines that are cut already.
@@ -122,3 +128,15 @@ class Tokenizer:
             return list(map(str, ids))
         names = list(map(self._vocabulary.tokens.get, ids))
         return [str(i) if name is None else name for name, i in zip(names, ids, strict=True)]
+
+
+def _parting(vocabulary: Vocabulary | None) -> re.Pattern[str] | None:
+    """What parts tokens where a vocabulary has some with white space in them; else None.
+
+    A tokenizer that made a token with a no-break space, say, has not cut text there. The space
+    itself parts tokens all the same.
+    """
+    if vocabulary is None:
+        return None
+    inside = set("".join(filter(None, re.findall(r"[^\S ]", "".join(vocabulary.ids)))))
+    return re.compile(f"[^\\S{re.escape(''.join(sorted(inside)))}]+") if inside else None

@@ -104,7 +104,11 @@ def assert_alike(found, expected):
 
     def parts(document):
         return flat(
-            {key: value for key, value in document.items() if key not in ("a", "b", "assumptions")}
+            {
+                key: value
+                for key, value in document.items()
+                if key not in ("a", "b", "assumptions", "warnings")
+            }
         )
 
     for one, other in zip(parts(found), parts(expected), strict=True):
@@ -116,7 +120,7 @@ class TestJson:
         found = compared(results, "--methods", "lrp-all,occlusion")
         assert list(found) == [
             *("a", "b", "kind", "rank", "min_count", "sequences", "predictions", "scores"),
-            *("relevance", "dropped", "tokens", "most_different", "assumptions"),
+            *("relevance", "dropped", "tokens", "most_different", "assumptions", "warnings"),
         ]
         assert list(found["predictions"]) == [
             *("compared", "different", "changes", "labelled", "sequences")

@@ -157,6 +157,53 @@ def test_the_side_of_the_padding(problem, small, side):
     assert match["mapping"]["padding"]["side"] == side
 
 
+@pytest.mark.parametrize("side", ["pre", "post"])
+@pytest.mark.parametrize("truncate", ["pre", "post"])
+def test_where_longer_sequences_were_cut(problem, small, side, truncate):
+    small.mapping["padding"] = {"side": side, "length": 4, "truncate": truncate}
+    problem.scores()
+    small.mapping["padding"] = {"length": 4}
+    [match] = problem.found()["matches"]
+    padding = match["mapping"]["padding"]
+    assert (padding["side"], padding["truncate"]) == (side, truncate)
+
+
+@pytest.mark.parametrize("truncate", ["pre", "post"])
+def test_and_to_which_length_where_nothing_says_it(problem, small, truncate):
+    small.mapping["padding"] = {"side": "post", "length": 4, "truncate": truncate}
+    problem.scores()
+    del small.mapping["padding"]
+    [match] = problem.found()["matches"]
+    assert match["mapping"]["padding"] == {
+        "side": "post",
+        "length": 4,
+        "masked": False,
+        "truncate": truncate,
+    }
+
+
+def test_masked_ones_that_were_cut(problem, small):
+    small.mapping["padding"] = {"length": 4, "truncate": "post", "masked": True, "value": 3}
+    problem.scores()
+    del small.mapping["padding"]["truncate"]
+    [match] = problem.found()["matches"]
+    assert match["mapping"]["padding"]["truncate"] == "post"
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_the_layout_that_keras_kept_for_cudnn(problem, small, said):
+    """Its two biases stand in one vector, by which shapes alone tell it too."""
+    rng = np.random.default_rng(3)
+    small.arrays |= {"W": rng.normal(size=(3, 8)), "U": rng.normal(size=(2, 8))}
+    small.arrays["b"] = rng.normal(size=16)
+    small.lstm["layout"] = "cudnn"
+    problem.scores()
+    if not said:
+        small.mapping = {"vocabulary": "vocab.txt"}
+    lstm = problem.lstm()
+    assert (lstm["layout"], lstm["gate_order"]) == ("cudnn", list("ifgo"))
+
+
 def test_steps_side_by_side_need_their_padding(problem, small):
     """Without it no sequence has the length that the model takes."""
     small.lstm["returns"] = "sequence"

@@ -10,9 +10,12 @@ import yaml
 from models import ids_of
 
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.sequences.batching import prepare
 
 WORDS = {"the": 1, "film": 2, "bad": 3, "not": 4, "good": 5, "dull": 6}
 RECIPE = Path(__file__).parents[2] / "docs" / "recipes" / "vocabularies.md"
+TEXTS = ("the bad film is not so dull", "bad film", "the film is dull")
 REVIEW = "the bad film not good dull the"
 
 
@@ -59,3 +62,47 @@ def test_text_vectorization_by_the_recipe(framework, small):
     model = load_model(small.save(), None, np.dtype(np.float64)).model
     expected = np.asarray(layer([text]))[0].tolist()
     assert ids_of(model, text) == expected
+
+
+@pytest.mark.parametrize("padding", ["pre", "post"])
+@pytest.mark.parametrize("truncating", ["pre", "post"])
+def test_sequences_are_filled_up_and_cut_as_by_pad_sequences(framework, padding, truncating):
+    keras = framework("keras")
+    lists = [[1, 2, 3, 4, 5, 6, 7], [8, 9], [3, 1, 2, 4], [5]]
+    expected = keras.utils.pad_sequences(lists, 4, padding=padding, truncating=truncating, value=11)
+    ours = Padding(padding, 4, 11, truncate=truncating)
+    assert prepare(list(map(np.array, lists)), ours).inputs.tolist() == expected.ravel().tolist()
+
+
+def test_and_as_by_text_vectorization(framework):
+    """`output_sequence_length` fills up and cuts at the end, as the recipe says."""
+    framework("tensorflow")
+    keras = framework("keras")
+    layer = keras.layers.TextVectorization(output_sequence_length=4)
+    layer.adapt(["the bad film is not so dull"])
+    ids = [np.asarray(layer([text]))[0] for text in TEXTS]
+    whole = keras.layers.TextVectorization(vocabulary=layer.get_vocabulary()[2:])
+    uncut = [np.trim_zeros(np.asarray(whole([text]))[0]) for text in TEXTS]
+    (padding,) = re.findall(r"^padding: (\{.*length: 30.*\})$", RECIPE.read_text("utf-8"), re.M)
+    given = Padding(**{**yaml.safe_load(padding), "length": 4})
+    assert prepare(uncut, given).inputs.tolist() == np.concatenate(ids).tolist()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"split": ","}, {"filters": "", "lower": False}, {"split": "--"}]
+)
+def test_words_are_those_of_keras_tokenizer(framework, small, settings):
+    """Keras 3 keeps the class of Keras 2, which most vocabularies of published models come from."""
+    framework("keras")
+    from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
+
+    text = "The film,\u00a0so\u00a0dull\u2003(not bad) is--the\x0bbad\x85film, good\tthe  end"
+    tokenizer = Tokenizer(**settings)
+    tokenizer.fit_on_texts([text])
+    small.arrays["E"] = np.ones((len(tokenizer.word_index) + 1, 3))
+    small.write("tokenizer.json", tokenizer.to_json())
+    small.mapping["vocabulary"] = "tokenizer.json"
+    model = load_model(small.save(), None, np.dtype(np.float64)).model
+    assert ids_of(model, text) == tokenizer.texts_to_sequences([text])[0]
+    asked = {key: settings[key] for key in ("filters", "lower", "split") if key in settings}
+    assert len(ids_of(model, text)) == len(text_to_word_sequence(text, **asked))

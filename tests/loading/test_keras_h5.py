@@ -34,7 +34,9 @@ EXPECTED: dict[str, Any] = json.loads((GOLDEN / "expected.json").read_text("utf-
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 TOLERANCES = {FLOAT64: 1e-10, FLOAT32: 1e-5}
-MASKED_ZERO = Padding("pre", 0, 0, masked=True)
+# Keras keeps neither the side of padding nor that of cutting.
+UNSAID = frozenset[str]()
+MASKED_ZERO = Padding(masked=True, told=UNSAID)
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,12 @@ SPECS = {
     "masked_series": Spec(
         ["lstm 4 forward backward, concat, last", "dense 8 to 2 + bias"],
         "linear",
-        padding=Padding("pre", 0, -1, masked=True),
+        padding=Padding(value=-1, masked=True, told=UNSAID),
     ),
     "series": Spec(["lstm 4 forward, last", "dense 4 to 1 + bias"], "sigmoid"),
     "fixed_length": Spec(
         ["embedding 12x3", "lstm 4 forward, last", "dense 4 to 3 + bias"],
-        padding=Padding("pre", 8, 0, masked=False),
+        padding=Padding(length=8, told=UNSAID),
     ),
     "dense_by_step": Spec(
         [

@@ -136,12 +136,44 @@ class TestKerasTokenizer:
         found = self.explain(run, small, oov_token="<OOV>", word_index=index)
         assert found["relevance"][3] != 0
 
+    def test_parts_words_at_its_own_separator_alone(self, run, small):
+        index = json.dumps({"the\u00a0film": 1, "bad": 2, "so\u2003dull": 3, "good": 4})
+        small.write("tokenizer.json", keras_tokenizer(word_index=index))
+        small.mapping["vocabulary"] = "tokenizer.json"
+        text = small.write("text.txt", "The\u00a0film  bad.So\u2003dull\n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert json.loads(result.stdout)["tokens"] == ["the\u00a0film", "bad", "so\u2003dull"]
+
+    @pytest.mark.parametrize("split", [",", "--"])
+    def test_whatever_that_is(self, run, small, split):
+        index = json.dumps({"the film": 1, "bad": 2, "dull": 3, "good": 4})
+        small.write("tokenizer.json", keras_tokenizer(word_index=index, split=split, filters="!."))
+        small.mapping["vocabulary"] = "tokenizer.json"
+        text = small.write("text.txt", f"the film{split}bad.dull\n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert json.loads(result.stdout)["tokens"] == ["the film", "bad", "dull"]
+
     def test_that_is_damaged_is_refused(self, run, small):
         small.write("tokenizer.json", keras_tokenizer(word_index="{"))
         small.mapping["vocabulary"] = "tokenizer.json"
         result = run("inspect", small.save())
         assert result.exit_code == 3
         assert "is not what Keras's Tokenizer.to_json() writes" in result.stderr
+
+
+class TestWhiteSpaceInTokens:
+    """A tokenizer that made such a token did not cut text there."""
+
+    def test_parts_no_tokens_where_the_vocabulary_has_it_in_one(self, run, small):
+        small.vocabulary = "the\u00a0film\n<unk>\nis\nnot\nbad\n"
+        text = small.write("text.txt", " the\u00a0film is\tnot\u2003bad  \n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert json.loads(result.stdout)["tokens"] == ["the\u00a0film", "is", "not", "bad"]
+
+    def test_parts_tokens_elsewhere(self, run, small):
+        text = small.write("text.txt", "the\u00a0film is bad\n")
+        result = run("explain", small.save(), text, "--format", "jsonl")
+        assert json.loads(result.stdout)["tokens"] == ["the", "film", "is", "bad"]
 
 
 def test_offset_start_and_limit_are_those_of_keras_own_data_sets(run, small):

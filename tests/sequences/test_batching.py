@@ -19,11 +19,23 @@ IDS = st.lists(st.integers(0, 8) | st.just(SKIPPED), max_size=7)
 SEQUENCES = st.lists(IDS, min_size=1, max_size=6)
 PADDINGS = st.none() | st.builds(
     Padding,
-    side=st.sampled_from(["pre", "post"]),
+    side=st.sampled_from(["pre", "post", None]),
     length=st.integers(0, 9),
     value=st.integers(0, 8),
     masked=st.booleans(),
+    truncate=st.sampled_from([None, "pre", "post"]),
 )
+
+
+def plainly_kept(tokens, padding):
+    """Whether each token is run: the tokenizer leaves some out, then some are cut, then masked."""
+    places = [place for place, token in enumerate(tokens) if token != SKIPPED]
+    if padding and padding.truncate:
+        cut = max(len(places) - padding.length, 0)
+        places = places[cut:] if padding.truncate == "pre" else places[: len(places) - cut]
+    if padding and padding.masked:
+        places = [place for place in places if tokens[place] != padding.value]
+    return [place in places for place in range(len(tokens))]
 
 
 def sequences(lists):
@@ -36,11 +48,13 @@ def test_every_step_comes_back_to_its_place(lists, padding):
     batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
     found = batch.per_sequence(batch.inputs.astype(np.float64) + 1)
     for sequence, steps in zip(batch.sequences, found, strict=True):
-        skipped = {SKIPPED, padding.value} if padding and padding.masked else {SKIPPED}
         tokens = sequence.inputs.tolist()
-        assert steps.tolist() == [0 if token in skipped else token + 1 for token in tokens]
+        run = plainly_kept(tokens, padding)
+        assert steps.tolist() == [
+            token + 1 if kept else 0 for token, kept in zip(tokens, run, strict=True)
+        ]
     for sequence, kept in zip(batch.sequences, batch.kept(), strict=True):
-        assert kept.tolist() == [token not in skipped for token in sequence.inputs.tolist()]
+        assert kept.tolist() == plainly_kept(sequence.inputs.tolist(), padding)
 
 
 @settings(deadline=None, derandomize=True)
@@ -48,24 +62,30 @@ def test_every_step_comes_back_to_its_place(lists, padding):
 def test_the_row_of_a_step_is_found_where_the_sequence_runs_it(lists, padding, step):
     batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
     rows = batch.rows_of(np.full(len(lists), step))
-    skipped = {SKIPPED, padding.value} if padding and padding.masked else {SKIPPED}
     for sequence, row in zip(batch.sequences, rows.tolist(), strict=True):
         tokens = sequence.inputs.tolist()
-        if 0 <= step < len(tokens) and tokens[step] not in skipped:
+        if 0 <= step < len(tokens) and plainly_kept(tokens, padding)[step]:
             assert batch.inputs[row] == tokens[step]
         else:
             assert row == -1
 
 
 @settings(deadline=None, derandomize=True)
-@given(SEQUENCES, st.sampled_from(["pre", "post"]), st.integers(0, 9))
-def test_padding_fills_up_to_its_length_on_its_side(lists, side, length):
-    padding = Padding(side, length, value=8)
+@given(
+    SEQUENCES,
+    st.sampled_from(["pre", "post"]),
+    st.integers(0, 9),
+    st.sampled_from([None, "pre", "post"]),
+)
+def test_padding_fills_up_and_cuts_to_its_length_on_its_sides(lists, side, length, truncate):
+    padding = Padding(side, length, value=8, truncate=truncate)
     batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
     lengths = batch.packing.lengths.tolist()
     rows = np.split(batch.inputs[batch.packing.by_sequence], np.cumsum(lengths)[:-1])
     for sequence, row in zip(batch.sequences, rows, strict=True):
-        tokens = [token for token in sequence.inputs.tolist() if token != SKIPPED]
+        tokens = sequence.inputs.tolist()
+        run = plainly_kept(tokens, padding)
+        tokens = [token for token, kept in zip(tokens, run, strict=True) if kept]
         filling = [8] * (length - len(tokens))
         assert row.tolist() == (filling + tokens if side == "pre" else tokens + filling)
 

@@ -74,7 +74,8 @@ class Live:
         padding = self.model.padding
         if padding is not None and padding.masked and self.ran.masks:
             # One step of padding is a sequence without steps that such a framework does run.
-            padding = replace(padding, masked=False, length=max(padding.length, 1))
+            side, length = padding.side or "pre", max(padding.length, 1)
+            padding = replace(padding, masked=False, side=side, length=length)
         return prepare([inputs], padding)
 
     def _run(self, inputs: NDArray[Any]) -> NDArray[Any]:

@@ -81,7 +81,7 @@ def _check(model: Model) -> None:
 
 def _padded_length(model: Model) -> int:
     """The rows that a sequence has at least."""
-    return 0 if model.padding is None or model.padding.masked else model.padding.length
+    return 0 if model.padding is None else model.padding.fills
 
 
 def _without(trace: Trace, some: Copies, rows: Integers, table: TokenTable | None) -> Trace:

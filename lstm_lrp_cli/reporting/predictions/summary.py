@@ -72,6 +72,7 @@ class PredictionSummary:
             "unknown_tokens": figures.unknown,
             "empty_sequences": figures.empty,
             "padded_sequences": figures.padded,
+            "cut_sequences": figures.cut,
             "predictions": figures.predictions,
             "predicted": predicted,
             **(_agreement(self.confusion) if self.confusion else {}),
@@ -95,6 +96,9 @@ class PredictionSummary:
         padded = figures.padded_text(model)
         if padded is not None:
             lines.append(("padded", padded))
+        cut = figures.cut_text(model)
+        if cut is not None:
+            lines.append(("cut", cut))
         confusion = self.confusion
         if confusion is not None:
             low, high = wilson_interval(confusion.right, confusion.total)
