@@ -21,7 +21,7 @@ class Result(Struct, frozen=True, eq=False):
     target : str, int or None
         The explained class, as label or index; None where there was no score to explain.
     relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
-        As finely as it was told. NaN at steps that the model passes over; all else is finite.
+        As finely as it was told. NaN (null) at steps that the model passes over; else finite.
     id : str, int or None
         The name that the input gave the sequence.
     tokens : list of str or None
