@@ -39,12 +39,17 @@ class ExpectedRelevance:
     where: str
 
 
+def are_probabilities(numbers: NDArray[Any]) -> bool:
+    """Whether numbers could be what a sigmoid or softmax gives."""
+    return bool(np.all((numbers >= 0) & (numbers <= 1)))
+
+
 class Expectation(Protocol):
     """Where the numbers come from that a model's own are compared with, batch by batch.
 
     `framework` is what computes them, None where they stand in a file. `kinds` has what they may
-    be; where that is left open, what deviates least is meant. `tolerance` is what they may differ
-    by where the user does not say it.
+    be; where that is left open, what deviates least is meant, of what they can be. `tolerance` is
+    what they may differ by where the user does not say it.
     """
 
     @property
@@ -94,9 +99,8 @@ class Expected:
 
     @property
     def kinds(self) -> Sequence[Kind]:
-        """Scores; or probabilities, where all could be what a sigmoid or softmax gives."""
-        bounded = all(bool(np.all((scores >= 0) & (scores <= 1))) for scores in self.scores)
-        return ("scores", "probabilities") if bounded else ("scores",)
+        """Scores; or probabilities, where all that are compared could be such."""
+        return ("scores", "probabilities")
 
     @property
     def tolerance(self) -> float:
@@ -140,8 +144,8 @@ class Expected:
 
 
 class _JsonScores(Struct):
-    scores: list[float | list[float]]
-    relevance: list[float | list[float]] | None = None
+    scores: list[float | list[float | None] | None]
+    relevance: list[float | list[float | None] | None] | None = None
     target: str | int | None = None
 
 
@@ -192,7 +196,7 @@ def read_number_of_scores(path: Path) -> int:
             with open_input(str(path)) as opened:
                 line, place = next(decoded_lines(opened.file, str(path)), ("", str(path)))
                 shape = (1, len(_decoded(line, place).scores))
-    return int(shape[1]) if len(shape) > 1 else 1
+    return int(shape[-1]) if len(shape) > 1 else 1
 
 
 def _from_array(scores: NDArray[Any], where: str, model: Model) -> Expected:
@@ -259,7 +263,7 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model)
     return Expected(where, scores, relevance)
 
 
-_DECODER = msgspec.json.Decoder(_JsonScores | list[float | list[float]])
+_DECODER = msgspec.json.Decoder(_JsonScores | list[float | list[float | None] | None])
 
 
 def _decoded(line: str, place: str) -> _JsonScores:
@@ -273,7 +277,9 @@ def _decoded(line: str, place: str) -> _JsonScores:
 
 
 def _of_line(scores: list[Any], place: str, model: Model) -> NDArray[Any]:
-    """The scores of one line: a list, or one list a step."""
+    """The scores of one line: a list, or one list a step, which may be null where it is masked."""
+    if model.by_step:
+        scores = [[None] * model.classes if each is None else each for each in scores]
     try:
         array = np.array(scores, dtype=np.float64)
     except ValueError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
-from lstm_lrp_cli.checking.expected import Expected
+from lstm_lrp_cli.checking.expected import Expected, are_probabilities
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
@@ -26,13 +26,12 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     PaddingSpec,
 )
-from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import GateActivationName, Lstm, PoolName
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling.corpus import run_batch
-from lstm_lrp_cli.sequences.batching import Batch, make_batch
+from lstm_lrp_cli.sequences.batching import Batch, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
@@ -156,12 +155,16 @@ class Match:
     tolerance : float
     tried : int
     sequences : int
+    steps, masked : int or None
+        Of a model by step, at how many steps scores were compared, and how many more are masked.
     """
 
     ranked: list[Matched]
     tolerance: float
     tried: int
     sequences: int
+    steps: int | None = None
+    masked: int | None = None
 
     @property
     def found(self) -> list[Matched]:
@@ -194,6 +197,7 @@ def first_model(contents: Contents, variants: list[list[LayerSpec]], datasets: D
 def search(
     contents: Contents,
     variants: Iterable[list[LayerSpec]],
+    first: Model,
     datasets: Datasets,
     sequences: list[Sequence],
     expected: Expected,
@@ -206,6 +210,8 @@ def search(
     ----------
     variants : iterable of list of LayerSpec
         Layers to begin with.
+    first : Model
+        What the sequences and scores were read for.
     sequences : list of Sequence
     expected : Expected
         The framework's scores of all of them.
@@ -219,7 +225,11 @@ def search(
     UnusableInput
         There is no variation whose weights fit together.
     """
-    short = min(sequences, key=lambda each: (len(each) < TELLING_STEPS, len(each) or 1 << 30))
+    real = real_lengths(sequences, first).tolist()
+    _, short = min(
+        zip(real, sequences, strict=True),
+        key=lambda each: (each[0] < TELLING_STEPS, each[0] or 1 << 30),
+    )
     longest = max(len(each) for each in sequences)
     variations = _variations(contents, list(variants), longest)
     of_lengths = _of_lengths(contents, variations[0], datasets, sequences, expected, tolerance)
@@ -233,7 +243,7 @@ def search(
         if anchor is not None and variation.ways_from(anchor.variation) > 1:
             continue
         each = _built(contents, variation, datasets)
-        if each is None:
+        if each is None or each.model.by_step != first.by_step:
             continue
         one, fits = _Judge([short], expected, each), False
         for setting in each.settings:
@@ -259,7 +269,11 @@ def search(
         ranked.append(judges[id(each)].matched(each, setting))
     ranked += of_lengths
     ranked.sort(key=_nearness)
-    return Match(ranked, tolerance, len(near) + len(of_lengths), len(sequences))
+    tried = len(near) + len(of_lengths)
+    if not first.by_step:
+        return Match(ranked, tolerance, tried, len(sequences))
+    masked = masked_steps(sequences, first)
+    return Match(ranked, tolerance, tried, len(sequences), sum(real), masked)
 
 
 def _nearness(found: Matched) -> float:
@@ -283,9 +297,16 @@ class _Judge:
 
     def __init__(self, sequences: list[Sequence], expected: Expected, built: _Built) -> None:
         self._batch: Batch = make_batch(sequences, built.model)
-        self._theirs = [
-            expected.of(each.number, (built.model.classes,)) for each in self._batch.sequences
+        classes, by_step = built.model.classes, built.model.by_step
+        of_each = [
+            expected.of(each.number, (len(each), classes) if by_step else (classes,))
+            for each in self._batch.sequences
         ]
+        if by_step:  # what stands at masked steps means nothing
+            kept = zip(of_each, self._batch.kept(), strict=True)
+            self._theirs = np.concatenate([scores[real] for scores, real in kept])
+        else:
+            self._theirs = np.stack(of_each)
 
     def judge(self, model: Model) -> tuple[float, str]:
         """The largest deviation, of scores or of probabilities, whichever fits better.
@@ -296,18 +317,17 @@ class _Judge:
             scores = run_batch(model, self._batch).scores
         except UnusableInput:
             return np.inf, "scores"
-        found = {"scores": self._worst(scores)}
-        if all(((each >= 0) & (each <= 1)).all() for each in self._theirs):
-            found["probabilities"] = self._worst(probabilities_of(model, scores))
+        if model.by_step:
+            scores = scores[self._batch.own_rows]
+        found = {"scores": deviation(scores, self._theirs)}
+        if are_probabilities(self._theirs):
+            found["probabilities"] = deviation(probabilities_of(model, scores), self._theirs)
         compared = min(found, key=lambda name: found[name])
         return found[compared], compared
 
     def matched(self, built: "_Built", setting: "Setting") -> Matched:
         worst, compared = self.judge(_with_setting(built.model, setting))
         return Matched(Choice(built.variation, *setting), worst, compared)
-
-    def _worst(self, ours: Floats) -> float:
-        return max(deviation(a, b) for a, b in zip(ours, self._theirs, strict=True))
 
 
 def _with_setting(model: Model, setting: Setting) -> Model:
@@ -394,7 +414,7 @@ def _built(contents: Contents, variation: Variation, datasets: Datasets) -> _Bui
     # Words and names play no part in a score.
     plain: dict[str, Any] = {"vocabulary": None, "tokens": None, "labels": None}
     model = _model(contents, variation.layers, datasets, padding=variation.padding, **plain)
-    if model is None or model.by_step:
+    if model is None:
         return None
     orders = _orders(variation.layers)
     return _Built(variation, model, list(itertools.product(orders, SIGMOIDS, FORGET_BIASES)))

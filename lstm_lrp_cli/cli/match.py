@@ -101,7 +101,14 @@ def match(
         numbers.check_count(len(sequences))
         with counting("mappings") as tell:
             found = search(
-                contents, variants, datasets, sequences[:MOST_SEQUENCES], numbers, tolerance, tell
+                contents,
+                variants,
+                first,
+                datasets,
+                sequences[:MOST_SEQUENCES],
+                numbers,
+                tolerance,
+                tell,
             )
         text = None
         if found.found:

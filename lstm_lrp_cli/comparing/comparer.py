@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import starmap
+from itertools import compress, starmap
 
 import numpy as np
 
@@ -44,9 +44,13 @@ class Pair:
     one, other : Result
     a, b : ndarray, shape (n,)
         Of each token; in a numeric series of each value or, where one side does not tell of these,
-        of each step.
+        of each step. What a model passes over is not among them.
     names : list of str
         The token or feature of each; none where steps have no names.
+    positions : ndarray of int, shape (n,)
+        The step that each is of.
+    masked_by_one : int
+        How many more have relevance by one side, and are passed over by the other.
     """
 
     one: Result
@@ -54,6 +58,8 @@ class Pair:
     a: Floats
     b: Floats
     names: list[str]
+    positions: Integers
+    masked_by_one: int
 
 
 class Comparer:
@@ -76,7 +82,8 @@ class Comparer:
         self._predictions = PredictionCount(top)
         self._scores, self._differences = DifferenceCount(), DifferenceCount()
         self._pearson, self._spearman = CorrelationCount(), CorrelationCount()
-        self._pairs = self._alone = self._other_tokens = self._signs = self._same_sign = 0
+        self._pairs = self._alone = self._other_tokens = self._masked_by_one = 0
+        self._signs = self._same_sign = 0
         self._tokens = TokenDifferences()
         self._apart: Ranked[Apart] = Ranked(top)
 
@@ -90,6 +97,7 @@ class Comparer:
         self._other_tokens += sum(not sequence.same_tokens for sequence in sequences)
         pairs = [pair for sequence in sequences for pair in starmap(_pair, sequence.pairs)]
         self._pairs += len(pairs)
+        self._masked_by_one += sum(pair.masked_by_one for pair in pairs)
         self._series |= any(pair.one.tokens is None for pair in pairs)
         # Of no tokens there is nothing more to tell.
         there = [pair for pair in pairs if len(pair.a)]
@@ -112,6 +120,7 @@ class Comparer:
                 self._pairs,
                 self._alone,
                 self._other_tokens,
+                self._masked_by_one,
                 self._differences.figures(),
                 self._pearson.figures(),
                 self._spearman.figures(),
@@ -221,10 +230,21 @@ def in_blocks(sequences: Iterable[Matched]) -> Iterator[list[Matched]]:
 
 def _pair(one: Result, other: Result) -> Pair:
     """Relevance as finely as both tell it; of tokens, never of their dimensions."""
+    steps = positions = np.arange(len(one.relevance))
     if one.tokens is None and one.relevance.ndim == other.relevance.ndim == 2:
-        names = (one.features or []) * len(one.relevance)
-        return Pair(one, other, one.relevance.ravel(), other.relevance.ravel(), names)
-    return Pair(one, other, one.relevance_of_steps, other.relevance_of_steps, one.tokens or [])
+        names = (one.features or []) * len(steps)
+        a, b = one.relevance.ravel(), other.relevance.ravel()
+        positions = np.repeat(steps, one.relevance.shape[1])
+    else:
+        names = one.tokens or []
+        a, b = one.relevance_of_steps, other.relevance_of_steps
+    there = ~(np.isnan(a) | np.isnan(b))
+    if there.all():
+        return Pair(one, other, a, b, names, positions, 0)
+    # Beside a step that is passed over stands 0 where an older version wrote it.
+    by_one = np.nan_to_num(np.where(np.isnan(a), b, a)[~there])
+    kept = a[there], b[there], list(compress(names, there)), positions[there]
+    return Pair(one, other, *kept, int(np.count_nonzero(by_one)))
 
 
 def _largest(amounts: Floats, place: Integers) -> Floats:
@@ -248,7 +268,7 @@ def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
         None if math.isnan(pearson) else pearson,
         None if math.isnan(spearman) else spearman,
         float(apart[place]),
-        place * len(one.relevance) // len(pair.a),
+        int(pair.positions[place]),
         one.tokens,
         one.relevance_of_steps.tolist(),
         other.relevance_of_steps.tolist(),

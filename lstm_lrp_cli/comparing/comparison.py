@@ -147,6 +147,9 @@ class OfRelevance:
         Explanations of a target, or step, that the other side does not explain.
     other_tokens : int
         Sequences that the sides cut into different tokens.
+    masked_by_one : int
+        Tokens, or values of a numeric series, that have relevance by one side and are masked by
+        the other.
     differences : Differences
     pearson, spearman : Correlations
     signs : int
@@ -158,6 +161,7 @@ class OfRelevance:
     compared: int
     alone: int
     other_tokens: int
+    masked_by_one: int
     differences: Differences
     pearson: Correlations
     spearman: Correlations
@@ -205,7 +209,7 @@ class Apart:
     tokens : list of str or None
         None in a numeric series.
     a, b : list of float
-        Relevance of each token or step.
+        Relevance of each token or step; NaN of those that are masked.
     """
 
     sequence: int
@@ -271,7 +275,8 @@ class Comparison:
     @property
     def complete(self) -> bool:
         """Whether nothing was left out that could not be compared."""
-        return not (self.relevance.alone or self.relevance.other_tokens)
+        relevance = self.relevance
+        return not (relevance.alone or relevance.other_tokens or relevance.masked_by_one)
 
     def within(self, tolerance: float) -> bool:
         """Whether all could be compared, and nothing differs by more."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine import dense, lstm, merging, pooling, steps
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.cell_input import CellInput, TokenTable, numeric_inputs
-from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.record import Record
 from lstm_lrp_cli.model.arrays import Floats, Integers
@@ -41,8 +40,6 @@ class Trace:
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
-    given : Given or None
-        The steps as they were given; None where all have a row.
     """
 
     model: Model
@@ -50,7 +47,6 @@ class Trace:
     inputs: NDArray[Any]
     records: Sequence[Record]
     scores: Floats
-    given: Given | None = None
 
     @property
     def features(self) -> int:

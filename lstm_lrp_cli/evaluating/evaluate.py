@@ -21,7 +21,7 @@ from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.scaling.corpus import run_window, windows
 from lstm_lrp_cli.scaling.question import Question
-from lstm_lrp_cli.sequences.batching import Batch, prepare
+from lstm_lrp_cli.sequences.batching import Batch, masked_steps, prepare
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
@@ -79,7 +79,7 @@ class Gathered:
         self.keep_gates = any(each.methods[0].keeps_gates for each in contestants)
         self.forward_seconds = 0.0
         self._classifies = True
-        self._sequences = self._steps = self._left_out = self._parts = 0
+        self._sequences = self._steps = self._masked = self._left_out = self._parts = 0
         self._perturbations = perturbations(labelled=question.target == "gold")
         self._counts = dict.fromkeys(self._perturbations, 0)
         self._sums = {
@@ -118,6 +118,7 @@ class Gathered:
         self._sensitivity.add(seen, lambda: self._part_done(batch))
         self._sequences += len(batch.sequences)
         self._steps += len(seen.sequence)
+        self._masked += masked_steps(batch.sequences, self.model)
         self._parts = 0
 
     def _told(self, seen: Seen, place: int, contestant: Contestant) -> Floats:
@@ -165,6 +166,7 @@ class Gathered:
             self.question.target,
             self._sequences,
             self._steps,
+            self._masked,
             self._left_out,
             tuple(map(self._curves, self._perturbations)),
             self._agreement.mean(),

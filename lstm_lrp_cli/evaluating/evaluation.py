@@ -68,8 +68,8 @@ class Evaluation:
         Of every sequence "gold", its true class, or "predicted", or the class of that number.
     sequences : int
         How many were long enough.
-    steps : int
-        Of all of them.
+    steps, masked : int
+        Of all of them, those that the model is run on, and those that its mask passes over.
     left_out : int
         Sequences that were too short.
     curves : tuple of Curves
@@ -87,6 +87,7 @@ class Evaluation:
     explained: Target
     sequences: int
     steps: int
+    masked: int
     left_out: int
     curves: tuple[Curves, ...]
     agreement: Floats

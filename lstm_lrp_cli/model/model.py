@@ -120,6 +120,27 @@ class Model:
         return [slice(end - head.size, end) for head, end in zip(self.heads, ends, strict=True)]
 
     @property
+    def masks(self) -> bool:
+        """Whether it passes over padding."""
+        return self.padding is not None and self.padding.masked
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether unknown tokens are left out before it sees them."""
+        vocabulary = self.vocabulary
+        return self.tokenization.skip and vocabulary is not None and vocabulary.unknown_id is None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether sequences that are too long are cut."""
+        return self.padding is not None and self.padding.truncate is not None
+
+    @property
+    def skips(self) -> bool:
+        """Whether it may not be run on all steps of a sequence."""
+        return self.masks or self.leaves_out or self.cuts
+
+    @property
     def predicts(self) -> bool:
         """Whether there is a class to predict, among several scores of one head."""
         return any(head.size > 1 for head in self.heads)

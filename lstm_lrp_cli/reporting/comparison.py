@@ -111,6 +111,10 @@ def _print_relevance(relevance: OfRelevance, kind: str, console: Console) -> Non
         console.print(
             f"  not compared: {counted(relevance.other_tokens, 'sequence')} cut into other tokens"
         )
+    if relevance.masked_by_one:
+        console.print(
+            f"  not compared: {counted(relevance.masked_by_one, kind)} that one side masks"
+        )
     if relevance.alone:
         console.print(
             f"  not compared: {counted(relevance.alone, 'explanation')} of a target that the "

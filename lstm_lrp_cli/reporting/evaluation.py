@@ -41,10 +41,11 @@ def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
     """Print a table of each kind of result."""
     console = open_console(file)
     unit = evaluation.unit
+    masked = f" and {evaluation.masked:,} more masked" if evaluation.masked else ""
     console.print(
         f"{counted(evaluation.sequences, 'sequence')} of at least "
-        f"{counted(evaluation.experiment.least_steps, unit)} "
-        f"({counted(evaluation.steps, unit)} in all; {evaluation.left_out:,} shorter left out)"
+        f"{counted(evaluation.experiment.least_steps, unit)} ({counted(evaluation.steps, unit)} "
+        f"in all{masked}; {evaluation.left_out:,} shorter left out)"
     )
     for curves in evaluation.curves:
         console.print()
@@ -142,6 +143,7 @@ def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
             **run,
             "sequences": evaluation.sequences,
             f"{evaluation.unit}s": evaluation.steps,
+            f"masked_{evaluation.unit}s": evaluation.masked,
             "left_out": evaluation.left_out,
             "explained": evaluation.explained,
             "deletions": experiment.deletions,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from typing import NamedTuple, TextIO
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,14 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.reporting.console import open_console
-from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares, strongest
+from lstm_lrp_cli.reporting.excerpt import (
+    NOT_READ,
+    for_and_against,
+    shown_shares,
+    strongest,
+    what_is_missing,
+    why_missing,
+)
 from lstm_lrp_cli.reporting.folding import folded
 from lstm_lrp_cli.reporting.numbers import counted, decimal
 from lstm_lrp_cli.reporting.printable import before_number, printable
@@ -54,6 +62,7 @@ class HeatMapWriter:
         self._shade = shade_of(self._console)
         self._rows: list[_Row] = []
         self._left_out = 0
+        self._told_of_missing = False
 
     def open(self) -> None:
         """Print the legend."""
@@ -70,6 +79,8 @@ class HeatMapWriter:
 
     def _write(self, explanation: Explanation) -> None:
         sequence = explanation.sequence
+        if not self._told_of_missing and np.isnan(explanation.relevance).any():
+            self._tell_of_missing()
         self._print(self._heading(explanation), joint="  ")
         if self._top is not None:
             self._list(explanation, self._top)
@@ -82,6 +93,20 @@ class HeatMapWriter:
             self._print(self._accounts(explanation.ledger, sequence), joint="  ")
         self._console.print()
         self._add_to_table(explanation)
+
+    def _tell_of_missing(self) -> None:
+        """Print a legend of steps that the model passes over, before the first sequence with any.
+
+        Most input has none, whatever the model would do.
+        """
+        self._told_of_missing = True
+        what = what_is_missing(self._model)
+        if self._model.embedding is None:
+            mark = NOT_READ
+        else:
+            mark = f"({what})" if self._shade is None else "dim"
+        self._print([Text(mark, "dim"), Text(f"{what}: the model passes over it")])
+        self._console.print()
 
     def close(self) -> None:
         """Print the table of the strongest tokens or features."""
@@ -127,7 +152,7 @@ class HeatMapWriter:
             amounts = explanation.relevance
             names = tuple(f"step {step}" for step in range(len(amounts)))
         else:
-            names, amounts = sequence.features or (), explanation.relevance.sum(axis=0)
+            names, amounts = sequence.features or (), np.nansum(explanation.relevance, axis=0)
         most = [
             [f"{_named(names[k])} {decimal(amounts[k], 2, '+')}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
@@ -167,8 +192,17 @@ class HeatMapWriter:
 
     def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Iterator[Text]:
         amounts = explanation.relevance_of_steps
-        for token, amount, strength in zip(tokens, amounts, strengths_of(amounts), strict=True):
-            if self._shade is None:
+        strengths = strengths_of(amounts)
+        for position, (token, amount) in enumerate(zip(tokens, amounts, strict=True)):
+            strength = strengths[position]
+            if np.isnan(amount):
+                why = (
+                    ""
+                    if self._shade
+                    else f"({why_missing(explanation.sequence, position, self._model)})"
+                )
+                yield Text(f"{printable(token)}{why}", "dim")
+            elif self._shade is None:
                 yield Text(f"{_named(token)}({decimal(amount, 2, '+')})")
             elif abs(strength) > FAINT:
                 yield Text(f" {printable(token)} ", self._shade(strength))
@@ -197,9 +231,9 @@ class HeatMapWriter:
             style = self._shade(strengths[place]) if self._shade else ""
             cell = Text(f" {shown} " if style else shown, style)
             self._print([Text(f"{position:>{before}}  {number:>{longest}}"), cell])
-        rest = len(amounts) - len(places)
+        rest = int(np.count_nonzero(~np.isnan(amounts))) - len(places)
         if rest:
-            others = amounts.sum() - amounts[places].sum()
+            others = np.nansum(amounts) - amounts[places].sum()
             self._print([Text(f"and {counted(rest, 'other')} {decimal(others, 3, '+')}", "dim")])
 
     @staticmethod

@@ -10,8 +10,8 @@ import numpy as np
 
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.sequences.batching import masked_steps, real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 SHOWN_EMPTY = 5
 
@@ -22,8 +22,9 @@ class InputFigures:
 
     Parameters
     ----------
-    sequences, steps, unknown, empty : int
-        Sequences, all their steps, the unknown tokens among these, and sequences without steps.
+    sequences, steps, masked, unknown, empty : int
+        Sequences, the steps of all that the model is run on, those that its mask passes over,
+        unknown tokens, and sequences that the model is run on no step of.
     first_empty : list of int
         The numbers of the first empty sequences.
     padded, cut, overlong : int
@@ -33,6 +34,7 @@ class InputFigures:
 
     sequences: int = 0
     steps: int = 0
+    masked: int = 0
     unknown: int = 0
     empty: int = 0
     first_empty: list[int] = field(default_factory=list)
@@ -44,6 +46,7 @@ class InputFigures:
         """Add the figures of sequences that come after these."""
         self.sequences += later.sequences
         self.steps += later.steps
+        self.masked += later.masked
         self.unknown += later.unknown
         self.empty += later.empty
         self.first_empty = [*self.first_empty, *later.first_empty][:SHOWN_EMPTY]
@@ -53,20 +56,21 @@ class InputFigures:
 
     def count_input(self, sequences: Several[Sequence], model: Model) -> None:
         """Count the sequences of one block, before which there were none."""
-        lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
+        lengths = real_lengths(sequences, model)
         self.sequences = len(sequences)
         self.steps = int(lengths.sum())
         self.unknown = sum([sequence.unknown for sequence in sequences])
+        self.masked = masked_steps(sequences, model)
         empty = [sequences[k].number for k in np.flatnonzero(lengths == 0).tolist()]
         self.empty = len(empty)
         self.first_empty = empty[:SHOWN_EMPTY]
         padding = model.padding
         if padding is not None and padding.length:
-            if model.tokenization.skip:
-                kept = [int((sequence.inputs != SKIPPED).sum()) for sequence in sequences]
-                lengths = np.array(kept, dtype=np.intp)
-            self.padded = int((lengths < padding.fills).sum())
-            longer = int((lengths > padding.length).sum())
+            given = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
+            if model.leaves_out:
+                given -= [sequence.unknown for sequence in sequences]
+            self.padded = int((given < padding.fills).sum())
+            longer = int((given > padding.length).sum())
             self.cut, self.overlong = (0, longer) if padding.truncate is None else (longer, 0)
 
     def watch(self, sequences: Iterable[Sequence], model: Model) -> Iterator[Sequence]:
@@ -80,10 +84,14 @@ class InputFigures:
     def input_text(self, name: str, model: Model) -> str:
         """How much was read, from an input of that name."""
         step = "token" if model.embedding is not None else "step"
-        unknown = f" ({self.unknown:,} unknown)" if model.vocabulary else ""
-        return (
-            f"{name}: {counted(self.sequences, 'sequence')}, {counted(self.steps, step)}{unknown}"
-        )
+        aside = []
+        if model.vocabulary:
+            unknown = "more unknown and left out" if model.leaves_out else "unknown"
+            aside.append(f"{self.unknown:,} {unknown}")
+        if self.masked:
+            aside.append(f"{self.masked:,} more masked")
+        text = f"{name}: {counted(self.sequences, 'sequence')}, {counted(self.steps, step)}"
+        return f"{text} ({', '.join(aside)})" if aside else text
 
     def padded_text(self, model: Model) -> str | None:
         """How many sequences were filled up; None where none was."""
@@ -105,7 +113,7 @@ class InputFigures:
         Parameters
         ----------
         of_empty : str
-            What became of sequences without steps.
+            What became of empty sequences.
         """
         if self.empty:
             more = ", ..." if self.empty > SHOWN_EMPTY else ""

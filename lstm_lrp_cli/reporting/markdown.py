@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
@@ -12,7 +13,12 @@ import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.reporting.excerpt import for_and_against, shown_shares
+from lstm_lrp_cli.reporting.excerpt import (
+    NOT_READ,
+    for_and_against,
+    shown_shares,
+    what_is_missing,
+)
 from lstm_lrp_cli.reporting.jsonl import label_name
 from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable
@@ -25,7 +31,7 @@ MARKED = 0.2
 # How many of the strongest tokens, or features, for and against the target a table names.
 STRONGEST = 3
 # How steps are marked.
-SIGNS = {1: "+", -1: "-", 0: "."}
+SIGNS = (".", "+", "-")  # by 0, 1, -1
 # What Markdown might take for more than text: anywhere, where a line begins, and in an address.
 SPECIAL = re.compile(
     r"[\\`*_\[\]<>#|~&$!@]|^[-+=]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|:(?=//)",
@@ -54,6 +60,9 @@ class MarkdownWriter:
             else "**Bold** tokens speak for the target, *slanted* ones against it"
         )
         least = f"marked from {MARKED:.0%} of the sequence's strongest relevance on"
+        if self._model.skips:
+            missing = f"`{NOT_READ}` is a step" if self._series else "~~Struck~~ tokens are those"
+            least += f". {missing} that the model passes over: {what_is_missing(self._model)}"
         lines = [
             "# Relevance",
             "",
@@ -124,10 +133,12 @@ class MarkdownWriter:
             relevance = explanation.relevance
         width = max(map(len, names), default=0)
         marked = _marked(relevance)
-        sums = relevance.sum(axis=0)
+        sums = np.nansum(relevance, axis=0)
         # Indented, and not fenced: no name can end it.
-        for name, total, steps in zip(names, sums.tolist(), marked.T.tolist(), strict=True):
-            strip = "".join(SIGNS[step] for step in steps)
+        missing = np.isnan(relevance)
+        signs = np.where(missing, NOT_READ, np.array(SIGNS)[marked])
+        for name, total, steps in zip(names, sums.tolist(), signs.T.tolist(), strict=True):
+            strip = "".join(steps)
             yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {strip}"
         yield ""
         if explanation.relevance.ndim == 1:
@@ -153,6 +164,8 @@ def visible(token: str) -> str:
 
 
 def _token(shown: str, amount: float, mark: int) -> str:
+    if math.isnan(amount):
+        return f"~~{shown}~~"
     if not mark:
         return shown
     around = "**" if mark > 0 else "*"
@@ -173,5 +186,5 @@ def _table(names: list[str], amounts: Floats) -> Iterator[str]:
 def _marked(amounts: Floats) -> Integers:
     """1 for what is marked for the target, -1 against it, 0 for the rest."""
     sizes = np.abs(amounts)
-    strong = sizes >= MARKED * sizes.max(initial=0.0)
+    strong = sizes >= MARKED * np.fmax.reduce(sizes, axis=None, initial=0.0)
     return np.where(strong, np.sign(amounts), 0).astype(np.int64)

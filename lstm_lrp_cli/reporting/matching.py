@@ -10,7 +10,7 @@ from lstm_lrp_cli.checking.match import Match, Matched
 from lstm_lrp_cli.loading.mapping import Mapping
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.document import json_document
-from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.numbers import counted, steps_compared
 from lstm_lrp_cli.reporting.printable import printable
 
 SHOWN_FOUND, SHOWN_OTHERS = 8, 2
@@ -38,7 +38,8 @@ def verdict(match: Match) -> str:
 
 def print_match(match: Match, text: str | None, file: TextIO) -> None:
     """Print the nearest mappings, and the first one as YAML where it was found."""
-    table = Table(title=f"{match.tried:,} mappings", title_justify="left")
+    compared = steps_compared(match.steps, match.masked)
+    table = Table(title=f"{match.tried:,} mappings{compared}", title_justify="left")
     table.add_column("mapping", overflow="fold")
     table.add_column("worst", justify="right")
     for name in ("of", "result"):
@@ -74,6 +75,8 @@ def match_json(match: Match, base: Mapping) -> str:
             "tolerance": match.tolerance,
             "tried": match.tried,
             "sequences": match.sequences,
+            "steps": match.steps,
+            "masked_steps": match.masked,
             "matches": [entry(each) for each in match.found],
             "nearest_others": [entry(each) for each in match.others[:SHOWN_OTHERS]],
         }

@@ -1,5 +1,6 @@
 """Numbers as text: exact for programs, counted for people."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,14 +42,16 @@ def exact_each(arrays: Sequence[Floats]) -> list[list[Any]]:
 def texts(values: Floats) -> list[str]:
     """The shortest text of each value, shape (n,), that reads back exactly, as JSON lines have it.
 
-    msgspec writes all in a tenth of the time of `repr`. JSON has no text for what is no number.
+    msgspec writes all in a tenth of the time of `repr`. JSON has no text for what is no number; NaN
+    has none here either, for it stands for what is missing.
     """
     numbers = _exact(values)
     if not len(numbers):
         return []
     found = _encode(numbers.tolist())[1:-1].decode("ascii").split(",")
     for place in np.flatnonzero(~np.isfinite(numbers)).tolist():
-        found[place] = repr(float(numbers[place]))
+        number = float(numbers[place])
+        found[place] = "" if math.isnan(number) else repr(number)
     return found
 
 
@@ -76,15 +79,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def steps_compared(steps: int | None, masked: int | None) -> str:
+    """At how many steps scores were compared, behind what they are of; nothing where at none."""
+    if steps is None:
+        return ""
+    more = f" ({masked:,} more masked)" if masked else ""
+    return f", scores compared at {counted(steps, 'step')}{more}"
+
+
 def _exact(values: Floats) -> NDArray[np.float64]:
     if values.dtype != np.float32:
         return values.astype(np.float64, copy=False)
     flat = values.ravel()
     sizes = np.abs(flat)
-    found = flat.astype(np.float64)  # which is right for zeros
+    found = flat.astype(np.float64)  # which is right for zeros and NaN
     scaled = (sizes >= SCALED[0]) & (sizes < SCALED[1])
     found[scaled] = np.copysign(_decimals(sizes[scaled]), found[scaled])
-    rest = ~scaled & (sizes != 0)
+    rest = ~scaled & (sizes > 0)
     if rest.any():
         found[rest] = flat[rest].astype(np.str_).astype(np.float64)
     return found.reshape(values.shape)
@@ -126,6 +137,6 @@ def _rounded(values: Floats) -> NDArray[np.float64]:
     found[scaled] = np.copysign(
         _cut(sizes[scaled], _places(sizes[scaled]), DIGITS[0]), found[scaled]
     )
-    rest = ~scaled & (sizes != 0)
+    rest = ~scaled & (sizes > 0)
     found[rest] = [float(f"{value:.{DIGITS[0]}g}") for value in found[rest].tolist()]
     return found

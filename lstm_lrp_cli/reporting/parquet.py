@@ -100,7 +100,7 @@ class RowsWriter(_BatchWriter):
             *((name, types[name]) for name in COLUMNS[layout.detail]),
             ("target", pa.string()),
             ("score", number),
-            ("relevance", number),
+            ("relevance", number, True),
         )
 
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
@@ -122,7 +122,7 @@ class RowsWriter(_BatchWriter):
         yield from self._own(explanations)
         yield _repeated(self._names([each.target for each in explanations]), rows)
         yield np.repeat(scores, rows)
-        yield relevance_of(explanations, self._layout).ravel()
+        yield _present(relevance_of(explanations, self._layout).ravel())
 
     def _own(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
         """The columns that only this detail has."""
@@ -191,7 +191,7 @@ class NestedWriter(_BatchWriter):
         if self._layout.several_methods:
             yield _texts(each.method for each in explanations)
         relevance = relevance_of(explanations, self._layout)
-        yield _lists(lengths, _rows(relevance) if self._layout.whole else pa.array(relevance))
+        yield _lists(lengths, _rows(relevance) if self._layout.whole else _present(relevance))
         ledgers = [each.ledger and ledger_object(each.ledger) for each in explanations]
         yield pa.array(ledgers, self._schema.field("ledger").type)
 
@@ -307,4 +307,9 @@ def _lists(lengths: Iterable[int], values: Any) -> Any:
 def _rows(matrix: Floats) -> Any:
     """The rows of a matrix, each a list."""
     rows, width = matrix.shape
-    return _lists(np.full(rows, width), pa.array(matrix.ravel()))
+    return _lists(np.full(rows, width), _present(matrix.ravel()))
+
+
+def _present(values: Floats) -> Any:
+    """Numbers, null where they are NaN, which stands for what is missing."""
+    return pa.array(values, from_pandas=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from rich.text import Text
 
+from lstm_lrp_cli.reporting.excerpt import NOT_READ
 from lstm_lrp_cli.reporting.folding import cells_of, folded
 from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable
@@ -24,12 +25,14 @@ def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> I
     """A line for each feature, or one of whole steps: its name, folded if long, sum, and steps.
 
     Where there are more steps than room, as many of them as must share a cell, and their
-    relevance is summed; a line before the others says so.
+    relevance is summed; a line before the others says so. A cell of masked steps alone is marked.
     """
     relevance, features = explanation.relevance, explanation.sequence.features or ()
     if relevance.ndim == 1:
         relevance, features = relevance[:, np.newaxis], ("all features",)
     steps = len(relevance)
+    missing = np.isnan(relevance)
+    relevance = np.where(missing, 0.0, relevance)
     sums = [decimal(total, 3, "+") for total in relevance.sum(axis=0)]
     numbers = max(SUM_CELLS, *map(len, sums))
     names_width = max(int(width * NAMES_PART), NAMES_CELLS)
@@ -41,7 +44,9 @@ def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> I
     room = max(width - names_width - numbers - 2, 1)
     steps_a_cell = max(-(-steps // room), 1)
     if steps_a_cell > 1:
-        relevance = np.add.reduceat(relevance, range(0, steps, steps_a_cell))
+        cells = range(0, steps, steps_a_cell)
+        relevance = np.add.reduceat(relevance, cells)
+        missing = np.logical_and.reduceat(missing, cells)
         yield folded(
             [Text(word, "dim") for word in f"a cell is {steps_a_cell} of {steps} steps".split()],
             width,
@@ -50,8 +55,10 @@ def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> I
     strengths = strengths_of(relevance)
     for index, (lines, total) in enumerate(zip(names, sums, strict=True)):
         line = Text(f"{_padded(lines[0], names_width)} {total:>{numbers}} ")
-        for strength in strengths[:, index]:
-            if shade is not None:
+        for strength, absent in zip(strengths[:, index], missing[:, index], strict=True):
+            if absent:
+                line.append(NOT_READ * (1 if shade is None else len(cell)), "dim")
+            elif shade is not None:
                 line.append(cell, shade(strength))
             else:
                 line.append("+" if strength > SIGNED else "-" if strength < -SIGNED else ".")

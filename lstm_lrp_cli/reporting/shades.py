@@ -26,8 +26,8 @@ Shade = Callable[[float], str]
 
 
 def strengths_of(amounts: Floats) -> Floats:
-    """Relevance relative to the strongest, from -1 to 1."""
-    largest = np.abs(amounts).max(initial=0.0)
+    """Relevance relative to the strongest, from -1 to 1; NaN where it is missing."""
+    largest = np.fmax.reduce(np.abs(amounts), axis=None, initial=0.0)
     scaled: Floats = amounts / largest if largest else np.zeros_like(amounts)
     return scaled
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -37,12 +38,12 @@ def side_by_side(apart: Apart, rank: Rank, console: Console) -> Iterator[Text]:
     strengths = (
         strengths_of(both) if rank == "difference" else np.stack(list(map(strengths_of, both)))
     )
-    number = _number(float(np.abs(both).max(initial=0.0)))
+    number = _number(float(np.fmax.reduce(np.abs(both), axis=None, initial=0.0)))
     columns = [
         _column(
             printable(name),
             list(map(number, amounts.tolist())),
-            [] if shade is None else list(map(shade, strong.tolist())),
+            [] if shade is None else [shade(0.0 if np.isnan(s) else s) for s in strong.tolist()],
         )
         for name, amounts, strong in zip(names, shown.T, strengths.T, strict=False)
     ]
@@ -55,11 +56,15 @@ def side_by_side(apart: Apart, rank: Rank, console: Console) -> Iterator[Text]:
 
 
 def _number(largest: float) -> Callable[[float], str]:
-    """How relevance is shown: with two decimals, unless all of it is small."""
-    if largest < SMALL:
-        return lambda amount: f"{amount:+.1e}"
-    # Adding 0 makes one zero of both.
-    return lambda amount: f"{round(amount, 2) + 0.0:+.2f}"
+    """How relevance is shown: with two decimals, unless all of it is small; not where masked."""
+
+    def text(amount: float) -> str:
+        if math.isnan(amount):
+            return ""
+        # Adding 0 makes one zero of both.
+        return f"{amount:+.1e}" if largest < SMALL else f"{round(amount, 2) + 0.0:+.2f}"
+
+    return text
 
 
 def _column(name: str, numbers: Sequence[str], styles: Sequence[str]) -> Column:

@@ -93,6 +93,7 @@ class Summary:
             "dtype": self.run.dtype,
             "sequences": figures.sequences,
             "tokens": figures.steps,
+            "masked_tokens": figures.masked,
             "unknown_tokens": figures.unknown,
             "empty_sequences": figures.empty,
             "padded_sequences": figures.padded,

@@ -7,12 +7,14 @@ from rich.table import Table
 from lstm_lrp_cli.checking.verify import Verification
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.document import json_document
-from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.numbers import counted, steps_compared
 
 
 def print_verification(verification: Verification, file: TextIO) -> None:
     """Print each check with its worst case."""
-    table = Table(title=counted(verification.sequences, "sequence"), title_justify="left")
+    compared = steps_compared(verification.steps, verification.masked)
+    title = f"{counted(verification.sequences, 'sequence')}{compared}"
+    table = Table(title=title, title_justify="left")
     for column in ("check", "what must hold", "worst", "allowed", "sequence", "result"):
         right = column in ("worst", "allowed", "sequence")
         table.add_column(column, justify="right" if right else "left")
@@ -39,6 +41,8 @@ def verification_json(verification: Verification, told: dict[str, list[str]]) ->
     document = {
         "passed": verification.passed,
         "sequences": verification.sequences,
+        "steps": verification.steps,
+        "masked_steps": verification.masked,
         "against": verification.framework,
         **told,
         "checks": [

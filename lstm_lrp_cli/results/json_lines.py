@@ -16,8 +16,8 @@ from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, r
 # How much is read at a time: some ten thousand tokens.
 BLOCK_BYTES = 2**20
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
-# Where null stands for what is no finite number.
-NUMBERS = ("relevance", "scores", "ledger")
+# Where null stands for what is no finite number; in relevance, for what is missing.
+NUMBERS = ("scores", "ledger")
 
 
 class _Line(Struct):
@@ -25,7 +25,7 @@ class _Line(Struct):
 
     sequence: int
     target: str | int | None
-    relevance: list[float | list[float]]
+    relevance: list[float | list[float | None] | None]
     id: str | int | None = None
     tokens: list[str] | None = None
     features: list[str] | None = None

@@ -74,8 +74,6 @@ def parquet_blocks(path: Path, where: str) -> Iterator[list[Result]]:
 
 def _check(result: Result, where: str) -> None:
     problem = misfit(result)
-    if problem is None and not np.isfinite(result.relevance).all():
-        problem = "has NaN or infinity in `relevance`: the model's numbers overflowed"
     if problem is not None:
         raise UnusableInput(where, f"sequence {result.sequence}: {problem}; {EXPECTED}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.model.arrays import Floats
@@ -19,7 +21,7 @@ class Result(Struct, frozen=True, eq=False):
     target : str, int or None
         The explained class, as label or index; None where there was no score to explain.
     relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
-        As finely as it was told; all of it finite.
+        As finely as it was told. NaN (null) at steps that the model passes over; else finite.
     id : str, int or None
         The name that the input gave the sequence.
     tokens : list of str or None
@@ -67,6 +69,21 @@ class Result(Struct, frozen=True, eq=False):
         total: Floats = self.relevance.sum(axis=1)
         return total
 
+    def without_masked(self) -> Result:
+        """The same without the steps that the model passes over, as if they had not been there."""
+        missing = np.isnan(self.relevance)
+        if not missing.any():
+            return self
+        real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
+        there: list[int] = np.flatnonzero(real).tolist()
+        tokens, unknown = self.tokens, set(self.unknown)
+        return msgspec.structs.replace(
+            self,
+            relevance=self.relevance[there],
+            tokens=None if tokens is None else [tokens[place] for place in there],
+            unknown=[k for k, place in enumerate(there) if place in unknown],
+        )
+
     @property
     def predicted_class(self) -> str | int | None:
         """The predicted class as `label` names it: of one output, 1 or 0.
@@ -87,6 +104,12 @@ def misfit(result: Result) -> str | None:
         width = relevance.shape[1]
         if len(features) != width:
             return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    if not np.isfinite(relevance).all():
+        if np.isinf(relevance).any():
+            return "has infinity in `relevance`: the model's numbers overflowed"
+        missing = np.isnan(relevance)
+        if missing.ndim > 1 and (missing.any(axis=1) != missing.all(axis=1)).any():
+            return "has a step of whose `relevance` only a part is missing"
     if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
         return "has positions in `unknown` where there are no tokens"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):

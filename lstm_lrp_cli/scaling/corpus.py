@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import replace
 from itertools import chain, compress, repeat
 from operator import attrgetter
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.forward import Trace, forward
-from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
@@ -76,7 +74,7 @@ def explain_corpus(
 def _without_scores(
     window: Several[Sequence], found: Several[Explanation], model: Model, methods: Several[Method]
 ) -> Iterator[Explanation]:
-    """What stands for the sequences of a window that have not the step that is asked for."""
+    """What stands for the sequences of a window that have no step with a score."""
     explained = {explanation.sequence.number for explanation in found}
     for sequence in window:
         if sequence.number not in explained:
@@ -113,7 +111,7 @@ def _explained(
     )
     if chosen.rows is None:
         return explanations
-    # The step may be masked, or other sequences of the batch be longer.
+    # Others of the batch may have more steps.
     return compress(explanations, (chosen.rows >= 0).tolist())
 
 
@@ -146,10 +144,7 @@ def run_batch(
 ) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = replace(
-        forward(model, batch.inputs, batch.packing, table, keep_gates),
-        given=Given(batch.lengths, batch.positions),
-    )
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):

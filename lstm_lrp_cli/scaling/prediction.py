@@ -110,7 +110,7 @@ class Predictions:
 
     @property
     def without_rows(self) -> Integers:
-        """The places of sequences without scores: of a model by step, those without steps."""
+        """The places of sequences without scores: of a model by step, those without real steps."""
         return np.flatnonzero(np.bincount(self.places, minlength=len(self.sequences)) == 0)
 
     def parts(self, rows: int) -> Iterator[Predictions]:

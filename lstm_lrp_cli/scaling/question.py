@@ -26,7 +26,7 @@ class Question:
     target : int, "predicted", "gold" or "all"
         The class. "predicted" is one of each head: of a regressor, every output.
     step : int or "all"
-        Of a model by step: which step's scores, from 0, or from -1 backwards.
+        Of a model by step: which real step's scores, from 0, or from -1 backwards.
     """
 
     target: Target = "predicted"
@@ -55,7 +55,7 @@ class Choice:
     predicted : ndarray of int, shape (batch,)
         The highest score of the target's head.
     steps : ndarray of int, shape (batch,), or None
-        Of a model by step, which step of its sequence it is of.
+        Of a model by step, the position of the step that it is of.
     """
 
     chosen: Chosen
@@ -77,24 +77,26 @@ def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
         for targets, predicted in _targets(question.target, model, trace.scores, batch):
             yield Choice(Chosen(targets), trace.scores, predicted)
         return
-    lengths = np.array([len(sequence) for sequence in batch.sequences], dtype=np.intp)
+    lengths = batch.real
     for step in range(lengths.max(initial=0)) if question.step == "all" else [question.step]:
-        steps = np.full_like(lengths, step) if step >= 0 else lengths + step
-        rows = batch.rows_of(steps)
+        rows, steps = batch.find(np.full_like(lengths, step) if step >= 0 else lengths + step)
         if question.step != "all":
-            _check_steps(steps, lengths, step, batch)
+            _check_steps(rows, step, batch)
         scores = np.zeros((len(rows), model.classes), dtype=trace.scores.dtype)
         scores[rows >= 0] = trace.scores[rows[rows >= 0]]
         for targets, predicted in _targets(question.target, model, scores, batch):
             yield Choice(Chosen(targets, rows), scores, predicted, steps)
 
 
-def _check_steps(steps: Integers, lengths: Integers, step: int, batch: Batch) -> None:
-    short = np.flatnonzero(((steps < 0) | (steps >= lengths)) & (lengths > 0))
+def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
+    short = np.flatnonzero((rows < 0) & (batch.real > 0))
     if len(short):
+        first = short[0]
+        real, given = int(batch.real[first]), int(batch.lengths[first])
+        more = f" that {'is' if real == 1 else 'are'} not masked" if given > real else ""
         raise UnusableInput(
-            f"sequence {batch.sequences[short[0]].number}",
-            f"has {lengths[short[0]]} steps, and none is number {step}; "
+            f"sequence {batch.sequences[first].number}",
+            f"has {real} step{'s' * (real != 1)}{more}, and none is number {step}; "
             "expected a --step that every sequence has, such as -1, the last",
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Sequences from longest to shortest, as the engine takes them.
+
+    Real steps are those that the model is run on: neither masked nor left out by the tokenizer.
 
     Parameters
     ----------
@@ -44,34 +47,45 @@ class Batch:
     def per_sequence(self, rows: Floats) -> list[Floats]:
         """Cut values of packed rows, shape (rows, ...), into one array a sequence.
 
-        Padding is left out. Steps that the model's mask skips get 0.
+        Padding is left out. Steps that are not real have NaN: they have no value.
         """
         flat = rows[self.own_rows]
         if len(flat) < self.lengths.sum():
-            steps = np.zeros((self.lengths.sum(), *rows.shape[1:]), dtype=rows.dtype)
+            steps = np.full((self.lengths.sum(), *rows.shape[1:]), np.nan, dtype=rows.dtype)
             steps[self.positions] = flat
             flat = steps
         return pieces(flat, self.lengths.tolist())
 
     def kept(self) -> list[Booleans]:
-        """Which steps of each sequence the model runs: those that its mask does not skip."""
+        """Which steps of each sequence are real."""
         steps = np.zeros(self.lengths.sum(), dtype=bool)
         steps[self.positions] = True
         return pieces(steps, self.lengths.tolist())
 
-    def rows_of(self, steps: Integers) -> Integers:
-        """The packed row of one step of each sequence, shape (batch,).
+    @cached_property
+    def real(self) -> Integers:
+        """How many real steps each sequence has, shape (batch,)."""
+        sequences = self.packing.sequence[self.own_rows]
+        return np.bincount(sequences, minlength=self.packing.batch)
 
-        It is -1 where the sequence has no such step, or the model's mask skips it.
+    def find(self, numbers: Integers) -> tuple[Integers, Integers]:
+        """One real step of each sequence: its packed row, and its position as it was given.
+
+        Both are of shape (batch,), and -1 where the sequence has no such step.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (batch,)
+            Which of the real steps, from 0.
         """
-        rows = np.full(self.lengths.sum(), -1, dtype=np.intp)
-        rows[self.positions] = self.own_rows
-        there = (steps >= 0) & (steps < self.lengths)
-        found = np.full(len(self.lengths), -1, dtype=np.intp)
-        found[there] = rows[(np.cumsum(self.lengths) - self.lengths + steps)[there]]
-        return found
+        rows, positions = np.full((2, len(numbers)), -1, dtype=np.intp)
+        there = np.flatnonzero((numbers >= 0) & (numbers < self.real))
+        places = (np.cumsum(self.real) - self.real + numbers)[there]
+        rows[there] = self.own_rows[places]
+        positions[there] = self.positions[places] - (np.cumsum(self.lengths) - self.lengths)[there]
+        return rows, positions
 
-    @property
+    @cached_property
     def own_rows(self) -> Integers:
         """The packed rows that are not padding, in the order of sequences."""
         rows = self.packing.by_sequence
@@ -146,13 +160,12 @@ def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepar
     padding : Padding or None
     """
     inputs = np.concatenate(sequences)
-    given = lengths = np.array(list(map(len, sequences)), dtype=np.intp)
+    given: Integers = np.array(list(map(len, sequences)), dtype=np.intp)
+    lengths = given
     kept = _kept(inputs, given, padding)
     if not kept.all():
         inputs = inputs[kept]
-        ends = np.cumsum(given)
-        until = np.concatenate([[0], np.cumsum(kept)])
-        lengths = until[ends] - until[ends - given]
+        lengths = _kept_lengths(kept, given)
     if padding is None or not padding.fills:
         return Prepared(inputs, given, lengths, np.zeros(len(inputs), dtype=bool), kept)
     missing = np.maximum(padding.fills - lengths, 0)
@@ -168,19 +181,56 @@ def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepar
     return Prepared(filled, given, lengths + missing, filling, kept)
 
 
-def _kept(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> Booleans:
-    """The steps that are run: not skipped by the tokenizer, not cut off, and not masked."""
+def real_lengths(sequences: Several[Sequence], model: Model) -> Integers:
+    """How many real steps each sequence has, shape (sequences,)."""
+    inputs = [sequence.inputs for sequence in sequences]
+    lengths = np.array(list(map(len, inputs)), dtype=np.intp)
+    if not model.skips or not len(inputs):
+        return lengths
+    return _kept_lengths(_kept(np.concatenate(inputs), lengths, model.padding), lengths)
+
+
+def masked_steps(sequences: Several[Sequence], model: Model) -> int:
+    """How many steps of all sequences the model's mask passes over."""
+    if not model.masks or not sequences:
+        return 0
+    inputs = [sequence.inputs for sequence in sequences]
+    lengths, steps = np.array(list(map(len, inputs)), dtype=np.intp), np.concatenate(inputs)
+    given = _uncut(steps, lengths, model.padding)
+    return int((given & ~_kept(steps, lengths, model.padding)).sum())
+
+
+def cut_off(inputs: NDArray[Any], padding: Padding | None) -> Booleans:
+    """The steps of one sequence that are cut off, since it is too long."""
+    lengths = np.array([len(inputs)], dtype=np.intp)
+    return _uncut(inputs, lengths, None) & ~_uncut(inputs, lengths, padding)
+
+
+def _kept_lengths(kept: Booleans, given: Integers) -> Integers:
+    """How many steps of each sequence are kept, of so many that were given."""
+    ends = np.cumsum(given)
+    until = np.concatenate([[0], np.cumsum(kept)])
+    lengths: Integers = until[ends] - until[ends - given]
+    return lengths
+
+
+def _uncut(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> Booleans:
+    """The steps that the model is given: not skipped by the tokenizer, and not cut off."""
     kept: Booleans = inputs != SKIPPED if inputs.ndim == 1 else np.ones(len(inputs), dtype=bool)
-    if padding is not None and padding.truncate is not None and lengths.max() > padding.length:
-        counts = np.add.reduceat(kept, (np.cumsum(lengths) - lengths)[lengths > 0], dtype=np.intp)
-        ends = np.repeat(np.cumsum(counts), lengths[lengths > 0])
-        counts = np.repeat(counts, lengths[lengths > 0])
-        # From 0, which of the steps of its sequence each is, of those that the tokenizer keeps.
-        places = np.cumsum(kept) - 1 - (ends - counts)
-        if padding.truncate == "post":
-            kept &= places < padding.length
-        else:
-            kept &= places >= counts - padding.length
+    if padding is None or padding.truncate is None or lengths.max() <= padding.length:
+        return kept
+    counts = np.repeat(_kept_lengths(kept, lengths), lengths)
+    ends = np.repeat(np.cumsum(_kept_lengths(kept, lengths)), lengths)
+    # From 0, which of the steps of its sequence each is, of those that the tokenizer keeps.
+    places = np.cumsum(kept) - 1 - (ends - counts)
+    if padding.truncate == "post":
+        return kept & (places < padding.length)
+    return kept & (places >= counts - padding.length)
+
+
+def _kept(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> Booleans:
+    """The steps that are run: those that the model is given and its mask does not skip."""
+    kept = _uncut(inputs, lengths, padding)
     if padding is not None and padding.masked:
         if inputs.ndim == 1:
             kept &= inputs != padding.value

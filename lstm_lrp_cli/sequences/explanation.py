@@ -25,12 +25,13 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         The class that is explained.
     relevance : ndarray, shape (steps, features) or (steps,)
         Of every feature, or dimension of the embedding, at every step; or of every step in all,
-        where nothing finer is asked for.
+        where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
+        of them, and they have none.
     ledger : Ledger or None
         None where the method does not account for the score.
     method : str
     step : int or None
-        Where the model gives scores at every step: the step whose score it is.
+        Where the model gives scores at every step: the position of the step whose score it is.
     """
 
     sequence: Sequence
@@ -44,8 +45,8 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @classmethod
     def without_score(cls, sequence: Sequence, model: Model, method: Method) -> Explanation:
-        """Of a sequence without the step whose score is asked for: there is nothing to explain."""
-        relevance = np.zeros((len(sequence), model.input_size), dtype=model.dtype)
+        """Of a sequence without real steps, of a model by step: there is nothing to explain."""
+        relevance = np.full((len(sequence), model.input_size), np.nan, dtype=model.dtype)
         nothing = method.promise.nothing if method.promise else None
         return cls(sequence, np.zeros(0, dtype=model.dtype), 0, 0, relevance, nothing, method.name)
 

@@ -175,6 +175,7 @@ class _Target:
                 yield confused, part
 
     def add(self, results: Sequence[Result], confused: Confused) -> None:
+        results = [result.without_masked() for result in results]
         steps = [result.relevance_of_steps for result in results]
         self._positions.add(steps)
         self.parts[confused].add(results, steps)

@@ -429,3 +429,45 @@ class TestThousands:
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.locator(".row .number", has_text="4999").wait_for()
         assert page.evaluate("document.activeElement.matches('.token')")
+
+
+class TestMaskedSteps:
+    """They have no tint, and are told from what has a relevance of 0."""
+
+    def test_of_a_sentence(self, reports, small):
+        small.mapping["padding"] = {"masked": True, "value": 0}
+        small.arrays["E"][3] = 0.0
+        page = reports.open(small.save(), small.write("in.txt", "film not the bad\n"))
+        told = page.locator(".tokens .token").evaluate_all(
+            "all => all.map(each => [each.ariaLabel, each.classList.contains('missing')])"
+        )
+        assert told[1:3] == [["not 0", False], ["the masked", True]]
+        page.locator(".tokens .token").nth(2).hover()
+        assert page.locator("#note").inner_text().split("\n") == ["the", "masked", "position 2"]
+        page.get_by_role("button", name="Table of sequence 0").click()
+        rows = page.locator("tbody tr").all_inner_texts()
+        assert [row.split() for row in rows if "the" in row] == [["2", "the", "masked"]]
+        assert page.locator(".legend .missing").inner_text() == "masked"
+        assert "3 tokens, 1 more masked" in page.locator(".facts").inner_text()
+
+    def test_of_a_series(self, reports, small):
+        small.mapping["layers"].pop(0)
+        del small.mapping["vocabulary"]
+        small.mapping["padding"] = {"masked": True, "value": 0}
+        series = np.arange(1.0, 13.0).reshape(4, 3)
+        series[2] = 0.0
+        np.save(small.folder / "x.npy", series)
+        page = reports.open(small.save(), small.folder / "x.npy")
+        drawn = page.locator(".channel-plot .cell.missing").evaluate_all(
+            "all => all.map(each => each.getAttribute('d'))"
+        )
+        assert drawn == ["M2 0h1v44h-1z"] * 3
+        plots = page.get_by_role("application")
+        assert "3 steps (1 more masked) of 3 features" in plots.get_attribute("aria-label")
+        plots.focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        assert page.locator("#spoken").inner_text() == "feature_0, masked, value 0, step 2"
+
+    def test_have_no_place_in_the_legend_where_there_are_none(self, reports):
+        assert reports.open(*SENTENCES).locator(".legend .missing").count() == 0

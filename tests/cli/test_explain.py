@@ -427,17 +427,6 @@ class TestPadding:
         assert "warning: 1 of the sequences exceed the 6 steps" in result.stderr
         assert "padded          1 sequence, pre, to 6 steps" in result.stderr
 
-    def test_masked_steps_are_skipped_and_get_no_relevance(self, run, small):
-        small.mapping["padding"] = {"value": 0, "masked": True}
-        small.save()
-        arguments = ("--ids", "--format", "jsonl", "-q")
-        padded = run("explain", small.path, small.write("a.txt", "0 1 0 4 2 0\n"), *arguments)
-        plain = run("explain", small.path, small.write("b.txt", "1 4 2\n"), *arguments)
-        found, bare = json_lines(padded.stdout)[0], json_lines(plain.stdout)[0]
-        assert found["scores"] == bare["scores"]
-        assert [found["relevance"][k] for k in (1, 3, 4)] == bare["relevance"]
-        assert [found["relevance"][k] for k in (0, 2, 5)] == [0, 0, 0]
-
 
 def test_missing_mapping_keys_are_left_to_the_file(run, tmp_path):
     """A mapping with nothing but labels changes nothing but the labels."""

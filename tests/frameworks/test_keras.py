@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from models import json_lines
 
 VOCABULARY = 15
 FEATURES = 3
@@ -365,6 +366,30 @@ def test_masked_steps_agree(run, keras, tmp_path, name):
     model = with_random_weights(masked(keras)[name]())
     agreement = Agreement(run, tmp_path, model, lengths=[7] * len(GAPS), gaps=GAPS)
     agreement.assert_saved()
+
+
+@pytest.mark.parametrize(
+    "name", ["scores of every step", "scores of every step of a graph", "masked series"]
+)
+def test_the_last_step_is_the_last_that_keras_does_not_mask(run, keras, tmp_path, name):
+    model = with_random_weights(masked(keras)[name]())
+    Agreement(run, tmp_path, model, lengths=[7] * len(GAPS), gaps=GAPS)
+    model.save(tmp_path / "model.keras")
+    arguments = (tmp_path / "model.keras", tmp_path / "input.jsonl", "--step", "last")
+    found = json_lines(run("explain", *arguments, "--format", "jsonl", "-q").stdout)
+    outputs = json_lines((tmp_path / "outputs.jsonl").read_text())
+    assert len(found) == len(GAPS)
+    for line, theirs, gaps in zip(found, outputs, GAPS, strict=True):
+        real = [step for step in range(7) if step not in gaps]
+        assert line["step"] == real[-1]
+        scores = np.array(line["scores"])
+        if name == "scores of every step":  # which Keras gives as probabilities
+            scores = np.exp(scores) / np.exp(scores).sum()
+        np.testing.assert_allclose(scores, theirs["scores"][real[-1]], atol=1e-5)
+        relevance = np.array(line["relevance"], dtype=float)
+        missing = np.isnan(relevance.reshape(7, -1)).all(axis=1)
+        assert np.flatnonzero(missing).tolist() == list(gaps)
+        assert np.nansum(relevance) == pytest.approx(line["ledger"]["tokens"])
 
 
 # Models in models, and outputs that are not the first

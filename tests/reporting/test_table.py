@@ -59,13 +59,15 @@ def explanations(draw, detail, dtype, by_step):
             found.append(Explanation.without_score(sequence, one, lrp_all()))
             continue
         finer = detail in ("dimension", "feature") or draw(st.booleans())
+        relevance = numbers(draw, dtype, *((steps, WIDTH) if finer else (steps,)))
+        relevance[[draw(st.integers(0, 9)) == 0 for _ in range(steps)]] = np.nan  # masked steps
         found.append(
             Explanation(
                 sequence,
                 numbers(draw, dtype, len(LABELS)),
                 0,
                 draw(st.integers(0, len(LABELS) - 1)),
-                numbers(draw, dtype, *((steps, WIDTH) if finer else (steps,))),
+                relevance,
                 NOTHING,
                 "lrp-all",
                 draw(st.integers(0, 9)) if by_step else None,
@@ -102,7 +104,9 @@ def expected(found, detail, by_step, delimiter):
 
 
 def text(number):
-    """As JSON has it, which has no text for what is no number."""
+    """As JSON has it, which has no text for what is no number; nothing for what is missing."""
+    if math.isnan(number):
+        return ""
     return msgspec.json.encode(number).decode() if math.isfinite(number) else repr(number)
 
 

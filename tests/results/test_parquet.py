@@ -196,8 +196,8 @@ class TestErrors:
         ("changes", "problem"),
         [
             ({"relevance": [0.5]}, "sequence 0: has 2 `tokens` and 1 values of `relevance`"),
-            ({"relevance": [0.5, float("nan")]}, "sequence 0: has NaN or infinity"),
-            ({"relevance": [0.5, None]}, "sequence 0: has NaN or infinity"),
+            ({"relevance": [0.5, float("inf")]}, "sequence 0: has infinity in `relevance`"),
+            ({"relevance": [[0.5, None], [1.0, 2.0]]}, "only a part is missing"),
             ({"relevance": [[0.5], [1.0, 2.0]]}, "lists of different lengths"),
             ({"relevance": "0.5"}, "expected what `lrp explain` writes as Parquet"),
             ({"sequence": "first"}, "expected what `lrp explain` writes as Parquet"),

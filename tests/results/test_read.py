@@ -118,7 +118,10 @@ class TestErrorsNameTheirLine:
             (json.dumps(line()) * 2, "is not one JSON object"),
             ('{"sequence": 0, "tokens": ["\udcff"]}', "is not JSON"),
             ('{"sequence": 0, "relevance": [NaN]}', "is not JSON"),
-            (line(relevance=[None, 1]), "stands for NaN or infinity"),
+            (
+                line(tokens="absent", features=["x", "y"], relevance=[[1, None], [3, 4]]),
+                "has a step of whose `relevance` only a part is missing",
+            ),
             (line(ledger=LEDGER | {"residual": None}), "stands for NaN or infinity"),
             (line(relevance="absent"), "missing required field `relevance`"),
             (line(target="absent"), "missing required field `target`"),

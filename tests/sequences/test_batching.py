@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 from together import make_model
 
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.batching import batches, make_batch
+from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
+from lstm_lrp_cli.sequences.batching import batches, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 
@@ -50,24 +51,45 @@ def test_every_step_comes_back_to_its_place(lists, padding):
     for sequence, steps in zip(batch.sequences, found, strict=True):
         tokens = sequence.inputs.tolist()
         run = plainly_kept(tokens, padding)
-        assert steps.tolist() == [
-            token + 1 if kept else 0 for token, kept in zip(tokens, run, strict=True)
-        ]
+        expected = [token + 1 if kept else np.nan for token, kept in zip(tokens, run, strict=True)]
+        np.testing.assert_array_equal(steps, expected)
     for sequence, kept in zip(batch.sequences, batch.kept(), strict=True):
         assert kept.tolist() == plainly_kept(sequence.inputs.tolist(), padding)
 
 
 @settings(deadline=None, derandomize=True)
 @given(SEQUENCES, PADDINGS, st.integers(-1, 7))
-def test_the_row_of_a_step_is_found_where_the_sequence_runs_it(lists, padding, step):
-    batch = make_batch(sequences(lists), replace(MODEL, padding=padding))
-    rows = batch.rows_of(np.full(len(lists), step))
-    for sequence, row in zip(batch.sequences, rows.tolist(), strict=True):
+def test_a_real_step_is_found_by_its_number_among_them(lists, padding, number):
+    model = replace(MODEL, padding=padding)
+    batch = make_batch(sequences(lists), model)
+    found = zip(*batch.find(np.full(len(lists), number)), strict=True)
+    for sequence, real, (row, position) in zip(batch.sequences, batch.real, found, strict=True):
         tokens = sequence.inputs.tolist()
-        if 0 <= step < len(tokens) and plainly_kept(tokens, padding)[step]:
-            assert batch.inputs[row] == tokens[step]
+        places = np.flatnonzero(plainly_kept(tokens, padding)).tolist()
+        assert real == len(places)
+        if 0 <= number < len(places):
+            assert position == places[number]
+            assert batch.inputs[row] == tokens[position]
         else:
-            assert row == -1
+            assert (row, position) == (-1, -1)
+
+
+@settings(deadline=None, derandomize=True)
+@given(SEQUENCES, PADDINGS, st.booleans())
+def test_steps_are_counted_that_the_model_is_run_on(lists, padding, skip):
+    """Ids of SKIPPED are there where unknown tokens are left out, and count among the unknown."""
+    if not skip:
+        lists = [[number for number in ids if number != SKIPPED] for ids in lists]
+    words = Vocabulary({"a": 0}, 9)
+    model = replace(MODEL, padding=padding, vocabulary=words, tokenization=Tokenization(skip=skip))
+    given = [
+        replace_struct(sequence, unknown=ids.count(SKIPPED))
+        for sequence, ids in zip(sequences(lists), lists, strict=True)
+    ]
+    assert real_lengths(given, model).tolist() == [sum(plainly_kept(i, padding)) for i in lists]
+    unmasked = replace(padding, masked=False) if padding else None
+    seen = [sum(plainly_kept(ids, unmasked)) for ids in lists]
+    assert masked_steps(given, model) == sum(seen) - real_lengths(given, model).sum()
 
 
 @settings(deadline=None, derandomize=True)
@@ -107,7 +129,8 @@ def test_steps_of_numbers_are_masked_where_every_feature_has_the_value():
     masked = replace(model, padding=Padding(value=-1.0, masked=True))
     batch = make_batch([Sequence(0, values)], masked)
     assert batch.packing.lengths.tolist() == [2]
-    assert batch.per_sequence(batch.inputs)[0].tolist() == [[0, 0], [-1.0, 0.5], [2.0, 3.0]]
+    expected = [[np.nan, np.nan], [-1.0, 0.5], [2.0, 3.0]]
+    np.testing.assert_array_equal(batch.per_sequence(batch.inputs)[0], expected)
 
 
 @pytest.mark.parametrize("count", [1, 3])

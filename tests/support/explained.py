@@ -17,6 +17,8 @@ FEATURES = ("x", "y,\t", "日")
 DETAILS: tuple[Detail, ...] = ("token", "dimension", "step", "feature")
 COMPLETE = "integrated-gradients"
 NO_PROMISE = "gradient"
+# The steps that a mask skips, and of which sequence.
+MASKED_SEQUENCE, MASKED = 4, [0, 3]
 
 
 def layout_of(
@@ -30,7 +32,7 @@ def layout_of(
 
 
 def explanations_of(layout: Layout) -> list[Explanation]:
-    """Of five sequences, one of them empty and one without a score, by every method."""
+    """Of five sequences, by every method: one is empty, one has no score, one has masked steps."""
     rng = np.random.default_rng(5)
     model, dtype = layout.model, layout.model.dtype
     series = model.embedding is None
@@ -58,6 +60,8 @@ def explanations_of(layout: Layout) -> list[Explanation]:
                 NO_PROMISE: None,
             }[method.name]
             scores, relevance = numbers(len(LABELS)), numbers(*shape)
+            if number == MASKED_SEQUENCE:
+                relevance[MASKED] = np.nan
             target = number % len(LABELS)
             found.append(Explanation(one, scores, 1, target, relevance, ledger, method.name, step))
     return found

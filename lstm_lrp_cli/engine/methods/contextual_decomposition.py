@@ -13,10 +13,10 @@ import numpy as np
 from lstm_lrp_cli.engine.copies import Copies, copies
 from lstm_lrp_cli.engine.decomposition import decompose
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.given import Given
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers, relative_residuals
 from lstm_lrp_cli.engine.memory import row_bytes
 from lstm_lrp_cli.engine.method import Promise
+from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.parts import Parts
 from lstm_lrp_cli.engine.perturbation import COPIES_BYTES, explained_rows
 from lstm_lrp_cli.engine.reach import Reach
@@ -40,7 +40,8 @@ class ContextualDecomposition:
     Parameters
     ----------
     span : slice or None
-        The tokens, as they were given, that are relevant together; None is each alone.
+        The tokens, of those that the model is run on, that are relevant together; None is each
+        alone.
     """
 
     span: slice | None = None
@@ -79,14 +80,40 @@ class ContextualDecomposition:
 def _of_span(trace: Trace, chosen: Chosen, padding: Booleans | None, span: slice) -> Relevance:
     """Decompose each sequence once. The relevance of the span is the same for each of its steps."""
     packing = trace.packing
-    given = trace.given or Given.all_of(packing, padding)
-    within = given.within(span, packing, padding)
+    within = _in_span(span, packing, padding)
     sequences = np.arange(packing.batch)
     parts = _decomposed(trace, chosen, sequences, lambda some: within[some.rows])
     lengths = np.bincount(packing.sequence[within], minlength=packing.batch)
     shared = parts.relevant / np.maximum(lengths, 1)
     inputs = np.where(within, shared[packing.sequence], 0.0).astype(trace.model.dtype)
     return Relevance(inputs, _ledgers(trace, chosen, sequences, parts))
+
+
+def _in_span(span: slice, packing: Packing, padding: Booleans | None) -> Booleans:
+    """The rows of the steps from one to another of each sequence, shape (rows,).
+
+    Parameters
+    ----------
+    span : slice
+        As Python has it: from 0, from -1 backwards, and cut to what there is.
+    padding : ndarray of bool, shape (rows,), or None
+        The rows that are padding, which do not count.
+    """
+    rows = packing.by_sequence
+    if padding is not None:
+        rows = rows[~padding[rows]]
+    sequence = packing.sequence[rows]
+    lengths = np.bincount(sequence, minlength=packing.batch)
+    steps = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[sequence]
+
+    def bound(number: int) -> Integers:
+        return np.full_like(lengths, number) if number >= 0 else lengths + number
+
+    start = 0 if span.start is None else bound(span.start)[sequence]
+    stop = lengths[sequence] if span.stop is None else bound(span.stop)[sequence]
+    within = np.zeros(packing.rows, dtype=bool)
+    within[rows] = (steps >= start) & (steps < stop)
+    return within
 
 
 def _of_steps(trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:

@@ -9,11 +9,14 @@ from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.excerpt import what_is_missing
 from lstm_lrp_cli.reporting.html.page import element, json_block, rendered
 from lstm_lrp_cli.reporting.numbers import rounded_each
 from lstm_lrp_cli.reporting.writer import Layout, Report, parts
+from lstm_lrp_cli.sequences.batching import cut_off
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 STYLES = ("report.css",)
 # In one module, so that each may use the others' functions.
@@ -75,11 +78,13 @@ class HtmlWriter:
         """Write what is seen, with the report, and the script."""
         script, _ = element("script", SCRIPTS, ' type="module"')
         report = self._report.as_object()
+        left_out = self._model.leaves_out and report["unknown_tokens"]
         self._file.write(
             rendered(
                 "body.html.j2",
                 report=report,
-                about=json_block([self._about(report["methods"])], 'id="about"'),
+                about=json_block([self._about(report)], 'id="about"'),
+                left_out=left_out,
                 version=__version__,
                 series=self._series,
                 unnamed=self._model.labels is None and self._model.classes > 1,
@@ -87,9 +92,9 @@ class HtmlWriter:
             )
         )
 
-    def _about(self, methods: Several[dict[str, Any]]) -> dict[str, Any]:
-        """What the script must know of the model and the methods."""
-        model = self._model
+    def _about(self, report: dict[str, Any]) -> dict[str, Any]:
+        """What the script must know of the model, the methods, and what there is to see."""
+        model, methods = self._model, report["methods"]
         heads = [
             {"name": head.name, "start": where.start, "stop": where.stop}
             for head, where in zip(model.heads, model.head_slices, strict=True)
@@ -100,9 +105,15 @@ class HtmlWriter:
             "regression": model.regression,
             "by_step": model.by_step,
             "series": self._series,
+            "missing": self._missing(report),
             "methods": [method["method"] for method in methods],
             "shares": [_shares(method["ledger"]) for method in methods],
         }
+
+    def _missing(self, report: dict[str, Any]) -> str | None:
+        """What the steps are called that have no relevance; None where there are none."""
+        some = report["masked_tokens"] or report["cut_sequences"]
+        return what_is_missing(self._model) if some else None
 
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
@@ -136,9 +147,13 @@ class HtmlWriter:
         sequence = explanation.sequence
         if self._series:
             (values,) = rounded_each([sequence.inputs])
-            inputs = {"features": sequence.features, "values": values}
+            inputs: dict[str, Any] = {"features": sequence.features, "values": values}
         else:
             inputs = {"tokens": sequence.tokens}
+            if self._model.leaves_out and sequence.unknown:
+                inputs["left_out"] = np.flatnonzero(sequence.inputs == SKIPPED).tolist()
+        if self._model.cuts:
+            inputs["cut"] = np.flatnonzero(cut_off(sequence.inputs, self._model.padding)).tolist()
         return {"id": sequence.id, **inputs, "label": sequence.gold, "right": explanation.right}
 
 

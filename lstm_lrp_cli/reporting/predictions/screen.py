@@ -16,6 +16,7 @@ from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.reporting.predictions.summary import meaning_of_one, percent
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.scaling.prediction import Predictions
+from lstm_lrp_cli.sequences.batching import real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 # How many rows are shown, how many values of a regressor, and how wide a bar is.
@@ -88,7 +89,8 @@ class ScreenWriter:
         steps = [None] * part.rows if part.steps is None else part.steps.tolist()
         if model.by_step:
             columns.append(map(str, steps))
-        columns.append(map(_shown, part.of_rows, steps))
+        real = real_lengths(part.sequences, model)[part.places].tolist()
+        columns.append(map(_shown, part.of_rows, steps, real))
         golds = [sequence.gold for sequence in part.of_rows]
         if layout.labelled:
             columns.append(_names(layout.true_classes(part)))
@@ -109,10 +111,10 @@ def _number(sequence: Sequence) -> Text:
     return Text(f"{sequence.number}{name}")
 
 
-def _shown(sequence: Sequence, step: int | None) -> Text:
-    """What a row is of: a text, or one token of it; of a series, how many steps it has."""
+def _shown(sequence: Sequence, step: int | None, real: int) -> Text:
+    """What a row is of: a text, or one token of it; of a series, how many steps it really has."""
     if sequence.tokens is None:
-        return Text(f"{len(sequence):,}")
+        return Text(f"{real:,}")
     text = " ".join(sequence.tokens) if step is None else sequence.tokens[step]
     return Text(printable(text), no_wrap=True, overflow="ellipsis")
 

@@ -69,6 +69,7 @@ class PredictionSummary:
             "dtype": self.run.dtype,
             "sequences": figures.sequences,
             "tokens": figures.steps,
+            "masked_tokens": figures.masked,
             "unknown_tokens": figures.unknown,
             "empty_sequences": figures.empty,
             "padded_sequences": figures.padded,

@@ -6,7 +6,7 @@ const SORTS = {
   residual: { name: "residual", key: (view) => residualOf(view.explanation), descending: true },
   margin: { name: "margin", key: (view) => marginOf(view.explanation), descending: false },
   strongest: { name: "strongest", key: (view) => view.ownStrongest, descending: true },
-  length: { name: "length", key: (view) => lengthOf(view.sequence), descending: true },
+  length: { name: "length", key: (view) => realLengthOf(view.explanation), descending: true },
 };
 
 const field = (id) => document.getElementById(id);

@@ -13,8 +13,9 @@ async function readSequences(tell) {
   for (const block of document.querySelectorAll("script.explanations")) {
     for (const { sequence: number, ...explanation } of JSON.parse(block.textContent)) {
       if (last === null || last.number !== number) {
-        const { id, tokens, features, values, label, right } = explanation;
-        last = { number, id, tokens, features, values, label, right, explanations: [] };
+        const { id, tokens, left_out, cut, features, values, label, right } = explanation;
+        const [leftOut, cutOff] = [new Set(left_out), new Set(cut)];
+        last = { number, id, tokens, leftOut, cutOff, features, values, label, right, explanations: [] };
         sequences.push(last);
       }
       last.explanations.push(explanation);
@@ -77,6 +78,23 @@ function strongestOf(explanation) {
 
 function lengthOf(sequence) {
   return (sequence.tokens ?? sequence.values).length;
+}
+
+/** Whether a step has no relevance, since the model passes over it. */
+function isMissing({ relevance }, step) {
+  const amount = relevance[step];
+  return (Array.isArray(amount) ? amount[0] : amount) === null;
+}
+
+/** Why the model passes over a step. */
+function whyMissing(sequence, step) {
+  if (sequence.leftOut.has(step)) return "left out";
+  return sequence.cutOff.has(step) ? "cut off" : "masked";
+}
+
+/** How many steps the model is run on. */
+function realLengthOf({ relevance }) {
+  return relevance.filter((_, step) => !isMissing({ relevance }, step)).length;
 }
 
 /** Text that a search looks through, in lower case. */

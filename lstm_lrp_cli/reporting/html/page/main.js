@@ -15,7 +15,9 @@ function legendView() {
     tint(cell, strength);
     scale.append(cell);
   }
-  return [words, scale, make("span", "legend-word", "for the explained score")];
+  const legend = [words, scale, make("span", "legend-word", "for the explained score")];
+  if (about.missing) legend.push(make("span", "token missing", about.missing));
+  return legend;
 }
 
 function legendNote() {

@@ -6,7 +6,7 @@ const MANY_CHANNELS = 12;
 const LINE = { top: 4, height: 44, bars: 22 };
 const CELL = 16; // the height of a row of the heat map
 
-/** Relevance of a feature at a step; of the whole step where no finer is known. */
+/** Relevance of a feature at a step; of the whole step where no finer is known; null if masked. */
 function amountAt(relevance, step, feature) {
   const amount = relevance[step];
   return Array.isArray(amount) ? amount[feature] : amount;
@@ -14,6 +14,12 @@ function amountAt(relevance, step, feature) {
 
 function isByFeature({ relevance }) {
   return Array.isArray(relevance[0]);
+}
+
+/** How strong that is, from -1 to 1; null if masked. */
+function strengthAt({ explanation, strongest }, step, feature) {
+  if (isMissing(explanation, step)) return null;
+  return strongest ? amountAt(explanation.relevance, step, feature) / strongest : 0;
 }
 
 function channelTotal({ relevance }, feature) {
@@ -26,8 +32,8 @@ function cellPaths(rows, height) {
   rows.forEach((strengths, row) => {
     strengths.forEach((strength, step) => {
       const level = Math.round(Math.min(Math.abs(strength), 1) * LEVELS);
-      if (level === 0) return;
-      const key = `${strength > 0 ? "for" : "against"} ${level / LEVELS}`;
+      if (level === 0 && strength !== null) return;
+      const key = strength === null ? "missing 1" : `${strength > 0 ? "for" : "against"} ${level / LEVELS}`;
       paths.set(key, `${paths.get(key) ?? ""}M${step} ${row * height}h1v${height}h-1z`);
     });
   });
@@ -57,7 +63,8 @@ function plot(className, steps, height, children) {
 }
 
 /** One channel: its values as a line. */
-function channelPlot({ sequence, explanation, strongest }, feature) {
+function channelPlot(view, feature) {
+  const { sequence } = view;
   const values = sequence.values.map((row) => row[feature]);
   const known = values.filter((value) => value !== null);
   const low = Math.min(...known);
@@ -73,9 +80,7 @@ function channelPlot({ sequence, explanation, strongest }, feature) {
     d += `${pen}${step + 0.5} ${(LINE.top + (1 - part) * (LINE.height - 2 * LINE.top)).toFixed(2)}`;
     pen = "L";
   });
-  const strengths = values.map((_, step) =>
-    strongest ? amountAt(explanation.relevance, step, feature) / strongest : 0,
-  );
+  const strengths = values.map((_, step) => strengthAt(view, step, feature));
   const middle = LINE.height + LINE.bars / 2;
   const bars = barPaths([strengths], (_, strength) => {
     const size = (Math.abs(strength) * LINE.bars) / 2;
@@ -93,12 +98,11 @@ function channelPlot({ sequence, explanation, strongest }, feature) {
   };
 }
 
-function heatMap({ sequence, explanation, strongest }) {
+function heatMap(view) {
+  const { sequence, explanation } = view;
   const names = isByFeature(explanation) ? sequence.features : ["step"];
   const rows = names.map((_, feature) =>
-    sequence.values.map((_, step) =>
-      strongest ? amountAt(explanation.relevance, step, feature) / strongest : 0,
-    ),
+    sequence.values.map((_, step) => strengthAt(view, step, feature)),
   );
   const box = (row, strength) => {
     const size = Math.abs(strength) * CELL * 0.3;
@@ -153,9 +157,11 @@ function seriesView(view) {
   element.tabIndex = 0;
   element.setAttribute("role", "application");
   element.setAttribute("aria-roledescription", "plots");
+  const real = realLengthOf(explanation);
+  const masked = real < steps ? ` (${steps - real} more ${about.missing})` : "";
   element.setAttribute(
     "aria-label",
-    `Sequence ${sequence.number}: ${counted(steps, "step")} of ${counted(sequence.features.length, "feature")}. ` +
+    `Sequence ${sequence.number}: ${counted(real, "step")}${masked} of ${counted(sequence.features.length, "feature")}. ` +
       "Arrow keys move over steps and features; a table stands below.",
   );
   const channels = drawnChannels(view, sequence.allChannels);
@@ -218,7 +224,7 @@ function seriesNote({ sequence, explanation }, { step, feature }) {
   const what = isByFeature(explanation) ? "relevance" : "relevance of the step";
   return [
     [shown(sequence.features[feature]), "note-title"],
-    [`${what} ${exact(amount)}`, ""],
+    [isMissing(explanation, step) ? whyMissing(sequence, step) : `${what} ${exact(amount)}`, ""],
     [`value ${exact(sequence.values[step][feature])}`, ""],
     [`step ${step}`, "dim"],
   ];
@@ -251,9 +257,10 @@ function seriesTable({ sequence, explanation }) {
     : [...names, "relevance of the step"];
   const rows = sequence.values.map((values, step) => {
     const amounts = explanation.relevance[step];
+    const told = (amount) => (amount === null ? whyMissing(sequence, step) : exact(amount));
     const cells = byFeature
-      ? values.flatMap((value, feature) => [exact(value), exact(amounts[feature])])
-      : [...values.map(exact), exact(amounts)];
+      ? values.flatMap((value, feature) => [exact(value), told(amounts[feature])])
+      : [...values.map(exact), told(amounts)];
     return [step, ...cells];
   });
   return tableView(["step", ...heads], rows);

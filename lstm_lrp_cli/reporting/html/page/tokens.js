@@ -26,7 +26,10 @@ function tokensView(view, words) {
     const amount = explanation.relevance[place];
     const cell = make("span", "token", shown(token));
     cell.setAttribute("role", "option");
-    cell.setAttribute("aria-label", `${shown(token)} ${signed(amount)}`);
+    const missing = isMissing(explanation, place);
+    const told = missing ? whyMissing(sequence, place) : signed(amount);
+    cell.setAttribute("aria-label", `${shown(token)} ${told}`);
+    cell.classList.toggle("missing", missing);
     cell.tabIndex = place === 0 ? 0 : -1;
     tint(cell, strongest ? amount / strongest : 0);
     const lower = token.toLowerCase();
@@ -39,10 +42,11 @@ function tokensView(view, words) {
 /** What is told of a token under the pointer or the focus. */
 function tokenNote({ sequence, explanation }, place) {
   const amount = explanation.relevance[place];
-  const part = share(amount, scoreOf(explanation));
+  const missing = isMissing(explanation, place);
+  const part = missing ? "" : share(amount, scoreOf(explanation));
   return [
     [shown(sequence.tokens[place]), "note-title"],
-    [`relevance ${exact(amount)}`, ""],
+    [missing ? whyMissing(sequence, place) : `relevance ${exact(amount)}`, ""],
     [part && `${part} of the score`, ""],
     [`position ${place}`, "dim"],
   ];
@@ -67,12 +71,13 @@ function moveInTokens(event, cell) {
 
 /** The same as a table. */
 function tokensTable({ sequence, explanation }) {
-  const rows = sequence.tokens.map((token, place) => [
-    place,
-    shown(token),
-    exact(explanation.relevance[place]),
-    share(explanation.relevance[place], scoreOf(explanation)),
-  ]);
+  const rows = sequence.tokens.map((token, place) => {
+    const amount = explanation.relevance[place];
+    const cells = isMissing(explanation, place)
+      ? [whyMissing(sequence, place), ""]
+      : [exact(amount), share(amount, scoreOf(explanation))];
+    return [place, shown(token), ...cells];
+  });
   return tableView(["position", "token", "relevance", "of the score"], rows, 1);
 }
 
