@@ -186,9 +186,7 @@ def _by_step(results: Iterable[Result]) -> dict[int | None, list[Result]]:
 
 def _predicted(results: Iterable[Result]) -> Iterator[Class]:
     """The predicted classes: one, but of several outputs, of which each has explanations."""
-    yield from dict.fromkeys(
-        result.predicted_class for result in results if result.predicted is not None
-    )
+    yield from dict.fromkeys(result.predicted for result in results if result.predicted is not None)
 
 
 def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:

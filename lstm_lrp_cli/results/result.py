@@ -17,7 +17,7 @@ class Result(Struct, frozen=True, eq=False):
     sequence : int
         The sequence's number in the input, from 0.
     target : str, int or None
-        The explained class, as label or index; None where there was no score to explain.
+        The explained class, or value, as label or number; None where there was no score to explain.
     relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
         As finely as it was told; all of it finite.
     id : str, int or None
@@ -29,7 +29,8 @@ class Result(Struct, frozen=True, eq=False):
     scores : list of float
         All scores.
     predicted : str, int or None
-        The class with the highest score, as label or index.
+        The predicted class among which the target stands, as label or number; None where the scores
+        are values.
     step : int or None
         Where the model gives scores at every step: the step whose score is explained.
     label : str, int or None
@@ -66,14 +67,6 @@ class Result(Struct, frozen=True, eq=False):
             return self.relevance
         total: Floats = self.relevance.sum(axis=1)
         return total
-
-    @property
-    def predicted_class(self) -> str | int | None:
-        """The predicted class as `label` names it: of one output, 1 or 0.
-
-        The one score of such a model is the only one, and so the highest; its sign decides.
-        """
-        return int(self.scores[0] > 0) if len(self.scores) == 1 else self.predicted
 
 
 def misfit(result: Result) -> str | None:
