@@ -20,6 +20,8 @@ class Decision:
         Where the classes' scores stand among all.
     classes : tuple of str or int
         The classes' labels, or numbers. Of one score they are 0 and 1, unless both have labels.
+    targets : tuple of int or None
+        What is explained of each class; None of class 0 of a single score among others.
     one : str, int or None
         Of one score: the name of what it speaks for, which is what class 1 means.
     """
@@ -27,6 +29,7 @@ class Decision:
     name: str | None
     scores: slice
     classes: tuple[str | int, ...]
+    targets: tuple[int | None, ...]
     one: str | int | None = None
 
     @property
@@ -60,16 +63,18 @@ def decisions_of_heads(model: Model) -> list[Decision | None]:
     kinds = zip(model.heads, model.head_slices, model.likelihoods, strict=True)
     for number, (head, at, likelihood) in enumerate(kinds):
         name = None if len(model.heads) == 1 else head.name or str(number)
-        targets = map(model.target_of, range(at.start, at.stop))
+        targets = tuple(map(model.target_of, range(at.start, at.stop)))
         names = tuple(map(model.target_name, targets))
         if likelihood == "linear":
             found.append(None)
         elif head.size > 1:
-            found.append(Decision(name, at, names))
+            found.append(Decision(name, at, names, targets))
         else:
             both = model.binary and len(model.labels or ()) == model.targets
             classes = tuple(model.labels or ()) if both else (0, 1)
-            found.append(Decision(name, at, classes, *names))
+            found.append(
+                Decision(name, at, classes, (0 if model.binary else None, *targets), *names)
+            )
     return found
 
 

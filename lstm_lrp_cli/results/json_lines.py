@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.results.result import Result, misfit
+from lstm_lrp_cli.results.result import OUTDATED, Result, misfit
 from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 
 # How much is read at a time: some ten thousand tokens.
@@ -103,6 +103,9 @@ def _result(line: _Line, number: int, place: str) -> Result:
         number,
     )
     problem = misfit(result)
+    # Without labels of both, the two classes of a single score are numbers.
+    if isinstance(line.predicted, int) and len(line.scores) == 1:
+        problem = problem or (OUTDATED if line.predicted != (line.scores[0] > 0) else None)
     if problem is not None:
         raise UnusableInput(place, f"{problem}; {EXPECTED}")
     return result

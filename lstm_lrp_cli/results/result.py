@@ -7,6 +7,10 @@ from msgspec import Struct
 from lstm_lrp_cli.model.arrays import Floats
 
 OF_EVERY_LEDGER = {"score", "residual"}
+OUTDATED = (
+    "predicts its one class whatever the sign of its only score, as an earlier lrp wrote it; "
+    "explain the sequences again"
+)
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -84,4 +88,7 @@ def misfit(result: Result) -> str | None:
         return "has positions in `unknown` where there are no tokens"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
         return "has a `ledger` without `score` and `residual`"
+    explained = 0.0 if result.ledger is None else result.ledger["score"]
+    if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
+        return OUTDATED  # of two classes with one score, the predicted one has a score above 0
     return None
