@@ -41,6 +41,7 @@ def _result(explanation: Explanation, model: Model) -> Result:
         tokens=None if sequence.tokens is None else list(sequence.tokens),
         features=None if sequence.features is None else list(sequence.features),
         scores=explanation.scores.tolist(),
+        output=explanation.output,
         predicted=explanation.predicted_name,
         step=explanation.step,
         label=explanation.label,

@@ -66,7 +66,7 @@ class JsonLinesWriter:
         scores: list[float],
         relevance: list[Any],
     ) -> dict[str, Any]:
-        sequence, label = explanation.sequence, explanation.label
+        sequence, label, output = explanation.sequence, explanation.label, explanation.output
         step = {"step": explanation.step} if self._model.by_step else {}
         method = {"method": explanation.method} if self._layout.several_methods else {}
         ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
@@ -77,6 +77,7 @@ class JsonLinesWriter:
             "id": sequence.id,
             **inputs,
             "scores": scores,
+            **({} if output is None else {"output": output}),
             "predicted": explanation.predicted_name,
             "target": self._model.target_name(explanation.target) if explanation.scored else None,
             **step,

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.reporting.arrays import (
     amount_names,
     lengths_of,
@@ -155,6 +156,7 @@ class NestedWriter(_BatchWriter):
             ("id", pa.string(), True),
             *inputs,
             ("scores", pa.list_(number)),
+            *((("output", pa.string(), True),) if _several_outputs(layout) else ()),
             ("predicted", pa.string(), True),
             ("target", pa.string(), True),
             *((("step", pa.int32(), True),) if layout.model.by_step else ()),
@@ -181,6 +183,8 @@ class NestedWriter(_BatchWriter):
         nothing = np.zeros(0, dtype=self._model.dtype)
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
         yield _lists([len(each.scores) for each in explanations], pa.array(scores))
+        if _several_outputs(self._layout):
+            yield _texts(each.output for each in explanations)
         yield _texts(each.predicted_name for each in explanations)
         yield self._targets(explanations)
         if self._model.by_step:
@@ -265,6 +269,11 @@ def rows_sink(file: BinaryIO, layout: Layout) -> Sink:
 
 def nested_sink(file: BinaryIO, layout: Layout) -> Sink:
     return ParquetSink(file, NestedWriter.schema(layout), layout)
+
+
+def _several_outputs(layout: Layout) -> bool:
+    """Whether it must be told at which output a class is predicted."""
+    return any(decision.name for decision in decisions_of(layout.model))
 
 
 def _number(layout: Layout) -> Any:

@@ -30,6 +30,7 @@ class _Line(Struct):
     tokens: list[str] | None = None
     features: list[str] | None = None
     scores: list[float] = []
+    output: str | None = None
     predicted: str | int | None = None
     step: int | None = None
     label: str | int | None = None
@@ -94,6 +95,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
         line.tokens,
         line.features,
         line.scores,
+        line.output,
         line.predicted,
         line.step,
         line.label,

@@ -35,6 +35,8 @@ class Result(Struct, frozen=True, eq=False):
     predicted : str, int or None
         The predicted class among which the target stands, as label or number; None where the scores
         are values.
+    output : str or None
+        At which output that is, of a model with several.
     step : int or None
         Where the model gives scores at every step: the step whose score is explained.
     label : str, int or None
@@ -56,6 +58,7 @@ class Result(Struct, frozen=True, eq=False):
     tokens: list[str] | None = None
     features: list[str] | None = None
     scores: list[float] = []
+    output: str | None = None
     predicted: str | int | None = None
     step: int | None = None
     label: str | int | None = None

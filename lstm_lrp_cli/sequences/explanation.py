@@ -68,6 +68,11 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return self._class_name(self.predicted)
 
     @property
+    def output(self) -> str | None:
+        """At which output the class is predicted, of a model with several."""
+        return None if self.decision is None else self.decision.name
+
+    @property
     def label(self) -> str | int | None:
         """The true class, called alike; None where it is not known."""
         return self._class_name(self.sequence.gold)
