@@ -18,7 +18,7 @@ SIGNED = (
 @pytest.fixture
 def single(small):
     """The small model with one score, which is above 0 for some sentences."""
-    small.arrays |= {"V": 3 * small.arrays["V"][:1], "c": np.zeros(1)}
+    small.arrays |= {"V": 3 * small.arrays["V"][:1], "c": np.array([-0.57])}
     small.dense["activation"] = "sigmoid"
     return small
 

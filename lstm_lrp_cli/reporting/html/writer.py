@@ -108,8 +108,14 @@ class HtmlWriter:
             {"name": head.name, "start": where.start, "stop": where.stop}
             for head, where in zip(model.heads, model.head_slices, strict=True)
         ]
+        # Of one score among several outputs, class 1 is called so, and not by the score's number.
+        shown = {outcome["target"]: outcome["name"] for outcome in self._outcomes}
+        names = map(model.target_name, range(model.targets))
         return {
-            "classes": [class_name(model.target_name(k)) for k in range(model.targets)],
+            "classes": [
+                name if isinstance(name, str) else shown.get(name, class_name(name))
+                for name in names
+            ],
             "outcomes": self._outcomes,
             "heads": heads,
             "binary": model.binary,
