@@ -278,7 +278,7 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
         return Question("predicted")
     if labelled:
         raise click.UsageError("--target: with --labelled it is the true class that is explained.")
-    chosen = resolve_target(target, model.labels, model.classes, gold=False)
+    chosen = resolve_target(target, model, gold=False)
     if not isinstance(chosen, int):
         raise click.BadParameter("expected one class.", param_hint="--target")
     return Question(chosen)

@@ -306,7 +306,7 @@ def resolve_question(
     """
     from lstm_lrp_cli.scaling.question import Question
 
-    chosen = resolve_target(target, model.labels, model.classes, labelled)
+    chosen = resolve_target(target, model, gold=labelled)
     if step is not None and not model.by_step:
         raise click.UsageError("--step: the model gives one score a sequence, not one a step.")
     if labelled:
@@ -331,22 +331,24 @@ def refuse_labels(model: Model) -> None:
         raise click.UsageError("--labelled: the model has several outputs, and no one class.")
 
 
-def resolve_target(target: str, labels: tuple[str, ...] | None, classes: int, gold: bool) -> Any:
-    """What --target names: a word, or the index of a class.
+def resolve_target(target: str, model: Model, *, gold: bool) -> Any:
+    """What --target names: a word, or the number of a class or value.
 
     A label wins over a number, so that a target reads back as the output shows it.
     """
-    if labels and target in labels:
-        return labels.index(target)
+    labelled = model.target_labelled(target)
+    if labelled is not None:
+        return labelled
     if target == "gold" and not gold:
         raise click.UsageError("--target gold needs labelled input: add --labelled.")
     if target in TARGETS:
         return target
     number = whole_number(target)
-    if number is not None and number < classes:
+    if number is not None and number < model.targets:
         return number
-    names = f" ({', '.join(labels)})" if labels else ""
+    names = f" ({', '.join(model.labels)})" if model.labels else ""
+    last = model.targets - 1
     raise click.BadParameter(
-        f"there is no class {target!r}; the model has {classes}, from 0 to {classes - 1}{names}.",
+        f"there is no class {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
         param_hint="--target",
     )

@@ -171,8 +171,9 @@ def _scored(a: Explained, b: Explained) -> list[Scored]:
         if others is None:
             continue
         _check_scores(results[0], others[0], b.side, a.side)
-        predicted = zip(_predicted(results), _predicted(others), strict=False)
-        found.append(Scored(results[0], others[0], list(predicted)))
+        one, other = _predicted(results), _predicted(others)
+        predicted = [(one[output], other[output]) for output in one if output in other]
+        found.append(Scored(results[0], others[0], predicted))
     return found
 
 
@@ -184,11 +185,9 @@ def _by_step(results: Iterable[Result]) -> dict[int | None, list[Result]]:
     return found
 
 
-def _predicted(results: Iterable[Result]) -> Iterator[Class]:
-    """The predicted classes: one, but of several outputs, of which each has explanations."""
-    yield from dict.fromkeys(
-        result.predicted_class for result in results if result.predicted is not None
-    )
+def _predicted(results: Iterable[Result]) -> dict[str | None, Class]:
+    """The predicted class at each output that has one, of those that are explained."""
+    return {each.output: each.predicted for each in results if each.predicted is not None}
 
 
 def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:

@@ -34,19 +34,19 @@ def explained_by(
 
 
 def _result(explanation: Explanation, model: Model) -> Result:
-    sequence, scored = explanation.sequence, explanation.scored
-    gold, name = sequence.gold, model.target_name
+    sequence = explanation.sequence
     return Result(
         sequence.number,
-        name(explanation.target) if scored else None,
+        model.target_name(explanation.target) if explanation.scored else None,
         explanation.relevance.astype("float64", copy=False),
         id=sequence.id,
         tokens=None if sequence.tokens is None else list(sequence.tokens),
         features=None if sequence.features is None else list(sequence.features),
         scores=explanation.scores.tolist(),
-        predicted=name(explanation.predicted) if scored and not model.regression else None,
+        output=explanation.output,
+        predicted=explanation.predicted_name,
         step=explanation.step,
-        label=gold if gold is None or model.classes == 1 else name(gold),
+        label=explanation.label,
         method=explanation.method,
     )
 

@@ -56,7 +56,7 @@ class Copies:
     def chosen(self, chosen: Chosen) -> Chosen:
         """The scores of the copies that are chosen of the originals."""
         rows = None if chosen.rows is None else self.places(chosen.rows[self.sequences])
-        return Chosen(chosen.targets[self.sequences], rows)
+        return chosen.among(self.sequences, rows)
 
 
 def copies(packing: Packing, sequences: Integers, most_rows: int) -> Iterator[Copies]:

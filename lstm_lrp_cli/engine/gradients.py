@@ -57,5 +57,4 @@ def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
             return amount
         return told(amount * trace.embedded, reach)
 
-    ones = np.ones(len(chosen.targets))
-    return walk_down(trace, chosen.alone(trace.scores, ones), step, arrive)
+    return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), step, arrive)

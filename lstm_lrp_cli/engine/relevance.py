@@ -1,5 +1,7 @@
 """The relevance of a model's inputs for one target a sequence, with its ledger."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,26 +37,39 @@ class Relevance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """Which score of each sequence is explained.
+    """Which score of each sequence is explained, or its negative.
 
     Parameters
     ----------
     targets : ndarray of int, shape (batch,)
-        The class.
+        The score's place among all.
     rows : ndarray of int, shape (batch,), or None
         Of a model by step, the row of the step; -1 where a sequence has no such step, and then no
         score. None where there is one vector of scores a sequence.
+    signs : ndarray, shape (batch,), or None
+        -1 where the score's negative is explained, else 1. None is 1 for all.
     """
 
     targets: Integers
     rows: Integers | None = None
+    signs: Floats | None = None
 
     def of(self, scores: Floats) -> Floats:
-        """The chosen scores, shape (batch,), in float64; 0 where a sequence has none."""
+        """What is explained, shape (batch,), in float64; 0 where a sequence has no score."""
         there, at = self._places()
         chosen = np.zeros(len(self.targets))
         chosen[there] = scores[at]
-        return chosen
+        return chosen if self.signs is None else chosen * self.signs
+
+    @property
+    def slopes(self) -> Floats:
+        """The derivative of what is explained by the score, shape (batch,)."""
+        return np.ones(len(self.targets)) if self.signs is None else self.signs
+
+    def among(self, sequences: Integers, rows: Integers | None = None) -> Chosen:
+        """What is explained of some sequences, or of copies of them, whose rows are given."""
+        signs = None if self.signs is None else self.signs[sequences]
+        return Chosen(self.targets[sequences], rows, signs)
 
     def alone(self, scores: Floats, values: Floats) -> Floats:
         """An array like the scores with values, shape (batch,), in the chosen places, else 0."""

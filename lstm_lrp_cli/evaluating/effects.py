@@ -19,7 +19,7 @@ class Effects:
     def add(self, seen: Seen) -> None:
         """Take in a batch. Where relevance has no signs, neither has the change of the score."""
         sequence = seen.sequence
-        effects = seen.tell(Occlusion(), signed=True)
+        effects = seen.tell(Occlusion())
         for place, contestant in enumerate(self._contestants):
             signed = contestant.signed
             largest = ranks_from_most(effects if signed else np.abs(effects), sequence) == 0

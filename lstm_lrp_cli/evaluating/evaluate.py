@@ -104,7 +104,7 @@ class Gathered:
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""
         seen = Seen(batch, trace, Explained.of(self.question, trace, batch))
-        self._classifies = seen.explained.classifies
+        self._classifies = seen.explained.decision is not None
         seen = replace(
             seen,
             relevance=tuple(
@@ -124,7 +124,7 @@ class Gathered:
     def _told(self, seen: Seen, place: int, contestant: Contestant) -> Floats:
         """What a contestant tells, with each of its seeds; the time is that of one."""
         clock = process_time()
-        found = [seen.tell(method, signed=contestant.signed) for method in contestant.methods]
+        found = [seen.tell(method) for method in contestant.methods]
         self._seconds[place] += (process_time() - clock) / len(found)
         self._part_done(seen.batch)
         return np.stack(found)

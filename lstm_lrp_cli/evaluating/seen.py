@@ -43,10 +43,8 @@ class Seen:
         """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
         return np.stack([of_seeds[0] for of_seeds in self.relevance])
 
-    def tell(self, method: Method, *, signed: bool, trace: Trace | None = None) -> Floats:
+    def tell(self, method: Method, trace: Trace | None = None) -> Floats:
         """What a method tells of the steps, sequence after sequence, shape (steps,), in float64.
-
-        Signed relevance is positive of what speaks for the class that is explained.
 
         Parameters
         ----------
@@ -57,4 +55,4 @@ class Seen:
             self.batch, trace or self.trace, self.explained.chosen, method, "steps"
         )
         own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
-        return own * self.explained.signs[self.sequence] if signed else own
+        return own

@@ -44,8 +44,7 @@ class Sensitivity:
         for draw in range(self._experiment.draws):
             trace = moved(seen, self._experiment, draw, self._keep_gates)
             for place, contestant in enumerate(self._contestants):
-                method, signed = contestant.methods[0], contestant.signed
-                changed = seen.tell(method, signed=signed, trace=trace)
+                changed = seen.tell(contestant.methods[0], trace)
                 change = norms(changed - first[place], sequence)
                 np.maximum(worst[place], change, out=worst[place])
                 done()

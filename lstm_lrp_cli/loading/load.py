@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,6 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     graph = build_graph(
         mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
     )
-    classes = sum(head.size for head in graph.heads)
     vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
     model = Model(
         nodes=graph.nodes,
@@ -149,11 +149,11 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         embedding=graph.embedding,
         by_step=graph.by_step,
         regression=mapping.task == "regression",
-        labels=_labels(mapping, classes, where),
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),
         padding=_padding(mapping, graph.embedding, where),
     )
+    model = replace(model, labels=_labels(mapping, model, where))
     used = {*datasets.used, mapping.vocabulary}
     return LoadedModel(
         model,
@@ -205,17 +205,20 @@ def _beside(path: Path) -> Path | None:
     return None
 
 
-def _labels(mapping: Mapping, classes: int, where: str) -> tuple[str, ...] | None:
+def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | None:
+    """The names of all targets; of two classes of one score, of both or of class 1 alone."""
     if mapping.labels is UNSET or mapping.labels is None:
         return None
     labels = tuple(map(str, mapping.labels))
     if any("\ud800" <= character <= "\udfff" for character in "".join(labels)):
         raise UnusableInput(where, "labels: found half a surrogate pair, which is no character")
-    if len(labels) != classes:
-        raise UnusableInput(
-            where, f"labels: found {len(labels)}; expected {classes}, one for each output"
-        )
-    if len(set(labels)) < classes:
+    if len(labels) not in (model.classes, model.targets):
+        expected = f"{model.classes}, one for each output"
+        if model.binary:
+            expected = "2, of classes 0 and 1, or 1, of class 1 alone"
+        raise UnusableInput(where, f"labels: found {len(labels)}; expected {expected}")
+    names = labels if len(labels) == model.targets else ("0", *labels)
+    if len(set(names)) < len(names):
         raise UnusableInput(where, f"labels: [{', '.join(labels)}] names a class twice")
     return labels
 

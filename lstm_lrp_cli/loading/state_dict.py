@@ -233,13 +233,15 @@ def _spans(document: Any, rows: int) -> bool:
     return len(numbers) == len(document) and max(numbers, default=-1) + 1 == rows
 
 
-def _labels(document: Any, classes: int) -> list[str | int | float] | None:
+def _labels(document: Any, scores: int) -> list[str | int | float] | None:
     """The classes' names in their order, of a list or of a mapping either way round."""
     if isinstance(document, dict):
         names = document
         if all(type(value) is int for value in document.values()):
             names = {number: name for name, number in document.items()}
-        document = [names[k] for k in range(classes)] if set(names) == set(range(classes)) else None
-    if not isinstance(document, list | tuple) or len(document) != classes:
+        numbers = range(len(names))
+        document = [names[k] for k in numbers] if set(names) == set(numbers) else None
+    # One score may be that of the second of two classes.
+    if not isinstance(document, list | tuple) or len(document) not in (scores, max(scores, 2)):
         return None
     return list(document) if all(isinstance(name, str) for name in document) else None

@@ -72,7 +72,7 @@ class Model:
     regression : bool
         Whether the scores are the values that are predicted, and not of classes.
     labels : tuple of str or None
-        The names of all scores.
+        The names of all targets; where two classes have one score, also that of class 1 alone.
     vocabulary, tokenization, padding
         None where the model has no words, or was not trained on padded input.
     """
@@ -141,9 +141,14 @@ class Model:
         return self.masks or self.leaves_out or self.cuts
 
     @property
-    def predicts(self) -> bool:
-        """Whether there is a class to predict, among several scores of one head."""
-        return any(head.size > 1 for head in self.heads)
+    def binary(self) -> bool:
+        """Whether its one score is that of class 1, and class 0 has the score's negative."""
+        return self.classes == 1 and self.likelihoods[0] != "linear"
+
+    @property
+    def targets(self) -> int:
+        """The number of classes, or values, that can be explained."""
+        return 2 if self.binary else self.classes
 
     @property
     def likelihoods(self) -> tuple[OutputActivation, ...]:
@@ -164,8 +169,19 @@ class Model:
         return tuple(kinds)
 
     def target_name(self, target: int) -> str | int:
-        """The label of a class where there are labels, else its index."""
-        return self.labels[target] if self.labels else target
+        """The label of a class, or value, where it has one, else its number."""
+        labels = self.labels or ()
+        place = target - self.targets + len(labels)  # class 1 alone may have one
+        return labels[place] if labels and place >= 0 else target
+
+    def target_labelled(self, label: str) -> int | None:
+        """The class, or value, that has a label."""
+        labels = self.labels or ()
+        return labels.index(label) + self.targets - len(labels) if label in labels else None
+
+    def target_of(self, score: int) -> int:
+        """The class, or value, that a score is that of."""
+        return 1 if self.binary else score
 
 
 def chain(*layers: Layer) -> tuple[Node, ...]:

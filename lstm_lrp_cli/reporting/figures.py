@@ -11,7 +11,9 @@ import numpy as np
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.engine.method import Method, Promise
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.decided import Taken
 from lstm_lrp_cli.reporting.inputs import InputFigures
 from lstm_lrp_cli.sequences.explanation import Explanation
 
@@ -70,7 +72,7 @@ class Figures(InputFigures):
     labelled, right : int
         Sequences whose true class is known, and those whose prediction it is.
     explanations : int
-    predicted : Counter
+    taken : Taken
         How often each class was predicted.
     """
 
@@ -78,7 +80,7 @@ class Figures(InputFigures):
     labelled: int = 0
     right: int = 0
     explanations: int = 0
-    predicted: Counter[str | int] = field(default_factory=Counter)
+    taken: Taken = field(default_factory=Counter)
 
     @classmethod
     def none(cls, model: Model, methods: Sequence[Method]) -> Figures:
@@ -97,13 +99,12 @@ class Figures(InputFigures):
     ) -> Figures:
         """Count one block: all explanations of each of its sequences, in order."""
         figures = cls.none(model, methods)
-        several = figures._count_sequences(explanations, model) < len(explanations)
+        figures._count_sequences(explanations, model)
         scored = [each for each in explanations if len(each.scores)]
         if scored:
             figures.explanations = len(scored)
             figures._count_ledgers(scored)
-            if model.predicts or (model.classes == 1 and not model.regression):
-                figures._count_predictions(scored, model, several=several)
+            figures._count_predictions(scored, model)
         return figures
 
     def merge(self, later: Figures) -> None:
@@ -114,10 +115,10 @@ class Figures(InputFigures):
         self.labelled += later.labelled
         self.right += later.right
         self.explanations += later.explanations
-        self.predicted += later.predicted
+        self.taken += later.taken
 
-    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> int:
-        """Count each sequence once, however many explanations it has; give their number."""
+    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> None:
+        """Count each sequence once, however many explanations it has."""
         firsts = [
             each
             for before, each in zip((None, *explanations), explanations, strict=False)
@@ -128,25 +129,19 @@ class Figures(InputFigures):
         known = [right for right in labelled if right is not None]
         self.labelled = len(known)
         self.right = sum(known)
-        return len(firsts)
 
     def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
         for name, accounts in self.accounts.items():
             own = [(each.sequence.number, each.ledger) for each in scored if each.method == name]
             accounts.count([(number, ledger) for number, ledger in own if ledger is not None])
 
-    def _count_predictions(
-        self, scored: Sequence[Explanation], model: Model, *, several: bool
-    ) -> None:
-        """Count predicted classes; once for each head, and step, of a sequence with several."""
-        if several:
-            of_heads = {(each.sequence.number, each.step, each.predicted): each for each in scored}
-            scored = list(of_heads.values())
-        if model.classes > 1:
-            counts = Counter([each.predicted for each in scored])
-            self.predicted.update({model.target_name(k): count for k, count in counts.items()})
-        else:
-            name = model.target_name(0)
-            self.predicted.update(
-                f"{name} above 0" if each.scores[0] > 0 else f"{name} 0 or below" for each in scored
-            )
+    def _count_predictions(self, scored: Sequence[Explanation], model: Model) -> None:
+        """Count predicted classes: once for each head of a sequence, and step."""
+        numbers = {each.scores.start: number for number, each in enumerate(decisions_of(model))}
+        found: dict[tuple[int, int | None, int], int] = {}
+        for each in scored:
+            if each.decision is not None and each.predicted is not None:
+                which = numbers[each.decision.scores.start]
+                place = each.predicted - each.decision.first
+                found[each.sequence.number, each.step, which] = place
+        self.taken.update((which, place) for (_, _, which), place in found.items())

@@ -175,11 +175,12 @@ class HeatMapWriter:
         if not explanation.scored:
             yield Text("no score", "bold")
             return
-        if self._model.predicts:
-            yield Text(f"predicted {self._name(explanation.predicted)}", "bold")
+        if explanation.predicted is not None:
+            yield Text(f"predicted {_named(str(explanation.predicted_name))}", "bold")
         yield Text(f"{self._name(explanation.target)} {explanation.score:+.3f}", "bold")
         if explanation.right is not None:
-            yield Text("right" if explanation.right else "wrong", "bold")
+            wrong = f"wrong, true {printable(str(explanation.label))}"
+            yield Text("right" if explanation.right else wrong, "bold")
 
     def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.numbers import exact_each
+from lstm_lrp_cli.reporting.numbers import exact, exact_each
 from lstm_lrp_cli.reporting.writer import Layout, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -37,12 +37,13 @@ class JsonLinesWriter:
 
     def _objects(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
         """One object an explanation; all their numbers are made exact at once."""
+        explained = exact(np.array([each.score for each in explanations], self._model.dtype))
         scores = exact_each([each.scores for each in explanations])
         relevance = exact_each(
             [each.relevance if self._whole else each.relevance_of_steps for each in explanations]
         )
         inputs = self._inputs([each.sequence for each in explanations])
-        return list(map(self._object, explanations, inputs, scores, relevance))
+        return list(map(self._object, explanations, inputs, explained, scores, relevance))
 
     def _inputs(self, sequences: list[Sequence]) -> list[dict[str, Any]]:
         if self._model.embedding is not None:
@@ -61,26 +62,26 @@ class JsonLinesWriter:
         self,
         explanation: Explanation,
         inputs: dict[str, Any],
+        explained: float,
         scores: list[float],
         relevance: list[Any],
     ) -> dict[str, Any]:
-        sequence, name = explanation.sequence, self._model.target_name
-        gold = label_name(sequence.gold, self._model)
-        label = {} if gold is None else {"label": gold}
+        sequence, label, output = explanation.sequence, explanation.label, explanation.output
         step = {"step": explanation.step} if self._model.by_step else {}
         method = {"method": explanation.method} if self._layout.several_methods else {}
         ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
         if ledger is not None and explanation.scored:
-            ledger["score"] = scores[explanation.target]
+            ledger["score"] = explained
         return {
             "sequence": sequence.number,
             "id": sequence.id,
             **inputs,
             "scores": scores,
-            "predicted": name(explanation.predicted) if explanation.scored else None,
-            "target": name(explanation.target) if explanation.scored else None,
+            **({} if output is None else {"output": output}),
+            "predicted": explanation.predicted_name,
+            "target": self._model.target_name(explanation.target) if explanation.scored else None,
             **step,
-            **label,
+            **({} if label is None else {"label": label}),
             **method,
             "relevance": relevance,
             "ledger": ledger,
@@ -98,11 +99,6 @@ def unknown_places(sequence: Sequence, model: Model) -> list[int]:
     stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
     places = np.flatnonzero(sequence.inputs == stand_in).tolist()
     return [place for place in places if tokens[place] not in vocabulary.ids]
-
-
-def label_name(gold: int | None, model: Model) -> str | int | None:
-    """A true class as outputs have it: 0 or 1 where the model has one output."""
-    return gold if gold is None or model.classes == 1 else model.target_name(gold)
 
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:

@@ -19,7 +19,6 @@ from lstm_lrp_cli.reporting.excerpt import (
     shown_shares,
     what_is_missing,
 )
-from lstm_lrp_cli.reporting.jsonl import label_name
 from lstm_lrp_cli.reporting.numbers import decimal
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.reporting.summary import method_text
@@ -105,13 +104,12 @@ class MarkdownWriter:
         return f"{heading}, {explanation.method}" if self._layout.several_methods else heading
 
     def _outcome(self, explanation: Explanation) -> Iterator[str]:
-        name = self._model.target_name
-        if self._model.predicts:
-            yield f"predicted **{escaped(str(name(explanation.predicted)))}**"
-        yield f"target **{escaped(str(name(explanation.target)))}**"
+        if explanation.predicted is not None:
+            yield f"predicted **{escaped(str(explanation.predicted_name))}**"
+        yield f"target **{escaped(str(self._model.target_name(explanation.target)))}**"
         yield f"score **{explanation.score:+.3f}**"
         if explanation.right is not None:
-            label = escaped(str(label_name(explanation.sequence.gold, self._model)))
+            label = escaped(str(explanation.label))
             yield f"label {label} ({'right' if explanation.right else 'wrong'})"
 
     def _tokens_of(self, explanation: Explanation) -> Iterator[str]:

@@ -80,7 +80,9 @@ def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> dict[str, 
         "sequence": numbers_of(explanations),
         "method": _integers(methods[each.method] for each in explanations),
         "target": _integers(each.target if each.scored else NONE for each in explanations),
-        "predicted": _integers(each.predicted if each.scored else NONE for each in explanations),
+        "predicted": _integers(
+            NONE if each.predicted is None else each.predicted for each in explanations
+        ),
         "label": _integers(NONE if each.gold is None else each.gold for each in sequences),
         "scores": _scores(explanations, layout),
         "ledger": _ledgers([each.ledger for each in explanations], amount_names(layout)),
@@ -141,7 +143,7 @@ class NpzSink:
         names = {
             "about": np.array(msgspec.json.encode(layout.about).decode("utf-8")),
             "methods": _names_array(method.name for method in layout.methods),
-            "targets": _names_array(map(model.target_name, range(model.classes))),
+            "targets": _names_array(map(model.target_name, range(model.targets))),
             "ledger_names": _names_array(amount_names(layout)),
         }
         if model.embedding is None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.reporting.arrays import (
     amount_names,
     lengths_of,
@@ -21,7 +22,7 @@ from lstm_lrp_cli.reporting.arrays import (
     tokens_of,
     values_of,
 )
-from lstm_lrp_cli.reporting.jsonl import label_name, ledger_object, unknown_places
+from lstm_lrp_cli.reporting.jsonl import ledger_object, unknown_places
 from lstm_lrp_cli.reporting.table import COLUMNS
 from lstm_lrp_cli.reporting.writer import Layout, Sink, parts
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -74,10 +75,10 @@ class _BatchWriter(ABC):
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
         return explanations
 
-    def _names(self, targets: Iterable[int | None]) -> Any:
-        """Classes as text; null for none."""
+    def _targets(self, explanations: Iterable[Explanation]) -> Any:
+        """What is explained, as text; null for nothing."""
         name = self._model.target_name
-        return _texts(None if target is None else name(target) for target in targets)
+        return _texts(name(each.target) if each.scored else None for each in explanations)
 
 
 class RowsWriter(_BatchWriter):
@@ -110,9 +111,7 @@ class RowsWriter(_BatchWriter):
         lengths = lengths_of(explanations)
         rows = lengths * self._width
         positions = np.arange(lengths.sum()) - np.repeat(starts(lengths)[:-1], lengths)
-        scores = np.array(
-            [each.scores[each.target] for each in explanations], dtype=self._model.dtype
-        )
+        scores = np.array([each.score for each in explanations], dtype=self._model.dtype)
         yield np.repeat(numbers_of(explanations), rows)
         if self._model.by_step:
             yield np.repeat(np.array([each.step for each in explanations], dtype=np.int32), rows)
@@ -120,7 +119,7 @@ class RowsWriter(_BatchWriter):
             yield _repeated(pa.array([each.method for each in explanations]), rows)
         yield np.repeat(positions.astype(np.int32), self._width)
         yield from self._own(explanations)
-        yield _repeated(self._names([each.target for each in explanations]), rows)
+        yield _repeated(self._targets(explanations), rows)
         yield np.repeat(scores, rows)
         yield _present(relevance_of(explanations, self._layout).ravel())
 
@@ -157,6 +156,7 @@ class NestedWriter(_BatchWriter):
             ("id", pa.string(), True),
             *inputs,
             ("scores", pa.list_(number)),
+            *((("output", pa.string(), True),) if _several_outputs(layout) else ()),
             ("predicted", pa.string(), True),
             ("target", pa.string(), True),
             *((("step", pa.int32(), True),) if layout.model.by_step else ()),
@@ -183,11 +183,13 @@ class NestedWriter(_BatchWriter):
         nothing = np.zeros(0, dtype=self._model.dtype)
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
         yield _lists([len(each.scores) for each in explanations], pa.array(scores))
-        yield self._names([each.predicted if each.scored else None for each in explanations])
-        yield self._names([each.target if each.scored else None for each in explanations])
+        if _several_outputs(self._layout):
+            yield _texts(each.output for each in explanations)
+        yield _texts(each.predicted_name for each in explanations)
+        yield self._targets(explanations)
         if self._model.by_step:
             yield pa.array([each.step for each in explanations], pa.int32())
-        yield _texts(label_name(sequence.gold, self._model) for sequence in sequences)
+        yield _texts(each.label for each in explanations)
         if self._layout.several_methods:
             yield _texts(each.method for each in explanations)
         relevance = relevance_of(explanations, self._layout)
@@ -267,6 +269,11 @@ def rows_sink(file: BinaryIO, layout: Layout) -> Sink:
 
 def nested_sink(file: BinaryIO, layout: Layout) -> Sink:
     return ParquetSink(file, NestedWriter.schema(layout), layout)
+
+
+def _several_outputs(layout: Layout) -> bool:
+    """Whether it must be told at which output a class is predicted."""
+    return any(decision.name for decision in decisions_of(layout.model))
 
 
 def _number(layout: Layout) -> Any:

@@ -6,7 +6,9 @@ from typing import Any
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.reporting.decided import predicted_lines, predicted_object
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
@@ -36,7 +38,7 @@ class Run:
             "methods": [settings_object(method) for method in self.methods],
             "dtype": self.dtype,
             "by": detail,
-            "targets": [str(model.target_name(target)) for target in range(model.classes)],
+            "targets": [str(model.target_name(target)) for target in range(model.targets)],
         }
 
 
@@ -99,7 +101,7 @@ class Summary:
             "padded_sequences": figures.padded,
             "cut_sequences": figures.cut,
             "explanations": figures.explanations,
-            "predicted": {str(name): count for name, count in figures.predicted.most_common()},
+            "predicted": predicted_object(decisions_of(self.model), figures.taken),
             **accuracy,
             "methods": [self._of_method(method) for method in self.run.methods],
             "assumptions": self.run.assumptions,
@@ -131,12 +133,8 @@ class Summary:
             ("model", f"{self.run.model} ({self.run.dtype})"),
             ("input", figures.input_text(self.run.input, self.model)),
         ]
-        if figures.predicted:
-            predicted = ", ".join(
-                f"{name if isinstance(name, str) else f'class {name}'}: {count:,}"
-                for name, count in figures.predicted.most_common()
-            )
-            lines.append(("predicted", predicted))
+        for counts in predicted_lines(decisions_of(self.model), figures.taken):
+            lines.append(("predicted", counts))
         padded = figures.padded_text(self.model)
         if padded is not None:
             lines.append(("padded", padded))

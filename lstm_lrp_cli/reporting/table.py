@@ -40,7 +40,7 @@ class TableWriter:
         self._several_methods = layout.several_methods
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
-        names = [str(model.target_name(target)) for target in range(model.classes)]
+        names = [str(model.target_name(target)) for target in range(model.targets)]
         before = delimiter if COLUMNS[detail] else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
         self._top = layout.top
@@ -77,7 +77,7 @@ class TableWriter:
             ]
         places = [f"{position}{end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)
-        scores = texts(np.array([each.scores[each.target] for each in explanations]))
+        scores = texts(np.array([each.score for each in explanations], self._model.dtype))
         tails = [
             f"{self._targets[each.target]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.results.result import Result, misfit
+from lstm_lrp_cli.results.result import OUTDATED, Result, misfit
 from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 
 # How much is read at a time: some ten thousand tokens.
@@ -30,6 +30,7 @@ class _Line(Struct):
     tokens: list[str] | None = None
     features: list[str] | None = None
     scores: list[float] = []
+    output: str | None = None
     predicted: str | int | None = None
     step: int | None = None
     label: str | int | None = None
@@ -94,6 +95,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
         line.tokens,
         line.features,
         line.scores,
+        line.output,
         line.predicted,
         line.step,
         line.label,
@@ -103,6 +105,9 @@ def _result(line: _Line, number: int, place: str) -> Result:
         number,
     )
     problem = misfit(result)
+    # Without labels of both, the two classes of a single score are numbers.
+    if isinstance(line.predicted, int) and len(line.scores) == 1:
+        problem = problem or (OUTDATED if line.predicted != (line.scores[0] > 0) else None)
     if problem is not None:
         raise UnusableInput(place, f"{problem}; {EXPECTED}")
     return result

@@ -9,6 +9,10 @@ from msgspec import Struct
 from lstm_lrp_cli.model.arrays import Floats
 
 OF_EVERY_LEDGER = {"score", "residual"}
+OUTDATED = (
+    "predicts its one class whatever the sign of its only score, as an earlier lrp wrote it; "
+    "explain the sequences again"
+)
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -19,7 +23,7 @@ class Result(Struct, frozen=True, eq=False):
     sequence : int
         The sequence's number in the input, from 0.
     target : str, int or None
-        The explained class, as label or index; None where there was no score to explain.
+        The explained class, or value, as label or number; None where there was no score to explain.
     relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
         As finely as it was told. NaN (null) at steps that the model passes over; else finite.
     id : str, int or None
@@ -31,7 +35,10 @@ class Result(Struct, frozen=True, eq=False):
     scores : list of float
         All scores.
     predicted : str, int or None
-        The class with the highest score, as label or index.
+        The predicted class among which the target stands, as label or number; None where the scores
+        are values.
+    output : str or None
+        At which output that is, of a model with several.
     step : int or None
         Where the model gives scores at every step: the step whose score is explained.
     label : str, int or None
@@ -53,6 +60,7 @@ class Result(Struct, frozen=True, eq=False):
     tokens: list[str] | None = None
     features: list[str] | None = None
     scores: list[float] = []
+    output: str | None = None
     predicted: str | int | None = None
     step: int | None = None
     label: str | int | None = None
@@ -84,14 +92,6 @@ class Result(Struct, frozen=True, eq=False):
             unknown=[k for k, place in enumerate(there) if place in unknown],
         )
 
-    @property
-    def predicted_class(self) -> str | int | None:
-        """The predicted class as `label` names it: of one output, 1 or 0.
-
-        The one score of such a model is the only one, and so the highest; its sign decides.
-        """
-        return int(self.scores[0] > 0) if len(self.scores) == 1 else self.predicted
-
 
 def misfit(result: Result) -> str | None:
     """What of a result does not fit the rest of it; None where all does."""
@@ -114,4 +114,7 @@ def misfit(result: Result) -> str | None:
         return "has positions in `unknown` where there are no tokens"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
         return "has a `ledger` without `score` and `residual`"
+    explained = 0.0 if result.ledger is None else result.ledger["score"]
+    if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
+        return OUTDATED  # of two classes with one score, the predicted one has a score above 0
     return None

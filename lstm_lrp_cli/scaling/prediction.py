@@ -20,63 +20,6 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 SCORE_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Classes among which a model chooses one.
-
-    Parameters
-    ----------
-    name : str or None
-        Of a model with several outputs: which one it is.
-    scores : slice
-        Where the classes' scores stand among all.
-    classes : tuple of str or int
-        The classes' labels, or numbers. Of one score they are 0 and 1.
-    one : str, int or None
-        Of one score: its label, or its number, which is what class 1 means.
-    """
-
-    name: str | None
-    scores: slice
-    classes: tuple[str | int, ...]
-    one: str | int | None = None
-
-    def taken(self, scores: Floats) -> Integers:
-        """The class of each row of scores, by its place in `classes`.
-
-        It is that of the highest score; of one score, class 1 where it is above 0.
-        """
-        own = scores[:, self.scores]
-        if own.shape[1] == 1:
-            return (own[:, 0] > 0).astype(np.intp)
-        highest: Integers = own.argmax(axis=1)
-        return highest
-
-    def likelihood(self, taken: Integers, probabilities: Floats) -> Floats:
-        """The probability of the class that was taken, of each row."""
-        own = probabilities[:, self.scores]
-        if own.shape[1] == 1:
-            return np.where(taken == 1, own[:, 0], 1.0 - own[:, 0])
-        of_taken: Floats = own[np.arange(len(own)), taken]
-        return of_taken
-
-
-def decisions_of(model: Model) -> tuple[Decision, ...]:
-    """What a model decides: one thing, something at each output, or, as a regressor, nothing."""
-    found = []
-    kinds = zip(model.heads, model.head_slices, model.likelihoods, strict=True)
-    for number, (head, at, likelihood) in enumerate(kinds):
-        if likelihood == "linear":
-            continue
-        name = None if len(model.heads) == 1 else head.name or str(number)
-        names = tuple(map(model.target_name, range(at.start, at.stop)))
-        if head.size > 1:
-            found.append(Decision(name, at, names))
-        else:
-            found.append(Decision(name, at, (0, 1), *names))
-    return tuple(found)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """What a model predicts of some sequences, in their order.

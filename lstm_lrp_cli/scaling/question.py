@@ -10,6 +10,7 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.relevance import Chosen
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch
 
@@ -24,7 +25,9 @@ class Question:
     Parameters
     ----------
     target : int, "predicted", "gold" or "all"
-        The class. "predicted" is one of each head: of a regressor, every output.
+        The class, or value. "predicted" is one of each head: of several scores the highest, and of
+        one the score itself, be it above 0 or not. "all" is every score. So only as a number, or as
+        the true class, is class 0 of a single score explained, by its negative.
     step : int or "all"
         Of a model by step: which real step's scores, from 0, or from -1 backwards.
     """
@@ -34,8 +37,11 @@ class Question:
 
     def targets(self, model: Model) -> int:
         """How many scores it asks for, of each sequence or step that is explained."""
-        counts = {"all": model.classes, "predicted": len(model.heads)}
-        return counts.get(str(self.target), 1)
+        if self.target == "predicted":
+            decisions = decisions_of_heads(model)
+            kinds = zip(model.heads, decisions, strict=True)
+            return sum(1 if decision else head.size for head, decision in kinds)
+        return model.classes if self.target == "all" else 1
 
     def every_step(self, model: Model) -> bool:
         """Whether the scores of all steps of a sequence are explained."""
@@ -50,17 +56,23 @@ class Choice:
     ----------
     chosen : Chosen
         What the engine explains.
+    targets : ndarray of int, shape (batch,)
+        The class, or value, that it is the score of.
     scores : ndarray, shape (batch, classes)
         All scores of the sequence, or of the step.
-    predicted : ndarray of int, shape (batch,)
-        The highest score of the target's head.
+    decision : Decision or None
+        What is decided at the target's head; None where nothing is.
+    predicted : ndarray of int, shape (batch,), or None
+        The number of the class that is taken there.
     steps : ndarray of int, shape (batch,), or None
         Of a model by step, the position of the step that it is of.
     """
 
     chosen: Chosen
+    targets: Integers
     scores: Floats
-    predicted: Integers
+    decision: Decision | None
+    predicted: Integers | None
     steps: Integers | None = None
 
 
@@ -74,8 +86,7 @@ def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
     """
     model = trace.model
     if not model.by_step:
-        for targets, predicted in _targets(question.target, model, trace.scores, batch):
-            yield Choice(Chosen(targets), trace.scores, predicted)
+        yield from _of_scores(question.target, model, trace.scores, batch)
         return
     lengths = batch.real
     for step in range(lengths.max(initial=0)) if question.step == "all" else [question.step]:
@@ -84,8 +95,14 @@ def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
             _check_steps(rows, step, batch)
         scores = np.zeros((len(rows), model.classes), dtype=trace.scores.dtype)
         scores[rows >= 0] = trace.scores[rows[rows >= 0]]
-        for targets, predicted in _targets(question.target, model, scores, batch):
-            yield Choice(Chosen(targets, rows), scores, predicted, steps)
+        yield from _of_scores(question.target, model, scores, batch, rows, steps)
+
+
+def chosen_of(model: Model, targets: Integers, rows: Integers | None = None) -> Chosen:
+    """The scores of targets: of class 0 of a single score, its negative."""
+    if not model.binary:
+        return Chosen(targets, rows)
+    return Chosen(np.zeros_like(targets), rows, np.where(targets == 1, 1.0, -1.0))
 
 
 def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
@@ -101,25 +118,47 @@ def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
         )
 
 
+def _of_scores(
+    target: Target,
+    model: Model,
+    scores: Floats,
+    batch: Batch,
+    rows: Integers | None = None,
+    steps: Integers | None = None,
+) -> Iterator[Choice]:
+    """The choices among one vector of scores of each sequence."""
+    decisions = decisions_of_heads(model)
+    taken = [each.first + each.taken(scores) if each else None for each in decisions]
+    for head, targets in _targets(target, model, decisions, taken, batch):
+        chosen = chosen_of(model, targets, rows)
+        yield Choice(chosen, targets, scores, decisions[head], taken[head], steps)
+
+
 def _targets(
-    target: Target, model: Model, scores: Floats, batch: Batch
-) -> Iterator[tuple[Integers, Integers]]:
-    """The explained class of each sequence, and the predicted one of the same head."""
-    heads = model.head_slices
-    predicted = [head.start + scores[:, head].argmax(axis=1) for head in heads]
-    match target:
-        case "predicted":
-            for each in predicted:
-                yield each, each
-        case "gold":
-            golds = (sequence.gold for sequence in batch.sequences)
-            # Only an empty line has no true class here.
-            given = [predicted[0][k] if gold is None else gold for k, gold in enumerate(golds)]
-            yield np.minimum(given, model.classes - 1), predicted[0]
-        case "all":
-            for head, best in zip(heads, predicted, strict=True):
-                for number in range(head.start, head.stop):
-                    yield np.full_like(best, number), best
-        case int():
-            best = next(p for head, p in zip(heads, predicted, strict=True) if target < head.stop)
-            yield np.full_like(best, target), best
+    target: Target,
+    model: Model,
+    decisions: list[Decision | None],
+    taken: list[Integers | None],
+    batch: Batch,
+) -> Iterator[tuple[int, Integers]]:
+    """Head after head, what is explained there of each sequence."""
+    count = len(batch.sequences)
+    if target == "gold":
+        (predicted,) = taken  # there is one true class, and so one head
+        assert predicted is not None
+        golds = [sequence.gold for sequence in batch.sequences]
+        # Only an empty line has no true class here.
+        pairs = zip(golds, predicted.tolist(), strict=True)
+        yield 0, np.array([best if gold is None else gold for gold, best in pairs], dtype=np.intp)
+        return
+    for head, at in enumerate(model.head_slices):
+        targets = [model.target_of(score) for score in range(at.start, at.stop)]
+        decision, predicted = decisions[head], taken[head]
+        if isinstance(target, int):
+            if target <= targets[-1]:
+                yield head, np.full(count, target, dtype=np.intp)
+                return
+        elif target == "predicted" and decision and predicted is not None and len(targets) > 1:
+            yield head, predicted
+        else:
+            yield from ((head, np.full(count, each, dtype=np.intp)) for each in targets)

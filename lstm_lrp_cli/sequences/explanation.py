@@ -8,6 +8,7 @@ from msgspec import Struct
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -19,10 +20,14 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     ----------
     sequence : Sequence
     scores : ndarray, shape (classes,)
-    predicted : int
-        The class with the highest score, of those that the target stands among.
     target : int
-        The class that is explained.
+        The class, or value, that is explained.
+    score : float
+        What is explained: the target's score; of class 0 of a single score, its negative.
+    decision : Decision or None
+        The classes that the target stands among; None where it is a value.
+    predicted : int or None
+        The number of the one that is taken.
     relevance : ndarray, shape (steps, features) or (steps,)
         Of every feature, or dimension of the embedding, at every step; or of every step in all,
         where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
@@ -36,8 +41,10 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     sequence: Sequence
     scores: Floats
-    predicted: int
     target: int
+    score: float
+    decision: Decision | None
+    predicted: int | None
     relevance: Floats
     ledger: Ledger | None
     method: str
@@ -48,7 +55,8 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         """Of a sequence without real steps, of a model by step: there is nothing to explain."""
         relevance = np.full((len(sequence), model.input_size), np.nan, dtype=model.dtype)
         nothing = method.promise.nothing if method.promise else None
-        return cls(sequence, np.zeros(0, dtype=model.dtype), 0, 0, relevance, nothing, method.name)
+        scores = np.zeros(0, dtype=model.dtype)
+        return cls(sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
 
     @property
     def scored(self) -> bool:
@@ -56,9 +64,19 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return len(self.scores) > 0
 
     @property
-    def score(self) -> float:
-        """The score that is explained."""
-        return float(self.scores[self.target])
+    def predicted_name(self) -> str | int | None:
+        """The predicted class as `lrp predict` calls it; None where there is none."""
+        return self._class_name(self.predicted)
+
+    @property
+    def output(self) -> str | None:
+        """At which output the class is predicted, of a model with several."""
+        return None if self.decision is None else self.decision.name
+
+    @property
+    def label(self) -> str | int | None:
+        """The true class, called alike; None where it is not known."""
+        return self._class_name(self.sequence.gold)
 
     @property
     def relevance_of_steps(self) -> Floats:
@@ -71,8 +89,11 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
-        if self.sequence.gold is None or not self.scored:
+        if self.sequence.gold is None or self.predicted is None:
             return None
-        if len(self.scores) == 1:
-            return bool(self.scores[0] > 0) == bool(self.sequence.gold)
         return self.predicted == self.sequence.gold
+
+    def _class_name(self, number: int | None) -> str | int | None:
+        if number is None or self.decision is None:
+            return None
+        return self.decision.classes[number - self.decision.first]

@@ -23,7 +23,7 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
     id : str, int or None
         The name that the input gives it.
     gold : int or None
-        Its true class. Where the model has one output unit, 1 is that output's label, 0 is not.
+        The number of its true class.
     unknown : int
         How many of its tokens the vocabulary does not know.
     """

@@ -131,7 +131,7 @@ class _Method:
                 self._without_score += 1
                 continue
             label = result.label
-            confused = None if label is None else (label, result.predicted_class)
+            confused = None if label is None else (label, result.predicted)
             groups[result.target, confused].append(result)
         for (target, confused), some in groups.items():
             self._targets[target].add(some, confused)

@@ -262,13 +262,11 @@ class TestMemory:
 
 
 class TestOneOutput:
-    """Of a single score, the class is its sign."""
-
-    def test_predictions_differ_where_signs_do(self):
+    def test_predictions_differ_where_classes_do(self):
         corpus = [
             (
-                [result([1.0], k, scores=[0.5], predicted=0, label=1)],
-                [result([1.0], k, scores=[score], predicted=0, label=1)],
+                [result([1.0], k, scores=[0.5], predicted=1, label=1)],
+                [result([1.0], k, scores=[score], predicted=int(score > 0), label=1)],
             )
             for k, score in enumerate([0.7, -0.5])
         ]
@@ -276,6 +274,12 @@ class TestOneOutput:
         assert (found.compared, found.different) == (2, 1)
         assert found.labelled.only_a_right == 1
         assert (found.changes[0].a, found.changes[0].b) == ("1", "0")
+
+    def test_of_values_there_is_none_to_differ(self):
+        """Whatever their signs."""
+        both = [[result([1.0], scores=[score], predicted=None)] for score in (0.5, -0.5)]
+        found = compared([both]).predictions
+        assert (found.compared, found.different) == (0, 0)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))

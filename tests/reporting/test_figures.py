@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from explained import explanation_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
@@ -41,17 +42,9 @@ def explained(draw, number, classes):
     if draw(st.booleans()) and not steps:
         return [Explanation.without_score(sequence, model(classes), *METHODS)]
     scores = np.array(draw(st.lists(AMOUNTS, min_size=classes, max_size=classes)))
-    targets = draw(st.sets(st.integers(0, classes - 1), min_size=1))
+    targets = draw(st.sets(st.integers(0, max(classes - 1, 1)), min_size=1))
     return [
-        Explanation(
-            sequence,
-            scores,
-            int(scores.argmax()),
-            t,
-            np.zeros((steps, 2)),
-            draw(LEDGERS),
-            "lrp-all",
-        )
+        explanation_of(model(classes), sequence, scores, t, np.zeros((steps, 2)), draw(LEDGERS))
         for t in sorted(targets)
     ]
 
@@ -75,27 +68,20 @@ def test_blocks_add_up(data, classes, count, padding):
 
 
 def explanation(number, scores, ledger, target=0, **sequence):
-    scores = np.array(scores)
-    return Explanation(
-        Sequence(number, np.zeros(2, dtype=np.intp), ("a", "b"), **sequence),
-        scores,
-        int(scores.argmax()),
-        target,
-        np.zeros((2, 2)),
-        ledger,
-        "lrp-all",
-    )
+    one = Sequence(number, np.zeros(2, dtype=np.intp), ("a", "b"), **sequence)
+    of = model(len(scores))
+    return explanation_of(of, one, np.array(scores), target, np.zeros((2, 2)), ledger)
 
 
 def test_a_sequence_counts_once_and_each_of_its_explanations_for_itself():
     ledger = lrp_ledger(1.0, 0.5, 0.0, 0.25, 0.25, 0.0)
     first = explanation(7, [1.0, 2.0, 0.0], ledger, gold=1, unknown=1)
-    again = Explanation(first.sequence, first.scores, 1, 2, first.relevance, ledger, "lrp-all")
+    again = explanation_of(model(), first.sequence, first.scores, 2, first.relevance, ledger)
     other = explanation(8, [3.0, 2.0, 0.0], ledger, gold=1)
     figures = Figures.of([first, again, other], model(), METHODS)
     assert (figures.sequences, figures.steps, figures.unknown) == (2, 4, 1)
     assert (figures.labelled, figures.right, figures.explanations) == (2, 1, 3)
-    assert figures.predicted == {1: 1, 0: 1}
+    assert figures.taken == {(0, 1): 1, (0, 0): 1}
     assert figures.accounts["lrp-all"].totals == lrp_ledger(3.0, 1.5, 0.0, 0.75, 0.75, 0.0)
     assert figures.accounts["lrp-all"].check.passed
 
@@ -104,7 +90,7 @@ def test_a_sequence_counts_once_and_each_of_its_explanations_for_itself():
 def test_one_output_predicts_above_0_or_not(score):
     ledger = lrp_ledger(score, score)
     figures = Figures.of([explanation(0, [score], ledger)], model(1, labels=("good",)), METHODS)
-    assert list(figures.predicted) == ["good above 0" if score > 0 else "good 0 or below"]
+    assert figures.taken == {(0, int(score > 0)): 1}
 
 
 @given(st.lists(st.builds(lrp_ledger, *[st.floats(-9, 9)] * 6), min_size=1))

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from explained import explanation_of
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -13,7 +14,6 @@ from together import lrp_ledger, make_model
 from lstm_lrp_cli.model.layers import Dense
 from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
 from lstm_lrp_cli.reporting.writer import Layout
-from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 MODEL = make_model(Dense(np.ones((2, 3)), None), classes=2, labels=("poor", "good"))
@@ -23,14 +23,13 @@ def explanation(relevance, tokens=None, features=None, **sequence):
     relevance = np.array(relevance, dtype=np.float64)
     relevance = relevance if features else relevance[:, np.newaxis]
     total = float(relevance.sum())
-    return Explanation(
+    return explanation_of(
+        MODEL,
         Sequence(0, np.zeros(relevance.shape), tokens, features, **sequence),
         np.array([-1.0, total]),
         1,
-        1,
         relevance,
         lrp_ledger(total, total),
-        "lrp-all",
     )
 
 

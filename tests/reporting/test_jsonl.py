@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from explained import explanation_of
 from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.model.layers import Dense, Embedding
@@ -42,7 +43,7 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
         inputs = numbers(steps, 3, dtype=dtype)
         sequence = Sequence(number, inputs, features=("x", "y", "z"), id=f"s{number}")
         scores, relevance = numbers(2, dtype=dtype), numbers(steps, 3, dtype=dtype)
-        found.append(Explanation(sequence, scores, 1, 0, relevance, LEDGER, "lrp-all", 2))
+        found.append(explanation_of(model, sequence, scores, 0, relevance, LEDGER, step=2))
     found.insert(
         2, Explanation.without_score(Sequence(9, inputs[:0], features=()), model, lrp_all())
     )
@@ -58,14 +59,14 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
             ]:
                 assert np.array(line[key], dtype=dtype).tolist() == array.tolist()
             assert line["id"] == each.sequence.id
-            assert line["predicted"] == (1 if each.scored else None)
+            assert line["predicted"] == (int(each.scores.argmax()) if each.scored else None)
 
 
 def test_totals_of_tokens_are_written_as_they_are():
     model = make_model(Embedding(np.ones((9, 3))), DENSE, classes=2)
     sequence = Sequence(0, np.zeros(2, dtype=np.intp), ("a", "b\n"))
     relevance = np.array([0.25, 1e-7])
-    explanation = Explanation(sequence, np.array([0.5, 0.1]), 0, 0, relevance, LEDGER, "lrp-all")
+    explanation = explanation_of(model, sequence, np.array([0.5, 0.1]), 0, relevance, LEDGER)
     (line,) = lines(model, "token", [explanation])
     assert line["tokens"] == ["a", "b\n"]
     assert line["relevance"] == [0.25, 1e-7]

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from explained import LABELS, explanations_of, layout_of
+from explained import LABELS, explanation_of, explanations_of, layout_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -13,7 +13,6 @@ from together import lrp_ledger
 
 from lstm_lrp_cli.reporting.markdown import MarkdownWriter, escaped, visible
 from lstm_lrp_cli.reporting.printable import printable
-from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 # Text that is more than text to some reader of Markdown.
@@ -75,7 +74,8 @@ def of_tokens(*tokens, amounts=None):
     sequence = Sequence(0, np.zeros(len(tokens), dtype=np.intp), tokens, id="no 1", gold=1)
     relevance = np.array(amounts) if amounts else np.ones(len(tokens))
     ledger = lrp_ledger(0.75, tokens=0.5, biases=0.25)
-    return Explanation(sequence, np.array([0.75, 0.5, 0.25]), 0, 0, relevance, ledger, "lrp-all")
+    scores = np.array([0.75, 0.5, 0.25])
+    return explanation_of(layout_of("token").model, sequence, scores, 0, relevance, ledger)
 
 
 def test_a_section_has_prediction_tokens_strongest_and_ledger():
@@ -104,7 +104,7 @@ def test_a_series_has_a_line_a_feature():
     sequence = Sequence(3, np.ones((4, 2)), features=("wind", "a_b"))
     relevance = np.array([[0.0, 0.1], [1.0, 0.3], [-0.5, 0.0], [0.1, 0.2]])
     ledger = lrp_ledger(0.5, tokens=1.2)
-    found = Explanation(sequence, np.array([0.5, 0, 0]), 0, 0, relevance, ledger, "lrp-all")
+    found = explanation_of(layout.model, sequence, np.array([0.5, 0, 0]), 0, relevance, ledger)
     section = page(layout, [found]).split("\n## ")[1]
     assert "    wind   +0.600 .+-.\n    a_b    +0.600 .+.+\n" in section
     assert "score +0.500 = steps +1.200" in section
@@ -114,7 +114,7 @@ def test_a_series_told_by_steps_alone_has_one_line():
     layout = layout_of("step")
     sequence = Sequence(0, np.ones((3, 3)), features=("x", "y", "z"))
     relevance = np.array([1.0, 0.0, -1.0])
-    found = Explanation(sequence, np.ones(3), 0, 0, relevance, None, "gradient")
+    found = explanation_of(layout.model, sequence, np.ones(3), 0, relevance, None, "gradient")
     assert "    all features   +0.000 +.-\n" in page(layout, [found])
 
 

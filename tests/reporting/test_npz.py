@@ -6,12 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from explained import DETAILS, FEATURES, LABELS, explanations_of, layout_of
+from explained import DETAILS, FEATURES, LABELS, explanation_of, explanations_of, layout_of
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.reporting import writer as writers
 from lstm_lrp_cli.reporting.npz import NpzSink, NpzWriter
-from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
@@ -112,7 +111,7 @@ def test_features_of_other_names_are_refused():
 
     def one(number, names):
         sequence = Sequence(number, np.ones((2, 3)), features=names)
-        return Explanation(sequence, np.ones(3), 0, 0, np.ones((2, 3)), None, "lrp-all")
+        return explanation_of(layout.model, sequence, np.ones(3), 0, np.ones((2, 3)), None)
 
     first, other = one(0, ("x", "y", "z")), one(1, ("z", "y", "x"))
     for blocks in ([[first, other]], [[first], [other]]):

@@ -7,6 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from explained import explanation_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
@@ -62,15 +63,14 @@ def explanations(draw, detail, dtype, by_step):
         relevance = numbers(draw, dtype, *((steps, WIDTH) if finer else (steps,)))
         relevance[[draw(st.integers(0, 9)) == 0 for _ in range(steps)]] = np.nan  # masked steps
         found.append(
-            Explanation(
+            explanation_of(
+                model(detail, dtype, by_step),
                 sequence,
                 numbers(draw, dtype, len(LABELS)),
-                0,
                 draw(st.integers(0, len(LABELS) - 1)),
                 relevance,
                 NOTHING,
-                "lrp-all",
-                draw(st.integers(0, 9)) if by_step else None,
+                step=draw(st.integers(0, 9)) if by_step else None,
             )
         )
     return found
@@ -138,11 +138,10 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
             return super().write(text)
 
     sequences = [Sequence(k, np.zeros(3, dtype=np.intp), ("a", "b", "c")) for k in range(5)]
-    found = [
-        Explanation(each, np.zeros(3), 0, 0, np.zeros(3), NOTHING, "lrp-all") for each in sequences
-    ]
+    of = model("token", "float64", by_step=False)
+    found = [explanation_of(of, each, np.zeros(3), 0, np.zeros(3), NOTHING) for each in sequences]
     file = Counted(newline="")
-    rows = TableWriter(file, Layout(model("token", "float64", by_step=False), "token"), "\t")
+    rows = TableWriter(file, Layout(of, "token"), "\t")
     rows.open()
     rows.write(found)
     assert file.rows == (1, 6, 6, 3)

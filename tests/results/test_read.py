@@ -82,11 +82,29 @@ class TestWhatExplainWrites:
         (result,) = read(written(line(relevance=[[0.5, 0.25], [-1, 0.5]])))
         assert result.relevance_of_steps.tolist() == [0.75, -0.5]
 
-    def test_of_one_output_the_sign_of_the_score_is_the_class(self, written):
-        several, above, below = read(
-            written(line(), line(scores=[0.5], predicted=0), line(scores=[-0.5], predicted=0))
-        )
-        assert [each.predicted_class for each in (several, above, below)] == [1, 1, 0]
+    @pytest.mark.parametrize("named", [[0, 1], ["bad", "good"]], ids=["numbers", "labels"])
+    def test_of_one_score_the_predicted_class_is_read(self, written, named):
+        def of_one(score, target):
+            explained = score if target else -score
+            return line(
+                scores=[score],
+                predicted=named[score > 0],
+                target=named[target],
+                ledger={"score": explained, "tokens": explained, "residual": 0.0},
+            )
+
+        found = read(written(*(of_one(score, t) for score in (0.5, -0.5) for t in (0, 1))))
+        assert [each.predicted for each in found] == [named[1], named[1], named[0], named[0]]
+
+    @pytest.mark.parametrize(
+        ("name", "score"), [(0, 0.5), (0, -0.5), ("good", -0.5)], ids=["above", "below", "label"]
+    )
+    def test_what_predicts_one_class_whatever_the_only_score_is_refused(self, written, name, score):
+        """As lrp once did, for classifiers and regressors alike."""
+        ledger = {"score": score, "tokens": score, "residual": 0.0}
+        path = written(line(), line(scores=[score], predicted=name, target=name, ledger=ledger))
+        with pytest.raises(UnusableInput, match=r"line 2: predicts its one class whatever"):
+            read(path)
 
 
 class TestFiles:

@@ -5,8 +5,12 @@ from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.writer import Detail, Layout
+from lstm_lrp_cli.scaling.question import chosen_of
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
@@ -29,6 +33,25 @@ def layout_of(
     model = make_model(*layers, classes=len(LABELS), dtype=dtype, labels=LABELS, by_step=by_step)
     others = [METHODS[name](Settings(1e-3, 0.0)) for name in (COMPLETE, NO_PROMISE)]
     return Layout(model, detail, (lrp_all(), *(others if several else ())), {"model": "m.h5"})
+
+
+def explanation_of(
+    model: Model,
+    sequence: Sequence,
+    scores: Floats,
+    target: int,
+    relevance: Floats,
+    ledger: Ledger | None,
+    method: str = "lrp-all",
+    step: int | None = None,
+) -> Explanation:
+    """One of a model with one head, which is a classifier."""
+    (decision,) = decisions_of(model)
+    predicted = decision.first + int(decision.taken(scores[np.newaxis])[0])
+    score = float(chosen_of(model, np.array([target])).of(scores[np.newaxis])[0])
+    return Explanation(
+        sequence, scores, target, score, decision, predicted, relevance, ledger, method, step
+    )
 
 
 def explanations_of(layout: Layout) -> list[Explanation]:
@@ -63,5 +86,7 @@ def explanations_of(layout: Layout) -> list[Explanation]:
             if number == MASKED_SEQUENCE:
                 relevance[MASKED] = np.nan
             target = number % len(LABELS)
-            found.append(Explanation(one, scores, 1, target, relevance, ledger, method.name, step))
+            found.append(
+                explanation_of(model, one, scores, target, relevance, ledger, method.name, step)
+            )
     return found

@@ -17,7 +17,8 @@ from lstm_lrp_cli.model.arrays import Booleans
 class RandomControl:
     """Standard normal numbers, drawn by a sequence's own content.
 
-    A sequence so has the same numbers in whatever company, order or process it is explained.
+    A sequence so has the same numbers in whatever company, order or process it is explained. Where
+    the negative of a score is explained, they are those of the score, negated.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class RandomControl:
         steps = None if chosen.rows is None else packing.step[chosen.rows]
         shape = (packing.rows, trace.features) if reach == "features" else (packing.rows,)
         relevance = np.zeros(shape, dtype=trace.model.dtype)
-        ends = np.cumsum(counts)
+        ends, slopes = np.cumsum(counts), chosen.slopes
         for sequence in np.flatnonzero(counts).tolist():
             own = slice(ends[sequence] - counts[sequence], ends[sequence])
             digest = blake2b(content[own].tobytes(), digest_size=16).digest()
@@ -60,5 +61,6 @@ class RandomControl:
             generator = np.random.default_rng(
                 (self.seed, target, int.from_bytes(digest, "little"), *step)
             )
-            relevance[rows[own]] = generator.standard_normal((counts[sequence], *shape[1:]))
+            numbers_drawn = generator.standard_normal((counts[sequence], *shape[1:]))
+            relevance[rows[own]] = slopes[sequence] * numbers_drawn
         return Relevance(relevance)

@@ -1,5 +1,6 @@
 """The page that people look at: every sequence as a heat map, to be searched and sorted."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from typing import Any, TextIO
 
@@ -8,7 +9,8 @@ import numpy as np
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.decision import decisions_of
+from lstm_lrp_cli.reporting.decided import class_name
 from lstm_lrp_cli.reporting.excerpt import what_is_missing
 from lstm_lrp_cli.reporting.html.page import element, json_block, rendered
 from lstm_lrp_cli.reporting.numbers import rounded_each
@@ -43,6 +45,18 @@ class HtmlWriter:
         self._file = file
         self._layout = layout
         self._model = layout.model
+        self._decisions = decisions_of(layout.model)
+        # All that may be predicted, and by where the scores of a decision begin, its first there.
+        self._outcomes: list[dict[str, str | int | None]] = []
+        self._first_outcomes: dict[int, int] = {}
+        for decision in self._decisions:
+            self._first_outcomes[decision.scores.start] = len(self._outcomes)
+            # Where 0 and 1 might be classes of another output as well.
+            output = f"{decision.name}: " if decision.name and decision.one is not None else ""
+            self._outcomes += (
+                {"name": f"{output}{class_name(name)}", "target": target}
+                for name, target in zip(decision.classes, decision.targets, strict=True)
+            )
         self._series = layout.model.embedding is None
         self._whole = self._series and layout.whole
 
@@ -87,7 +101,7 @@ class HtmlWriter:
                 left_out=left_out,
                 version=__version__,
                 series=self._series,
-                unnamed=self._model.labels is None and self._model.classes > 1,
+                predicted=list(self._predicted(report["predicted"])),
                 script=script,
             )
         )
@@ -99,10 +113,17 @@ class HtmlWriter:
             {"name": head.name, "start": where.start, "stop": where.stop}
             for head, where in zip(model.heads, model.head_slices, strict=True)
         ]
+        # Of one score among several outputs, class 1 is called so, and not by the score's number.
+        shown = {outcome["target"]: outcome["name"] for outcome in self._outcomes}
+        names = map(model.target_name, range(model.targets))
         return {
-            "classes": [_name(model, k) for k in range(model.classes)],
+            "classes": [
+                name if isinstance(name, str) else shown.get(name, class_name(name))
+                for name in names
+            ],
+            "outcomes": self._outcomes,
             "heads": heads,
-            "regression": model.regression,
+            "binary": model.binary,
             "by_step": model.by_step,
             "series": self._series,
             "missing": self._missing(report),
@@ -114,6 +135,23 @@ class HtmlWriter:
         """What the steps are called that have no relevance; None where there are none."""
         some = report["masked_tokens"] or report["cut_sequences"]
         return what_is_missing(self._model) if some else None
+
+    def _predicted(
+        self, counts: dict[str, Any]
+    ) -> Iterator[tuple[str | None, list[tuple[str, int]]]]:
+        """How often each class was predicted at each output, as the report counts it."""
+        alone = len(self._decisions) == 1 and self._decisions[0].name is None
+        of_outputs = [counts] if alone else counts.values()
+        for decision, own in zip(self._decisions, of_outputs, strict=True):
+            names = {str(name): class_name(name) for name in decision.classes}
+            yield decision.name, [(names[name], count) for name, count in own.items()]
+
+    def _outcome(self, explanation: Explanation) -> int | None:
+        """Which of the outcomes is predicted."""
+        decision, predicted = explanation.decision, explanation.predicted
+        if decision is None or predicted is None:
+            return None
+        return self._first_outcomes[decision.scores.start] + predicted - decision.first
 
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
@@ -135,7 +173,7 @@ class HtmlWriter:
                     "method": explanation.method,
                     "step": explanation.step,
                     "target": explanation.target if explanation.scored else None,
-                    "predicted": explanation.predicted if explanation.scored else None,
+                    "predicted": self._outcome(explanation),
                     "scores": its_scores,
                     "relevance": its_relevance,
                     "ledger": its_ledger or None,
@@ -167,8 +205,3 @@ def _amounts(ledger: Ledger | None) -> Floats:
     if ledger is None:
         return np.zeros(0)
     return np.array([ledger.score, *ledger.shares.values(), ledger.residual])
-
-
-def _name(model: Model, target: int) -> str:
-    name = model.target_name(target)
-    return name if isinstance(name, str) else f"class {name}"

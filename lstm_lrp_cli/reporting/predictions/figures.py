@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from lstm_lrp_cli.reporting.decided import Taken
 from lstm_lrp_cli.reporting.inputs import InputFigures
 from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.scaling.prediction import Predictions
@@ -18,15 +19,15 @@ class PredictionFigures(InputFigures):
     ----------
     predictions : int
         Sequences, or of a model by step their steps, that have scores.
-    taken : Counter
-        How often each class was predicted, by the numbers of the decision and of the class.
+    taken : Taken
+        How often each class was predicted.
     pairs : Counter
         How often each class was predicted of each, by the numbers of the true and the predicted
         class.
     """
 
     predictions: int = 0
-    taken: Counter[tuple[int, int]] = field(default_factory=Counter)
+    taken: Taken = field(default_factory=Counter)
     pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     @classmethod

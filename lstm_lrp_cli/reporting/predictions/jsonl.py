@@ -46,7 +46,7 @@ class JsonLinesWriter:
             self._add(rows, "step", part.steps.tolist())
         if layout.decisions:
             self._add(rows, "probabilities", self._probabilities(part))
-            self._add(rows, "predicted", self._predicted(part))
+        self._add(rows, "predicted", self._predicted(part))
         if layout.labelled:
             self._add(rows, "label", layout.true_classes(part))
         return rows
@@ -65,7 +65,9 @@ class JsonLinesWriter:
         return likely
 
     def _predicted(self, part: Predictions) -> list[Any]:
-        """The class, or, where the model has several outputs, an object of them."""
+        """The class, or, where the model has several outputs, an object of them; None of values."""
+        if not self._layout.decisions:
+            return [None] * part.rows
         taken = self._layout.predicted(part)
         names = [decision.name for decision in self._layout.decisions]
         if names == [None]:
@@ -77,5 +79,5 @@ class JsonLinesWriter:
         row: dict[str, Any] = {"sequence": sequence.number, "id": sequence.id, "scores": []}
         row["step"] = None
         if self._layout.decisions:
-            row |= {"probabilities": [], "predicted": None}
-        return row
+            row["probabilities"] = []
+        return row | {"predicted": None}

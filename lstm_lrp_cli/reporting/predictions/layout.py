@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from lstm_lrp_cli.model.decision import Decision, decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.writer import PART_VALUES
-from lstm_lrp_cli.scaling.prediction import Decision, Predictions, decisions_of
+from lstm_lrp_cli.scaling.prediction import Predictions
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Layout:
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
         return decisions_of(self.model)
+
+    @cached_property
+    def score_names(self) -> list[str | int]:
+        """What each score is that of: a class, or a value."""
+        model = self.model
+        return [model.target_name(model.target_of(score)) for score in range(model.classes)]
 
     @property
     def part_rows(self) -> int:

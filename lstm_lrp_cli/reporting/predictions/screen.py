@@ -12,8 +12,9 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.decided import meaning_of_one
 from lstm_lrp_cli.reporting.predictions.layout import Layout
-from lstm_lrp_cli.reporting.predictions.summary import meaning_of_one, percent
+from lstm_lrp_cli.reporting.predictions.summary import percent
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.scaling.prediction import Predictions
 from lstm_lrp_cli.sequences.batching import real_lengths
@@ -51,7 +52,7 @@ class ScreenWriter:
             self._add_column("probability", right=True)
             self._add_column("")
         for value in self._values:
-            self._add_column(f"score {model.target_name(value)}", right=True)
+            self._add_column(f"score {layout.score_names[value]}", right=True)
         if layout.labelled:
             self._add_column("")
 

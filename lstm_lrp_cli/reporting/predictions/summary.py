@@ -1,16 +1,15 @@
 """The report on predictions: what was predicted and, of labelled input, how much of it is right."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_lrp_cli.reporting.decided import class_name, predicted_lines, predicted_object
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.predictions.confusion import Confusion, wilson_interval
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
 from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.reporting.printable import printable
-from lstm_lrp_cli.scaling.prediction import Decision
 
 # The report as text has a table of so many classes, and of names of so many characters.
 TABLE_CLASSES = 10
@@ -57,12 +56,6 @@ class PredictionSummary:
     def as_object(self) -> dict[str, Any]:
         """The report as JSON has it."""
         figures = self.figures
-        counts = [
-            {str(decision.classes[place]): count for place, count in self._taken(number)}
-            for number, decision in enumerate(self.layout.decisions)
-        ]
-        names = [decision.name for decision in self.layout.decisions]
-        predicted = counts[0] if names == [None] else dict(zip(names, counts, strict=True))
         return {
             "model": self.run.model,
             "input": self.run.input,
@@ -75,7 +68,7 @@ class PredictionSummary:
             "padded_sequences": figures.padded,
             "cut_sequences": figures.cut,
             "predictions": figures.predictions,
-            "predicted": predicted,
+            "predicted": predicted_object(self.layout.decisions, figures.taken),
             **(_agreement(self.confusion) if self.confusion else {}),
             "assumptions": self.run.assumptions,
             "warnings": self.warnings(),
@@ -91,9 +84,8 @@ class PredictionSummary:
             ("model", f"{self.run.model} ({self.run.dtype})"),
             ("input", figures.input_text(self.run.input, model)),
         ]
-        for number, decision in enumerate(self.layout.decisions):
-            if figures.predictions:
-                lines.append(("predicted", self._predicted(number, decision)))
+        for counts in predicted_lines(self.layout.decisions, figures.taken):
+            lines.append(("predicted", counts))
         padded = figures.padded_text(model)
         if padded is not None:
             lines.append(("padded", padded))
@@ -113,33 +105,6 @@ class PredictionSummary:
             )
         text = "".join(f"{name:<16}{printable(text)}\n" for name, text in lines)
         return text if confusion is None else text + "".join(_table(confusion))
-
-    def _taken(self, number: int) -> list[tuple[int, int]]:
-        """How often each class of a decision was predicted, the most frequent first."""
-        own = {place: n for (which, place), n in self.figures.taken.items() if which == number}
-        return Counter(own).most_common()
-
-    def _predicted(self, number: int, decision: Decision) -> str:
-        counts = ", ".join(
-            f"{class_name(decision.classes[place])}: {count:,}"
-            for place, count in self._taken(number)
-        )
-        name = f"{decision.name}: " if decision.name else ""
-        meaning = meaning_of_one(decision)
-        return f"{name}{counts}{f' ({meaning})' if meaning else ''}"
-
-
-def class_name(name: str | int) -> str:
-    """A class as people read it."""
-    return name if isinstance(name, str) else f"class {name}"
-
-
-def meaning_of_one(decision: Decision) -> str | None:
-    """What class 1 of a single score is; None where there are several scores."""
-    if decision.one is None:
-        return None
-    label = f"{decision.one}, " if isinstance(decision.one, str) else ""
-    return f"class 1 is {label}a score above 0"
 
 
 def percent(share: float | None) -> str:

@@ -24,7 +24,7 @@ class TableWriter:
 
     def open(self) -> None:
         layout, model = self._layout, self._layout.model
-        names = [model.target_name(score) for score in range(model.classes)]
+        names = layout.score_names
         columns = [
             "sequence",
             *(("step",) if model.by_step else ()),

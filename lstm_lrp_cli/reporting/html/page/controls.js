@@ -28,8 +28,8 @@ function fillChoice(id, options) {
 function fillControls(sequences) {
   const targets = targetChoices(sequences);
   const all = sequences.flatMap(({ explanations }) => explanations);
-  const classes = outcomes.map((name, number) => [number, shown(name)]);
-  const predicts = all.some((each) => predictedOf(each) !== null);
+  const classes = about.outcomes.map(({ name }, outcome) => [outcome, shown(name)]);
+  const predicts = all.some(({ predicted }) => predicted !== null);
   const labelled = sequences.some(({ label }) => label !== null);
   fillChoice("predicted", predicts ? [["", "any class"], ...classes] : []);
   fillChoice("truth", labelled ? [["", "any class"], ...classes] : []);
@@ -76,7 +76,7 @@ function foundViews(sequences, state) {
     const explanation = chosenOf(sequence, state);
     if (explanation === undefined || !isFound(sequence, state)) continue;
     const { predicted, truth, outcome } = state;
-    if (predicted !== "" && String(predictedOf(explanation)) !== predicted) continue;
+    if (predicted !== "" && String(explanation.predicted) !== predicted) continue;
     if (truth !== "" && String(sequence.label) !== truth) continue;
     if (outcome !== "" && sequence.right !== (outcome === "right")) continue;
     views.push(viewOf(sequence, explanation));

@@ -29,33 +29,29 @@ async function readSequences(tell) {
   return sequences;
 }
 
-const isBinary = about.classes.length === 1 && !about.regression;
+// Its one score is that of class 1, and class 0 has the score's negative.
+const isBinary = about.binary;
 
-/** The names of what may be predicted: the classes, or of a single output its yes and no. */
-const outcomes = isBinary ? [`not ${about.classes[0]}`, about.classes[0]] : about.classes;
-
+/** The head whose score is explained. */
 function headOf(target) {
-  return about.heads.find((head) => target < head.stop);
+  return isBinary ? about.heads[0] : about.heads.find((head) => target < head.stop);
 }
 
-/** Which of the outcomes is predicted; null where none is, as by a regressor. */
-function predictedOf({ target, predicted, scores }) {
-  if (target === null || about.regression) return null;
-  if (isBinary) return scores[0] > 0 ? 1 : 0;
-  const { start, stop } = headOf(target);
-  return stop - start > 1 ? predicted : null;
-}
+/** Whether a head has but one score. */
+const isAlone = ({ start, stop }) => stop - start === 1;
 
 function scoreOf({ target, scores }) {
-  return target === null ? NaN : scores[target];
+  if (target === null) return NaN;
+  if (isBinary) return target === 1 ? scores[0] : -scores[0];
+  return scores[target];
 }
 
-/** How far the best score is from the second, or a single one from 0. */
-function marginOf({ target, scores }) {
-  if (target === null) return NaN;
-  if (isBinary) return Math.abs(scores[0]);
-  const { start, stop } = headOf(target);
-  const [first, second] = scores.slice(start, stop).sort((a, b) => b - a);
+/** How far the best score is from the second, or a single one from 0; nothing of values. */
+function marginOf({ target, predicted, scores }) {
+  if (target === null || predicted === null) return NaN;
+  const head = headOf(target);
+  if (isAlone(head)) return Math.abs(scores[head.start]);
+  const [first, second] = scores.slice(head.start, head.stop).sort((a, b) => b - a);
   return first - second;
 }
 
@@ -128,10 +124,10 @@ function targetChoices(sequences) {
     (each) => each.method === first.method && each.step === first.step,
   );
   if (together.length < 2) return [{ name: "", takes: () => true }];
-  const isAlone = ({ start, stop }) => stop - start === 1;
   const ofHeads = about.heads.filter((head) => !isAlone(head)).map(({ name, start, stop }) => ({
     name: about.heads.length > 1 ? `predicted, ${name ?? about.classes[start]}` : "predicted class",
-    takes: ({ target, predicted }) => target === predicted && target >= start && target < stop,
+    takes: ({ target, predicted }) =>
+      target >= start && target < stop && about.outcomes[predicted]?.target === target,
   }));
   const isLabelled = sequences.some(({ label }) => label !== null);
   const ofLabel = { name: "true class", takes: ({ target }, { label }) => target === label };

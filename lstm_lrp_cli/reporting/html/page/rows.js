@@ -60,20 +60,24 @@ function headingView({ sequence, explanation }) {
 
 function verdictView(sequence, explanation) {
   const verdict = make("p", "verdict");
-  const predicted = predictedOf(explanation);
-  if (predicted !== null) verdict.append(make("b", "predicted", shown(outcomes[predicted])));
+  const { predicted } = explanation;
+  const nameOf = (outcome) => shown(about.outcomes[outcome].name);
+  if (predicted !== null) verdict.append(make("b", "predicted", nameOf(predicted)));
   if (sequence.right === true) {
     verdict.append(" ", make("span", "right", "✓ right"));
   } else if (sequence.right === false) {
-    verdict.append(" ", make("span", "wrong", `✗ wrong, true: ${shown(outcomes[sequence.label])}`));
+    verdict.append(" ", make("span", "wrong", `✗ wrong, true: ${nameOf(sequence.label)}`));
   }
   return verdict;
 }
 
 /** All scores, or the highest of many; the explained one is marked. */
-function scoresView({ target, scores }) {
+function scoresView(explanation) {
+  const { target } = explanation;
   const list = make("p", "scores");
-  const order = scores.map((_, number) => number);
+  // Of two classes with one score, the explained one has it.
+  const scores = isBinary ? { [target]: scoreOf(explanation) } : explanation.scores;
+  const order = Object.keys(scores).map(Number);
   const kept =
     order.length <= MANY_SCORES
       ? order
