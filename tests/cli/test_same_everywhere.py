@@ -497,3 +497,13 @@ def test_labels_are_as_many_as_classes(run, model):
         result = run("explain", small.save(), sentences)
         assert result.exit_code == 3
         assert "one for each output" in result.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_converted_model_tells_the_same(run, corpus, kind):
+    of = corpus(kind)
+    lines = of.lines
+    converted = of.model.with_name("converted.npz")
+    assert run("convert", of.model, converted).exit_code == 0
+    of.model = converted
+    assert of.lines == lines
