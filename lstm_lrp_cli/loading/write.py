@@ -17,7 +17,7 @@ from lstm_lrp_cli.model.text import SIDES
 COMMENTS = {
     "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
     "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
-    "labels": "The names of the outputs, in order; of one score, of both classes or of class 1.",
+    "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",

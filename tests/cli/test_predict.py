@@ -173,7 +173,8 @@ class TestRegressors:
         numbers = range(len(regressor.arrays["c"]))
         assert list(rows[0]) == ["sequence", *(f"score:{k}" for k in numbers)]
         line = json_lines(predict(TEXT, "--format", "jsonl").stdout)[0]
-        assert list(line) == ["sequence", "id", "scores"]
+        assert list(line) == ["sequence", "id", "scores", "predicted"]
+        assert line["predicted"] is None
         assert "predicted" not in predict(TEXT).stderr
 
     def test_are_no_classifiers_to_explain_either(self, predict, run, regressor):

@@ -113,7 +113,7 @@ KINDS = {
     "two outputs, of which one is a value": {
         "heads": {"value": (1, "linear"), "class": (2, "softmax")}
     },
-    # Those who mend the steps of masked models add here which steps are told of.
+    # Of which the mask skips every `the`, the token of id 0.
     "one score a step": {"heads": {"out": (1, "sigmoid")}, "by_step": True},
     "several scores a step": {"heads": {"out": (3, "softmax")}, "by_step": True},
 }
@@ -138,6 +138,7 @@ class Corpus:
             self.labels = choose.choices(kind.classes, k=SENTENCES)
             lines = [f"{label}\t{line}" for label, line in zip(self.labels, lines, strict=True)]
             self.options.append("--labelled")
+        self.texts = lines
         self.path = small.write("in.txt", "\n".join(lines) + "\n")
         self.model = small.save()
         self.step = ["--step", "all"] if kind.by_step else []
@@ -273,6 +274,11 @@ def told_by_terminal(corpus):
     )
 
 
+def steps_of(text):
+    """The steps of a text that are told of by a model whose mask skips `the`."""
+    return [step for step, word in enumerate(text.split()) if word != "the"]
+
+
 READERS = {
     "jsonl": told_by_jsonl,
     "parquet": told_by_parquet,
@@ -298,6 +304,19 @@ def test_every_output_of_explain_tells_it(corpus, kind, form, monkeypatch):
     named = form not in ("markdown", "terminal")  # in which people see a target's name instead
     wanted = [each if each.predicted and named else each._replace(output=None) for each in wanted]
     assert once(READERS[form](of)) == once(wanted)
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name.endswith("a step")])
+def test_steps_are_those_that_the_mask_leaves(corpus, kind):
+    """In JSON lines, which all other outputs are held to."""
+    of = corpus(kind)
+    wanted = [
+        (number, step) for number, text in enumerate(of.texts) for step in steps_of(text) or [None]
+    ]
+    assert len(wanted) < sum(len(text.split()) for text in of.texts)
+    assert [place(line) for line in of.lines] == wanted
+    predicted = json_lines(of.ask("predict", "-q", "--format", "jsonl").stdout)
+    assert [place(line) for line in predicted] == wanted
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -478,3 +497,13 @@ def test_labels_are_as_many_as_classes(run, model):
         result = run("explain", small.save(), sentences)
         assert result.exit_code == 3
         assert "one for each output" in result.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_converted_model_tells_the_same(run, corpus, kind):
+    of = corpus(kind)
+    lines = of.lines
+    converted = of.model.with_name("converted.npz")
+    assert run("convert", of.model, converted).exit_code == 0
+    of.model = converted
+    assert of.lines == lines

@@ -146,7 +146,8 @@ class TestOutputs:
         found = json_lines(run("explain", path, text, "--format", "jsonl", "-q").stdout)
         best = int(np.argmax(found[0]["scores"][1:])) + 1
         assert [each["target"] for each in found] == [0, best]
-        assert [each["predicted"] for each in found] == [0, best]
+        assert [each["output"] for each in found] == ["likely", "class"]
+        assert [each["predicted"] for each in found] == [int(found[0]["scores"][0] > 0), best]
 
     def test_one_that_is_not_named_leads_nowhere(self, refused, two):
         assert "layers[2].dense: feeds no other layer, and is no output" in refused()

@@ -205,7 +205,8 @@ def explain(
     explanations = [explanation for block in blocks for explanation in block]
     number = len(EXPECTED[name]["sequences"])
     grouped = [[e for e in explanations if e.sequence.number == k] for k in range(number)]
-    assert [[e.target for e in group] for group in grouped] == [list(range(model.classes))] * number
+    targets = [1] if model.binary else list(range(model.classes))
+    assert [[e.target for e in group] for group in grouped] == [targets] * number
     return grouped
 
 
@@ -284,8 +285,8 @@ def test_the_ledger_accounts_for_the_score_of_every_class(
     name: str, bias_factor: float, tmp_path: Path
 ) -> None:
     for group in explain(load(name).model, name, tmp_path, bias_factor):
-        for explanation in group:
-            assert explanation.ledger.score == explanation.scores[explanation.target]
+        for place, explanation in enumerate(group):
+            assert explanation.ledger.score == explanation.scores[place]
             assert explanation.ledger.relative_residual <= 1e-10
 
 
