@@ -127,8 +127,8 @@ class TestJson:
         ]
         assert list(found["scores"]) == ["compared", "mean", "largest", "relative", "sequence"]
         assert list(found["relevance"]) == [
-            *("compared", "alone", "other_tokens", "differences", "pearson", "spearman"),
-            *("signs", "same_sign"),
+            *("compared", "alone", "other_tokens", "masked_by_one", "differences"),
+            *("pearson", "spearman", "signs", "same_sign"),
         ]
         assert list(found["relevance"]["pearson"]) == ["explanations", "mean", "quantiles"]
         assert list(found["tokens"][0]) == ["token", "count", "difference", "a", "b"]
