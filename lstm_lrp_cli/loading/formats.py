@@ -69,7 +69,7 @@ def _hdf5(path: Path) -> Opened:
     from lstm_lrp_cli.loading import hdf5, keras_h5
 
     file = hdf5.Hdf5File(path)
-    return Opened(file, lambda assume: keras_h5.describe(file))
+    return Opened(file, lambda assume: keras_h5.describe(file, assume))
 
 
 def _onnx(path: Path) -> Opened:

@@ -2,9 +2,11 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import UNSET, Struct
 
@@ -12,11 +14,18 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_graph
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
-from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
+from lstm_lrp_cli.loading.mapping import (
+    NO_CLASS,
+    Assumption,
+    Described,
+    Mapping,
+    TokensSpec,
+    read_mapping,
+)
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Embedding, Layer
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import Padding, Tokenization
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -55,6 +64,11 @@ class Contents(Struct, frozen=True):
     def mapping_name(self) -> str:
         """What errors about the mapping name: its file, or else the file that implied it."""
         return str(self.mapping_path or self.path)
+
+    def is_given(self, key: str) -> bool:
+        """Whether a top-level key is the user's word, and not inferred."""
+        given = self.mapping_path
+        return given is not None and self.described.origins.get(key) == given.name
 
 
 class LoadedModel(Struct, frozen=True):
@@ -139,6 +153,8 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     graph = build_graph(
         mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
     )
+    contents = _with_task(contents, graph.heads)
+    mapping = contents.described.mapping
     classes = sum(head.size for head in graph.heads)
     vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
     model = Model(
@@ -149,6 +165,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         embedding=graph.embedding,
         by_step=graph.by_step,
         regression=mapping.task == "regression",
+        undecided=mapping.task == "unknown",
         labels=_labels(mapping, classes, where),
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),
@@ -162,6 +179,31 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         tuple(sorted(set(contents.datasets) - used)),
         vocabulary is not None and vocabulary.in_weight_file,
     )
+
+
+def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
+    """What a file is, with what its scores are taken for where nobody says it.
+
+    Without a softmax or sigmoid they may be those of classes, or predicted values. Several are
+    mostly of classes; a single one is as often a value. Who describes layers describes a classifier
+    unless they say otherwise, and labels are the names of classes.
+    """
+    described = contents.described
+    mapping, origins, assumptions = described.mapping, described.origins, described.assumptions
+    says_classes = bool(mapping.labels) or contents.is_given("layers")
+    if mapping.task == "unknown" and says_classes and not contents.is_given("task"):
+        mapping = msgspec.structs.replace(mapping, task=UNSET)
+        origins = {key: origin for key, origin in origins.items() if key != "task"}
+    elif mapping.task is UNSET and not says_classes:
+        sizes = [head.size for head in heads if head.activation == "linear"]
+        if len(heads) == 1 and sizes == [1]:
+            mapping = msgspec.structs.replace(mapping, task="unknown")
+            assumptions = (*assumptions, NO_CLASS)
+        elif max(sizes, default=1) > 1:
+            text = f"its {max(sizes)} scores are of classes, of which the highest is predicted"
+            assumptions = (*assumptions, Assumption("task or labels", text))
+    described = Described(mapping, origins, assumptions)
+    return msgspec.structs.replace(contents, described=described)
 
 
 def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -> Contents:
@@ -186,10 +228,12 @@ def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = 
     given = Described(Mapping(), {})
     if mapping_path is not None:
         given = Described.by(read_mapping(mapping_path), mapping_path.name)
+    says_layers = given.mapping.layers is not UNSET
     try:
-        inferred = opened.describe(assume) or Described(Mapping(), {})
+        # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
+        inferred = opened.describe(assume or says_layers) or Described(Mapping(), {})
     except UnusableInput:
-        if given.mapping.layers is UNSET:
+        if not says_layers:
             raise
         inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
     described = inferred.overridden_by(given)

@@ -28,6 +28,9 @@ Weight = str | list[str] | GateNames
 Bias = str | list[str | GateNames] | GateNames | None
 LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
 DenseLayout = Literal["classes_by_features", "features_by_classes"]
+# Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
+# those of classes, or predicted values, or nobody says it.
+Task = Literal["classification", "regression", "unknown"]
 
 # What `from` calls the model's input.
 MODEL_INPUT = "input"
@@ -176,7 +179,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     padding: PaddingSpec | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
-    task: Literal["classification", "regression"] | UnsetType = UNSET
+    task: Task | UnsetType = UNSET
 
 
 def layers_yaml(layers: Sequence[LayerSpec], guesses: Sequence[str] = ()) -> str:
@@ -210,7 +213,8 @@ class Assumption(Struct, frozen=True):
     Parameters
     ----------
     key : str
-        The mapping's key that says it, such as `layers` or `padding.truncate`.
+        The mapping's key that says it, such as `layers` or `padding.truncate`; where any of several
+        does, `task or labels`.
     text : str
         What is assumed, as a clause.
     """
@@ -220,10 +224,21 @@ class Assumption(Struct, frozen=True):
 
     def is_settled_by(self, mapping: Mapping) -> bool:
         """Whether a mapping says it, so that nothing is left to assume."""
-        value: Any = mapping
-        for name in self.key.split("."):
-            value = getattr(value, name, UNSET)
-        return value is not UNSET
+        return any(_says(mapping, key) for key in self.key.split(" or "))
+
+
+# Of scores without softmax or sigmoid that nobody calls classes.
+NO_CLASS = Assumption("task or labels", "its scores are of no classes, so none is predicted")
+
+
+def _says(mapping: Mapping, key: str) -> bool:
+    """Whether a mapping has a key, or says by null that there is nothing that would have it."""
+    value: Any = mapping
+    for name in key.split("."):
+        if value is None:
+            return True
+        value = getattr(value, name, UNSET)
+    return value is not UNSET
 
 
 class Described(Struct, frozen=True):

@@ -71,6 +71,9 @@ class Model:
         Whether there are scores for every step of a sequence, or once for the whole.
     regression : bool
         Whether the scores are the values that are predicted, and not of classes.
+    undecided : bool
+        Whether nobody says that of scores without a softmax or sigmoid, so that no class is
+        predicted among them.
     labels : tuple of str or None
         The names of all scores.
     vocabulary, tokenization, padding
@@ -84,6 +87,7 @@ class Model:
     embedding: Embedding | None = None
     by_step: bool = False
     regression: bool = False
+    undecided: bool = False
     labels: tuple[str, ...] | None = None
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
@@ -122,7 +126,8 @@ class Model:
     @property
     def predicts(self) -> bool:
         """Whether there is a class to predict, among several scores of one head."""
-        return any(head.size > 1 for head in self.heads)
+        kinds = zip(self.heads, self.likelihoods, strict=True)
+        return any(head.size > 1 and kind != "linear" for head, kind in kinds)
 
     @property
     def likelihoods(self) -> tuple[OutputActivation, ...]:
@@ -136,6 +141,8 @@ class Model:
                 kinds.append("linear")
             elif head.activation != "linear":
                 kinds.append(head.activation)
+            elif self.undecided:
+                kinds.append("linear")
             elif head.size > 1:
                 kinds.append("softmax")
             else:
