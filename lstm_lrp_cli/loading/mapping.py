@@ -4,6 +4,7 @@ Every format describes its model as a `Mapping` too, so that one builder serves 
 win one by one, and what was inferred can be written out.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -178,11 +179,23 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task: Literal["classification", "regression"] | UnsetType = UNSET
 
 
-def layers_yaml(layers: Sequence[LayerSpec]) -> str:
-    """A mapping of those layers as YAML, for a user to mend."""
+def layers_yaml(layers: Sequence[LayerSpec], guesses: Sequence[str] = ()) -> str:
+    """A mapping of those layers as YAML, for a user to mend.
+
+    Parameters
+    ----------
+    layers : sequence of LayerSpec
+    guesses : sequence of str
+        For each layer, what of it is a guess, shown as a comment; "" is nothing. Names from a file
+        do not belong there: one with a line feed would go on as YAML.
+    """
     from lstm_lrp_cli.loading.mapping_yaml import yaml_text
 
-    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
+    parts = [yaml_text({"format": 1}), "layers:\n"]
+    for layer, guess in itertools.zip_longest(layers, guesses, fillvalue=""):
+        listed = yaml_text({"layers": [msgspec.to_builtins(layer)]}).removeprefix("layers:\n")
+        parts.append((f"# a guess: {guess}\n" if guess else "") + listed)
+    return "".join(parts)
 
 
 def settings(spec: Struct) -> dict[str, Any]:

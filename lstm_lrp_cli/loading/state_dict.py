@@ -7,6 +7,7 @@ for.
 """
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Names
 from typing import Any
 
@@ -24,11 +25,16 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     layers_yaml,
 )
-from lstm_lrp_cli.loading.weight_file import Stored, WeightFile
+from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
+from lstm_lrp_cli.model.layers import Returns
 
 # PyTorch keeps (W_ii|W_if|W_ig|W_io), each (hidden, inputs): see torch.nn.LSTM.
 GATE_ORDER = ["i", "f", "g", "o"]
 LSTM_WEIGHT = re.compile(r"(.*?)weight_ih_l(\d+)(_reverse)?$")
+# The same, and what nn.LSTMCell, nn.GRUCell and nn.RNNCell call theirs.
+RECURRENT_WEIGHT = re.compile(r"(.*?)weight_ih(?:_l\d+(?:_reverse)?)?$")
+# How many matrices are stacked in cells that are no LSTM's.
+OTHER_CELLS = {3: "a GRU (3d, d)", 1: "a plain RNN (d, d)"}
 
 # What nn.BatchNorm1d adds to the variance unless told otherwise; a state dict does not keep it.
 NORM_EPSILON = 1e-5
@@ -63,7 +69,7 @@ def describe(file: WeightFile) -> Described | None:
         return None
     layers = _layers(file, found)
     settings: dict[str, Any] = {}
-    rows = file.datasets[found.embedding].shape[0] if found.embedding else 0
+    rows = file.datasets[found.embeddings[0]].shape[0] if found.embeddings else 0
     for name, document in file.documents.items():
         key = name.rsplit("/", 1)[-1].lower()
         if key in VOCABULARIES and _spans(document, rows):
@@ -85,7 +91,7 @@ class _Found(Struct, frozen=True):
     """
 
     prefixes: list[str]
-    embedding: str | None
+    embeddings: list[str]
     denses: list[str]
     norms: list[str]
     others: list[str]
@@ -94,43 +100,80 @@ class _Found(Struct, frozen=True):
 
 def _find(file: WeightFile) -> _Found | None:
     datasets = file.datasets
-    matches = [match for name in datasets if (match := LSTM_WEIGHT.match(name))]
-    prefixes = list(dict.fromkeys(match[1] for match in matches if _is_lstm(datasets, match[0])))
+    prefixes: list[str] = []
+    for name in datasets:
+        match = RECURRENT_WEIGHT.match(name)
+        gates = _gates(datasets, name) if match else None
+        if match and gates == 4 and LSTM_WEIGHT.match(name):
+            prefixes.append(match[1])
+        elif gates in OTHER_CELLS:
+            raise _no_lstm(file, name, gates)
+    prefixes = list(dict.fromkeys(prefixes))
     if not prefixes:
         return None
-    inputs = datasets[f"{prefixes[0]}weight_ih_l0"].shape[-1]
+    parts_of_lstms = re.compile(
+        rf"({'|'.join(map(re.escape, prefixes))})(weight|bias)_(ih|hh|hr)_l\d+(_reverse)?"
+    )
     others = [
         name
         for name, stored in datasets.items()
-        if not name.startswith(tuple(prefixes))
+        if not parts_of_lstms.fullmatch(name)
         and not stored.dtype.startswith(("int", "uint", "bool"))
         and "/" not in name  # beside the state dict: an optimizer's
     ]
-    if "" in prefixes:
-        others = [n for n in datasets if not re.search(r"(weight|bias)_(ih|hh|hr)_l\d+", n)]
     matrices = [n for n in others if len(datasets[n].shape) == 2 and n.endswith("weight")]
-    unbiased = [n for n in matrices if not _bias_of(n, datasets)]
-    embeddings = [n for n in unbiased if datasets[n].shape[1] == inputs]
-    named = [n for n in embeddings if "emb" in n.lower()] or embeddings
-    embedding = named[0] if len(named) == 1 else None
-    denses = [name for name in matrices if name != embedding]
+    embeddings = [n for n in matrices if _is_embedding(n, datasets, prefixes)]
+    denses = [name for name in matrices if name not in embeddings]
     norms = [n.removesuffix("running_mean") for n in others if n.endswith("running_mean")]
     norms = [prefix for prefix in norms if f"{prefix}running_var" in datasets]
     parts = {
         f"{prefix}{part}" for prefix in norms for part in ("running_mean", "running_var", *AFFINE)
     }
-    used = {embedding, *denses, *(_bias_of(name, datasets) for name in denses), *parts}
+    used = {*matrices, *(_bias_of(name, datasets) for name in denses), *parts}
     unused = [name for name in others if name not in used]
-    return _Found(prefixes, embedding, denses, norms, unused, list(datasets))
+    return _Found(prefixes, embeddings, denses, norms, unused, list(datasets))
 
 
-def _is_lstm(datasets: Names[str, Stored], name: str) -> bool:
-    """Whether it has four gates: a GRU, with three, has the same names."""
+def _gates(datasets: Names[str, Stored], name: str) -> int | None:
+    """How many gates a cell has, by the shapes of its two matrices; None where they are no cell's.
+
+    An nn.LSTM, an nn.GRU and an nn.RNN have the same names.
+    """
     recurrent = datasets.get(name.replace("weight_ih", "weight_hh"))
-    projected = name.replace("weight_ih", "weight_hr") in datasets
-    if recurrent is None or len(recurrent.shape) != 2:
+    shapes = [stored.shape for stored in (datasets[name], recurrent) if stored is not None]
+    if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes):
+        return None
+    (rows, _), (others, width) = shapes
+    if name.replace("weight_ih", "weight_hr") in datasets:
+        return 4  # only an LSTM can have a projection
+    return rows // width if rows == others and width and rows % width == 0 else None
+
+
+def _no_lstm(file: WeightFile, name: str, gates: int) -> UnusableInput:
+    """The refusal of a cell that no mapping can make an LSTM of."""
+    recurrent = name.replace("weight_ih", "weight_hh")
+    shape = shape_text(file.datasets[recurrent].shape)
+    return UnusableInput(
+        f"{file.path}: {recurrent}",
+        f"has the shape {shape} of {OTHER_CELLS[gates]}, where an LSTM's is (4d, d); lrp explains "
+        "LSTMs, and no mapping can describe another cell as one",
+    )
+
+
+def _is_embedding(name: str, datasets: Names[str, Stored], prefixes: list[str]) -> bool:
+    """Whether a matrix is an embedding: one by its name, or one that an LSTM behind it reads."""
+    if _bias_of(name, datasets):
         return False
-    return projected or recurrent.shape[0] == 4 * recurrent.shape[1]
+    order = list(datasets)
+    return _is_named_embedding(name) or any(
+        order.index(name) < order.index(f"{prefix}weight_ih_l0")
+        and datasets[name].shape[1] == datasets[f"{prefix}weight_ih_l0"].shape[1]
+        for prefix in prefixes
+    )
+
+
+def _is_named_embedding(name: str) -> bool:
+    return "emb" in name.lower()
 
 
 def _bias_of(weight: str, datasets: Names[str, Stored]) -> str | None:
@@ -139,46 +182,90 @@ def _bias_of(weight: str, datasets: Names[str, Stored]) -> str | None:
 
 
 def _layers(file: WeightFile, found: _Found) -> list[LayerSpec]:
-    datasets = file.datasets
-    prefix = found.prefixes[0]
-    lstms = _lstms(datasets, prefix)
-    embedding = [LayerSpec(embedding=EmbeddingSpec(found.embedding))] if found.embedding else []
-    width = datasets[f"{prefix}weight_hh_l0"].shape[1]
-    directions = 2 if f"{prefix}weight_ih_l0_reverse" in datasets else 1
-    behind = {
-        name: LayerSpec(
-            dense=DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
-        )
-        for name in found.denses
-    } | {f"{norm}running_mean": _norm(datasets, norm) for norm in found.norms}
-    layers = [*embedding, *lstms, *(behind[name] for name in found.order if name in behind)]
-    problems = []
-    if len(found.prefixes) > 1:
-        problems.append(f"there are {len(found.prefixes)} LSTMs ({', '.join(found.prefixes)})")
-    if len(found.denses) != 1:
-        problems.append(
-            f"there are {len(found.denses)} linear layers ({', '.join(found.denses)})"
-            if found.denses
-            else "there is no linear layer behind the LSTM"
-        )
-    elif datasets[found.denses[0]].shape[1] != directions * width:
-        problems.append(
-            f"`{found.denses[0]}` takes {datasets[found.denses[0]].shape[1]} features, the LSTM "
-            f"gives {directions * width}"
-        )
-    if found.norms:
-        problems.append(f"nothing says where batch normalization ({', '.join(found.norms)}) stands")
-    if found.others:
-        problems.append(f"nothing says what {', '.join(found.others[:5])} are for")
+    """The layers, each of which stands in the mapping that is drafted where they leave it open."""
+    drafted = _drafted(file.datasets, found)
+    problems = list(_open(file.datasets, found))
     if problems:
         raise UnusableInput(
             str(file.path),
             "names and shapes leave the model open: "
             + "; ".join(problems)
             + f". Mend this and save it as {file.path.with_suffix('.yaml').name}:",
-            layers_yaml(layers),
+            layers_yaml([layer for layer, _ in drafted], [note for _, note in drafted]),
         )
-    return layers
+    return [layer for layer, _ in drafted]
+
+
+def _open(datasets: Names[str, Stored], found: _Found) -> Iterator[str]:
+    """What names and shapes leave open, in words."""
+    read = f"{found.prefixes[0]}weight_ih_l0"
+    inputs = datasets[read].shape[1]
+    embedding = found.embeddings[0] if found.embeddings else None
+    given = datasets[embedding].shape[1] if embedding else inputs
+    if len(found.embeddings) > 1:
+        yield (
+            f"there are {len(found.embeddings)} embeddings ({', '.join(found.embeddings)}), of "
+            "which a mapping takes one"
+        )
+    elif given < inputs:
+        yield (
+            f"`{embedding}`, an embedding, gives {given} of the {inputs} features that `{read}` "
+            "takes, and a mapping cannot join it with others"
+        )
+    elif given > inputs:
+        yield f"`{embedding}`, an embedding, gives {given} features, `{read}` takes {inputs}"
+    elif embedding and not _is_named_embedding(embedding):
+        rows, columns = datasets[embedding].shape
+        if rows == columns:
+            yield f"`{embedding}` is an embedding or a linear layer"
+    if len(found.prefixes) > 1:
+        yield f"there are {len(found.prefixes)} LSTMs ({', '.join(found.prefixes)})"
+    if len(found.denses) != 1:
+        yield (
+            f"there are {len(found.denses)} linear layers ({', '.join(found.denses)})"
+            if found.denses
+            else "there is no linear layer behind the LSTM"
+        )
+    elif datasets[found.denses[0]].shape[1] != _width(datasets, found.prefixes[-1]):
+        yield (
+            f"`{found.denses[0]}` takes {datasets[found.denses[0]].shape[1]} features, the LSTM "
+            f"gives {_width(datasets, found.prefixes[-1])}"
+        )
+    if found.norms:
+        yield f"nothing says where batch normalization ({', '.join(found.norms)}) stands"
+    if found.others:
+        yield f"nothing says what {', '.join(found.others[:5])} are for"
+
+
+def _drafted(datasets: Names[str, Stored], found: _Found) -> list[tuple[LayerSpec, str]]:
+    """Every layer in the file's order, each with what of it is a guess.
+
+    Of what the shapes don't settle, the file's order is the likeliest: modules stand in it as
+    scripts make them. Only what must come first does: the embedding that is fed the tokens.
+    """
+    entries: dict[str, list[tuple[LayerSpec, str]]] = {}
+    for name in found.embeddings:
+        note = "an embedding, by its " + ("name" if _is_named_embedding(name) else "shape")
+        entries[name] = [(LayerSpec(embedding=EmbeddingSpec(name)), note)]
+    for prefix in found.prefixes:
+        last = prefix == found.prefixes[-1]
+        lstms = _lstms(datasets, prefix, returns="last" if last else "sequence")
+        note = "the last hidden states are used" if last else "every step's output is used"
+        entries[f"{prefix}weight_ih_l0"] = [*((each, "") for each in lstms[:-1]), (lstms[-1], note)]
+    for name in found.denses:
+        dense = DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
+        entries[name] = [(LayerSpec(dense=dense), "a linear layer, and no activation behind it")]
+    for norm in found.norms:
+        entries[f"{norm}running_mean"] = [(_norm(datasets, norm), "epsilon, and where it stands")]
+    order = [*found.embeddings[:1], *found.order]
+    places = [name for name in dict.fromkeys(order) if name in entries]
+    return [entry for name in places for entry in entries[name]]
+
+
+def _width(datasets: Names[str, Stored], prefix: str) -> int:
+    """How many features an nn.LSTM gives."""
+    directions = 2 if f"{prefix}weight_ih_l0_reverse" in datasets else 1
+    return directions * datasets[f"{prefix}weight_hh_l0"].shape[1]
 
 
 def _norm(datasets: Names[str, Stored], prefix: str) -> LayerSpec:
@@ -192,7 +279,7 @@ def _norm(datasets: Names[str, Stored], prefix: str) -> LayerSpec:
     )
 
 
-def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
+def _lstms(datasets: Names[str, Stored], prefix: str, returns: Returns) -> list[LayerSpec]:
     """One layer for each of an nn.LSTM; all but the last return every step."""
     depth = sum(f"{prefix}weight_ih_l{k}" in datasets for k in range(len(datasets)))
 
@@ -216,7 +303,7 @@ def _lstms(datasets: Names[str, Stored], prefix: str) -> list[LayerSpec]:
                 layout="gates_by_features",
                 forward=cell(str(k)),
                 backward=cell(f"{k}_reverse"),
-                returns="last" if k == depth - 1 else "sequence",
+                returns=returns if k == depth - 1 else "sequence",
             )
         )
         for k in range(depth)

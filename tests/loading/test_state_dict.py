@@ -252,7 +252,7 @@ class TestInference:
         scores = [json.loads(each.stdout)["scores"] for each in (found, other)]
         np.testing.assert_allclose(*scores, rtol=1e-5)
 
-    def test_a_gru_is_no_lstm(self, refusal, tmp_path):
+    def test_matrices_of_no_cell_are_no_lstm(self, refusal, tmp_path):
         state = weights()
         state["lstm.weight_hh_l0"] = np.ones((6, 2), dtype=np.float32)
         error = refusal(save(tmp_path / "model.pt", state))
@@ -261,6 +261,134 @@ class TestInference:
     def test_a_projection_that_does_not_fit(self, refusal, tmp_path):
         state = weights() | {"lstm.weight_hr_l0": np.ones((1, 2), dtype=np.float32)}
         assert "`projection` makes 1 of 2" in refusal(save(tmp_path / "model.pt", state))
+
+
+def cell(prefix, inputs, hidden, gates=4, suffix="_l0", seed=5):
+    """The arrays of one nn.LSTM (four gates), nn.GRU (three) or nn.RNN (one)."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    return {
+        f"{prefix}weight_ih{suffix}": draw(gates * hidden, inputs),
+        f"{prefix}weight_hh{suffix}": draw(gates * hidden, hidden),
+        f"{prefix}bias_ih{suffix}": draw(gates * hidden),
+        f"{prefix}bias_hh{suffix}": draw(gates * hidden),
+    }
+
+
+def matrix(*shape, seed=7):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("write", [save, save_safetensors], ids=["pt", "safetensors"])
+class TestOtherCells:
+    @pytest.mark.parametrize("suffix", ["_l0", ""], ids=["layer", "cell"])
+    @pytest.mark.parametrize(
+        ("gates", "kind"), [(3, "(6, 2) of a GRU (3d, d)"), (1, "(2, 2) of a plain RNN (d, d)")]
+    )
+    def test_are_called_by_their_name_and_no_mapping_is_asked_for(
+        self, run, tmp_path, write, gates, kind, suffix
+    ):
+        state = {"emb.weight": matrix(5, 3)} | cell("rnn.", 3, 2, gates, suffix)
+        state |= {"fc.weight": matrix(2, 2), "fc.bias": matrix(2)}
+        path = write(tmp_path / "model.pt", state)
+        for command in (["inspect", path], ["explain", path, path], ["check", path]):
+            result = run(*command)
+            assert result.exit_code == 3
+            assert f"rnn.weight_hh{suffix}: has the shape {kind}" in result.stderr
+            assert "no mapping can describe another cell as one" in result.stderr
+            assert "model.yaml" not in result.stderr
+
+    def test_are_not_left_out_beside_an_lstm(self, refusal, tmp_path, write):
+        state = weights() | cell("decoder.", 2, 3, gates=3)
+        error = refusal(write(tmp_path / "model.pt", state))
+        assert "decoder.weight_hh_l0: has the shape (9, 3) of a GRU" in error
+
+    def test_a_projected_lstm_whose_rows_are_three_times_its_columns_is_an_lstm(
+        self, run, tmp_path, write
+    ):
+        state = weights(hidden=3)
+        state |= {"lstm.weight_hh_l0": matrix(12, 4), "lstm.weight_hr_l0": matrix(4, 3)}
+        state |= {"fc.weight": matrix(2, 4), "fc.bias": matrix(2)}
+        (tmp_path / "ids.txt").write_text("1 2 3\n")
+        path = write(tmp_path / "model.pt", state)
+        result = run("predict", path, tmp_path / "ids.txt", "--ids", "--format", "jsonl")
+        assert result.exit_code == 0, result.stderr
+
+
+class TestDraft:
+    """Where a state dict leaves a model open, the mapping to mend has every layer, in order."""
+
+    def drafted(self, run, path):
+        result = run("inspect", path)
+        assert result.exit_code == 3, result.stdout
+        first, *paste = result.stderr.splitlines()
+        return first, "\n".join(paste) + "\n"
+
+    def test_an_embedding_is_none_of_the_linear_layers(self, run, tmp_path):
+        state = {"emb.weight": matrix(10, 4)} | cell("lstm.", 7, 6)
+        state |= {"fc.weight": matrix(1, 6), "fc.bias": matrix(1)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert "linear" not in error
+        assert (
+            "`emb.weight`, an embedding, gives 4 of the 7 features that `lstm.weight_ih_l0` takes, "
+            "and a mapping cannot join it with others"
+        ) in error
+        assert "# a guess: an embedding, by its name\n- embedding: {weights: emb.weight}" in draft
+        assert draft.count("- dense:") == 1
+
+    def test_a_linear_layer_without_a_bias_behind_the_lstm_is_no_embedding(self, run, tmp_path):
+        """Its columns are the LSTM's inputs too, where it has as many units as features."""
+        path = save(tmp_path / "model.pt", cell("lstm.", 2, 2) | {"fc.weight": matrix(3, 2)})
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        layers = json.loads(result.stdout)["layers"]
+        assert [layer["kind"] for layer in layers] == ["lstm", "dense"]
+
+    def test_a_square_matrix_before_the_lstm_may_be_either(self, run, tmp_path):
+        state = {"a.weight": matrix(3, 3)} | cell("lstm.", 3, 2) | {"fc.weight": matrix(3, 2)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert "`a.weight` is an embedding or a linear layer" in error
+        assert "# a guess: an embedding, by its shape\n" in draft
+
+    def test_lstms_in_a_row_are_all_there_and_the_draft_loads(self, run, tmp_path):
+        state = cell("lstm1.", 3, 6) | cell("lstm2.", 6, 6, seed=6)
+        state |= {"fc.weight": matrix(2, 6), "fc.bias": matrix(2)}
+        path = save(tmp_path / "model.pt", state)
+        error, draft = self.drafted(run, path)
+        assert error.endswith(
+            "leave the model open: there are 2 LSTMs (lstm1., lstm2.). Mend this and save it as "
+            "model.yaml:"
+        )
+        (tmp_path / "model.yaml").write_text(draft)
+        np.save(tmp_path / "x.npy", matrix(4, 7, 3))
+        found = run("predict", path, tmp_path / "x.npy", "--format", "jsonl")
+        # The same as one nn.LSTM of two layers, which needs no mapping.
+        deep = {
+            f"lstm.{name[6:].replace('_l0', f'_l{int(name[4]) - 1}')}": array
+            for name, array in state.items()
+            if name.startswith("lstm")
+        } | {name: state[name] for name in ("fc.weight", "fc.bias")}
+        same = run(
+            "predict", save(tmp_path / "deep.pt", deep), tmp_path / "x.npy", "--format=jsonl"
+        )
+        assert found.exit_code == same.exit_code == 0, found.stderr + same.stderr
+        assert found.stdout == same.stdout
+
+    def test_what_the_draft_lists_is_everything_in_the_files_order(self, run, tmp_path):
+        state = {"fc_in.weight": matrix(3, 9), "fc_in.bias": matrix(3)} | cell("encoder.", 3, 2)
+        state |= {"mid.weight": matrix(3, 2), "mid.bias": matrix(3)} | cell("decoder.", 3, 4)
+        state |= {"head.weight": matrix(2, 4), "encoder.v": matrix(2)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        places = [draft.index(name) for name in ("fc_in", "encoder.", "mid", "decoder.", "head")]
+        assert places == sorted(places)
+        assert draft.count("# a guess: ") == 5
+        # What begins like the LSTM's own names is no part of it.
+        assert "nothing says what encoder.v are for" in error
+
+    def test_a_name_cannot_write_yaml(self, run, tmp_path):
+        state = weights() | {"x\nlabels: [a, b]\n#emb.weight": matrix(5, 3)}
+        _, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert not any(line.startswith("labels") for line in draft.splitlines())
 
 
 class TestHostileFiles:
