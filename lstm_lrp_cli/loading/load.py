@@ -12,7 +12,8 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_graph
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
-from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, TokensSpec, read_mapping
+from lstm_lrp_cli.loading.unused import listed, unused_weights
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Embedding, Layer
@@ -81,7 +82,21 @@ class LoadedModel(Struct, frozen=True):
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
-        return [f"{each.text} ({each.key})" for each in self.contents.described.assumptions]
+        assumed = [*self.contents.described.assumptions]
+        if self.unused_weights:
+            names = listed(self.unused_weights)
+            text = f"weights that no layer uses are no part of the model: {names}"
+            assumed.append(Assumption("unused", text))
+        return [f"{each.text} ({each.key})" for each in assumed]
+
+    @property
+    def unused_weights(self) -> list[str]:
+        """Those of the unused datasets that may be weights of a layer; the mapping may say not."""
+        if self.contents.described.is_followed:
+            return []
+        datasets = self.contents.datasets
+        used = set(datasets) - set(self.unused)
+        return unused_weights(datasets, used, self.contents.described.mapping.unused or [])
 
     @property
     def warnings(self) -> list[str]:
@@ -186,10 +201,12 @@ def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = 
     given = Described(Mapping(), {})
     if mapping_path is not None:
         given = Described.by(read_mapping(mapping_path), mapping_path.name)
+    says_layers = given.mapping.layers is not UNSET
     try:
-        inferred = opened.describe(assume) or Described(Mapping(), {})
+        # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
+        inferred = opened.describe(assume or says_layers) or Described(Mapping(), {})
     except UnusableInput:
-        if given.mapping.layers is UNSET:
+        if not says_layers:
             raise
         inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
     described = inferred.overridden_by(given)
