@@ -42,13 +42,17 @@ class ExpectedRelevance:
 class Expectation(Protocol):
     """Where the numbers come from that a model's own are compared with, batch by batch.
 
-    `framework` is what computes them, None where they stand in a file. `kinds` has what they may
-    be; where that is left open, what deviates least is meant. `tolerance` is what they may differ
-    by where the user does not say it.
+    `framework` is what computes them, None where they stand in a file. `compared_with` is what
+    knows the model of itself; None where a framework is told by the mapping how layers are
+    connected. `kinds` has what they may be; where that is left open, what deviates least is meant.
+    `tolerance` is what they may differ by where the user does not say it.
     """
 
     @property
     def framework(self) -> str | None: ...
+
+    @property
+    def compared_with(self) -> str | None: ...
 
     @property
     def kinds(self) -> Sequence[Kind]: ...
@@ -91,6 +95,10 @@ class Expected:
     @property
     def framework(self) -> None:
         return None
+
+    @property
+    def compared_with(self) -> str:
+        return self.where
 
     @property
     def kinds(self) -> Sequence[Kind]:

@@ -35,8 +35,8 @@ from lstm_lrp_cli.model.layers import PoolName, Returns
 
 # PyTorch keeps (W_ii|W_if|W_ig|W_io), each (hidden, inputs): see torch.nn.LSTM.
 GATE_ORDER = ["i", "f", "g", "o"]
-LSTM_WEIGHT = re.compile(r"(.*?)weight_ih_l(\d+)(_reverse)?$")
-# The same, and what nn.LSTMCell, nn.GRUCell and nn.RNNCell call theirs.
+FIRST_WEIGHT = re.compile(r".*?weight_ih_l0$")
+# What nn.LSTM, nn.GRU and nn.RNN call theirs, of each layer and direction, and the same of a cell.
 RECURRENT_WEIGHT = re.compile(r"(.*?)weight_ih(?:_l\d+(?:_reverse)?)?$")
 # How many matrices are stacked in cells that are no LSTM's.
 OTHER_CELLS = {3: "a GRU (3d, d)", 1: "a plain RNN (d, d)"}
@@ -136,7 +136,7 @@ def _settings_beside(file: WeightFile, found: "_Found") -> dict[str, Any]:
     """The vocabulary and the labels that a script keeps in its checkpoint, where they fit."""
     settings: dict[str, Any] = {}
     rows = file.datasets[found.embeddings[0]].shape[0] if found.embeddings else 0
-    classes = file.datasets[found.denses[-1]].shape[0] if found.denses else 0
+    classes = file.datasets[found.behind[-1]].shape[0] if found.behind else 0
     for name, document in file.documents.items():
         key = name.rsplit("/", 1)[-1].lower()
         if key in VOCABULARIES and _spans(document, rows):
@@ -151,7 +151,8 @@ def _settings_beside(file: WeightFile, found: "_Found") -> dict[str, Any]:
 class _Found(Struct, frozen=True):
     """What a state dict's names show: LSTM prefixes, and what is no part of an LSTM.
 
-    `norms` are the prefixes of batch normalizations; `order` is that of all names in the file.
+    `norms` are the prefixes of batch normalizations. `order` is that in which the layers are taken
+    to stand, by names of weights; `is_sorted` says that the file's own is that of the alphabet.
     """
 
     prefixes: list[str]
@@ -160,6 +161,22 @@ class _Found(Struct, frozen=True):
     norms: list[str]
     others: list[str]
     order: list[str]
+    is_sorted: bool
+
+    @property
+    def last_lstm(self) -> int:
+        """Its place in the order."""
+        return self.order.index(f"{self.prefixes[-1]}weight_ih_l0")
+
+    @property
+    def before(self) -> list[str]:
+        """The linear layers before the last LSTM."""
+        return [name for name in self.denses if self.order.index(name) < self.last_lstm]
+
+    @property
+    def behind(self) -> list[str]:
+        """The linear layers behind the last LSTM."""
+        return [name for name in self.denses if self.order.index(name) > self.last_lstm]
 
 
 def _find(file: WeightFile) -> _Found | None:
@@ -168,8 +185,8 @@ def _find(file: WeightFile) -> _Found | None:
     for name in datasets:
         match = RECURRENT_WEIGHT.match(name)
         gates = _gates(datasets, name) if match else None
-        if match and gates == 4 and LSTM_WEIGHT.match(name):
-            prefixes.append(match[1])
+        if gates == 4 and FIRST_WEIGHT.match(name):
+            prefixes.append(name.removesuffix("weight_ih_l0"))
         elif gates in OTHER_CELLS:
             raise _no_lstm(file, name, gates)
     prefixes = list(dict.fromkeys(prefixes))
@@ -186,7 +203,9 @@ def _find(file: WeightFile) -> _Found | None:
         and "/" not in name  # beside the state dict: an optimizer's
     ]
     matrices = [n for n in others if len(datasets[n].shape) == 2 and n.endswith("weight")]
-    embeddings = [n for n in matrices if _is_embedding(n, datasets, prefixes)]
+    floats = [name for name in datasets if not datasets[name].dtype.startswith(("int", "uint"))]
+    is_sorted = floats == sorted(floats)
+    embeddings = [n for n in matrices if _is_embedding(n, datasets, prefixes, is_sorted)]
     denses = [name for name in matrices if name not in embeddings]
     norms = [n.removesuffix("running_mean") for n in others if n.endswith("running_mean")]
     norms = [prefix for prefix in norms if f"{prefix}running_var" in datasets]
@@ -195,7 +214,42 @@ def _find(file: WeightFile) -> _Found | None:
     }
     used = {*matrices, *(_bias_of(name, datasets) for name in denses), *parts}
     unused = [name for name in others if name not in used]
-    return _Found(prefixes, embeddings, denses, norms, unused, list(datasets))
+    order = _order(datasets, prefixes, embeddings, denses, is_sorted)
+    denses.sort(key=order.index)
+    return _Found(prefixes, embeddings, denses, norms, unused, order, is_sorted)
+
+
+def _order(
+    datasets: Names[str, Stored],
+    prefixes: list[str],
+    embeddings: list[str],
+    denses: list[str],
+    is_sorted: bool,
+) -> list[str]:
+    """The file's order, with linear layers last that fit before no LSTM of those behind them.
+
+    In a file that is sorted by name, as safetensors are, they all stand last.
+    """
+    order = list(datasets)
+    lstms = [f"{prefix}weight_ih_l0" for prefix in prefixes]
+    # What a linear layer may be given before an LSTM; without an embedding it may be any input.
+    given = {
+        *(datasets[name].shape[1] for name in embeddings),
+        *(datasets[name].shape[0] for name in denses),
+        *(_width(datasets, prefix) for prefix in prefixes[:-1]),
+    }
+
+    def feeds_one(name: str) -> bool:
+        outputs, inputs = datasets[name].shape
+        behind = (each for each in lstms if order.index(each) > order.index(name))
+        is_fed = inputs in given or not embeddings
+        return is_fed and any(datasets[each].shape[1] == outputs for each in behind)
+
+    last = max(map(order.index, lstms))
+    late = [
+        name for name in denses if order.index(name) < last and (is_sorted or not feeds_one(name))
+    ]
+    return [*(name for name in order[: last + 1] if name not in late), *late, *order[last + 1 :]]
 
 
 def _gates(datasets: Names[str, Stored], name: str) -> int | None:
@@ -224,16 +278,22 @@ def _no_lstm(file: WeightFile, name: str, gates: int) -> UnusableInput:
     )
 
 
-def _is_embedding(name: str, datasets: Names[str, Stored], prefixes: list[str]) -> bool:
-    """Whether a matrix is an embedding: one by its name, or one that an LSTM behind it reads."""
+def _is_embedding(
+    name: str, datasets: Names[str, Stored], prefixes: list[str], is_sorted: bool
+) -> bool:
+    """Whether a matrix is an embedding: one by its name, or one that an LSTM behind it reads.
+
+    In a file that is sorted by name nothing stands behind; it is one that no LSTM feeds.
+    """
     if _bias_of(name, datasets):
         return False
-    order = list(datasets)
-    return _is_named_embedding(name) or any(
-        order.index(name) < order.index(f"{prefix}weight_ih_l0")
-        and datasets[name].shape[1] == datasets[f"{prefix}weight_ih_l0"].shape[1]
-        for prefix in prefixes
-    )
+    if _is_named_embedding(name):
+        return True
+    order, columns = list(datasets), datasets[name].shape[1]
+    reads = [prefix for prefix in prefixes if datasets[f"{prefix}weight_ih_l0"].shape[1] == columns]
+    if is_sorted:
+        return bool(reads) and all(_width(datasets, prefix) != columns for prefix in prefixes)
+    return any(order.index(name) < order.index(f"{prefix}weight_ih_l0") for prefix in reads)
 
 
 def _is_named_embedding(name: str) -> bool:
@@ -256,7 +316,7 @@ def _questions(datasets: Names[str, Stored], found: _Found) -> Iterator[_Questio
             f"nothing says where batch normalization ({norms}) stands",
             f"batch normalization ({norms}) stands where the file lists it, with epsilon "
             f"{NORM_EPSILON:g}"
-            if _norms_fit(datasets, found)
+            if _norms_fit(datasets, found) and not found.is_sorted
             else None,
         )
     convolutions = [name for name in found.others if len(datasets[name].shape) > 2]
@@ -317,15 +377,14 @@ def _of_lstms(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question
 
 def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question]:
     """What the linear layers are given, and what stands between them."""
-    if not found.denses:
+    if found.before:
+        yield _Question(
+            f"nothing says what stands behind {', '.join(found.before)}, before the LSTM"
+        )
+    if not found.behind:
         yield _Question("there is no linear layer behind the LSTM")
         return
-    lstm = f"{found.prefixes[-1]}weight_ih_l0"
-    chain, linear = found.denses, f"there are {len(found.denses)} linear layers "
-    linear += f"({', '.join(found.denses)}), and nothing says "
-    if len(chain) > 1 and found.order.index(chain[0]) < found.order.index(lstm):
-        yield _Question(f"{linear}what stands behind `{chain[0]}`, before the LSTM")
-        return
+    chain = found.behind
     attention = _attention(datasets, found)
     if attention is not None:
         chain = chain[1:]
@@ -339,7 +398,7 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
         yield _Question(f"`{chain[0]}` takes {takes} features, the LSTM gives {width}")
         return
     if attention is None:
-        both = f"{lstm}_reverse" in datasets
+        both = f"{found.prefixes[-1]}weight_ih_l0_reverse" in datasets
         yield _Question(
             f"nothing says what `{chain[0]}` is given of the LSTM's steps",
             f"`{chain[0]}` is given {next(iter(_heads(_is_tagger(found), both)))}",
@@ -352,7 +411,8 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
             for earlier, later in itertools.pairwise(chain)
         )
         yield _Question(
-            f"{linear}what stands between them",
+            f"there are {len(chain)} linear layers ({', '.join(chain)}), and nothing says what "
+            "stands between them",
             f"a relu stands between {' and '.join(f'`{name}`' for name in chain)}" if fit else None,
             is_searched=True,
         )
@@ -360,16 +420,16 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
 
 def _attention(datasets: Names[str, Stored], found: _Found) -> str | None:
     """The linear layer that makes one number of each step, where another takes the steps too."""
-    if len(found.denses) < 2:
+    if len(found.behind) < 2:
         return None
-    first, second = (datasets[name].shape for name in found.denses[:2])
+    first, second = (datasets[name].shape for name in found.behind[:2])
     width = _width(datasets, found.prefixes[-1])
-    return found.denses[0] if first == (1, width) and second[1] == width else None
+    return found.behind[0] if first == (1, width) and second[1] == width else None
 
 
 def _is_tagger(found: _Found) -> bool:
     """Whether the output layer is called one that tags every step."""
-    return bool(found.denses) and TAGS.search(found.denses[-1].lower()) is not None
+    return bool(found.behind) and TAGS.search(found.behind[-1].lower()) is not None
 
 
 def _norms_fit(datasets: Names[str, Stored], found: _Found) -> bool:
@@ -413,7 +473,7 @@ def _drafted(datasets: Names[str, Stored], found: _Found) -> list[DraftedLayer]:
         entries[f"{norm}running_mean"] = [DraftedLayer(_norm(datasets, norm), note)]
     for name in found.denses:
         dense = DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
-        note = "" if name == found.denses[-1] else "a linear layer, and no activation behind it"
+        note = "" if name in found.behind[-1:] else "a linear layer, and no activation behind it"
         entries[name] = [DraftedLayer(LayerSpec(dense=dense), note)]
     if attention is not None:
         spec = LayerSpec(attention=AttentionSpec(attention, _bias_of(attention, datasets)))

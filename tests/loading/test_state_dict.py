@@ -250,6 +250,41 @@ class TestInference:
         scores = [json.loads(each.stdout)["scores"] for each in (found, other)]
         np.testing.assert_allclose(*scores, rtol=1e-5)
 
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_a_file_sorted_by_name_has_the_same_layers(self, run, sentence, tmp_path, bias):
+        """safetensors sorts; the head comes before the LSTM then, and would fit there too."""
+        state = weights(hidden=3)
+        state["fc.weight"] = state["fc.weight"][:, :3]
+        if not bias:
+            del state["fc.bias"]
+        plain = save(tmp_path / "plain.pt", state)
+        by_name = save_safetensors(tmp_path / "sorted.safetensors", dict(sorted(state.items())))
+        (tmp_path / "ids.txt").write_text("1 2 3 4\n")
+        found = [run("predict", path, tmp_path / "ids.txt", "--ids") for path in (plain, by_name)]
+        assert found[0].exit_code == found[1].exit_code == 0, found[1].stderr
+        assert found[0].stdout == found[1].stdout
+
+    def test_a_head_that_a_script_makes_first_stands_last_where_it_fits_there_alone(
+        self, run, tmp_path
+    ):
+        state = weights()
+        head = {name: state.pop(name) for name in ("fc.weight", "fc.bias")}
+        del state["embedding.weight"]
+        path = save(tmp_path / "model.pt", head | state | {"emb.weight": matrix(5, 3)})
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        kinds = [layer["kind"] for layer in json.loads(result.stdout)["layers"]]
+        assert kinds == ["embedding", "lstm", "dense"]
+
+    @pytest.mark.parametrize("name", ["lstm.weight_ih_l0_reverse", "lstm.weight_ih_l1"])
+    def test_an_lstm_without_its_first_weights_is_none(self, refusal, tmp_path, name):
+        state = {
+            part.replace("_l0", name.removeprefix("lstm.weight_ih")): array
+            for part, array in weights().items()
+        }
+        error = refusal(save(tmp_path / "model.pt", state))
+        assert "the file does not say its architecture" in error
+
     def test_matrices_of_no_cell_are_no_lstm(self, refusal, tmp_path):
         state = weights()
         state["lstm.weight_hh_l0"] = np.ones((6, 2), dtype=np.float32)
