@@ -34,12 +34,16 @@ class Verification:
     checks : tuple of Check
     sequences : int
     framework : str or None
-        What the scores were compared with, where it ran.
+        The framework that ran.
+    compared_with : str or None
+        The framework or the file whose scores of the whole model were compared; None where none
+        were, so that nothing proves that the file is read right.
     """
 
     checks: tuple[Check, ...]
     sequences: int
     framework: str | None = None
+    compared_with: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -118,7 +122,8 @@ def verify(
         checks.append(min((forward[kind] for kind in expected.kinds), key=lambda c: c.worst))
         if expected.relevance:
             checks.append(relevance)
-    return Verification(tuple(checks), count, expected.framework if expected else None)
+    ran, whole = (expected.framework, expected.compared_with) if expected else (None, None)
+    return Verification(tuple(checks), count, ran, whole)
 
 
 def ledger_of(explanation: Explanation) -> Ledger:
@@ -129,6 +134,9 @@ def ledger_of(explanation: Explanation) -> Ledger:
 
 def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:
     framework = None if expected is None else expected.framework
+    if expected is not None and expected.compared_with is None:
+        theirs = f"{kind} of {framework}, module by module, connected as the mapping says"
+        return Check("modules", f"{kind} = {theirs}", tolerance)
     theirs = f"expected {kind}" if framework is None else f"{kind} of {framework}"
     return Check("forward", f"{kind} = {theirs}", tolerance)
 

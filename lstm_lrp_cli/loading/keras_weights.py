@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Struct, field
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
@@ -22,6 +22,7 @@ from lstm_lrp_cli.loading.mapping import (
     CellSpec,
     DenseSpec,
     Described,
+    DraftedLayer,
     EmbeddingSpec,
     LayerSpec,
     LstmLayout,
@@ -30,7 +31,7 @@ from lstm_lrp_cli.loading.mapping import (
     PaddingSpec,
     layers_yaml,
 )
-from lstm_lrp_cli.model.layers import GateActivationName
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
@@ -40,6 +41,8 @@ NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
 # What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
 AMBIGUOUS = "2.2.4-tf"
+# What a dense layer that feeds another may have, the likeliest first.
+HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
 # The kinds of layer that a chain has, as they usually follow each other.
 RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
@@ -132,24 +135,27 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     if not any(each.kind == "lstm" for each in found):
         return None
     draft = _drafted(file, found, in_order=listed is not None)
+    is_masked = any(each.kind == "masking" for each in found)
+    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
+    mapping = Mapping(format=1, padding=padding)
     if draft.problems or (draft.choices and not assume):
-        way = "mend this" if draft.problems else "take this by --assume, or mend it"
+        way = "mend this" if draft.problems else "take the likeliest by --assume, or choose here"
+        if any(draft.choices.values()):
+            way = f"find by `lrp match` what gives your own scores, or {way}"
         raise UnusableInput(
             str(file.path),
             "holds weights and no architecture, and names and shapes leave the model open: "
             f"{'; '.join([*draft.problems, *draft.choices])}. Save the whole model, or beside it "
             f"{file.path.with_suffix('.json').name} with model.to_json(), or {way} and save it as "
             f"{file.path.with_suffix('.yaml').name}:",
-            layers_yaml(draft.layers, draft.guesses),
+            layers_yaml(draft.layers, mapping),
         )
-    is_masked = any(each.kind == "masking" for each in found)
-    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
-    mapping = Mapping(format=1, layers=draft.layers, padding=padding)
+    mapping = replace(mapping, layers=[each.layer for each in draft.layers])
     assumptions = [Assumption("layers", "; ".join(_told(draft)))]
     if is_masked:
         text = "its Masking layer masks steps of nothing but 0, Keras's default"
         assumptions.append(Assumption("padding.value", text))
-    elif draft.layers[0].embedding is not None:
+    elif draft.layers[0].layer.embedding is not None:
         text = "its embedding masks nothing (mask_zero=False)"
         assumptions.append(Assumption("padding.masked or layers", text))
     return Described.by(mapping, f"names and shapes in {file.path.name}", assumptions)
@@ -162,28 +168,26 @@ class _Draft(Struct, frozen=True):
     ----------
     names : list of str
         What the file calls each layer.
-    layers : list of LayerSpec
-    guesses : list of str
-        For each layer, what of it neither name nor shape shows.
-    choices : list of str
-        What is open, of which the chain has the likeliest.
+    layers : list of DraftedLayer
+        With what of each neither name nor shape shows.
+    choices : dict of str to bool
+        What is open, of which the chain has the likeliest, and whether `lrp match` tries others.
     problems : list of str
         What no choice settles.
     """
 
     names: list[str]
-    layers: list[LayerSpec]
-    guesses: list[str]
-    choices: list[str]
+    layers: list[DraftedLayer]
+    choices: dict[str, bool]
     problems: list[str]
 
 
 def _told(draft: _Draft) -> list[str]:
     """What is taken for granted of each layer, those of which it is the same together."""
     same: dict[str, list[str]] = {}
-    for name, guess in zip(draft.names, draft.guesses, strict=True):
-        if guess:
-            same.setdefault(guess, []).append(f"`{name}`")
+    for name, layer in zip(draft.names, draft.layers, strict=True):
+        if layer.guess:
+            same.setdefault(layer.guess, []).append(f"`{name}`")
     told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
     return [*told, "one layer feeds the next"] if len(draft.layers) > 2 else told
 
@@ -191,11 +195,11 @@ def _told(draft: _Draft) -> list[str]:
 def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft:
     chain = [each for each in found if each.spec.kinds]
     problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
-    choices = []
+    choices: dict[str, bool] = {}
     if not in_order:
         orders = _orders(chain)
         if len(orders) != 1:
-            choices.append("sizes do not tell the order of its layers")
+            choices["sizes do not tell the order of its layers"] = False
         usual = sorted(chain, key=lambda each: RANKS[each.kind])
         chain = orders[0] if len(orders) == 1 else usual
     problems += _misfits(chain)
@@ -203,62 +207,69 @@ def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft
     if is_masked and any(each.spec.pool == "max" for each in chain):
         problems.append("Keras pools masked steps too, which lrp skips")
     version = str(file.attribute("/", "keras_version") or "")
-    layers, guesses = [], []
+    layers = []
     for place, each in enumerate(chain):
         behind = chain[place + 1 :]
         if each.kind == "lstm" and _is_merged(each, behind):
-            choices.append(
-                f"nothing says whether `{each.name}` joins its directions by sum, mean or product"
-            )
-        layer, guess = _linked(each, behind, version)
-        layers.append(layer)
-        guesses.append(guess)
+            what = f"whether `{each.name}` joins its directions by sum, mean or product"
+            choices[f"nothing says {what}"] = False
+        layers.append(_linked(each, behind, version))
     hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
     if hidden:
-        choices.append(f"nothing says which activation {', '.join(hidden)} has")
-    if version == AMBIGUOUS and any(map(_has_gates, layers)):
-        choices.append(
+        choices[f"nothing says which activation {', '.join(hidden)} has"] = True
+    if version == AMBIGUOUS and any(_has_gates(each.layer) for each in layers):
+        choices[
             "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
-            f"which both call themselves Keras {AMBIGUOUS} (`lrp match` tells which, by scores)"
+            f"which both call themselves Keras {AMBIGUOUS}"
+        ] = True
+    return _Draft([each.name for each in chain], layers, choices, problems)
+
+
+def _linked(each: "_Found", behind: "list[_Found]", version: str) -> DraftedLayer:
+    """A layer as it stands before others, and what of that is a guess."""
+    spec = each.spec
+    if spec.lstm is not None:
+        return _linked_lstm(each, spec.lstm, behind, version)
+    if spec.dense is not None and _is_hidden([each, *behind]):
+        relu, *others = (
+            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
         )
-    return _Draft([each.name for each in chain], layers, guesses, choices, problems)
-
-
-def _linked(each: "_Found", behind: "list[_Found]", version: str) -> tuple[LayerSpec, str]:
-    """A layer as it stands before others, and what of it is a guess."""
-    match each.kind:
-        case "lstm" if each.spec.lstm is not None:
-            return _linked_lstm(each, each.spec.lstm, behind, version)
-        case "dense" if _is_hidden([each, *behind]) and each.spec.dense is not None:
-            dense = msgspec.structs.replace(each.spec.dense, activation="relu")
-            return LayerSpec(dense=dense), "relu"
-        case "dense":
-            return each.spec, "no activation, or a softmax or sigmoid that is the last"
-        case "pool":
-            return each.spec, "stands behind the last LSTM"
-        case "norm":
-            return each.spec, "epsilon 0.001"
-    return each.spec, ""
+        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+    guesses = {
+        "dense": "no activation, or a softmax or sigmoid that is the last",
+        "pool": "stands behind the last LSTM",
+        "norm": "epsilon 0.001",
+    }
+    return DraftedLayer(spec, guesses.get(each.kind, ""))
 
 
 def _linked_lstm(
     each: "_Found", lstm: LstmSpec, behind: "list[_Found]", version: str
-) -> tuple[LayerSpec, str]:
-    guesses = ["reads forwards"] if lstm.backward is None else []
-    changes: dict[str, Any] = {}
-    if _is_merged(each, behind):
-        changes["merge"] = "sum"
-        guesses.append("directions summed")
+) -> DraftedLayer:
+    told = ["reads forwards"] if lstm.backward is None else []
+    means: list[str] = []
+    others: dict[str, tuple[LayerSpec, ...]] = {}
+    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
+        lstm = replace(lstm, returns="sequence")
     if _has_gates(each.spec):
         gates = _gates_of(version)
-        changes["recurrent_activation"] = gates
+        lstm = replace(lstm, recurrent_activation=gates)
         default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
-        guesses += ["tanh cells", f"{gates} gates{default}"]
-    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
-        changes["returns"] = "sequence"
-    else:
-        guesses.append("gives its last hidden state" + "s" * (lstm.backward is not None))
-    return LayerSpec(lstm=msgspec.structs.replace(lstm, **changes)), ", ".join(guesses)
+        told += ["tanh cells", f"{gates} gates{default}"]
+    is_merged = _is_merged(each, behind)
+    if is_merged:
+        lstm = replace(lstm, merge="sum")
+        means.append("directions summed")
+        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
+        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
+    if version == AMBIGUOUS and _has_gates(each.spec):
+        means.append("sigmoid gates, of TensorFlow 2")
+        hard = replace(lstm, recurrent_activation="hard_sigmoid")
+        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
+    told += ["directions summed"] * is_merged
+    if lstm.returns == "last":
+        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
+    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
 
 
 def _is_hidden(chain: "list[_Found]") -> bool:

@@ -22,6 +22,7 @@ from lstm_lrp_cli.loading.mapping import (
     TokensSpec,
     read_mapping,
 )
+from lstm_lrp_cli.loading.unused import listed, unused_weights
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Embedding, Layer
@@ -95,7 +96,21 @@ class LoadedModel(Struct, frozen=True):
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
-        return [f"{each.text} ({each.key})" for each in self.contents.described.assumptions]
+        assumed = [*self.contents.described.assumptions]
+        if self.unused_weights:
+            names = listed(self.unused_weights)
+            text = f"weights that no layer uses are no part of the model: {names}"
+            assumed.append(Assumption("unused", text))
+        return [f"{each.text} ({each.key})" for each in assumed]
+
+    @property
+    def unused_weights(self) -> list[str]:
+        """Those of the unused datasets that may be weights of a layer; the mapping may say not."""
+        if self.contents.described.is_followed:
+            return []
+        datasets = self.contents.datasets
+        used = set(datasets) - set(self.unused)
+        return unused_weights(datasets, used, self.contents.described.mapping.unused or [])
 
     @property
     def warnings(self) -> list[str]:
@@ -202,7 +217,9 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
         elif max(sizes, default=1) > 1:
             text = f"its {max(sizes)} scores are of classes, of which the highest is predicted"
             assumptions = (*assumptions, Assumption("task or labels", text))
-    described = Described(mapping, origins, assumptions)
+    described = msgspec.structs.replace(
+        described, mapping=mapping, origins=origins, assumptions=assumptions
+    )
     return msgspec.structs.replace(contents, described=described)
 
 

@@ -1,7 +1,9 @@
 """`lrp check --against` runs the frameworks on the person's own file, and they agree."""
 
+import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from random_models import describable
 from lstm_lrp_cli.checking.against.torch import open_framework
 from lstm_lrp_cli.engine.forward import forward
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.loading.convert import convert, write_npz
+from lstm_lrp_cli.loading.convert import convert
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.write import commented
 from lstm_lrp_cli.model.layers import Activation, Lstm
@@ -49,7 +51,7 @@ def golden(folder, ending, without=()):
 def forward_check(run, tmp_path):
     """The forward check of a model against a framework, and its exit status."""
 
-    def check(model, sequences, framework, *options):
+    def check(model, sequences, framework, *options, name="forward"):
         path = sequences
         if not isinstance(sequences, Path):
             key = "values" if np.ndim(sequences[0]) == 2 else "tokens"
@@ -59,19 +61,19 @@ def forward_check(run, tmp_path):
         result = run(*arguments)
         assert result.exit_code in (0, 1), result.output
         found = json.loads(result.stdout)["checks"]
-        return next(each for each in found if each["name"] == "forward")
+        return next(each for each in found if each["name"] == name)
 
     return check
 
 
 @SAMPLES
-@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-10), ("float32", 1e-5)])
-def test_sample_models_in_torch(forward_check, framework, sample, dtype, allowed):
-    torch = framework("torch")
-    found = forward_check(sample.model, sample.sequences, "torch", "--dtype", dtype)
-    assert found["meaning"] == f"scores = scores of torch {torch.__version__} in {dtype}"
-    assert found["tolerance"] == allowed
-    assert found["passed"]
+def test_torch_does_not_run_what_it_does_not_load(run, framework, sample):
+    """Weights that the mapping arranges for both sides would agree, whatever it says."""
+    framework("torch")
+    result = run("check", sample.model, sample.sequences, "--against", "torch")
+    assert result.exit_code == 3
+    assert "which torch does not load" in result.stderr
+    assert "compare by --expected" in result.stderr
 
 
 def test_a_sample_model_in_keras(forward_check, framework):
@@ -343,66 +345,122 @@ class TestStateDicts:
     IDS = ((1, 2, 3, 4), (5,), (8, 7, 0))
 
     @pytest.fixture
+    def modules_check(self, forward_check):
+        return functools.partial(forward_check, name="modules")
+
+    @pytest.fixture
     def mapping(self, run, saved):
         """The mapping that is inferred, to be changed and saved."""
         path = saved.with_suffix(".yaml")
-        run("inspect", saved, "--write-mapping", path)
+        run("inspect", saved, "--assume", "--write-mapping", path)
         document = yaml.safe_load(path.read_text())
         return document, lambda: path.write_text(yaml.safe_dump(document))
 
     @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-10), ("float32", 1e-5)])
-    def test_a_checkpoint(self, forward_check, saved, dtype, allowed):
-        found = forward_check(saved, self.IDS, "torch", "--dtype", dtype)
+    def test_a_checkpoint(self, modules_check, saved, dtype, allowed):
+        found = modules_check(saved, self.IDS, "torch", "--assume", "--dtype", dtype)
         assert (found["passed"], found["tolerance"]) == (True, allowed)
+        assert found["compared"] == len(self.IDS)
 
-    def test_safetensors(self, forward_check, framework, saved, tmp_path):
+    def test_what_is_open_is_asked_here_too(self, run, saved):
+        result = run("check", saved, "--against", "torch")
+        assert result.exit_code == 3
+        assert "nothing says what `head.weight` is given" in result.stderr
+
+    def test_it_says_that_connections_were_not_checked(self, run, framework, saved):
+        """A head that is given the last step passes as well as one of the last states."""
+        torch = framework("torch")
+        table = run("check", saved, "--assume", "--against", "torch")
+        assert table.exit_code == 0, table.output
+        assert table.stdout.splitlines()[-1] == (
+            "Scores as a whole were not compared: the mapping's word on how layers are connected "
+            "stands on both sides. Use --expected."
+        )
+        found = run("check", saved, "--assume", "--against", "torch", "--format", "json")
+        document = json.loads(found.stdout)
+        assert document["against"] == f"torch {torch.__version__} in float64"
+        assert document["compared_with"] is None
+        assert document["unproven"] == table.stdout.splitlines()[-1]
+        names = [check["name"] for check in document["checks"]]
+        assert names == ["conservation", "reference", "modules"]
+        assert document["checks"][-1]["meaning"] == (
+            f"scores = scores of torch {torch.__version__} in float64, module by module, connected "
+            "as the mapping says"
+        )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "problem"),
+        [
+            ("lstm.weight_ih_l1", "lstm.Wx", "is not what torch calls an nn.LSTM's weights"),
+            ("head.weight", "head.matrix", "is not what torch calls an nn.Linear's weights"),
+        ],
+    )
+    def test_names_that_are_not_torchs(
+        self, run, framework, saved, mapping, tmp_path, old, new, problem
+    ):
+        torch = framework("torch")
+        _, save = mapping
+        save()
+        text = saved.with_suffix(".yaml").read_text()
+        state = torch.load(saved)["model"]
+        state[new] = state.pop(old)
+        torch.save(state, tmp_path / "renamed.pt")
+        (tmp_path / "renamed.yaml").write_text(text.replace(f"{old}\n", f"{new}\n"))
+        result = run("check", tmp_path / "renamed.pt", "--against", "torch")
+        assert result.exit_code == 3
+        assert problem in result.stderr
+        assert run("check", tmp_path / "renamed.pt").exit_code == 0
+
+    def test_safetensors(self, modules_check, framework, saved, tmp_path):
         from safetensors.torch import save_file
 
         torch = framework("torch")
         save_file(torch.load(saved)["model"], tmp_path / "other.safetensors")
-        assert forward_check(tmp_path / "other.safetensors", self.IDS, "torch")["passed"]
+        assert modules_check(tmp_path / "other.safetensors", self.IDS, "torch", "--assume")[
+            "passed"
+        ]
 
-    def test_right_mapping(self, forward_check, saved, mapping):
+    def test_right_mapping(self, modules_check, saved, mapping):
         _, save = mapping
         save()
-        assert forward_check(saved, self.IDS, "torch")["passed"]
+        assert modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_wrong_gate_order(self, forward_check, saved, mapping):
+    def test_wrong_gate_order(self, modules_check, saved, mapping):
         document, save = mapping
         document["layers"][1]["lstm"]["gate_order"] = ["i", "g", "f", "o"]
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_one_bias_of_two(self, forward_check, saved, mapping):
+    def test_one_bias_of_two(self, modules_check, saved, mapping):
         document, save = mapping
         document["layers"][1]["lstm"]["forward"]["bias"] = "lstm.bias_ih_l0"
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_a_forget_bias_that_torch_does_not_add(self, forward_check, saved, mapping):
+    def test_a_forget_bias_that_torch_does_not_add(self, modules_check, saved, mapping):
         document, save = mapping
         document["layers"][1]["lstm"]["forget_bias"] = 1.0
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_directions_swapped(self, forward_check, saved, mapping):
+    def test_directions_swapped(self, modules_check, saved, mapping):
         document, save = mapping
         lstm = document["layers"][1]["lstm"]
         lstm["forward"], lstm["backward"] = lstm["backward"], lstm["forward"]
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_a_square_matrix_transposed(self, forward_check, saved, mapping):
+    def test_a_square_matrix_transposed(self, modules_check, saved, mapping):
         document, save = mapping
         document["layers"][-1]["dense"]["layout"] = "features_by_classes"
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
-    def test_a_linear_layers_bias_dropped(self, forward_check, saved, mapping):
+    def test_a_linear_layers_bias_dropped(self, modules_check, saved, mapping):
         document, save = mapping
         document["layers"][-1]["dense"]["bias"] = None
         save()
-        assert not forward_check(saved, self.IDS, "torch")["passed"]
+        assert not modules_check(saved, self.IDS, "torch")["passed"]
 
 
 @st.composite
@@ -424,6 +482,16 @@ def random_cases(draw):
     return case._replace(model=replace(case.model, nodes=nodes))
 
 
+def torchs_name(name):
+    """What torch calls an array that `convert` names."""
+    layer, *_, role = name.split(".")
+    roles = {"input": "weight_ih", "recurrent": "weight_hh", "projection": "weight_hr"}
+    if layer.startswith("lstm"):
+        role = {**roles, "bias": "bias_ih"}.get(role, role)
+        return f"{layer}.{role}_l0{'_reverse' if '.backward.' in name else ''}"
+    return f"{layer}.{'weight' if role == 'weights' else role}"
+
+
 def engine_scores(model, sequence):
     packing = Packing(np.array([len(sequence)]))
     return forward(model, sequence, packing).scores
@@ -432,15 +500,18 @@ def engine_scores(model, sequence):
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(case=random_cases())
 def test_random_graphs_in_torch(framework, case):
-    """As they are converted and loaded again, so that their layers have a mapping."""
-    framework("torch")
+    """As they are converted and loaded again, by the names that torch gives to weights."""
+    torch = framework("torch")
     model = case.model
     found = convert(model)
+    names = {name: torchs_name(name) for name in found.arrays}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        with path.open("wb") as file:
-            write_npz(file, found.arrays)
-        path.with_suffix(".yaml").write_text(commented("A model.", found.document, {}), "utf-8")
+        path = Path(folder) / "model.pt"
+        torch.save({names[name]: torch.tensor(a) for name, a in found.arrays.items()}, path)
+        text = commented("A model.", found.document, {})
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", names[name], text)
+        path.with_suffix(".yaml").write_text(text, "utf-8")
         loaded = load_model(path, None, model.dtype)
         ran = open_framework(loaded)
         for sequence in case.sequences:
