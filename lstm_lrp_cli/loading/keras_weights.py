@@ -156,8 +156,8 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
         text = "its Masking layer masks steps of nothing but 0, Keras's default"
         assumptions.append(Assumption("padding.value", text))
     elif draft.layers[0].layer.embedding is not None:
-        text = "its embedding masks nothing (mask_zero=False)"
-        assumptions.append(Assumption("padding.masked or layers", text))
+        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
+        assumptions.append(Assumption("padding or layers", text))
     return Described.by(mapping, f"names and shapes in {file.path.name}", assumptions)
 
 
@@ -206,7 +206,8 @@ def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft
     is_masked = any(each.kind == "masking" for each in found)
     if is_masked and any(each.spec.pool == "max" for each in chain):
         problems.append("Keras pools masked steps too, which lrp skips")
-    version = str(file.attribute("/", "keras_version") or "")
+    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
+    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
     layers = []
     for place, each in enumerate(chain):
         behind = chain[place + 1 :]

@@ -174,6 +174,17 @@ class TestGates:
         assert "hard_sigmoid" not in shown["layers"][0]["what"]
         assert "`lstm`: reads forwards, gives its last hidden state" in shown["assumptions"][0]
 
+    def test_a_version_of_several_lines_adds_nothing_to_the_draft(self, run, tmp_path):
+        """It is told of in a comment, behind which a line feed would go on as YAML."""
+        version = "2.2\n- pool: max\n# "
+        layers = {"lstm": cell(), "dense": dense(UNITS, 5), "dense_1": dense(5)}
+        asked = run("inspect", older(tmp_path / "model.h5", version, **layers))
+        text = drafted(asked)
+        assert "pool" not in [line.strip("- :") for line in text.splitlines()]
+        (tmp_path / "model.yaml").write_text(text)
+        shown = json.loads(run("inspect", tmp_path / "model.h5", "--format", "json").stdout)
+        assert [layer["kind"] for layer in shown["layers"]] == ["lstm", "dense", "dense"]
+
 
 class TestTold:
     COMMANDS = (
@@ -239,9 +250,9 @@ class TestTold:
             embedding={"embeddings": numbers(9, FEATURES)}, lstm=cell(), dense=dense(),
         )  # fmt: skip
         (tmp_path / "ids.txt").write_text("1 2 0 3\n")
-        told = "its embedding masks nothing (mask_zero=False) (padding.masked or layers)"
+        told = "sequences were not padded, and its embedding masks nothing (mask_zero=False) (pad"
         assert told in run("predict", path, tmp_path / "ids.txt", "--ids").stderr
-        for said in ("padding: null", "padding: {masked: true, value: 0}"):
+        for said in ("padding: null", "padding: {masked: true, value: 0}", "padding: {length: 5}"):
             (tmp_path / "model.yaml").write_text(f"format: 1\n{said}\n")
             result = run("predict", path, tmp_path / "ids.txt", "--ids")
             assert result.exit_code == 0, result.output
