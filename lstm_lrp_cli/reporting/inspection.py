@@ -197,11 +197,12 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         if found[key]:
             said = ", ".join(f"{name} {value}" for name, value in found[key].items())
             facts.append((key, said))
-    if found["task"] != "classification":
-        says = (
-            "each output is a value" if found["task"] == "regression" else "no class is predicted"
-        )
-        facts.append(("task", f"{found['task']}: {says}"))
+    says = {
+        "regression": "each output is a value",
+        "unknown": "no class is predicted but by a softmax or sigmoid",
+    }
+    if found["task"] in says:
+        facts.append(("task", f"{found['task']}: {says[found['task']]}"))
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts

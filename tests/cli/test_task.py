@@ -163,10 +163,20 @@ class TestUntilSomebodySaysIt:
     def test_a_written_mapping_does_not_say_more(self, keras_file, predicted, run, tmp_path):
         path = keras_file(OWN)
         shown = run("inspect", path, "--write-mapping", tmp_path / "model.yaml")
-        assert "unknown: no class is predicted" in shown.stdout
+        assert "unknown: no class is predicted but by a softmax" in " ".join(shown.stdout.split())
         assert "task: unknown" in (tmp_path / "model.yaml").read_text()
         found, _ = predicted(path, "ids.txt", "--ids")
         assert [each.get("predicted") for each in found] == [None, None]
+
+    def test_classes_are_not_compared_with_what_may_be_none(self, keras_file, run, tmp_path):
+        path = keras_file(OWN)
+        (tmp_path / "classes.yaml").write_text("format: 1\ntask: classification\n")
+        source = ("--input", tmp_path / "ids.txt", "--ids")
+        result = run("compare", path, path, *source, "--mapping-b", tmp_path / "classes.yaml")
+        assert result.exit_code == 3
+        assert "does not say whether it predicts classes or values (`task` in" in result.stderr
+        result = run("compare", path, path, *source, "--mapping", tmp_path / "classes.yaml")
+        assert result.exit_code == 0, result.output
 
     def test_nor_do_converted_files(self, keras_file, predicted, run, tmp_path):
         converted = tmp_path / "plain.npz"
