@@ -1,5 +1,7 @@
 """How far a model's scores are from a framework's."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import outputs, probabilities
@@ -18,5 +20,5 @@ def probabilities_of(model: Model, scores: Floats) -> Floats:
     Where the model says of no head which, it is the usual one.
     """
     if all(head.activation == "linear" for head in model.heads):
-        return probabilities(model, scores)
+        return probabilities(replace(model, undecided=False), scores)
     return outputs(model, scores)

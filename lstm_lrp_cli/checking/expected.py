@@ -47,13 +47,17 @@ def are_probabilities(numbers: NDArray[Any]) -> bool:
 class Expectation(Protocol):
     """Where the numbers come from that a model's own are compared with, batch by batch.
 
-    `framework` is what computes them, None where they stand in a file. `kinds` has what they may
-    be; where that is left open, what deviates least is meant, of what they can be. `tolerance` is
-    what they may differ by where the user does not say it.
+    `framework` is what computes them, None where they stand in a file. `compared_with` is what
+    knows the model of itself; None where a framework is told by the mapping how layers are
+    connected. `kinds` has what they may be; where that is left open, what deviates least is meant,
+    of what they can be. `tolerance` is what they may differ by where the user does not say it.
     """
 
     @property
     def framework(self) -> str | None: ...
+
+    @property
+    def compared_with(self) -> str | None: ...
 
     @property
     def kinds(self) -> Sequence[Kind]: ...
@@ -96,6 +100,15 @@ class Expected:
     @property
     def framework(self) -> None:
         return None
+
+    @property
+    def by_step(self) -> bool:
+        """Whether each sequence has scores at every step."""
+        return any(scores.ndim == 2 for scores in self.scores)
+
+    @property
+    def compared_with(self) -> str:
+        return self.where
 
     @property
     def kinds(self) -> Sequence[Kind]:
@@ -176,8 +189,8 @@ def read_expected(path: Path, model: Model) -> Expected:
             )
 
 
-def read_number_of_scores(path: Path) -> int:
-    """How many scores a sequence has in a file that `read_expected` reads.
+def read_form_of_scores(path: Path) -> tuple[int, int]:
+    """How many axes the scores of a file have, sequences counted, and how many there are last.
 
     Raises
     ------
@@ -195,8 +208,9 @@ def read_number_of_scores(path: Path) -> int:
         case _:
             with open_input(str(path)) as opened:
                 line, place = next(decoded_lines(opened.file, str(path)), ("", str(path)))
-                shape = (1, len(_decoded(line, place).scores))
-    return int(shape[-1]) if len(shape) > 1 else 1
+                scores = [each for each in _decoded(line, place).scores if each is not None]
+                shape = (1, *np.shape(_of_any_form(scores, place)))
+    return len(shape), int(shape[-1]) if len(shape) > 1 else 1
 
 
 def _from_array(scores: NDArray[Any], where: str, model: Model) -> Expected:
@@ -276,14 +290,19 @@ def _decoded(line: str, place: str) -> _JsonScores:
     return _JsonScores(found) if isinstance(found, list) else found
 
 
+def _of_any_form(scores: list[Any], place: str) -> NDArray[Any]:
+    """Scores of one line as an array, whatever its axes."""
+    try:
+        return np.array(scores, dtype=np.float64)
+    except ValueError as error:
+        raise UnusableInput(place, "its `scores` are ragged") from error
+
+
 def _of_line(scores: list[Any], place: str, model: Model) -> NDArray[Any]:
     """The scores of one line: a list, or one list a step, which may be null where it is masked."""
     if model.by_step:
         scores = [[None] * model.classes if each is None else each for each in scores]
-    try:
-        array = np.array(scores, dtype=np.float64)
-    except ValueError as error:
-        raise UnusableInput(place, "its `scores` are ragged") from error
+    array = _of_any_form(scores, place)
     if not array.size and model.by_step:
         array = array.reshape(0, model.classes)
     if array.ndim != 1 + model.by_step or array.shape[-1] != model.classes:

@@ -27,7 +27,7 @@ from lstm_lrp_cli.loading.mapping import (
     PaddingSpec,
 )
 from lstm_lrp_cli.model.gates import FORGET, GATES
-from lstm_lrp_cli.model.layers import GateActivationName, Lstm, PoolName
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Lstm, PoolName, Returns
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling.corpus import run_batch
@@ -44,7 +44,15 @@ CUTS: tuple[Literal["pre", "post"] | None, ...] = (None, "pre", "post")
 # sequence only what people choose.
 MOST_LENGTHS = 512
 USUAL_LENGTHS = (*range(10, 100, 10), *(100, 120, 128, 150, 200, 250, 256, 300, 400, 500, 512))
-POOLS: tuple[PoolName | None, ...] = (None, "last", "mean", "max")
+# What may become of the last LSTM's steps: what it returns, and a pool behind it.
+ENDS: dict[tuple[Returns, PoolName | None], str] = {
+    ("last", None): "last hidden state",
+    ("sequence", None): "every step",
+    **{("sequence", pool): f"pool {pool}" for pool in ("last", "mean", "max", "sum")},
+}
+# Layers that stand behind it whatever that is.
+BEHIND = frozenset({"dense", "batch_norm", "activation"})
+HIDDEN_ACTIVATIONS: tuple[ActivationName, ...] = ("relu", "tanh", "linear", "sigmoid")
 # What is tried on the built model, and so left out of the mapping that is built.
 PLAIN: dict[str, Any] = {"forget_bias": 0.0, "recurrent_activation": "sigmoid"}
 ALL_BIASES = "all biases"
@@ -177,21 +185,35 @@ class Match:
         return [each for each in self.ranked if not each.worst <= self.tolerance]
 
 
-def first_model(contents: Contents, variants: list[list[LayerSpec]], datasets: Datasets) -> Model:
-    """A model of the first layers that fit together: what input is read for.
+def first_model(
+    contents: Contents,
+    variants: list[list[LayerSpec]],
+    datasets: Datasets,
+    is_meant: Callable[[Model], bool],
+) -> Model:
+    """A model of the first layers that fit together: what input and scores are read for.
+
+    Parameters
+    ----------
+    is_meant : callable
+        Whether a model has the form of the scores; one that has not is taken where none has.
 
     Raises
     ------
     UnusableInput
         None do.
     """
-    for variant in variants:
-        for layers, _ in _layer_choices(variant):
-            model = _model(contents, layers, datasets)
-            if model is not None:
-                return model
-    # The mapping as it is says best what is wrong with it.
-    return build_model(_with_layers(contents, variants[0]), datasets).model
+    models = (
+        model
+        for variant in variants
+        for layers, _ in _layer_choices(variant)
+        if (model := _model(contents, layers, datasets)) is not None
+    )
+    first = next(models, None)
+    if first is None:
+        # The mapping as it is says best what is wrong with it.
+        return build_model(_with_layers(contents, variants[0]), datasets).model
+    return next(filter(is_meant, itertools.chain([first], models)), first)
 
 
 def search(
@@ -243,7 +265,7 @@ def search(
         if anchor is not None and variation.ways_from(anchor.variation) > 1:
             continue
         each = _built(contents, variation, datasets)
-        if each is None or each.model.by_step != first.by_step:
+        if each is None or each.model.by_step != expected.by_step:
             continue
         one, fits = _Judge([short], expected, each), False
         for setting in each.settings:
@@ -480,28 +502,19 @@ def _layer_choices(
 ) -> Iterator[tuple[tuple[LayerSpec, ...], tuple[str, ...]]]:
     """The layers as they are given, and with what else their datasets may mean."""
     lstms = [layer.lstm for layer in layers if layer.lstm is not None]
-    alternatives = itertools.product(
-        _layouts(lstms), _biases(lstms), _directions(lstms), _ends(layers)
-    )
-    for (layout, *says), (biased, *of_bias), (turned, *of_turn), (pool, *of_end) in alternatives:
+    heads = itertools.product(_ends(layers), _between(layers))
+    for (layout, says), (biased, of_bias), (turned, of_turn), head in itertools.product(
+        _layouts(lstms), _biases(lstms), _directions(lstms), heads
+    ):
+        (ended, of_end), (activated, of_activation) = head
         changed = [
             msgspec.structs.replace(layer, lstm=_changed(layer.lstm, (layout, biased, turned)))
             if layer.lstm
             else layer
-            for layer in layers
+            for layer in ended(activated(layers))
         ]
-        if pool is not None:
-            last = max(place for place, layer in enumerate(changed) if layer.lstm)
-            lstm = changed[last].lstm
-            assert lstm is not None
-            if pool == "last" and lstm.backward is None:
-                continue  # the last hidden state, once more
-            stepping = msgspec.structs.replace(lstm, returns="sequence")
-            changed[last : last + 1] = [
-                msgspec.structs.replace(changed[last], lstm=stepping),
-                LayerSpec(pool=pool),
-            ]
-        yield tuple(changed), tuple(word for word in (*says, *of_bias, *of_turn, *of_end) if word)
+        words = (says, of_bias, of_turn, of_end, of_activation)
+        yield tuple(changed), tuple(word for word in words if word)
 
 
 Change = Callable[[LstmSpec], LstmSpec]
@@ -566,15 +579,54 @@ def _directions(lstms: list[LstmSpec]) -> list[tuple[Change, str]]:
     return [(_same, words[0]), (turned, words[1])]
 
 
-def _ends(layers: list[LayerSpec]) -> list[tuple[PoolName | None, str]]:
-    """What becomes of the last LSTM's steps, where its mapping returns the last state."""
-    kinds = [layer.kind for layer in layers]
-    last = max(place for place, kind in enumerate(kinds) if kind == "lstm")
-    lstm = layers[last].lstm
+Rewrite = Callable[[list[LayerSpec]], list[LayerSpec]]
+
+
+def _ends(layers: list[LayerSpec]) -> list[tuple[Rewrite, str]]:
+    """What becomes of the last LSTM's steps: as given, or another of `ENDS`.
+
+    As given alone where names connect the layers, or where others than `BEHIND` need the steps.
+    """
+    last = max(place for place, layer in enumerate(layers) if layer.lstm)
+    lstm, behind = layers[last].lstm, layers[last + 1 :]
+    assert lstm is not None
+    pool = behind.pop(0).pool if behind and behind[0].pool else None
     named = any(layer.name or layer.source for layer in layers)
-    if lstm is None or lstm.returns == "sequence" or named:
-        return [(None, "")]
-    return [(pool, f"pool {pool}" if pool else "") for pool in POOLS]
+    if named or not BEHIND.issuperset(layer.kind for layer in behind):
+        return [(list, "")]
+
+    def end(returns: Returns, pool: PoolName | None) -> Rewrite:
+        ended = LayerSpec(lstm=msgspec.structs.replace(lstm, returns=returns))
+        pools = [LayerSpec(pool=pool)] if pool else []
+        return lambda layers: [*layers[:last], ended, *pools, *layers[len(layers) - len(behind) :]]
+
+    def is_forward_last(end: tuple[Returns, PoolName | None]) -> bool:
+        return end == ("sequence", "last") and lstm.backward is None  # the last hidden state
+
+    given = (lstm.returns, pool)
+    others = [each for each in ENDS if each != given and not is_forward_last(each)]
+    return [(list, ""), *((end(*each), ENDS[each]) for each in others)]
+
+
+def _between(layers: list[LayerSpec]) -> list[tuple[Rewrite, str]]:
+    """What stands between the linear layers: as given, or another of `HIDDEN_ACTIVATIONS`."""
+    denses = [place for place, layer in enumerate(layers) if layer.dense]
+    own = [place for place, layer in enumerate(layers) if layer.activation and place < denses[-1]]
+    places = own or denses[:-1]
+
+    def activated(kind: ActivationName) -> Rewrite:
+        def change(layer: LayerSpec) -> LayerSpec:
+            if layer.dense is None:
+                return msgspec.structs.replace(layer, activation=kind)
+            dense = msgspec.structs.replace(layer.dense, activation=kind)
+            return msgspec.structs.replace(layer, dense=dense)
+
+        return lambda layers: [
+            change(layer) if place in places else layer for place, layer in enumerate(layers)
+        ]
+
+    kinds = [kind for kind in HIDDEN_ACTIVATIONS if activated(kind)(layers) != layers]
+    return [(list, ""), *((activated(kind), f"{kind} between linear layers") for kind in kinds)]
 
 
 def _same(lstm: LstmSpec) -> LstmSpec:

@@ -39,7 +39,10 @@ class Verification:
     checks : tuple of Check
     sequences : int
     framework : str or None
-        What the scores were compared with, where it ran.
+        The framework that ran.
+    compared_with : str or None
+        The framework or the file whose scores of the whole model were compared; None where none
+        were, so that nothing proves that the file is read right.
     steps, masked : int or None
         Of a model by step, at how many steps scores were compared, and how many more were masked;
         None where there was nothing to compare with.
@@ -48,6 +51,7 @@ class Verification:
     checks: tuple[Check, ...]
     sequences: int
     framework: str | None = None
+    compared_with: str | None = None
     steps: int | None = None
     masked: int | None = None
 
@@ -134,10 +138,10 @@ def verify(
         checks.append(min((forward[kind] for kind in kinds), key=lambda c: c.worst))
         if expected.relevance:
             checks.append(relevance)
-    framework = expected.framework if expected else None
+    ran, whole = (expected.framework, expected.compared_with) if expected else (None, None)
     if expected is None or not model.by_step:
-        return Verification(tuple(checks), count, framework)
-    return Verification(tuple(checks), count, framework, steps, masked)
+        return Verification(tuple(checks), count, ran, whole)
+    return Verification(tuple(checks), count, ran, whole, steps, masked)
 
 
 def ledger_of(explanation: Explanation) -> Ledger:
@@ -148,6 +152,9 @@ def ledger_of(explanation: Explanation) -> Ledger:
 
 def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:
     framework = None if expected is None else expected.framework
+    if expected is not None and expected.compared_with is None:
+        theirs = f"{kind} of {framework}, module by module, connected as the mapping says"
+        return Check("modules", f"{kind} = {theirs}", tolerance)
     theirs = f"expected {kind}" if framework is None else f"{kind} of {framework}"
     return Check("forward", f"{kind} = {theirs}", tolerance)
 

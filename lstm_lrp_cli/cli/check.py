@@ -92,7 +92,8 @@ def check(
     Conservation: the ledger accounts for every score, at the chosen bias factor and, as the
     reference check, at 1. Forward: with --expected, the scores equal your framework's (or its
     probabilities, where the file holds those); with --against, those that it gives when it is run.
-    Without INPUT, random sequences are used.
+    Without either, nothing proves that MODEL is read right. Without INPUT, random sequences are
+    used.
 
     Exit status 1 where a check fails.
     """
@@ -120,10 +121,7 @@ def check(
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     figures = InputFigures()
     if input is None:
-        note = "" if against else "; the forward pass is not compared with your framework's"
-        click.echo(
-            f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences{note}", err=True
-        )
+        click.echo(f"lrp: no INPUT: checking {SEQUENCES} random sequences", err=True)
         sequences = random_sequences(loaded.model)
     else:
         source = Source(input, input_format, ids, labelled)

@@ -6,7 +6,7 @@ import click
 
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import assume_option, document_options, mapping_option, model_argument
-from lstm_lrp_cli.cli.output import open_output, warn
+from lstm_lrp_cli.cli.output import open_output
 
 
 @click.command(
@@ -37,7 +37,8 @@ def inspect(
 ) -> None:
     """Show what is in MODEL, and how it is read.
 
-    Layers, shapes and parameters; what was inferred and from what; and datasets that nothing uses.
+    Layers, shapes and parameters; what was inferred and from what; what is assumed, since nothing
+    says it; and datasets that nothing uses.
     """
     import numpy as np
     from msgspec import UNSET
@@ -67,7 +68,6 @@ def inspect(
             file.write(json_document(inspection(loaded)))
         else:
             print_inspection(loaded, file)
-    warn(loaded.warnings)
     if write_mapping is not None:
         text = mapping_text(loaded, write_mapping.resolve().parent)
         with open_output(write_mapping) as file:

@@ -18,7 +18,7 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.output import open_output, warn
 from lstm_lrp_cli.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -75,12 +75,13 @@ def match(
     import numpy as np
     from msgspec.structs import replace
 
-    from lstm_lrp_cli.checking.expected import read_expected, read_number_of_scores
+    from lstm_lrp_cli.checking.expected import read_expected, read_form_of_scores
     from lstm_lrp_cli.checking.guess import guess_layers
     from lstm_lrp_cli.checking.match import first_model, search
     from lstm_lrp_cli.loading.datasets import Datasets
     from lstm_lrp_cli.loading.formats import open_weights
     from lstm_lrp_cli.loading.load import build_model, describe_contents
+    from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.write import mapping_text
     from lstm_lrp_cli.reporting.matching import match_json, print_match, verdict
     from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -91,9 +92,14 @@ def match(
         contents = describe_contents(opened, mapping, assume=True)
         base = contents.described.mapping
         given = base.layers or None
-        variants = [given] if given else guess_layers(file, read_number_of_scores(expected))
+        axes, width = read_form_of_scores(expected)
+        variants = [given] if given else guess_layers(file, width)
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
-        first = first_model(contents, variants, datasets)
+        first = first_model(
+            *(contents, variants, datasets),
+            # One number a step may lie in rows of steps.
+            lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1)),
+        )
         numbers = read_expected(expected, first)
         source = Source(input, input_format, ids, labelled)
         count = len(numbers.scores)
@@ -112,8 +118,11 @@ def match(
             )
         text = None
         if found.found:
-            best = replace(contents.described, mapping=found.found[0].choice.mapping(base))
+            chosen = found.found[0].choice.mapping(base)
+            told = Mapping(layers=chosen.layers, padding=chosen.padding)
+            best = contents.described.overridden_by(Described.by(told, "lrp match"))
             loaded = build_model(replace(contents, described=best), datasets)
+            warn(loaded.warnings)
             folder = (write_mapping or model).resolve().parent
             text = mapping_text(loaded, folder)
     with open_output(output) as out:

@@ -327,6 +327,11 @@ def refuse_labels(model: Model) -> None:
         raise click.UsageError("--labelled: the model gives scores at every step, not a class.")
     if model.regression:
         raise click.UsageError("--labelled: the model predicts values, not a class.")
+    if model.undecided and set(model.likelihoods) == {"linear"}:
+        raise click.UsageError(
+            "--labelled: nothing says whether the model predicts classes or values; add "
+            "`task: classification` to its mapping."
+        )
     if len(model.heads) > 1:
         raise click.UsageError("--labelled: the model has several outputs, and no one class.")
 

@@ -67,6 +67,12 @@ def named_alike(model: Model, other: Model, where: str, than: str) -> tuple[Mode
     return replace(model, labels=labels), replace(other, labels=labels)
 
 
+def _predicting(model: Model) -> str:
+    if model.undecided:
+        return "does not say whether it predicts classes or values (`task` in its mapping does)"
+    return "predicts values" if model.regression else "predicts classes"
+
+
 def _unlike(model: Model, other: Model) -> tuple[str, str] | None:
     """What the other model is, and what the first one, where they differ; None where not."""
     for both in (
@@ -75,7 +81,7 @@ def _unlike(model: Model, other: Model) -> tuple[str, str] | None:
             "gives scores at every step" if each.by_step else "gives scores once a sequence"
             for each in (other, model)
         ],
-        ["predicts values" if each.regression else "predicts classes" for each in (other, model)],
+        [_predicting(each) for each in (other, model)],
         [f"gives {each.classes} scores" for each in (other, model)],
     ):
         if both[0] != both[1]:

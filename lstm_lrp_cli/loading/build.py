@@ -16,6 +16,7 @@ from lstm_lrp_cli.loading.mapping import (
     BatchNormSpec,
     DenseSpec,
     LayerSpec,
+    Task,
 )
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -30,8 +31,6 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
 )
 from lstm_lrp_cli.model.model import INPUT, Head, Node
-
-Task = Literal["classification", "regression"]
 
 # Every sequence of a model with such a layer is as long, so it is bounded before memory is taken.
 MOST_STEPS = 1_000_000
@@ -61,7 +60,7 @@ def build_graph(
     specs : list of LayerSpec
     outputs : list of str or None
         The names of the layers that give the scores; None is the last one.
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "unknown"}
 
     Raises
     ------

@@ -92,8 +92,8 @@ def convert(model: Model) -> Converted:
     document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
     if layers.outputs_are_named:
         document["outputs"] = layers.outputs
-    if model.regression:
-        document["task"] = "regression"
+    if model.regression or model.undecided:
+        document["task"] = "regression" if model.regression else "unknown"
     return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
 
 

@@ -41,7 +41,7 @@ def _zip(path: Path) -> Opened:
         from lstm_lrp_cli.loading import state_dict, torch_zip
 
         checkpoint = torch_zip.TorchFile(path)
-        return Opened(checkpoint, lambda assume: state_dict.describe(checkpoint))
+        return Opened(checkpoint, lambda assume: state_dict.describe(checkpoint, assume))
     if {"config.json", "model.weights.h5"} <= set(names):
         from lstm_lrp_cli.loading import keras_zip
 
@@ -54,7 +54,7 @@ def _safetensors(path: Path) -> Opened:
     from lstm_lrp_cli.loading import safetensors, state_dict
 
     file = safetensors.SafetensorsFile(path)
-    return Opened(file, lambda assume: state_dict.describe(file))
+    return Opened(file, lambda assume: state_dict.describe(file, assume))
 
 
 def _pickle(path: Path) -> Opened:
@@ -69,7 +69,7 @@ def _hdf5(path: Path) -> Opened:
     from lstm_lrp_cli.loading import hdf5, keras_h5
 
     file = hdf5.Hdf5File(path)
-    return Opened(file, lambda assume: keras_h5.describe(file))
+    return Opened(file, lambda assume: keras_h5.describe(file, assume))
 
 
 def _onnx(path: Path) -> Opened:

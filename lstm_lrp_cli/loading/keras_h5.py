@@ -10,11 +10,11 @@ from lstm_lrp_cli.loading.keras_architecture import (
     read_architecture,
     read_document,
 )
-from lstm_lrp_cli.loading.keras_layers import convert, origins
+from lstm_lrp_cli.loading.keras_layers import describe_architecture
 from lstm_lrp_cli.loading.mapping import Described
 
 
-def describe(file: Hdf5File) -> Described | None:
+def describe(file: Hdf5File, assume: bool) -> Described | None:
     """Read what Keras wrote as a mapping; None where the file is not Keras's.
 
     Raises
@@ -24,9 +24,10 @@ def describe(file: Hdf5File) -> Described | None:
     """
     text = file.attribute("/", "model_config")
     if text is None:
-        from lstm_lrp_cli.loading import keras_weights
+        from lstm_lrp_cli.loading import keras_json, keras_weights
 
-        return keras_weights.describe(file)
+        beside = keras_json.find_beside(file) if keras_weights.holds_layers(file) else None
+        return beside.described if beside else keras_weights.describe(file, assume)
     where = f"{file.path}: attribute model_config"
     version = str(file.attribute("/", "keras_version") or "")
     if version.startswith("1."):
@@ -38,19 +39,23 @@ def describe(file: Hdf5File) -> Described | None:
         architecture = read_architecture(
             file.path, read_document(where, text), version, lambda places: _weights(file, places)
         )
-        mapping = convert(architecture, _losses(file))
+        return describe_architecture(
+            architecture, _losses(file), f"model_config in {file.path.name}", version
+        )
     except DAMAGED as error:
         raise UnusableInput(
             where, f"is not an architecture that Keras writes ({error!r}); save the model again"
         ) from error
-    return origins(mapping, f"model_config in {file.path.name}", version)
 
 
 def _weights(file: Hdf5File, places: tuple[Place, ...]) -> list[str]:
-    """A layer's datasets; those of a model inside the model all stand in that model's group."""
     root = "model_weights" if file.has_group("model_weights") else ""
     top = places[0].name
-    group = f"{root}/{top}" if root else top
+    return group_weights(file, f"{root}/{top}" if root else top, places)
+
+
+def group_weights(file: Hdf5File, group: str, places: tuple[Place, ...]) -> list[str]:
+    """A layer's datasets; those of a model inside the model all stand in that model's group."""
     if not file.holds(group):
         return []
     names = [str(name) for name in file.attribute(group, "weight_names")]

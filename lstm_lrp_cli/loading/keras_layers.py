@@ -4,15 +4,17 @@ Keras keeps the gates side by side in the order i, f, c, o, where its c is the c
 its kernels as (inputs, outputs).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, cast, get_args
 
 import msgspec
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
     MODEL_INPUT,
+    NO_CLASS,
+    Assumption,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
@@ -23,6 +25,7 @@ from lstm_lrp_cli.loading.mapping import (
     LstmSpec,
     Mapping,
     PaddingSpec,
+    Task,
 )
 from lstm_lrp_cli.model.layers import (
     ActivationName,
@@ -74,24 +77,34 @@ SILENT = frozenset(
     }
 )
 RECURRENT = ("LSTM", "CuDNNLSTM", "Bidirectional")
-# Losses of models whose outputs are values, by all names that Keras gives them.
+# Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
+# Keras gives them, in small letters and without underscores.
 REGRESSION_LOSSES = frozenset(
     {
-        *("mse", "mean_squared_error", "meansquarederror", "mae", "mean_absolute_error"),
-        *("meanabsoluteerror", "mape", "mean_absolute_percentage_error"),
-        *("meanabsolutepercentageerror", "msle", "mean_squared_logarithmic_error"),
-        *("meansquaredlogarithmicerror", "huber", "huber_loss", "logcosh", "log_cosh", "poisson"),
+        *("mse", "meansquarederror", "mae", "meanabsoluteerror"),
+        *("mape", "meanabsolutepercentageerror", "msle", "meansquaredlogarithmicerror"),
+        *("huber", "huberloss", "logcosh", "poisson"),
     }
 )
+CLASS_LOSSES = frozenset(
+    {"categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy"}
+)
+BINARY_LOSSES = frozenset({"bce", "binarycrossentropy", "binaryfocalcrossentropy"})
 
 
-def convert(architecture: Architecture, losses: Any) -> Mapping:
-    """The mapping of a whole model.
+def describe_architecture(
+    architecture: Architecture, losses: Any, origin: str, keras_version: str
+) -> Described:
+    """The mapping of a whole model, and what of it is assumed.
 
     Parameters
     ----------
     losses
         What the model was compiled with: a name, an object, or several of them; None if unknown.
+    origin : str
+        What says it.
+    keras_version : str
+        Of the Keras that wrote it; empty where it is not said.
 
     Raises
     ------
@@ -109,23 +122,21 @@ def convert(architecture: Architecture, losses: Any) -> Mapping:
         msgspec.structs.replace(spec, name=name) if name in placed.referred else spec
         for name, spec in placed.specs
     ]
-    scores = [spec for name, spec in placed.specs if name in outputs]
-    return Mapping(
+    ends = dict(placed.specs)
+    tasks = _output_tasks(architecture, [ends.get(name, LayerSpec()) for name in outputs], losses)
+    assumptions = []
+    if not keras_version and any(map(_has_hard_sigmoid, specs)):
+        assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
+    if None in tasks:
+        assumptions.append(NO_CLASS)
+    mapping = Mapping(
         format=1,
         layers=specs,
         padding=UNSET if padding is None else padding,
         outputs=outputs if several else UNSET,
-        task="regression" if _predicts_values(losses, scores) else UNSET,
+        task=_task(tasks, len(outputs)),
     )
-
-
-def origins(mapping: Mapping, origin: str, keras_version: str) -> Described:
-    """Say where a mapping comes from, and what was assumed."""
-    described = Described.by(mapping, origin)
-    if keras_version or not any(map(_has_hard_sigmoid, mapping.layers or [])):
-        return described
-    assumed = "that its hard_sigmoid is that of Keras 1 and 2 is assumed"
-    return Described(mapping, described.origins | {"layers": f"{origin}; {assumed}"})
+    return Described.by(mapping, origin, assumptions)
 
 
 def _has_hard_sigmoid(spec: LayerSpec) -> bool:
@@ -520,26 +531,59 @@ def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:
     return PaddingSpec(length=length, value=0, masked=False) if length else None
 
 
-def _predicts_values(losses: Any, scores: list[LayerSpec]) -> bool:
-    """Whether the model was trained to predict values, and not classes."""
-    for spec in scores:
-        activation = spec.dense.activation if spec.dense else spec.activation
+def _output_tasks(
+    architecture: Architecture, ends: list[LayerSpec], losses: Any
+) -> list[Task | None]:
+    """What each output that does not end in a softmax or sigmoid is of, by its loss.
+
+    None where that does not say it: it is one of the user's own, or there is none.
+    """
+    layers = {layer.name: layer for layer in architecture.layers}
+    tasks: list[Task | None] = []
+    for place, (name, end) in enumerate(zip(architecture.outputs, ends, strict=True)):
+        activation = end.dense.activation if end.dense else end.activation
         if activation in ("softmax", "sigmoid"):
-            return False
-    names = list(_loss_names(losses))
-    return bool(names) and all(name.lower() in REGRESSION_LOSSES for name in names)
+            continue
+        match losses:
+            case {"class_name": _} | str() | None:
+                loss = losses
+            case dict():
+                loss = losses.get(name)
+            case [*each] if len(each) == len(ends):
+                loss = each[place]
+            case _:
+                loss = None
+        config = layers[name].config if name in layers else {}
+        units = config.get("layer", {"config": config})["config"].get("units")
+        tasks.append(_task_by(_loss_name(loss), is_single=units == 1))
+    return tasks
 
 
-def _loss_names(losses: Any) -> Iterator[str]:
-    """The names of one loss or several, however Keras wrote them."""
-    match losses:
-        case str():
-            yield losses
-        case {"class_name": "function", "config": str(name)} | {"class_name": str(name)}:
-            yield name
-        case dict():
-            for each in losses.values():
-                yield from _loss_names(each)
-        case list():
-            for each in losses:
-                yield from _loss_names(each)
+def _task_by(loss: str, *, is_single: bool) -> Task | None:
+    if loss in REGRESSION_LOSSES:
+        return "regression"
+    # Several logits of a yes or no each are no classes of which one is taken.
+    return (
+        "classification" if loss in CLASS_LOSSES | (BINARY_LOSSES if is_single else set()) else None
+    )
+
+
+def _loss_name(loss: Any) -> str:
+    """The name of a loss of Keras's own, however it wrote it; empty of any other."""
+    match loss:
+        case [only]:
+            return _loss_name(only)
+        case str(name) | {"class_name": "function", "config": str(name)}:
+            return name.lower().replace("_", "")
+        case {"class_name": str(name)} if str(loss.get("module") or "keras").startswith("keras"):
+            return name.lower().replace("_", "")
+    return ""
+
+
+def _task(tasks: Sequence[Task | None], outputs: int) -> Task | UnsetType:
+    """What a mapping says of all outputs; nothing where their activations do."""
+    if not tasks:
+        return UNSET
+    same = set(tasks) if len(tasks) == outputs else {None}
+    [task] = same if len(same) == 1 else [None]
+    return task or "unknown"

@@ -1,6 +1,7 @@
 """Keras's weights alone, as `model.save_weights` writes them: names and shapes, no architecture.
 
-What they leave open is assumed where there is one usual choice, and asked for where there are more.
+What they leave open is assumed, and told, where there is one usual choice, and asked for where
+there are more.
 """
 
 import itertools
@@ -8,18 +9,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Struct, field
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras_architecture import Place
 from lstm_lrp_cli.loading.keras_layers import GATE_ORDER, POOLS, SILENT
 from lstm_lrp_cli.loading.mapping import (
+    Assumption,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
     Described,
+    DraftedLayer,
     EmbeddingSpec,
     LayerSpec,
     LstmLayout,
@@ -28,6 +31,7 @@ from lstm_lrp_cli.loading.mapping import (
     PaddingSpec,
     layers_yaml,
 )
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
@@ -35,7 +39,10 @@ ROOTS = ("layers", "_layer_checkpoint_dependencies")
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
-ASSUMED = "reading forwards, tanh, sigmoid gates and a linear output, one layer behind the other,"
+# What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
+AMBIGUOUS = "2.2.4-tf"
+# What a dense layer that feeds another may have, the likeliest first.
+HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
 # The kinds of layer that a chain has, as they usually follow each other.
 RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
@@ -54,7 +61,7 @@ CLASSES = {
     snake_case(kind): kind
     for kind in (
         *("Embedding", "LSTM", "CuDNNLSTM", "Bidirectional", "Dense", "BatchNormalization"),
-        *("Masking", *SILENT, *POOLS),
+        *("TimeDistributed", "Masking", *SILENT, *POOLS),
     )
     if not kind.startswith("ops.")
 } | {"input": "InputLayer"}
@@ -105,8 +112,18 @@ class PlacedWeights(Struct):
         return numbered[place.number] if place.number < len(numbered) else None
 
 
-def describe(file: Hdf5File) -> Described | None:
+def holds_layers(file: Hdf5File) -> bool:
+    """Whether a file is laid out as Keras does, in any of its ways."""
+    return file.attribute("/", "layer_names") is not None or any(map(file.children, ROOTS))
+
+
+def describe(file: Hdf5File, assume: bool) -> Described | None:
     """The chain that names and shapes imply; None where the file is not Keras's or has no LSTM.
+
+    Parameters
+    ----------
+    assume : bool
+        Whether the likeliest chain is taken where more than one could be meant.
 
     Raises
     ------
@@ -117,40 +134,181 @@ def describe(file: Hdf5File) -> Described | None:
     found = _by_groups(file) if listed is None else _by_names(file, [str(n) for n in listed])
     if not any(each.kind == "lstm" for each in found):
         return None
-    chain = [each for each in found if each.spec.kinds]
-    problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
-    if listed is None:
-        orders = _orders(chain)
-        if len(orders) != 1:
-            problems.append("sizes do not tell the order of its layers")
-        usual = sorted(chain, key=lambda each: RANKS[each.kind])
-        chain = orders[0] if len(orders) == 1 else usual
-    problems += _misfits(chain)
-    if sum(each.kind == "dense" for each in chain) > 1:
-        problems.append("nothing says which activations stand between its dense layers")
+    draft = _drafted(file, found, in_order=listed is not None)
     is_masked = any(each.kind == "masking" for each in found)
-    if is_masked and any(each.spec.pool == "max" for each in chain):
-        problems.append("Keras pools masked steps too, which lrp skips")
-    layers = _chain(chain)
-    if problems:
+    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
+    mapping = Mapping(format=1, padding=padding)
+    if draft.problems or (draft.choices and not assume):
+        way = "mend this" if draft.problems else "take the likeliest by --assume, or choose here"
+        if any(draft.choices.values()):
+            way = f"find by `lrp match` what gives your own scores, or {way}"
         raise UnusableInput(
             str(file.path),
             "holds weights and no architecture, and names and shapes leave the model open: "
-            f"{'; '.join(problems)}. Save the whole model, or mend this and save it as "
+            f"{'; '.join([*draft.problems, *draft.choices])}. Save the whole model, or beside it "
+            f"{file.path.with_suffix('.json').name} with model.to_json(), or {way} and save it as "
             f"{file.path.with_suffix('.yaml').name}:",
-            layers_yaml(layers),
+            layers_yaml(draft.layers, mapping),
         )
-    state = "pooling behind the last LSTM" if _pools(chain) else "the last hidden state"
-    mask = "a mask of 0" if is_masked else "no mask"
-    origin = f"names and shapes in {file.path.name}; {state}, {mask}, {ASSUMED} are assumed"
-    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
-    return Described.by(Mapping(format=1, layers=layers, padding=padding), origin)
+    mapping = replace(mapping, layers=[each.layer for each in draft.layers])
+    assumptions = [Assumption("layers", "; ".join(_told(draft)))]
+    if is_masked:
+        text = "its Masking layer masks steps of nothing but 0, Keras's default"
+        assumptions.append(Assumption("padding.value", text))
+    elif draft.layers[0].layer.embedding is not None:
+        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
+        assumptions.append(Assumption("padding or layers", text))
+    return Described.by(mapping, f"names and shapes in {file.path.name}", assumptions)
+
+
+class _Draft(Struct, frozen=True):
+    """The likeliest chain.
+
+    Parameters
+    ----------
+    names : list of str
+        What the file calls each layer.
+    layers : list of DraftedLayer
+        With what of each neither name nor shape shows.
+    choices : dict of str to bool
+        What is open, of which the chain has the likeliest, and whether `lrp match` tries others.
+    problems : list of str
+        What no choice settles.
+    """
+
+    names: list[str]
+    layers: list[DraftedLayer]
+    choices: dict[str, bool]
+    problems: list[str]
+
+
+def _told(draft: _Draft) -> list[str]:
+    """What is taken for granted of each layer, those of which it is the same together."""
+    same: dict[str, list[str]] = {}
+    for name, layer in zip(draft.names, draft.layers, strict=True):
+        if layer.guess:
+            same.setdefault(layer.guess, []).append(f"`{name}`")
+    told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
+    return [*told, "one layer feeds the next"] if len(draft.layers) > 2 else told
+
+
+def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft:
+    chain = [each for each in found if each.spec.kinds]
+    problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
+    choices: dict[str, bool] = {}
+    if not in_order:
+        orders = _orders(chain)
+        if len(orders) != 1:
+            choices["sizes do not tell the order of its layers"] = False
+        usual = sorted(chain, key=lambda each: RANKS[each.kind])
+        chain = orders[0] if len(orders) == 1 else usual
+    problems += _misfits(chain)
+    is_masked = any(each.kind == "masking" for each in found)
+    if is_masked and any(each.spec.pool == "max" for each in chain):
+        problems.append("Keras pools masked steps too, which lrp skips")
+    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
+    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
+    layers = []
+    for place, each in enumerate(chain):
+        behind = chain[place + 1 :]
+        if each.kind == "lstm" and _is_merged(each, behind):
+            what = f"whether `{each.name}` joins its directions by sum, mean or product"
+            choices[f"nothing says {what}"] = False
+        layers.append(_linked(each, behind, version))
+    hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
+    if hidden:
+        choices[f"nothing says which activation {', '.join(hidden)} has"] = True
+    if version == AMBIGUOUS and any(_has_gates(each.layer) for each in layers):
+        choices[
+            "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
+            f"which both call themselves Keras {AMBIGUOUS}"
+        ] = True
+    return _Draft([each.name for each in chain], layers, choices, problems)
+
+
+def _linked(each: "_Found", behind: "list[_Found]", version: str) -> DraftedLayer:
+    """A layer as it stands before others, and what of that is a guess."""
+    spec = each.spec
+    if spec.lstm is not None:
+        return _linked_lstm(each, spec.lstm, behind, version)
+    if spec.dense is not None and _is_hidden([each, *behind]):
+        relu, *others = (
+            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
+        )
+        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+    guesses = {
+        "dense": "no activation, or a softmax or sigmoid that is the last",
+        "pool": "stands behind the last LSTM",
+        "norm": "epsilon 0.001",
+    }
+    return DraftedLayer(spec, guesses.get(each.kind, ""))
+
+
+def _linked_lstm(
+    each: "_Found", lstm: LstmSpec, behind: "list[_Found]", version: str
+) -> DraftedLayer:
+    told = ["reads forwards"] if lstm.backward is None else []
+    means: list[str] = []
+    others: dict[str, tuple[LayerSpec, ...]] = {}
+    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
+        lstm = replace(lstm, returns="sequence")
+    if _has_gates(each.spec):
+        gates = _gates_of(version)
+        lstm = replace(lstm, recurrent_activation=gates)
+        default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
+        told += ["tanh cells", f"{gates} gates{default}"]
+    is_merged = _is_merged(each, behind)
+    if is_merged:
+        lstm = replace(lstm, merge="sum")
+        means.append("directions summed")
+        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
+        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
+    if version == AMBIGUOUS and _has_gates(each.spec):
+        means.append("sigmoid gates, of TensorFlow 2")
+        hard = replace(lstm, recurrent_activation="hard_sigmoid")
+        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
+    told += ["directions summed"] * is_merged
+    if lstm.returns == "last":
+        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
+    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
+
+
+def _is_hidden(chain: "list[_Found]") -> bool:
+    """Whether the first of these is a dense layer whose activation another layer is given."""
+    first, *behind = chain
+    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
+
+
+def _is_merged(each: "_Found", behind: "list[_Found]") -> bool:
+    """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
+    return each.merged > 0 and each.merged == next(
+        (later.inputs for later in behind if later.inputs), 0
+    )
+
+
+def _has_gates(spec: LayerSpec) -> bool:
+    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
+    return spec.lstm is not None and spec.lstm.layout != "cudnn"
+
+
+def _gates_of(version: str) -> GateActivationName:
+    """What an LSTM's gates go through by default in the Keras that wrote a file.
+
+    Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
+    TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or version == AMBIGUOUS:
+        return "sigmoid"
+    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
 
 
 class _Found(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
-    `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for.
+    `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for. A bidirectional
+    layer gives `merged` units where it makes one of its directions. One that is `by_step` is fed
+    with every step.
     """
 
     name: str
@@ -158,6 +316,8 @@ class _Found(Struct, frozen=True):
     spec: LayerSpec = field(default_factory=LayerSpec)
     inputs: int = 0
     outputs: int = 0
+    merged: int = 0
+    by_step: bool = False
 
 
 def _by_groups(file: Hdf5File) -> list[_Found]:
@@ -184,6 +344,8 @@ def _by_names(file: Hdf5File, layers: list[str]) -> list[_Found]:
             kind = CLASSES.get(_class_of(layer), None if place else "InputLayer")
         elif all(f"/{layer}" in name for name in names):
             kind = KINDS_BY_ROLES.get(roles)
+            if kind == "Dense" and _class_of(layer) == "time_distributed":
+                kind = "TimeDistributed"
         else:  # layers of a model inside the model
             kind = None
         found.append(_recognised(file, layer, kind, names))
@@ -218,11 +380,12 @@ def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]
             _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
         ):
             both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
-            return _Found(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units)
-        case "Dense", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
+            return _Found(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
+        case "Dense" | "TimeDistributed", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
             bias = weights[1] if len(weights) > 1 else None
             dense = DenseSpec(weights[0], "features_by_classes", bias)
-            return _Found(name, "dense", LayerSpec(dense=dense), inputs, outputs)
+            by_step = kind == "TimeDistributed"
+            return _Found(name, "dense", LayerSpec(dense=dense), inputs, outputs, by_step=by_step)
         case "BatchNormalization", [(units,), (_,), (_,), (_,)]:
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
@@ -293,28 +456,13 @@ def _is_numbered(order: Sequence[_Found]) -> bool:
 def _misfits(chain: Sequence[_Found]) -> list[str]:
     """Where a layer takes another number of units than the one before gives."""
     problems = []
-    size = 0
+    sizes: tuple[int, ...] = ()
     for each in chain:
-        if size and each.inputs and each.inputs != size:
-            problems.append(f"`{each.name}` takes {each.inputs} units where there are {size}")
-        size = each.outputs or size
+        if sizes and each.inputs and each.inputs not in sizes:
+            problems.append(f"`{each.name}` takes {each.inputs} units where there are {sizes[0]}")
+        if each.outputs:
+            sizes = (each.outputs, *[each.merged] * bool(each.merged))
     return problems
-
-
-def _chain(chain: list[_Found]) -> list[LayerSpec]:
-    """The layers one after the other; an LSTM before another or a pooling returns every step."""
-    layers = []
-    for place, each in enumerate(chain):
-        lstm = each.spec.lstm
-        if lstm is not None and any(later.kind in ("lstm", "pool") for later in chain[place + 1 :]):
-            layers.append(LayerSpec(lstm=msgspec.structs.replace(lstm, returns="sequence")))
-        else:
-            layers.append(each.spec)
-    return layers
-
-
-def _pools(chain: list[_Found]) -> bool:
-    return any(each.kind == "pool" for each in chain)
 
 
 def _class_of(group: str) -> str:

@@ -12,7 +12,7 @@ from lstm_lrp_cli.loading.keras_architecture import (
     read_architecture,
     read_document,
 )
-from lstm_lrp_cli.loading.keras_layers import convert, origins
+from lstm_lrp_cli.loading.keras_layers import describe_architecture
 from lstm_lrp_cli.loading.keras_weights import PlacedWeights
 from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.loading.npy import DAMAGED as DAMAGED_FILE
@@ -69,13 +69,13 @@ def describe(file: Hdf5File) -> Described:
     try:
         version = str(file.documents[METADATA]["keras_version"])
         architecture = read_architecture(file.path, document, version, PlacedWeights(file))
-        mapping = convert(architecture, (document.get("compile_config") or {}).get("loss"))
+        losses = (document.get("compile_config") or {}).get("loss")
+        return describe_architecture(architecture, losses, f"{CONFIG} in {file.path.name}", version)
     except DAMAGED as error:
         raise UnusableInput(
             f"{file.path}: {CONFIG}",
             f"is not an architecture that Keras writes ({error!r}); save the model again",
         ) from error
-    return origins(mapping, f"{CONFIG} in {file.path.name}", version)
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int | None = None) -> bytes:

@@ -2,10 +2,12 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import UNSET, Struct
 
@@ -13,11 +15,20 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.build import build_graph
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.formats import Opened, open_weights
-from lstm_lrp_cli.loading.mapping import Described, Mapping, TokensSpec, read_mapping, settings
+from lstm_lrp_cli.loading.mapping import (
+    NO_CLASS,
+    Assumption,
+    Described,
+    Mapping,
+    TokensSpec,
+    read_mapping,
+    settings,
+)
+from lstm_lrp_cli.loading.unused import listed, unused_weights
 from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
 from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
 from lstm_lrp_cli.model.layers import Embedding, Layer
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -57,6 +68,11 @@ class Contents(Struct, frozen=True):
         """What errors about the mapping name: its file, or else the file that implied it."""
         return str(self.mapping_path or self.path)
 
+    def is_given(self, key: str) -> bool:
+        """Whether a top-level key is the user's word, and not inferred."""
+        given = self.mapping_path
+        return given is not None and self.described.origins.get(key) == given.name
+
 
 class LoadedModel(Struct, frozen=True):
     """A model, and how it was read.
@@ -82,7 +98,21 @@ class LoadedModel(Struct, frozen=True):
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
-        return [f"{each.text} ({each.key})" for each in self.contents.described.assumptions]
+        assumed = [*self.contents.described.assumptions]
+        if self.unused_weights:
+            names = listed(self.unused_weights)
+            text = f"weights that no layer uses are no part of the model: {names}"
+            assumed.append(Assumption("unused", text))
+        return [f"{each.text} ({each.key})" for each in assumed]
+
+    @property
+    def unused_weights(self) -> list[str]:
+        """Those of the unused datasets that may be weights of a layer; the mapping may say not."""
+        if self.contents.described.is_followed:
+            return []
+        datasets = self.contents.datasets
+        used = set(datasets) - set(self.unused)
+        return unused_weights(datasets, used, self.contents.described.mapping.unused or [])
 
     @property
     def warnings(self) -> list[str]:
@@ -140,6 +170,8 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     graph = build_graph(
         mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
     )
+    contents = _with_task(contents, graph.heads)
+    mapping = contents.described.mapping
     vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
     model = Model(
         nodes=graph.nodes,
@@ -149,6 +181,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         embedding=graph.embedding,
         by_step=graph.by_step,
         regression=mapping.task == "regression",
+        undecided=mapping.task == "unknown",
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),
         padding=_padding(mapping, graph.embedding, where),
@@ -162,6 +195,33 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         tuple(sorted(set(contents.datasets) - used)),
         vocabulary is not None and vocabulary.in_weight_file,
     )
+
+
+def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
+    """What a file is, with what its scores are taken for where nobody says it.
+
+    Without a softmax or sigmoid they may be those of classes, or predicted values. Several are
+    mostly of classes; a single one is as often a value. Who describes layers describes a classifier
+    unless they say otherwise, and labels are the names of classes.
+    """
+    described = contents.described
+    mapping, origins, assumptions = described.mapping, described.origins, described.assumptions
+    says_classes = bool(mapping.labels) or contents.is_given("layers")
+    if mapping.task == "unknown" and says_classes and not contents.is_given("task"):
+        mapping = msgspec.structs.replace(mapping, task=UNSET)
+        origins = {key: origin for key, origin in origins.items() if key != "task"}
+    elif mapping.task is UNSET and not says_classes:
+        sizes = [head.size for head in heads if head.activation == "linear"]
+        if len(heads) == 1 and sizes == [1]:
+            mapping = msgspec.structs.replace(mapping, task="unknown")
+            assumptions = (*assumptions, NO_CLASS)
+        elif max(sizes, default=1) > 1:
+            text = f"its {max(sizes)} scores are of classes, of which the highest is predicted"
+            assumptions = (*assumptions, Assumption("task or labels", text))
+    described = msgspec.structs.replace(
+        described, mapping=mapping, origins=origins, assumptions=assumptions
+    )
+    return msgspec.structs.replace(contents, described=described)
 
 
 def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -> Contents:
@@ -186,10 +246,12 @@ def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = 
     given = Described(Mapping(), {})
     if mapping_path is not None:
         given = Described.by(read_mapping(mapping_path), mapping_path.name)
+    says_layers = given.mapping.layers is not UNSET
     try:
-        inferred = opened.describe(assume) or Described(Mapping(), {})
+        # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
+        inferred = opened.describe(assume or says_layers) or Described(Mapping(), {})
     except UnusableInput:
-        if given.mapping.layers is UNSET:
+        if not says_layers:
             raise
         inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
     described = inferred.overridden_by(given)

@@ -4,6 +4,7 @@ Every format describes its model as a `Mapping` too, so that one builder serves 
 win one by one, and what was inferred can be written out.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ Weight = str | list[str] | GateNames
 Bias = str | list[str | GateNames] | GateNames | None
 LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
 DenseLayout = Literal["classes_by_features", "features_by_classes"]
+# Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
+# those of classes, or predicted values, or nobody says it.
+Task = Literal["classification", "regression", "unknown"]
 
 # What `from` calls the model's input.
 MODEL_INPUT = "input"
@@ -176,14 +180,78 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     padding: PaddingSpec | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
-    task: Literal["classification", "regression"] | UnsetType = UNSET
+    task: Task | UnsetType = UNSET
+    unused: list[str] | UnsetType | None = UNSET
 
 
-def layers_yaml(layers: Sequence[LayerSpec]) -> str:
-    """A mapping of those layers as YAML, for a user to mend."""
+class DraftedLayer(Struct, frozen=True):
+    """A layer of a mapping that a user is to mend.
+
+    What is said of it becomes a comment. Names from a file do not belong there: one with a line
+    feed would go on as YAML.
+
+    Parameters
+    ----------
+    layer : LayerSpec
+    guess : str
+        What of it is a guess; "" is nothing.
+    this : str
+        What it means, where others could stand in its place.
+    others : dict of str to tuple of LayerSpec
+        Those, by what they mean.
+    """
+
+    layer: LayerSpec
+    guess: str = ""
+    this: str = ""
+    others: dict[str, tuple[LayerSpec, ...]] = {}
+
+
+def layers_yaml(layers: Sequence[LayerSpec | DraftedLayer], beside: Mapping | None = None) -> str:
+    """A mapping of those layers as YAML, for a user to mend, guesses and choices as comments.
+
+    Parameters
+    ----------
+    layers : sequence of LayerSpec or DraftedLayer
+    beside : Mapping or None
+        What the mapping says but for its layers; None is its format alone.
+    """
     from lstm_lrp_cli.loading.mapping_yaml import yaml_text
 
-    return yaml_text({"format": 1, "layers": [msgspec.to_builtins(layer) for layer in layers]})
+    lines = [*yaml_text(msgspec.to_builtins(beside or Mapping(format=1))).splitlines(), "layers:"]
+    for layer in layers:
+        each = layer if isinstance(layer, DraftedLayer) else DraftedLayer(layer)
+        shown = _lines([each.layer])
+        if each.guess:
+            lines.append(f"# a guess: {each.guess}")
+        if not each.others:
+            lines += shown
+            continue
+        others = {meaning: _lines(other) for meaning, other in each.others.items()}
+        shared = min(_alike(shown, other) for other in others.values())
+        lines += shown[:shared]
+        lines += ["# One of these: take # off the lines of another, and put it before this one's."]
+        lines += [f"# 1. {each.this}", *shown[shared:]]
+        for number, (meaning, other) in enumerate(others.items(), start=2):
+            lines += [f"# {number}. {meaning}", *(f"#{line}" for line in other[shared:])]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(layers: Sequence[LayerSpec]) -> list[str]:
+    """Entries of `layers` as lines of YAML; what an LSTM returns is said, and last."""
+    from lstm_lrp_cli.loading.mapping_yaml import yaml_text
+
+    entries = [msgspec.to_builtins(layer) for layer in layers]
+    for entry in entries:
+        if "lstm" in entry:
+            entry["lstm"]["returns"] = entry["lstm"].pop("returns", "last")
+    return yaml_text({"layers": entries}).removeprefix("layers:\n").splitlines()
+
+
+def _alike(one: list[str], other: list[str]) -> int:
+    """How many lines two texts begin with alike."""
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in pairs)
 
 
 def settings(spec: Struct) -> dict[str, Any]:
@@ -198,7 +266,8 @@ class Assumption(Struct, frozen=True):
     Parameters
     ----------
     key : str
-        The mapping's key that says it, such as `layers` or `padding.truncate`.
+        The mapping's key that says it, such as `layers` or `padding.truncate`; where any of several
+        does, `task or labels`.
     text : str
         What is assumed, as a clause.
     """
@@ -208,10 +277,21 @@ class Assumption(Struct, frozen=True):
 
     def is_settled_by(self, mapping: Mapping) -> bool:
         """Whether a mapping says it, so that nothing is left to assume."""
-        value: Any = mapping
-        for name in self.key.split("."):
-            value = getattr(value, name, UNSET)
-        return value is not UNSET
+        return any(_says(mapping, key) for key in self.key.split(" or "))
+
+
+# Of scores without softmax or sigmoid that nobody calls classes.
+NO_CLASS = Assumption("task or labels", "its scores are of no classes, so none is predicted")
+
+
+def _says(mapping: Mapping, key: str) -> bool:
+    """Whether a mapping has a key, or says by null that there is nothing that would have it."""
+    value: Any = mapping
+    for name in key.split("."):
+        if value is None:
+            return True
+        value = getattr(value, name, UNSET)
+    return value is not UNSET
 
 
 class Described(Struct, frozen=True):
@@ -224,11 +304,15 @@ class Described(Struct, frozen=True):
         For each top-level key that is set, who said so.
     assumptions : tuple of Assumption
         What the mapping has that nobody said.
+    is_followed : bool
+        Whether its layers are a graph's, followed from the inputs to the outputs: what those do not
+        take is no weight.
     """
 
     mapping: Mapping
     origins: dict[str, str]
     assumptions: tuple[Assumption, ...] = ()
+    is_followed: bool = False
 
     @classmethod
     def by(
@@ -252,7 +336,10 @@ class Described(Struct, frozen=True):
                 origins[key] = origin
         left = (each for each in self.assumptions if not each.is_settled_by(other.mapping))
         return Described(
-            msgspec.structs.replace(self.mapping, **changes), origins, (*left, *other.assumptions)
+            msgspec.structs.replace(self.mapping, **changes),
+            origins,
+            (*left, *other.assumptions),
+            self.is_followed and other.mapping.layers is UNSET,
         )
 
 

@@ -91,6 +91,13 @@ def read_yaml(path: Path) -> Any:
         raise UnusableInput(str(path), f"is not valid YAML: {error}") from error
 
 
+def comment(text: str) -> str:
+    """A comment of one line, whatever names from files the text has."""
+    return "# " + "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def yaml_text(document: dict[str, Any]) -> str:
     """A mapping or a part of it as YAML that `read_mapping` reads, short values on one line."""
     return "".join(

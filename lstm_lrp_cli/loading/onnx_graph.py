@@ -7,6 +7,7 @@ What is not understood is refused by the node's operator and name.
 
 import numpy as np
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Described, LayerSpec, Mapping, PaddingSpec
@@ -62,7 +63,8 @@ def describe(file: OnnxFile) -> Described:
                 raise
             errors.append(error)  # no LSTM could be fed: the axes may mean something else
         else:
-            return Described.by(mapping, f"the graph in {file.path.name}")
+            described = Described.by(mapping, f"the graph in {file.path.name}")
+            return replace(described, is_followed=True)
     raise errors[0]
 
 

@@ -1,6 +1,7 @@
 """Writing out the whole mapping of a model, commented, so that it loads to the same model."""
 
 import os
+from collections.abc import Iterable
 from collections.abc import Mapping as Names
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import msgspec
 from msgspec import UNSET
 
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import LayerSpec, Mapping, TokensSpec, settings
-from lstm_lrp_cli.loading.mapping_yaml import yaml_text
+from lstm_lrp_cli.loading.mapping import Assumption, LayerSpec, Mapping, TokensSpec, settings
+from lstm_lrp_cli.loading.mapping_yaml import comment, yaml_text
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import SIDES
 
@@ -22,6 +23,7 @@ COMMENTS = {
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
     "task": "What the scores are: of classes, or the predicted values themselves.",
+    "unused": "Weights in the file that are no part of the model.",
 }
 
 
@@ -30,16 +32,25 @@ def mapping_text(loaded: LoadedModel, folder: Path) -> str:
     contents = loaded.contents
     described = contents.described
     title = f"How lrp reads {contents.path.name} ({contents.format})."
-    return commented(title, _complete(described.mapping, loaded, folder), described.origins)
+    document = _complete(described.mapping, loaded, folder)
+    return commented(title, document, described.origins, described.assumptions)
 
 
-def commented(title: str, document: dict[str, Any], origins: Names[str, str]) -> str:
-    """A mapping as YAML, with what each key means and where it comes from."""
-    lines = [f"# {title}", "format: 1"]
+def commented(
+    title: str,
+    document: dict[str, Any],
+    origins: Names[str, str],
+    assumptions: Iterable[Assumption] = (),
+) -> str:
+    """A mapping as YAML, with what each key means, where it comes from, and what was assumed."""
+    lines = [comment(title), "format: 1"]
     for key, value in document.items():
         origin = origins.get(key)
         source = f" (from {origin})" if origin else ""
-        lines += ["", f"# {COMMENTS[key]}{source}", yaml_text({key: value}).rstrip("\n")]
+        assumed = [each.text for each in assumptions if each.key.split(".")[0] == key]
+        lines += ["", comment(f"{COMMENTS[key]}{source}")]
+        lines += [comment(f"Assumed, and now said: {text}.") for text in assumed]
+        lines += [yaml_text({key: value}).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
@@ -62,6 +73,9 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
         complete["outputs"] = mapping.outputs
     if mapping.task is not UNSET:
         complete["task"] = mapping.task
+    unused = [*(mapping.unused or []), *loaded.unused_weights]
+    if unused:
+        complete["unused"] = unused
     return complete
 
 

@@ -71,6 +71,9 @@ class Model:
         Whether there are scores for every step of a sequence, or once for the whole.
     regression : bool
         Whether the scores are the values that are predicted, and not of classes.
+    undecided : bool
+        Whether nobody says that of scores without a softmax or sigmoid, so that no class is
+        predicted among them.
     labels : tuple of str or None
         The names of all targets; where two classes have one score, also that of class 1 alone.
     vocabulary, tokenization, padding
@@ -84,6 +87,7 @@ class Model:
     embedding: Embedding | None = None
     by_step: bool = False
     regression: bool = False
+    undecided: bool = False
     labels: tuple[str, ...] | None = None
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
@@ -162,6 +166,8 @@ class Model:
                 kinds.append("linear")
             elif head.activation != "linear":
                 kinds.append(head.activation)
+            elif self.undecided:
+                kinds.append("linear")
             elif head.size > 1:
                 kinds.append("softmax")
             else:

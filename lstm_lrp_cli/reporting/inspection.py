@@ -38,6 +38,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
             for head in model.heads
         ],
         "by_step": model.by_step,
+        "task": mapping.task or "classification",
         "labels": model.labels,
         "vocabulary": vocabulary
         and {
@@ -78,7 +79,7 @@ def print_contents(contents: Contents, file: TextIO) -> None:
 
 
 def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
-    """Print the layers, what was inferred and from what, and what was left unused."""
+    """Print the layers, what was inferred and from what, what is assumed, and what is unused."""
     console = open_console(file)
     contents, found = loaded.contents, inspection(loaded)
     layers = _table(
@@ -106,6 +107,8 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         facts.add_row(key, Text(printable(value)), Text(found["origins"].get(key, "")))
     if facts.row_count:
         console.print(facts)
+    for assumption in found["assumptions"]:
+        console.print(f"assumed: {printable(assumption)}", markup=False)
     if loaded.unused:
         shown = [printable(f"{name} {contents.datasets[name]}") for name in loaded.unused[:10]]
         more = len(loaded.unused) - len(shown)
@@ -194,6 +197,12 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         if found[key]:
             said = ", ".join(f"{name} {value}" for name, value in found[key].items())
             facts.append((key, said))
+    says = {
+        "regression": "each output is a value",
+        "unknown": "no class is predicted but by a softmax or sigmoid",
+    }
+    if found["task"] in says:
+        facts.append(("task", f"{found['task']}: {says[found['task']]}"))
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts

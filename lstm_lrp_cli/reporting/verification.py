@@ -27,7 +27,26 @@ def print_verification(verification: Verification, file: TextIO) -> None:
             "" if check.sequence is None else str(check.sequence),
             "[green]passed[/]" if check.passed else "[bold red]FAILED[/]",
         )
-    open_console(file).print(table)
+    console = open_console(file)
+    console.print(table)
+    not_proven = unproven(verification)
+    if not_proven is not None:
+        console.print(not_proven, markup=False, highlight=False, soft_wrap=True)
+
+
+def unproven(verification: Verification) -> str | None:
+    """What no check that passed proves; None where scores of the whole model were compared."""
+    if verification.compared_with is not None:
+        return None
+    if verification.framework is not None:
+        return (
+            "Scores as a whole were not compared: the mapping's word on how layers are connected "
+            "stands on both sides. Use --expected."
+        )
+    return (
+        "Scores were not compared with anything, so the file may be read wrong: use --expected or "
+        "--against."
+    )
 
 
 def verification_json(verification: Verification, told: dict[str, list[str]]) -> str:
@@ -44,6 +63,8 @@ def verification_json(verification: Verification, told: dict[str, list[str]]) ->
         "steps": verification.steps,
         "masked_steps": verification.masked,
         "against": verification.framework,
+        "compared_with": verification.compared_with,
+        "unproven": unproven(verification),
         **told,
         "checks": [
             {

@@ -137,7 +137,7 @@ def test_directions_that_are_exchanged(problem, small):
     assert problem.lstm()["forward"]["input"] == "W2"
 
 
-@pytest.mark.parametrize("pool", ["mean", "max"])
+@pytest.mark.parametrize("pool", ["mean", "max", "sum"])
 def test_what_becomes_of_the_steps(problem, small, pool):
     small.lstm["returns"] = "sequence"
     small.mapping["layers"].insert(2, {"pool": pool})
@@ -146,6 +146,76 @@ def test_what_becomes_of_the_steps(problem, small, pool):
     small.mapping["layers"].pop(2)
     found = problem.found()["matches"]  # a maximum may not mind the padding
     assert all(match["mapping"]["layers"][2] == {"pool": pool} for match in found)
+
+
+@pytest.mark.parametrize("wrong", ["mean", "max"])
+def test_a_pool_that_is_the_wrong_one(problem, small, wrong):
+    problem.scores()
+    small.lstm["returns"] = "sequence"
+    small.mapping["layers"].insert(2, {"pool": wrong})
+    [match] = problem.found()["matches"]
+    assert [next(iter(layer)) for layer in match["mapping"]["layers"]] == [
+        *("embedding", "lstm", "dense")
+    ]
+
+
+@pytest.mark.parametrize("form", ["npy", "jsonl"])
+def test_scores_at_every_step(problem, small, form):
+    """A tagger, whose mapping says that one score is given a sequence; numbers fill its rows up."""
+    small.lstm["gate_order"] = list("igfo")
+    path = small.save()
+    small.lstm["returns"] = "sequence"
+    small.save()
+    steps = problem.run("predict", path, problem.text, "--format", "jsonl")
+    assert steps.exit_code == 0, steps.output
+    rows: dict[int, list] = {}
+    for each in json_lines(steps.stdout):
+        rows.setdefault(each["sequence"], []).append(each["scores"])
+    expected = small.folder / f"scores.{form}"
+    if form == "jsonl":
+        expected.write_text("".join(json.dumps({"scores": each}) + "\n" for each in rows.values()))
+    else:
+        filled = np.full((len(rows), max(map(len, rows.values())), 3), 99.0)
+        for row, each in zip(filled, rows.values(), strict=True):
+            row[: len(each)] = each
+        np.save(expected, filled)
+    small.lstm |= {"returns": "last", "gate_order": list("ifgo")}
+    small.save()
+    written = small.folder / "found.yaml"
+    options = ("--expected", expected, "--format", "json", "--write-mapping", written)
+    result = problem.run("match", path, problem.text, *options)
+    assert result.exit_code == 0, result.output
+    for match in json.loads(result.stdout)["matches"]:
+        assert match["what"].startswith("gate order i, g, f, o")
+        assert "every step" in match["what"]
+    check = ("check", path, problem.text, "--mapping", written, "--expected", expected)
+    assert problem.run(*check).exit_code == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "linear", "sigmoid"])
+def test_what_stands_between_linear_layers(problem, small, activation):
+    rng = np.random.default_rng(4)
+    small.arrays |= {"A": rng.normal(size=(4, 2)), "a": rng.normal(size=4)}
+    small.arrays["V"] = rng.normal(size=(3, 4))
+    hidden = {"weights": "A", "bias": "a", "activation": activation}
+    small.mapping["layers"].insert(2, {"dense": hidden})
+    problem.scores()
+    hidden["activation"] = "relu" if activation != "relu" else "tanh"
+    [match] = problem.found()["matches"]
+    assert match["mapping"]["layers"][2]["dense"].get("activation", "linear") == activation
+
+
+def test_steps_that_another_layer_needs_stay_as_they_are(problem, small):
+    """Attention reads every step; a last hidden state in its place is no model."""
+    small.lstm["returns"] = "sequence"
+    small.arrays["v"] = np.array([1.0, -1])
+    small.mapping["layers"].insert(2, {"attention": {"weights": "v"}})
+    problem.scores()
+    small.lstm["gate_order"] = list("igfo")
+    for match in problem.found()["matches"]:
+        assert [next(iter(layer)) for layer in match["mapping"]["layers"]] == [
+            *("embedding", "lstm", "attention", "dense")
+        ]
 
 
 @pytest.mark.parametrize("side", ["pre", "post"])

@@ -562,17 +562,30 @@ def test_every_output_of_a_regressor_is_explained(run, keras, tmp_path, loss):
         assert compiled.exit_code == 0, compiled.output
 
 
-@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None])
-def test_a_classifier_is_none(run, keras, tmp_path, loss):
+def own_loss(true, found):
+    return (true - found) ** 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        ("sparse_categorical_crossentropy", "classification"),
+        (None, "unknown"),
+        (own_loss, "unknown"),
+    ],
+)
+@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
+def test_what_no_loss_calls_values_is_no_regressor(run, keras, tmp_path, loss, task, file):
     model = keras.Sequential(
         [keras.Input((None, FEATURES)), keras.layers.LSTM(4), keras.layers.Dense(2)]
     )
     if loss:
         model.compile(loss=loss)
-    model.save(tmp_path / "model.keras")
-    shown = run("inspect", tmp_path / "model.keras", "--format", "json").stdout
+    model.save(tmp_path / file)
+    shown = run("inspect", tmp_path / file, "--format", "json").stdout
     assert '"outputs": 2' in shown
     assert shown.count('"activation"') == 1  # of one head
+    assert f'"task": "{task}"' in shown
 
 
 # What Keras computes otherwise than the engine would is refused by the name of the layer.

@@ -217,7 +217,7 @@ class TestWeightsAlone:
     def test_a_chain_is_inferred_and_says_what_is_assumed(self, shown, tmp_path):
         document = shown(self.save(tmp_path))
         assert [layer["kind"] for layer in document["layers"]] == ["embedding", "lstm", "dense"]
-        assert "are assumed" in document["origins"]["layers"]
+        assert document["assumptions"][0].startswith("`lstm`: reads forwards, tanh cells, sigmoid")
 
     def test_the_mapping_beside_it_wins(self, run, tmp_path):
         path = self.save(tmp_path)
@@ -229,7 +229,7 @@ class TestWeightsAlone:
         more = {"layers/dense_1/vars/0": (3, 2), "layers/dense_1/vars/1": (2,)}
         path = self.save(tmp_path, SHAPES | more)
         first, *paste = refused(path).splitlines()
-        assert "which activations stand between its dense layers" in first
+        assert "nothing says which activation `dense` has" in first
         (tmp_path / "m.weights.yaml").write_text("\n".join(paste))
         assert run("check", path).exit_code == 0
 
@@ -290,7 +290,8 @@ class TestWeightsAlone:
         document = shown(path)
         kinds = [layer["kind"] for layer in document["layers"]]
         assert kinds == ["embedding", "lstm", "pool", "dense"]
-        assert "pooling behind the last LSTM" in document["origins"]["layers"]
+        told, *_ = document["assumptions"]
+        assert f"`global_{pool}_pooling1d`: stands behind the last LSTM" in told
 
     def test_a_masking_layer_is_taken_to_mask_zeros(self, shown, tmp_path):
         series = {name: shape for name, shape in SHAPES.items() if "lstm" in name}
@@ -298,7 +299,7 @@ class TestWeightsAlone:
         path.write_bytes(weights(series, lambda file: file.create_group("layers/masking/vars")))
         document = shown(path)
         assert document["padding"]["masked"] is True
-        assert "a mask of 0" in document["origins"]["layers"]
+        assert any("masks steps of nothing but 0" in each for each in document["assumptions"])
 
     def test_the_state_of_a_random_generator_is_no_weight(self, shown, tmp_path):
         seed = {

@@ -113,10 +113,10 @@ def sentence(tmp_path):
 def explained(run, sentence, tmp_path):
     """The rows of an explanation by way of a file, the vocabulary given by a mapping."""
 
-    def explain(model):
+    def explain(model, *options):
         mapping = tmp_path / "vocabulary.yaml"
         mapping.write_text("vocabulary: vocab.txt\n")
-        result = run("explain", model, sentence, "--mapping", mapping, "--format", "tsv")
+        result = run("explain", model, sentence, "--mapping", mapping, "--format", "tsv", *options)
         assert result.exit_code == 0, result.stderr
         return result.stdout
 
@@ -174,7 +174,7 @@ class TestInference:
         model = (save if form == "pt" else save_safetensors)(tmp_path / f"model.{form}", state)
         expected = run("explain", by_mapping(tmp_path, state, suffixes, depth), sentence)
         assert expected.exit_code == 0, expected.stderr
-        assert explained(model) == expected.stdout
+        assert explained(model, "--assume") == expected.stdout
 
     @pytest.mark.parametrize(
         "wrap",
@@ -206,9 +206,7 @@ class TestInference:
         facts = json.loads(run("inspect", path, "--format", "json").stdout)
         assert facts["labels"] == ["bad", "so-so", "good"]
         assert facts["vocabulary"]["unknown_token"] == "<unk>"
-        assert facts["origins"]["layers"] == (
-            "names and shapes in model.pt; that the last hidden states are used is assumed"
-        )
+        assert facts["origins"]["layers"] == "names and shapes in model.pt"
 
     def test_asks_once_where_the_head_is_open_and_its_answer_loads(
         self, refusal, run, sentence, tmp_path
@@ -252,7 +250,42 @@ class TestInference:
         scores = [json.loads(each.stdout)["scores"] for each in (found, other)]
         np.testing.assert_allclose(*scores, rtol=1e-5)
 
-    def test_a_gru_is_no_lstm(self, refusal, tmp_path):
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_a_file_sorted_by_name_has_the_same_layers(self, run, sentence, tmp_path, bias):
+        """safetensors sorts; the head comes before the LSTM then, and would fit there too."""
+        state = weights(hidden=3)
+        state["fc.weight"] = state["fc.weight"][:, :3]
+        if not bias:
+            del state["fc.bias"]
+        plain = save(tmp_path / "plain.pt", state)
+        by_name = save_safetensors(tmp_path / "sorted.safetensors", dict(sorted(state.items())))
+        (tmp_path / "ids.txt").write_text("1 2 3 4\n")
+        found = [run("predict", path, tmp_path / "ids.txt", "--ids") for path in (plain, by_name)]
+        assert found[0].exit_code == found[1].exit_code == 0, found[1].stderr
+        assert found[0].stdout == found[1].stdout
+
+    def test_a_head_that_a_script_makes_first_stands_last_where_it_fits_there_alone(
+        self, run, tmp_path
+    ):
+        state = weights()
+        head = {name: state.pop(name) for name in ("fc.weight", "fc.bias")}
+        del state["embedding.weight"]
+        path = save(tmp_path / "model.pt", head | state | {"emb.weight": matrix(5, 3)})
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        kinds = [layer["kind"] for layer in json.loads(result.stdout)["layers"]]
+        assert kinds == ["embedding", "lstm", "dense"]
+
+    @pytest.mark.parametrize("name", ["lstm.weight_ih_l0_reverse", "lstm.weight_ih_l1"])
+    def test_an_lstm_without_its_first_weights_is_none(self, refusal, tmp_path, name):
+        state = {
+            part.replace("_l0", name.removeprefix("lstm.weight_ih")): array
+            for part, array in weights().items()
+        }
+        error = refusal(save(tmp_path / "model.pt", state))
+        assert "the file does not say its architecture" in error
+
+    def test_matrices_of_no_cell_are_no_lstm(self, refusal, tmp_path):
         state = weights()
         state["lstm.weight_hh_l0"] = np.ones((6, 2), dtype=np.float32)
         error = refusal(save(tmp_path / "model.pt", state))
@@ -261,6 +294,438 @@ class TestInference:
     def test_a_projection_that_does_not_fit(self, refusal, tmp_path):
         state = weights() | {"lstm.weight_hr_l0": np.ones((1, 2), dtype=np.float32)}
         assert "`projection` makes 1 of 2" in refusal(save(tmp_path / "model.pt", state))
+
+
+def cell(prefix, inputs, hidden, gates=4, suffix="_l0", seed=5):
+    """The arrays of one nn.LSTM (four gates), nn.GRU (three) or nn.RNN (one)."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    return {
+        f"{prefix}weight_ih{suffix}": draw(gates * hidden, inputs),
+        f"{prefix}weight_hh{suffix}": draw(gates * hidden, hidden),
+        f"{prefix}bias_ih{suffix}": draw(gates * hidden),
+        f"{prefix}bias_hh{suffix}": draw(gates * hidden),
+    }
+
+
+def matrix(*shape, seed=7):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("write", [save, save_safetensors], ids=["pt", "safetensors"])
+class TestOtherCells:
+    @pytest.mark.parametrize("suffix", ["_l0", ""], ids=["layer", "cell"])
+    @pytest.mark.parametrize(
+        ("gates", "kind"), [(3, "(6, 2) of a GRU (3d, d)"), (1, "(2, 2) of a plain RNN (d, d)")]
+    )
+    def test_are_called_by_their_name_and_no_mapping_is_asked_for(
+        self, run, tmp_path, write, gates, kind, suffix
+    ):
+        state = {"emb.weight": matrix(5, 3)} | cell("rnn.", 3, 2, gates, suffix)
+        state |= {"fc.weight": matrix(2, 2), "fc.bias": matrix(2)}
+        path = write(tmp_path / "model.pt", state)
+        for command in (["inspect", path], ["explain", path, path], ["check", path]):
+            result = run(*command)
+            assert result.exit_code == 3
+            assert f"rnn.weight_hh{suffix}: has the shape {kind}" in result.stderr
+            assert "no mapping can describe another cell as one" in result.stderr
+            assert "model.yaml" not in result.stderr
+
+    def test_are_not_left_out_beside_an_lstm(self, refusal, tmp_path, write):
+        state = weights() | cell("decoder.", 2, 3, gates=3)
+        error = refusal(write(tmp_path / "model.pt", state))
+        assert "decoder.weight_hh_l0: has the shape (9, 3) of a GRU" in error
+
+    def test_a_projected_lstm_whose_rows_are_three_times_its_columns_is_an_lstm(
+        self, run, tmp_path, write
+    ):
+        state = weights(hidden=3)
+        state |= {"lstm.weight_hh_l0": matrix(12, 4), "lstm.weight_hr_l0": matrix(4, 3)}
+        state |= {"fc.weight": matrix(2, 4), "fc.bias": matrix(2)}
+        (tmp_path / "ids.txt").write_text("1 2 3\n")
+        path = write(tmp_path / "model.pt", state)
+        result = run("predict", path, tmp_path / "ids.txt", "--ids", "--format", "jsonl")
+        assert result.exit_code == 0, result.stderr
+
+
+class TestDraft:
+    """Where a state dict leaves a model open, the mapping to mend has every layer, in order."""
+
+    def drafted(self, run, path):
+        result = run("inspect", path)
+        assert result.exit_code == 3, result.stdout
+        first, *paste = result.stderr.splitlines()
+        return first, "\n".join(paste) + "\n"
+
+    def test_an_embedding_is_none_of_the_linear_layers(self, run, tmp_path):
+        state = {"emb.weight": matrix(10, 4)} | cell("lstm.", 7, 6)
+        state |= {"fc.weight": matrix(1, 6), "fc.bias": matrix(1)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert "linear" not in error
+        assert (
+            "`emb.weight`, an embedding, gives 4 of the 7 features that `lstm.weight_ih_l0` takes, "
+            "and a mapping cannot join it with others"
+        ) in error
+        assert "# a guess: an embedding, by its name\n- embedding: {weights: emb.weight}" in draft
+        assert draft.count("- dense:") == 1
+
+    def test_a_linear_layer_without_a_bias_behind_the_lstm_is_no_embedding(self, run, tmp_path):
+        """Its columns are the LSTM's inputs too, where it has as many units as features."""
+        path = save(tmp_path / "model.pt", cell("lstm.", 2, 2) | {"fc.weight": matrix(3, 2)})
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        layers = json.loads(result.stdout)["layers"]
+        assert [layer["kind"] for layer in layers] == ["lstm", "dense"]
+
+    def test_a_square_matrix_before_the_lstm_may_be_either(self, run, tmp_path):
+        state = {"a.weight": matrix(3, 3)} | cell("lstm.", 3, 2) | {"fc.weight": matrix(3, 2)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert "`a.weight` is an embedding or a linear layer" in error
+        assert "# a guess: an embedding, by its shape\n" in draft
+
+    def test_lstms_in_a_row_are_all_there_and_the_draft_loads(self, run, tmp_path):
+        state = cell("lstm1.", 3, 6) | cell("lstm2.", 6, 6, seed=6)
+        state |= {"fc.weight": matrix(2, 6), "fc.bias": matrix(2)}
+        path = save(tmp_path / "model.pt", state)
+        error, draft = self.drafted(run, path)
+        assert error.endswith(
+            "leave the model open: there are 2 LSTMs (lstm1., lstm2.). Take the likeliest by "
+            "--assume (`lstm2.` reads every step of `lstm1.`), or choose here and save it as "
+            "model.yaml:"
+        )
+        (tmp_path / "model.yaml").write_text(draft)
+        np.save(tmp_path / "x.npy", matrix(4, 7, 3))
+        found = run("predict", path, tmp_path / "x.npy", "--format", "jsonl")
+        # The same as one nn.LSTM of two layers, which needs no mapping.
+        deep = {
+            f"lstm.{name[6:].replace('_l0', f'_l{int(name[4]) - 1}')}": array
+            for name, array in state.items()
+            if name.startswith("lstm")
+        } | {name: state[name] for name in ("fc.weight", "fc.bias")}
+        same = run(
+            "predict", save(tmp_path / "deep.pt", deep), tmp_path / "x.npy", "--format=jsonl"
+        )
+        assert found.exit_code == same.exit_code == 0, found.stderr + same.stderr
+        assert found.stdout == same.stdout
+
+    def test_what_the_draft_lists_is_everything_in_the_files_order(self, run, tmp_path):
+        state = {"fc_in.weight": matrix(3, 9), "fc_in.bias": matrix(3)} | cell("encoder.", 3, 2)
+        state |= {"mid.weight": matrix(3, 2), "mid.bias": matrix(3)} | cell("decoder.", 3, 4)
+        state |= {"head.weight": matrix(2, 4), "encoder.v": matrix(2)}
+        error, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        places = [draft.index(name) for name in ("fc_in", "encoder.", "mid", "decoder.", "head")]
+        assert places == sorted(places)
+        assert draft.count("# a guess: ") == 4
+        assert "- dense: {weights: head.weight," in draft
+        # What begins like the LSTM's own names is no part of it.
+        assert "nothing says what encoder.v are for" in error
+
+    def test_a_name_cannot_write_yaml(self, run, tmp_path):
+        state = weights() | {"x\nlabels: [a, b]\n#emb.weight": matrix(5, 3)}
+        _, draft = self.drafted(run, save(tmp_path / "model.pt", state))
+        assert not any(line.startswith("labels") for line in draft.splitlines())
+
+
+def series_of(run, path, x, *options):
+    """The scores of a series by a model, one list a sequence, and what was said beside them."""
+    np.save(path.parent / "x.npy", x)
+    result = run("predict", path, path.parent / "x.npy", "--format", "jsonl", *options)
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line)["scores"] for line in result.stdout.splitlines()], result.stderr
+
+
+def bidirectional(head="fc"):
+    state = cell("lstm.", 3, 2) | cell("lstm.", 3, 2, suffix="_l0_reverse", seed=8)
+    return state | {f"{head}.weight": matrix(3, 4), f"{head}.bias": matrix(3)}
+
+
+def chosen(draft, number):
+    """A draft with one of its choices taken, as its comment says: # off, and on the first."""
+    lines, current = [], None
+    for line in draft.splitlines():
+        if line.startswith("# One of these"):
+            current = 0
+        elif current is not None and line.startswith("# ") and line[2].isdigit():
+            current = int(line[2])
+        elif line.startswith("- dense"):
+            current = None
+        elif current and line.startswith("#") and current == number:
+            line = line[1:]
+        elif current == 1 and number != 1:
+            line = f"#{line}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+class TestWhatTheHeadIsGiven:
+    """Of a bidirectional LSTM a head may be given several things: it is asked, never assumed."""
+
+    X = matrix(2, 5, 3)
+
+    def lstm(self, run, tmp_path, returns, *behind):
+        """The same weights under a mapping written out by hand."""
+        lstm = {"gate_order": ["i", "f", "g", "o"], "layout": "gates_by_features"}
+        for direction, suffix in (("forward", ""), ("backward", "_reverse")):
+            lstm[direction] = {
+                "input": f"lstm.weight_ih_l0{suffix}",
+                "recurrent": f"lstm.weight_hh_l0{suffix}",
+                "bias": [f"lstm.bias_ih_l0{suffix}", f"lstm.bias_hh_l0{suffix}"],
+            }
+        head = {"weights": "fc.weight", "layout": "classes_by_features", "bias": "fc.bias"}
+        layers = [{"lstm": {**lstm, "returns": returns}}, *behind, {"dense": head}]
+        np.savez(tmp_path / "by_hand.npz", **bidirectional())
+        (tmp_path / "by_hand.yaml").write_text(json.dumps({"format": 1, "layers": layers}))
+        return series_of(run, tmp_path / "by_hand.npz", self.X)[0]
+
+    def test_every_command_asks_and_says_how_to_find_out(self, run, tmp_path):
+        path = save(tmp_path / "model.pt", bidirectional())
+        np.save(tmp_path / "x.npy", self.X)
+        for command in ("explain", "predict", "check", "evaluate"):
+            result = run(command, path, tmp_path / "x.npy")
+            assert result.exit_code == 3, command
+            first = result.stderr.splitlines()[0]
+            assert "nothing says what `fc.weight` is given of the LSTM's steps" in first
+            assert "--assume" in first
+            assert "`lrp match`" in first
+            assert "model.yaml" in first
+        assert run("inspect", path).exit_code == 3
+        assert run("convert", path, tmp_path / "out.npz").exit_code == 3
+        assert run("compare", path, path, "--input", tmp_path / "x.npy").exit_code == 3
+
+    @pytest.mark.parametrize(
+        ("number", "returns", "behind"),
+        [
+            (1, "last", []),
+            (2, "sequence", [{"pool": "last"}]),
+            (3, "sequence", []),
+            (4, "sequence", [{"pool": "sum"}]),
+            (5, "sequence", [{"pool": "mean"}]),
+            (6, "sequence", [{"pool": "max"}]),
+        ],
+    )
+    def test_each_choice_is_a_mapping_that_loads_and_is_silent(
+        self, run, tmp_path, number, returns, behind
+    ):
+        path = save(tmp_path / "model.pt", bidirectional())
+        draft = run("inspect", path).stderr.split("\n", 1)[1]
+        assert f"# {number}. " in draft
+        assert f"# {number + 1}. " in draft or number == 6
+        path.with_suffix(".yaml").write_text(chosen(draft, number))
+        scores, told = series_of(run, path, self.X)
+        assert scores == self.lstm(run, tmp_path, returns, *behind)
+        assert "warning" not in told
+
+    def test_assume_takes_the_last_hidden_states_and_says_so_everywhere(self, run, tmp_path):
+        path = save(tmp_path / "model.pt", bidirectional())
+        scores, told = series_of(run, path, self.X, "--assume")
+        assert scores == self.lstm(run, tmp_path, "last")
+        assumed = "`fc.weight` is given the last hidden states of both directions (layers)"
+        warning = f"lrp: warning: model.pt does not say, and it is assumed: {assumed}"
+        assert warning in told
+        report = tmp_path / "r.json"
+        x = tmp_path / "x.npy"
+        for command in ("explain", "predict"):
+            result = run(command, path, x, "--assume", "--report", report, "-o", tmp_path / "o.tsv")
+            assert result.exit_code == 0, result.stderr
+            assert warning in result.stderr
+            assert json.loads(report.read_text())["assumptions"] == [assumed]
+        of_input = {"check": [x], "evaluate": [x, "--min-length", "1"], "inspect": []}
+        for command, inputs in of_input.items():
+            result = run(command, path, *inputs, "--assume", "--format", "json")
+            assert result.exit_code == 0, result.stderr
+            assert warning in result.stderr
+            assert json.loads(result.stdout)["assumptions"] == [assumed]
+
+    def test_what_is_written_out_says_what_was_assumed_and_is_silent(self, run, tmp_path):
+        path = save(tmp_path / "model.pt", bidirectional())
+        expected, _ = series_of(run, path, self.X, "--assume")
+        mapping = tmp_path / "written.yaml"
+        assert run("inspect", path, "--assume", "--write-mapping", mapping).exit_code == 0
+        assert "# Assumed, and now said: `fc.weight` is given the last" in mapping.read_text()
+        scores, told = series_of(run, path, self.X, "--mapping", mapping)
+        assert scores == expected
+        assert "warning" not in told
+        assert run("convert", path, tmp_path / "plain.npz", "--assume").exit_code == 0
+        scores, told = series_of(run, tmp_path / "plain.npz", self.X)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+        assert "warning" not in told
+
+    def test_one_direction_is_told_and_not_asked(self, run, tmp_path):
+        state = cell("lstm.", 3, 2) | {"fc.weight": matrix(3, 2), "fc.bias": matrix(3)}
+        _, told = series_of(run, save(tmp_path / "model.pt", state), self.X)
+        assert (
+            "lrp: warning: model.pt does not say, and it is assumed: `fc.weight` is given the last "
+            "hidden state (layers)"
+        ) in told
+
+    @pytest.mark.parametrize("head", ["hidden2tag", "tagger", "out_tags"])
+    def test_a_tagger_by_its_name_is_given_every_step(self, run, tmp_path, head):
+        state = cell("lstm.", 3, 2) | {f"{head}.weight": matrix(3, 2), f"{head}.bias": matrix(3)}
+        path = save(tmp_path / "model.pt", state)
+        assert run("inspect", path).exit_code == 3
+        scores, told = series_of(run, path, self.X, "--assume")
+        assert np.shape(scores) == (2 * 5, 3)
+        assert f"`{head}.weight` is given every step's output, for scores at every step" in told
+
+    @pytest.mark.parametrize("head", ["stage2", "percentage", "vintage"])
+    def test_these_are_no_taggers(self, run, tmp_path, head):
+        state = cell("lstm.", 3, 2) | {f"{head}.weight": matrix(3, 2), f"{head}.bias": matrix(3)}
+        assert run("inspect", save(tmp_path / "model.pt", state)).exit_code == 0
+
+    def test_the_mapping_with_layers_keeps_the_checkpoints_vocabulary(self, run, sentence):
+        state = weights(suffixes=("", "_reverse"))
+        words = {token: k for k, token in enumerate(VOCABULARY)}
+        path = save(
+            sentence.parent / "model.pt", state, lambda state: {"state_dict": state, "vocab": words}
+        )
+        draft = run("inspect", path).stderr.split("\n", 1)[1]
+        assert "vocabulary: vocab\n" in draft
+        layers_alone = draft.replace("vocabulary: vocab\n", "")
+        for text in (draft, layers_alone):
+            path.with_suffix(".yaml").write_text(text)
+            assert run("predict", path, sentence).exit_code == 0
+
+
+class TestLayersInARow:
+    """Between linear layers a function stands that no state dict names."""
+
+    X = matrix(2, 5, 3)
+
+    def stacked(self, *between):
+        state = cell("lstm.", 3, 4) | {"fc1.weight": matrix(4, 4), "fc1.bias": matrix(4, seed=1)}
+        state |= dict(between)
+        return state | {"fc2.weight": matrix(2, 4, seed=2), "fc2.bias": matrix(2)}
+
+    def test_relu_is_the_likeliest_and_is_asked_for(self, run, tmp_path):
+        path = save(tmp_path / "model.pt", self.stacked())
+        error, *draft = run("inspect", path).stderr.splitlines()
+        assert "there are 2 linear layers (fc1.weight, fc2.weight), and nothing says" in error
+        assert "--assume (a relu stands between `fc1.weight` and `fc2.weight`)" in error
+        assert "`lrp match`" in error
+        scores, told = series_of(run, path, self.X, "--assume")
+        assert told.count("it is assumed") == 2
+        path.with_suffix(".yaml").write_text("\n".join(draft))
+        assert series_of(run, path, self.X)[0] == scores
+        linear = "\n".join(draft).replace("activation: relu", "activation: linear")
+        path.with_suffix(".yaml").write_text(linear)
+        assert series_of(run, path, self.X)[0] != scores
+
+    def test_relu_stands_behind_the_batch_normalization(self, run, tmp_path):
+        norm = {
+            "bn.weight": matrix(4, seed=3),
+            "bn.bias": matrix(4, seed=4),
+            "bn.running_mean": matrix(4, seed=5),
+            "bn.running_var": matrix(4, seed=6) ** 2 + 1,
+        }
+        path = save(tmp_path / "model.pt", self.stacked(*norm.items()))
+        result = run("inspect", path, "--assume", "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        kinds = [layer["kind"] for layer in json.loads(result.stdout)["layers"]]
+        assert kinds == ["lstm", "dense", "batch_norm", "activation", "dense"]
+        assert "stands where the file lists it, with epsilon 1e-05" in result.stderr
+
+    def test_attention_is_a_layer_that_makes_one_number_of_each_step(self, run, tmp_path):
+        state = cell("lstm.", 3, 4) | {"attn.weight": matrix(1, 4), "attn.bias": matrix(1)}
+        path = save(tmp_path / "model.pt", state | {"fc.weight": matrix(2, 4)})
+        error = run("inspect", path).stderr.splitlines()[0]
+        assert "nothing says how `attn.weight` weighs the steps" in error
+        assert "`lrp match`" not in error
+        result = run("inspect", path, "--assume", "--format", "json")
+        kinds = [layer["kind"] for layer in json.loads(result.stdout)["layers"]]
+        assert kinds == ["lstm", "attention", "dense"]
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            cell("encoder.", 3, 4) | cell("decoder.", 4, 3),
+            cell("encoder.", 3, 4) | cell("decoder.", 4, 3) | {"out.weight": matrix(2, 3)},
+            cell("lstm1.", 3, 4) | cell("lstm2.", 3, 4) | {"fc.weight": matrix(2, 4)},
+            {"fc0.weight": matrix(3, 3), "fc0.bias": matrix(3)}
+            | cell("lstm.", 3, 4)
+            | {"fc.weight": matrix(2, 4)},
+            cell("lstm.", 3, 4) | {"fc.weight": matrix(2, 8)},
+            {"conv.weight": matrix(3, 2, 5)} | cell("lstm.", 3, 4) | {"fc.weight": matrix(2, 4)},
+            cell("lstm.", 3, 4) | {"fc.weight": matrix(2, 4), "crf.transitions": matrix(2, 2, 1)},
+        ],
+        ids=["no head", "decoder", "side by side", "before", "width", "convolution", "unknown"],
+    )
+    def test_where_nothing_is_likelier_assume_asks_too(self, run, tmp_path, state):
+        path = save(tmp_path / "model.pt", state)
+        for options in ([], ["--assume"]):
+            result = run("inspect", path, *options)
+            assert result.exit_code == 3
+            assert "No answer is likelier than all others (--assume takes none)" in result.stderr
+
+
+class TestUnusedWeights:
+    """Weights that no layer of a mapping uses are named, for their lack makes another model."""
+
+    X = matrix(2, 5, 3)
+
+    @pytest.fixture
+    def halved(self, run, tmp_path):
+        """A state dict of encoder and decoder, under its draft without the decoder."""
+        path = save(tmp_path / "model.pt", cell("encoder.", 3, 4) | cell("decoder.", 4, 3))
+        draft = run("inspect", path).stderr.split("\n", 1)[1]
+        encoder, _ = draft.split("# a guess: what of its steps goes on\n")
+        path.with_suffix(".yaml").write_text(encoder)
+        return path, draft
+
+    NAMES = "decoder.weight_ih_l0, decoder.weight_hh_l0, decoder.bias_ih_l0, decoder.bias_hh_l0"
+
+    def test_explain_of_a_draft_that_lacks_the_decoder_names_it(self, run, halved):
+        path, draft = halved
+        np.save(path.parent / "x.npy", self.X)
+        report = path.parent / "r.json"
+        out = path.parent / "o.jsonl"
+        command = ("explain", path, path.parent / "x.npy", "-o", out, "--report", report)
+        result = run(*command, "--step", "last")
+        assert result.exit_code == 0, result.stderr
+        assert f"weights that no layer uses are no part of the model: {self.NAMES}" in result.stderr
+        assert self.NAMES in json.loads(report.read_text())["assumptions"][0]
+        path.with_suffix(".yaml").write_text(draft)  # the decoder's steps feed nothing else
+        complete = run(*command)
+        assert complete.exit_code == 0, complete.stderr
+        assert "warning" not in complete.stderr
+
+    @pytest.mark.parametrize("unused", ["[decoder.*]", '["decoder.*_l0"]', "[nothing, '*']"])
+    def test_a_mapping_that_says_it_is_silent(self, run, halved, unused):
+        path, _ = halved
+        mapping = path.with_suffix(".yaml")
+        mapping.write_text(mapping.read_text() + f"unused: {unused}\n")
+        assert "warning" not in series_of(run, path, self.X)[1]
+
+    def test_a_pattern_of_others_leaves_the_warning(self, run, halved):
+        path, _ = halved
+        mapping = path.with_suffix(".yaml")
+        mapping.write_text(mapping.read_text() + "unused: [decoder.bias*, encoder.*]\n")
+        told = series_of(run, path, self.X)[1]
+        assert "model: decoder.weight_ih_l0, decoder.weight_hh_l0 (unused)" in told
+
+    def test_a_mapping_that_is_written_out_lists_them(self, run, halved):
+        path, _ = halved
+        written = path.parent / "written.yaml"
+        run("inspect", path, "--write-mapping", written)
+        assert "unused: [decoder.weight_ih_l0, decoder.weight_hh_l0, " in written.read_text()
+        assert "warning" not in series_of(run, path, self.X, "--mapping", written)[1]
+
+    def test_what_training_keeps_is_no_weight(self, run, tmp_path):
+        state = cell("lstm.", 3, 4) | {"fc.weight": matrix(2, 4), "fc.bias": matrix(2)}
+        others = {
+            "optimizer/state/0/exp_avg": matrix(16, 3),
+            "best/lstm.weight_ih_l0": matrix(16, 3),
+            "criterion.weight": matrix(2),
+            "train_loss": matrix(9),
+            "lstm/weight/Adam_1": matrix(16, 3),
+            "x/step": np.float32(3),
+        }
+        path = tmp_path / "model.npz"
+        np.savez(path, **state, **others, ids=np.arange(4), words=np.array(["a", "b"]))
+        draft = run("inspect", save(tmp_path / "other.pt", state), "--write-mapping", "-")
+        path.with_suffix(".yaml").write_text(draft.stdout[draft.stdout.index("# How") :])
+        assert "warning" not in series_of(run, path, self.X)[1]
+        np.savez(path, **state, **others, aux=matrix(2, 4))
+        assert "no part of the model: aux (unused)" in series_of(run, path, self.X)[1]
 
 
 class TestHostileFiles:

@@ -35,6 +35,8 @@ class Framework:
         Gives the numbers of sequences of one length, which is not 0. They are token ids, shape
         (n, steps), or numbers, shape (n, steps, features). What it gives is of shape (n, classes),
         or (n, steps, classes).
+    is_whole : bool
+        Whether it connects the layers as its own file says; else as the mapping does.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Framework:
     gives: Kind
     masks: bool
     run: Callable[[NDArray[Any]], NDArray[Any]]
+    is_whole: bool = True
 
 
 def import_framework(package: str, option: str, install: str) -> Any:

@@ -1,4 +1,8 @@
-"""Keras: the model file as Keras itself loads it; of other files the weights, in Keras's layers."""
+"""Keras: the model as Keras itself loads it from its file.
+
+What says no architecture, Keras cannot run. Layers of Keras's arranged as the mapping says would
+prove nothing of the mapping: both sides would be wrong alike.
+"""
 
 import importlib.util
 import os
@@ -12,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.checking.against import keras_file, keras_layers
+from lstm_lrp_cli.checking.against import keras_file
 from lstm_lrp_cli.checking.against.framework import Framework, asking, import_framework
-from lstm_lrp_cli.checking.expected import Kind
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.model import Model
 
-# Backends that Keras can run on, the likeliest first, and the packages that each needs.
+# Backends that Keras can run on, and the packages that each needs. TensorFlow's comes first: it
+# starts quicker than torch's, and is the only one that keeps float64.
 BACKENDS = {
-    "torch": ("torch",),
-    "jax": ("jax",),
     "tensorflow": ("tensorflow",),
+    "jax": ("jax",),
+    "torch": ("torch",),
     "numpy": ("scipy", "jax"),
 }
 
@@ -32,34 +36,43 @@ def open_framework(loaded: LoadedModel) -> Framework:
     if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
         installed = (name for name, needed in BACKENDS.items() if all(map(_is_there, needed)))
         os.environ["KERAS_BACKEND"] = next(installed, "tensorflow")  # which Keras then asks for
+    keep_tensorflow_quiet()
     keras = import_framework("keras", "keras", "keras torch")
     name = f"keras {keras.__version__} ({keras.backend.backend()} backend)"
     return open_keras(keras, loaded, name, "--against keras", keras.__version__)
 
 
 def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version: str) -> Framework:
-    """Have Keras load a file that holds a whole model, else build one with the model's weights."""
+    """Have Keras load a model from its file.
+
+    Raises
+    ------
+    UnusableInput
+        The file is none of Keras's, or does not say the architecture; or Keras refuses it.
+    """
     model, path = loaded.model, loaded.contents.path
     where = f"{option}: {path}"
     dtype = _precision(keras, model)
-    gives: Kind = "scores"
     with _default(keras, dtype), asking(where, "Keras does not load it"):
         whole = keras_file.read_whole(path, where, version)
-        if whole is None:
-            run = keras_layers.build(keras, model, dtype, where, version)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                copy = Path(folder) / f"model{whole.suffix}"
-                whole.copy(copy, where, dtype.name)
-                net = keras.models.load_model(copy, compile=False, safe_mode=True)
-            net.trainable = False
-            gives, run = keras_file.running(keras, net, model, dtype)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / f"model{whole.suffix}"
+            whole.copy(copy, where, dtype.name)
+            net = keras.models.load_model(copy, compile=False, safe_mode=True)
+        net.trainable = False
+        gives, run = keras_file.running(keras, net, model, dtype)
 
     def run_in_precision(inputs: NDArray[Any]) -> NDArray[Any]:
         with _default(keras, dtype):
             return run(inputs)
 
-    return Framework(name, dtype, gives, whole is not None, run_in_precision)
+    return Framework(name, dtype, gives, masks=True, run=run_in_precision)
+
+
+def keep_tensorflow_quiet() -> None:
+    """Have TensorFlow not announce what it found, nor that it takes oneDNN's kernels."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def _precision(keras: Any, model: Model) -> np.dtype[Any]:

@@ -56,6 +56,8 @@ MODULES = (
     *("keras.src.layers", "keras.src.models", "keras.src.engine"),
 )
 OPERATIONS = ("keras.ops.", "keras.src.ops.")
+# Where a wrapper keeps its layer, whose module Keras 3 needs and Keras up to 2.12 does not say.
+WRAPPED = ("layer", "backward_layer")
 LAST_ACTIVATIONS = ("softmax", "sigmoid")
 
 
@@ -81,17 +83,22 @@ class WholeModel:
         self.write(path, json.dumps(_cleaned(self.architecture, where, dtype)))
 
 
-def read_whole(path: Path, where: str, keras_version: str) -> WholeModel | None:
-    """Read the architecture of a whole Keras model; None of any other file.
+def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
+    """Read the architecture of a whole Keras model, or of weights that it stands beside.
 
     Raises
     ------
     UnusableInput
-        It would be run otherwise than by the Keras that wrote it.
+        There is none, or it would be run otherwise than by the Keras that wrote it.
     """
     found = _read_keras(path) if zipfile.is_zipfile(path) else _read_hdf5(path)
     if found is None:
-        return None
+        raise UnusableInput(
+            where,
+            "says no architecture, so Keras cannot run it. Where the model is, save its scores by "
+            'numpy.save("scores.npy", model.predict(x)) and compare by --expected scores.npy; or '
+            f"save model.to_json() as {path.with_suffix('.json').name} beside Keras's weights",
+        )
     whole, version = found
     if "hard_sigmoid" in json.dumps(whole.architecture) and version[:1] != keras_version[:1]:
         raise UnusableInput(
@@ -111,7 +118,7 @@ def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
         text = file.attrs.get("model_config")
         version = file.attrs.get("keras_version", b"")
     if text is None:
-        return None
+        return _read_beside(path)
 
     def write(copy: Path, architecture: str) -> None:
         shutil.copyfile(path, copy)
@@ -120,6 +127,43 @@ def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
 
     version = version.decode("utf-8") if isinstance(version, bytes) else str(version)
     return WholeModel(json.loads(text), ".h5", write), version
+
+
+def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
+    """Weights alone, to be written as a whole model with the architecture beside them."""
+    import h5py
+
+    from lstm_lrp_cli.loading.hdf5 import Hdf5File
+    from lstm_lrp_cli.loading.keras_json import find_beside
+    from lstm_lrp_cli.loading.keras_weights import holds_layers
+
+    with Hdf5File(path) as file:
+        beside = find_beside(file) if holds_layers(file) else None
+        is_older = file.attribute("/", "layer_names") is not None
+    if beside is None:
+        return None
+
+    def write_older(copy: Path, architecture: str) -> None:
+        with h5py.File(path) as file, h5py.File(copy, "w") as whole:
+            weights = whole.create_group("model_weights")
+            for name in file:
+                file.copy(name, weights)
+            for name, value in file.attrs.items():
+                weights.attrs[name] = value
+            whole.attrs["model_config"] = architecture.encode("utf-8")
+
+    def write(copy: Path, architecture: str) -> None:
+        with zipfile.ZipFile(copy, "w") as target:
+            target.writestr(CONFIG, architecture)
+            target.writestr(METADATA, json.dumps({"keras_version": beside.keras_version}))
+            target.write(path, WEIGHTS)
+
+    whole = (
+        WholeModel(beside.document, ".h5", write_older)
+        if is_older
+        else WholeModel(beside.document, ".keras", write)
+    )
+    return whole, beside.keras_version
 
 
 def _read_keras(path: Path) -> tuple[WholeModel, str] | None:
@@ -172,6 +216,8 @@ def _cleaned(node: Any, where: str, dtype: str) -> Any:
             cleaned[key] = False
         else:
             cleaned[key] = _cleaned(value, where, dtype)
+        if key in WRAPPED and isinstance(cleaned[key], dict):
+            cleaned[key].setdefault("module", "keras.layers")
     return cleaned
 
 

@@ -40,6 +40,10 @@ class Live:
         return f"{self.ran.name} in {self.ran.dtype}"
 
     @property
+    def compared_with(self) -> str | None:
+        return self.framework if self.ran.is_whole else None
+
+    @property
     def kinds(self) -> Sequence[Kind]:
         return (self.ran.gives,)
 

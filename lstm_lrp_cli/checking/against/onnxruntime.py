@@ -30,7 +30,7 @@ def open_framework(loaded: LoadedModel) -> Framework:
     path = loaded.contents.path
     if loaded.contents.format != "ONNX":
         raise UnusableInput(
-            OPTION, f"runs .onnx files; {path} is {loaded.contents.format}. Try --against torch"
+            OPTION, f"runs .onnx files; {path} is {loaded.contents.format}. Compare by --expected"
         )
     return open_onnx(path, loaded.model)
 

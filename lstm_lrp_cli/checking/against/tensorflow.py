@@ -1,10 +1,10 @@
-"""TensorFlow: its own Keras, which loads the file, or is given the weights in its layers."""
+"""TensorFlow: its own Keras, which loads the file."""
 
 import os
 import sys
 
 from lstm_lrp_cli.checking.against.framework import Framework, import_framework
-from lstm_lrp_cli.checking.against.keras import open_keras
+from lstm_lrp_cli.checking.against.keras import keep_tensorflow_quiet, open_keras
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 
@@ -15,8 +15,7 @@ def open_framework(loaded: LoadedModel) -> Framework:
     """Load the file with tf.keras."""
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces them
+    keep_tensorflow_quiet()
     tensorflow = import_framework("tensorflow", "tensorflow", "tensorflow")
     keras = tensorflow.keras
     if keras.backend.backend() != "tensorflow":

@@ -1,13 +1,14 @@
-"""PyTorch: the file as torch itself reads it, in torch's own modules.
+"""PyTorch: a state dict's tensors as torch itself reads them, in torch's own modules.
 
-A state dict holds no architecture, so modules are connected as the mapping says. What a module is
-loaded with is torch's own affair where the names are those of a state dict: gate order, layout,
-both biases and the direction of an nn.LSTM are not asked of the mapping. Of other files the weights
-are taken as the mapping arranges them.
+A state dict holds no architecture, so torch cannot run it as a model: modules are connected as the
+mapping says, and the check says so. What a module is loaded with is torch's own affair, by the
+names of a state dict: gate order, layout, both biases and the direction of an nn.LSTM are not asked
+of the mapping. Weights under other names, or in other formats, are none that torch knows what to
+do with; they are refused.
 """
 
 import math
-import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.checking.against.framework import Framework, asking, import_framework
 from lstm_lrp_cli.checking.against.graph import Function, run_graph
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.formats import open_weights
+from lstm_lrp_cli.loading.datasets import dataset_names
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import BatchNormSpec, DenseSpec, LayerSpec, LstmSpec
-from lstm_lrp_cli.loading.state_dict import LSTM_WEIGHT
+from lstm_lrp_cli.loading.mapping import BatchNormSpec, LayerSpec, LstmSpec
+from lstm_lrp_cli.loading.state_dict import RECURRENT_WEIGHT
 from lstm_lrp_cli.loading.torch_zip import named
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -39,6 +40,8 @@ from lstm_lrp_cli.model.layers import (
 NAME = "--against torch"
 # Before it, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 OLDEST = (2, 6)
+# What it loads; the format's name is that of the file's reader.
+FORMATS = ("PyTorch", "safetensors")
 
 
 def open_framework(loaded: LoadedModel) -> Framework:
@@ -51,10 +54,17 @@ def open_framework(loaded: LoadedModel) -> Framework:
             f"found torch {torch.__version__}, which a file can have run code (CVE-2025-32434); "
             "python -m pip install 'torch>=2.6'",
         )
+    path, form = loaded.contents.path, loaded.contents.format
+    if form not in FORMATS:
+        raise UnusableInput(
+            NAME,
+            f"{path} is {form}, which torch does not load; save the scores of your own model, and "
+            "compare by --expected",
+        )
     model = loaded.model
     dtype = getattr(torch, model.dtype.name)
     name = f"torch {torch.__version__}"
-    with asking(f"{NAME}: {loaded.contents.path}", "torch does not load it"):
+    with asking(f"{NAME}: {path}", "torch does not load it"):
         tensors = _Tensors(torch, dtype, loaded)
         modules = _Modules(torch, dtype, loaded, tensors)
         embedding = modules.embedding()
@@ -67,42 +77,31 @@ def open_framework(loaded: LoadedModel) -> Framework:
             outputs: NDArray[Any] = torch.cat(run_graph(model, functions, embedded), -1).numpy()
         return outputs
 
-    return Framework(name, model.dtype, "scores", masks=False, run=run)
+    return Framework(name, model.dtype, "scores", masks=False, run=run, is_whole=False)
 
 
 class _Tensors:
-    """The file's tensors by their names.
-
-    Parameters
-    ----------
-    own : bool
-        Whether torch reads them itself; else lrp does.
-    """
+    """The file's tensors by their names, as torch reads them."""
 
     def __init__(self, torch: Any, dtype: Any, loaded: LoadedModel) -> None:
         self._torch, self._dtype, self._precision = torch, dtype, loaded.model.dtype
-        self._path = loaded.contents.path
-        self.names = frozenset(loaded.contents.datasets)
-        self._read: dict[str, Any] | None = None
+        path = loaded.contents.path
+        self._read: dict[str, Any]
         if loaded.contents.format == "PyTorch":
-            content = torch.load(self._path, weights_only=True, map_location="cpu")
+            content = torch.load(path, weights_only=True, map_location="cpu")
             self._read = dict(named(content, torch.Tensor))
-        elif loaded.contents.format == "safetensors":
+        else:
             reader = import_framework("safetensors.torch", "torch", "safetensors")
-            self._read = reader.load_file(self._path)
+            self._read = reader.load_file(path)
 
-    @property
-    def own(self) -> bool:
-        return self._read is not None
+    def __contains__(self, name: str) -> bool:
+        return name in self._read
 
     def __getitem__(self, name: str) -> Any:
-        if self._read is not None:
-            return self._read[name].to(self._dtype)
-        with open_weights(self._path).file as file:
-            return self.of_array(file.read(name))
+        return self._read[name].to(self._dtype)
 
     def of_array(self, array: NDArray[Any]) -> Any:
-        """A tensor of weights as the mapping arranges them."""
+        """A tensor of numbers that have no arrangement."""
         return self._torch.from_numpy(np.array(array, dtype=self._precision))
 
 
@@ -111,20 +110,17 @@ class _Modules:
 
     def __init__(self, torch: Any, dtype: Any, loaded: LoadedModel, tensors: _Tensors) -> None:
         self._torch, self._dtype, self._tensors = torch, dtype, tensors
-        self._embedding = loaded.model.embedding
-        # An exporter may keep torch's names for weights that it rearranges.
-        self._has_own_names = loaded.contents.format != "ONNX"
         specs = loaded.contents.described.mapping.layers or []
+        self._table = next((spec.embedding for spec in specs if spec.embedding), None)
         self._specs = {id(layer): spec for layer, spec in zip(loaded.built, specs, strict=True)}
+        # An attention is made of several layers, each of which has names of its own.
+        denses = (node.layer for node in loaded.model.nodes if isinstance(node.layer, Dense))
+        self._linear_names = dict(zip(map(id, denses), _linear_names(specs), strict=True))
 
     def embedding(self) -> Function | None:
-        if self._embedding is None:
+        if self._table is None:
             return None
-        spec = self._specs[id(self._embedding)].embedding
-        if spec is not None and self._tensors.own:
-            weights = self._tensors[spec.weights]
-        else:
-            weights = self._tensors.of_array(self._embedding.weights)
+        weights = self._tensors[self._table.weights]
         table: Function = self._torch.nn.Embedding.from_pretrained(weights)
         return table
 
@@ -135,7 +131,7 @@ class _Modules:
             case Lstm():
                 return self._lstm(layer, spec.lstm)
             case Dense():
-                return self._linear(layer, spec.dense)
+                return self._linear(layer)
             case Scale():
                 return self._normalization(layer, spec.batch_norm)
             case Activation():
@@ -216,52 +212,44 @@ class _Modules:
         return found
 
     def _cells(self, layer: Lstm, spec: LstmSpec | None) -> list["_Cell"]:
-        """The directions: by torch's own names where the mapping names one, else as it is mapped.
-
-        Where one of two names says that it is the reverse one, the other is not.
-        """
+        """The directions by torch's own names, which say what is the reverse one, if any does."""
         names = [_input_name(cell, spec) for cell in layer.cells]
-        own = self._has_own_names
-        matches = [LSTM_WEIGHT.match(name) if name and own else None for name in names]
-        told = any(match and match[3] for match in matches)
-        found = []
-        for cell, match in zip(layer.cells, matches, strict=True):
-            backward = bool(match[3]) if match and told else cell.backward
-            found.append(_Cell(backward, self._parameters(cell, match)))
-        return found
+        told = any(name.endswith("_reverse") for name in names)
+        return [
+            _Cell(
+                name.endswith("_reverse") if told else cell.backward, self._parameters(cell, name)
+            )
+            for cell, name in zip(layer.cells, names, strict=True)
+        ]
 
-    def _parameters(self, cell: LstmCell, own: re.Match[str] | None) -> dict[str, Any]:
+    def _parameters(self, cell: LstmCell, input_name: str) -> dict[str, Any]:
+        """What an nn.LSTM is loaded with; a bias that the file lacks is 0."""
         gates = 4 * cell.hidden_size
-        arrays = {
-            "weight_ih": cell.input.reshape(gates, -1),
-            "weight_hh": cell.recurrent.reshape(gates, -1),
-            "bias_ih": cell.bias.reshape(-1),
-            "bias_hh": np.zeros(gates),
+        before, _, after = input_name.rpartition("weight_ih")
+        names = {
+            role: f"{before}{role}{after}"
+            for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         }
-        if cell.projection is not None:
-            arrays["weight_hr"] = cell.projection
-        if own is None:
-            return {role: self._tensors.of_array(array) for role, array in arrays.items()}
-        prefix, depth, reverse = own.groups()
-        found = {}
-        for role, array in arrays.items():
-            name = f"{prefix}{role}_l{depth}{reverse or ''}"
-            there = name in self._tensors.names
-            found[role] = self._tensors[name] if there else self._tensors.of_array(0.0 * array)
-        return found
+        found = {role: self._tensors[name] for role, name in names.items() if name in self._tensors}
+        zeros = self._tensors.of_array(np.zeros(gates))
+        return {"bias_ih": zeros, "bias_hh": zeros} | found
 
-    def _linear(self, layer: Dense, spec: DenseSpec | None) -> Function:
-        """An nn.Linear, with its own bias where torch reads the file itself."""
+    def _linear(self, layer: Dense) -> Function:
+        """An nn.Linear, with its own bias; a vector is one of a single output."""
+        weights_name, biases = self._linear_names[id(layer)]
+        weights = self._tensors[weights_name]
+        if weights.ndim == 1:
+            weights = weights[None]
+        elif not weights_name.endswith("weight"):
+            raise UnusableInput(
+                NAME,
+                f"`{weights_name}` is not what torch calls an nn.Linear's weights, so the mapping "
+                "alone knows how they lie; compare by --expected",
+            )
+        own = weights_name.removesuffix("weight") + "bias"
+        biases = [own] if own in self._tensors else biases
+        bias = sum(self._tensors[name] for name in biases) if biases else None
         outputs, inputs = layer.weights.shape
-        weights = self._tensors.of_array(layer.weights)
-        bias = None if layer.bias is None else self._tensors.of_array(layer.bias)
-        name = spec.weights if spec else None
-        if self._tensors.own and isinstance(name, str) and name.endswith("weight"):
-            own = self._tensors[name]
-            if own.shape == weights.shape:
-                other = name.removesuffix("weight") + "bias"
-                weights = own
-                bias = self._tensors[other] if other in self._tensors.names else None
         module = self._torch.nn.Linear(inputs, outputs, bias=bias is not None, dtype=self._dtype)
         module.load_state_dict({"weight": weights} | ({} if bias is None else {"bias": bias}))
         linear: Function = module
@@ -325,8 +313,30 @@ class _Cell:
     tensors: dict[str, Any]
 
 
-def _input_name(cell: LstmCell, spec: LstmSpec | None) -> str | None:
-    """The dataset of a cell's input weights, where it is one."""
+def _input_name(cell: LstmCell, spec: LstmSpec | None) -> str:
+    """The dataset of a cell's input weights, which must be called as torch calls them."""
     direction = spec and (spec.backward if cell.backward else spec.forward)
     name = direction.input if direction else None
-    return name if isinstance(name, str) else None
+    if not isinstance(name, str) or not RECURRENT_WEIGHT.match(name):
+        shown = ", ".join(dataset_names(name)) or "combined weights"
+        raise UnusableInput(
+            NAME,
+            f"`{shown}` is not what torch calls an nn.LSTM's weights, so the mapping alone knows "
+            "how its gates lie; compare by --expected",
+        )
+    return name
+
+
+def _linear_names(specs: Iterable[LayerSpec]) -> Iterator[tuple[str, list[str]]]:
+    """Of every linear map, in the order in which they are built, its weights and its biases."""
+    for spec in specs:
+        attention = spec.attention
+        for each in (spec.dense, attention and attention.hidden, attention):
+            if each is not None:
+                weights = dataset_names(each.weights)
+                if len(weights) > 1:
+                    raise UnusableInput(
+                        NAME,
+                        f"no nn.Linear joins {', '.join(weights)}; compare by --expected",
+                    )
+                yield weights[0], dataset_names(each.bias)
