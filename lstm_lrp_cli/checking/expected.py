@@ -44,7 +44,8 @@ class Expectation(Protocol):
 
     `framework` is what computes them, None where they stand in a file. `kinds` has what they may
     be; where that is left open, what deviates least is meant. `tolerance` is what they may differ
-    by where the user does not say it.
+    by where the user does not say it. `abreast` is how many sequences may be asked for before later
+    ones are, in their order; None is all in any order.
     """
 
     @property
@@ -55,6 +56,9 @@ class Expectation(Protocol):
 
     @property
     def tolerance(self) -> float: ...
+
+    @property
+    def abreast(self) -> int | None: ...
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]
@@ -101,6 +105,10 @@ class Expected:
     @property
     def tolerance(self) -> float:
         return 1e-5
+
+    @property
+    def abreast(self) -> None:
+        return None
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]

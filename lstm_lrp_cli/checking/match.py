@@ -30,8 +30,9 @@ from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import GateActivationName, Lstm, PoolName
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import run_batch
-from lstm_lrp_cli.sequences.batching import Batch, make_batch
+from lstm_lrp_cli.sequences.batching import make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
@@ -209,7 +210,9 @@ def search(
     UnusableInput
         There is no variation whose weights fit together.
     """
-    short = min(sequences, key=lambda each: (len(each) < TELLING_STEPS, len(each) or 1 << 30))
+    # Of a stateful model, one that begins in its initial states.
+    anew = sequences[: contents.described.mapping.stateful or None]
+    short = min(anew, key=lambda each: (len(each) < TELLING_STEPS, len(each) or 1 << 30))
     longest = max(len(each) for each in sequences)
     variations = _variations(contents, list(variants), longest)
     near: list[tuple[float, Setting, _Built]] = []
@@ -264,9 +267,12 @@ class _Judge:
     """Measures models on sequences whose scores are known."""
 
     def __init__(self, sequences: list[Sequence], expected: Expected, built: _Built) -> None:
-        self._batch: Batch = make_batch(sequences, built.model)
+        abreast = Carried(built.model).abreast(sequences)
+        self._batches = [make_batch(some, built.model) for some in abreast]
         self._theirs = [
-            expected.of(each.number, (built.model.classes,)) for each in self._batch.sequences
+            expected.of(each.number, (built.model.classes,))
+            for batch in self._batches
+            for each in batch.sequences
         ]
 
     def judge(self, model: Model) -> tuple[float, str]:
@@ -274,8 +280,11 @@ class _Judge:
 
         Infinite where the model cannot run the sequences: they overflow, or are of another length.
         """
+        carried = Carried(model)
         try:
-            scores = run_batch(model, self._batch).scores
+            scores = np.concatenate(
+                [run_batch(model, batch, carried).scores for batch in self._batches]
+            )
         except UnusableInput:
             return np.inf, "scores"
         found = {"scores": self._worst(scores)}

@@ -16,6 +16,7 @@ from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import explain_batch, run_window, windows
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.batching import Batch
@@ -91,9 +92,10 @@ def verify(
     chosen = [Lrp(rule)]
     everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = 0
+    carried = Carried(model, None if expected is None else expected.abreast)
     for window in windows(model, sequences, question):
         count += len(window)
-        for batch, trace in run_window(model, window):
+        for batch, trace in run_window(model, window, carried):
             if expected is not None:
                 for number, found in _compared(model, trace, batch, expected):
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}

@@ -159,10 +159,11 @@ class CellRun:
 
     def at_end(self) -> Parts:
         """Of the last step, shape (copies, outputs)."""
-        packing, cell = self.copies.packing, self.record.cell
-        irrelevant = np.zeros((packing.batch, cell.output_size), dtype=self.hidden.dtype)
-        if cell.initial_hidden is not None:
-            irrelevant += cell.initial_hidden
+        packing, begun = self.copies.packing, self.record.begun.of(self.copies.sequences)
+        shape = (packing.batch, self.record.cell.output_size)
+        irrelevant = np.zeros(shape, dtype=self.hidden.dtype)
+        if begun.hidden is not None:
+            irrelevant[:] = begun.hidden
         relevant = np.zeros_like(irrelevant)
         irrelevant[: packing.started] = self.record.h[self.copies.rows[packing.last]]
         relevant[self.late.copies], irrelevant[self.late.copies] = self.hidden[
@@ -247,10 +248,11 @@ def _states_before(record: CellRecord, copies: Copies, late: Late) -> tuple[Floa
     cell, dtype = record.cell, record.h.dtype
     hidden = np.zeros((2, len(late.copies), cell.output_size), dtype=dtype)
     state = np.zeros((len(late.copies), cell.hidden_size), dtype=dtype)
-    if cell.initial_hidden is not None:
-        hidden[1] = cell.initial_hidden
-    if cell.initial_cell is not None:
-        state[...] = cell.initial_cell
+    begun = record.begun.of(copies.sequences[late.copies])
+    if begun.hidden is not None:
+        hidden[1] = begun.hidden
+    if begun.cell is not None:
+        state[...] = begun.cell
     later = np.flatnonzero(late.starts)
     offsets = record.packing.offsets[late.starts[later] - 1]
     rows = offsets + copies.sequences[late.copies[later]]

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, field
 from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
     MODEL_INPUT,
+    Assumption,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
@@ -99,6 +100,7 @@ def convert(architecture: Architecture, losses: Any) -> Mapping:
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
     length = _length(architecture.layers)
+    stateful = _stateful(architecture.layers)
     placed = _place(architecture, length)
     padding = _padding(architecture.layers, length)
     outputs = [placed.alias[name] for name in architecture.outputs]
@@ -106,7 +108,7 @@ def convert(architecture: Architecture, losses: Any) -> Mapping:
     if several:
         placed.referred.update(outputs)
     specs = [
-        msgspec.structs.replace(spec, name=name) if name in placed.referred else spec
+        _without_needless(spec, name if name in placed.referred else None, bool(stateful))
         for name, spec in placed.specs
     ]
     scores = [spec for name, spec in placed.specs if name in outputs]
@@ -116,16 +118,42 @@ def convert(architecture: Architecture, losses: Any) -> Mapping:
         padding=UNSET if padding is None else padding,
         outputs=outputs if several else UNSET,
         task="regression" if _predicts_values(losses, scores) else UNSET,
+        stateful=stateful or UNSET,
     )
+
+
+def _without_needless(spec: LayerSpec, name: str | None, carries: bool) -> LayerSpec:
+    """A layer with its name where others need it; an LSTM that carries nothing where others do."""
+    lstm = spec.lstm
+    if lstm is not None:
+        says = False if carries and not lstm.stateful else None
+        lstm = msgspec.structs.replace(lstm, stateful=says)
+    return msgspec.structs.replace(spec, name=name, lstm=lstm)
 
 
 def origins(mapping: Mapping, origin: str, keras_version: str) -> Described:
     """Say where a mapping comes from, and what was assumed."""
-    described = Described.by(mapping, origin)
+    described = Described.by(mapping, origin, _assumptions(mapping))
     if keras_version or not any(map(_has_hard_sigmoid, mapping.layers or [])):
         return described
     assumed = "that its hard_sigmoid is that of Keras 1 and 2 is assumed"
-    return Described(mapping, described.origins | {"layers": f"{origin}; {assumed}"})
+    return msgspec.structs.replace(
+        described, origins=described.origins | {"layers": f"{origin}; {assumed}"}
+    )
+
+
+def _assumptions(mapping: Mapping) -> list[Assumption]:
+    batch = mapping.stateful
+    if not batch:
+        return []
+    return [
+        Assumption(
+            "stateful",
+            f"the input comes as its stateful LSTMs had it, in batches of {batch}: sequence n "
+            f"begins in the states in which sequence n - {batch} ended, from the first on; settled "
+            f"by `stateful: {batch}`, or `stateful: null` where each sequence begins anew",
+        )
+    ]
 
 
 def _has_hard_sigmoid(spec: LayerSpec) -> bool:
@@ -331,6 +359,7 @@ def _lstm_spec(layer: KerasLayer, **settings: Any) -> LstmSpec:
     return LstmSpec(
         gate_order=GATE_ORDER,
         returns="sequence" if config["return_sequences"] else "last",
+        stateful=bool(config.get("stateful")),
         **activations,
         **settings,
     )
@@ -376,7 +405,8 @@ def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
     other = layer.config.get("backward_layer") or entry  # Keras 3 always writes it
     if kind_of(other) != kind:
         raise layer.unusable(f"its two directions are {kind} and {kind_of(other)}; expected one")
-    for key in ("units", "activation", "recurrent_activation", "use_bias", "return_sequences"):
+    settings = ("units", "activation", "recurrent_activation", "use_bias", "return_sequences")
+    for key in (*settings, "stateful"):
         if other["config"].get(key) != entry["config"].get(key):
             raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
@@ -499,13 +529,32 @@ def _batch_norm(layer: KerasLayer, by_step: bool) -> BatchNormSpec:
 
 def _length(layers: list[KerasLayer]) -> int:
     """The fixed number of steps of the input; 0 where it is open."""
-    shapes = (
-        layer.config.get("batch_input_shape") or layer.config.get("batch_shape") for layer in layers
-    )
-    length = next((shape[1] or 0 for shape in shapes if shape), 0)
+    length = next((shape[1] or 0 for shape in _input_shapes(layers)), 0)
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
     return length
+
+
+def _input_shapes(layers: list[KerasLayer]) -> Iterator[Any]:
+    """The shapes of inputs, of batches of sequences."""
+    for layer in layers:
+        shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
+        if shape:
+            yield shape
+
+
+def _stateful(layers: list[KerasLayer]) -> int | bool:
+    """How many sequences a batch has between which stateful LSTMs carry their states.
+
+    False where none is stateful, true where the file does not say how many.
+    """
+    configs = (layer.config.get("layer", {"config": layer.config})["config"] for layer in layers)
+    if not any(config.get("stateful") for config in configs):
+        return False
+    batch = next((shape[0] for shape in _input_shapes(layers) if shape[0] is not None), True)
+    if not isinstance(batch, int):
+        raise ValueError(f"found an input of {batch!r} sequences")
+    return batch
 
 
 def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:

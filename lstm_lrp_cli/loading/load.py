@@ -136,8 +136,13 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     UnusableInput
     """
     mapping, where = contents.described.mapping, contents.mapping_name
+    stateful = _stateful(mapping, where)
     graph = build_graph(
-        mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
+        mapping.layers or [],
+        mapping.outputs or None,
+        mapping.task or "classification",
+        datasets,
+        stateful=stateful is not None,
     )
     classes = sum(head.size for head in graph.heads)
     vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
@@ -153,6 +158,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),
         padding=_padding(mapping, graph.embedding, where),
+        stateful=stateful,
     )
     used = {*datasets.used, mapping.vocabulary}
     return LoadedModel(
@@ -259,6 +265,20 @@ def _pattern(key: str, pattern: str | None, where: str) -> str | None:
                 where, f"tokens.{key}: `{pattern}` is not a regular expression: {error}"
             ) from error
     return pattern
+
+
+def _stateful(mapping: Mapping, where: str) -> int | None:
+    """How many sequences run side by side where states are carried on; None where they are not."""
+    batch = mapping.stateful
+    if batch is UNSET or batch is None or batch is False:
+        return None
+    if batch is True or batch < 1:
+        raise UnusableInput(
+            where,
+            f"stateful: found {str(batch).lower()}; expected in the mapping `stateful: N`, N the "
+            "sequences that a batch had, or `stateful: null` where each sequence begins anew",
+        )
+    return batch
 
 
 def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Padding | None:

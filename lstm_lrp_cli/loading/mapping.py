@@ -64,6 +64,7 @@ class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     activation: ActivationName = "tanh"
     recurrent_activation: GateActivationName = "sigmoid"
     forget_bias: float = 0.0
+    stateful: bool | None = None
 
 
 class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,7 +167,11 @@ class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The whole mapping. A key that is not given is left to what the file says."""
+    """The whole mapping. A key that is not given is left to what the file says.
+
+    By `stateful: N` a sequence begins in the states in which the one N before it ended, in every
+    LSTM but those that say `stateful: false` themselves.
+    """
 
     format: Literal[1] | UnsetType = UNSET
     vocabulary: str | UnsetType | None = UNSET
@@ -176,6 +181,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
     task: Literal["classification", "regression"] | UnsetType = UNSET
+    stateful: int | bool | UnsetType | None = UNSET
 
 
 def layers_yaml(layers: Sequence[LayerSpec]) -> str:

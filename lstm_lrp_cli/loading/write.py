@@ -21,6 +21,7 @@ COMMENTS = {
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
     "task": "What the scores are: of classes, or the predicted values themselves.",
+    "stateful": "A sequence begins in the states in which the one so many before it ended.",
 }
 
 
@@ -61,6 +62,8 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
         complete["outputs"] = mapping.outputs
     if mapping.task is not UNSET:
         complete["task"] = mapping.task
+    if mapping.stateful is not UNSET:
+        complete["stateful"] = loaded.model.stateful
     return complete
 
 

@@ -49,6 +49,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
         "padding": msgspec.to_builtins(model.padding),
+        "stateful": model.stateful,
         "assumptions": loaded.assumptions,
         "unused": loaded.unused,
     }
@@ -172,7 +173,7 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
     activation = "" if built.activation == "tanh" else f", {built.activation} cells"
     return (
         f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
-        f"{gates}, {built.gate_activation} gates{activation}{forget}"
+        f"{gates}, {built.gate_activation} gates{activation}{forget}{', stateful' * built.stateful}"
     )
 
 
@@ -194,6 +195,10 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         if found[key]:
             said = ", ".join(f"{name} {value}" for name, value in found[key].items())
             facts.append((key, said))
+    if found["stateful"] is not None:
+        facts.append(
+            ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
+        )
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts

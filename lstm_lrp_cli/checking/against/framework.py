@@ -12,8 +12,26 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Integers
 
 LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carrying:
+    """How a framework runs a stateful model, from its initial states on.
+
+    Parameters
+    ----------
+    abreast : int
+        How many sequences run side by side: each has a slot of its own, in which one begins in the
+        states in which the last one ended.
+    run : callable
+        As that of `Framework`, given the slots of the sequences too, shape (n,).
+    """
+
+    abreast: int
+    run: Callable[[NDArray[Any], Integers], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +53,8 @@ class Framework:
         Gives the numbers of sequences of one length, which is not 0. They are token ids, shape
         (n, steps), or numbers, shape (n, steps, features). What it gives is of shape (n, classes),
         or (n, steps, classes).
+    carrying : Carrying or None
+        What runs it instead, where the file says that it is stateful.
     """
 
     name: str
@@ -42,6 +62,7 @@ class Framework:
     gives: Kind
     masks: bool
     run: Callable[[NDArray[Any]], NDArray[Any]]
+    carrying: Carrying | None = None
 
 
 def import_framework(package: str, option: str, install: str) -> Any:

@@ -59,7 +59,9 @@ def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version:
         with _default(keras, dtype):
             return run(inputs)
 
-    return Framework(name, dtype, gives, whole is not None, run_in_precision)
+    stateful = whole is not None and whole.is_stateful
+    carrying = keras_file.carrying(net, run_in_precision) if stateful else None
+    return Framework(name, dtype, gives, whole is not None, run_in_precision, carrying)
 
 
 def _precision(keras: Any, model: Model) -> np.dtype[Any]:
