@@ -18,7 +18,7 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.output import open_output, warn
 from lstm_lrp_cli.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def match(
             loaded = build_model(replace(contents, described=best), datasets)
             folder = (write_mapping or model).resolve().parent
             text = mapping_text(loaded, folder)
+    # What layers and padding are is what the search finds out.
+    warn(contents.warnings(but=("layers", "padding")))
     with open_output(output) as out:
         if form == "json":
             out.write(match_json(found, base))

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ class Contents(Struct, frozen=True):
         """What errors about the mapping name: its file, or else the file that implied it."""
         return str(self.mapping_path or self.path)
 
+    def warnings(self, but: Sequence[str] = ()) -> list[str]:
+        """What is assumed, as users are told of it, but for what is of some top-level keys."""
+        return [
+            f"{self.path.name} does not say, and it is assumed: {each}"
+            for each in self.described.assumptions
+            if each.key.split(".")[0] not in but
+        ]
+
 
 class LoadedModel(Struct, frozen=True):
     """A model, and how it was read.
@@ -81,13 +90,12 @@ class LoadedModel(Struct, frozen=True):
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
-        return [f"{each.text} ({each.key})" for each in self.contents.described.assumptions]
+        return list(map(str, self.contents.described.assumptions))
 
     @property
     def warnings(self) -> list[str]:
         """What every command that computes should tell before its numbers are believed."""
-        name = self.contents.path.name
-        return [f"{name} does not say, and it is assumed: {text}" for text in self.assumptions]
+        return self.contents.warnings()
 
 
 def load_model(

@@ -211,6 +211,9 @@ class Assumption(Struct, frozen=True):
     key: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.text} ({self.key})"
+
     def is_settled_by(self, mapping: Mapping) -> bool:
         """Whether a mapping says it, so that nothing is left to assume."""
         value: Any = mapping

@@ -35,6 +35,11 @@ class Carried:
         self._initial = States.initial(model)
         self._ended: dict[int, States] = {}
 
+    @property
+    def any(self) -> bool:
+        """Whether a sequence may begin where another one ended."""
+        return self._slots is not None
+
     def abreast(self, sequences: Several[Sequence]) -> Iterator[Several[Sequence]]:
         """Groups of sequences of which none begins where another one ends, in order."""
         if self._most is None:
