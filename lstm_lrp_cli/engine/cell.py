@@ -69,12 +69,14 @@ class CellRecord:
         )
 
     def at_end(self, last: Floats, begun: Floats | None) -> Floats:
-        """A state after the last steps: that with which a sequence begins where it has no step.
+        """A state after the last steps.
 
         Parameters
         ----------
         last : ndarray, shape (started, units)
-            That of sequences with steps.
+            Of sequences with steps.
+        begun : ndarray, shape (batch, units) or (units,), or None
+            Of those without; None is zero.
         """
         ended = np.zeros((self.packing.batch, last.shape[1]), dtype=last.dtype)
         if begun is not None:

@@ -159,11 +159,10 @@ class CellRun:
 
     def at_end(self) -> Parts:
         """Of the last step, shape (copies, outputs)."""
-        packing, begun = self.copies.packing, self.record.begun.of(self.copies.sequences)
-        shape = (packing.batch, self.record.cell.output_size)
-        irrelevant = np.zeros(shape, dtype=self.hidden.dtype)
-        if begun.hidden is not None:
-            irrelevant[:] = begun.hidden
+        packing, cell = self.copies.packing, self.record.cell
+        irrelevant = np.zeros((packing.batch, cell.output_size), dtype=self.hidden.dtype)
+        if cell.initial_hidden is not None:
+            irrelevant += cell.initial_hidden
         relevant = np.zeros_like(irrelevant)
         irrelevant[: packing.started] = self.record.h[self.copies.rows[packing.last]]
         relevant[self.late.copies], irrelevant[self.late.copies] = self.hidden[

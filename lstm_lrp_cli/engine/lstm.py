@@ -92,7 +92,8 @@ def run(
     """Run an LSTM over a packed batch, of which each cell has its own inputs.
 
     The outputs are of shape (batch, units) where the layer returns the last state, else
-    (rows, units). The last state of a sequence without steps is that with which it begins.
+    (rows, units). What a sequence without steps gives is the initial state, whatever is carried to
+    it, as Keras has it.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def run(
         record = cell.run(layer, each, read, packing, states, keep_gates)
         records.append(record)
         if layer.returns == "last":
-            parts.append(record.at_end(record.h[packing.last], states.hidden))
+            parts.append(record.at_end(record.h[packing.last], each.initial_hidden))
         else:
             parts.append(in_reading_order(each, record.h, packing))
     return LstmRecord(layer, packing, records, parts, merging.merge(layer.merge, parts))

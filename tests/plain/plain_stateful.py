@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
-from plain_forward import embedded, initial_states, read, run
+from plain_forward import embedded, read, run
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Lstm
@@ -19,25 +19,31 @@ States = dict[tuple[int, int], tuple[Floats, Floats]]
 
 
 def as_each_begins(model: Model, sequences: list[NDArray[Any]]) -> list[Model]:
-    """The model of each sequence, whose initial states are those in which it begins."""
+    """The model of each sequence, whose initial states are those in which it begins.
+
+    A sequence without steps gives what it would without them, and leaves them as they are.
+    """
     assert model.stateful is not None
     models: list[Model] = []
-    for number in range(len(sequences)):
+    after: list[States] = []
+    for number, sequence in enumerate(sequences):
         before = number - model.stateful
-        states = {} if before < 0 else last_states(models[before], sequences[before])
-        models.append(beginning_in(model, states))
+        states = {} if before < 0 else after[before]
+        begun = beginning_in(model, states if len(sequence) else {})
+        models.append(begun)
+        after.append(last_states(model, begun, sequence) if len(sequence) else states)
     return models
 
 
-def last_states(model: Model, sequence: NDArray[Any]) -> States:
-    """The states of all stateful cells behind the last step that they read of a sequence."""
-    computed = run(model, embedded(model, sequence))
+def last_states(model: Model, begun: Model, sequence: NDArray[Any]) -> States:
+    """The states of a model's stateful cells behind the last step that they read of a sequence."""
+    computed = run(begun, embedded(begun, sequence))
     found: States = {}
     for place, node in enumerate(model.nodes):
         if isinstance(node.layer, Lstm) and node.layer.stateful:
-            for k, cell in enumerate(node.layer.cells):
-                steps = read(node.layer, cell, computed[node.sources[0]])
-                found[place, k] = (steps[-1].h, steps[-1].c) if steps else initial_states(cell)
+            for k, cell in enumerate(begun.nodes[place].layer.cells):
+                *_, last = read(node.layer, cell, computed[node.sources[0]])
+                found[place, k] = (last.h, last.c)
     return found
 
 

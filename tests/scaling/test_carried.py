@@ -37,7 +37,7 @@ TOLERANCE = 1e-9
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 
 property_test = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -208,11 +208,11 @@ class TestByHand:
         assert scores(counting(3), series) == pytest.approx([1, 30, 4, 101, 33])
         assert scores(counting(9), series) == pytest.approx([1, 30, 4, 100, 3])
 
-    def test_a_sequence_without_steps_passes_the_states_on(self) -> None:
+    def test_a_sequence_without_steps_passes_on_the_states_that_it_does_not_give(self) -> None:
         model = replace(counting(1), nodes=counting(1).nodes[:1], outputs=(0,))
         lstm = replace(model.nodes[0].layer, returns="last")  # type: ignore[arg-type]
         model = replace(model, nodes=(replace(model.nodes[0], layer=lstm),))
-        assert scores(model, [[1.0], [], [2.0]]) == pytest.approx([1, 1, 3])
+        assert scores(model, [[1.0], [], [2.0]]) == pytest.approx([1, 0, 3])
 
     def test_padding_that_is_not_masked_is_read_and_masked_steps_are_not(self) -> None:
         padding = Padding("post", 3, 5.0, masked=False)
