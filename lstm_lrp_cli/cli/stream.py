@@ -151,7 +151,7 @@ def stream(
         opened = _paged() if to_terminal and not no_pager else None
         _show(rendering, blocks, summary, opened or open_output(output), told)
     else:
-        shared = 1 if rendering.carried.any else jobs or _usual_jobs()
+        shared = 1 if rendering.carried.is_needed else jobs or _usual_jobs()
         size = _write(rendering, blocks, summary, output, told, shared)
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
@@ -161,7 +161,7 @@ def stream(
         if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
         warn((*summary.warnings(), *rendering.warnings(size)))
-        if rendering.carried.any and (jobs or 1) > 1:
+        if rendering.carried.is_needed and (jobs or 1) > 1:
             warn([f"--jobs {jobs}: {ONE_PROCESS}"])
 
 

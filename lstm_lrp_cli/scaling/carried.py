@@ -36,7 +36,7 @@ class Carried:
         self._ended: dict[int, States] = {}
 
     @property
-    def any(self) -> bool:
+    def is_needed(self) -> bool:
         """Whether a sequence may begin where another one ended."""
         return self._slots is not None
 

@@ -165,3 +165,13 @@ def test_the_states_that_keras_begins_with_are_not_those_of_another_run(saved, r
     path = saved(bidirectional, ".keras")
     for _ in range(2):
         assert run("check", path, "--against", "keras").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["keras", "torch"])
+def test_layers_that_are_built_anew_carry_nothing(run, framework, small, name):
+    """So they would fail where lrp is right."""
+    framework(name)
+    small.mapping["stateful"] = 2
+    result = run("check", small.save(), "--against", name)
+    assert result.exit_code == 3
+    assert "begin every sequence anew, and the mapping says `stateful`" in result.stderr

@@ -13,6 +13,7 @@ import plain_lrp
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
+from plain_forward import embedded, run
 from plain_stateful import as_each_begins
 from random_models import Case, stateful
 from together import explain_by, in_precision
@@ -63,11 +64,11 @@ def explained(case: Case, method: Method, model: Model | None = None) -> list[Ex
 
 
 def models_of(case: Case) -> list[Model]:
-    """The stateless model of each sequence; cases whose states grow without bounds are left out."""
+    """The stateless model of each sequence; cases in which numbers grow on and on are left out."""
     models = as_each_begins(case.model, case.sequences)
-    cells = [c for m in models for n in m.nodes if isinstance(n.layer, Lstm) for c in n.layer.cells]
-    states = [state for cell in cells for state in (cell.initial_hidden, cell.initial_cell)]
-    assume(all(np.abs(state).max() < 1e3 for state in states if state is not None))
+    for model, sequence in zip(models, case.sequences, strict=True):
+        computed = run(model, embedded(model, sequence))
+        assume(all(np.abs(values).max(initial=0.0) < 100 for values in computed.values()))
     return models
 
 
@@ -138,10 +139,12 @@ def test_every_method_explains_a_sequence_in_the_states_in_which_it_begins(
     model = case.model
     if name == "omission":
         assume(not model.by_step and not any(isinstance(e, Flatten) for e in model.layers))
-    method = METHODS[name](Settings(steps=5))
+    method = METHODS[name](Settings(steps=2))
     models = models_of(case)
     for each in explained(case, method):
         number = each.sequence.number
+        if name == "omission" and len(each.sequence) == 1:
+            continue  # without its only step a sequence gives nothing of what is carried to it
         steps = None if each.step is None else [each.step]
         [alone] = explain_by(
             method,

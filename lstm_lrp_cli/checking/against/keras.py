@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.checking.against import keras_file, keras_layers
 from lstm_lrp_cli.checking.against.framework import Framework, asking, import_framework
 from lstm_lrp_cli.checking.expected import Kind
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.model import Model
 
@@ -45,6 +46,12 @@ def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version:
     gives: Kind = "scores"
     with _default(keras, dtype), asking(where, "Keras does not load it"):
         whole = keras_file.read_whole(path, where, version)
+        if whole is None and model.stateful is not None:
+            raise UnusableInput(
+                where,
+                "Keras's layers with its weights begin every sequence anew, and the mapping says "
+                "`stateful`; compare by --expected",
+            )
         if whole is None:
             run = keras_layers.build(keras, model, dtype, where, version)
         else:
