@@ -552,7 +552,7 @@ def _stateful(layers: list[KerasLayer]) -> int | bool:
     if not any(config.get("stateful") for config in configs):
         return False
     batch = next((shape[0] for shape in _input_shapes(layers) if shape[0] is not None), True)
-    if not isinstance(batch, int):
+    if not isinstance(batch, int) or batch < 1:
         raise ValueError(f"found an input of {batch!r} sequences")
     return batch
 

@@ -21,7 +21,7 @@ COMMENTS = {
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
     "task": "What the scores are: of classes, or the predicted values themselves.",
-    "stateful": "A sequence begins in the states in which the one so many before it ended.",
+    "stateful": "A sequence begins where the one so many before it ended; null: anew.",
 }
 
 
