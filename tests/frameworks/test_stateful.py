@@ -1,9 +1,14 @@
 """Stateful LSTMs run as Keras runs them, batch after batch, from states of zero on."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from installed import spec_of
+from models import TESTS
 
 BATCH, STEPS, FEATURES = 3, 4, 2
 SIZES = (BATCH, STEPS, FEATURES)
@@ -175,3 +180,25 @@ def test_layers_that_are_built_anew_carry_nothing(run, framework, small, name):
     result = run("check", small.save(), "--against", name)
     assert result.exit_code == 3
     assert "begin every sequence anew, and the mapping says `stateful`" in result.stderr
+
+
+@pytest.mark.parametrize(("mapping", "passed"), [("stateful: 3\n", True), ("stateful: 2\n", False)])
+def test_in_tensorflow(saved, tmp_path, mapping, passed):
+    """In a process of its own: Keras runs on one backend in each."""
+    spec_of("tensorflow")
+    path = saved(masked, ".keras", mask=True)
+    (tmp_path / "model.yaml").write_text(mapping)
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    command = [sys.executable, "-m", "lstm_lrp_cli", "check", path, tmp_path / "x.npy"]
+    result = subprocess.run(
+        [*map(str, command), "--against", "tensorflow", "--format", "json"],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(TESTS.parent)},
+        check=False,
+    )
+    assert result.returncode == (0 if passed else 1), result.stderr
+    *_, found = json.loads(result.stdout)["checks"]
+    assert found["passed"] is passed
+    assert found["tolerance"] == 1e-10
+    assert "assumed" not in result.stderr
