@@ -51,6 +51,8 @@ class Expectation(Protocol):
     knows the model of itself; None where a framework is told by the mapping how layers are
     connected. `kinds` has what they may be; where that is left open, what deviates least is meant,
     of what they can be. `tolerance` is what they may differ by where the user does not say it.
+    `abreast` is how many sequences may be asked for before later ones are, in their order; None is
+    all in any order.
     """
 
     @property
@@ -64,6 +66,9 @@ class Expectation(Protocol):
 
     @property
     def tolerance(self) -> float: ...
+
+    @property
+    def abreast(self) -> int | None: ...
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]
@@ -118,6 +123,10 @@ class Expected:
     @property
     def tolerance(self) -> float:
         return 1e-5
+
+    @property
+    def abreast(self) -> None:
+        return None
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]

@@ -26,10 +26,12 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     PaddingSpec,
 )
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Lstm, PoolName, Returns
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import run_batch
 from lstm_lrp_cli.sequences.batching import Batch, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -248,8 +250,10 @@ def search(
         There is no variation whose weights fit together.
     """
     real = real_lengths(sequences, first).tolist()
+    # Of a stateful model, one that begins in its initial states.
+    anew = slice(contents.described.mapping.stateful or None)
     _, short = min(
-        zip(real, sequences, strict=True),
+        zip(real[anew], sequences[anew], strict=True),
         key=lambda each: (each[0] < TELLING_STEPS, each[0] or 1 << 30),
     )
     longest = max(len(each) for each in sequences)
@@ -318,14 +322,17 @@ class _Judge:
     """Measures models on sequences whose scores are known."""
 
     def __init__(self, sequences: list[Sequence], expected: Expected, built: _Built) -> None:
-        self._batch: Batch = make_batch(sequences, built.model)
+        abreast = Carried(built.model).abreast(sequences)
+        self._batches = [make_batch(some, built.model) for some in abreast]
         classes, by_step = built.model.classes, built.model.by_step
         of_each = [
             expected.of(each.number, (len(each), classes) if by_step else (classes,))
-            for each in self._batch.sequences
+            for batch in self._batches
+            for each in batch.sequences
         ]
         if by_step:  # what stands at masked steps means nothing
-            kept = zip(of_each, self._batch.kept(), strict=True)
+            real = (each for batch in self._batches for each in batch.kept())
+            kept = zip(of_each, real, strict=True)
             self._theirs = np.concatenate([scores[real] for scores, real in kept])
         else:
             self._theirs = np.stack(of_each)
@@ -335,17 +342,21 @@ class _Judge:
 
         Infinite where the model cannot run the sequences: they overflow, or are of another length.
         """
+        carried = Carried(model)
         try:
-            scores = run_batch(model, self._batch).scores
+            scores = np.concatenate([self._scores(model, each, carried) for each in self._batches])
         except UnusableInput:
             return np.inf, "scores"
-        if model.by_step:
-            scores = scores[self._batch.own_rows]
         found = {"scores": deviation(scores, self._theirs)}
         if are_probabilities(self._theirs):
             found["probabilities"] = deviation(probabilities_of(model, scores), self._theirs)
         compared = min(found, key=lambda name: found[name])
         return found[compared], compared
+
+    def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
+        """The scores of a batch; of a model by step, those of all real steps, one after another."""
+        scores = run_batch(model, batch, carried).scores
+        return scores[batch.own_rows] if model.by_step else scores
 
     def matched(self, built: "_Built", setting: "Setting") -> Matched:
         worst, compared = self.judge(_with_setting(built.model, setting))

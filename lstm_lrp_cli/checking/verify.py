@@ -21,6 +21,7 @@ from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import explain_batch, run_window, windows
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.batching import Batch, masked_steps
@@ -106,9 +107,10 @@ def verify(
     everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = steps = masked = 0
     probable = True
+    carried = Carried(model, None if expected is None else expected.abreast)
     for window in windows(model, sequences, question):
         count += len(window)
-        for batch, trace in run_window(model, window):
+        for batch, trace in run_window(model, window, carried):
             if expected is not None:
                 for each in _compared(model, trace, batch, expected):
                     number, found = each.sequence, each.deviations

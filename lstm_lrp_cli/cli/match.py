@@ -80,7 +80,7 @@ def match(
     from lstm_lrp_cli.checking.match import first_model, search
     from lstm_lrp_cli.loading.datasets import Datasets
     from lstm_lrp_cli.loading.formats import open_weights
-    from lstm_lrp_cli.loading.load import build_model, describe_contents
+    from lstm_lrp_cli.loading.load import build_model, describe_contents, told
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.write import mapping_text
     from lstm_lrp_cli.reporting.matching import match_json, print_match, verdict
@@ -116,15 +116,16 @@ def match(
                 tolerance,
                 tell,
             )
-        text = None
+        text, warnings = None, told(model, map(str, contents.described.assumptions))
         if found.found:
             chosen = found.found[0].choice.mapping(base)
-            told = Mapping(layers=chosen.layers, padding=chosen.padding)
-            best = contents.described.overridden_by(Described.by(told, "lrp match"))
+            by_scores = Mapping(layers=chosen.layers, padding=chosen.padding)
+            best = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
             loaded = build_model(replace(contents, described=best), datasets)
-            warn(loaded.warnings)
+            warnings = loaded.warnings
             folder = (write_mapping or model).resolve().parent
             text = mapping_text(loaded, folder)
+    warn(warnings)
     with open_output(output) as out:
         if form == "json":
             out.write(match_json(found, base))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.read import Block
 
 MOST_USUAL_JOBS = 8
+ONE_PROCESS = (
+    "a stateful model's sequences begin where others end, so one process ran all of them, in order"
+)
 
 Counted = TypeVar("Counted")
 Merged = TypeVar("Merged", contravariant=True)
@@ -148,7 +151,8 @@ def stream(
         opened = _paged() if to_terminal and not no_pager else None
         _show(rendering, blocks, summary, opened or open_output(output), told)
     else:
-        size = _write(rendering, blocks, summary, output, told, jobs or _usual_jobs())
+        shared = 1 if rendering.carried.is_needed else jobs or _usual_jobs()
+        size = _write(rendering, blocks, summary, output, told, shared)
     if report is not None and report != STANDARD_OUTPUT:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
@@ -157,6 +161,8 @@ def stream(
         if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
         warn((*summary.warnings(), *rendering.warnings(size)))
+        if rendering.carried.is_needed and (jobs or 1) > 1:
+            warn([f"--jobs {jobs}: {ONE_PROCESS}"])
 
 
 def _write(

@@ -21,6 +21,7 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reached
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.engine.states import CellStates
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.gates import CANDIDATE
 from lstm_lrp_cli.model.layers import Lstm, LstmCell
@@ -40,6 +41,8 @@ class CellRecord:
         o * tanh(c): the hidden state, or what is projected to it.
     h : ndarray, shape (rows, outputs)
         The hidden state.
+    begun : CellStates
+        The states with which sequences begin.
     gates : ndarray, shape (3, rows, hidden), or None
         The activations of the input, forget and output gate, where they were to be kept.
     """
@@ -53,7 +56,33 @@ class CellRecord:
     fc: Floats
     m: Floats
     h: Floats
+    begun: CellStates
     gates: Floats | None = None
+
+    @property
+    def ended(self) -> CellStates:
+        """The states after each sequence's last step, those of all written out."""
+        last = self.packing.last
+        return CellStates(
+            self.at_end(self.h[last], self.begun.hidden),
+            self.at_end(self.ig[last] + self.fc[last], self.begun.cell),
+        )
+
+    def at_end(self, last: Floats, begun: Floats | None) -> Floats:
+        """A state after the last steps.
+
+        Parameters
+        ----------
+        last : ndarray, shape (started, units)
+            Of sequences with steps.
+        begun : ndarray, shape (batch, units) or (units,), or None
+            Of those without; None is zero.
+        """
+        ended = np.zeros((self.packing.batch, last.shape[1]), dtype=last.dtype)
+        if begun is not None:
+            ended[:] = begun
+        ended[: self.packing.started] = last
+        return ended
 
     def relevance(
         self,
@@ -166,13 +195,18 @@ class CellRecord:
     def _before(self, step: int, slices: list[slice], n: int) -> Floats | None:
         """The hidden state with which a step begins, None where it is zero."""
         if step == 0:
-            return self.cell.initial_hidden
+            return None if self.begun.hidden is None else self.begun.hidden[:n]
         start = slices[step - 1].start
         return self.h[start : start + n]
 
 
 def run(
-    layer: Lstm, cell: LstmCell, inputs: CellInput, packing: Packing, keep_gates: bool = False
+    layer: Lstm,
+    cell: LstmCell,
+    inputs: CellInput,
+    packing: Packing,
+    begun: CellStates,
+    keep_gates: bool = False,
 ) -> CellRecord:
     """z = W x_t + U h_{t-1} + b; c_t = f c_{t-1} + i g; h_t = o tanh(c_t), or P times that."""
     weights, hidden = inputs.weights, cell.hidden_size
@@ -182,8 +216,7 @@ def run(
     kept = aligned_empty((3, packing.rows, hidden), dtype) if keep_gates else None
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))
     space = aligned_empty((3, packing.batch, hidden), dtype)
-    h_before = _initial(cell.initial_hidden, packing)
-    c_before = _initial(cell.initial_cell, packing)
+    h_before, c_before = begun.hidden, begun.cell
     running = -1
     for rows in packing.steps():
         n = rows.stop - rows.start
@@ -217,9 +250,4 @@ def run(
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
-    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h, kept)
-
-
-def _initial(state: Floats | None, packing: Packing) -> Floats | None:
-    """The state with which every sequence begins, None where it is zero."""
-    return None if state is None else np.broadcast_to(state, (packing.started, len(state)))
+    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h, begun, kept)

@@ -247,10 +247,11 @@ def _states_before(record: CellRecord, copies: Copies, late: Late) -> tuple[Floa
     cell, dtype = record.cell, record.h.dtype
     hidden = np.zeros((2, len(late.copies), cell.output_size), dtype=dtype)
     state = np.zeros((len(late.copies), cell.hidden_size), dtype=dtype)
-    if cell.initial_hidden is not None:
-        hidden[1] = cell.initial_hidden
-    if cell.initial_cell is not None:
-        state[...] = cell.initial_cell
+    begun = record.begun.of(copies.sequences[late.copies])
+    if begun.hidden is not None:
+        hidden[1] = begun.hidden
+    if begun.cell is not None:
+        state[...] = begun.cell
     later = np.flatnonzero(late.starts)
     offsets = record.packing.offsets[late.starts[later] - 1]
     rows = offsets + copies.sequences[late.copies[later]]

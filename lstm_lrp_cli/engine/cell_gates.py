@@ -52,7 +52,7 @@ class GateRelevance:
         self._z = z.reshape(rows, units)
         self._gates = ACTIVATIONS[layer.gate_activation](z)
         self._g = ACTIVATIONS[layer.activation](record.z_g)
-        self._c_before = _before(c, cell.initial_cell, packing)
+        self._c_before = _before(c, record.begun.cell, packing)
         self._of_c = ACTIVATIONS[layer.activation](c)
         self._of_gates = aligned_empty((packing.batch, 3, cell.hidden_size), dtype)
         self.values = aligned_empty((rows, units), dtype)
@@ -106,13 +106,13 @@ def _pre_activations(record: CellRecord) -> Floats:
     cell, packing, weights = record.cell, record.packing, record.inputs.weights
     negated = aligned_empty((3, packing.rows, cell.hidden_size), record.h.dtype)
     record.inputs.read_gates(slice(packing.rows), negated)
-    negated += _before(record.h, cell.initial_hidden, packing) @ weights.recurrent_gates
+    negated += _before(record.h, record.begun.hidden, packing) @ weights.recurrent_gates
     return np.ascontiguousarray(-negated.swapaxes(0, 1))
 
 
-def _before(states: Floats, initial: Floats | None, packing: Packing) -> Floats:
+def _before(states: Floats, begun: Floats | None, packing: Packing) -> Floats:
     """The state with which each step begins, of those in which steps end, shape (rows, units)."""
     before = np.empty_like(states)
-    before[: packing.started] = 0.0 if initial is None else initial
+    before[: packing.started] = 0.0 if begun is None else begun[: packing.started]
     before[packing.started :] = states[packing.previous]
     return before

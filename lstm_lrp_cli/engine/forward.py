@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine import dense, lstm, merging, pooling, steps
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.cell_input import CellInput, TokenTable, numeric_inputs
+from lstm_lrp_cli.engine.lstm import LstmRecord
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.record import Record
+from lstm_lrp_cli.engine.states import NOTHING_CARRIED, States
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -40,6 +42,8 @@ class Trace:
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
+    begun : States
+        The states with which stateful LSTMs began.
     """
 
     model: Model
@@ -47,6 +51,18 @@ class Trace:
     inputs: NDArray[Any]
     records: Sequence[Record]
     scores: Floats
+    begun: States = NOTHING_CARRIED
+
+    @property
+    def ended(self) -> States:
+        """The states in which stateful LSTMs ended."""
+        return States(
+            {
+                place: [cell.ended for cell in record.cells]
+                for place, record in enumerate(self.records)
+                if isinstance(record, LstmRecord) and record.layer.stateful
+            }
+        )
 
     @property
     def features(self) -> int:
@@ -107,6 +123,7 @@ def forward(
     packing: Packing,
     table: TokenTable | None = None,
     keep_gates: bool = False,
+    begun: States = NOTHING_CARRIED,
 ) -> Trace:
     """Run a model over a packed batch.
 
@@ -120,6 +137,9 @@ def forward(
         of the inputs.
     keep_gates : bool
         Whether the records keep the gates' activations, which only some methods need.
+    begun : States
+        The states with which stateful LSTMs begin each sequence; all others, and all where none are
+        given, begin with the initial ones.
     """
     values: dict[int, Value] = {}
     if model.embedding is None:
@@ -130,20 +150,25 @@ def forward(
     records: list[Record] = []
     for place, node in enumerate(model.nodes):
         sources = [values[source] for source in node.sources]
-        record = run(place, node.layer, sources, packing, keep_gates)
+        record = run(place, node.layer, sources, packing, keep_gates, begun)
         records.append(record)
         values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
     scores = merging.concatenated([values[output].array for output in model.outputs])
-    return Trace(model, packing, inputs, records, scores)
+    return Trace(model, packing, inputs, records, scores, begun=begun)
 
 
 def run(
-    place: int, layer: Layer, sources: Sequence[Value], packing: Packing, keep_gates: bool = False
+    place: int,
+    layer: Layer,
+    sources: Sequence[Value],
+    packing: Packing,
+    keep_gates: bool = False,
+    begun: States = NOTHING_CARRIED,
 ) -> Record:
     """Run one layer, which is the model's node of that place."""
     if isinstance(layer, Lstm):
         cell_inputs = _cell_inputs(place, layer, sources[0], packing)
-        return lstm.run(layer, cell_inputs, packing, keep_gates)
+        return lstm.run(layer, cell_inputs, packing, begun.cells.get(place), keep_gates)
     inputs = sources[0].array
     by_step = packing if sources[0].by_step else None
     match layer:

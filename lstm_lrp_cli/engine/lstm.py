@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from lstm_lrp_cli.engine import cell, cell_gradient, merging
 from lstm_lrp_cli.engine.cell import CellRecord
 from lstm_lrp_cli.engine.cell_input import CellInput, in_reading_order
@@ -12,6 +10,7 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.reach import Reach, reached
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.shares import Shares
+from lstm_lrp_cli.engine.states import CellStates
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Lstm
 
@@ -84,23 +83,30 @@ class LstmRecord:
 
 
 def run(
-    layer: Lstm, inputs: Sequence[CellInput], packing: Packing, keep_gates: bool = False
+    layer: Lstm,
+    inputs: Sequence[CellInput],
+    packing: Packing,
+    carried: Sequence[CellStates] | None = None,
+    keep_gates: bool = False,
 ) -> LstmRecord:
     """Run an LSTM over a packed batch, of which each cell has its own inputs.
 
     The outputs are of shape (batch, units) where the layer returns the last state, else
-    (rows, units). The last state of a sequence without steps is the initial one.
+    (rows, units). What a sequence without steps gives is the initial state, whatever is carried to
+    it, as Keras has it.
+
+    Parameters
+    ----------
+    carried : sequence of CellStates or None
+        The states with which each cell begins; None is its initial ones.
     """
+    begun = carried or [CellStates.initial(each, packing.batch) for each in layer.cells]
     records, parts = [], []
-    for each, read in zip(layer.cells, inputs, strict=True):
-        record = cell.run(layer, each, read, packing, keep_gates)
+    for each, read, states in zip(layer.cells, inputs, begun, strict=True):
+        record = cell.run(layer, each, read, packing, states, keep_gates)
         records.append(record)
         if layer.returns == "last":
-            last = np.zeros((packing.batch, each.output_size), dtype=record.h.dtype)
-            if each.initial_hidden is not None:
-                last += each.initial_hidden
-            last[: packing.started] = record.h[packing.last]
-            parts.append(last)
+            parts.append(record.at_end(record.h[packing.last], each.initial_hidden))
         else:
             parts.append(in_reading_order(each, record.h, packing))
     return LstmRecord(layer, packing, records, parts, merging.merge(layer.merge, parts))

@@ -81,15 +81,16 @@ def run_replaced(trace: Trace, some: Copies, places: Integers, steps: Floats) ->
         What they are replaced with, each or all.
     """
     model, inputs = trace.model, trace.inputs[some.rows]
+    begun = trace.begun.of(some.sequences)
     if model.embedding is None:
         inputs[places] = steps
-        return forward(model, inputs, some.packing)
+        return forward(model, inputs, some.packing, begun=begun)
     # What replaces tokens is a token more. Of those that occur there are few: each is in many
     # copies, and multiplied once.
     tokens, ids = np.unique(inputs, return_inverse=True)
     weights = np.concatenate([model.embedding.weights[tokens], steps])
     ids[places] = len(tokens) + np.arange(len(steps))
-    return forward(replace(model, embedding=Embedding(weights)), ids, some.packing)
+    return forward(replace(model, embedding=Embedding(weights)), ids, some.packing, begun=begun)
 
 
 def most_rows(model: Model) -> int:

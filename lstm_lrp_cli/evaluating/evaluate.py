@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import process_time
 
@@ -19,7 +19,8 @@ from lstm_lrp_cli.evaluating.seen import Seen
 from lstm_lrp_cli.evaluating.sensitivity import Sensitivity
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.scaling.corpus import run_window, windows
+from lstm_lrp_cli.scaling.carried import Carried
+from lstm_lrp_cli.scaling.corpus import carry_through, run_window, windows
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.batching import Batch, masked_steps, prepare
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -50,13 +51,17 @@ def evaluate(
         The input cannot be used.
     """
     gathered = Gathered(model, contestants, experiment, question, tell)
-    for window in windows(model, gathered.long_enough(sequences), question, len(contestants)):
-        clock = process_time()
-        for batch, trace in run_window(model, window, gathered.keep_gates):
-            gathered.forward_seconds += process_time() - clock
-            gathered.add(batch, trace)
-            del trace  # as run_window says
+    carried = Carried(model)
+    for window in windows(model, sequences, question, len(contestants)):
+        for abreast in carried.abreast(window):
+            judged, left_out = gathered.parted(abreast)
+            carry_through(model, left_out, carried)
             clock = process_time()
+            for batch, trace in run_window(model, judged, carried, gathered.keep_gates):
+                gathered.forward_seconds += process_time() - clock
+                gathered.add(batch, trace)
+                del trace  # as run_window says
+                clock = process_time()
     return gathered.evaluation()
 
 
@@ -92,14 +97,15 @@ class Gathered:
         self._sensitivity = Sensitivity(contestants, experiment, self.keep_gates)
         self._seconds = np.zeros(len(contestants))
 
-    def long_enough(self, sequences: Iterable[Sequence]) -> Iterator[Sequence]:
-        """The sequences that have enough steps that the model is run on."""
+    def parted(self, sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+        """The sequences that have enough steps that the model is run on, and those left out."""
+        judged: list[Sequence] = []
+        left_out: list[Sequence] = []
         for sequence in sequences:
             run = prepare([sequence.inputs], self.model.padding).kept.sum()
-            if run >= self.experiment.least_steps:
-                yield sequence
-            else:
-                self._left_out += 1
+            (judged if run >= self.experiment.least_steps else left_out).append(sequence)
+        self._left_out += len(left_out)
+        return judged, left_out
 
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""

@@ -84,7 +84,8 @@ def moved(seen: Seen, experiment: Experiment, draw: int, keep_gates: bool) -> Tr
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    return forward(reading_numbers(trace.model), embedded, trace.packing, None, keep_gates)
+    model = reading_numbers(trace.model)
+    return forward(model, embedded, trace.packing, None, keep_gates, trace.begun)
 
 
 def reading_numbers(model: Model) -> Model:

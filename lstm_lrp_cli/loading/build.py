@@ -51,7 +51,12 @@ class Graph(Struct, frozen=True):
 
 
 def build_graph(
-    specs: list[LayerSpec], outputs: list[str] | None, task: Task, datasets: Datasets
+    specs: list[LayerSpec],
+    outputs: list[str] | None,
+    task: Task,
+    datasets: Datasets,
+    *,
+    stateful: bool = False,
 ) -> Graph:
     """Build the layers that a mapping lists, and connect them.
 
@@ -61,13 +66,15 @@ def build_graph(
     outputs : list of str or None
         The names of the layers that give the scores; None is the last one.
     task : {"classification", "regression", "unknown"}
+    stateful : bool
+        Whether LSTMs carry their states on, but for those that say otherwise.
 
     Raises
     ------
     UnusableInput
         A dataset is missing, of the wrong shape or not finite, or a layer cannot follow another.
     """
-    builder = _Builder(datasets)
+    builder = _Builder(datasets, stateful)
     for index, spec in enumerate(specs):
         builder.add(spec, f"layers[{index}].{spec.kind}", first=index == 0)
     return builder.finish(outputs, task)
@@ -84,6 +91,7 @@ class _Builder(Struct):
     """A graph that grows layer by layer."""
 
     datasets: Datasets
+    stateful: bool
     embedding: Embedding | None = None
     nodes: list[Node] = field(default_factory=list)
     values: dict[int, _Value] = field(default_factory=lambda: {INPUT: _Value(None, True)})
@@ -116,8 +124,13 @@ class _Builder(Struct):
     def finish(self, outputs: list[str] | None, task: Task) -> Graph:
         """Connect the scores, leaving out a softmax or sigmoid at the very end."""
         where = self.datasets.mapping_name
-        if not any(isinstance(node.layer, Lstm) for node in self.nodes):
+        lstms = [node.layer for node in self.nodes if isinstance(node.layer, Lstm)]
+        if not lstms:
             raise UnusableInput(where, "layers: there is no lstm among them")
+        if self.stateful and not any(lstm.stateful for lstm in lstms):
+            raise UnusableInput(
+                where, "stateful: every lstm says `stateful: false`; expected null, or one that is"
+            )
         if outputs is not None and len(set(outputs)) < len(outputs):
             raise UnusableInput(where, f"outputs: [{', '.join(outputs)}] names a layer twice")
         places = [self.current] if outputs is None else [self._output(name) for name in outputs]
@@ -154,7 +167,7 @@ class _Builder(Struct):
         source = self.values[sources[0]]
         if spec.lstm is not None:
             self._need_steps(sources, key)
-            lstm = build_lstm(spec.lstm, self.datasets, key, source.size)
+            lstm = build_lstm(spec.lstm, self.datasets, key, source.size, stateful=self.stateful)
             self._append(lstm, sources, _Value(lstm.output_size, lstm.returns == "sequence"))
         elif spec.pool is not None:
             self._need_steps(sources, key)

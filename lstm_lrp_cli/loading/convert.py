@@ -94,6 +94,8 @@ def convert(model: Model) -> Converted:
         document["outputs"] = layers.outputs
     if model.regression or model.undecided:
         document["task"] = "regression" if model.regression else "unknown"
+    if model.stateful is not None:
+        document["stateful"] = model.stateful
     return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
 
 
@@ -126,6 +128,7 @@ class _Layers:
     def __init__(self, model: Model) -> None:
         self.specs: list[LayerSpec] = []
         self.arrays: dict[str, Floats] = {}
+        self.stateful = model.stateful is not None
         ends = list(zip(model.outputs, _ends(model), strict=True))
         self._taken = {head.name for _, head in ends}
         self.outputs_are_named = len(ends) > 1 or self._taken != {None}
@@ -213,6 +216,7 @@ class _Layers:
             returns=layer.returns,
             activation=layer.activation,
             recurrent_activation=layer.gate_activation,
+            stateful=False if self.stateful and not layer.stateful else None,
         )
 
     def _cell(self, cell: LstmCell, prefix: str) -> CellSpec:

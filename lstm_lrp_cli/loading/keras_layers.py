@@ -4,7 +4,7 @@ Keras keeps the gates side by side in the order i, f, c, o, where its c is the c
 its kernels as (inputs, outputs).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast, get_args
 
 import msgspec
@@ -112,6 +112,7 @@ def describe_architecture(
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
     length = _length(architecture.layers)
+    stateful = _stateful(architecture.layers)
     placed = _place(architecture, length)
     padding = _padding(architecture.layers, length)
     outputs = [placed.alias[name] for name in architecture.outputs]
@@ -119,7 +120,7 @@ def describe_architecture(
     if several:
         placed.referred.update(outputs)
     specs = [
-        msgspec.structs.replace(spec, name=name) if name in placed.referred else spec
+        _without_needless(spec, name if name in placed.referred else None, bool(stateful))
         for name, spec in placed.specs
     ]
     ends = dict(placed.specs)
@@ -129,14 +130,34 @@ def describe_architecture(
         assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
     if None in tasks:
         assumptions.append(NO_CLASS)
+    if stateful:
+        assumptions.append(
+            Assumption(
+                "stateful",
+                f"the input comes as its stateful LSTMs had it, in batches of {stateful}: sequence "
+                f"n begins in the states in which sequence n - {stateful} ended, from the first "
+                f"on; settled by `stateful: {stateful}`, or `stateful: null` where each sequence "
+                "begins anew",
+            )
+        )
     mapping = Mapping(
         format=1,
         layers=specs,
         padding=UNSET if padding is None else padding,
         outputs=outputs if several else UNSET,
         task=_task(tasks, len(outputs)),
+        stateful=stateful or UNSET,
     )
     return Described.by(mapping, origin, assumptions)
+
+
+def _without_needless(spec: LayerSpec, name: str | None, carries: bool) -> LayerSpec:
+    """A layer with its name where others need it; an LSTM that carries nothing where others do."""
+    lstm = spec.lstm
+    if lstm is not None:
+        says = False if carries and not lstm.stateful else None
+        lstm = msgspec.structs.replace(lstm, stateful=says)
+    return msgspec.structs.replace(spec, name=name, lstm=lstm)
 
 
 def _has_hard_sigmoid(spec: LayerSpec) -> bool:
@@ -342,6 +363,7 @@ def _lstm_spec(layer: KerasLayer, **settings: Any) -> LstmSpec:
     return LstmSpec(
         gate_order=GATE_ORDER,
         returns="sequence" if config["return_sequences"] else "last",
+        stateful=bool(config.get("stateful")),
         **activations,
         **settings,
     )
@@ -387,7 +409,8 @@ def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
     other = layer.config.get("backward_layer") or entry  # Keras 3 always writes it
     if kind_of(other) != kind:
         raise layer.unusable(f"its two directions are {kind} and {kind_of(other)}; expected one")
-    for key in ("units", "activation", "recurrent_activation", "use_bias", "return_sequences"):
+    settings = ("units", "activation", "recurrent_activation", "use_bias", "return_sequences")
+    for key in (*settings, "stateful"):
         if other["config"].get(key) != entry["config"].get(key):
             raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
@@ -510,13 +533,32 @@ def _batch_norm(layer: KerasLayer, by_step: bool) -> BatchNormSpec:
 
 def _length(layers: list[KerasLayer]) -> int:
     """The fixed number of steps of the input; 0 where it is open."""
-    shapes = (
-        layer.config.get("batch_input_shape") or layer.config.get("batch_shape") for layer in layers
-    )
-    length = next((shape[1] or 0 for shape in shapes if shape), 0)
+    length = next((shape[1] or 0 for shape in _input_shapes(layers)), 0)
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
     return length
+
+
+def _input_shapes(layers: list[KerasLayer]) -> Iterator[Any]:
+    """The shapes of inputs, of batches of sequences."""
+    for layer in layers:
+        shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
+        if shape:
+            yield shape
+
+
+def _stateful(layers: list[KerasLayer]) -> int | bool:
+    """How many sequences a batch has between which stateful LSTMs carry their states.
+
+    False where none is stateful, true where the file does not say how many.
+    """
+    configs = (layer.config.get("layer", {"config": layer.config})["config"] for layer in layers)
+    if not any(config.get("stateful") for config in configs):
+        return False
+    batch = next((shape[0] for shape in _input_shapes(layers) if shape[0] is not None), True)
+    if not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"found an input of {batch!r} sequences")
+    return batch
 
 
 def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class LoadedModel(Struct, frozen=True):
             names = listed(self.unused_weights)
             text = f"weights that no layer uses are no part of the model: {names}"
             assumed.append(Assumption("unused", text))
-        return [f"{each.text} ({each.key})" for each in assumed]
+        return list(map(str, assumed))
 
     @property
     def unused_weights(self) -> list[str]:
@@ -117,8 +117,12 @@ class LoadedModel(Struct, frozen=True):
     @property
     def warnings(self) -> list[str]:
         """What every command that computes should tell before its numbers are believed."""
-        name = self.contents.path.name
-        return [f"{name} does not say, and it is assumed: {text}" for text in self.assumptions]
+        return told(self.contents.path, self.assumptions)
+
+
+def told(path: Path, assumptions: Iterable[str]) -> list[str]:
+    """What is assumed of a file, as warnings."""
+    return [f"{path.name} does not say, and it is assumed: {each}" for each in assumptions]
 
 
 def load_model(
@@ -167,8 +171,13 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     UnusableInput
     """
     mapping, where = contents.described.mapping, contents.mapping_name
+    stateful = _stateful(mapping, where)
     graph = build_graph(
-        mapping.layers or [], mapping.outputs or None, mapping.task or "classification", datasets
+        mapping.layers or [],
+        mapping.outputs or None,
+        mapping.task or "classification",
+        datasets,
+        stateful=stateful is not None,
     )
     contents = _with_task(contents, graph.heads)
     mapping = contents.described.mapping
@@ -185,6 +194,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         vocabulary=vocabulary.vocabulary if vocabulary else None,
         tokenization=_tokenization(mapping, vocabulary, where),
         padding=_padding(mapping, graph.embedding, where),
+        stateful=stateful,
     )
     model = replace(model, labels=_labels(mapping, model, where))
     used = {*datasets.used, mapping.vocabulary}
@@ -324,6 +334,20 @@ def _pattern(key: str, pattern: str | None, where: str) -> str | None:
                 where, f"tokens.{key}: `{pattern}` is not a regular expression: {error}"
             ) from error
     return pattern
+
+
+def _stateful(mapping: Mapping, where: str) -> int | None:
+    """How many sequences run side by side where states are carried on; None where they are not."""
+    batch = mapping.stateful
+    if batch is UNSET or batch is None or batch is False:
+        return None
+    if batch is True or batch < 1:
+        raise UnusableInput(
+            where,
+            f"stateful: found {str(batch).lower()}; expected in the mapping `stateful: N`, N the "
+            "sequences that a batch had, or `stateful: null` where each sequence begins anew",
+        )
+    return batch
 
 
 def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Padding | None:

@@ -25,8 +25,23 @@ from lstm_lrp_cli.model.gates import FORGET, GATES
 from lstm_lrp_cli.model.layers import Lstm, LstmCell
 
 
-def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None) -> Lstm:
-    """Build an LSTM that the layer before feeds with `inputs` features, where known."""
+def build_lstm(
+    spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None, *, stateful: bool = False
+) -> Lstm:
+    """Build an LSTM that the layer before feeds with `inputs` features, where known.
+
+    Parameters
+    ----------
+    stateful : bool
+        Whether the model's LSTMs are, but for those that say otherwise.
+    """
+    if spec.stateful and not stateful:
+        raise UnusableInput(
+            datasets.mapping_name,
+            f"{key}.stateful: found true, and the mapping does not say of how many sequences; "
+            "expected `stateful: N` beside `layers`, N the batch size",
+        )
+    stateful = stateful and spec.stateful is not False
     if not math.isfinite(spec.forget_bias):
         raise UnusableInput(
             datasets.mapping_name, f"{key}.forget_bias: found {spec.forget_bias}; expected a number"
@@ -53,7 +68,14 @@ def build_lstm(spec: LstmSpec, datasets: Datasets, key: str, inputs: int | None)
             f"{key}: the directions differ in size: inputs and hidden units are "
             + " and ".join(f"{cell.input_size} and {cell.hidden_size}" for cell in cells),
         )
-    return Lstm(tuple(cells), spec.merge, spec.returns, spec.recurrent_activation, spec.activation)
+    return Lstm(
+        tuple(cells),
+        spec.merge,
+        spec.returns,
+        spec.recurrent_activation,
+        spec.activation,
+        stateful,
+    )
 
 
 class _Stacking(Struct, frozen=True):

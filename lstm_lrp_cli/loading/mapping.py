@@ -68,6 +68,7 @@ class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     activation: ActivationName = "tanh"
     recurrent_activation: GateActivationName = "sigmoid"
     forget_bias: float = 0.0
+    stateful: bool | None = None
 
 
 class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,7 +172,11 @@ class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The whole mapping. A key that is not given is left to what the file says."""
+    """The whole mapping. A key that is not given is left to what the file says.
+
+    By `stateful: N` a sequence begins in the states in which the one N before it ended, in every
+    LSTM but those that say `stateful: false` themselves.
+    """
 
     format: Literal[1] | UnsetType = UNSET
     vocabulary: str | UnsetType | None = UNSET
@@ -181,6 +186,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
     task: Task | UnsetType = UNSET
+    stateful: int | bool | UnsetType | None = UNSET
     unused: list[str] | UnsetType | None = UNSET
 
 
@@ -274,6 +280,9 @@ class Assumption(Struct, frozen=True):
 
     key: str
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.key})"
 
     def is_settled_by(self, mapping: Mapping) -> bool:
         """Whether a mapping says it, so that nothing is left to assume."""

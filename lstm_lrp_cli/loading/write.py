@@ -23,6 +23,7 @@ COMMENTS = {
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
     "task": "What the scores are: of classes, or the predicted values themselves.",
+    "stateful": "A sequence begins where the one so many before it ended; null: anew.",
     "unused": "Weights in the file that are no part of the model.",
 }
 
@@ -73,6 +74,8 @@ def _complete(mapping: Mapping, loaded: LoadedModel, folder: Path) -> dict[str, 
         complete["outputs"] = mapping.outputs
     if mapping.task is not UNSET:
         complete["task"] = mapping.task
+    if mapping.stateful is not UNSET:
+        complete["stateful"] = loaded.model.stateful
     unused = [*(mapping.unused or []), *loaded.unused_weights]
     if unused:
         complete["unused"] = unused

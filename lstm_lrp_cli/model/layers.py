@@ -62,7 +62,7 @@ class LstmCell:
         itself; then there are as many outputs as hidden units.
     initial_hidden : ndarray, shape (outputs,), or None
     initial_cell : ndarray, shape (hidden,), or None
-        The states before the first step; None is zero.
+        The states before the first step, where none are carried to it; None is zero.
     """
 
     input: Floats
@@ -102,6 +102,8 @@ class Lstm:
         What the input, forget and output gates go through.
     activation : ActivationName
         What the cell candidate and the cell state go through.
+    stateful : bool
+        Whether it begins a sequence in the states in which it ended an earlier one.
     """
 
     cells: tuple[LstmCell, ...]
@@ -109,6 +111,7 @@ class Lstm:
     returns: Returns = "last"
     gate_activation: GateActivationName = "sigmoid"
     activation: ActivationName = "tanh"
+    stateful: bool = False
 
     @property
     def output_size(self) -> int:

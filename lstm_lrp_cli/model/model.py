@@ -78,6 +78,9 @@ class Model:
         The names of all targets; where two classes have one score, also that of class 1 alone.
     vocabulary, tokenization, padding
         None where the model has no words, or was not trained on padded input.
+    stateful : int or None
+        How many sequences run side by side where stateful LSTMs carry their states on: sequence n
+        begins in those in which sequence n - stateful ended. None where no LSTM is stateful.
     """
 
     nodes: tuple[Node, ...]
@@ -92,6 +95,7 @@ class Model:
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
+    stateful: int | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:

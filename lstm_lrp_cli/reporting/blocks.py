@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from lstm_lrp_cli.reporting.writer import Report, Writer
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.sequences.read import Block
 
 Result = TypeVar("Result")
@@ -23,6 +24,7 @@ class BlockRendering(ABC, Generic[Result, Counted]):
     __slots__ = ()
 
     form: str
+    carried: Carried
 
     @property
     @abstractmethod

@@ -50,6 +50,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
         "padding": msgspec.to_builtins(model.padding),
+        "stateful": model.stateful,
         "assumptions": loaded.assumptions,
         "unused": loaded.unused,
     }
@@ -175,7 +176,7 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
     activation = "" if built.activation == "tanh" else f", {built.activation} cells"
     return (
         f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
-        f"{gates}, {built.gate_activation} gates{activation}{forget}"
+        f"{gates}, {built.gate_activation} gates{activation}{forget}{', stateful' * built.stateful}"
     )
 
 
@@ -203,6 +204,10 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     }
     if found["task"] in says:
         facts.append(("task", f"{found['task']}: {says[found['task']]}"))
+    if found["stateful"] is not None:
+        facts.append(
+            ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
+        )
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts

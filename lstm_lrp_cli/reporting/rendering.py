@@ -14,6 +14,7 @@ from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockR
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES, SINKS
 from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Report, Writer
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import explain_corpus
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -35,6 +36,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         What an output that is kept may tell of the run, as JSON has it.
     top : int or None
         Of how many values of each explanation is told; None is all.
+    carried : Carried
+        What stateful LSTMs keep from block to block.
     """
 
     model: Model
@@ -44,6 +47,10 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     detail: Detail
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
+    carried: Carried = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "carried", Carried(self.model))
 
     @property
     def reach(self) -> Reach:
@@ -88,7 +95,9 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
         """All explanations of each window's sequences."""
         sequences = sequences_of(block, self.model)
-        return explain_corpus(self.model, sequences, self.methods, self.question, self.reach)
+        return explain_corpus(
+            self.model, sequences, self.methods, self.question, self.reach, self.carried
+        )
 
     def figures(self, result: Sequence[Explanation]) -> Figures:
         return Figures.of(result, self.model, self.methods)

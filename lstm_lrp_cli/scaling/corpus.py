@@ -17,6 +17,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.question import Choice, Question, choices
 from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.explanation import Explanation
@@ -40,6 +41,7 @@ def explain_corpus(
     methods: Several[Method],
     question: Question,
     reach: Reach = "features",
+    carried: Carried | None = None,
 ) -> Iterator[list[Explanation]]:
     """Explain sequences in their order, window by window.
 
@@ -53,6 +55,8 @@ def explain_corpus(
     question : Question
     reach : {"features", "steps"}
         How finely relevance is told.
+    carried : Carried or None
+        What earlier sequences of the same run left; None is nothing.
 
     Raises
     ------
@@ -60,9 +64,10 @@ def explain_corpus(
         A score is not a finite number, or a sequence has not the step that is asked for.
     """
     keep_gates = any(method.keeps_gates for method in methods)
+    carried = carried or Carried(model)
     for window in windows(model, sequences, question, len(methods)):
         found: list[Explanation] = []
-        for batch, trace in run_window(model, window, keep_gates):
+        for batch, trace in run_window(model, window, carried, keep_gates):
             found.extend(explain_batch(batch, trace, methods, question, reach))
             del trace  # as run_window says
         if model.by_step:
@@ -129,24 +134,43 @@ def finite_relevance(
 
 
 def run_window(
-    model: Model, window: Several[Sequence], keep_gates: bool = False
+    model: Model, window: Several[Sequence], carried: Carried, keep_gates: bool = False
 ) -> Iterator[tuple[Batch, Trace]]:
     """The forward passes of a window, batch by batch.
 
     Whoever goes through them should let go of each trace before the next is made: two of them take
     twice the memory, and more of the processor's cache.
+
+    Parameters
+    ----------
+    carried : Carried
+        What the windows before left, to which this one adds.
     """
-    table = window_table(model, window)
-    for batch in batches(window, model, BATCH_SEQUENCES, batch_rows(model, keep_gates)):
-        yield batch, run_batch(model, batch, table, keep_gates)
+    table = window_table(model, window) if window else None
+    rows = batch_rows(model, keep_gates)
+    for sequences in carried.abreast(window):
+        for batch in batches(sequences, model, BATCH_SEQUENCES, rows):
+            yield batch, run_batch(model, batch, carried, table, keep_gates)
+
+
+def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) -> None:
+    """Run sequences for nothing but the states that they leave to later ones."""
+    if model.stateful is not None:
+        for _ in run_window(model, sequences, carried):
+            pass
 
 
 def run_batch(
-    model: Model, batch: Batch, table: TokenTable | None = None, keep_gates: bool = False
+    model: Model,
+    batch: Batch,
+    carried: Carried,
+    table: TokenTable | None = None,
+    keep_gates: bool = False,
 ) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table, keep_gates)
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates, carried.begun(batch))
+    carried.keep(batch, trace)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         with np.errstate(over="ignore", invalid="ignore"):

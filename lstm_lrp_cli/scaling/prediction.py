@@ -12,6 +12,7 @@ import numpy as np
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import cut_windows, run_window
 from lstm_lrp_cli.sequences.batching import Batch
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -72,13 +73,17 @@ class Predictions:
             start, first = stop, own.stop
 
 
-def predict_corpus(model: Model, sequences: Iterable[Sequence]) -> Iterator[Predictions]:
+def predict_corpus(
+    model: Model, sequences: Iterable[Sequence], carried: Carried | None = None
+) -> Iterator[Predictions]:
     """Predict sequences in their order, window by window.
 
     Parameters
     ----------
     sequences : iterable of Sequence
         Read as they are needed. Where reading fails, what was read before is predicted first.
+    carried : Carried or None
+        What earlier sequences of the same run left; None is nothing.
 
     Raises
     ------
@@ -89,14 +94,15 @@ def predict_corpus(model: Model, sequences: Iterable[Sequence]) -> Iterator[Pred
     def held(own: int, length: int) -> int:
         return SCORE_BYTES * model.classes * (own if model.by_step else 1)
 
+    carried = carried or Carried(model)
     for window in cut_windows(model, sequences, held):
-        yield predict_window(model, window)
+        yield predict_window(model, window, carried)
 
 
-def predict_window(model: Model, window: Several[Sequence]) -> Predictions:
+def predict_window(model: Model, window: Several[Sequence], carried: Carried) -> Predictions:
     """The scores of all sequences of a window, in its order."""
     found: dict[int, tuple[Floats, Integers]] = {}
-    for batch, trace in run_window(model, window):
+    for batch, trace in run_window(model, window, carried):
         for sequence, own in zip(batch.sequences, _of_sequences(batch, trace), strict=True):
             found[sequence.number] = own
         del trace  # as run_window says

@@ -20,6 +20,7 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.scaling import corpus
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.question import Question, choices
 from lstm_lrp_cli.scaling.threads import one_blas_thread
 from lstm_lrp_cli.sequences.batching import Batch, batches, make_batch
@@ -51,7 +52,7 @@ def batch_of(model: Model, sentences: Iterable[tuple[str, ...]]) -> Batch:
 def explain_batch(method: str, model: Model, batch: Batch) -> Floats:
     """What a method finds of every token for the predicted class, shape (rows,): from ids on."""
     chosen = METHODS[method](Settings())
-    trace = corpus.run_batch(model, batch, keep_gates=chosen.keeps_gates)
+    trace = corpus.run_batch(model, batch, Carried(model), keep_gates=chosen.keeps_gates)
     [choice] = choices(QUESTION, trace, batch)
     return chosen.explain(trace, choice.chosen, batch.padding, "steps").inputs
 

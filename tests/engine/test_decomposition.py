@@ -37,6 +37,7 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import INPUT, Head, Model, Node, chain
 from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import run_batch
 from lstm_lrp_cli.sequences.batching import make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -71,7 +72,7 @@ def explained(
     order = [sequence.number for sequence in batch.sequences]
     rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    result = method.explain(run_batch(model, batch), chosen, batch.padding, reach)
+    result = method.explain(run_batch(model, batch, Carried(model)), chosen, batch.padding, reach)
     assert result.ledgers is not None
     of_sequences = map(Found, batch.per_sequence(result.inputs), result.ledgers)
     found = dict(zip(order, of_sequences, strict=True))

@@ -593,6 +593,12 @@ def call_with_states(architecture: Architecture) -> None:
             "`reader` (LSTM)",
             id="training at inference",
         ),
+        pytest.param(
+            "bidirectional_concat",
+            backward_layer(stateful=True),
+            "`bidirectional` (Bidirectional)",
+            id="one direction that is stateful",
+        ),
         pytest.param("functional", call_with_mask, "`reader` (LSTM)", id="mask of its own"),
         pytest.param("functional", call_with_states, "`reader` (LSTM)", id="initial states"),
     ],
@@ -671,6 +677,41 @@ def input_shape(*shape: Any) -> Change:
     return setting("InputLayer", batch_input_shape=list(shape))
 
 
+def stateful(*shape: Any) -> Change:
+    """A stateful LSTM, and the shape of a batch."""
+
+    def change(architecture: Architecture) -> None:
+        setting("LSTM", stateful=True)(architecture)
+        input_shape(*shape)(architecture)
+
+    return change
+
+
+@pytest.mark.parametrize("older", [lambda architecture: None, as_up_to_keras_2_2])
+def test_a_stateful_lstm_carries_its_states_over_a_batch(older: Change, tmp_path: Path) -> None:
+    def change(architecture: Architecture) -> None:
+        stateful(7, None, 2)(architecture)
+        older(architecture)
+
+    loaded = load_model(changed_copy("series", change, tmp_path), None, FLOAT64)
+    assert loaded.model.stateful == 7
+    [assumed] = loaded.assumptions
+    assert "sequence n begins in the states in which sequence n - 7 ended" in assumed
+    assert load(name="series").model.stateful is None
+
+
+def test_of_several_lstms_those_carry_that_are_stateful(tmp_path: Path) -> None:
+    def change(architecture: Architecture) -> None:
+        layer = first(architecture, "Bidirectional")["config"]["layer"]
+        layer["config"]["stateful"] = True
+        setting("InputLayer", batch_input_shape=[3, None])(architecture)
+
+    model = load_model(changed_copy("bidirectional_stacked", change, tmp_path), None, FLOAT64).model
+    lstms = [layer for layer in model.layers if isinstance(layer, Lstm)]
+    assert [lstm.stateful for lstm in lstms] == [True, False]
+    assert model.stateful == 3
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -693,6 +734,8 @@ def input_shape(*shape: Any) -> Change:
             setting("Masking", mask_value="none"),
             id="a word as mask value",
         ),
+        pytest.param("series", stateful("seven", None, 2), id="a word as batch size"),
+        pytest.param("series", stateful(0, None, 2), id="no sequence in a batch"),
     ],
 )
 def test_an_architecture_that_keras_does_not_write_is_refused_by_the_name_of_the_file(

@@ -227,6 +227,21 @@ def describable(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def stateful(draw: st.DrawFn) -> Case:
+    """Random models of which some LSTMs are stateful, or all."""
+    case = draw(cases())
+    lstms = [place for place, node in enumerate(case.model.nodes) if isinstance(node.layer, Lstm)]
+    assume(lstms)
+    some = draw(st.sets(st.sampled_from(lstms), min_size=1))
+    nodes = [
+        replace(node, layer=replace(node.layer, stateful=True)) if place in some else node
+        for place, node in enumerate(case.model.nodes)
+    ]
+    batch = draw(st.integers(1, 3))
+    return case._replace(model=replace(case.model, nodes=tuple(nodes), stateful=batch))
+
+
+@st.composite
 def lstms(draw: st.DrawFn, rng: np.random.Generator, inputs: int, returns: Any) -> Lstm:
     hidden = draw(st.integers(1, 6))
     projected = draw(st.sampled_from([False, False, True]))

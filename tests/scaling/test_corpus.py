@@ -15,6 +15,7 @@ from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling import corpus
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
@@ -89,7 +90,9 @@ def test_batches_have_so_many_sequences_and_steps_at_most(monkeypatch, length):
     monkeypatch.setattr(corpus, "BATCH_SEQUENCES", 8)
     monkeypatch.setattr(corpus, "BATCH_BYTES", 1)  # 256 rows, the least
     window = list(sequences(20, length))
-    found = [len(batch.sequences) for batch, _ in corpus.run_window(reader(2), window)]
+    model = reader(2)
+    batches = corpus.run_window(model, window, Carried(model))
+    found = [len(batch.sequences) for batch, _ in batches]
     assert found == ([8, 8, 4] if length == 3 else [6, 6, 6, 2])
 
 

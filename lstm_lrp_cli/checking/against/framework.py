@@ -12,8 +12,26 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Integers
 
 LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carrying:
+    """How a framework runs a stateful model, from its initial states on.
+
+    Parameters
+    ----------
+    abreast : int
+        How many sequences run side by side: each has a slot of its own, in which one begins in the
+        states in which the last one ended.
+    run : callable
+        As that of `Framework`, given the slots of the sequences too, shape (n,).
+    """
+
+    abreast: int
+    run: Callable[[NDArray[Any], Integers], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +55,8 @@ class Framework:
         or (n, steps, classes).
     is_whole : bool
         Whether it connects the layers as its own file says; else as the mapping does.
+    carrying : Carrying or None
+        What runs it instead, where the file says that it is stateful.
     """
 
     name: str
@@ -45,6 +65,7 @@ class Framework:
     masks: bool
     run: Callable[[NDArray[Any]], NDArray[Any]]
     is_whole: bool = True
+    carrying: Carrying | None = None
 
 
 def import_framework(package: str, option: str, install: str) -> Any:

@@ -66,7 +66,8 @@ def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version:
         with _default(keras, dtype):
             return run(inputs)
 
-    return Framework(name, dtype, gives, masks=True, run=run_in_precision)
+    carrying = keras_file.carrying(net, run_in_precision) if whole.is_stateful else None
+    return Framework(name, dtype, gives, masks=True, run=run_in_precision, carrying=carrying)
 
 
 def keep_tensorflow_quiet() -> None:

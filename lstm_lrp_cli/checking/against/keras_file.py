@@ -2,7 +2,8 @@
 
 The file is a stranger's, and Keras makes of its architecture whatever classes that names. So the
 copy names none but Keras's own layers, and leaves out what inference does not need. It is of the
-precision of the run, keeps no state from batch to batch, and has no setting that Keras 3 dropped.
+precision of the run, takes batches of any size unless it is stateful, and has no setting that
+Keras 3 dropped.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_lrp_cli.checking.against.framework import Carrying
 from lstm_lrp_cli.checking.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.keras_layers import (
@@ -26,6 +28,7 @@ from lstm_lrp_cli.loading.keras_layers import (
     SILENT,
 )
 from lstm_lrp_cli.loading.weight_file import check_size
+from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.model import Head, Model
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
@@ -78,9 +81,15 @@ class WholeModel:
     suffix: str
     write: Callable[[Path, str], None]
 
+    @property
+    def is_stateful(self) -> bool:
+        """Whether one of its layers keeps its states from batch to batch."""
+        return _is_stateful(self.architecture)
+
     def copy(self, path: Path, where: str, dtype: str) -> None:
         """Write the file as it is to be run."""
-        self.write(path, json.dumps(_cleaned(self.architecture, where, dtype)))
+        cleaned = _cleaned(self.architecture, where, dtype, any_batch=not self.is_stateful)
+        self.write(path, json.dumps(cleaned))
 
 
 def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
@@ -188,8 +197,21 @@ def _read_keras(path: Path) -> tuple[WholeModel, str] | None:
     return WholeModel(architecture, ".keras", write), version
 
 
-def _cleaned(node: Any, where: str, dtype: str) -> Any:
+def _is_stateful(node: Any) -> bool:
+    parts = list(node.values()) if isinstance(node, dict) else node
+    if not isinstance(parts, list):
+        return False
+    of_node = isinstance(node, dict) and bool(node.get("stateful"))
+    return of_node or any(map(_is_stateful, parts))
+
+
+def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
     """A part of an architecture as it is to be run.
+
+    Parameters
+    ----------
+    any_batch : bool
+        Whether it takes batches of any size, and not those that the file says.
 
     Raises
     ------
@@ -197,7 +219,7 @@ def _cleaned(node: Any, where: str, dtype: str) -> Any:
         It names something that is no layer of Keras's that lrp reads.
     """
     if isinstance(node, list):
-        return [_cleaned(each, where, dtype) for each in node]
+        return [_cleaned(each, where, dtype, any_batch=any_batch) for each in node]
     if not isinstance(node, dict):
         return node
     if "class_name" in node:
@@ -208,14 +230,12 @@ def _cleaned(node: Any, where: str, dtype: str) -> Any:
             continue
         if key == "dtype" and _is_float(value):
             cleaned[key] = dtype
-        elif key in ("batch_shape", "batch_input_shape") and isinstance(value, list):
+        elif key in ("batch_shape", "batch_input_shape") and isinstance(value, list) and any_batch:
             cleaned[key] = [None, *value[1:]]
         elif key.endswith("activation") and isinstance(value, dict):
             cleaned[key] = value.get("config")  # a function of Keras's, by its name
-        elif key == "stateful":
-            cleaned[key] = False
         else:
-            cleaned[key] = _cleaned(value, where, dtype)
+            cleaned[key] = _cleaned(value, where, dtype, any_batch=any_batch)
         if key in WRAPPED and isinstance(cleaned[key], dict):
             cleaned[key].setdefault("module", "keras.layers")
     return cleaned
@@ -258,6 +278,34 @@ def running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[K
         return np.concatenate([np.asarray(each) for each in outputs], axis=-1)
 
     return "probabilities" if scores is None else "scores", run
+
+
+def carrying(net: Any, run: Run) -> Carrying:
+    """What runs a stateful Keras model sequence by sequence, from states of zero on.
+
+    Keras runs whole batches. What there is no sequence for is filled up with zeros, and the states
+    that these would change are put back.
+    """
+    lstms = [each for each in net._flatten_layers() if type(each).__name__ == "LSTM"]
+    states = [state for lstm in lstms if lstm.stateful for state in lstm.states]
+    batch = int(net.inputs[0].shape[0])
+    for state in states:
+        state.assign(np.zeros(tuple(state.shape)))
+
+    def run_in_slots(inputs: NDArray[Any], slots: Integers) -> NDArray[Any]:
+        filled = np.zeros((batch, *inputs.shape[1:]), dtype=inputs.dtype)
+        filled[slots] = inputs
+        before = [np.array(state) for state in states]
+        found = run(filled)[slots]
+        empty = np.setdiff1d(np.arange(batch), slots)
+        for state, kept in zip(states, before, strict=True):
+            if len(empty):
+                now = np.array(state)
+                now[empty] = kept[empty]
+                state.assign(now)
+        return found
+
+    return Carrying(batch, run_in_slots)
 
 
 def _before_last_activations(keras: Any, net: Any, heads: Sequence[Head]) -> list[Any] | None:

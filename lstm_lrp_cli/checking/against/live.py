@@ -11,6 +11,7 @@ from lstm_lrp_cli.checking.against.framework import Framework, asking
 from lstm_lrp_cli.checking.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.weight_file import shape_text
+from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare
 
@@ -48,6 +49,11 @@ class Live:
         return (self.ran.gives,)
 
     @property
+    def abreast(self) -> int | None:
+        """How many sequences run side by side, where they are not run in any order."""
+        return None if self.ran.carrying is None else self.ran.carrying.abreast
+
+    @property
     def tolerance(self) -> float:
         return max(TOLERANCES[self.ran.dtype], TOLERANCES[self.model.dtype])
 
@@ -64,7 +70,8 @@ class Live:
             if not length:
                 self.left_out += len(places)
                 continue
-            found = self._run(np.stack([fed[place] for place in places]))
+            sequences = np.array([batch.sequences[place].number for place in places])
+            found = self._run(np.stack([fed[place] for place in places]), sequences)
             for place, each in zip(places, found, strict=True):
                 inputs = batch.sequences[place].inputs
                 numbers[place] = self._of_steps(inputs, each) if self.model.by_step else each
@@ -82,9 +89,14 @@ class Live:
             padding = replace(padding, masked=False, side=side, length=length)
         return prepare([inputs], padding)
 
-    def _run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+    def _run(self, inputs: NDArray[Any], sequences: Integers) -> NDArray[Any]:
+        """Run sequences of one length, which have those numbers in the whole input."""
+        carrying = self.ran.carrying
         with asking(self.ran.name, f"does not run input of shape {shape_text(inputs.shape)}"):
-            found = np.asarray(self.ran.run(inputs))
+            if carrying is None:
+                found = np.asarray(self.ran.run(inputs))
+            else:
+                found = np.asarray(carrying.run(inputs, sequences % carrying.abreast))
         by_step = inputs.shape[1:2] if self.model.by_step else ()
         expected = (len(inputs), *by_step, self.model.classes)
         if found.shape != expected:

@@ -159,6 +159,12 @@ class _Modules:
     def _lstm(self, layer: Lstm, spec: LstmSpec | None) -> Function:
         """An nn.LSTM of one layer; one that goes backwards alone is given the steps reversed."""
         torch = self._torch
+        if layer.stateful:
+            raise UnusableInput(
+                NAME,
+                "torch's LSTMs begin every sequence anew, and the mapping says `stateful`; compare "
+                "by --expected",
+            )
         if layer.activation != "tanh" or layer.gate_activation != "sigmoid":
             raise UnusableInput(
                 NAME,

@@ -80,7 +80,7 @@ class IntegratedGradients:
             mean += np.einsum("rpf,p->rf", gradients, weights)
         relevance = told((way * mean).astype(inputs.dtype), reach)
         tokens, of_padding = inputs_and_padding(relevance, padding, trace.packing)
-        at_baseline = forward(numeric, baseline, trace.packing)
+        at_baseline = forward(numeric, baseline, trace.packing, begun=trace.begun)
         shares = {
             "tokens": tokens,
             "baseline": chosen.of(at_baseline.scores),
@@ -106,6 +106,10 @@ def _gradients(model: Model, trace: Trace, chosen: Chosen, inputs: Floats) -> Fl
     sequences = np.repeat(np.arange(trace.packing.batch), points)
     [all_points] = copies(trace.packing, sequences, most_rows=max(rows * points, 1))
     moved = forward(
-        model, inputs.reshape(rows * points, features), all_points.packing, keep_gates=True
+        model,
+        inputs.reshape(rows * points, features),
+        all_points.packing,
+        keep_gates=True,
+        begun=trace.begun.of(all_points.sequences),
     )
     return gradient(moved, all_points.chosen(chosen)).reshape(inputs.shape)

@@ -105,4 +105,4 @@ def _without(trace: Trace, some: Copies, rows: Integers, table: TokenTable | Non
         inputs[filling] = padding.value
     kept, of = steps[~filling], some.sequences[copy[~filling]]
     inputs[~filling] = trace.inputs[trace.packing.offsets[kept] + of]
-    return forward(trace.model, inputs, packing, table)
+    return forward(trace.model, inputs, packing, table, begun=trace.begun.of(some.sequences))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
@@ -11,6 +11,7 @@ from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
 from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.writer import Report, Writer
+from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.prediction import Predictions, predict_corpus
 from lstm_lrp_cli.sequences.read import Block, sequences_of
 
@@ -23,10 +24,16 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     ----------
     form : str
         One of OUTPUTS.
+    carried : Carried
+        What stateful LSTMs keep from block to block.
     """
 
     layout: Layout
     form: str
+    carried: Carried = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "carried", Carried(self.layout.model))
 
     @property
     def block_bytes(self) -> int:
@@ -40,7 +47,7 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
 
     def results(self, block: Block) -> Iterator[Predictions]:
         model = self.layout.model
-        return predict_corpus(model, sequences_of(block, model))
+        return predict_corpus(model, sequences_of(block, model), self.carried)
 
     def figures(self, result: Predictions) -> PredictionFigures:
         return PredictionFigures.of(result, self.layout)
