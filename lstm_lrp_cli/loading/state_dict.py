@@ -104,11 +104,10 @@ def _find(file: WeightFile) -> _Found | None:
     for name in datasets:
         match = RECURRENT_WEIGHT.match(name)
         gates = _gates(datasets, name) if match else None
-        if match and gates == 4 and LSTM_WEIGHT.match(name):
+        if match and gates == 4 and name == f"{match[1]}weight_ih_l0":
             prefixes.append(match[1])
         elif gates in OTHER_CELLS:
             raise _no_lstm(file, name, gates)
-    prefixes = list(dict.fromkeys(prefixes))
     if not prefixes:
         return None
     parts_of_lstms = re.compile(
