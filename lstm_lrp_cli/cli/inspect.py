@@ -40,7 +40,14 @@ def inspect(
     import numpy as np
     from msgspec import UNSET
 
-    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
+    from lstm_lrp_cli.errors import UnusableInput
+    from lstm_lrp_cli.loading.load import (
+        Contents,
+        ask_for_layers,
+        load_model,
+        read_contents,
+        read_datasets,
+    )
     from lstm_lrp_cli.loading.write import mapping_text
     from lstm_lrp_cli.reporting.document import json_document
     from lstm_lrp_cli.reporting.inspection import (
@@ -50,13 +57,21 @@ def inspect(
         print_inspection,
     )
 
-    contents = read_contents(model, mapping)
-    if contents.described.mapping.layers is UNSET and write_mapping is None:
+    def show(contents: Contents) -> None:
         with open_output(output) as file:
             if form == "json":
                 file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
+
+    try:
+        contents = read_contents(model, mapping)
+    except UnusableInput as error:
+        if error.where.startswith(str(model)) and write_mapping is None:
+            show(read_datasets(model))  # what a mapping by hand would name
+        raise
+    if contents.described.mapping.layers is UNSET and write_mapping is None:
+        show(contents)
         click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
         return
     loaded = load_model(model, mapping, np.dtype(np.float64))

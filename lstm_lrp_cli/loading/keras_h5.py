@@ -41,7 +41,9 @@ def describe(file: Hdf5File) -> Described | None:
         mapping = convert(architecture, _losses(file))
     except DAMAGED as error:
         raise UnusableInput(
-            where, f"is not an architecture that Keras writes ({error!r}); save the model again"
+            where,
+            f"is not understood as an architecture of Keras ({error!r}); if it is one, describe "
+            f"its layers by hand in {file.path.with_suffix('.yaml').name}",
         ) from error
     return origins(mapping, f"model_config in {file.path.name}", version)
 
