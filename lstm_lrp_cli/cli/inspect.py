@@ -7,6 +7,7 @@ import click
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.say import say
 
 
 @click.command(
@@ -72,7 +73,7 @@ def inspect(
         raise
     if contents.described.mapping.layers is UNSET and write_mapping is None:
         show(contents)
-        click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
+        say(f"{model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64))
     with open_output(output) as file:

@@ -14,6 +14,7 @@ import click
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
+from lstm_lrp_cli.cli.say import say
 from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
 from lstm_lrp_cli.sequences.compression import compression_of
 
@@ -157,7 +158,7 @@ def stream(
         if report is None or report == STANDARD_OUTPUT:
             click.echo(summary.as_text(), err=True, nl=False)
         for warning in (*summary.warnings(), *rendering.warnings(size)):
-            click.echo(f"lrp: warning: {warning}", err=True)
+            say(f"warning: {warning}")
 
 
 def _write(

@@ -429,7 +429,7 @@ def test_a_refusal_is_exit_status_3_and_one_line(name: str, command: str) -> Non
     result = lrp(command, REFUSED / f"{name}.h5")
     assert result.exit_code == 3
     assert len(result.stderr.splitlines()) == 1
-    assert result.output.startswith("lrp: ")
+    assert result.stderr.startswith("lrp: ")
     assert "internal error" not in result.output
 
 
