@@ -165,12 +165,15 @@ import tf_keras
 tf_keras.models.load_model({folder}).save({h5})"""
 VARIABLES = """\
 import numpy, tensorflow as tf
-found = tf.saved_model.load({folder}).variables
+model = tf.saved_model.load({folder})
+served = next(iter(model.signatures.values()), None)
+found = getattr(model, "variables", None) or served.variables
 numpy.savez({npz}, **{{f"{{v.name}} {{k}}": v.numpy() for k, v in enumerate(found)}})"""
 CHECKPOINT = """\
 import numpy, tensorflow as tf
 found = tf.train.load_checkpoint({prefix})
-arrays = {{name: found.get_tensor(name) for name in found.get_variable_to_shape_map()}}
+names = found.get_variable_to_shape_map()
+arrays = {{name: numpy.asarray(found.get_tensor(name)) for name in names}}
 numpy.savez({npz}, **{{name: a for name, a in arrays.items() if a.dtype.kind == "f"}})"""
 CONSTANTS = """\
 import numpy, tensorflow as tf

@@ -48,11 +48,17 @@ def _lines(layer: KerasLayer, architecture: Architecture) -> str:
         f"model = keras.models.load_model({str(layer.path)!r})\n"
         f"{behind}.save({f'{stem}.keras'!r})\n"
         f"open('vocab.txt', 'w', encoding='utf-8').write({words})\n"
-        f"# and as {f'{stem}.yaml'!r} beside it:\n" + _mapping(layer.config)
+        f"# and as {f'{stem}.yaml'!r} beside it:\n" + _mapping(layer.config, _rows(architecture))
     )
 
 
-def _mapping(config: dict[str, object]) -> str:
+def _rows(architecture: Architecture) -> object:
+    """How many tokens the embedding has, which may be more than there are words."""
+    sizes = [each.config.get("input_dim") for each in architecture.layers]
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def _mapping(config: dict[str, object], rows: object) -> str:
     """What the layer does, as keys of a mapping."""
     tokens: dict[str, object] = {}
     if config.get("split") in SPLIT:
@@ -60,6 +66,8 @@ def _mapping(config: dict[str, object]) -> str:
     tokens |= STANDARDIZED.get(str(config.get("standardize")), {})
     unknown = config.get("oov_token", "[UNK]")
     tokens["unknown"] = str(unknown) if re.fullmatch(r"[\w\[\]<>-]+", str(unknown)) else "[UNK]"
+    if rows is not None:
+        tokens["limit"] = rows
     mapping: dict[str, object] = {"format": 1, "vocabulary": "vocab.txt", "tokens": tokens}
     if isinstance(config.get("output_sequence_length"), int):
         mapping["padding"] = {"side": "post"}
