@@ -6,13 +6,20 @@ from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.formats import HDF5, NPY, NPZ, format_of, what_it_is
-from lstm_lrp_cli.loading.seen import LOOKED_AT, Seen, look
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
 from lstm_lrp_cli.sequences.lines import Lines
 from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.stream import BOM, OpenInput, display_name, on_disk, open_input
+from lstm_lrp_cli.sequences.stream import (
+    BOM,
+    OpenInput,
+    display_name,
+    is_text,
+    on_disk,
+    open_input,
+    seen_of,
+)
 
 # How much is read at a time where sequences are wanted one by one.
 BLOCK_BYTES = 2**16
@@ -178,12 +185,12 @@ _SIGNATURES: dict[bytes, InputFormat] = {
 
 def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Model) -> None:
     """Refuse a file of another format as what it is, before it is taken for text or arrays."""
-    beginning, path = opened.beginning, opened.plain_path
-    seen = Seen(Path(where), beginning[:LOOKED_AT]) if path is None else look(path)
+    beginning = opened.beginning
+    seen = seen_of(opened, where)
     if form in _SIGNATURES.values():
         if format_of(seen) is {"npz": NPZ, "h5": HDF5, "npy": NPY}[form]:
             return
-    elif b"\0" not in beginning and _is_utf8(beginning):
+    elif is_text(beginning):
         return
     found = what_it_is(seen)
     for signature, other in _SIGNATURES.items():
@@ -194,14 +201,6 @@ def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Mode
             )
     if found:
         raise UnusableInput(where, f"{found}; {_wanted(model)}")
-
-
-def _is_utf8(beginning: bytes) -> bool:
-    try:
-        beginning[:LOOKED_AT].decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start > LOOKED_AT - 4  # a character was cut
-    return True
 
 
 def _mismatch(form: InputFormat, model: Model) -> str:

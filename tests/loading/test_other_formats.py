@@ -387,3 +387,30 @@ class TestInput:
         assert (
             "sequence 1: feature `feature_2` is 1e+300 at step 0, which float32 cannot hold"
         ) in said(tmp_path / "x.npy", "--dtype", "float32")
+
+
+class TestOtherFiles:
+    """Files of other formats where text is expected beside a model, and results."""
+
+    def test_a_mapping_and_a_vocabulary(self, run, tmp_path):
+        model = save(tmp_path / "m.pt", weights())
+        (tmp_path / "words.pkl").write_bytes(pickle.dumps(OrderedDict(a=1)))
+        result = run("inspect", model, "--mapping", tmp_path / "words.pkl")
+        assert result.exit_code == 3
+        assert "words.pkl: is a bare pickle of `collections.OrderedDict`" in result.stderr
+        assert "expected a short YAML mapping" in result.stderr
+        (tmp_path / "m.yaml").write_text("vocabulary: words.pkl\n")
+        result = run("inspect", model)
+        assert result.exit_code == 3
+        assert "which is never executed; expected a vocabulary" in result.stderr
+
+    @pytest.mark.parametrize("command", ["summarize", "compare"])
+    def test_results(self, run, tmp_path, command):
+        (tmp_path / "m.tflite").write_bytes(FILES["TensorFlow Lite"][0])
+        (tmp_path / "r.jsonl").write_text("{}")
+        others = [tmp_path / "r.jsonl"] if command == "compare" else []
+        result = run(command, tmp_path / "m.tflite", *others)
+        assert result.exit_code == 3
+        assert (
+            "m.tflite: is a TensorFlow Lite model; expected what `lrp explain` writes as JSON"
+        ) in result.stderr
