@@ -19,7 +19,8 @@ class UnusableInput(Exception):
     problem : str
         What was found, what was expected, and the mend.
     paste : str
-        Lines that the user can paste into a mapping as the mend, shown below the message.
+        Lines that the user can paste as the mend, into a mapping or a Python prompt, shown below
+        the message.
     """
 
     def __init__(self, where: str, problem: str, paste: str = "") -> None:

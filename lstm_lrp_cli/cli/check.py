@@ -24,7 +24,8 @@ from lstm_lrp_cli.cli.options import (
     rule_options,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output, warn
+from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.say import say, warn
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def check(
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     figures = InputFigures()
     if input is None:
-        click.echo(f"lrp: no INPUT: checking {SEQUENCES} random sequences", err=True)
+        say(f"no INPUT: checking {SEQUENCES} random sequences")
         sequences = random_sequences(loaded.model)
     else:
         source = Source(input, input_format, ids, labelled)
@@ -138,7 +139,7 @@ def check(
         )
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
-        click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
+        say(f"{live.framework} was not run on {empty}")
     warnings = list(figures.input_warnings(loaded.model, "nothing to check in them"))
     warn(warnings)
     with open_output(output) as file:

@@ -24,8 +24,9 @@ from lstm_lrp_cli.cli.options import (
     setting_options,
     stacked,
 )
-from lstm_lrp_cli.cli.output import open_output, refuse_same_file, warn
+from lstm_lrp_cli.cli.output import open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
+from lstm_lrp_cli.cli.say import warn
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 

@@ -8,7 +8,8 @@ import click
 
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import DTYPES, assume_option, mapping_option, model_argument
-from lstm_lrp_cli.cli.output import open_together, refuse_same_file, warn
+from lstm_lrp_cli.cli.output import open_together, refuse_same_file
+from lstm_lrp_cli.cli.say import say, warn
 
 FORMATS = ("npz", "safetensors")
 
@@ -88,7 +89,7 @@ def convert(
         mapping_file.write(commented(title, document, {}).encode("utf-8"))
         for file in others:
             file.write(converting.vocabulary_text(converted.vocabulary or {}).encode("utf-8"))
-    click.echo(f"lrp: wrote {', '.join(map(str, paths))}", err=True)
+    say(f"wrote {', '.join(map(str, paths))}")
 
 
 def _format_of(output: Path) -> str:

@@ -27,8 +27,9 @@ from lstm_lrp_cli.cli.options import (
     resolve_target,
     rule_options,
 )
-from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file, warn
+from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file
 from lstm_lrp_cli.cli.progress import counting
+from lstm_lrp_cli.cli.say import warn
 from lstm_lrp_cli.engine.methods import METHODS
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import click
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import assume_option, document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.say import say
 
 
 @click.command(
@@ -43,7 +44,14 @@ def inspect(
     import numpy as np
     from msgspec import UNSET
 
-    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
+    from lstm_lrp_cli.errors import UnusableInput
+    from lstm_lrp_cli.loading.load import (
+        Contents,
+        ask_for_layers,
+        load_model,
+        read_contents,
+        read_datasets,
+    )
     from lstm_lrp_cli.loading.write import mapping_text
     from lstm_lrp_cli.reporting.document import json_document
     from lstm_lrp_cli.reporting.inspection import (
@@ -53,14 +61,22 @@ def inspect(
         print_inspection,
     )
 
-    contents = read_contents(model, mapping, assume)
-    if contents.described.mapping.layers is UNSET and write_mapping is None:
+    def show(contents: Contents) -> None:
         with open_output(output) as file:
             if form == "json":
                 file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
-        click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
+
+    try:
+        contents = read_contents(model, mapping, assume)
+    except UnusableInput as error:
+        if error.where.startswith(str(model)) and write_mapping is None:
+            show(read_datasets(model))  # what a mapping by hand would name
+        raise
+    if contents.described.mapping.layers is UNSET and write_mapping is None:
+        show(contents)
+        say(f"{model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64), assume)
     with open_output(output) as file:

@@ -11,8 +11,9 @@ import click
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.cli.help import write_examples
+from lstm_lrp_cli.cli.say import say
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.reporting.printable import printable
+from lstm_lrp_cli.reporting.printable import LONGEST_MESSAGE, legible, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -38,8 +39,6 @@ EXAMPLES = (
 )
 UNUSABLE = 3
 INTERRUPTED = 130
-# An error may quote what stands in a file; it stays an error and not the file.
-LONGEST_ERROR = 1000
 
 
 class Lrp(click.Group):
@@ -69,6 +68,12 @@ class Lrp(click.Group):
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=COMMANDS[name]) for name in commands), *options]
 
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **settings)
+        except click.UsageError as error:
+            raise _legible(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -79,6 +84,8 @@ class Lrp(click.Group):
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except click.UsageError as error:
+            raise _legible(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except MemoryError as error:
@@ -97,6 +104,14 @@ class Lrp(click.Group):
             )
 
 
+def _legible(error: click.UsageError) -> click.UsageError:
+    """An error of usage whose lines are safe to show: arguments may be any text."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    lines = error.format_message().split("\n")
+    return click.UsageError("\n".join(map(legible, lines)), error.ctx)
+
+
 def _drop_output() -> None:
     """Forget what standard output did not take: Python would complain again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,10 +120,9 @@ def _drop_output() -> None:
 def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "") -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
-    shown = message if len(message) <= LONGEST_ERROR else f"{message[:LONGEST_ERROR]}..."
-    click.echo(f"lrp: {printable(shown)}", err=True)
+    say(message)
     for line in paste.splitlines():
-        click.echo(printable(line), err=True)
+        click.echo(legible(line) if len(line) > LONGEST_MESSAGE else printable(line), err=True)
     ctx.exit(UNUSABLE)
 
 

@@ -18,8 +18,9 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output, warn
+from lstm_lrp_cli.cli.output import open_output
 from lstm_lrp_cli.cli.progress import counting
+from lstm_lrp_cli.cli.say import say, warn
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
@@ -131,7 +132,7 @@ def match(
             out.write(match_json(found, base))
         else:
             print_match(found, None if write_mapping else text, out)
-    click.echo(f"lrp: {verdict(found)}", err=True)
+    say(verdict(found))
     if text is None:
         sys.exit(1)
     if write_mapping is not None:

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO, cast
@@ -11,7 +11,6 @@ from typing import IO, Any, BinaryIO, TextIO, cast
 import click
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.sequences.compression import compression_of
 
 STANDARD_OUTPUT = Path("-")
@@ -138,9 +137,3 @@ def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path
             if path.resolve() == place:
                 raise click.UsageError(f"{name} is the same file as {other}: {path}")
         places[name] = path.resolve()
-
-
-def warn(messages: Iterable[str]) -> None:
-    """Tell warnings on standard error, a line each."""
-    for message in messages:
-        click.echo(f"lrp: warning: {printable(message)}", err=True)

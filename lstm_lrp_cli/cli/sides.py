@@ -13,7 +13,7 @@ import numpy as np
 
 from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import resolve_question, unknown_method
-from lstm_lrp_cli.cli.output import warn
+from lstm_lrp_cli.cli.say import warn
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
 from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 import click
 
 from lstm_lrp_cli.cli.options import Command, stacked
-from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output, warn
+from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
+from lstm_lrp_cli.cli.say import warn
 from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
 from lstm_lrp_cli.sequences.compression import compression_of
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.hdf5_heap import has_endless_heap
-from lstm_lrp_cli.loading.weight_file import Stored, check_numeric, check_size
+from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, check_numeric, check_size
 
 
 class Hdf5File:
@@ -165,6 +165,20 @@ class Hdf5File:
                         self._groups.append(name)
                         pending.append((f"{name}/", child))
         return datasets
+
+
+def refuse_table(file: WeightFile, mend: str) -> None:
+    """Refuse a file in which pandas keeps tables: their columns are no arrays of one name each.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    for group in dict.fromkeys(name.split("/")[0] for name in file.datasets):
+        if f"{group}@pandas_type" in file.documents:
+            raise UnusableInput(
+                str(file.path), f"is a table that pandas wrote (to_hdf, `{group}`); {mend}"
+            )
 
 
 class _Attributes(Mapping[str, Any]):

@@ -123,6 +123,7 @@ class Architecture(Struct, frozen=True):
 
     layers: list[KerasLayer]
     outputs: list[str]
+    is_sequential: bool = False
 
 
 def read_document(where: str, text: str | bytes) -> Any:
@@ -188,7 +189,7 @@ def read_architecture(
         )
     reader = _Reader(path, keras_version, weights_of)
     outputs = reader.read_model(document, (), "", ())
-    return Architecture(reader.layers, outputs)
+    return Architecture(reader.layers, outputs, document["class_name"] == "Sequential")
 
 
 class _Call(Struct, frozen=True):

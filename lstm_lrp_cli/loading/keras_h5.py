@@ -44,7 +44,9 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
         )
     except DAMAGED as error:
         raise UnusableInput(
-            where, f"is not an architecture that Keras writes ({error!r}); save the model again"
+            where,
+            f"is not understood as an architecture of Keras ({error!r}); if it is one, describe "
+            f"its layers by hand in {file.path.with_suffix('.yaml').name}",
         ) from error
 
 

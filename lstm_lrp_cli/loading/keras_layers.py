@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
     MODEL_INPUT,
@@ -76,6 +77,43 @@ SILENT = frozenset(
         "Identity",
     }
 )
+# Layers that make ids of words.
+TEXT_LAYERS = ("TextVectorization", "StringLookup", "IntegerLookup")
+# Recurrent layers that are no LSTM's. An RNN of LSTM cells is one, and can be described by hand.
+OTHER_CELLS = ("GRU", "CuDNNGRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+# What can be done about a layer that is not converted. Where a mapping has the model's layers, what
+# the file says of them is not asked.
+IF_IT_CAN = (
+    "if it does no more than a mapping can say, describe all layers by hand in {mapping}; docs/"
+    "mapping.md has the kinds"
+)
+ATTENTION = (
+    "as part of attention over the steps it needs no layer of its own: describe all layers by hand "
+    "in {mapping} (softmax: steps, merge: gate, pool: sum; or attention)"
+)
+BY_HAND = {
+    "RepeatVector": f"{ATTENTION}; a decoder that it feeds has no mapping",
+    **dict.fromkeys(
+        ("Permute", "Reshape", "Lambda", "Dot"), f"{ATTENTION}; else it has no mapping"
+    ),
+    "RNN": "if its cells are LSTM cells, describe all layers by hand in {mapping}; others have no "
+    "mapping",
+    "Normalization": "describe all layers by hand in {mapping}, and it as a batch_norm of its mean "
+    "and variance with epsilon: 0",
+    "Rescaling": "describe all other layers by hand in {mapping}, and scale the values yourself",
+}
+NO_MAPPING = {
+    **dict.fromkeys(OTHER_CELLS, "it is no LSTM, and no mapping can describe it as one"),
+    **dict.fromkeys(
+        (
+            *("Conv1D", "SeparableConv1D", "DepthwiseConv1D", "MaxPooling1D", "AveragePooling1D"),
+            *("LayerNormalization", "GroupNormalization", "UnitNormalization"),
+            *("Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"),
+            *("LeakyReLU", "PReLU", "ThresholdedReLU"),
+        ),
+        "nor has a mapping any like it",
+    ),
+}
 RECURRENT = ("LSTM", "CuDNNLSTM", "Bidirectional")
 # Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
 # Keras gives them, in small letters and without underscores.
@@ -111,6 +149,13 @@ def describe_architecture(
     UnusableInput
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
+    for layer in architecture.layers:
+        if layer.kind in TEXT_LAYERS:
+            from lstm_lrp_cli.loading.keras_text import begins_with_text
+
+            raise begins_with_text(layer, architecture)
+        if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
+            raise _unknown(layer)
     length = _length(architecture.layers)
     stateful = _stateful(architecture.layers)
     placed = _place(architecture, length)
@@ -230,6 +275,8 @@ def _place(architecture: Architecture, length: int) -> _Placed:
             if source not in placed.alias:
                 raise layer.unusable(f"is fed by `{source}`, which gives no such output")
         if len(layer.sources) > 1 and layer.kind not in MERGES:
+            if layer.kind in (*NO_MAPPING, *BY_HAND):
+                raise _unknown(layer)
             raise layer.unusable(f"is fed by {len(layer.sources)} layers; expected one")
         _check_place(layer, placed)
         by_step = all(placed.by_step[source] for source in layer.sources)
@@ -312,7 +359,7 @@ def _convert(layer: KerasLayer, placed: _Placed, by_step: bool) -> list[LayerSpe
     if layer.kind == "TimeDistributed":
         inner = layer.wrapped(layer.config["layer"], layer.weights)
         if inner.kind not in ("Dense", "Activation", *SILENT):
-            raise layer.unusable(f"wraps a layer of kind {inner.kind}; expected a Dense")
+            raise _unknown(layer, inner.kind)
         return _convert(inner, placed, by_step)
     convert: dict[str, Callable[[KerasLayer], list[LayerSpec]]] = {
         "Embedding": lambda layer: [
@@ -328,11 +375,17 @@ def _convert(layer: KerasLayer, placed: _Placed, by_step: bool) -> list[LayerSpe
         **dict.fromkeys(ACTIVATION_LAYERS, lambda layer: [_activation_layer(layer)]),
     }
     if layer.kind not in convert:
-        known = sorted(
-            [*convert, *POOLS, *MERGES, *SILENT, "Masking", "Flatten", "TimeDistributed"]
-        )
-        raise layer.unusable(f"is not a layer that lrp can explain; it knows {', '.join(known)}")
+        raise _unknown(layer)
     return convert[layer.kind](layer)
+
+
+def _unknown(layer: KerasLayer, kind: str | None = None) -> UnusableInput:
+    """The refusal of a layer, or of the kind inside one, and what can be done about it."""
+    kind = kind or layer.kind
+    hint = NO_MAPPING.get(kind) or BY_HAND.get(kind, IF_IT_CAN)
+    mapping = layer.path.with_suffix(".yaml").name
+    what = "is not a layer" if kind == layer.kind else f"wraps a layer of kind {kind}, not one"
+    return layer.unusable(f"{what} that lrp can explain; {hint.format(mapping=mapping)}")
 
 
 def _cell(layer: KerasLayer, weights: list[str]) -> CellSpec:
@@ -403,7 +456,7 @@ def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
     entry = layer.config["layer"]
     kind = kind_of(entry)
     if kind not in ("LSTM", "CuDNNLSTM"):
-        raise layer.unusable(f"wraps a layer of kind {kind}; expected an LSTM")
+        raise _unknown(layer, kind)
     if entry["config"].get("go_backwards"):
         raise layer.unusable("its forward LSTM goes backwards; expected go_backwards=False")
     other = layer.config.get("backward_layer") or entry  # Keras 3 always writes it
@@ -533,7 +586,7 @@ def _batch_norm(layer: KerasLayer, by_step: bool) -> BatchNormSpec:
 
 def _length(layers: list[KerasLayer]) -> int:
     """The fixed number of steps of the input; 0 where it is open."""
-    length = next((shape[1] or 0 for shape in _input_shapes(layers)), 0)
+    length = next((shape[1] or 0 for shape in _input_shapes(layers) if len(shape) > 1), 0)
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
     return length

@@ -45,6 +45,8 @@ AMBIGUOUS = "2.2.4-tf"
 HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
 # The kinds of layer that a chain has, as they usually follow each other.
 RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
+# Cells that are no LSTM's, by the shapes of their kernels.
+OTHER_CELLS = {"gru": "a GRU, (e, 3d) and (d, 3d)", "rnn": "a plain RNN, (e, d) and (d, d)"}
 # No more layers than these are put in order by their sizes.
 MOST_UNORDERED = 7
 
@@ -132,6 +134,13 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     """
     listed = file.attribute("/", "layer_names")  # in their order, up to Keras 2
     found = _by_groups(file) if listed is None else _by_names(file, [str(n) for n in listed])
+    for each in found:
+        if each.kind in OTHER_CELLS:
+            raise UnusableInput(
+                f"{file.path}: {each.name}",
+                f"has the shapes of {OTHER_CELLS[each.kind]}, where an LSTM has (e, 4d) and "
+                "(d, 4d); it is no LSTM, and no mapping can describe it as one",
+            )
     if not any(each.kind == "lstm" for each in found):
         return None
     draft = _drafted(file, found, in_order=listed is not None)
@@ -306,9 +315,9 @@ def _gates_of(version: str) -> GateActivationName:
 class _Found(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
-    `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for. A bidirectional
-    layer gives `merged` units where it makes one of its directions. One that is `by_step` is fed
-    with every step.
+    `kind` is one of RANKS or OTHER_CELLS, "masking", "silent", or "unknown", which is asked for. A
+    bidirectional layer gives `merged` units where it makes one of its directions. One that is
+    `by_step` is fed with every step.
     """
 
     name: str
@@ -390,6 +399,9 @@ def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
             return _Found(name, "norm", LayerSpec(batch_norm=norm), units, units)
+    other = _other_cell(name, shapes)
+    if other is not None:
+        return _Found(name, other)
     if not file.holds(group):
         if kind in POOLS:
             return _Found(name, "pool", LayerSpec(pool=POOLS[kind]))
@@ -406,6 +418,16 @@ def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
         case [(_, gates), (units, same), *biases] if gates == same == 4 * units:
             return biases in ([], [(gates,)], [(2 * gates,)])
     return False
+
+
+def _other_cell(name: str, shapes: list[tuple[int, ...]]) -> str | None:
+    """Whether these are the shapes of another cell; a plain RNN's must be called one as well."""
+    match shapes:
+        case [(_, gates), (units, same), *_] if gates == same == 3 * units:
+            return "gru"
+        case [(_, gates), (units, same), *_] if gates == same == units and "rnn" in name.lower():
+            return "rnn"
+    return None
 
 
 def _lstm(

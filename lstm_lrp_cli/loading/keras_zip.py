@@ -74,7 +74,8 @@ def describe(file: Hdf5File) -> Described:
     except DAMAGED as error:
         raise UnusableInput(
             f"{file.path}: {CONFIG}",
-            f"is not an architecture that Keras writes ({error!r}); save the model again",
+            f"is not understood as an architecture of Keras ({error!r}); if it is one, describe "
+            f"its layers by hand in {file.path.with_suffix('.yaml').name}",
         ) from error
 
 

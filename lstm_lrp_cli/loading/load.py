@@ -241,6 +241,13 @@ def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -
         return describe_contents(opened, mapping_path, assume)
 
 
+def read_datasets(path: Path) -> Contents:
+    """What a weight file holds, whatever it says of its architecture."""
+    with open_weights(path).file as file:
+        described = Described(Mapping(), {})
+        return Contents(file.path, file.format, None, described, dict(file.datasets))
+
+
 def ask_for_layers(contents: Contents) -> str:
     """What to do where neither file nor mapping says the architecture."""
     if contents.mapping_path:

@@ -35,6 +35,10 @@ def describe(file: OnnxFile) -> Described:
         There is a node, named, that lrp cannot follow.
     """
     nodes = _live(file)
+    for node in nodes:
+        if node.op in ("GRU", "RNN"):
+            what = "a GRU" if node.op == "GRU" else "a plain RNN"
+            raise node.unusable(f"is {what}; lrp explains LSTMs, and no mapping can make it one")
     if not any(node.op == "LSTM" for node in nodes):
         raise UnusableInput(
             str(file.path),

@@ -1,12 +1,14 @@
-"""Reading a pickle without executing it: data and tensors by name, everything else refused.
+"""Reading a pickle without executing it: data and tensors by name, all else by its name alone.
 
 A pickle is a program for a small stack machine. This one knows the instructions that build plain
 values, and of the functions that a pickle may ask to have called, those by which PyTorch rebuilds
-tensors, which here only note what the tensor is made of. All others are refused by their name.
+tensors, which here only note what the tensor is made of. What any other class or function would
+make is `Foreign`: a name, without what the pickle says of it. So a checkpoint's settings may be of
+any class, and who needs a value there refuses it by its name.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -45,18 +47,42 @@ class Tensor(Struct, frozen=True):
     strides: tuple[int, ...]
 
 
-class _Global(Struct, frozen=True):
-    """A function or class that the pickle names; it is never imported."""
+class Foreign(Struct, frozen=True, eq=False):
+    """A function or class that the pickle names, or what it would make; it is never imported.
+
+    Two are equal where they are one: as a key it costs no more than a number does.
+    """
 
     module: str
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
 
 
 class _Mark:
     """Where a group of values begins on the stack."""
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
+# What may be a key. A tuple is hashed by all that is in it: without end where tuples are shared.
+_KEYS = (str, int, float, bytes, type(None), Foreign)
+
+
+def _with_items(target: dict[Any, Any], pairs: Iterable[Any]) -> dict[Any, Any]:
+    for key, value in pairs:
+        target[key if isinstance(key, _KEYS) else Foreign("a key", type(key).__name__)] = value
+    return target
+
+
+def _dict(content: Any = ()) -> dict[Any, Any]:
+    return dict(content) if isinstance(content, dict) else _with_items({}, content)
+
+
+def _rebuild_tensor(
+    storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
+) -> Tensor | Foreign:
+    if isinstance(storage, Foreign):  # of numbers that NumPy does not have
+        return storage
     sizes = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in sizes):
         raise ValueError("a tensor is not made of a storage and whole numbers")
@@ -70,23 +96,35 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 
 _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
+    ("collections", "OrderedDict"): _dict,
+    ("collections", "Counter"): _dict,
+    ("collections", "defaultdict"): lambda *_: {},
     ("builtins", "set"): lambda values=(): list(values),
     ("__builtin__", "set"): lambda values=(): list(values),
     ("torch", "Size"): lambda values=(): tuple(values),
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
 }
 
 
+def refused(where: str, what: str) -> UnusableInput:
+    """The error where a pickle has, at a place that matters, what only executing it would give."""
+    return UnusableInput(
+        where,
+        f"is a pickle that asks for {what}, which is not executed; expected tensors and plain "
+        "values alone: save `model.state_dict()` with torch.save, or as .safetensors",
+    )
+
+
 def read_pickle(data: bytes, where: str) -> Any:
-    """The value that a pickle of PyTorch's holds, with a `Tensor` for every tensor.
+    """The value that a pickle of PyTorch's holds: a `Tensor` for every tensor, or `Foreign`.
 
     Raises
     ------
     UnusableInput
-        It is damaged, or names anything that is not on the list; nothing has been executed.
+        It is damaged, or has an instruction that is not known; nothing has been executed.
     """
     try:
         return _Machine(data, where).run()
@@ -113,15 +151,8 @@ class _Machine:
                 return self.stack.pop()
             step = _STEPS.get(code)
             if step is None:
-                raise self.refused(f"the instruction {bytes([code])!r}")
+                raise refused(self.where, f"the instruction {bytes([code])!r}")
             step(self)
-
-    def refused(self, what: str) -> UnusableInput:
-        return UnusableInput(
-            self.where,
-            f"is a pickle that asks for {what}, which is not executed; expected tensors and plain "
-            "values alone: save `model.state_dict()` with torch.save, or as .safetensors",
-        )
 
     def take(self, form: struct.Struct) -> Any:
         (value,) = form.unpack_from(self.data, self.at)
@@ -149,39 +180,42 @@ class _Machine:
                 return values
         raise ValueError("a group has no beginning")
 
-    def push_global(self, module: str, name: str) -> None:
-        storage = module in ("torch", "torch.storage") and name in STORAGES
-        if not storage and (module, name) not in _FUNCTIONS:
-            raise self.refused(f"`{module}.{name}`")
-        self.stack.append(_Global(module, name))
-
     def push_storage(self) -> None:
         """PyTorch's persistent ids: ("storage", class, key, device, size)."""
         kind, storage, key, _, size = self.stack.pop()
-        if kind != "storage" or not isinstance(storage, _Global) or not isinstance(key, str):
+        if kind != "storage" or not isinstance(storage, Foreign) or not isinstance(key, str):
             raise ValueError("a persistent id is no storage")
-        self.stack.append(Storage(key, STORAGES[storage.name], int(size)))
+        is_known = storage.module in ("torch", "torch.storage") and storage.name in STORAGES
+        self.stack.append(Storage(key, STORAGES[storage.name], int(size)) if is_known else storage)
 
     def call(self) -> None:
         arguments = self.stack.pop()
         function = self.stack.pop()
+        if not isinstance(function, Foreign) or not isinstance(arguments, tuple):
+            raise ValueError("what is called is no function")
+        known = _FUNCTIONS.get((function.module, function.name))
+        if known is None:
+            self.stack.append(function)
+            return
         # What is called copies what it is given: a value named again and again would fill memory.
         self.copied += sum(len(each) for each in arguments if isinstance(each, list | tuple | dict))
         if self.copied > len(self.data):
             raise ValueError("it copies more values than it holds")
-        self.stack.append(_FUNCTIONS[function.module, function.name](*arguments))
+        self.stack.append(known(*arguments))
 
     def set_items(self, values: list[Any]) -> None:
         target = self.stack[-1]
-        if not isinstance(target, dict):
+        if isinstance(target, dict):
+            _with_items(target, zip(values[::2], values[1::2], strict=True))
+        elif not isinstance(target, Foreign):
             raise ValueError("items are set on something that is no dict")
-        target.update(zip(values[::2], values[1::2], strict=True))
 
     def extend(self, values: list[Any]) -> None:
         target = self.stack[-1]
-        if not isinstance(target, list):
+        if isinstance(target, list):
+            target.extend(values)
+        elif not isinstance(target, Foreign):
             raise ValueError("values are added to something that is no list")
-        target.extend(values)
 
     def memoize(self, key: int) -> None:
         self.memo[key] = self.stack[-1]
@@ -189,8 +223,8 @@ class _Machine:
     def build(self) -> None:
         """Attributes, such as a state dict's _metadata, are dropped."""
         self.stack.pop()
-        if not isinstance(self.stack[-1], dict):
-            raise self.refused("attributes to be set on an object")
+        if not isinstance(self.stack[-1], dict | Foreign):
+            raise ValueError("attributes are set on something that has none")
 
     def put_tuple(self, count: int) -> None:
         values = tuple(self.stack[len(self.stack) - count :])
@@ -210,12 +244,17 @@ def _text(machine: _Machine, count: int) -> None:
 
 def _stack_global(machine: _Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.push_global(str(module), str(name))
+    machine.stack.append(Foreign(str(module), str(name)))
 
 
 def _long(machine: _Machine) -> None:
     value = machine.take_bytes(machine.take(_U1))
     machine.stack.append(int.from_bytes(value, "little", signed=True))
+
+
+def _call_with_names(machine: _Machine) -> None:
+    machine.stack.pop()
+    machine.call()
 
 
 def _set_item(machine: _Machine) -> None:
@@ -248,6 +287,8 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "\x8d": lambda m: _text(m, m.take(_U8)),
         "B": lambda m: m.stack.append(m.take_bytes(m.take(_U4))),
         "C": lambda m: m.stack.append(m.take_bytes(m.take(_U1))),
+        "\x8e": lambda m: m.stack.append(m.take_bytes(m.take(_U8))),
+        "\x96": lambda m: m.stack.append(m.take_bytes(m.take(_U8))),
         "}": lambda m: m.stack.append({}),
         "]": lambda m: m.stack.append([]),
         ")": lambda m: m.stack.append(()),
@@ -257,6 +298,7 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "\x86": lambda m: m.put_tuple(2),
         "\x87": lambda m: m.put_tuple(3),
         "l": lambda m: m.stack.append(m.since_mark()),
+        "\x91": lambda m: m.stack.append(m.since_mark()),
         "a": _append,
         "e": lambda m: m.extend(m.since_mark()),
         "\x90": lambda m: m.extend(m.since_mark()),
@@ -267,10 +309,12 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "\x94": lambda m: m.memoize(len(m.memo)),
         "h": lambda m: m.stack.append(m.memo[m.take(_U1)]),
         "j": lambda m: m.stack.append(m.memo[m.take(_U4)]),
-        "c": lambda m: m.push_global(m.take_line(), m.take_line()),
+        "c": lambda m: m.stack.append(Foreign(m.take_line(), m.take_line())),
         "\x93": _stack_global,
         "Q": lambda m: m.push_storage(),
         "R": lambda m: m.call(),
+        "\x81": lambda m: m.call(),
+        "\x92": _call_with_names,
         "b": lambda m: m.build(),
     }.items()
 }

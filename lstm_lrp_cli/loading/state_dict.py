@@ -189,7 +189,6 @@ def _find(file: WeightFile) -> _Found | None:
             prefixes.append(name.removesuffix("weight_ih_l0"))
         elif gates in OTHER_CELLS:
             raise _no_lstm(file, name, gates)
-    prefixes = list(dict.fromkeys(prefixes))
     if not prefixes:
         return None
     parts_of_lstms = re.compile(

@@ -30,6 +30,12 @@ def read_text_file(path: Path, limit: int, what: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        from lstm_lrp_cli.loading.formats import what_it_is
+        from lstm_lrp_cli.loading.seen import look
+
+        found = what_it_is(look(path))
+        if found:
+            raise UnusableInput(str(path), f"{found}; expected {what}") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise UnusableInput(
             f"{path}: line {line}", f"byte 0x{data[error.start]:02x} is not UTF-8 text"

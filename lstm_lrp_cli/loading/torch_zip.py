@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.npy import DAMAGED
 from lstm_lrp_cli.loading.npz import DAMAGED_ZIP
-from lstm_lrp_cli.loading.pickled import Tensor, read_pickle
+from lstm_lrp_cli.loading.pickled import Foreign, Tensor, read_pickle, refused
 from lstm_lrp_cli.loading.weight_file import Stored, bfloat16, check_size
 
 # Under these keys training scripts keep a state dict in their checkpoints.
@@ -43,6 +43,7 @@ class TorchFile:
                 f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
             )
             content = read_pickle(self._bytes("data.pkl"), f"{path}: {pickled}")
+            _check_state(content, f"{path}: {pickled}")
         except UnusableInput:
             self.close()
             raise
@@ -56,7 +57,7 @@ class TorchFile:
         for name, value in named(content, Tensor):
             if isinstance(value, Tensor):
                 self._tensors[name] = value
-            else:
+            elif not isinstance(value, Foreign):
                 self.documents[name] = value
         self.datasets = {n: Stored(t.shape, t.storage.dtype) for n, t in self._tensors.items()}
         if not self.datasets:
@@ -142,15 +143,33 @@ def named(content: Any, tensor: type) -> Iterator[tuple[str, Any]]:
             seen.add(id(value))
             prefix = f"{path}/" if path else ""
             pending += [(f"{prefix}{key}", each) for key, each in value.items()]
+        elif isinstance(value, tensor) and state is not None and "/" not in path:
+            yield f"/{path}", value  # such as a best score: no weight of the state dict
         else:
             yield path, value
 
 
+def _check_state(content: Any, where: str) -> None:
+    """Refuse what the pickle has in the model's place and only executing it would give."""
+    state = _state_dict(content, Tensor)
+    if state is not None:
+        for key, value in state.items():
+            if isinstance(value, Foreign) or isinstance(key, Foreign):
+                raise refused(where, f"`{value}` as `{key}`")
+    elif isinstance(content, Foreign):
+        raise refused(where, f"`{content}`")
+    elif isinstance(content, dict):
+        usual = [(key, content[key]) for key in STATE_DICTS if key in content]
+        for key, value in usual:
+            if isinstance(value, Foreign):
+                raise refused(where, f"`{value}` as `{key}`")
+
+
 def _state_dict(content: Any, tensor: type) -> dict[Any, Any] | None:
-    """The dict that holds the model's tensors: the whole, or one under a usual key."""
+    """The dict that holds the model's tensors: one under a usual key, or the whole."""
     candidates = [content]
     if isinstance(content, dict):
-        candidates += [content[key] for key in STATE_DICTS if key in content]
+        candidates = [*(content[key] for key in STATE_DICTS if key in content), content]
     for candidate in candidates:
         if isinstance(candidate, dict) and any(
             isinstance(value, tensor) for value in candidate.values()

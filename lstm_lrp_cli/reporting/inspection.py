@@ -105,7 +105,7 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
 
     facts = _table(None, "what", "value", "from")
     for key, value in _facts(found):
-        facts.add_row(key, Text(printable(value)), Text(found["origins"].get(key, "")))
+        facts.add_row(key, Text(printable(value)), Text(printable(found["origins"].get(key, ""))))
     if facts.row_count:
         console.print(facts)
     for assumption in found["assumptions"]:
@@ -123,7 +123,8 @@ def _activation(model: Model) -> str:
 
 
 def _table(title: str | None, *columns: str) -> Table:
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    heading = Text(printable(title)) if title else None
+    table = Table(title=heading, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -1,5 +1,6 @@
 """Text from files, made safe to show on a terminal."""
 
+import re
 import unicodedata
 
 # They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
@@ -14,6 +15,29 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text
     )
+
+
+# A message may quote what stands in a file, and stays a message. What is cut of it is cut from the
+# middle: a name from its own, so that what can be done, which comes last, is still said.
+LONGEST_NAME = 300
+LONGEST_MESSAGE = 1000
+KEPT_END = 400
+# A name in quotes, or whatever has no space in it, that is longer.
+LONG_NAME = re.compile(rf"`[^`]{{{LONGEST_NAME},}}`|[^\s`]{{{LONGEST_NAME},}}")
+
+
+def legible(text: str) -> str:
+    """A message as one line of printable characters, and not too many of them."""
+    # Far more than is shown need not be looked through.
+    line = printable(_cut(text, 100 * LONGEST_MESSAGE))
+    return _cut(LONG_NAME.sub(lambda name: _cut(name[0], LONGEST_NAME), line), LONGEST_MESSAGE)
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    end = min(KEPT_END, longest // 3)
+    return f"{text[: longest - end - 3]}...{text[-end:]}"
 
 
 def before_number(text: str) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.formats import what_it_is
 from lstm_lrp_cli.results.json_lines import json_lines_blocks
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.stream import OpenInput, display_name, on_disk, open_input
+from lstm_lrp_cli.sequences.stream import (
+    OpenInput,
+    display_name,
+    is_text,
+    on_disk,
+    open_input,
+    seen_of,
+)
 
 PARQUET = b"PAR1"
 
@@ -41,6 +49,11 @@ def read_results(source: str) -> Iterator[list[Result]]:
 
 def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
     if not opened.beginning.startswith(PARQUET):
+        found = "" if is_text(opened.beginning) else what_it_is(seen_of(opened, where))
+        if found:
+            raise UnusableInput(
+                where, f"{found}; expected what `lrp explain` writes as JSON lines or Parquet"
+            )
         yield from json_lines_blocks(opened.file, where)
         return
     from lstm_lrp_cli.results.parquet import parquet_blocks

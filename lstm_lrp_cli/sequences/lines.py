@@ -223,7 +223,25 @@ def _document(line: str, place: str) -> _JsonSequence:
     except msgspec.ValidationError as error:
         raise UnusableInput(place, str(error)) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UnusableInput(place, f"is not JSON: {error}") from error
+        found = _as_python_writes(line, place)
+        if found is None:
+            raise UnusableInput(place, f"is not JSON: {error}") from error
+        return found
+
+
+def _as_python_writes(line: str, place: str) -> _JsonSequence | None:
+    """A line with NaN or Infinity, which are no JSON but stand in what Python's json writes.
+
+    Where they are among the values, these are refused by their step and feature.
+    """
+    import json
+
+    try:
+        return msgspec.convert(json.loads(line), _JsonSequence)
+    except msgspec.ValidationError as error:
+        raise UnusableInput(place, str(error)) from error
+    except (ValueError, RecursionError):
+        return None
 
 
 def _gold(document: _JsonSequence, model: Model, place: str) -> int | None:

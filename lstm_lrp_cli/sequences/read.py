@@ -5,12 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.formats import HDF5, NPY, NPZ, format_of, what_it_is
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences import lines, series
 from lstm_lrp_cli.sequences.lines import Lines
 from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.stream import BOM, OpenInput, display_name, on_disk, open_input
+from lstm_lrp_cli.sequences.stream import (
+    BOM,
+    OpenInput,
+    display_name,
+    is_text,
+    on_disk,
+    open_input,
+    seen_of,
+)
 
 # How much is read at a time where sequences are wanted one by one.
 BLOCK_BYTES = 2**16
@@ -84,6 +93,7 @@ def read_blocks(source: Source, model: Model, size: int) -> Iterator[Block]:
             or ENDINGS.get(format_ending(Path(source.path)))
             or _by_beginning(opened.beginning, model)
         )
+        _check_content(opened, form, where, model)
         if form in ("txt", "csv") and (form == "csv") == (model.embedding is not None):
             raise UnusableInput(where, _mismatch(form, model))
         if source.labelled and form not in ("txt", "jsonl"):
@@ -173,10 +183,37 @@ _SIGNATURES: dict[bytes, InputFormat] = {
 }
 
 
+def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Model) -> None:
+    """Refuse a file of another format as what it is, before it is taken for text or arrays."""
+    beginning = opened.beginning
+    seen = seen_of(opened, where)
+    if form in _SIGNATURES.values():
+        if format_of(seen) is {"npz": NPZ, "h5": HDF5, "npy": NPY}[form]:
+            return
+    elif is_text(beginning):
+        return
+    found = what_it_is(seen)
+    for signature, other in _SIGNATURES.items():
+        if beginning.startswith(signature) and format_of(seen) in (NPZ, HDF5, NPY):
+            raise UnusableInput(
+                where,
+                f"is a .{other} file by what is in it; call it so, or give --input-format {other}",
+            )
+    if found:
+        raise UnusableInput(where, f"{found}; {_wanted(model)}")
+
+
 def _mismatch(form: InputFormat, model: Model) -> str:
     if form == "txt":
+        return f"is text, and the model takes {model.input_size} numbers a step; {_wanted(model)}"
+    return f"is a numeric series, and the model takes tokens; {_wanted(model)}"
+
+
+def _wanted(model: Model) -> str:
+    """What a model is given, as a message says it."""
+    if model.embedding is None:
         return (
-            f"is text, and the model takes {model.input_size} numbers a step; "
-            "expected a series: .csv, .npy, .npz or .h5"
+            "expected a series: .npy (sequences, steps, features), .npz, .h5, or .csv with a "
+            "header sequence,step,FEATURE,..."
         )
-    return "is a numeric series, and the model takes tokens; expected .txt or .jsonl"
+    return "expected tokens: .txt with a sequence a line, or .jsonl"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.formats import open_weights
 from lstm_lrp_cli.loading.npy import open_npy
-from lstm_lrp_cli.loading.weight_file import shape_text
+from lstm_lrp_cli.loading.weight_file import WeightFile, shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.csv_rows import csv_rows
@@ -45,7 +45,8 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
     for row, place in rows:
         if len(row) != len(header):
             raise UnusableInput(place, f"has {len(row)} fields; expected {len(header)}")
-        name, step = row[0], _number(row[1], "step", place)
+        name = row[0]
+        step = _number(row[1], "step", f"{place}: sequence {name}")
         if name != current:
             if current is not None:
                 yield _of_rows(len(finished), current, values, features, model, where)
@@ -60,9 +61,8 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
                 place, f"step {row[1]} after {last_step:g}; expected the steps in order"
             )
         last_step = step
-        values.append(
-            [_number(text, key, place) for key, text in zip(features, row[2:], strict=True)]
-        )
+        at = f"{place}: sequence {name}, step {row[1]}"
+        values.append([_number(text, key, at) for key, text in zip(features, row[2:], strict=True)])
     if current is not None:
         yield _of_rows(len(finished), current, values, features, model, where)
 
@@ -72,12 +72,7 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
     For a model with an embedding, (N, T) or (T,) token ids.
     """
-    array = open_npy(path, where)
-    names = (None,) * (1 if array.ndim < _dimensions(model) else len(array))
-    for number, (name, series) in enumerate(
-        zip(names, [array] if array.ndim < _dimensions(model) else array, strict=True)
-    ):
-        yield _of_array(number, name, series, model, where)
+    yield from _of_one_array(open_npy(path, where), model, where)
 
 
 def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
@@ -87,14 +82,63 @@ def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
     except UnusableInput as error:  # a spooled input is not to be called by its temporary name
         raise UnusableInput(where, error.problem) from error
     with file:
+        _check_names(file, where, model)
         if list(file.datasets) == ["x"]:
-            array = file.read("x")
-            several = array if array.ndim == _dimensions(model) else array[np.newaxis]
-            for number, series in enumerate(several):
-                yield _of_array(number, None, series, model, f"{where}: x")
+            yield from _of_one_array(file.read("x"), model, f"{where}: x")
         else:
             for number, name in enumerate(natural_order(file.datasets)):
                 yield _of_array(number, name, file.read(name), model, f"{where}: {name}")
+
+
+def _of_one_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
+    """The sequences of one array, or the one that it is."""
+    dimensions = _dimensions(model)
+    if array.dtype.kind not in "fiu":
+        raise UnusableInput(where, f"holds {array.dtype} elements; expected numbers")
+    if array.ndim not in (dimensions, dimensions - 1) or (
+        array.shape[-1] != model.input_size and model.embedding is None
+    ):
+        raise UnusableInput(where, _misshaped(array.shape, model))
+    if array.ndim < dimensions:
+        yield _of_array(0, None, array, model, where)
+        return
+    for number, series in enumerate(array):
+        yield _of_array(number, None, series, model, f"{where}: sequence {number}")
+
+
+def _misshaped(shape: tuple[int, ...], model: Model) -> str:
+    """What is wrong with the shape of a whole array, and what would be right."""
+    found = f"has shape {shape_text(shape)}"
+    if model.embedding is not None:
+        return f"{found}; expected token ids: (sequences, steps), or (steps,) of one sequence"
+    size = model.input_size
+    expected = f"expected (sequences, steps, {size}), or (steps, {size}) of one sequence"
+    if len(shape) == 2 and size == 1:
+        return f"{found}; {expected}: of sequences with one feature, array[..., numpy.newaxis]"
+    if len(shape) == 3 and shape[1] == size:
+        return f"{found}; {expected}: if its features stand before its steps, array.swapaxes(1, 2)"
+    return f"{found}; {expected}"
+
+
+def _check_names(file: WeightFile, where: str, model: Model) -> None:
+    """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
+    from lstm_lrp_cli.loading.hdf5 import refuse_table
+
+    try:
+        refuse_table(file, "write its numbers as .npy or .csv")
+    except UnusableInput as error:
+        raise UnusableInput(where, error.problem) from error
+    shapes = {name: stored.shape for name, stored in file.datasets.items()}
+    several = [name for name, shape in shapes.items() if len(shape) >= _dimensions(model)]
+    if several and list(shapes) != ["x"]:
+        held = ", ".join(f"{name} {shape_text(shape)}" for name, shape in [*shapes.items()][:8])
+        more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
+        named = several[0] if several[0].isidentifier() else "..."
+        raise UnusableInput(
+            where,
+            f"holds {held}{more}; expected one array of all sequences under the name x and no "
+            f'other: numpy.savez("x.npz", x={named}); or one array for each sequence',
+        )
 
 
 def checked_values(
@@ -134,10 +178,14 @@ def checked_values(
     wrong = np.argwhere(~np.isfinite(numbers))
     if len(wrong):
         step, feature = wrong[0].tolist()
+        value = values[step, feature]
+        found = f"feature `{features[feature]}` is {value} at step {step}"
+        more = f" (as are {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
+        if np.isfinite(value):
+            raise UnusableInput(where, f"{found}{more}, which {numbers.dtype} cannot hold")
         raise UnusableInput(
             where,
-            f"feature `{features[feature]}` is {values[step, feature]} at step {step}; "
-            "expected finite numbers: fill or drop what is missing",
+            f"{found}{more}; expected finite numbers: fill or drop what is missing",
         )
     return numbers, features
 

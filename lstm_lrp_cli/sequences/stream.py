@@ -15,9 +15,13 @@ from lstm_lrp_cli.sequences.compression import COMPRESSIONS, damage
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+    from lstm_lrp_cli.loading.seen import Seen
+
 STANDARD_INPUT = "-"
 # How much of a stream is looked at to tell what it is.
 BEGINNING = 2**16
+# How much of it tells text from other data.
+ENOUGH = 4096
 BOM = b"\xef\xbb\xbf"
 
 
@@ -82,6 +86,23 @@ def open_input(source: str) -> Iterator[OpenInput]:
     finally:
         if source != STANDARD_INPUT:
             raw.close()
+
+
+def seen_of(opened: OpenInput, where: str) -> "Seen":
+    """What is seen of an input, of which more is seen where it is a file on disk."""
+    from lstm_lrp_cli.loading.seen import LOOKED_AT, Seen, look
+
+    path = opened.plain_path
+    return Seen(Path(where), opened.beginning[:LOOKED_AT]) if path is None else look(path)
+
+
+def is_text(beginning: bytes) -> bool:
+    """Whether data may be text by how it begins."""
+    try:
+        text = beginning[:ENOUGH].decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > ENOUGH - 4  # a character was cut
+    return "\0" not in text
 
 
 @contextmanager

@@ -54,7 +54,8 @@ class TestModelFile:
         assert "is empty; expected an HDF5 file" in refused(model=small.write("m.h5", ""))
 
     def test_of_another_kind(self, refused, small):
-        assert "begins with b'%PDF-1.7'" in refused(model=small.write("m.h5", "%PDF-1.7 ..."))
+        found = refused(model=small.write("m.h5", b"%PDF-1.7\n\0"))
+        assert "begins with b'%PDF-1.7'; expected an HDF5 file" in found
 
     @pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
     def test_hdf5_cut_short(self, refused, small, kept):
@@ -379,8 +380,14 @@ class TestSeries:
             ("a,b,c\n1,2,3\n", "line 1: found the header `a,b,c`; expected sequence,step,FEATURE"),
             ("sequence,step,x,y\n0,0,1,2\n", r"has 2 features \(x, y\); the model takes 3"),
             ("sequence,step,x,y,z\n0,0,1,2\n", "line 2: has 4 fields; expected 5"),
-            ("sequence,step,x,y,z\n0,0,1,2,three\n", "line 2: z is `three`; expected a number"),
-            ("sequence,step,x,y,z\n0,0,1,2,nan\n", "line 2: z is `nan`; expected a finite number"),
+            (
+                "sequence,step,x,y,z\n0,0,1,2,three\n",
+                "line 2: sequence 0, step 0: z is `three`; expected a number",
+            ),
+            (
+                "sequence,step,x,y,z\n0,0,1,2,nan\n",
+                "line 2: sequence 0, step 0: z is `nan`; expected a finite number",
+            ),
             ("sequence,step,x,y,z\n0,1,1,2,3\n0,0,1,2,3\n", "line 3: step 0 after 1"),
             (
                 "sequence,step,x,y,z\n0,0,1,2,3\n1,0,1,2,3\n0,1,1,2,3\n",
@@ -399,8 +406,8 @@ class TestSeries:
     @pytest.mark.parametrize(
         ("array", "hint"),
         [
-            (np.ones((2, 5, 4)), r"has 4 features .*the model takes 3"),
-            (np.ones((2, 5, 3, 1)), r"has shape \(5, 3, 1\); expected \(steps, 3\)"),
+            (np.ones((2, 5, 4)), r"shape \(2, 5, 4\); expected \(sequences, steps, 3\)"),
+            (np.ones((2, 5, 3, 1)), r"has shape \(2, 5, 3, 1\); expected \(sequences, steps, 3\)"),
             (np.array([["a"]]), "holds <U1 elements; expected numbers"),
             (np.full((1, 2, 3), np.inf), "feature `feature_0` is inf at step 0"),
         ],
@@ -434,7 +441,9 @@ class TestSeries:
     def test_an_archive_that_is_called_an_array(self, refused, small):
         np.savez(small.folder / "in.npz", x=np.ones((1, 2, 3)))
         (small.folder / "in.npz").rename(small.folder / "in.npy")
-        assert "is a whole NPZ archive; call it .npz" in refused(input=small.folder / "in.npy")
+        assert "is a .npz file by what is in it; call it so" in refused(
+            input=small.folder / "in.npy"
+        )
 
     def test_text(self, refused):
         assert "is text, and the model takes 3 numbers a step" in refused()

@@ -84,3 +84,76 @@ def test_half_precision_and_views(run, framework, tmp_path, dtype):
     with TorchFile(tmp_path / "m.pt") as file:
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(file.read(name), tensor.float().numpy())
+
+
+def hyper_parameters(torch):
+    """What Lightning's `save_hyperparameters` and scripts leave in a checkpoint, of all kinds."""
+    import argparse
+    import collections
+    import datetime
+    import pathlib
+
+    return {
+        "plain": {"lr": 1e-3},
+        "namespace": argparse.Namespace(lr=1e-3),
+        "loss": {"loss_fn": torch.nn.MSELoss(), "weighted": torch.nn.NLLLoss(torch.ones(2))},
+        "npfloat": {"lr": np.float64(1e-3)},
+        "nparray": {"mean": np.arange(4.0)},
+        "path": {"p": pathlib.Path("data")},
+        "date": {"t": datetime.datetime(2020, 1, 1)},
+        "class": {"opt": torch.optim.Adam},
+        "OrderedDict": collections.OrderedDict(a=1),
+        "dtype": {"d": torch.float32, "dev": torch.device("cpu"), "size": torch.Size([2])},
+        "set": {"s": {1, 2}},
+        "defaultdict": collections.defaultdict(list, a=[1]),
+        "tensors": {"w": torch.ones(2), "i": torch.arange(3), "c": torch.ones(2) * 1j},
+        "sparse": {"s": torch.eye(3).to_sparse(), "q": torch.ones(2).to(torch.float8_e5m2)},
+        "module": {"net": torch.nn.LSTM(2, 2)},
+        "generator": {"rng": torch.get_rng_state()},
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, about sparse tensors
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_lightning_checkpoint_is_read_whatever_its_hyper_parameters_are(
+    run, framework, tmp_path, protocol
+):
+    torch = framework("torch")
+    torch.manual_seed(0)
+    net = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(4, 6, batch_first=True)})
+    net["head"] = torch.nn.Linear(6, 2)
+    optimizer = torch.optim.Adam(net.parameters())
+    x = torch.randn(5, 9, 4)
+    net["head"](net["rnn"](x)[0]).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        scores = net["head"](net["rnn"](x)[0])[:, -1].numpy()
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "scores.npy", scores)
+    for name, settings in hyper_parameters(torch).items():
+        path = tmp_path / f"{name}.ckpt"
+        checkpoint = {
+            "epoch": 4,
+            "pytorch-lightning_version": "2.0.9",
+            "state_dict": net.state_dict(),
+            "loops": {"fit_loop": {"state_dict": {}}},
+            "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.3)}},
+            "optimizer_states": [optimizer.state_dict()],
+            "lr_schedulers": [],
+            "hparams_name": "kwargs",
+            "hyper_parameters": settings,
+        }
+        torch.save(checkpoint, path, pickle_protocol=protocol)
+        result = run("check", path, tmp_path / "x.npy", "--expected", tmp_path / "scores.npy")
+        assert result.exit_code == 0, name + result.output
+
+
+def test_a_whole_module_is_refused_by_its_class(run, framework, tmp_path):
+    torch = framework("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    for name, content in {"whole": net, "inside": {"model": net, "epoch": 3}}.items():
+        torch.save(content, tmp_path / f"{name}.pt")
+        result = run("inspect", tmp_path / f"{name}.pt")
+        assert result.exit_code == 3
+        assert "`torch.nn.modules.container.Sequential`" in result.stderr
+        assert "save `model.state_dict()`" in result.stderr

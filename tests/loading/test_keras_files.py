@@ -314,3 +314,118 @@ class TestWeightsAlone:
     def test_a_layer_of_another_kind_is_named(self, refused, tmp_path):
         path = self.save(tmp_path, SHAPES | {"layers/conv1d/vars/0": (3, 3, 3)})
         assert "nothing says what `conv1d` is" in refused(path)
+
+
+def named(kind, name, **settings):
+    return {"class_name": kind, "config": {"name": name, **settings}}
+
+
+TEXT = [
+    named("InputLayer", "text", batch_shape=[None], dtype="string"),
+    named(
+        "TextVectorization",
+        "words of text",
+        standardize="lower_and_strip_punctuation",
+        split="whitespace",
+        output_sequence_length=6,
+    ),
+]
+
+
+class TestRefusedLayers:
+    """What is said of a layer that is not explained is true, and a mapping that is named works."""
+
+    def test_a_model_that_begins_with_text(self, run, tmp_path):
+        path = keras_file(tmp_path / "m.keras", **{"config.json": config([*TEXT, *LAYERS[1:]])})
+        result = run("predict", path, path)
+        assert result.exit_code == 3
+        first, *lines = result.stderr.splitlines()
+        assert "layer `words of text` (TextVectorization): makes token ids of text" in first
+        assert "save the model again" not in first
+        code = "\n".join(lines[: lines.index("# and as 'm_ids.yaml' beside it:")])
+        compile(code, "mend", "exec")
+        assert f"model = keras.models.load_model({str(path)!r})" in code
+        assert 'keras.Sequential([keras.Input((6,), dtype="int64"), *model.layers[1:]])' in code
+        assert "model.get_layer('words of text').get_vocabulary()" in code
+        # What the layer does, as the mapping of what those lines save.
+        (tmp_path / "m_ids.yaml").write_text("\n".join(lines[lines.index("format: 1") :]))
+        (tmp_path / "vocab.txt").write_text("\n[UNK]\ngood\nfilm\nbad")
+        shape = named("InputLayer", "ids", batch_shape=[None, 6])
+        path = keras_file(tmp_path / "m_ids.keras", **{"config.json": config([shape, *LAYERS[1:]])})
+        (tmp_path / "in.txt").write_text("Good, GOOD film; (plot)!\n")
+        found = run("explain", path, tmp_path / "in.txt", "--format", "jsonl")
+        assert found.exit_code == 0, found.stderr
+        assert json.loads(found.stdout)["tokens"] == ["good", "good", "film", "plot"]
+        assert json.loads(run("inspect", path, "--format", "json").stdout)["padding"] == {
+            "side": "post",
+            "length": 6,
+            "value": 0,
+            "masked": False,
+        }
+
+    @pytest.mark.parametrize(
+        ("kind", "hint"),
+        [
+            ("GRU", "it is no LSTM, and no mapping can describe it as one"),
+            ("SimpleRNN", "it is no LSTM, and no mapping can describe it as one"),
+            ("LayerNormalization", "nor has a mapping any like it"),
+            ("Conv1D", "nor has a mapping any like it"),
+            ("RepeatVector", "describe all layers by hand in m.yaml (softmax: steps, merge: gate"),
+            ("Normalization", "describe all layers by hand in m.yaml, and it as a batch_norm"),
+            ("Mine", "if it does no more than a mapping can say, describe all layers by hand in m"),
+        ],
+    )
+    @pytest.mark.parametrize("inside", [None, "TimeDistributed", "Bidirectional"])
+    def test_say_whether_a_mapping_can_help(self, run, tmp_path, kind, hint, inside):
+        layer = named(kind, "odd")
+        if inside:
+            layer = named(inside, "odd", layer=named(kind, "inner"), merge_mode="concat")
+        path = keras_file(
+            tmp_path / "m.keras", **{"config.json": config([*LAYERS[:2], layer, *LAYERS[2:]])}
+        )
+        result = run("inspect", path)
+        assert result.exit_code == 3
+        assert f"layer `odd` ({inside or kind}): " in result.stderr
+        assert hint in result.stderr
+        assert len(result.stderr) < 500 + len(str(path))
+        # What a mapping would name is listed.
+        assert "layers/lstm/cell/vars/1" in result.stdout
+        listed = json.loads(run("inspect", path, "--format", "json").stdout)
+        assert set(listed["datasets"]) == set(SHAPES)
+
+    def test_a_mapping_by_hand_is_taken_instead(self, run, tmp_path):
+        layers = [*LAYERS[:2], named("Mine", "odd"), *LAYERS[2:]]
+        path = keras_file(tmp_path / "m.keras", **{"config.json": config(layers)})
+        plain = keras_file(tmp_path / "plain.keras")
+        assert run("inspect", plain, "--write-mapping", tmp_path / "m.yaml").exit_code == 0
+        (tmp_path / "ids.txt").write_text("1 2 3\n")
+        results = [run("explain", each, tmp_path / "ids.txt", "--ids") for each in (path, plain)]
+        assert results[0].exit_code == 0, results[0].stderr
+        assert results[0].stdout == results[1].stdout
+
+    @pytest.mark.parametrize("parts", ["cell/", "forward_layer/cell/"])
+    @pytest.mark.parametrize(
+        ("group", "gates", "what"),
+        [("gru", 3, "a GRU, (e, 3d) and (d, 3d)"), ("simple_rnn", 1, "a plain RNN, (e, d)")],
+    )
+    def test_weights_alone_of_another_cell(self, run, tmp_path, group, gates, what, parts):
+        shapes = {name: shape for name, shape in SHAPES.items() if "lstm" not in name}
+        shapes |= {
+            f"layers/{group}/{parts}vars/0": (3, 2 * gates),
+            f"layers/{group}/{parts}vars/1": (2, 2 * gates),
+            f"layers/{group}/{parts}vars/2": (2, 2 * gates),
+        }
+        path = tmp_path / "m.weights.h5"
+        path.write_bytes(weights(shapes))
+        result = run("inspect", path)
+        assert result.exit_code == 3
+        assert f"{group}: has the shapes of {what}" in result.stderr
+        assert "m.weights.yaml" not in result.stderr
+
+    def test_what_is_not_understood_is_not_said_to_be_no_architecture(self, run, tmp_path):
+        layers = [named("InputLayer", "ids", batch_shape=3), *LAYERS[1:]]
+        path = keras_file(tmp_path / "m.keras", **{"config.json": config(layers)})
+        result = run("inspect", path)
+        assert result.exit_code == 3
+        assert "is not understood as an architecture of Keras (" in result.stderr
+        assert "if it is one, describe its layers by hand in m.yaml" in result.stderr

@@ -432,8 +432,8 @@ def test_what_cannot_be_explained_is_refused_by_the_name_of_the_layer(name: str)
 def test_a_refusal_is_exit_status_3_and_one_line(name: str, command: str) -> None:
     result = lrp(command, REFUSED / f"{name}.h5")
     assert result.exit_code == 3
-    assert len(result.output.splitlines()) == 1
-    assert result.output.startswith("lrp: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("lrp: ")
     assert "internal error" not in result.output
 
 

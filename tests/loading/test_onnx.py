@@ -479,3 +479,23 @@ def test_damage_is_never_a_bug(run, framework, tmp_path, name):
         assert "internal error" not in result.output
         if result.exit_code == 3:
             assert result.stderr.splitlines()[-1].startswith("lrp: ")
+
+
+@pytest.mark.parametrize(("op", "what"), [("GRU", "a GRU"), ("RNN", "a plain RNN")])
+def test_another_cell_is_called_by_its_name(run, tmp_path, op, what):
+    onnx = pytest.importorskip("onnx")
+    numpy_helper, helper = onnx.numpy_helper, onnx.helper
+    gates = {"GRU": 3, "RNN": 1}[op]
+    arrays = {"W": np.ones((1, gates * 2, 3)), "R": np.ones((1, gates * 2, 2))}
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x", "W", "R"], ["", "h"], "reader", hidden_size=2)],
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 1, 3])],
+        [helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, [1, 1, 2])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    result = run("inspect", tmp_path / "m.onnx")
+    assert result.exit_code == 3
+    assert f"node `reader` ({op}): is {what}; lrp explains LSTMs, and no mapping" in result.stderr
+    assert "took the LSTM apart" not in result.stderr

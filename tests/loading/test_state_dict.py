@@ -1,7 +1,15 @@
 """PyTorch's own files are read without PyTorch, and nothing in them is executed."""
 
+import argparse
+import collections
+import datetime
+import enum
+import fractions
+import functools
 import json
+import math
 import os
+import pathlib
 import pickle
 import struct
 import subprocess
@@ -11,88 +19,10 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from torch_files import cell, matrix, save, save_safetensors, weights
 
 VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
 SENTENCE = "the film is bad\n"
-
-
-class FloatStorage:
-    """Pickled by this name, as torch does."""
-
-
-FloatStorage.__module__ = "torch"
-
-
-def weights(seed=3, hidden=2, suffixes=("",), depth=1):
-    """The arrays of a state dict: embedding, nn.LSTM, linear."""
-    rng = np.random.default_rng(seed)
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    state = {"embedding.weight": draw(5, 3)}
-    for k in range(depth):
-        inputs = 3 if k == 0 else hidden * len(suffixes)
-        for suffix in suffixes:
-            state[f"lstm.weight_ih_l{k}{suffix}"] = draw(4 * hidden, inputs)
-            state[f"lstm.weight_hh_l{k}{suffix}"] = draw(4 * hidden, hidden)
-            state[f"lstm.bias_ih_l{k}{suffix}"] = draw(4 * hidden)
-            state[f"lstm.bias_hh_l{k}{suffix}"] = draw(4 * hidden)
-    state["fc.weight"] = draw(3, hidden * len(suffixes))
-    state["fc.bias"] = draw(3)
-    return state
-
-
-class Rebuild:
-    """Pickles as torch's call of _rebuild_tensor_v2 does."""
-
-    def __init__(self, key, array):
-        self.key, self.array = key, array
-
-
-class Pickler(pickle._Pickler):
-    """Writes what torch.save writes, by the names alone: torch is not needed."""
-
-    dispatch = pickle._Pickler.dispatch.copy()
-
-    def save_tensor(self, tensor):
-        self.write(b"ctorch._utils\n_rebuild_tensor_v2\n(")
-        array = np.ascontiguousarray(tensor.array)
-        self.write(b"(")
-        self.save("storage")
-        self.write(b"ctorch\nFloatStorage\n")
-        for value in (tensor.key, "cpu", array.size):
-            self.save(value)
-        self.write(b"tQ")
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        for value in (0, array.shape, strides, False, OrderedDict()):
-            self.save(value)
-        self.write(b"tR")
-
-    dispatch[Rebuild] = save_tensor
-
-
-def save(path, state, wrap=lambda state: state):
-    """Write arrays as torch.save writes a checkpoint."""
-    tensors = {name: Rebuild(str(k), array) for k, (name, array) in enumerate(state.items())}
-    with zipfile.ZipFile(path, "w") as archive:
-        with archive.open("archive/data.pkl", "w") as file:
-            Pickler(file, 2).dump(wrap(tensors))
-        archive.writestr("archive/byteorder", "little")
-        for k, array in enumerate(state.values()):
-            archive.writestr(f"archive/data/{k}", array.tobytes())
-    return path
-
-
-def save_safetensors(path, state, metadata=None):
-    header, offset = {}, 0
-    for name, array in state.items():
-        end = offset + array.nbytes
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [offset, end]}
-        offset = end
-    if metadata:
-        header["__metadata__"] = metadata
-    text = json.dumps(header).encode()
-    data = b"".join(array.tobytes() for array in state.values())
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-    return path
 
 
 def hostile(path, payload):
@@ -294,22 +224,6 @@ class TestInference:
     def test_a_projection_that_does_not_fit(self, refusal, tmp_path):
         state = weights() | {"lstm.weight_hr_l0": np.ones((1, 2), dtype=np.float32)}
         assert "`projection` makes 1 of 2" in refusal(save(tmp_path / "model.pt", state))
-
-
-def cell(prefix, inputs, hidden, gates=4, suffix="_l0", seed=5):
-    """The arrays of one nn.LSTM (four gates), nn.GRU (three) or nn.RNN (one)."""
-    rng = np.random.default_rng(seed)
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    return {
-        f"{prefix}weight_ih{suffix}": draw(gates * hidden, inputs),
-        f"{prefix}weight_hh{suffix}": draw(gates * hidden, hidden),
-        f"{prefix}bias_ih{suffix}": draw(gates * hidden),
-        f"{prefix}bias_hh{suffix}": draw(gates * hidden),
-    }
-
-
-def matrix(*shape, seed=7):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("write", [save, save_safetensors], ids=["pt", "safetensors"])
@@ -728,6 +642,120 @@ class TestUnusedWeights:
         assert "no part of the model: aux (unused)" in series_of(run, path, self.X)[1]
 
 
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Settings(dict):
+    """As Lightning's AttributeDict: a dict of a class of its own."""
+
+
+class Slots:
+    __slots__ = ("rate",)
+
+    def __init__(self):
+        self.rate = 0.5
+
+
+# What scripts and Lightning keep beside the state dict, as `hyper_parameters` or otherwise.
+SETTINGS = {
+    "namespace": argparse.Namespace(lr=1e-3, hidden=[1, 2]),
+    "number of NumPy's": np.float64(1e-3),
+    "array of NumPy's": {"mean": np.arange(4.0)},
+    "dtype of NumPy's": np.dtype("float32"),
+    "path": pathlib.Path("data"),
+    "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+    "class": {"optimizer": pathlib.Path},
+    "function": {"activation": math.tanh},
+    "OrderedDict": OrderedDict(a=1),
+    "set": {1, 2},
+    "frozenset": frozenset({"a"}),
+    "defaultdict": collections.defaultdict(list, a=[1]),
+    "defaultdict of a dict": collections.defaultdict(dict, a={"b": Colour.RED}),
+    "counter": collections.Counter("abca"),
+    "deque": collections.deque([1, 2], maxlen=4),
+    "enum": Colour.RED,
+    "a dict of another class": Settings(a=1),
+    "an object with slots": Slots(),
+    "partial": functools.partial(int, base=2),
+    "fraction": fractions.Fraction(1, 3),
+    "bytes": (b"abc", bytearray(b"abc")),
+    "keys that are tuples": {(1, 2): 3, Colour.RED: 4},
+    "range": range(3),
+    "complex": 1 + 2j,
+}
+
+
+class TestCheckpoint:
+    """A state dict is read whatever stands beside it, and what that is goes nowhere."""
+
+    @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+    @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+    def test_is_read_whatever_its_settings_are(self, explained, tmp_path, settings, protocol):
+        plain = explained(save(tmp_path / "plain.pt", weights()))
+        path = save(
+            tmp_path / "model.ckpt",
+            weights(),
+            lambda state: {
+                "epoch": 4,
+                "pytorch-lightning_version": "2.0.9",
+                "hyper_parameters": settings,
+                "state_dict": OrderedDict(state),
+                "callbacks": {"ModelCheckpoint{'monitor': 'val_loss'}": {"kept": settings}},
+                "loops": {"fit_loop": {"state_dict": {}, "progress": [settings]}},
+            },
+            protocol=protocol,
+        )
+        assert explained(path) == plain
+
+    def test_is_read_beside_a_tensor(self, explained, tmp_path):
+        """A best score is a tensor too: what holds it is not the state dict."""
+        plain = explained(save(tmp_path / "plain.pt", weights()))
+        path = save(
+            tmp_path / "model.ckpt",
+            weights() | {"best": np.float32(0.5)},
+            lambda state: {"best": state.pop("best"), "state_dict": state},
+        )
+        assert explained(path) == plain
+
+    def test_gives_nothing_of_a_class_to_the_model(self, run, sentence, tmp_path):
+        words = argparse.Namespace(vocab={token: k for k, token in enumerate(VOCABULARY)})
+        path = save(
+            tmp_path / "model.pt", weights(), lambda state: {"vocab": words, "state_dict": state}
+        )
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["vocabulary"] is None
+        (tmp_path / "model.yaml").write_text("vocabulary: vocab\n")
+        result = run("inspect", path)
+        assert result.exit_code == 3
+        assert "there is no dataset `vocab`" in result.stderr
+
+    def test_reads_a_vocabulary_that_is_a_counter(self, run, tmp_path):
+        counted = collections.Counter({token: k for k, token in enumerate(VOCABULARY)})
+        path = save(
+            tmp_path / "model.pt", weights(), lambda state: {"vocab": counted, "state_dict": state}
+        )
+        found = json.loads(run("inspect", path, "--format", "json").stdout)
+        assert found["vocabulary"]["tokens"] == 5
+
+    @pytest.mark.parametrize(
+        ("wrap", "message"),
+        [
+            (lambda state: Slots(), "test_state_dict.Slots`, which is not executed"),
+            (lambda state: {"model": Slots(), "t": state}, "Slots` as `model`, which is not"),
+            (lambda state: {"state_dict": state | {"a.b": Slots()}}, "Slots` as `a.b`, which is"),
+            (lambda state: state | {"a.b": Colour.RED}, "Colour` as `a.b`, which is not executed"),
+        ],
+        ids=["whole model", "whole model in a checkpoint", "in the state dict", "at the top"],
+    )
+    def test_names_what_stands_in_the_models_place(self, refusal, tmp_path, wrap, message):
+        error = refusal(save(tmp_path / "model.pt", weights(), wrap))
+        assert len(error.splitlines()) == 1
+        assert message in error
+        assert "save `model.state_dict()`" in error
+
+
 class TestHostileFiles:
     @pytest.mark.parametrize("protocol", range(6))
     def test_a_pickle_that_calls_os_system_is_refused_and_not_executed(
@@ -748,7 +776,9 @@ class TestHostileFiles:
         ("payload", "message"),
         [
             (b"\x80\x02cbuiltins\neval\nX\x01\0\0\x001\x85R.", "`builtins.eval`"),
-            (b"\x80\x02(cos\nsystem\nX\x02\0\0\0lso.", "`os.system`"),
+            (b"\x80\x02(cos\nsystem\nX\x02\0\0\0lso.", "the instruction"),
+            (b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.", "`os.system`"),
+            (b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85\x81}b.", "`os.system`"),
             (b"\x80\x02ctorch\nload\n.", "`torch.load`"),
             (b"\x80\x02X\xff\xff\xff\x7fa.", "2147483647 bytes are claimed"),
             (b"\x80\x02}r\xff\xff\xff\xff.", "holds no tensors"),
@@ -770,6 +800,16 @@ class TestHostileFiles:
         error = refusal(hostile(tmp_path / "model.pt", payload))
         assert len(error.splitlines()) == 1
         assert message in error
+
+    def test_a_nest_of_shared_tuples_is_no_key(self, refusal, tmp_path):
+        """Each level is hashed twice at the level above: 2 ** 200 times in all."""
+        nest = b")" + b"q\x00h\x00\x86" * 200
+        for payload in (
+            b"}" + nest + b"Ns.",
+            b"ccollections\nOrderedDict\n](" + nest + b"N\x86e\x85R.",
+        ):
+            error = refusal(hostile(tmp_path / "model.pt", b"\x80\x02" + payload))
+            assert "holds no tensors" in error
 
     def test_a_bare_pickle_is_refused(self, refusal, tmp_path):
         (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))

@@ -1,0 +1,169 @@
+"""What a file or a folder shows of itself before it is read: how it begins and what it holds."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct
+
+from lstm_lrp_cli.errors import UnusableInput
+
+# How much of a file is looked at.
+LOOKED_AT = 4096
+MOST_NAMES = 10_000
+# The end of a table of TensorFlow's checkpoints, which are made of LevelDB's.
+TABLE = bytes.fromhex("57fb808b247547db")
+# How a zip begins: one with files, one without, and one of several parts.
+ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+# What text is made of, besides characters that can be seen.
+WHITE = "\t\n\r\f"
+
+
+class Seen(Struct, frozen=True):
+    """What is seen of a file or a folder.
+
+    Parameters
+    ----------
+    path : Path
+    beginning : bytes
+        Of a file, at most LOOKED_AT; nothing of a folder.
+    ending : bytes
+        As many bytes as TABLE has.
+    names : tuple of str
+        What a folder or a zip holds; nothing where it cannot be listed.
+    is_folder : bool
+    """
+
+    path: Path
+    beginning: bytes
+    ending: bytes = b""
+    names: tuple[str, ...] = ()
+    is_folder: bool = False
+
+    def starts(self, *signatures: bytes) -> bool:
+        return self.beginning.startswith(signatures)
+
+    def matches(self, pattern: bytes) -> bool:
+        return re.match(pattern, self.beginning, re.DOTALL) is not None
+
+    def holds(self, *ends: str) -> bool:
+        """Whether for each of them there is a name that is it, or has it behind a folder."""
+        names = [f"/{name}" for name in self.names]
+        return all(any(name.endswith(f"/{end}") for name in names) for end in ends)
+
+    @property
+    def is_zip(self) -> bool:
+        return self.starts(*ZIP)
+
+    @property
+    def text(self) -> str:
+        """The beginning of a text; "" where it is none."""
+        try:
+            text = self.beginning.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            if error.start < LOOKED_AT - 4:  # else a character was cut
+                return ""
+            text = self.beginning[: error.start].decode("utf-8-sig")
+        return text if all(each.isprintable() or each in WHITE for each in text) else ""
+
+
+def look(path: Path) -> Seen:
+    """Look at a file or a folder.
+
+    Raises
+    ------
+    UnusableInput
+        There is none, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(LOOKED_AT)
+            ending = b""
+            if file.seekable():
+                file.seek(max(0, file.seek(0, 2) - len(TABLE)))
+                ending = file.read(len(TABLE))
+    except FileNotFoundError as error:
+        if Path(f"{path}.index").is_file():  # TensorFlow's name for a checkpoint of several files
+            return Seen(path, b"", TABLE)
+        raise UnusableInput(str(path), "there is no such model file") from error
+    except IsADirectoryError:
+        return Seen(path, b"", names=tuple(_names_in(path)), is_folder=True)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnusableInput(str(path), f"cannot be read: {reason}") from error
+    names = _names_in_zip(path) if beginning.startswith(ZIP) else ()
+    return Seen(path, beginning, ending, names)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(each.name for each in islice(folder.iterdir(), MOST_NAMES))
+    except OSError:
+        return []
+
+
+def _names_in_zip(path: Path) -> tuple[str, ...]:
+    import zipfile
+
+    from lstm_lrp_cli.loading.npz import DAMAGED_ZIP
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(archive.namelist())
+    except (*DAMAGED_ZIP, OSError, ValueError):
+        return ()  # the reader says what is wrong
+
+
+def pickled_class(beginning: bytes) -> str:
+    """The first class or function that a pickle names, as `module.name`; "" where there is none.
+
+    Its instructions are listed, and none is followed.
+    """
+    import pickletools
+
+    texts: list[str] = []
+    try:
+        for instruction, value, _ in pickletools.genops(beginning):
+            if instruction.name == "GLOBAL":
+                return str(value).replace(" ", ".")
+            if instruction.name == "STACK_GLOBAL":
+                return ".".join(texts[-2:])
+            if isinstance(value, str):
+                texts.append(value)
+    except Exception:  # whatever: the beginning is cut, and need be no pickle
+        pass
+    return ""
+
+
+def protobuf_fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The numbers of a protobuf's fields, each with what it holds where that is bytes."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind == 0:
+            _, at = _varint(data, at)
+            yield tag >> 3, b""
+        elif kind == 2:
+            length, at = _varint(data, at)
+            yield tag >> 3, data[at : at + length]
+            at += length
+        else:  # numbers of a fixed size, and what is no protobuf
+            size = {1: 8, 5: 4}.get(kind)
+            if size is None:
+                return
+            yield tag >> 3, b""
+            at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    number = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        number |= (data[at] & 127) << shift
+        at += 1
+        if data[at - 1] < 128:
+            break
+    return number, at

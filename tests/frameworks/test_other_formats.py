@@ -1,0 +1,228 @@
+"""What is not read is told apart in real files, and the lines that are printed keep the weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+STATE = ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0"]
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of frameworks, about their own past
+
+
+@pytest.fixture
+def mended(run, tmp_path, monkeypatch):
+    """Runs the lines that an error prints, in the file's folder; the file that they write."""
+    monkeypatch.chdir(tmp_path)
+
+    def mend(path, what, written):
+        result = run("inspect", path)
+        assert result.exit_code == 3, result.output
+        first, *lines = result.stderr.splitlines()
+        assert what in first
+        code = [line for line in lines if not line.startswith("#")]
+        code = code[: code.index("format: 1")] if "format: 1" in code else code
+        exec(compile("\n".join(code), "mend", "exec"), {})  # as a user would
+        assert (tmp_path / written).exists()
+        return "\n".join(lines)
+
+    return mend
+
+
+def torch_net(torch):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = torch.nn.LSTM(3, 4, batch_first=True)
+            self.fc = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(self.lstm(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+@pytest.mark.parametrize(
+    ("form", "what", "written"),
+    [
+        ("trace", "is a TorchScript program", "m_state.pt"),
+        ("script", "is a TorchScript program", "m_state.pt"),
+        ("export", "is a program that torch.export wrote", "m_state.pt"),
+        ("legacy", "is a file of PyTorch before 1.6", "m_state.pt"),
+    ],
+)
+def test_pytorch(run, framework, mended, tmp_path, form, what, written):
+    torch = framework("torch")
+    net = torch_net(torch)
+    x = torch.randn(2, 5, 3)
+    path = tmp_path / {"export": "m.pt2"}.get(form, "m.pt")
+    if form == "trace":
+        torch.jit.save(torch.jit.trace(net, x), path)
+    elif form == "script":
+        torch.jit.save(torch.jit.script(net), path)
+    elif form == "export":
+        torch.export.save(torch.export.export(net, (x,)), path)
+    else:
+        torch.save(net.state_dict(), path, _use_new_zipfile_serialization=False)
+    mended(path, what, written)
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "y.npy", net(x).detach().numpy())
+    result = run("check", written, tmp_path / "x.npy", "--expected", tmp_path / "y.npy")
+    assert result.exit_code == 0, result.output
+
+
+def tensorflow_module(tf):
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = tf.Variable(tf.random.normal((3, 8)), name="lstm/kernel")
+            self.head = tf.Variable(tf.random.normal((2, 4)), name="head")
+            self.steps = tf.Variable(7)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 3))])
+        def __call__(self, x):
+            return x @ self.kernel + tf.reduce_sum(self.head)
+
+    return Module()
+
+
+def kept(path, *arrays):
+    """Whether each array stands in an .npz under some name."""
+    with np.load(path) as file:
+        held = [file[name] for name in file.files]
+    return all(any(np.array_equal(array, each) for each in held) for array in arrays)
+
+
+@pytest.mark.parametrize("given", ["saved", "saved/saved_model.pb"])
+def test_a_saved_model(run, framework, mended, tmp_path, given):
+    tf = framework("tensorflow")
+    module = tensorflow_module(tf)
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    mended(tmp_path / given, "is a TensorFlow SavedModel. Save the Keras model", "saved.npz")
+    assert kept(tmp_path / "saved.npz", module.kernel.numpy(), module.head.numpy())
+    assert "lstm/kernel" in run("inspect", tmp_path / "saved.npz").stdout
+
+
+@pytest.mark.parametrize("given", ["", "/checkpoint", "/m-1", "/m-1.index", "/m-1.data"])
+def test_a_checkpoint(run, framework, mended, tmp_path, given):
+    tf = framework("tensorflow")
+    module = tensorflow_module(tf)
+    tf.train.Checkpoint(model=module).save(str(tmp_path / "run" / "m"))
+    path = f"{tmp_path}/run{given}" + ("-00000-of-00001" if given.endswith("data") else "")
+    written = {"": "run.npz", "/checkpoint": "checkpoint.npz"}.get(given, "m-1.npz")
+    mended(path, "of TensorFlow checkpoints" if not given else "a TensorFlow checkpoint", written)
+    assert kept(tmp_path / written, module.kernel.numpy(), module.head.numpy())
+    assert "model/kernel" in run("inspect", tmp_path / written).stdout
+
+
+def test_a_frozen_graph(framework, mended, tmp_path):
+    tf = framework("tensorflow")
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    module = tensorflow_module(tf)
+    frozen = convert_variables_to_constants_v2(module.__call__.get_concrete_function())
+    tf.io.write_graph(frozen.graph, str(tmp_path), "m.pb", as_text=False)
+    mended(tmp_path / "m.pb", "is a frozen TensorFlow graph", "m.npz")
+    assert kept(tmp_path / "m.npz", module.kernel.numpy())
+
+
+def test_tensorflow_lite(run, framework, tmp_path):
+    tf = framework("tensorflow")
+    module = tensorflow_module(tf)
+    function = module.__call__.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    (tmp_path / "m.tflite").write_bytes(converter.convert())
+    error = run("inspect", tmp_path / "m.tflite").stderr
+    assert "is a TensorFlow Lite model; its weights are fused or quantized" in error
+
+
+@pytest.mark.parametrize("form", ["sequential", "functional", "lookup"])
+def test_a_keras_model_that_begins_with_text(run, framework, mended, tmp_path, form):
+    keras = framework("keras")
+    framework("tensorflow")
+    layers = keras.layers
+    texts = ["Not a bad film!", "good, good film", "a film"]
+    behind = [layers.Embedding(9, 4), layers.LSTM(3), layers.Dense(2)]
+    if form == "lookup":
+        first = layers.StringLookup(vocabulary=["not", "bad", "film"], name="words")
+        texts = [["not", "bad", "film", "plot"]] * 3
+    else:
+        first = layers.TextVectorization(9, output_sequence_length=6, name="words")
+        first.adapt(texts)
+    shape = (4,) if form == "lookup" else (1,)
+    if form == "functional":
+        entry = keras.Input((), dtype="string")
+        value = first(entry)
+        for layer in behind:
+            value = layer(value)
+        model = keras.Model(entry, value)
+    else:
+        model = keras.Sequential([keras.Input(shape, dtype="string"), first, *behind])
+    model.save(tmp_path / "m.keras")
+    lines = mended(tmp_path / "m.keras", "makes token ids of text", "m_ids.keras")
+    (tmp_path / "m_ids.yaml").write_text(lines[lines.index("format: 1") :])
+    ids = np.asarray(first(np.array(texts)))
+    value = ids
+    for layer in behind:
+        value = layer(value)
+    np.save(tmp_path / "y.npy", keras.ops.convert_to_numpy(value))
+    told = [" ".join(text) if form == "lookup" else text for text in texts]
+    (tmp_path / "in.txt").write_text("\n".join(told) + "\n")
+    result = run("check", "m_ids.keras", "in.txt", "--expected", tmp_path / "y.npy")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_normalization_is_a_batch_norm_of_a_mapping(run, framework, tmp_path):
+    """As the refusal of the layer says."""
+    keras = framework("keras")
+    layers = keras.layers
+    rng = np.random.default_rng(0)
+    x = rng.normal(3.0, 2.0, (4, 5, 3)).astype(np.float32)
+    scaled = layers.Normalization()
+    scaled.adapt(x)
+    model = keras.Sequential([keras.Input((5, 3)), scaled, layers.LSTM(4), layers.Dense(2)])
+    model.save(tmp_path / "m.keras")
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", model.predict(x, verbose=0))
+    refused = run("inspect", tmp_path / "m.keras", "--format", "json")
+    assert refused.exit_code == 3
+    assert "describe all layers by hand in m.yaml, and it as a batch_norm" in refused.stderr
+    names = json.loads(refused.stdout)["datasets"]
+    find = lambda part, number: next(  # noqa: E731
+        name for name in names if part in name and name.endswith(f"vars/{number}")
+    )
+    lstm = {role: find("lstm", k) for k, role in enumerate(("input", "recurrent", "bias"))}
+    mapping = {
+        "format": 1,
+        "layers": [
+            {
+                "batch_norm": {
+                    "mean": find("normalization", 0),
+                    "variance": find("normalization", 1),
+                    "epsilon": 0,
+                }
+            },
+            {
+                "lstm": {
+                    "gate_order": ["i", "f", "g", "o"],
+                    "layout": "features_by_gates",
+                    "forward": lstm,
+                }
+            },
+            {
+                "dense": {
+                    "weights": find("dense", 0),
+                    "layout": "features_by_classes",
+                    "bias": find("dense", 1),
+                }
+            },
+        ],
+    }
+    (tmp_path / "m.yaml").write_text(json.dumps(mapping))
+    result = run(
+        "check", tmp_path / "m.keras", tmp_path / "x.npy", "--expected", tmp_path / "y.npy"
+    )
+    assert result.exit_code == 0, result.output

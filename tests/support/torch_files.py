@@ -1,0 +1,104 @@
+"""State dicts, and files as torch.save and safetensors write them, made without torch."""
+
+import json
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+
+class FloatStorage:
+    """Pickled by this name, as torch does."""
+
+
+FloatStorage.__module__ = "torch"
+
+
+def weights(seed=3, hidden=2, suffixes=("",), depth=1):
+    """The arrays of a state dict: embedding, nn.LSTM, linear."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    state = {"embedding.weight": draw(5, 3)}
+    for k in range(depth):
+        inputs = 3 if k == 0 else hidden * len(suffixes)
+        for suffix in suffixes:
+            state[f"lstm.weight_ih_l{k}{suffix}"] = draw(4 * hidden, inputs)
+            state[f"lstm.weight_hh_l{k}{suffix}"] = draw(4 * hidden, hidden)
+            state[f"lstm.bias_ih_l{k}{suffix}"] = draw(4 * hidden)
+            state[f"lstm.bias_hh_l{k}{suffix}"] = draw(4 * hidden)
+    state["fc.weight"] = draw(3, hidden * len(suffixes))
+    state["fc.bias"] = draw(3)
+    return state
+
+
+class Rebuild:
+    """Pickles as torch's call of _rebuild_tensor_v2 does."""
+
+    def __init__(self, key, array):
+        self.key, self.array = key, array
+
+
+class Pickler(pickle._Pickler):
+    """Writes what torch.save writes, by the names alone: torch is not needed."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_tensor(self, tensor):
+        self.write(b"ctorch._utils\n_rebuild_tensor_v2\n(")
+        array = np.ascontiguousarray(tensor.array)
+        self.write(b"(")
+        self.save("storage")
+        self.write(b"ctorch\nFloatStorage\n")
+        for value in (tensor.key, "cpu", array.size):
+            self.save(value)
+        self.write(b"tQ")
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        for value in (0, array.shape, strides, False, OrderedDict()):
+            self.save(value)
+        self.write(b"tR")
+
+    dispatch[Rebuild] = save_tensor
+
+
+def save(path, state, wrap=lambda state: state, protocol=2):
+    """Write arrays as torch.save writes a checkpoint."""
+    tensors = {name: Rebuild(str(k), array) for k, (name, array) in enumerate(state.items())}
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("archive/data.pkl", "w") as file:
+            Pickler(file, protocol).dump(wrap(tensors))
+        archive.writestr("archive/byteorder", "little")
+        for k, array in enumerate(state.values()):
+            archive.writestr(f"archive/data/{k}", array.tobytes())
+    return path
+
+
+def save_safetensors(path, state, metadata=None):
+    header, offset = {}, 0
+    for name, array in state.items():
+        end = offset + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [offset, end]}
+        offset = end
+    if metadata:
+        header["__metadata__"] = metadata
+    text = json.dumps(header).encode()
+    data = b"".join(array.tobytes() for array in state.values())
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def cell(prefix, inputs, hidden, gates=4, suffix="_l0", seed=5):
+    """The arrays of one nn.LSTM (four gates), nn.GRU (three) or nn.RNN (one)."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    return {
+        f"{prefix}weight_ih{suffix}": draw(gates * hidden, inputs),
+        f"{prefix}weight_hh{suffix}": draw(gates * hidden, hidden),
+        f"{prefix}bias_ih{suffix}": draw(gates * hidden),
+        f"{prefix}bias_hh{suffix}": draw(gates * hidden),
+    }
+
+
+def matrix(*shape, seed=7):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
