@@ -120,13 +120,16 @@ def test_one_direction_is_given_its_last_state_with_a_warning(run, framework, tm
     assert document["assumptions"] == ["`fc.weight` is given the last hidden state (layers)"]
 
 
-def test_attention_is_drafted_as_it_is_most_often_made(run, framework, tmp_path):
+@pytest.mark.parametrize("hidden", [True, False], ids=["of a hidden layer", "of the steps"])
+def test_attention_is_drafted_as_it_is_most_often_made(run, framework, tmp_path, hidden):
     torch = framework("torch")
 
     def modules(nn):
         layers = bidirectional(nn)
         head = layers.pop("head")
-        return layers | {"attention": nn.Linear(2 * HIDDEN, 1), "head": head}
+        parts = [nn.Linear(2 * HIDDEN, 7), nn.Tanh(), nn.Linear(7, 1, bias=False)]
+        attention = nn.Sequential(*parts) if hidden else nn.Linear(2 * HIDDEN, 1)
+        return layers | {"attention": attention, "head": head}
 
     def score(net, ids):
         steps, _ = net["lstm"](net["embedding"](ids))
