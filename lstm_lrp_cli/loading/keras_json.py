@@ -65,10 +65,18 @@ def find_beside(file: Hdf5File) -> Beside | None:
     UnusableInput
         It is not that of these weights, or cannot be explained; or several are.
     """
-    own, others = _candidates(file.path)
+    for paths in _candidates(file.path):
+        found = _fitting(file, paths)
+        if found is not None:
+            return found
+    return None
+
+
+def _fitting(file: Hdf5File, paths: list[Path]) -> Beside | None:
+    """The one architecture that fits; None where no file is any."""
     fitting: list[Beside] = []
     refused: list[UnusableInput] = []
-    for path in own or others:
+    for path in paths:
         try:
             found = _read(file, path)
         except UnusableInput as error:

@@ -198,7 +198,8 @@ def _told(draft: _Draft) -> list[str]:
         if layer.guess:
             same.setdefault(layer.guess, []).append(f"`{name}`")
     told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
-    return [*told, "one layer feeds the next"] if len(draft.layers) > 2 else told
+    chained = ["one layer feeds the next"] if len(draft.layers) > 2 else []
+    return [*told, *chained, "each sequence begins anew (stateful=False)"]
 
 
 def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft:

@@ -412,6 +412,13 @@ class TestArchitectureBeside:
             (tmp_path / name).write_text(json.dumps(architecture(*layers, version="2.4.0")))
         assert check(path, expected).exit_code == 0
 
+    def test_what_is_no_architecture_takes_no_name(self, check, tmp_path, weights, expected):
+        path = older(tmp_path / "model.h5", "2.4.0", **weights)
+        (tmp_path / "model.json").write_text('{"class_name": "Tokenizer", "config": {}}')
+        document = architecture(BACK, HIDDEN, HEAD, version="2.4.0")
+        (tmp_path / "other.json").write_text(json.dumps(document))
+        assert check(path, expected).exit_code == 0
+
     @pytest.mark.parametrize(
         "text",
         [
