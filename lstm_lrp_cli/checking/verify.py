@@ -8,6 +8,7 @@ import numpy as np
 from lstm_lrp_cli.checking.check import Check
 from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
 from lstm_lrp_cli.checking.expected import Expectation, ExpectedRelevance, Kind
+from lstm_lrp_cli.checking.sizes import Sizes
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
@@ -35,11 +36,14 @@ class Verification:
     sequences : int
     framework : str or None
         What the scores were compared with, where it ran.
+    sizes : Sizes or None
+        How large the shares by the chosen rule are beside the scores. They fail no check.
     """
 
     checks: tuple[Check, ...]
     sequences: int
     framework: str | None = None
+    sizes: Sizes | None = None
 
     @property
     def passed(self) -> bool:
@@ -88,7 +92,9 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
-    chosen = [Lrp(rule)]
+    method = Lrp(rule)
+    chosen = [method]
+    sizes = Sizes.none(method.promise.nothing)
     everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = 0
     for window in windows(model, sequences, question):
@@ -97,7 +103,9 @@ def verify(
             if expected is not None:
                 for number, found in _compared(model, trace, batch, expected):
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
-            for explanation in explain_batch(batch, trace, chosen, question, reach):
+            explanations = list(explain_batch(batch, trace, chosen, question, reach))
+            sizes = sizes.with_explanations(explanations)
+            for explanation in explanations:
                 number = explanation.sequence.number
                 ledger = ledger_of(explanation)
                 conservation = conservation.seen(ledger.relative_residual, number)
@@ -118,7 +126,8 @@ def verify(
         checks.append(min((forward[kind] for kind in expected.kinds), key=lambda c: c.worst))
         if expected.relevance:
             checks.append(relevance)
-    return Verification(tuple(checks), count, expected.framework if expected else None)
+    framework = expected.framework if expected else None
+    return Verification(tuple(checks), count, framework, sizes)
 
 
 def ledger_of(explanation: Explanation) -> Ledger:

@@ -10,7 +10,10 @@ import click
 
 from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.help import Command
+from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import (
+    SET_IN_NAME,
+    completing,
     document_options,
     dtype_option,
     expected_option,
@@ -24,10 +27,10 @@ from lstm_lrp_cli.cli.options import (
     tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.settings import rule_name
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.engine.rules import GateRuleName
     from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
@@ -47,11 +50,12 @@ if TYPE_CHECKING:
 @input_options
 @click.option(
     "--method",
-    type=click.Choice(LRP_METHODS),
+    callback=rule_name,
+    shell_complete=completing(LRP_METHODS),
     default="lrp-all",
     show_default=True,
     metavar="RULE",
-    help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked.",
+    help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked; {SET_IN_NAME}",
 )
 @question_options
 @rule_options
@@ -72,7 +76,7 @@ def check(
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
-    method: GateRuleName,
+    method: str,
     target: str,
     step: Step | None,
     eps: float,
@@ -100,8 +104,9 @@ def check(
     from lstm_lrp_cli.checking.expected import Expectation, read_expected
     from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
     from lstm_lrp_cli.checking.verify import verify
-    from lstm_lrp_cli.engine.rules import LrpRule
+    from lstm_lrp_cli.engine.methods.lrp import Lrp
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.doubts import size_warnings
     from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
     from lstm_lrp_cli.scaling.threads import one_blas_thread
@@ -127,10 +132,10 @@ def check(
         numbers = read_expected(expected, loaded.model)
     elif against is not None:
         numbers = live = Live(loaded.model, open_framework(against, loaded))
+    [lrp] = resolve_methods((method,), loaded.model, eps=eps, bias_factor=bias_factor)
+    assert isinstance(lrp, Lrp)
     with one_blas_thread():
-        verification = verify(
-            loaded.model, sequences, LrpRule(eps, bias_factor, method), question, numbers, tolerance
-        )
+        verification = verify(loaded.model, sequences, lrp.rule, question, numbers, tolerance)
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
         click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
@@ -139,5 +144,9 @@ def check(
             file.write(verification_json(verification))
         else:
             print_verification(verification, file)
+    if verification.sizes is not None:
+        series = loaded.model.embedding is None
+        for warning in size_warnings(lrp, verification.sizes, series=series):
+            click.echo(f"lrp: warning: {warning}", err=True)
     if not verification.passed:
         sys.exit(1)

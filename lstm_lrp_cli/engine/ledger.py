@@ -19,6 +19,10 @@ TOLERANCES: dict[np.dtype[Any], float] = {
 }
 
 
+# What stands beside the shares where a ledger is written.
+NO_SHARES = ("score", "residual", "stabilizers_size")
+
+
 class Ledger(Struct, frozen=True, gc=False):
     """One score, and the shares that it went into. Each share is computed for itself.
 

@@ -107,4 +107,7 @@ def label_name(gold: int | None, model: Model) -> str | int | None:
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:
     """A ledger as it stands in every JSON output."""
-    return {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+    content = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+    if ledger.stabilizers_size is not None:
+        content["stabilizers_size"] = ledger.stabilizers_size
+    return content

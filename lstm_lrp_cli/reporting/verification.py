@@ -34,6 +34,7 @@ def verification_json(verification: Verification) -> str:
         "passed": verification.passed,
         "sequences": verification.sequences,
         "against": verification.framework,
+        "sizes": None if verification.sizes is None else verification.sizes.as_object(),
         "checks": [
             {
                 "name": check.name,
