@@ -13,6 +13,10 @@ from lstm_lrp_cli.engine.ledger import Ledger, Ledgers
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.sequences.explanation import Explanation
 
+# A run warns where it is so of more than this part of its explanations, or of all of them together:
+# beside a score near 0, shares are large in any model.
+SOME = 1 / 10
+
 
 def times(size: float, score: float) -> float:
     """How many times a score a size is; of nothing, 0."""
@@ -29,9 +33,6 @@ class Size:
     ----------
     limit : float
         Beyond it, it is large.
-    part : float
-        If it is large in more than this part of its explanations, or of all together, a run says
-        so: beside a score near 0, shares are large in any model.
     size, scores : float
         The sums of all sizes, and of all scores' sizes.
     compared, large : int
@@ -43,7 +44,6 @@ class Size:
     """
 
     limit: float
-    part: float
     size: float = 0.0
     scores: float = 0.0
     compared: int = 0
@@ -59,7 +59,6 @@ class Size:
         worst = int(np.argmax(ratios))  # the first, or the first NaN
         later = Size(
             self.limit,
-            self.part,
             float(sizes.sum()),
             float(scores.sum()),
             len(sizes),
@@ -77,7 +76,6 @@ class Size:
         worst = later if worse else self
         return Size(
             self.limit,
-            self.part,
             self.size + later.size,
             self.scores + later.scores,
             self.compared + later.compared,
@@ -94,7 +92,7 @@ class Size:
     @property
     def tells(self) -> bool:
         """Whether a run says so."""
-        return self.large > self.part * self.compared or not self.relative <= self.limit
+        return self.large > SOME * self.compared or not self.relative <= self.limit
 
     def as_object(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -111,9 +109,9 @@ class Size:
 # that stabilizers took much of what was to be explained. Models that are sound stay below in nearly
 # all sequences (docs/understanding.md has the figures).
 NOTHING = {
-    "shares": Size(limit=10.0, part=1 / 10),
-    "tokens": Size(limit=100.0, part=1 / 10),
-    "stabilizers": Size(limit=0.5, part=1 / 20),
+    "shares": Size(limit=10.0),
+    "tokens": Size(limit=100.0),
+    "stabilizers": Size(limit=0.5),
 }
 
 

@@ -22,36 +22,34 @@ def doubts(explanation: Explanation, *, series: bool) -> list[str]:
 def sizes_text(sizes: Sizes, *, series: bool) -> str:
     """How many times all scores each size is, and how many times at most."""
     return "times the score: " + "; ".join(
-        f"{_what(name, series=series)} {times_text(size.relative)}"
-        + (f", most {times_text(size.worst)} (sequence {size.sequence})" * (size.compared > 1))
+        f"{_what(name, series=series)} {times_text(size.relative)}{_most(size)}"
         for name, size in sizes.by_name.items()
     )
 
 
 def size_warnings(method: Method, sizes: Sizes, *, series: bool) -> Iterator[str]:
-    """What a run warns of: one line for numbers that cancel, one for stabilizers."""
+    """What a run warns of, in one line for each method: numbers that cancel, or stabilizers."""
     telling = {name: size for name, size in sizes.by_name.items() if size.tells}
     stabilizers = telling.pop("stabilizers", None)
+    unit = _what("tokens", series=series)
     if telling:
         name, size = next(iter(telling.items()))
-        of = "the ledger's shares" if name == "shares" else f"single {_what(name, series=series)}"
+        what = "the ledger's shares" if name == "shares" else f"single {unit}"
+        also = "" if stabilizers is None else f", and so are stabilizers, {_where(stabilizers)}"
         yield (
-            f"by {method.name}, {of} are, by size, over {size.limit:g} times the score "
-            f"{_where(size)}: large numbers cancel, so that single ones mean little; "
-            "compare with --method occlusion"
+            f"by {method.name}, {what} are large beside the score by size, {_where(size)}{also}: "
+            "large numbers cancel, so that single ones mean little; compare with --method occlusion"
         )
-    if stabilizers is not None:
-        eps = float(method.settings.get("eps", 0.0))
-        if telling:
-            mend = "a smaller --eps would let still larger numbers through"
-        elif eps:
-            mend = f"try a smaller --eps, such as {eps / 1000:g}"
-        else:
-            mend = "sums of exactly 0 let nothing through; compare with --method occlusion"
-        unit = _what("tokens", series=series)
+    elif stabilizers is not None:
+        eps = float(method.settings["eps"])
+        mend = (
+            f"try a smaller --eps, such as {eps / 1000:g}"
+            if eps
+            else "sums of exactly 0 let nothing through; compare with --method occlusion"
+        )
         yield (
-            f"by {method.name}, stabilizers absorb, by size, over {stabilizers.limit:g} times the "
-            f"score {_where(stabilizers)}: single {unit} lack that; {mend}"
+            f"by {method.name}, stabilizers are large beside the score by size, "
+            f"{_where(stabilizers)}: single {unit} lack that; {mend}"
         )
 
 
@@ -60,13 +58,21 @@ def times_text(ratio: float) -> str:
     return f"{ratio:,.0f}" if 100 <= ratio < 1e6 else f"{ratio:.2g}"
 
 
+def _most(size: Size) -> str:
+    """Of several explanations, where it is most, and in how many it is large."""
+    if size.compared < 2:
+        return ""
+    large = f"over {size.limit:g} in {size.large:,}, " if size.large else ""
+    return f" ({large}most {times_text(size.worst)}: sequence {size.sequence})"
+
+
 def _where(size: Size) -> str:
-    """In how many explanations, and where most."""
+    """Beyond what in how many explanations, and where most."""
     if size.compared == 1:
-        return f"({times_text(size.worst)} times, sequence {size.sequence})"
+        return f"{times_text(size.worst)} times (sequence {size.sequence})"
     return (
-        f"in {size.large:,} of {counted(size.compared, 'explanation')} "
-        f"(most in sequence {size.sequence}: {times_text(size.worst)} times)"
+        f"over {size.limit:g} times in {size.large:,} of {counted(size.compared, 'explanation')} "
+        f"(most {times_text(size.worst)}: sequence {size.sequence})"
     )
 
 

@@ -13,7 +13,7 @@ from lstm_lrp_cli.engine.methods.lrp import CONSERVATION
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
 
-LIMIT = Size(limit=10.0, part=0.1)
+LIMIT = Size(limit=10.0)
 
 
 def explanation(
@@ -117,8 +117,8 @@ def test_one_explanation_is_large_beyond_its_limit_alone() -> None:
 
 
 def test_the_limits() -> None:
-    assert {name: (size.limit, size.part) for name, size in NOTHING.items()} == {
-        "shares": (10.0, 0.1),
-        "tokens": (100.0, 0.1),
-        "stabilizers": (0.5, 0.05),
+    assert {name: size.limit for name, size in NOTHING.items()} == {
+        "shares": 10.0,
+        "tokens": 100.0,
+        "stabilizers": 0.5,
     }

@@ -119,14 +119,30 @@ class TestStabilizersBySize:
     def test_are_a_warning_that_a_smaller_eps_silences(self, run, sentence):
         arguments = ("explain", KERAS.model, sentence, "-o", sentence.with_suffix(".tsv"))
         [warning] = told(run(*arguments))
-        assert "stabilizers absorb, by size, over 0.5 times the score (0.52 times" in warning
+        assert "stabilizers are large beside the score by size, 0.52 times (sequence 0)" in warning
         assert "try a smaller --eps, such as 1e-06" in warning
         assert "stabilizers" not in "".join(told(run(*arguments, "--eps", "1e-6")))
 
-    def test_are_counted_by_the_warning_of_a_corpus(self, run, tmp_path):
+    def test_of_few_sequences_of_a_corpus_are_counted_by_the_report(self, run, tmp_path):
         result = run("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / "out.tsv")
-        [warning] = told(result)
-        assert "in 6 of 100 explanations" in warning
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("sizes")]
+        assert "stabilizers by size 0.12 (over 0.5 in 6, most 3.5: sequence 18)" in line
+        assert not told(result)
+
+    def test_of_many_sequences_of_a_corpus_are_a_warning_that_counts_them(self, run, tmp_path):
+        toy = KERAS.model.parent.parent / "toy_subtraction"
+        arguments = ("explain", toy / "model_01" / "model.npz", toy / "series.csv")
+        [warning] = told(run(*arguments, "-o", tmp_path / "out.tsv"))
+        assert (
+            "stabilizers are large beside the score by size, over 0.5 times in 182 of 500"
+            in warning
+        )
+        assert not told(run(*arguments, "--eps", "1e-6", "-o", tmp_path / "out.tsv"))
+
+    def test_of_sequences_beyond_the_limit_are_marked_in_the_heat_map(self, run):
+        result = run("explain", KERAS.model, KERAS.sequences, "--format", "terminal", "-q")
+        marked = [line for line in result.stdout.splitlines() if "! " in line]
+        assert sum("stabilizers by size" in line for line in marked) == 6
 
 
 class TestLargeNumbersThatCancel:
@@ -145,8 +161,8 @@ class TestLargeNumbersThatCancel:
     def test_are_a_warning_of_explain_and_check(self, run, model, method, tmp_path):
         explained = run("explain", *model, "--method", method, "-o", tmp_path / "out.tsv")
         assert "conserved       yes" in explained.stderr
-        assert f"by {method}, the ledger's shares are, by size, over 10 times" in told(explained)[0]
-        assert "in 3 of 3 explanations" in told(explained)[0]
+        assert f"by {method}, the ledger's shares are large beside the score" in told(explained)[0]
+        assert "over 10 times in 3 of 3 explanations" in told(explained)[0]
         checked = run("check", *model, "--method", method)
         assert checked.exit_code == 0
         assert told(checked) == told(explained)
@@ -156,7 +172,7 @@ class TestLargeNumbersThatCancel:
             "evaluate", *model, "--draws", 0, "--methods", "lrp-all:eps=1e-6,lrp-half,random"
         )
         assert result.exit_code == 0, result.stderr
-        assert [line.split(",")[0] for line in told(result) if "shares" in line] == [
+        assert [line.split(",")[0] for line in told(result)] == [
             "lrp: warning: by lrp-all:eps=1e-6",
             "lrp: warning: by lrp-half",
         ]
@@ -173,9 +189,10 @@ class TestLargeNumbersThatCancel:
         shown = [line for line in result.stdout.splitlines() if " times the score" in line]
         assert sum(line.count("shares ") for line in shown) >= 3
 
-    def test_do_not_fail_on_a_model_that_is_sound(self, run, tmp_path):
+    def test_no_sample_model_warns(self, run, tmp_path):
         for sample in (KERAS, PYTORCH, WEATHER):
             path = tmp_path / "out.tsv"
+            assert not told(run("explain", sample.model, sample.sequences, "-o", path))
             assert not told(
                 run("explain", sample.model, sample.sequences, "--eps", "1e-6", "-o", path)
             )
