@@ -31,17 +31,20 @@ def size_warnings(method: Method, sizes: Sizes, *, series: bool) -> Iterator[str
     """What a run warns of, in one line for each method: numbers that cancel, or stabilizers."""
     telling = {name: size for name, size in sizes.by_name.items() if size.tells}
     stabilizers = telling.pop("stabilizers", None)
-    unit = _what("tokens", series=series)
+    unit, eps = _what("tokens", series=series), float(method.settings.get("eps", 0.0))
     if telling:
         name, size = next(iter(telling.items()))
         what = "the ledger's shares" if name == "shares" else f"single {unit}"
-        also = "" if stabilizers is None else f", and so are stabilizers, {_where(stabilizers)}"
+        also = ""
+        if stabilizers is not None:
+            also = f", and so are stabilizers, {_where(stabilizers)}"
+            also += " (which a smaller --eps lowers)" if eps else ""
         yield (
             f"by {method.name}, {what} are large beside the score by size, {_where(size)}{also}: "
-            "large numbers cancel, so that single ones mean little; compare with --method occlusion"
+            "the score is what is left as they cancel, so take single ones with care; "
+            "compare with --method occlusion"
         )
     elif stabilizers is not None:
-        eps = float(method.settings["eps"])
         mend = (
             f"try a smaller --eps, such as {eps / 1000:g}"
             if eps
