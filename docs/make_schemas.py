@@ -151,13 +151,14 @@ def formats() -> str:
 def methods() -> str:
     """The methods, and the shares of the ledgers that they give."""
     rows = []
-    for name, make in METHODS.items():
-        promise = make(Settings()).promise
+    for name, kind in METHODS.items():
+        promise = kind(Settings()).promise
         shares = ", ".join(f"`{share}`" for share in promise.shares) if promise else ""
         tolerances = promise.tolerances if promise else {}
         allowed = ", ".join(f"{allowed:g} in {dtype}" for dtype, allowed in tolerances.items())
-        rows.append((f"`{name}`", promise.word if promise else "", shares, allowed))
-    columns = ("`--method`", "ledger is", "shares", "allowed residual")
+        takes = ", ".join(f"`{each.replace('_', '-')}`" for each in kind.takes)
+        rows.append((f"`{name}`", takes, promise.word if promise else "", shares, allowed))
+    columns = ("`--method`", "settings", "ledger is", "shares", "allowed residual")
     return f"## Methods and their ledgers\n\n{table(columns, rows)}"
 
 

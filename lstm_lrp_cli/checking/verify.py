@@ -13,6 +13,7 @@ from lstm_lrp_cli.checking.expected import (
     Kind,
     are_probabilities,
 )
+from lstm_lrp_cli.checking.sizes import Sizes
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
@@ -47,6 +48,8 @@ class Verification:
     steps, masked : int or None
         Of a model by step, at how many steps scores were compared, and how many more were masked;
         None where there was nothing to compare with.
+    sizes : Sizes or None
+        How large the shares by the chosen rule are beside the scores. They fail no check.
     """
 
     checks: tuple[Check, ...]
@@ -55,6 +58,7 @@ class Verification:
     compared_with: str | None = None
     steps: int | None = None
     masked: int | None = None
+    sizes: Sizes | None = None
 
     @property
     def passed(self) -> bool:
@@ -103,7 +107,9 @@ def verify(
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
-    chosen = [Lrp(rule)]
+    method = Lrp(rule)
+    chosen = [method]
+    sizes = Sizes.none(method.promise.nothing)
     everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = steps = masked = 0
     probable = True
@@ -118,7 +124,9 @@ def verify(
                     steps += each.steps
                     probable &= each.probable
                 masked += masked_steps(batch.sequences, model)
-            for explanation in explain_batch(batch, trace, chosen, question, reach):
+            explanations = list(explain_batch(batch, trace, chosen, question, reach))
+            sizes = sizes.with_explanations(explanations)
+            for explanation in explanations:
                 number = explanation.sequence.number
                 ledger = ledger_of(explanation)
                 conservation = conservation.seen(ledger.relative_residual, number)
@@ -141,9 +149,10 @@ def verify(
         if expected.relevance:
             checks.append(relevance)
     ran, whole = (expected.framework, expected.compared_with) if expected else (None, None)
+    verification = Verification(tuple(checks), count, ran, whole, sizes=sizes)
     if expected is None or not model.by_step:
-        return Verification(tuple(checks), count, ran, whole)
-    return Verification(tuple(checks), count, ran, whole, steps, masked)
+        return verification
+    return replace(verification, steps=steps, masked=masked)
 
 
 def ledger_of(explanation: Explanation) -> Ledger:

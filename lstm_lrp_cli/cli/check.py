@@ -10,8 +10,11 @@ import click
 
 from lstm_lrp_cli.checking.against import FRAMEWORKS
 from lstm_lrp_cli.cli.help import Command
+from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import (
+    SET_IN_NAME,
     assume_option,
+    completing,
     document_options,
     dtype_option,
     expected_option,
@@ -26,10 +29,10 @@ from lstm_lrp_cli.cli.options import (
 )
 from lstm_lrp_cli.cli.output import open_output
 from lstm_lrp_cli.cli.say import say, warn
+from lstm_lrp_cli.cli.settings import rule_name
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.engine.rules import GateRuleName
     from lstm_lrp_cli.scaling.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
@@ -50,11 +53,12 @@ if TYPE_CHECKING:
 @input_options
 @click.option(
     "--method",
-    type=click.Choice(LRP_METHODS),
+    callback=rule_name,
+    shell_complete=completing(LRP_METHODS),
     default="lrp-all",
     show_default=True,
     metavar="RULE",
-    help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked.",
+    help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked; {SET_IN_NAME}",
 )
 @question_options
 @rule_options
@@ -76,7 +80,7 @@ def check(
     ids: bool,
     labelled: bool,
     input_format: InputFormat | None,
-    method: GateRuleName,
+    method: str,
     target: str,
     step: Step | None,
     eps: float,
@@ -105,8 +109,9 @@ def check(
     from lstm_lrp_cli.checking.expected import Expectation, read_expected
     from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
     from lstm_lrp_cli.checking.verify import verify
-    from lstm_lrp_cli.engine.rules import LrpRule
+    from lstm_lrp_cli.engine.methods.lrp import Lrp
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.doubts import size_warnings
     from lstm_lrp_cli.reporting.inputs import InputFigures
     from lstm_lrp_cli.reporting.numbers import counted
     from lstm_lrp_cli.reporting.verification import print_verification, verification_json
@@ -133,14 +138,17 @@ def check(
         numbers = read_expected(expected, loaded.model)
     elif against is not None:
         numbers = live = Live(loaded.model, open_framework(against, loaded))
+    [lrp] = resolve_methods((method,), loaded.model, eps=eps, bias_factor=bias_factor)
+    assert isinstance(lrp, Lrp)
     with one_blas_thread():
-        verification = verify(
-            loaded.model, sequences, LrpRule(eps, bias_factor, method), question, numbers, tolerance
-        )
+        verification = verify(loaded.model, sequences, lrp.rule, question, numbers, tolerance)
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
         say(f"{live.framework} was not run on {empty}")
     warnings = list(figures.input_warnings(loaded.model, "nothing to check in them"))
+    if verification.sizes is not None:
+        series = loaded.model.embedding is None
+        warnings += size_warnings(lrp, verification.sizes, series=series)
     warn(warnings)
     with open_output(output) as file:
         if form == "json":

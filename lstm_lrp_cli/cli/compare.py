@@ -14,7 +14,6 @@ from lstm_lrp_cli.cli.options import (
     POSITIVE,
     assume_option,
     complete_files,
-    complete_methods,
     document_options,
     dtype_option,
     finite,
@@ -27,6 +26,7 @@ from lstm_lrp_cli.cli.options import (
 from lstm_lrp_cli.cli.output import open_output, refuse_same_file
 from lstm_lrp_cli.cli.progress import progress
 from lstm_lrp_cli.cli.say import warn
+from lstm_lrp_cli.cli.settings import complete_methods
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +13,14 @@ from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.methods import resolve_methods
 from lstm_lrp_cli.cli.options import (
     POSITIVE,
+    SET_IN_NAME,
     assume_option,
-    complete_methods,
     document_options,
     dtype_option,
     finite,
     input_argument,
     input_options,
     mapping_option,
-    method_names,
     model_argument,
     path_options,
     refuse_labels,
@@ -30,6 +30,7 @@ from lstm_lrp_cli.cli.options import (
 from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file
 from lstm_lrp_cli.cli.progress import counting
 from lstm_lrp_cli.cli.say import warn
+from lstm_lrp_cli.cli.settings import complete_methods, method_names, parse_method
 from lstm_lrp_cli.engine.methods import METHODS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     show_default=True,
     metavar="NAME,...",
     shell_complete=complete_methods,
-    help=f"all, or of {', '.join(METHODS)}.",
+    help=f"all, or of {', '.join(METHODS)}; {SET_IN_NAME}",
 )
 @click.option(
     "--target",
@@ -194,6 +195,7 @@ def evaluate(
     from lstm_lrp_cli.evaluating.evaluate import evaluate as run
     from lstm_lrp_cli.evaluating.experiment import Experiment
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.reporting.doubts import size_warnings
     from lstm_lrp_cli.reporting.evaluation import evaluation_json, print_evaluation
     from lstm_lrp_cli.reporting.inputs import InputFigures
     from lstm_lrp_cli.reporting.plots import draw_curves, require_matplotlib
@@ -242,6 +244,11 @@ def evaluate(
                 "lower --min-length",
             )
         warnings = list(figures.input_warnings(loaded, "left out"))
+        for contestant in contestants:
+            sizes = evaluation.measures[contestant.name].sizes
+            if sizes is not None:
+                series = loaded.embedding is None
+                warnings += size_warnings(contestant.methods[0], sizes, series=series)
         warn(warnings)
         for path, picture in zip(plots, pictures, strict=True):
             draw_curves(evaluation, picture, path.suffix.lower().removeprefix("."))
@@ -297,21 +304,25 @@ def resolve_contestants(
     baseline: str | None,
 ) -> tuple[Contestant, ...]:
     """The methods of these names, random once for each of its seeds."""
+    from lstm_lrp_cli.engine.methods.random_control import RandomControl
     from lstm_lrp_cli.evaluating.experiment import Contestant
 
+    is_random = any(parse_method(name).kind == "random" for name in names)
     found = resolve_methods(
-        names, model, eps=eps, bias_factor=bias_factor, steps=steps, baseline=baseline
+        names,
+        model,
+        eps=eps,
+        bias_factor=bias_factor,
+        steps=steps,
+        baseline=baseline,
+        seed=seed if is_random else None,
     )
-    contestants = []
-    for method in found:
-        of_seeds = [method]
-        if method.name == "random":
-            of_seeds = [
-                each
-                for number in range(seed, seed + seeds)
-                for each in resolve_methods(
-                    ("random",), model, eps=eps, bias_factor=bias_factor, seed=number
-                )
-            ]
-        contestants.append(Contestant(method.name, tuple(of_seeds)))
-    return tuple(contestants)
+    return tuple(
+        Contestant(
+            method.name,
+            tuple(replace(method, seed=method.seed + number) for number in range(seeds))
+            if isinstance(method, RandomControl)
+            else (method,),
+        )
+        for method in found
+    )

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lstm_lrp_cli.cli.settings import Named, parse_method
 from lstm_lrp_cli.engine.methods import METHODS, ZERO, Baseline, Settings
 from lstm_lrp_cli.sequences.naming import whole_number
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.method import Method
     from lstm_lrp_cli.model.model import Model
-
-# The options that only one method takes.
-OWNERS = {
-    "steps": "integrated-gradients",
-    "baseline": "integrated-gradients",
-    "span": "contextual-decomposition",
-    "seed": "random",
-}
 
 
 def resolve_methods(
@@ -35,19 +27,43 @@ def resolve_methods(
     span: slice | None = None,
     seed: int | None = None,
 ) -> tuple[Method, ...]:
-    """The methods of these names; an option that none of them takes is wrong usage."""
-    given = {"steps": steps, "baseline": baseline, "span": span, "seed": seed}
-    for option, value in given.items():
-        if value is not None and OWNERS[option] not in names:
-            raise click.UsageError(f"--{option} needs --method {OWNERS[option]}.")
-    settings = Settings(eps, bias_factor, span=span)
-    if steps is not None:
-        settings = replace(settings, steps=steps)
-    if seed is not None:
-        settings = replace(settings, seed=seed)
-    if baseline is not None:
-        settings = replace(settings, baseline=resolve_baseline(baseline, model))
-    return tuple(METHODS[name](settings) for name in names)
+    """The methods of these names, set by their names or else by options.
+
+    An option that none of them takes is wrong usage, and so are two that come to the same.
+    """
+    options: dict[str, Any] = {"eps": eps, "bias_factor": bias_factor}
+    single = {"steps": steps, "baseline": baseline, "span": span, "seed": seed}
+    named = [parse_method(name) for name in names]
+    for option, value in single.items():
+        if value is None:
+            continue
+        if not any(option in METHODS[each.kind].takes for each in named):
+            owner = next(kind for kind in METHODS if option in METHODS[kind].takes)
+            raise click.UsageError(f"--{option} needs --method {owner}.")
+        options[option] = value
+    return _apart([_resolved(each, options, model) for each in named], named)
+
+
+def _resolved(named: Named, options: dict[str, Any], model: Model) -> Method:
+    """A method with what its name sets, and the options for the rest."""
+    kind = METHODS[named.kind]
+    found = {key: value for key, value in options.items() if key in kind.takes} | named.settings
+    if "baseline" in found:
+        found["baseline"] = resolve_baseline(found["baseline"], model)
+    return kind(Settings(**found), named.name)
+
+
+def _apart(methods: list[Method], named: list[Named]) -> tuple[Method, ...]:
+    """The methods, of which no two are the same."""
+    seen: dict[str, str] = {}
+    for method, each in zip(methods, named, strict=True):
+        key = f"{each.kind} {method.settings}"
+        if key in seen:
+            raise click.UsageError(
+                f"{seen[key]} and {method.name} are the same method with the same settings."
+            )
+        seen[key] = method.name
+    return tuple(methods)
 
 
 def resolve_baseline(baseline: str, model: Model) -> Baseline:
@@ -83,7 +99,7 @@ def refuse_values_of_steps(methods: tuple[Method, ...], model: Model) -> None:
     whole = "step" if model.embedding is None else "token"
     for method in methods:
         if method.whole_steps:
-            with_span = " with --span" if "span" in method.settings else ""
+            with_span = " with a span" if "span" in method.settings else ""
             raise click.UsageError(
                 f"{method.name}{with_span} tells of whole {whole}s alone; it needs --by {whole}."
             )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lstm_lrp_cli.cli.settings import TYPES, complete_methods, method_names
 from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 
@@ -22,8 +23,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 DTYPES = ("float64", "float32")
-# More steps than a sequence can have.
-LONGEST = 2**62
 TARGETS = ("predicted", "gold", "all")
 STEPS = ("first", "last", "all")
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -68,13 +67,6 @@ def completing(words: Sequence[str]) -> Completion:
         return [word for word in words if word.startswith(incomplete)]
 
     return complete
-
-
-def complete_methods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """What a shell completes the last name of a list of methods to, each named once."""
-    *named, begun = incomplete.split(",")
-    before = "".join(f"{name}," for name in named)
-    return [f"{before}{name}" for name in METHODS if name.startswith(begun) and name not in named]
 
 
 def complete_files(
@@ -143,8 +135,7 @@ question_options = stacked(
 rule_options = stacked(
     click.option(
         "--eps",
-        type=POSITIVE,
-        callback=finite,
+        type=TYPES["eps"],
         default=0.001,
         show_default=True,
         metavar="NUMBER",
@@ -152,8 +143,7 @@ rule_options = stacked(
     ),
     click.option(
         "--bias-factor",
-        type=click.FloatRange(0, 1),
-        callback=finite,
+        type=TYPES["bias_factor"],
         default=0.0,
         show_default=True,
         metavar="NUMBER",
@@ -171,23 +161,8 @@ dtype_option = click.option(
 )
 
 
-def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """The methods that a list names, each once."""
-    names = tuple(name.strip() for name in value.split(","))
-    problem = unknown_method(names)
-    if problem is not None:
-        raise click.BadParameter(problem, ctx, param)
-    if len(set(names)) < len(names):
-        raise click.BadParameter("a method is named twice.", ctx, param)
-    return names
-
-
-def unknown_method(names: Iterable[str]) -> str | None:
-    """What is wrong with the names of methods; None where nothing is."""
-    for name in names:
-        if name not in METHODS:
-            return f"there is no method {name!r}; the methods are {', '.join(METHODS)}."
-    return None
+# What help says of settings in names.
+SET_IN_NAME = "with settings as in lrp-all:eps=1e-6."
 
 
 def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:
@@ -199,36 +174,14 @@ def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], C
         show_default=True,
         metavar="NAME,...",
         shell_complete=complete_methods,
-        help=f"{', '.join(METHODS)}.",
+        help=f"{', '.join(METHODS)}; {SET_IN_NAME}",
     )
-
-
-def span_slice(ctx: click.Context, param: click.Parameter, value: str | None) -> slice | None:
-    """The tokens that --span names, as Python has them: from 0, or from -1 backwards."""
-    if value is None:
-        return None
-    try:
-        start, stop = (int(part) if part.strip() else None for part in value.split(":"))
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{value!r} is not FROM:TO, such as 2:5, :3 or -2: (from 0; TO is not in it).",
-            ctx,
-            param,
-        ) from error
-    if start is not None and stop is not None and start >= stop and (start < 0) == (stop < 0):
-        raise click.BadParameter(f"{value!r} has no tokens in it, whatever there is.", ctx, param)
-    return slice(_bounded(start), _bounded(stop))
-
-
-def _bounded(bound: int | None) -> int | None:
-    """A bound of a span, no further out than arrays can count, where there are no tokens anyway."""
-    return None if bound is None else max(-LONGEST, min(bound, LONGEST))
 
 
 path_options = stacked(
     click.option(
         "--steps",
-        type=click.IntRange(min=1),
+        type=TYPES["steps"],
         metavar="N",
         help="Of integrated-gradients: points of the path.  [default: 50]",
     ),
@@ -244,13 +197,11 @@ setting_options = stacked(
     path_options,
     click.option(
         "--span",
-        callback=span_slice,
+        type=TYPES["span"],
         metavar="FROM:TO",
         help="Of contextual-decomposition: tokens taken as one, from 0, TO not among them.",
     ),
-    click.option(
-        "--seed", type=click.IntRange(min=0), metavar="N", help="Of random.  [default: 0]"
-    ),
+    click.option("--seed", type=TYPES["seed"], metavar="N", help="Of random.  [default: 0]"),
 )
 
 

@@ -12,8 +12,9 @@ import click
 import numpy as np
 
 from lstm_lrp_cli.cli.methods import resolve_methods
-from lstm_lrp_cli.cli.options import resolve_question, unknown_method
+from lstm_lrp_cli.cli.options import resolve_question
 from lstm_lrp_cli.cli.say import warn
+from lstm_lrp_cli.cli.settings import parse_method
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
 from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice
@@ -123,10 +124,10 @@ def both_sides(
     names: tuple[str | None, ...] = given or tuple(
         USUAL_METHOD if is_model else None for is_model in models
     )
+    by = {k: _known(name) for k, name in enumerate(names) if models[k] and name is not None}
+    names = tuple(by.get(k, name) for k, name in enumerate(names))
     sides = Side(display_name(paths[0]), names[0]), Side(display_name(paths[1]), names[1])
-    by = {k: name for k, name in enumerate(names) if models[k] and name is not None}
     of_models = tuple(dict.fromkeys(by.values()))
-    _check_known(of_models)
     loaded = {k: asked.load(paths[k], k) for k in by}
     if len(loaded) == 2:
         loaded = dict(enumerate(named_alike(loaded[0], loaded[1], sides[1].name, sides[0].name)))
@@ -145,9 +146,10 @@ def _two_methods(
     path: str, is_model: bool, names: tuple[str, str], asked: Asked
 ) -> tuple[tuple[Side, Side], Iterator[tuple[Explained, Explained]]]:
     """Both sides where they are one model, or one file."""
+    if is_model:
+        names = _known(names[0]), _known(names[1])
     sides = Side(display_name(path), names[0]), Side(display_name(path), names[1])
     if is_model:
-        _check_known(names)
         model = asked.load(path, 0)
         blocks = read_blocks(asked.source, model, BLOCK_BYTES)
         return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
@@ -162,7 +164,9 @@ def _blocks(asked: Asked, loaded: dict[int, Model]) -> dict[int, Iterator[Block]
     return dict(zip(loaded, tee(blocks, len(loaded)), strict=True))
 
 
-def _check_known(names: tuple[str, ...]) -> None:
-    problem = unknown_method(names)
-    if problem is not None:
-        raise click.BadParameter(problem, param_hint="--methods")
+def _known(name: str) -> str:
+    """The name of a method that models can be explained by."""
+    try:
+        return parse_method(name).name
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, param_hint="--methods") from error

@@ -79,11 +79,12 @@ def row_dots(a: Floats, b: Floats, out: Floats) -> None:
     `a` is lost. A product with ones sums short rows in less time than `einsum` takes to be called.
     """
     np.multiply(a, b, out=a)
-    np.matmul(a, _ones(a.shape[-1], a.dtype), out=out)
+    np.matmul(a, filled(a.shape[-1], a.dtype, 1.0), out=out)
 
 
 @lru_cache(maxsize=64)
-def _ones(units: int, dtype: np.dtype[np.floating]) -> Floats:
-    ones = np.ones(units, dtype=dtype)
-    ones.flags.writeable = False
-    return ones
+def filled(units: int, dtype: np.dtype[np.floating], value: float) -> Floats:
+    """A vector of one value, which is not to be written to."""
+    vector = np.full(units, value, dtype=dtype)
+    vector.flags.writeable = False
+    return vector

@@ -118,8 +118,10 @@ class CellRecord:
         r_c = aligned_empty((batch, hidden), dtype)
         r_c[:] = 0.0
         space = aligned_empty((4, batch, hidden), dtype)
-        # What biases and stabilizers get at each row, before any of it is redistributed.
-        by_biases, by_sums, by_candidates, by_projections = np.zeros((4, packing.rows), dtype)
+        # What biases and stabilizers (by size as well) get at each row, before any of it is
+        # redistributed.
+        by_biases = np.zeros(packing.rows, dtype)
+        by_sums, by_candidates, by_projections = np.zeros((3, 2, packing.rows), dtype)
         shares = np.zeros(packing.rows, dtype)
         slices = list(packing.steps())
         running = -1
@@ -134,7 +136,7 @@ class CellRecord:
                 np.add(of_h, at_steps[rows], out=of_h)
             of_m = of_h
             if cell.projection is not None:
-                of_m = self._of_projection(of_h, rows, rule, by_projections[rows])
+                of_m = self._of_projection(of_h, rows, rule, by_projections[:, rows])
             # m = o tanh(c), of which tanh(c) passes it to the cell state unchanged; the next
             # step's cell state gives to it too.
             if gates is not None:
@@ -142,11 +144,11 @@ class CellRecord:
             np.add(of_m, of_c, out=of_c)
             ig, fc = self.ig[rows], self.fc[rows]
             np.add(ig, fc, out=c)
-            rule.divide(of_c, c, messages, by_sums[rows], scratch)
+            rule.divide(of_c, c, messages, by_sums[:, rows], scratch)
             np.multiply(fc, messages, out=of_c)
             np.multiply(ig, messages, out=messages)
             if rule.bias_factor:
-                share = rule.shared(by_sums[rows], 2 * hidden)[:, np.newaxis]
+                share = rule.shared(by_sums[0, rows], 2 * hidden)[:, np.newaxis]
                 np.add(of_c, share, out=of_c)
                 np.add(messages, share, out=messages)
             from_gates = None
@@ -154,8 +156,8 @@ class CellRecord:
                 gates.split_terms(rows, of_c, messages)
                 from_gates = gates.pass_down(rows)
             values = reached.values(rows)
-            rule.divide(messages, self.z_g[rows], values, by_candidates[rows], scratch)
-            np.matmul(values, b_g, out=by_biases[rows])
+            rule.divide(messages, self.z_g[rows], values, by_candidates[:, rows], scratch)
+            np.dot(values, b_g, out=by_biases[rows])
             reached.take(rows)
             before = self._before(step, slices, n)
             if before is None:
@@ -166,7 +168,7 @@ class CellRecord:
                     np.add(of_h, from_gates, out=of_h)
                 np.multiply(of_h, before, out=of_h)
             if rule.bias_factor:
-                absorbed = by_biases[rows] + by_candidates[rows]
+                absorbed = by_biases[rows] + by_candidates[0, rows]
                 shares[rows] = rule.shared(absorbed, outputs + cell.input_size)
                 if gates is not None:
                     shares[rows] += gates.shares[rows]
@@ -174,7 +176,7 @@ class CellRecord:
         initial = r_h.sum(axis=1, dtype=np.float64) + r_c.sum(axis=1, dtype=np.float64)
         kept = 1.0 - rule.bias_factor
         biases = kept * packing.total(by_biases)
-        stabilizers = kept * packing.total(by_sums + by_candidates + by_projections)
+        stabilizers = kept * packing.totals(by_sums + by_candidates + by_projections)
         lost = Shares(initial, biases, stabilizers)
         if gates is None:
             return reached.result(shares, None), lost
@@ -189,7 +191,7 @@ class CellRecord:
         scratch = np.empty((2, *of_h.shape), dtype=of_h.dtype)
         rule.divide(of_h, self.h[rows], values, stabilizers, scratch)
         of_m: Floats = self.m[rows] * (values @ self.cell.projection)
-        of_m += rule.shared(stabilizers, self.cell.hidden_size)[:, np.newaxis]
+        of_m += rule.shared(stabilizers[0], self.cell.hidden_size)[:, np.newaxis]
         return of_m
 
     def _before(self, step: int, slices: list[slice], n: int) -> Floats | None:

@@ -57,7 +57,7 @@ class GateRelevance:
         self._of_gates = aligned_empty((packing.batch, 3, cell.hidden_size), dtype)
         self.values = aligned_empty((rows, units), dtype)
         self.shares = np.zeros(rows, dtype)
-        self._biases, self._stabilizers = np.zeros((2, rows))
+        self._biases, self._stabilizers = np.zeros(rows), np.zeros((2, rows))
 
     def split_output(self, rows: slice, relevance: Floats) -> Floats:
         """What of the relevance of o * tanh(c), shape (n, hidden), is for tanh(c)."""
@@ -83,7 +83,7 @@ class GateRelevance:
         self.values[rows] = messages.values
         self.shares[rows] = messages.share[:, 0]
         self._biases[rows] += messages.biases
-        self._stabilizers[rows] += messages.stabilizers
+        self._stabilizers[:, rows] += messages.stabilizers
         of_hidden: Floats = messages.values @ self._recurrent
         return of_hidden
 
@@ -97,7 +97,7 @@ class GateRelevance:
         split = split_product(self._gates[rows, gate], signal[rows], relevance, self._rule)
         self._of_gates[:n, gate] = split.gate
         if split.stabilizers is not None:
-            self._stabilizers[rows] += split.stabilizers
+            self._stabilizers[:, rows] += split.stabilizers
         return split.signal
 
 

@@ -42,14 +42,13 @@ class ScaleRecord:
     steps: Packing | None
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        stabilizer = rule.stabilizer(self.outputs)
-        values = relevance / (self.outputs + stabilizer)
-        handed_on = self.layer.offsets + stabilizer
-        down = values * (self.inputs * self.layer.factors + rule.bias_factor * handed_on)
-        kept = 1.0 - rule.bias_factor
-        biases = kept * (self.layer.offsets * values).sum(axis=1, dtype=np.float64)
-        stabilizers = kept * (stabilizer * values).sum(axis=1, dtype=np.float64)
-        return [down.astype(relevance.dtype)], Shares.lost(biases, stabilizers, self.steps)
+        values, absorbed = rule.unit_messages(relevance, self.outputs)
+        of_biases = self.layer.offsets * values
+        handed_on = rule.shared(of_biases + absorbed, 1)
+        down = values * (self.inputs * self.layer.factors) + handed_on
+        biases = (1.0 - rule.bias_factor) * of_biases.sum(axis=1, dtype=np.float64)
+        kept = Shares.lost(biases, rule.kept(absorbed), self.steps)
+        return [down.astype(relevance.dtype)], kept
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [gradient * self.layer.factors]

@@ -21,8 +21,9 @@ class Split(NamedTuple):
     signal : ndarray, shape (n, units)
     gate : ndarray, shape (n, units), or None
         None where gates never get any.
-    stabilizers : ndarray, shape (n,), or None
-        What stabilizers absorb of each row, in float64; None where the rule has none.
+    stabilizers : ndarray, shape (2, n), or None
+        What stabilizers absorb of each row, and the same by size, in float64; None where the rule
+        has none.
     """
 
     signal: Floats
@@ -50,12 +51,9 @@ def in_proportion(gate: Floats, signal: Floats, relevance: Floats, rule: LrpRule
 
     It is the epsilon rule for z = q + a, as if each product were a sum of its two factors.
     """
-    z = gate + signal
-    stabilizer = rule.stabilizer(z)
-    values = relevance / (z + stabilizer)
-    handed_on = rule.shared(stabilizer, 2)
-    absorbed = (1.0 - rule.bias_factor) * (stabilizer * values).sum(axis=1, dtype=np.float64)
-    return Split((signal + handed_on) * values, (gate + handed_on) * values, absorbed)
+    values, absorbed = rule.unit_messages(relevance, gate + signal)
+    handed_on = rule.shared(absorbed, 2)
+    return Split(signal * values + handed_on, gate * values + handed_on, rule.kept(absorbed))
 
 
 def by_size(gate: Floats, signal: Floats, relevance: Floats, rule: LrpRule) -> Split:

@@ -19,6 +19,10 @@ TOLERANCES: dict[np.dtype[Any], float] = {
 }
 
 
+# What stands beside the shares where a ledger is written.
+NO_SHARES = ("score", "residual", "stabilizers_size")
+
+
 class Ledger(Struct, frozen=True, gc=False):
     """One score, and the shares that it went into. Each share is computed for itself.
 
@@ -28,10 +32,14 @@ class Ledger(Struct, frozen=True, gc=False):
         The explained score.
     shares : dict
         What went where, by the names that the method has for it.
+    stabilizers_size : float or None
+        What stabilizers absorbed by size: the sum over all units of absolute values. It is no
+        share. None where the method has no stabilizers.
     """
 
     score: float
     shares: dict[str, float]
+    stabilizers_size: float | None = None
 
     def __getitem__(self, name: str) -> float:
         return self.shares[name]
@@ -53,9 +61,11 @@ class Ledger(Struct, frozen=True, gc=False):
     def __add__(self, other: Ledger) -> Ledger:
         """The ledger of two scores together, which has the shares of both."""
         names = {**self.shares, **other.shares}
+        sizes = [one.stabilizers_size for one in (self, other) if one.stabilizers_size is not None]
         return Ledger(
             self.score + other.score,
             {name: self.shares.get(name, 0.0) + other.shares.get(name, 0.0) for name in names},
+            sum(sizes) if sizes else None,
         )
 
 
@@ -69,16 +79,20 @@ class Ledgers:
         In float64.
     shares : dict of ndarray, each of shape (batch,)
         In float64.
+    stabilizers_size : ndarray, shape (batch,), or None
+        In float64; None where the method has no stabilizers.
     """
 
     score: Floats
     shares: dict[str, Floats]
+    stabilizers_size: Floats | None = None
 
     def __iter__(self) -> Iterator[Ledger]:
         """The ledger of each sequence."""
         amounts = zip(*(share.tolist() for share in self.shares.values()), strict=True)
         shares = map(dict, map(zip, repeat(tuple(self.shares)), amounts))
-        return map(Ledger, self.score.tolist(), shares)
+        sizes = repeat(None) if self.stabilizers_size is None else self.stabilizers_size.tolist()
+        return map(Ledger, self.score.tolist(), shares, sizes)
 
 
 def relative_residuals(amounts: Floats) -> Floats:

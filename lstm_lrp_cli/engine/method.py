@@ -36,7 +36,8 @@ class Promise:
     @property
     def nothing(self) -> Ledger:
         """The ledger of no score."""
-        return Ledger(0.0, dict.fromkeys(self.shares, 0.0))
+        size = 0.0 if "stabilizers" in self.shares else None
+        return Ledger(0.0, dict.fromkeys(self.shares, 0.0), size)
 
 
 class Method(Protocol):

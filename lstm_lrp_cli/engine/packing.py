@@ -111,3 +111,7 @@ class Packing:
     def total(self, values: Floats) -> Floats:
         """Sum a value of every row over each sequence, in float64, shape (batch,)."""
         return np.bincount(self.sequence, values, self.batch).astype(np.float64)
+
+    def totals(self, values: Floats) -> Floats:
+        """The same of several values of every row, shape (values, rows): (values, batch)."""
+        return np.stack([self.total(each) for each in values])

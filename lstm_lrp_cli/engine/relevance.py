@@ -116,9 +116,10 @@ def relevance(
             "tokens": tokens,
             "initial_state": shares.initial_state,
             "biases": shares.biases,
-            "stabilizers": shares.stabilizers,
+            "stabilizers": shares.stabilizers[0],
             "padding": of_padding,
         },
+        shares.stabilizers[1],
     )
     return Relevance(inputs, ledgers)
 

@@ -8,6 +8,7 @@ from time import process_time
 
 import numpy as np
 
+from lstm_lrp_cli.checking.sizes import Sizes, absolute_sums
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.evaluating.agreement import Agreement
 from lstm_lrp_cli.evaluating.effects import Effects
@@ -96,6 +97,11 @@ class Gathered:
         self._effects = Effects(contestants)
         self._sensitivity = Sensitivity(contestants, experiment, self.keep_gates)
         self._seconds = np.zeros(len(contestants))
+        self._sizes = {
+            each.name: Sizes.none(promise.nothing)
+            for each in contestants
+            if (promise := each.methods[0].promise) is not None
+        }
 
     def parted(self, sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
         """The sequences that have enough steps that the model is run on, and those left out."""
@@ -130,10 +136,17 @@ class Gathered:
     def _told(self, seen: Seen, place: int, contestant: Contestant) -> Floats:
         """What a contestant tells, with each of its seeds; the time is that of one."""
         clock = process_time()
-        found = [seen.tell(method) for method in contestant.methods]
+        found = [seen.explain(method) for method in contestant.methods]
+        told = np.stack([seen.told(each) for each in found])
         self._seconds[place] += (process_time() - clock) / len(found)
+        if found[0].ledgers is not None:
+            batch = len(seen.batch.sequences)
+            tokens = absolute_sums(told[0], seen.sequence, batch)
+            numbers = [sequence.number for sequence in seen.batch.sequences]
+            sizes = self._sizes[contestant.name]
+            self._sizes[contestant.name] = sizes.seen(found[0].ledgers, tokens, numbers)
         self._part_done(seen.batch)
-        return np.stack(found)
+        return told
 
     def _add_curves(self, seen: Seen) -> None:
         everything = np.arange(len(seen.batch.sequences))
@@ -163,6 +176,7 @@ class Gathered:
             self._effects.shares(),
             self._sensitivity.means(),
             (self._seconds * per_thousand).tolist(),
+            (self._sizes.get(each.name) for each in self.contestants),
         )
         names = (contestant.name for contestant in self.contestants)
         return Evaluation(

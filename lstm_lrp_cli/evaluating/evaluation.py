@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lstm_lrp_cli.checking.sizes import Sizes
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.model.arrays import Floats
@@ -47,11 +48,14 @@ class Measures:
         sequences. None where that was left out, or nothing had relevance.
     seconds : float
         Of this process for 1,000 steps, besides the forward pass.
+    sizes : Sizes or None
+        How large its ledgers are beside the scores; None where it gives none.
     """
 
     hits: float
     sensitivity: float | None
     seconds: float
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

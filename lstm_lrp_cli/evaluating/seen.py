@@ -8,7 +8,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.method import Method
-from lstm_lrp_cli.engine.relevance import whole_steps
+from lstm_lrp_cli.engine.relevance import Relevance, whole_steps
 from lstm_lrp_cli.evaluating.explained import Explained
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.scaling.corpus import finite_relevance
@@ -51,8 +51,15 @@ class Seen:
         trace : Trace or None
             Another forward pass over the batch.
         """
-        found = finite_relevance(
+        return self.told(self.explain(method, trace))
+
+    def explain(self, method: Method, trace: Trace | None = None) -> Relevance:
+        """What a method gives of whole steps, of padding too."""
+        return finite_relevance(
             self.batch, trace or self.trace, self.explained.chosen, method, "steps"
         )
+
+    def told(self, found: Relevance) -> Floats:
+        """What was given of the steps, as `tell` has it."""
         own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
         return own

@@ -52,6 +52,7 @@ def starts(lengths: Integers) -> Integers:
 
 def amount_names(layout: Layout) -> list[str]:
     """What ledgers hold: the shares of all methods, each once, in the order of the methods."""
-    promises = [method.promise for method in layout.methods if method.promise is not None]
-    shares = chain.from_iterable(promise.shares for promise in promises)
-    return ["score", *dict.fromkeys(shares), "residual"]
+    nothing = [method.promise.nothing for method in layout.methods if method.promise is not None]
+    shares = dict.fromkeys(chain.from_iterable(ledger.shares for ledger in nothing))
+    sized = any(ledger.stabilizers_size is not None for ledger in nothing)
+    return ["score", *shares, "residual", *(["stabilizers_size"] if sized else [])]

@@ -7,15 +7,20 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation
+from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.document import json_document
+from lstm_lrp_cli.reporting.doubts import times_text
 from lstm_lrp_cli.reporting.numbers import counted
+from lstm_lrp_cli.reporting.printable import printable
 
 # The points of curves that a table has room for, beside the last one; JSON has all.
 SHOWN = (0, 1, 2, 3, 5, 10, 20, 50)
+# What is told of ledgers beside the scores.
+SIZES = ("shares", "stabilizers")
 
 
 def title(perturbation: Perturbation) -> str:
@@ -78,7 +83,7 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
     for method, score in curves.score.items():
         both = [curves.predicted[method], score] if curves.predicted else [score]
         points = both[0].mean[shown].tolist()
-        table.add_row(method, *map(_area, both), *(f"{point:.2f}" for point in points))
+        table.add_row(_name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
     console.print(table)
 
 
@@ -98,7 +103,7 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
     for number, contestant, row in rows:
         # Adding 0 makes one zero of both.
         cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
-        table.add_row(f"{number} {contestant.name}", *cells)
+        table.add_row(_name(f"{number} {contestant.name}"), *cells)
     console.print(table)
 
 
@@ -109,22 +114,30 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
         "changes most without\n"
         "sensitivity: largest change of relevance, relative to it, as inputs are moved by up to "
         f"{evaluation.experiment.radius:g} of their size\n"
+        "shares, stabilizers: the ledgers' shares, and stabilizers, by size, times the score\n"
         f"time: seconds of this machine for 1,000 {unit}s, besides the forward pass's "
         f"{evaluation.forward_seconds:.2g}"
     )
     table = Table()
     table.add_column("method")
-    for column in ("most effective", "sensitivity", "time"):
+    for column in ("most effective", "sensitivity", *SIZES, "time"):
         table.add_column(column, justify="right")
     for name, measures in evaluation.measures.items():
         change = measures.sensitivity
+        sizes = {} if measures.sizes is None else measures.sizes.by_name
         table.add_row(
-            name,
+            _name(name),
             f"{measures.hits:.2f}",
             "" if change is None else f"{change:.3g}",
+            *(times_text(sizes[each].relative) if each in sizes else "" for each in SIZES),
             f"{measures.seconds:.2g}",
         )
     console.print(table)
+
+
+def _name(method: str) -> Text:
+    """A method's name, which may have a token in it, and is no markup."""
+    return Text(printable(method))
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
@@ -159,6 +172,7 @@ def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
                     "most_effective": evaluation.measures[contestant.name].hits,
                     "sensitivity": evaluation.measures[contestant.name].sensitivity,
                     "seconds": evaluation.measures[contestant.name].seconds,
+                    "sizes": _sizes_object(evaluation.measures[contestant.name]),
                 }
                 for contestant in evaluation.contestants
             },
@@ -169,6 +183,10 @@ def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
             },
         }
     )
+
+
+def _sizes_object(measures: Measures) -> dict[str, Any] | None:
+    return None if measures.sizes is None else measures.sizes.as_object()
 
 
 def _curves_object(curves: Curves) -> dict[str, Any]:

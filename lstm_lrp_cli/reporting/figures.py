@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lstm_lrp_cli.checking.check import Check
+from lstm_lrp_cli.checking.sizes import Sizes
 from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.engine.method import Method, Promise
 from lstm_lrp_cli.model.decision import decisions_of
@@ -28,32 +29,41 @@ class Accounts:
         Of their residuals.
     totals : Ledger
         All of them together.
+    sizes : Sizes
+        How large they are beside the scores.
     """
 
     check: Check
     totals: Ledger
+    sizes: Sizes
 
     @classmethod
     def none(cls, promise: Promise, model: Model) -> Accounts:
         """Those of no explanation."""
         tolerance = promise.tolerances[model.dtype]
-        return cls(Check(promise.word, "residual", tolerance), promise.nothing)
+        check = Check(promise.word, "residual", tolerance)
+        return cls(check, promise.nothing, Sizes.none(promise.nothing))
 
     def merge(self, later: Accounts) -> None:
         self.check = self.check.merged(later.check)
         self.totals += later.totals
+        self.sizes = self.sizes.merged(later.sizes)
 
     # What overflows shows in the figures.
     @np.errstate(over="ignore", invalid="ignore")
-    def count(self, ledgers: Sequence[tuple[int, Ledger]]) -> None:
-        """Add ledgers, each with its sequence's number."""
-        amounts = np.array([(ledger.score, *ledger.shares.values()) for _, ledger in ledgers])
+    def count(self, explanations: Sequence[Explanation]) -> None:
+        """Add the ledgers of explanations."""
+        ledgers = [each.ledger for each in explanations if each.ledger is not None]
+        amounts = np.array([(ledger.score, *ledger.shares.values()) for ledger in ledgers])
         worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
         score, *shares = amounts.sum(axis=0).tolist()
-        self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)))
-        number, ledger = ledgers[worst]
+        size = None
+        if self.totals.stabilizers_size is not None:
+            size = sum(ledger.stabilizers_size or 0.0 for ledger in ledgers)
+        self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)), size)
+        self.sizes = self.sizes.with_explanations(explanations)
         self.check = replace(
-            self.check.seen(ledger.relative_residual, number),
+            self.check.seen(ledgers[worst].relative_residual, explanations[worst].sequence.number),
             compared=self.check.compared + len(ledgers),
         )
 
@@ -132,8 +142,7 @@ class Figures(InputFigures):
 
     def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
         for name, accounts in self.accounts.items():
-            own = [(each.sequence.number, each.ledger) for each in scored if each.method == name]
-            accounts.count([(number, ledger) for number, ledger in own if ledger is not None])
+            accounts.count([each for each in scored if each.method == name])
 
     def _count_predictions(self, scored: Sequence[Explanation], model: Model) -> None:
         """Count predicted classes: once for each head of a sequence, and step."""

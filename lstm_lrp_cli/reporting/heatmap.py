@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.doubts import doubts
 from lstm_lrp_cli.reporting.excerpt import (
     NOT_READ,
     for_and_against,
@@ -27,7 +28,6 @@ from lstm_lrp_cli.reporting.series import series_lines
 from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 # How many sequences the table at the end holds, and how many tokens a cell of it.
 TABLE_ROWS = 50
@@ -90,7 +90,7 @@ class HeatMapWriter:
             for line in series_lines(explanation, self._width, self._shade):
                 self._console.print(line, soft_wrap=True)
         if explanation.ledger is not None:
-            self._print(self._accounts(explanation.ledger, sequence), joint="  ")
+            self._print(self._accounts(explanation, explanation.ledger), joint="  ")
         self._console.print()
         self._add_to_table(explanation)
 
@@ -238,11 +238,14 @@ class HeatMapWriter:
             self._print([Text(f"and {counted(rest, 'other')} {decimal(others, 3, '+')}", "dim")])
 
     @staticmethod
-    def _accounts(ledger: Ledger, sequence: Sequence) -> Iterator[Text]:
-        shown = shown_shares(ledger, series=sequence.tokens is None)
+    def _accounts(explanation: Explanation, ledger: Ledger) -> Iterator[Text]:
+        series = explanation.sequence.tokens is None
+        shown = shown_shares(ledger, series=series)
         yield Text(f"{ledger.score:+.3f} = {shown[0] if shown else '0'}", "dim")
         for share in shown[1:]:
             yield Text(share, "dim")
+        for doubt in doubts(explanation, series=series):
+            yield Text(f"! {doubt}", "bold")
 
 
 def _named(name: str) -> str:

@@ -103,4 +103,7 @@ def unknown_places(sequence: Sequence, model: Model) -> list[int]:
 
 def ledger_object(ledger: Ledger) -> dict[str, float]:
     """A ledger as it stands in every JSON output."""
-    return {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+    content = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+    if ledger.stabilizers_size is not None:
+        content["stabilizers_size"] = ledger.stabilizers_size
+    return content

@@ -13,6 +13,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.reporting.doubts import doubts
 from lstm_lrp_cli.reporting.excerpt import (
     NOT_READ,
     for_and_against,
@@ -92,7 +93,7 @@ class MarkdownWriter:
         yield from self._series_of(explanation) if self._series else self._tokens_of(explanation)
         if explanation.ledger is not None:
             yield ""
-            yield self._accounts(explanation.ledger)
+            yield self._accounts(explanation, explanation.ledger)
 
     def _heading(self, explanation: Explanation) -> str:
         sequence = explanation.sequence
@@ -144,9 +145,10 @@ class MarkdownWriter:
             sums = explanation.relevance
         yield from _table(list(map(escaped, names)), sums)
 
-    def _accounts(self, ledger: Ledger) -> str:
+    def _accounts(self, explanation: Explanation, ledger: Ledger) -> str:
         shown = ", ".join(shown_shares(ledger, series=self._series))
-        return f"score {ledger.score:+.3f} = {shown or '0'}"
+        doubted = "".join(f"; **{doubt}**" for doubt in doubts(explanation, series=self._series))
+        return f"score {ledger.score:+.3f} = {shown or '0'}{doubted}"
 
 
 def escaped(text: str) -> str:

@@ -10,6 +10,7 @@ from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.decided import predicted_lines, predicted_object
 from lstm_lrp_cli.reporting.document import json_document
+from lstm_lrp_cli.reporting.doubts import size_warnings, sizes_text
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.jsonl import ledger_object
 from lstm_lrp_cli.reporting.numbers import counted, decimal
@@ -64,6 +65,7 @@ class Summary:
         found.extend(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
         for method in self.run.methods:
             found.extend(self._broken_promise(method))
+            found.extend(self._large_sizes(method))
         return found
 
     def _broken_promise(self, method: Method) -> Iterator[str]:
@@ -77,9 +79,15 @@ class Summary:
             f"relevance is not {method.promise.word}"
             f"{f' by {method.name}' if len(self.run.methods) > 1 else ''}: "
             f"sequence {check.sequence} has a residual of "
-            f"{check.worst:.2g} of its score, more than {check.tolerance:g}"
+            f"{check.worst:.2g} of the shares' sizes, more than {check.tolerance:g}"
             f"{f'; {mend}' if mend else ''}"
         )
+
+    def _large_sizes(self, method: Method) -> Iterator[str]:
+        """A warning where the ledger closes, and yet single numbers are not to be believed."""
+        accounts = self.figures.accounts.get(method.name)
+        if accounts is not None:
+            yield from size_warnings(method, accounts.sizes, series=self.model.embedding is None)
 
     def as_object(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -113,7 +121,7 @@ class Summary:
         content = settings_object(method)
         accounts = self.figures.accounts.get(method.name)
         if accounts is None:
-            return {**content, "ledger": None, "worst_residual": None}
+            return {**content, "ledger": None, "worst_residual": None, "sizes": None}
         check = accounts.check
         worst = {
             "relative": check.worst,
@@ -121,7 +129,12 @@ class Summary:
             "tolerance": check.tolerance,
             check.name: check.passed,
         }
-        return {**content, "ledger": ledger_object(accounts.totals), "worst_residual": worst}
+        return {
+            **content,
+            "ledger": ledger_object(accounts.totals),
+            "worst_residual": worst,
+            "sizes": accounts.sizes.as_object(),
+        }
 
     def as_json(self) -> str:
         return json_document(self.as_object())
@@ -160,14 +173,20 @@ class Summary:
         yield "score", f"{score:.6g}, the sum over {explanations}, of which"
         for name, amount in accounts.totals.shares.items():
             part = f" ({decimal(100 * amount / score + 0.0, 1)} %)" if score else ""
+            size = accounts.totals.stabilizers_size
+            if name == "stabilizers" and score and size is not None:
+                by_size = decimal(100 * size / abs(score), 1)
+                part = f"{part.removesuffix(')')}; by size {by_size} %)"
             label = share_name(name, series=self.model.embedding is None)
             yield f"  {label}", f"{amount:.6g}{part}"
         yield "  residual", f"{accounts.totals.residual:.2g}"
         yield (
             check.name,
-            f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the score "
-            f"(sequence {check.sequence}), allowed {check.tolerance:g}",
+            f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the shares' "
+            f"sizes (sequence {check.sequence}), allowed {check.tolerance:g}",
         )
+        if check.compared:
+            yield "sizes", sizes_text(accounts.sizes, series=self.model.embedding is None)
 
 
 def settings_object(method: Method) -> dict[str, Any]:

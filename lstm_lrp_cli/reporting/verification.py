@@ -63,6 +63,7 @@ def verification_json(verification: Verification, told: dict[str, list[str]]) ->
         "steps": verification.steps,
         "masked_steps": verification.masked,
         "against": verification.framework,
+        "sizes": None if verification.sizes is None else verification.sizes.as_object(),
         "compared_with": verification.compared_with,
         "unproven": unproven(verification),
         **told,

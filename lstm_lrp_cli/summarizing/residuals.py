@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.ledger import NO_SHARES, Ledger
 from lstm_lrp_cli.results.result import Result
 
 # How much of a sequence is kept to tell which it is.
@@ -84,6 +84,6 @@ def _relative(ledger: dict[str, float]) -> float:
     residual = ledger["residual"]
     if not residual:
         return 0.0
-    shares = {name: amount for name, amount in ledger.items() if name not in ("score", "residual")}
+    shares = {name: amount for name, amount in ledger.items() if name not in NO_SHARES}
     scale = Ledger(ledger["score"], shares).scale
     return abs(residual) / scale if scale else 1.0

@@ -1,6 +1,7 @@
 """`lrp check`: passes where all is right, and fails where anything is wrong."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -225,15 +226,15 @@ class TestMistakes:
     )
     def test_in_the_engine_itself_show_in_the_residual(self, failed, monkeypatch, mistake):
         """The shares are computed each for itself, so the residual is a real check."""
-        from lstm_lrp_cli.engine.rules import LrpRule, Messages
+        from lstm_lrp_cli.engine.rules import LrpRule
 
         right = LrpRule.messages
 
         def wrong(self, relevance, z, bias, lower):
             if mistake.startswith("an eps"):
-                values = relevance / (z + 1.01 * self.stabilizer(z))
                 found = right(self, relevance, z, bias, lower)
-                return Messages(values, found.share, found.biases, found.stabilizers)
+                values = relevance / (z + 1.01 * np.where(z >= 0, self.eps, -self.eps))
+                return replace(found, values=values)
             return right(self, relevance, z, None, lower)
 
         monkeypatch.setattr(LrpRule, "messages", wrong)

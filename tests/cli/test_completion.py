@@ -122,6 +122,12 @@ class TestCompletion:
         found = completed("lrp", "explain", "--method", "lrp-all,lrp-")
         assert found == ["lrp-all,lrp-abs", "lrp-all,lrp-half", "lrp-all,lrp-prop"]
 
+    def test_of_settings_in_a_method_s_name(self, completed):
+        begun = "random,lrp-all:eps=1:b"
+        assert completed("lrp", "explain", "--method", "lrp-all:e") == ["lrp-all:eps="]
+        expected = ["random,lrp-all:eps=1:bias-factor="]
+        assert completed("lrp", "evaluate", "--methods", begun) == expected
+
     def test_of_files(self, completed):
         assert completed("lrp", "explain", "mo") == ["model.h5"]
         both = ["sentences.jsonl", "sentences.txt"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from models import GOLDEN, KERAS, PYTORCH, WEATHER, golden, json_lines, table
 
-LEDGER = ["score", "tokens", "initial_state", "biases", "stabilizers", "padding", "residual"]
+SHARES = ["tokens", "initial_state", "biases", "stabilizers", "padding"]
+LEDGER = ["score", *SHARES, "residual", "stabilizers_size"]
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ class TestJsonLines:
             ledger = found["ledger"]
             assert ledger["score"] == found["scores"][found["target"]]
             assert ledger["tokens"] == pytest.approx(sum(found["relevance"]), rel=1e-12)
-            shares = [ledger[key] for key in LEDGER[1:-1]]
+            shares = [ledger[key] for key in SHARES]
             assert ledger["score"] - sum(shares) == pytest.approx(0, abs=1e-13)
 
     def test_keep_ids_and_labels_of_the_input(self, run, small):
@@ -240,7 +241,7 @@ class TestReport:
         result = run("explain", small.save(), sentences, "--format", "jsonl", "--report", path)
         ledgers = [line["ledger"] for line in json_lines(result.stdout)]
         totals = json.loads(path.read_text())["ledger"]
-        for key in LEDGER[:-1]:
+        for key in ("score", *SHARES, "stabilizers_size"):
             assert totals[key] == pytest.approx(sum(ledger[key] for ledger in ledgers))
 
     def test_counts_unknown_tokens(self, run, small):
@@ -439,7 +440,7 @@ def test_missing_mapping_keys_are_left_to_the_file(run, tmp_path):
     assert {row["target"] for row in table(result.stdout)} == {"good"}
 
 
-@pytest.mark.parametrize("option", [("--eps", "0"), ("--eps", "nan"), ("--bias-factor", "1.5")])
+@pytest.mark.parametrize("option", [("--eps", "-1"), ("--eps", "nan"), ("--bias-factor", "1.5")])
 def test_constants_outside_their_range_are_wrong_usage(run, small, sentences, option):
     assert run("explain", small.save(), sentences, *option).exit_code == 2
 

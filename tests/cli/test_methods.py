@@ -294,3 +294,119 @@ class TestBaseline:
         result = run("explain", sample.model, sample.sequences, *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert problem in " ".join(result.stderr.split())
+
+
+class TestSettingsInNames:
+    """One run compares settings: each method is told from others of its kind by its name."""
+
+    def test_set_a_method_as_options_do(self, run, few):
+        named = "lrp-all:eps=1e-6:bias-factor=0.5,integrated-gradients:steps=3:baseline=film"
+        found = explained(run, KERAS.model, few, "--method", named)
+        assert [each["method"] for each in found[:2]] == named.split(",")
+        for name, *options in (
+            ("lrp-all", "--eps", "1e-6", "--bias-factor", "0.5"),
+            ("integrated-gradients", "--steps", "3", "--baseline", "film"),
+        ):
+            alone = explained(run, KERAS.model, few, "--method", name, *options)
+            own = [each for each in found if each["method"].startswith(name)]
+            for each, other in zip(own, alone, strict=True):
+                np.testing.assert_allclose(each["relevance"], other["relevance"], rtol=1e-9)
+
+    def test_are_told_apart_in_every_output(self, run, few, tmp_path):
+        names = ["lrp-all:eps=1e-6", "lrp-all", "random:seed=3", "random"]
+        arguments = ("explain", KERAS.model, few, "--method", ",".join(names))
+        rows = table(run(*arguments, "-q").stdout)
+        assert list(dict.fromkeys(row["method"] for row in rows)) == names
+        of_first = [[r["relevance"] for r in rows if r["method"] == name] for name in names]
+        assert len({tuple(each) for each in of_first}) == 4
+        report = tmp_path / "report.json"
+        result = run(*arguments, "--report", report, "-o", tmp_path / "out.npz", "--by", "token")
+        assert result.exit_code == 0, result.stderr
+        accounts = json.loads(report.read_text())["methods"]
+        assert [each["method"] for each in accounts] == names
+        assert [each.get("eps") for each in accounts] == [1e-6, 1e-3, None, None]
+        with np.load(tmp_path / "out.npz") as arrays:
+            assert arrays["methods"].tolist() == names
+        for form in ("terminal", "markdown", "html"):
+            shown = run(*arguments, "--format", form, "--report", "-").stdout
+            assert all(name in shown for name in names)
+
+    def test_leave_what_they_do_not_set_to_the_options(self, run, few, tmp_path):
+        report = tmp_path / "report.json"
+        named = "lrp-all:bias-factor=1,lrp-half:eps=0"
+        run("explain", KERAS.model, few, "--method", named, "--eps", 0.01, "--report", report)
+        accounts = json.loads(report.read_text())["methods"]
+        assert [(each["eps"], each["bias_factor"]) for each in accounts] == [
+            (0.01, 1.0),
+            (0.0, 0.0),
+        ]
+
+    @pytest.mark.parametrize("span", ["0:2", ":2", "-3:", "1:-1"])
+    def test_a_span_keeps_its_colon(self, run, few, span):
+        name = f"contextual-decomposition:span={span}"
+        in_name = explained(run, KERAS.model, few, "--method", name)
+        by_option = ("--method", "contextual-decomposition", "--span", span)
+        for each, other in zip(in_name, explained(run, KERAS.model, few, *by_option), strict=True):
+            assert each["relevance"] == other["relevance"]
+
+    def test_are_read_back_by_summarize_and_compare(self, run, few, tmp_path):
+        names = "lrp-all:eps=1e-6,lrp-all:eps=1e-2"
+        results = tmp_path / "results.jsonl"
+        run("explain", KERAS.model, few, "--method", names, "-o", results, "-q")
+        summary = json.loads(run("summarize", results, "--format", "json").stdout)
+        assert [each["method"] for each in summary["methods"]] == names.split(",")
+        of_results = run("compare", results, "--methods", names, "--format", "json")
+        of_model = run(
+            "compare", KERAS.model, "--input", few, "--methods", names, "--format", "json"
+        )
+        assert of_results.exit_code == of_model.exit_code == 0, of_model.stderr
+        both = [json.loads(each.stdout)["relevance"]["pearson"] for each in (of_results, of_model)]
+        assert both[0] == both[1]
+        assert "eps=1e-2" in of_model.stdout
+
+    def test_of_a_check_are_those_of_its_rule(self, run):
+        arguments = ("check", KERAS.model, KERAS.sequences, "--format", "json")
+        named = json.loads(run(*arguments, "--method", "lrp-half:eps=0.01").stdout)
+        by_option = json.loads(run(*arguments, "--method", "lrp-half", "--eps", 0.01).stdout)
+        usual = json.loads(run(*arguments, "--method", "lrp-half").stdout)
+        assert named == by_option != usual
+
+    @pytest.mark.parametrize(
+        ("name", "problem"),
+        [
+            ("lrp-all:epsilon=1", "lrp-all takes :eps=NUMBER and :bias-factor=NUMBER"),
+            ("lrp-all:steps=3", "lrp-all takes :eps=NUMBER and :bias-factor=NUMBER"),
+            ("lrp-all:eps", "lrp-all takes :eps=NUMBER and :bias-factor=NUMBER"),
+            ("lrp-all:eps=1:eps=2", "each once"),
+            ("lrp-all:eps=-1", "is not in the range"),
+            ("lrp-all:eps=nan", "not a finite number"),
+            ("lrp-all:bias-factor=2", "is not in the range"),
+            ("integrated-gradients:steps=0", "is not in the range"),
+            ("integrated-gradients:baseline=qqq", "is neither zero, a token"),
+            ("contextual-decomposition:span=2", "is not FROM:TO"),
+            ("random:seed=x", "seed: 'x' is not a valid integer"),
+            ("occlusion:eps=1", "occlusion takes no settings"),
+            ("lrp:eps=1", "there is no method 'lrp'"),
+            ("lrp-all:eps=1e-3,lrp-all:eps=1e-3", "named twice"),
+            ("lrp-all,lrp-all:eps=0.001", "the same method with the same settings"),
+            ("lrp-all:eps=1e-2,lrp-all:eps=0.01", "the same method with the same settings"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["explain", "evaluate"])
+    def test_that_are_none_are_wrong_usage(self, run, few, command, name, problem):
+        option = "--method" if command == "explain" else "--methods"
+        result = run(command, KERAS.model, few, option, name)
+        assert result.exit_code == 2
+        assert problem in " ".join(result.stderr.split())
+
+    def test_of_evaluate_stand_in_its_tables(self, run):
+        names = ["lrp-all:eps=1e-6", "lrp-all:eps=1e-1", "random:seed=3"]
+        labelled = KERAS.model.parent / "labelled.txt"
+        arguments = ("evaluate", KERAS.model, labelled, "--labelled", "--draws", 0)
+        result = run(*arguments, "--methods", ",".join(names), "--format", "json")
+        found = json.loads(result.stdout)["methods"]
+        assert list(found) == names
+        assert found[names[0]]["most_effective"] > found[names[1]]["most_effective"]
+        assert found[names[0]]["sizes"]["stabilizers"]["relative"] < 1e-3
+        assert found[names[1]]["sizes"]["stabilizers"]["relative"] > 0.9
+        assert [each["seed"] for each in found[names[2]]["settings"]] == [3, 4, 5, 6, 7]

@@ -9,19 +9,21 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
-from together import Explained, explain_together, in_precision
+from together import Explained, explain_together, in_precision, make_model
 
 from lstm_lrp_cli.engine.cell_input import TokenTable
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.rules import GateRuleName
+from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
     Flatten,
     GateActivationName,
+    Layer,
     Lstm,
+    LstmCell,
     Merge,
     Pool,
     PoolName,
@@ -32,6 +34,8 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.model import INPUT
 
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
+# And what is no share.
+AMOUNTS = (*SHARES, "stabilizers_size")
 # Of the largest number of an explanation; dividing by z + eps s makes more of rounding errors.
 TOLERANCE = 1e-10
 
@@ -70,11 +74,11 @@ def each_alone(
 
 
 def shares_of(plain: plain_lrp.Explanation) -> Floats:
-    return np.array([getattr(plain, share) for share in SHARES])
+    return np.array([getattr(plain, share) for share in AMOUNTS])
 
 
 def shares_in(ledger: Ledger) -> Floats:
-    return np.array([ledger[share] for share in SHARES])
+    return np.array([*(ledger[share] for share in SHARES), ledger.stabilizers_size])
 
 
 def assert_same(found: Explained, scores: Floats, relevance: Floats, shares: Floats) -> None:
@@ -105,7 +109,7 @@ def test_the_plain_version_accounts_for_the_whole_score(gates: GateRuleName, cas
     case = by_rule(case, gates)
     for k, target in enumerate(case.targets):
         plain = plainly(case, k)
-        shares = shares_of(plain)
+        shares = shares_of(plain)[: len(SHARES)]
         scale = max(abs(plain.scores[target]), np.abs(shares).sum())
         assert abs(plain.scores[target] - shares.sum()) <= 1e-10 * scale
 
@@ -130,6 +134,7 @@ def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case)
     rule = replace(case.rule, bias_factor=1.0)
     for found in explain_together(*case._replace(rule=rule)):
         assert found.ledger["biases"] == found.ledger["stabilizers"] == 0.0
+        assert found.ledger.stabilizers_size == 0.0
 
 
 @property_test
@@ -176,6 +181,64 @@ def test_the_order_of_a_batch_does_not_matter(case: Case, data: st.DataObject) -
     expected = explain_together(*case)
     for k, found in zip(order, shuffled, strict=True):
         assert_same(found, expected[k].scores, expected[k].relevance, shares_in(expected[k].ledger))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("bias_factor", [0.0, 0.3, 1.0])
+@ALL_RULES
+class TestEpsOfZero:
+    """Weights and inputs are whole numbers, so that what comes to 0 is exactly 0."""
+
+    def rule(self, gates: GateRuleName, bias_factor: float) -> LrpRule:
+        return LrpRule(0.0, bias_factor, gates)
+
+    def assert_as_plain(self, dtype: str, rule: LrpRule, *layers: Layer, series: Floats) -> None:
+        model = make_model(*layers, classes=2)
+        plain = plainly(Case(model, [series], [1], rule), 0)
+        assert plain.scores[1] != 0
+        assert plain.stabilizers_size > 0 or rule.bias_factor == 1
+        found = explain_together(in_precision(model, dtype), [series], [1], rule)[0]
+        largest = max(np.abs(plain.relevance).max(), np.abs(shares_of(plain)).max())
+        close = TOLERANCES[np.dtype(dtype)] * largest
+        np.testing.assert_allclose(found.relevance, plain.relevance, rtol=0, atol=close)
+        np.testing.assert_allclose(shares_in(found.ledger), shares_of(plain), rtol=0, atol=close)
+        assert found.ledger.relative_residual < TOLERANCES[np.dtype(dtype)]
+
+    def test_of_inputs_that_are_all_zero(
+        self, gates: GateRuleName, bias_factor: float, dtype: str
+    ) -> None:
+        """sigmoid(0) is 0.5, so that there is relevance at outputs of 0."""
+        self.assert_as_plain(
+            dtype,
+            self.rule(gates, bias_factor),
+            Lstm((whole_cell(3, 2),), returns="sequence", activation="sigmoid"),
+            Pool("mean"),
+            Dense(np.array([[1.0, 1.0], [2.0, -1.0]]), None),
+            series=np.zeros((3, 3)),
+        )
+
+    def test_of_terms_that_cancel_under_a_relu_that_is_dead(
+        self, gates: GateRuleName, bias_factor: float, dtype: str
+    ) -> None:
+        self.assert_as_plain(
+            dtype,
+            self.rule(gates, bias_factor),
+            Dense(np.array([[1.0, -1.0], [-1.0, -1.0]]), np.array([0.0, 1.0])),
+            Activation("relu"),
+            Dense(np.array([[1.0, 2.0], [0.0, 3.0]]), None),
+            Scale(np.array([1.0, 0.0]), np.zeros(2)),
+            Activation("sigmoid"),
+            Pool("sum"),
+            series=np.array([[1.0, 1.0], [2.0, 2.0]]),
+        )
+
+
+def whole_cell(inputs: int, hidden: int) -> LstmCell:
+    rng = np.random.default_rng(0)
+    of_inputs, recurrent = (
+        rng.integers(-2, 3, (4, hidden, size)).astype(float) for size in (inputs, hidden)
+    )
+    return LstmCell(of_inputs, recurrent, np.zeros((4, hidden)))
 
 
 def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:

@@ -73,25 +73,36 @@ class TestProp:
 
     def test_the_stabilizers_absorb_the_rest(self) -> None:
         _, _, stabilizers = split("lrp-prop")
-        assert stabilizers.tolist() == [2.5]  # 0.5 * 3 + -0.5 * -2
+        assert stabilizers.tolist() == [[2.5], [2.5]]  # 0.5 * 3 + -0.5 * -2
+
+    def test_by_size_what_stabilizers_absorb_does_not_cancel(self) -> None:
+        relevance, rule = np.array([[6.0, -3.0]]), LrpRule(0.5, 0.0, "lrp-prop")
+        split = split_product(GATE, SIGNAL, relevance, rule)
+        assert split.stabilizers.tolist() == [[0.5], [2.5]]  # 1.5 - 1, and 1.5 + 1
 
     def test_at_bias_factor_1_both_get_half_of_the_rest(self) -> None:
         signal, gate, stabilizers = split("lrp-prop", bias_factor=1.0)
         assert signal.tolist() == [[3.75, 3.0]]
         assert gate.tolist() == [[2.25, 0.0]]
-        assert stabilizers.tolist() == [0.0]
+        assert stabilizers.tolist() == [[0.0], [0.0]]
 
     def test_in_between_the_bias_factor_divides_it(self) -> None:
         signal, gate, stabilizers = split("lrp-prop", bias_factor=0.5)
         assert signal.tolist() == [[3.375, 2.75]]
         assert gate.tolist() == [[1.875, -0.25]]
-        assert stabilizers.tolist() == [1.25]
+        assert stabilizers.tolist() == [[1.25], [1.25]]
 
     def test_a_sum_of_zero_divides_by_eps(self) -> None:
         signal, gate, stabilizers = split("lrp-prop", signal=-GATE)
         assert signal.tolist() == [[-6.0, -1.5]]
         assert gate.tolist() == [[6.0, 1.5]]
-        assert stabilizers.tolist() == [9.0]
+        assert stabilizers.tolist() == [[9.0], [9.0]]
+
+    def test_at_eps_0_a_sum_of_zero_leaves_all_to_the_stabilizer(self) -> None:
+        signal, gate, stabilizers = split("lrp-prop", eps=0.0, signal=np.array([[-0.5, 0.75]]))
+        assert signal.tolist() == [[0.0, 2.25]]
+        assert gate.tolist() == [[0.0, 0.75]]
+        assert stabilizers.tolist() == [[6.0], [6.0]]
 
 
 class TestAbs:
@@ -127,7 +138,9 @@ def test_nothing_is_lost_of_the_relevance_of_products(
     total = sum(part.sum(axis=1, dtype=np.float64) for part in arrived)
     sizes = sum(np.abs(part).sum(axis=1, dtype=np.float64) for part in arrived)
     if parts.stabilizers is not None:
-        total, sizes = total + parts.stabilizers, sizes + np.abs(parts.stabilizers)
+        net, size = parts.stabilizers
+        assert np.all(np.abs(net) <= size * (1 + 4 * np.finfo(dtype).eps))
+        total, sizes = total + net, sizes + size
     expected = relevance.sum(axis=1, dtype=np.float64)
     # Half of a smallest number is 0: two roundings of such a size.
     rounding = 16 * np.finfo(dtype).eps * sizes + 8 * np.finfo(dtype).smallest_subnormal
@@ -145,19 +158,19 @@ class TestAttention:
         parts = [np.array(gate), self.signal]
         record = merging.run(Merge("gate"), parts, self.steps, 1)
         down, shares = record.relevance(self.relevance, rule)
-        return list(down), [shares.initial_state, shares.biases, shares.stabilizers]
+        return list(down), [shares.initial_state, shares.biases, *shares.stabilizers]
 
     def test_by_lrp_all_gets_nothing(self) -> None:
         [gate, signal], shares = self.weighed([[0.5], [0.5]], LrpRule())
         assert gate is None
         assert signal.tolist() == self.relevance.tolist()
-        assert [share.tolist() for share in shares] == [[0.0], [0.0], [0.0]]
+        assert [share.tolist() for share in shares] == [[0.0]] * 4
 
     def test_by_lrp_half_gets_half_of_all_units(self) -> None:
         [gate, signal], shares = self.weighed([[0.5], [0.5]], LrpRule(gates="lrp-half"))
         assert gate.tolist() == [[5.0], [1.5]]
         assert signal.tolist() == [[3.0, 2.0], [1.0, 0.5]]
-        assert [share.tolist() for share in shares] == [[0.0], [0.0], [0.0]]
+        assert [share.tolist() for share in shares] == [[0.0]] * 4
 
     def test_by_lrp_abs_gets_of_each_unit_by_its_size(self) -> None:
         [gate, signal], _ = self.weighed([[0.25], [0.5]], LrpRule(gates="lrp-abs"))
@@ -170,7 +183,8 @@ class TestAttention:
         # q + a is (1.5, -0.25) and (1, 0.5), the messages (3, -4 / 0.75) and (4 / 3, 1).
         np.testing.assert_allclose(gate, [[1.5 - 8 / 3], [2 / 3 + 0.5]])
         np.testing.assert_allclose(signal, [[3, 4], [2 / 3, 0]])
-        np.testing.assert_allclose(shares, [[0], [0], [1.5 + 8 / 3 + 2 / 3 + 0.5]])
+        absorbed = 1.5 + 8 / 3 + 2 / 3 + 0.5
+        np.testing.assert_allclose(shares, [[0], [0], [absorbed], [absorbed]])
 
     def test_a_gate_of_as_many_units_gets_each_units_own(self) -> None:
         gates = [[0.5, 0.25], [0.5, 0.5]]

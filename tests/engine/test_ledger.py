@@ -48,14 +48,27 @@ def test_the_tolerances() -> None:
 
 def test_a_ledger_of_a_batch_is_its_sequences_ledgers_as_plain_numbers() -> None:
     shares = {"tokens": np.array([2.0, 3.0]), "biases": np.array([4.0, 5.0])}
-    _, found = Ledgers(np.array([0.0, 1.0]), shares)
-    assert found == Ledger(1.0, {"tokens": 3.0, "biases": 5.0})
+    _, found = Ledgers(np.array([0.0, 1.0]), shares, np.array([6.0, 7.0]))
+    assert found == Ledger(1.0, {"tokens": 3.0, "biases": 5.0}, 7.0)
     assert all(type(amount) is float for amount in (found.score, *found.shares.values()))
 
 
 def test_two_ledgers_together_have_the_shares_of_both() -> None:
     both = Ledger(1.0, {"tokens": 1.0, "biases": 2.0}) + Ledger(2.0, {"tokens": 3.0, "rest": 4.0})
     assert both == Ledger(3.0, {"tokens": 4.0, "biases": 2.0, "rest": 4.0})
+
+
+def test_what_stabilizers_absorb_by_size_is_no_share() -> None:
+    found = Ledger(1.0, {"tokens": 3.0, "stabilizers": -2.0}, 50.0)
+    assert found.residual == 0.0
+    assert found.scale == 5.0
+
+
+def test_two_ledgers_together_have_the_stabilizers_of_both_by_size() -> None:
+    with_size, without = Ledger(1.0, {"stabilizers": 1.0}, 2.0), Ledger(1.0, {"tokens": 1.0})
+    assert (with_size + with_size).stabilizers_size == 4.0
+    assert (with_size + without).stabilizers_size == 2.0
+    assert (without + without).stabilizers_size is None
 
 
 def test_relevance_of_tokens_is_summed_in_float64() -> None:

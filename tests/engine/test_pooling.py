@@ -55,7 +55,7 @@ def test_max_gives_all_to_the_first_step_of_the_largest_value() -> None:
 
 def test_max_absorbs_nothing() -> None:
     _, shares = pooled("max").relevance(np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]), RULE)
-    for share in (shares.biases, shares.stabilizers, shares.initial_state):
+    for share in (shares.biases, *shares.stabilizers, shares.initial_state):
         assert share.tolist() == [0.0, 0.0, 0.0]
 
 
@@ -66,7 +66,7 @@ def test_sum_gives_each_step_its_part_of_the_stabilized_sum() -> None:
         [[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]],
         [[6.0, 0.0], [6.0, 2.0]],
     ]
-    assert shares.stabilizers.tolist() == [1.0, 2.0, 0.0]
+    assert shares.stabilizers.tolist() == [[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]
 
 
 def test_mean_is_a_linear_map_with_one_over_the_steps_as_its_weights() -> None:
@@ -75,7 +75,7 @@ def test_mean_is_a_linear_map_with_one_over_the_steps_as_its_weights() -> None:
     expected = [[[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]], [[3.0, 0.0], [3.0, 1.0]]]
     for found, wanted in zip(by_sequence(down), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-14)
-    np.testing.assert_allclose(shares.stabilizers, [3.0, 2.0, 0.0], rtol=1e-14)
+    np.testing.assert_allclose(shares.stabilizers, [[3.0, 2.0, 0.0]] * 2, rtol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["sum", "mean"])
@@ -85,7 +85,7 @@ def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])
     [without], shares = pooled(kind).relevance(relevance, RULE)
     [down], none = pooled(kind).relevance(relevance, LrpRule(RULE.eps, bias_factor=1.0))
-    of_units = shares.stabilizers[:2] / [3 * 2, 2 * 2]
+    of_units = shares.stabilizers[0, :2] / [3 * 2, 2 * 2]
     np.testing.assert_allclose(down - without, of_units[PACKING.sequence, np.newaxis] * [1, 1])
     assert not none.stabilizers.any()
 
@@ -94,4 +94,4 @@ def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(
 def test_relevance_of_a_sequence_without_steps_goes_to_the_initial_state(kind: PoolName) -> None:
     _, shares = pooled(kind).relevance(np.array([[1.0, 1.0], [1.0, 1.0], [3.0, -5.0]]), RULE)
     assert shares.initial_state.tolist() == [0.0, 0.0, -2.0]
-    assert shares.stabilizers[2] == 0.0
+    assert shares.stabilizers[:, 2].tolist() == [0.0, 0.0]

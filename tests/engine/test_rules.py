@@ -41,29 +41,13 @@ def divided(
 ) -> tuple[Floats, Floats]:
     """The messages, written to `values` where given, and what stabilizers get of them."""
     values = np.full_like(z, np.nan) if values is None else values
-    stabilizers = np.full(len(z), np.nan, dtype=z.dtype)
+    stabilizers = np.full((2, len(z)), np.nan, dtype=z.dtype)
     rule.divide(relevance, z, values, stabilizers, np.full((2, *z.shape), np.nan, dtype=z.dtype))
     return values, stabilizers
 
 
 def test_by_default_eps_is_a_thousandth_and_biases_absorb_their_part() -> None:
     assert LrpRule() == LrpRule(eps=1e-3, bias_factor=0.0)
-
-
-def test_the_stabilizer_has_the_sign_of_z_and_is_positive_at_zero() -> None:
-    z = np.array([3.0, 1e-300, 0.0, -0.0, -1e-300, -3.0])
-    assert LrpRule(eps=0.5).stabilizer(z).tolist() == [0.5, 0.5, 0.5, 0.5, -0.5, -0.5]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@property_test
-@given(st.data(), EPS)
-def test_the_stabilizer_is_eps_times_the_sign(dtype: str, data: st.DataObject, eps: float) -> None:
-    z = data.draw(numbers(dtype, data.draw(SHAPES)))
-    before = z.tobytes()
-    s = np.where(z >= 0, 1.0, -1.0).astype(dtype)
-    np.testing.assert_array_equal(LrpRule(eps).stabilizer(z), np.dtype(dtype).type(eps) * s)
-    assert z.tobytes() == before
 
 
 class TestDividing:
@@ -82,8 +66,10 @@ class TestDividing:
         found, stabilizers = divided(LrpRule(eps), relevance, z)
         np.testing.assert_array_equal(found, expected)
         terms = eps_s * expected
-        rounding = 8 * np.finfo(dtype).eps * np.abs(terms).sum(axis=1)
-        assert np.all(np.abs(stabilizers - terms.sum(axis=1)) <= rounding)
+        size = np.abs(terms).sum(axis=1)
+        rounding = 8 * np.finfo(dtype).eps * size
+        assert np.all(np.abs(stabilizers[0] - terms.sum(axis=1)) <= rounding)
+        assert np.all(np.abs(stabilizers[1] - size) <= rounding)
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @property_test
@@ -110,9 +96,46 @@ class TestDividing:
         assert messages.values.tolist() == [[6.0, 6.0]]
 
 
+class TestEpsOfZero:
+    """What is divided by exactly 0 has nowhere to go but to the stabilizer."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_leaves_all_to_the_stabilizer_where_the_output_is_zero(self, dtype: str) -> None:
+        relevance = np.array([[3.0, -4.0, 5.0, 0.0]], dtype=dtype)
+        z = np.array([[0.0, 0.0, -2.0, 0.0]], dtype=dtype)
+        values, stabilizers = divided(LrpRule(0.0), relevance, z)
+        assert values.tolist() == [[0.0, 0.0, -2.5, 0.0]]
+        assert stabilizers.tolist() == [[-1.0], [7.0]]
+        assert values.dtype == stabilizers.dtype == dtype
+
+    def test_an_eps_that_float32_takes_for_zero_is_zero(self) -> None:
+        relevance, z = np.float32([[3.0, 5.0]]), np.float32([[0.0, -2.0]])
+        values, stabilizers = divided(LrpRule(1e-60), relevance, z)
+        assert values.tolist() == [[0.0, -2.5]]
+        assert stabilizers.tolist() == [[3.0], [3.0]]
+
+    def test_a_negative_zero_is_a_zero(self) -> None:
+        messages = LrpRule(0.0).messages(np.array([[3.0]]), np.array([[-0.0]]), None, 1)
+        assert messages.values.tolist() == [[0.0]]
+        assert messages.stabilizers.tolist() == [[3.0], [3.0]]
+
+    def test_at_bias_factor_1_the_lower_units_share_it(self) -> None:
+        rule = LrpRule(0.0, bias_factor=1.0)
+        messages = rule.messages(np.array([[3.0, 2.0]]), np.array([[0.0, 4.0]]), BIAS, 2)
+        assert messages.share.tolist() == [[(3.0 - 0.75) / 2]]
+        assert messages.stabilizers.tolist() == [[0.0], [0.0]]
+
+    def test_may_write_the_messages_over_the_relevance(self) -> None:
+        relevance, z = np.array([[3.0, 5.0]]), np.array([[0.0, -2.0]])
+        values, stabilizers = divided(LrpRule(0.0), relevance, z, values=relevance)
+        assert values.tolist() == [[0.0, -2.5]]
+        assert stabilizers.tolist() == [[3.0], [3.0]]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_stabilizer_keeps_the_precision(dtype: str) -> None:
-    assert LrpRule().stabilizer(np.zeros(2, dtype=dtype)).dtype == dtype
+def test_messages_keep_the_precision(dtype: str) -> None:
+    ones = np.ones((1, 2), dtype=dtype)
+    assert LrpRule().messages(ones, ones, None, 2).values.dtype == dtype
 
 
 def test_a_message_is_the_relevance_divided_by_the_stabilized_output() -> None:
@@ -123,33 +146,39 @@ def test_a_message_is_the_relevance_divided_by_the_stabilized_output() -> None:
 def test_an_output_of_zero_divides_by_eps() -> None:
     messages = LrpRule(eps=0.5).messages(np.array([[3.0]]), np.array([[0.0]]), None, 1)
     assert messages.values.tolist() == [[6.0]]
-    assert messages.stabilizers.tolist() == [3.0]
+    assert messages.stabilizers.tolist() == [[3.0], [3.0]]
 
 
 def test_at_bias_factor_0_biases_and_stabilizers_absorb_all_of_their_part() -> None:
     messages = LrpRule(eps=0.5).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[0.0]]
     assert messages.biases.tolist() == [5.0]  # 1 * 2 + -1.5 * -2
-    assert messages.stabilizers.tolist() == [2.0]  # 0.5 * 2 + -0.5 * -2
+    assert messages.stabilizers.tolist() == [[2.0], [2.0]]  # 0.5 * 2 + -0.5 * -2
 
 
 def test_at_bias_factor_1_the_lower_units_share_all_of_it() -> None:
     messages = LrpRule(eps=0.5, bias_factor=1.0).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[1.75]]  # (5 + 2) / 4
-    assert messages.biases.tolist() == messages.stabilizers.tolist() == [0.0]
+    assert messages.biases.tolist() == [0.0]
+    assert messages.stabilizers.tolist() == [[0.0], [0.0]]
 
 
 def test_in_between_the_bias_factor_divides_it() -> None:
     messages = LrpRule(eps=0.5, bias_factor=0.25).messages(RELEVANCE, Z, BIAS, 4)
     assert messages.share.tolist() == [[0.4375]]
     assert messages.biases.tolist() == [3.75]
-    assert messages.stabilizers.tolist() == [1.5]
+    assert messages.stabilizers.tolist() == [[1.5], [1.5]]
+
+
+def test_by_size_what_stabilizers_absorb_does_not_cancel() -> None:
+    messages = LrpRule(eps=0.5).messages(np.array([[5.0, -2.0]]), Z, None, 4)
+    assert messages.stabilizers.tolist() == [[0.0], [2.0]]  # 0.5 * 2 + -0.5 * 2
 
 
 def test_without_a_bias_only_stabilizers_absorb() -> None:
     messages = LrpRule(eps=0.5).messages(RELEVANCE, Z, None, 4)
     assert messages.biases.tolist() == [0.0]
-    assert messages.stabilizers.tolist() == [2.0]
+    assert messages.stabilizers.tolist() == [[2.0], [2.0]]
 
 
 def test_every_row_may_have_its_own_number_of_lower_units() -> None:
@@ -179,14 +208,15 @@ class TestADenseLayer:
         [down], shares = self.record.relevance(self.relevance, LrpRule(eps=0.5))
         assert down.tolist() == [[2.0, 0.75]]
         assert shares.biases.tolist() == [0.75]  # 0.5 * 1 + -0.25 * -1
-        assert shares.stabilizers.tolist() == [1.0]  # 0.5 * 1 + -0.5 * -1
+        assert shares.stabilizers.tolist() == [[1.0], [1.0]]  # 0.5 * 1 + -0.5 * -1
         assert shares.initial_state.tolist() == [0.0]
 
     def test_at_bias_factor_1_both_inputs_get_half_of_the_rest(self) -> None:
         rule = LrpRule(eps=0.5, bias_factor=1.0)
         [down], shares = self.record.relevance(self.relevance, rule)
         assert down.tolist() == [[2.875, 1.625]]
-        assert shares.biases.tolist() == shares.stabilizers.tolist() == [0.0]
+        assert shares.biases.tolist() == [0.0]
+        assert shares.stabilizers.tolist() == [[0.0], [0.0]]
 
     def test_running_it_leaves_its_bias_as_it_was(self) -> None:
         again = dense.run(self.layer, np.array([[1.0, 0.5]]), None)

@@ -38,6 +38,7 @@ class Account:
     initial_state: float = 0.0
     biases: float = 0.0
     stabilizers: float = 0.0
+    stabilizers_size: float = 0.0
 
 
 class Rule(NamedTuple):
@@ -57,6 +58,7 @@ class Explanation(NamedTuple):
     initial_state: float
     biases: float
     stabilizers: float
+    stabilizers_size: float
 
 
 def explain(
@@ -102,6 +104,7 @@ def explain(
         account.initial_state,
         account.biases,
         account.stabilizers,
+        account.stabilizers_size,
     )
 
 
@@ -119,7 +122,8 @@ def linear_relevance(
 
         R_i = sum_j (w_ij a_i + delta (b_j + eps s_j) / N) / (z_j + eps s_j) R_j
 
-    What delta leaves of the bias and the stabilizer is absorbed by them.
+    What delta leaves of the bias and the stabilizer is absorbed by them. Where z_j and eps are 0,
+    all of R_j is the stabilizer's part.
     """
     w, a, r = weights.tolist(), lower.tolist(), relevance.tolist()
     b = [0.0] * len(r) if bias is None else bias.tolist()
@@ -131,10 +135,18 @@ def linear_relevance(
         for i in range(n):
             z += w[j][i] * a[i]
         s = 1.0 if z >= 0 else -1.0
+        if z == 0 and eps == 0:
+            for i in range(n):
+                passed[i] += delta * r[j] / n
+            account.stabilizers += (1.0 - delta) * r[j]
+            account.stabilizers_size += (1.0 - delta) * abs(r[j])
+            continue
         for i in range(n):
             passed[i] += (w[j][i] * a[i] + delta * (b[j] + eps * s) / n) / (z + eps * s) * r[j]
         account.biases += (1.0 - delta) * b[j] / (z + eps * s) * r[j]
-        account.stabilizers += (1.0 - delta) * eps * s / (z + eps * s) * r[j]
+        absorbed = (1.0 - delta) * eps * s / (z + eps * s) * r[j]
+        account.stabilizers += absorbed
+        account.stabilizers_size += abs(absorbed)
     return np.array(passed)
 
 

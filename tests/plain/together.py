@@ -28,6 +28,7 @@ def lrp_ledger(
     biases: float = 0.0,
     stabilizers: float = 0.0,
     padding: float = 0.0,
+    stabilizers_size: float = 0.0,
 ) -> Ledger:
     """A ledger with the shares that LRP has."""
     return Ledger(
@@ -39,6 +40,7 @@ def lrp_ledger(
             "stabilizers": stabilizers,
             "padding": padding,
         },
+        stabilizers_size,
     )
 
 

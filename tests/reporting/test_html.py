@@ -39,6 +39,9 @@ class TestData:
         read = page(*labelled(KERAS))
         names = read.about["classes"]
         for line, each in zip(lines, read.explanations, strict=True):
+            size, score = line["ledger"].pop("stabilizers_size"), line["ledger"]["score"]
+            marked = any(doubt.startswith("stabilizers") for doubt in each.get("doubts", ()))
+            assert marked == (size > 0.5 * abs(score))
             assert each["sequence"] == line["sequence"]
             assert each["tokens"] == line["tokens"]
             assert names[each["target"]] == line["target"]

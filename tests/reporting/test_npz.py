@@ -73,6 +73,8 @@ def test_each_explanation_is_found_again(monkeypatch, part, detail, dtype, by_st
         wanted = dict.fromkeys(amounts, np.nan) | shares
         if each.ledger:
             wanted |= {"score": each.ledger.score, "residual": each.ledger.residual}
+        if each.ledger and each.ledger.stabilizers_size is not None:
+            wanted |= {"stabilizers_size": each.ledger.stabilizers_size}
         assert np.array_equal(list(ledger.values()), list(wanted.values()), equal_nan=True)
     assert arrays["targets"].tolist() == list(LABELS)
     assert json.loads(str(arrays["about"])) == {"model": "m.h5"}

@@ -78,7 +78,7 @@ def explanations_of(layout: Layout) -> list[Explanation]:
             shape = (steps, WIDTH) if layout.whole else (steps,)
             step = 2 if model.by_step else None
             ledger = {
-                "lrp-all": lrp_ledger(0.5, tokens=0.25, biases=0.125),
+                "lrp-all": lrp_ledger(0.5, tokens=0.25, biases=0.125, stabilizers_size=0.75),
                 COMPLETE: Ledger(0.5, {"tokens": 0.25, "baseline": 0.25, "padding": 0.0}),
                 NO_PROMISE: None,
             }[method.name]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.method import Method
@@ -109,18 +109,40 @@ def _random(settings: Settings) -> Method:
     return RandomControl(settings.seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of method, which can be set up.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it of settings.
+    takes : tuple of str
+        The Settings that it takes.
+    """
+
+    make: Callable[[Settings], Any]
+    takes: tuple[str, ...] = ()
+
+    def __call__(self, settings: Settings, name: str | None = None) -> Method:
+        """The method; `name` tells it from others of its kind."""
+        made = self.make(settings)
+        method: Method = made if name is None else replace(made, name=name)
+        return method
+
+
 # LRP by each of its rules for gates.
 LRP_METHODS: tuple[GateRuleName, ...] = ("lrp-all", "lrp-half", "lrp-prop", "lrp-abs")
 # Made where used, so that the names are there before NumPy is.
-METHODS: dict[str, Callable[[Settings], Method]] = {
-    **{name: _lrp(name) for name in LRP_METHODS},
-    "gradient": _gradient,
-    "gradient-x-input": _gradient_x_input,
-    "integrated-gradients": _integrated_gradients,
-    "occlusion": _occlusion,
-    "omission": _omission,
-    "contextual-decomposition": _contextual_decomposition,
-    "random": _random,
+METHODS: dict[str, Kind] = {
+    **{name: Kind(_lrp(name), ("eps", "bias_factor")) for name in LRP_METHODS},
+    "gradient": Kind(_gradient),
+    "gradient-x-input": Kind(_gradient_x_input),
+    "integrated-gradients": Kind(_integrated_gradients, ("steps", "baseline")),
+    "occlusion": Kind(_occlusion),
+    "omission": Kind(_omission),
+    "contextual-decomposition": Kind(_contextual_decomposition, ("span",)),
+    "random": Kind(_random, ("seed",)),
 }
 # Those that tell how much a score depends on an input, but not which way.
 UNSIGNED = frozenset({"gradient"})

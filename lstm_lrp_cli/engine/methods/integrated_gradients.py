@@ -28,11 +28,15 @@ from lstm_lrp_cli.model.model import Model
 
 # How far quadrature may be off, relative to the ledger's scale: a matter of the number of points.
 GAP = 5e-2
+MEND = (
+    "try more --steps; if many do not help, the score jumps on the way, and --method occlusion may "
+    "tell more"
+)
 COMPLETENESS = Promise(
     "complete",
     ("tokens", "baseline", "padding"),
     {np.dtype(np.float64): GAP, np.dtype(np.float32): GAP},
-    {np.dtype(np.float64): "try more --steps", np.dtype(np.float32): "try more --steps"},
+    {np.dtype(np.float64): MEND, np.dtype(np.float32): MEND},
 )
 # Several points are run as one batch, up to so many rows: few sequences make small products.
 MOST_ROWS = 2**12

@@ -28,17 +28,19 @@ class Lrp:
     Parameters
     ----------
     rule : LrpRule
+    name : str
+        Of its rule for gates, unless it is told from others of its kind.
     """
 
     rule: LrpRule
+    name: str = ""
     promise: Promise = CONSERVATION
     keeps_gates: bool = False
     runs_often: bool = False
     whole_steps: bool = False
 
-    @property
-    def name(self) -> str:
-        return self.rule.gates
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.rule.gates)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.ledger import NO_SHARES, Ledger
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.reporting.decided import class_name
+from lstm_lrp_cli.reporting.doubts import doubts
 from lstm_lrp_cli.reporting.excerpt import what_is_missing
 from lstm_lrp_cli.reporting.html.page import element, json_block, rendered
 from lstm_lrp_cli.reporting.numbers import rounded_each
@@ -166,6 +167,7 @@ class HtmlWriter:
             sequence = explanation.sequence
             of_sequence = {} if sequence is before else self._sequence(explanation)
             before = sequence
+            doubted = doubts(explanation, series=self._series)
             objects.append(
                 {
                     "sequence": sequence.number,
@@ -177,6 +179,7 @@ class HtmlWriter:
                     "scores": its_scores,
                     "relevance": its_relevance,
                     "ledger": its_ledger or None,
+                    **({"doubts": doubted} if doubted else {}),
                 }
             )
         return objects
@@ -197,7 +200,7 @@ class HtmlWriter:
 
 def _shares(ledger: dict[str, float] | None) -> list[str]:
     """What a method's ledgers hold between score and residual."""
-    return [name for name in ledger or () if name not in ("score", "residual")]
+    return [name for name in ledger or () if name not in NO_SHARES]
 
 
 def _amounts(ledger: Ledger | None) -> Floats:

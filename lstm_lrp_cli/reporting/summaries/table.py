@@ -132,7 +132,7 @@ def _residuals(residuals: Sequence[Residual], with_source: bool) -> Table:
     table = _table("\nworst residuals")
     for name in (*(("file",) if with_source else ()), "sequence", "target"):
         table.add_column(name, no_wrap=True)
-    _add_numbers(table, ("residual", "of the score"))
+    _add_numbers(table, ("residual", "of the sizes"))
     table.add_column("", ratio=1, no_wrap=True)
     table.expand = True
     for each in residuals[:RESIDUALS]:

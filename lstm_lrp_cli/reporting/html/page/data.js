@@ -55,7 +55,7 @@ function marginOf({ target, predicted, scores }) {
   return first - second;
 }
 
-/** What no share of the ledger accounts for, as a part of the score. */
+/** What no share of the ledger accounts for, as a part of the shares' sizes. */
 function residualOf({ ledger }) {
   if (ledger === null) return NaN;
   const [score, ...shares] = ledger;

@@ -8,7 +8,7 @@ function shareNames(method) {
 }
 
 /** The account of one score, as an element. */
-function ledgerView({ method, ledger }) {
+function ledgerView({ method, ledger, doubts = [] }) {
   const [score, ...shares] = ledger;
   const residual = shares.pop();
   const element = make("p", "ledger");
@@ -20,6 +20,7 @@ function ledgerView({ method, ledger }) {
     element.append(" ", part);
   });
   element.append(" ", make("span", "share residual", `residual ${residual ? residual.toExponential(0).replaceAll("-", MINUS) : 0}`));
+  for (const doubt of doubts) element.append(" ", make("b", "doubt", doubt));
   return element;
 }
 
