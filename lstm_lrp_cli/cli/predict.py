@@ -80,7 +80,7 @@ def predict(
     run = PredictionRun(display_name(str(model)), display_name(input), dtype)
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)
-    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(
         rendering,
         blocks,
