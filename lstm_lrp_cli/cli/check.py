@@ -24,6 +24,7 @@ from lstm_lrp_cli.cli.options import (
     tolerance_option,
 )
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.say import say
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 
 if TYPE_CHECKING:
@@ -115,9 +116,7 @@ def check(
     question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
     if input is None:
         note = "" if against else "; the forward pass is not compared with your framework's"
-        click.echo(
-            f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences{note}", err=True
-        )
+        say(f"lrp: no INPUT: checking conservation on {SEQUENCES} random sequences{note}")
         sequences = random_sequences(loaded.model)
     else:
         sequences = read_sequences(Source(input, input_format, ids, labelled), loaded.model)
@@ -133,7 +132,7 @@ def check(
         )
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
-        click.echo(f"lrp: {live.framework} was not run on {empty}", err=True)
+        say(f"lrp: {live.framework} was not run on {empty}")
     with open_output(output) as file:
         if form == "json":
             file.write(verification_json(verification))

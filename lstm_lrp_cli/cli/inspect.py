@@ -7,6 +7,7 @@ import click
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
+from lstm_lrp_cli.cli.say import say
 
 
 @click.command(
@@ -57,7 +58,7 @@ def inspect(
                 file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
-        click.echo(f"lrp: {model}: {ask_for_layers(contents)}", err=True)
+        say(f"lrp: {model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64))
     with open_output(output) as file:

@@ -105,8 +105,10 @@ def _drop_output() -> None:
 def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "") -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
+    from lstm_lrp_cli.cli.say import say
+
     shown = message if len(message) <= LONGEST_ERROR else f"{message[:LONGEST_ERROR]}..."
-    click.echo(f"lrp: {printable(shown)}", err=True)
+    say(f"lrp: {printable(shown)}")
     for line in paste.splitlines():
         click.echo(printable(line), err=True)
     ctx.exit(UNUSABLE)

@@ -20,6 +20,7 @@ from lstm_lrp_cli.cli.options import (
 )
 from lstm_lrp_cli.cli.output import open_output
 from lstm_lrp_cli.cli.progress import counting
+from lstm_lrp_cli.cli.say import say
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
@@ -114,7 +115,7 @@ def match(
             out.write(match_json(found, base))
         else:
             print_match(found, None if write_mapping else text, out)
-    click.echo(f"lrp: {verdict(found)}", err=True)
+    say(f"lrp: {verdict(found)}")
     if text is None:
         sys.exit(1)
     if write_mapping is not None:

@@ -14,6 +14,7 @@ import click
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
+from lstm_lrp_cli.cli.say import say
 from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
 from lstm_lrp_cli.sequences.compression import compression_of
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.read import Block
 
 MOST_USUAL_JOBS = 8
+# Where a report's text begins, behind the names of its lines.
+NAMES_WIDTH = 16
 
 Counted = TypeVar("Counted")
 Merged = TypeVar("Merged", contravariant=True)
@@ -155,9 +158,9 @@ def stream(
             file.write(summary.as_json() if is_json else summary.as_text())
     if not quiet:
         if report is None or report == STANDARD_OUTPUT:
-            click.echo(summary.as_text(), err=True, nl=False)
+            say(summary.as_text(), NAMES_WIDTH)
         for warning in (*summary.warnings(), *rendering.warnings(size)):
-            click.echo(f"lrp: warning: {warning}", err=True)
+            say(f"lrp: warning: {warning}")
 
 
 def _write(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from typing import NamedTuple, TextIO
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from lstm_lrp_cli.reporting.folding import folded
 from lstm_lrp_cli.reporting.numbers import counted, decimal
 from lstm_lrp_cli.reporting.printable import before_number, printable
 from lstm_lrp_cli.reporting.series import series_lines
-from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
+from lstm_lrp_cli.reporting.shades import FAINT, Background, full_colour, shade_of, strengths_of
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
@@ -41,17 +42,24 @@ class _Row(NamedTuple):
 class HeatMapWriter:
     """Prints every sequence with its prediction, its tokens coloured by relevance.
 
-    Colour strength is relative to the strongest token of the sequence. Without colours, numbers
+    Colour strength is relative to the strongest token of the sequence, whose relevance is told as
+    that of full colour. Without colours, numbers
     stand behind the tokens instead. No line is wider than the console.
     """
 
-    def __init__(self, file: TextIO, layout: Layout, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        file: TextIO,
+        layout: Layout,
+        console: Console | None = None,
+        on: Background | None = None,
+    ) -> None:
         self._console = console or open_console(file)
         self._model = layout.model
         self._several_methods = layout.several_methods
         self._top = layout.top
         self._width = self._console.width
-        self._shade = shade_of(self._console)
+        self._shade = shade_of(self._console, on)
         self._rows: list[_Row] = []
         self._left_out = 0
 
@@ -155,6 +163,8 @@ class HeatMapWriter:
         yield Text(f"{self._name(explanation.target)} {explanation.score:+.3f}", "bold")
         if explanation.right is not None:
             yield Text("right" if explanation.right else "wrong", "bold")
+        if self._shade and self._top is None and sequence.tokens:
+            yield Text(full_colour(np.abs(explanation.relevance_of_steps).max()), "dim")
 
     def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)
