@@ -10,12 +10,16 @@ from rich.table import Table
 
 from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
-from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.numbers import counted
 
 # The points of curves that a table has room for, beside the last one; JSON has all.
 SHOWN = (0, 1, 2, 3, 5, 10, 20, 50)
+# Columns of a terminal: between two numbers, of a point, and of a method's name at least.
+GAP = 3
+POINT = 4 + GAP
+LEAST_NAME = 10 + GAP
 
 
 def title(perturbation: Perturbation) -> str:
@@ -61,7 +65,10 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         console.print(f"{name}: there are none")
         return
     last = evaluation.experiment.deletions
-    shown = [*(count for count in SHOWN if count < last), last]
+    areas = [curves.score, curves.predicted] if curves.predicted else [curves.score]
+    taken = sum(max(map(len, map(_area, each.values()))) + GAP for each in areas)
+    room = max((console.width - LEAST_NAME - taken) // POINT - 1, 1)
+    shown = [*[count for count in SHOWN if count < last][:room], last]
     what = predicted_name(curves.perturbation) if curves.predicted else "score"
     done = "deleted" if curves.perturbation.what == "deletion" else "put back"
     console.print(
@@ -78,7 +85,7 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         both = [curves.predicted[method], score] if curves.predicted else [score]
         points = both[0].mean[shown].tolist()
         table.add_row(method, *map(_area, both), *(f"{point:.2f}" for point in points))
-    console.print(table)
+    print_table(table, console)
 
 
 def _area(curve: Curve) -> str:
@@ -98,7 +105,7 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
         # Adding 0 makes one zero of both.
         cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
         table.add_row(f"{number} {contestant.name}", *cells)
-    console.print(table)
+    print_table(table, console)
 
 
 def _print_measures(evaluation: Evaluation, console: Console) -> None:
@@ -123,7 +130,7 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
             "" if change is None else f"{change:.3g}",
             f"{measures.seconds:.2g}",
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, str]) -> str:

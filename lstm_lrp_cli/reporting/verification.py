@@ -5,7 +5,7 @@ from typing import TextIO
 from rich.table import Table
 
 from lstm_lrp_cli.checking.verify import Verification
-from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.numbers import counted
 
@@ -25,7 +25,7 @@ def print_verification(verification: Verification, file: TextIO) -> None:
             "" if check.sequence is None else str(check.sequence),
             "[green]passed[/]" if check.passed else "[bold red]FAILED[/]",
         )
-    open_console(file).print(table)
+    print_table(table, open_console(file))
 
 
 def verification_json(verification: Verification) -> str:
