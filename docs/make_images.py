@@ -99,7 +99,7 @@ def draw(picture: Picture) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    writer = HeatMapWriter(io.StringIO(), Layout(model, "token"), console)
+    writer = HeatMapWriter(io.StringIO(), Layout(model, "token"), console, "light")
     writer.open()
     for explanations in explain_corpus(
         model, sequences, [METHODS["lrp-all"](Settings())], Question()

@@ -1,6 +1,7 @@
 """What all tests share: the command line, and a small model to use or to break."""
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from lstm_lrp_cli.cli import main
 # A busy machine is no failure, and a test that fails does so again.
 settings.register_profile("lrp", deadline=None, derandomize=True)
 settings.load_profile("lrp")
+
+# Where tests are run is no part of them: they set what they depend on.
+for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLORFGBG", "TERM"):
+    os.environ.pop(name, None)
 
 Run = Callable[..., Result]
 

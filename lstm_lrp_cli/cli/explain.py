@@ -150,7 +150,7 @@ def explain(
     if rendering.reach == "features":
         refuse_values_of_steps(methods, loaded)
     summary = Summary(loaded, run)
-    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(
         rendering,
         blocks,

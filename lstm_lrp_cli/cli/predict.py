@@ -90,7 +90,7 @@ def predict(
     )
     summary = PredictionSummary(layout, run)
     source = Source(input, input_format, ids, labelled)
-    blocks = read_blocks(source, loaded, rendering.block_bytes)
+    blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(
         rendering,
         blocks,

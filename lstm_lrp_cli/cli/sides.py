@@ -24,7 +24,7 @@ from lstm_lrp_cli.reporting.inputs import InputFigures
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.scaling.question import Step
-from lstm_lrp_cli.sequences.read import BLOCK_BYTES, Block, Source, read_blocks, sequences_of
+from lstm_lrp_cli.sequences.read import READ_STEPS, Block, Source, read_blocks, sequences_of
 from lstm_lrp_cli.sequences.stream import display_name
 
 USUAL_METHOD = "lrp-all"
@@ -151,7 +151,7 @@ def _two_methods(
     sides = Side(display_name(path), names[0]), Side(display_name(path), names[1])
     if is_model:
         model = asked.load(path, 0)
-        blocks = read_blocks(asked.source, model, BLOCK_BYTES)
+        blocks = read_blocks(asked.source, model, READ_STEPS)
         return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
     return sides, explained_twice(read_results(path), sides)
 
@@ -160,7 +160,7 @@ def _blocks(asked: Asked, loaded: dict[int, Model]) -> dict[int, Iterator[Block]
     """The input for each model. It is read once, as both need it, and so may be a pipe."""
     if not loaded:
         return {}
-    blocks = read_blocks(asked.source, next(iter(loaded.values())), BLOCK_BYTES)
+    blocks = read_blocks(asked.source, next(iter(loaded.values())), READ_STEPS)
     return dict(zip(loaded, tee(blocks, len(loaded)), strict=True))
 
 

@@ -14,7 +14,7 @@ import click
 from lstm_lrp_cli.cli.options import Command, stacked
 from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_binary, open_output
 from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.cli.say import warn
+from lstm_lrp_cli.cli.say import say_lines, warn
 from lstm_lrp_cli.reporting.outputs import ENDINGS, SINKS, format_of
 from lstm_lrp_cli.sequences.compression import compression_of
 
@@ -27,6 +27,8 @@ MOST_USUAL_JOBS = 8
 ONE_PROCESS = (
     "a stateful model's sequences begin where others end, so one process ran all of them, in order"
 )
+# Where a report's text begins, behind the names of its lines.
+NAMES_WIDTH = 16
 
 Counted = TypeVar("Counted")
 Merged = TypeVar("Merged", contravariant=True)
@@ -160,7 +162,7 @@ def stream(
             file.write(summary.as_json() if is_json else summary.as_text())
     if not quiet:
         if report is None or report == STANDARD_OUTPUT:
-            click.echo(summary.as_text(), err=True, nl=False)
+            say_lines(summary.as_text(), NAMES_WIDTH)
         warn((*summary.warnings(), *rendering.warnings(size)))
         if rendering.carried.is_needed and (jobs or 1) > 1:
             warn([f"--jobs {jobs}: {ONE_PROCESS}"])

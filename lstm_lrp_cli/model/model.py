@@ -122,6 +122,11 @@ class Model:
         raise ValueError("a model without weights has no input size")
 
     @property
+    def step_values(self) -> int:
+        """The numbers that a sequence holds of each step: a token's id, or its features."""
+        return self.input_size if self.embedding is None else 1
+
+    @property
     def head_slices(self) -> list[slice]:
         """Where the scores of each head stand among all."""
         ends = list(itertools.accumulate(head.size for head in self.heads))

@@ -12,10 +12,20 @@ from lstm_lrp_cli.sequences.read import Block
 Result = TypeVar("Result")
 Counted = TypeVar("Counted")
 
-# A block is about so many bytes of input, or fewer where more than one value is told of each token,
-# so that its text stays within memory.
-BLOCK_BYTES = 2**18
-LEAST_BLOCK_BYTES = 2**11
+# A block has about so many steps, enough sequences for full batches; or fewer where many values are
+# read or told of each, so that it stays within memory; or the least, where each sequence is run or
+# told many times.
+BLOCK_STEPS = 2**15
+BLOCK_VALUES = 2**18
+LEAST_BLOCK_STEPS = 2**8
+# Whole sequences are written until they have so many values, whose text is sent on before the rest
+# is made.
+PIECE_VALUES = 2**16
+
+
+def steps_of_block(values: int) -> int:
+    """How many steps a block should have, if so many values are read or told of each."""
+    return max(min(BLOCK_STEPS, BLOCK_VALUES // values), LEAST_BLOCK_STEPS)
 
 
 class BlockRendering(ABC, Generic[Result, Counted]):
@@ -28,8 +38,8 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     @property
     @abstractmethod
-    def block_bytes(self) -> int:
-        """How large blocks should be."""
+    def block_steps(self) -> int:
+        """How many steps a block should have."""
 
     @property
     def binary(self) -> bool:

@@ -4,7 +4,9 @@ import os
 import shutil
 from typing import NoReturn, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 
 # Off a terminal there is no width to go by; a table is then wide enough not to fold.
 PIPED_WIDTH = 120
@@ -28,3 +30,13 @@ def open_console(file: TextIO) -> Console:
         width=PIPED_WIDTH if piped else size.columns,
         height=size.lines,
     )
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table in which numbers, which stand on the right, are whole at any width."""
+    for column in table.columns:
+        if column.justify == "right":
+            column.min_width = max((cell_len(str(cell)) for cell in column.cells), default=0)
+        else:
+            column.overflow = "fold"
+    console.print(table)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
-from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.doubts import times_text
 from lstm_lrp_cli.reporting.numbers import counted
@@ -21,6 +21,10 @@ from lstm_lrp_cli.reporting.printable import printable
 SHOWN = (0, 1, 2, 3, 5, 10, 20, 50)
 # What is told of ledgers beside the scores.
 SIZES = ("shares", "stabilizers")
+# Columns of a terminal: between two numbers, of a point, and of a method's name at least.
+GAP = 3
+POINT = 4 + GAP
+LEAST_NAME = 10 + GAP
 
 
 def title(perturbation: Perturbation) -> str:
@@ -67,7 +71,10 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         console.print(f"{name}: there are none")
         return
     last = evaluation.experiment.deletions
-    shown = [*(count for count in SHOWN if count < last), last]
+    areas = [curves.score, curves.predicted] if curves.predicted else [curves.score]
+    taken = sum(max(map(len, map(_area, each.values()))) + GAP for each in areas)
+    room = max((console.width - LEAST_NAME - taken) // POINT - 1, 1)
+    shown = [*[count for count in SHOWN if count < last][:room], last]
     what = predicted_name(curves.perturbation) if curves.predicted else "score"
     done = "deleted" if curves.perturbation.what == "deletion" else "put back"
     console.print(
@@ -84,7 +91,7 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         both = [curves.predicted[method], score] if curves.predicted else [score]
         points = both[0].mean[shown].tolist()
         table.add_row(_name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
-    console.print(table)
+    print_table(table, console)
 
 
 def _area(curve: Curve) -> str:
@@ -104,7 +111,7 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
         # Adding 0 makes one zero of both.
         cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
         table.add_row(_name(f"{number} {contestant.name}"), *cells)
-    console.print(table)
+    print_table(table, console)
 
 
 def _print_measures(evaluation: Evaluation, console: Console) -> None:
@@ -132,7 +139,7 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
             *(times_text(sizes[each].relative) if each in sizes else "" for each in SIZES),
             f"{measures.seconds:.2g}",
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def _name(method: str) -> Text:

@@ -25,7 +25,7 @@ from lstm_lrp_cli.reporting.folding import folded
 from lstm_lrp_cli.reporting.numbers import counted, decimal
 from lstm_lrp_cli.reporting.printable import before_number, printable
 from lstm_lrp_cli.reporting.series import series_lines
-from lstm_lrp_cli.reporting.shades import FAINT, shade_of, strengths_of
+from lstm_lrp_cli.reporting.shades import FAINT, Background, full_colour, shade_of, strengths_of
 from lstm_lrp_cli.reporting.writer import Layout
 from lstm_lrp_cli.sequences.explanation import Explanation
 
@@ -49,17 +49,24 @@ class _Row(NamedTuple):
 class HeatMapWriter:
     """Prints every sequence with its prediction, its tokens coloured by relevance.
 
-    Colour strength is relative to the strongest token of the sequence. Without colours, numbers
+    Colour strength is relative to the strongest token of the sequence, whose relevance is told as
+    that of full colour. Without colours, numbers
     stand behind the tokens instead. No line is wider than the console.
     """
 
-    def __init__(self, file: TextIO, layout: Layout, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        file: TextIO,
+        layout: Layout,
+        console: Console | None = None,
+        on: Background | None = None,
+    ) -> None:
         self._console = console or open_console(file)
         self._model = layout.model
         self._several_methods = layout.several_methods
         self._top = layout.top
         self._width = self._console.width
-        self._shade = shade_of(self._console)
+        self._shade = shade_of(self._console, on)
         self._rows: list[_Row] = []
         self._left_out = 0
         self._told_of_missing = False
@@ -181,6 +188,8 @@ class HeatMapWriter:
         if explanation.right is not None:
             wrong = f"wrong, true {printable(str(explanation.label))}"
             yield Text("right" if explanation.right else wrong, "bold")
+        if self._shade and self._top is None and sequence.tokens:
+            yield Text(full_colour(np.nanmax(np.abs(explanation.relevance_of_steps))), "dim")
 
     def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.checking.match import Match, Matched
 from lstm_lrp_cli.loading.mapping import Mapping
-from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.numbers import counted, steps_compared
 from lstm_lrp_cli.reporting.printable import printable
@@ -52,7 +52,7 @@ def print_match(match: Match, text: str | None, file: TextIO) -> None:
             each.compared,
             "[green]matches[/]" if right else "no",
         )
-    open_console(file).print(table)
+    print_table(table, open_console(file))
     if text is not None:
         file.write(f"\n{text}")
 

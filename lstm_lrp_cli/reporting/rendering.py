@@ -10,7 +10,12 @@ from typing import Any
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
+from lstm_lrp_cli.reporting.blocks import (
+    LEAST_BLOCK_STEPS,
+    PIECE_VALUES,
+    BlockRendering,
+    steps_of_block,
+)
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES, SINKS
 from lstm_lrp_cli.reporting.writer import WHOLE, Detail, Layout, Report, Writer
@@ -59,15 +64,19 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         return "features" if self.detail in WHOLE and not told_whole else "steps"
 
     @property
-    def block_bytes(self) -> int:
-        """How large blocks should be; small where each sequence is run or written many times."""
+    def block_steps(self) -> int:
+        """How many steps a block should have; few where each is run or written many times."""
         if self.question.every_step(self.model) or any(
             method.runs_often for method in self.methods
         ):
-            return LEAST_BLOCK_BYTES
-        width = self.model.input_size if self.detail in WHOLE else 1
-        values = self.question.targets(self.model) * len(self.methods) * width
-        return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
+            return LEAST_BLOCK_STEPS
+        values = self.question.targets(self.model) * len(self.methods) * self._width
+        return steps_of_block(max(values, self.model.step_values))
+
+    @property
+    def _width(self) -> int:
+        """How many values are told of each step of an explanation."""
+        return self.model.input_size if self.detail in WHOLE else 1
 
     @property
     def layout(self) -> Layout:
@@ -93,11 +102,26 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         ]
 
     def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
-        """All explanations of each window's sequences."""
+        """All explanations of some sequences, a piece of each window after the other."""
         sequences = sequences_of(block, self.model)
-        return explain_corpus(
+        for window in explain_corpus(
             self.model, sequences, self.methods, self.question, self.reach, self.carried
-        )
+        ):
+            yield from _pieces(window, self._width)
 
     def figures(self, result: Sequence[Explanation]) -> Figures:
         return Figures.of(result, self.model, self.methods)
+
+
+def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanation]]:
+    """Cut a window between sequences, where about so many values are told that fit in memory."""
+    piece: list[Explanation] = []
+    values = 0
+    for each in window:
+        if values >= PIECE_VALUES and each.sequence is not piece[-1].sequence:
+            yield piece
+            piece, values = [], 0
+        piece.append(each)
+        values += len(each.sequence) * width
+    if piece:
+        yield piece

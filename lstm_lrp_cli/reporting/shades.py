@@ -1,12 +1,17 @@
 """The colours of relevance: red for the target and blue against it, as a terminal can show them.
 
-Red and blue are told apart with any colour blindness, and black can be read on all of them,
-whatever a terminal's own background is. What a terminal lacks is not mixed from its nearest
-colours, which are muddy, but has a scale of its own.
+No relevance is the terminal's own background: colours grow from it, darker on a light one, lighter
+on a dark one. Few terminals say which they have. For the others, colours are as dark as can be
+read in white and as light as can be seen on black, and grow from grey to full colour.
+
+Red and blue are told apart with any colour blindness. What a terminal lacks is not mixed from its
+nearest colours, which are muddy, but has a scale of its own.
 """
 
 import math
+import os
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -15,14 +20,51 @@ from lstm_lrp_cli.model.arrays import Floats
 
 # Below this part of the sequence's strongest relevance a token is left uncoloured.
 FAINT = 0.04
-# Of the 256 colours, from faint to strong: all in the cube of 216, which terminals do not redefine.
-REDS = (224, 217, 210, 203, 196)
-BLUES = (189, 147, 111, 69, 33)
-BLACK = 16
 # Of 16 colours, backgrounds have one shade each: what is weaker than this is coloured text.
 STRONG = 0.5
 
+Background = Literal["dark", "light", "unknown"]
+Colour = tuple[int, int, int]
 Shade = Callable[[float], str]
+
+
+class _Scale(NamedTuple):
+    """Colours from faint to strong, and that of the text on them.
+
+    Parameters
+    ----------
+    text : Colour
+    red, blue : (Colour, Colour)
+        The ends between which a terminal of all colours mixes.
+    text_of_256 : int
+    reds, blues : tuple of int
+        Of the 256, all in the cube of 216, which terminals do not redefine.
+    """
+
+    text: Colour
+    red: tuple[Colour, Colour]
+    blue: tuple[Colour, Colour]
+    text_of_256: int
+    reds: tuple[int, ...]
+    blues: tuple[int, ...]
+
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+FULL_RED, FULL_BLUE = (212, 0, 24), (0, 98, 220)
+SCALES: dict[Background, _Scale] = {
+    "light": _Scale(
+        *(BLACK, ((255, 235, 235), (255, 35, 35)), ((235, 244, 255), (35, 128, 255))),
+        *(16, (224, 217, 210, 203, 196), (189, 147, 111, 69, 33)),
+    ),
+    "dark": _Scale(
+        *(WHITE, ((48, 28, 28), FULL_RED), ((26, 30, 52), FULL_BLUE)),
+        *(231, (52, 88, 124, 160), (17, 18, 25, 26)),
+    ),
+    "unknown": _Scale(
+        *(WHITE, ((116, 106, 106), FULL_RED), ((104, 108, 118), FULL_BLUE)),
+        *(231, (95, 131, 124, 160), (60, 61, 25, 26)),
+    ),
+}
 
 
 def strengths_of(amounts: Floats) -> Floats:
@@ -32,31 +74,51 @@ def strengths_of(amounts: Floats) -> Floats:
     return scaled
 
 
-def shade_of(console: Console) -> Shade | None:
-    """From a strength, -1 to 1, to a style; None where the console shows no colour."""
+def full_colour(strongest: float) -> str:
+    """What the strongest colour of a sequence stands for, on either side."""
+    return f"full colour {strongest:.3g}"
+
+
+def background() -> Background:
+    """What the terminal says of its background, in COLORFGBG: the numbers of its two colours."""
+    *_, number = os.environ.get("COLORFGBG", "").split(";")
+    if not number.isdecimal() or int(number) > 15:
+        return "unknown"
+    return "light" if int(number) in (7, *range(9, 16)) else "dark"
+
+
+def shade_of(console: Console, on: Background | None = None) -> Shade | None:
+    """From a strength, -1 to 1, to a style; None where the console shows no colour.
+
+    Parameters
+    ----------
+    on : Background or None
+        None is what the terminal says.
+    """
     if console.no_color or console.color_system is None:
         return None
-    return {"truecolor": _mixed, "256": _of_256}.get(console.color_system, _of_16)
+    style = {"truecolor": _mixed, "256": _of_256}.get(console.color_system, _of_16)
+    own = on or background()
+    return lambda strength: "" if abs(strength) <= FAINT else style(min(1, max(-1, strength)), own)
 
 
-def _mixed(strength: float) -> str:
-    if abs(strength) <= FAINT:
-        return ""
-    away = round(200 * (1 - abs(float(strength)))) + 35
-    colour = (255, away, away) if strength > 0 else (away, round(away / 2) + 110, 255)
-    return "rgb(0,0,0) on rgb({},{},{})".format(*colour)
+def _mixed(strength: float, on: Background) -> str:
+    scale = SCALES[on]
+    faint, full = scale.red if strength > 0 else scale.blue
+    part = abs(float(strength))
+    colour = [round(start + part * (end - start)) for start, end in zip(faint, full, strict=True)]
+    return "rgb({},{},{}) on rgb({},{},{})".format(*scale.text, *colour)
 
 
-def _of_256(strength: float) -> str:
-    if abs(strength) <= FAINT:
-        return ""
-    scale = REDS if strength > 0 else BLUES
-    step = math.ceil(min(abs(strength), 1.0) * len(scale)) - 1
-    return f"color({BLACK}) on color({scale[step]})"
+def _of_256(strength: float, on: Background) -> str:
+    scale = SCALES[on]
+    colours = scale.reds if strength > 0 else scale.blues
+    step = math.ceil(abs(strength) * len(colours)) - 1
+    return f"color({scale.text_of_256}) on color({colours[step]})"
 
 
-def _of_16(strength: float) -> str:
-    if abs(strength) <= FAINT:
-        return ""
+def _of_16(strength: float, on: Background) -> str:
     colour = "red" if strength > 0 else "blue"
-    return f"bold bright_white on {colour}" if abs(strength) > STRONG else f"bright_{colour}"
+    if abs(strength) > STRONG:
+        return f"bold bright_white on {colour}"
+    return colour if on == "light" else f"bright_{colour}"

@@ -5,7 +5,7 @@ from typing import TextIO
 from rich.table import Table
 
 from lstm_lrp_cli.checking.verify import Verification
-from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.numbers import counted, steps_compared
 
@@ -28,7 +28,7 @@ def print_verification(verification: Verification, file: TextIO) -> None:
             "[green]passed[/]" if check.passed else "[bold red]FAILED[/]",
         )
     console = open_console(file)
-    console.print(table)
+    print_table(table, console)
     not_proven = unproven(verification)
     if not_proven is not None:
         console.print(not_proven, markup=False, highlight=False, soft_wrap=True)

@@ -21,10 +21,12 @@ from lstm_lrp_cli.sequences.stream import (
     seen_of,
 )
 
-# How much is read at a time where sequences are wanted one by one.
-BLOCK_BYTES = 2**16
-# About what a sequence takes beside its numbers.
-OBJECT_BYTES = 200
+# How many steps are read at a time where sequences are wanted one by one.
+READ_STEPS = 2**11
+# About what a step takes in a text: a token, or each number of a series in JSON lines.
+STEP_BYTES = 8
+# A sequence takes about as much beside its steps as so many of them.
+OBJECT_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,12 @@ def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
     UnusableInput
         The input cannot be used, or holds no sequence. What was read before comes first.
     """
-    for block in read_blocks(source, model, BLOCK_BYTES):
+    for block in read_blocks(source, model, READ_STEPS):
         yield from sequences_of(block, model)
 
 
-def read_blocks(source: Source, model: Model, size: int) -> Iterator[Block]:
-    """Cut an input into blocks of about so many bytes, each of whole sequences, in its order.
+def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
+    """Cut an input into blocks of about so many steps, each of whole sequences, in its order.
 
     Blocks are cheap to make and to send to another process, and the same however the input comes
     in, from a file or through a pipe.
@@ -100,7 +102,7 @@ def read_blocks(source: Source, model: Model, size: int) -> Iterator[Block]:
             raise UnusableInput(
                 where, f"has no labels (.{form}); they are read from text and JSON lines"
             )
-        for block in _blocks(opened, form, where, model, source, size):
+        for block in _blocks(opened, form, where, model, source, steps):
             empty = False
             yield block
     if empty:
@@ -126,34 +128,34 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
 
 
 def _blocks(
-    opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source, size: int
+    opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source, steps: int
 ) -> Iterator[Block]:
     file = opened.file
     match form:
         case "txt" | "jsonl":
-            for some in lines.blocks_of_lines(file, where, size):
+            for some in lines.blocks_of_lines(file, where, steps * model.step_values * STEP_BYTES):
                 yield LineBlock(some, form, source)
         case "csv":
             yield from _groups(
-                series.read_csv(lines.decoded_lines(file, where), where, model), size
+                series.read_csv(lines.decoded_lines(file, where), where, model), steps
             )
         case "npy":
             with on_disk(opened, ".npy") as path:
-                yield from _groups(series.read_array(path, where, model), size)
+                yield from _groups(series.read_array(path, where, model), steps)
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
-                yield from _groups(series.read_arrays(path, where, model), size)
+                yield from _groups(series.read_arrays(path, where, model), steps)
 
 
-def _groups(sequences: Iterator[Sequence], size: int) -> Iterator[list[Sequence]]:
-    """Groups of about so many bytes. Where reading fails, yield what there is first."""
+def _groups(sequences: Iterator[Sequence], steps: int) -> Iterator[list[Sequence]]:
+    """Groups of about so many steps. Where reading fails, yield what there is first."""
     group: list[Sequence] = []
     held = 0
     try:
         for sequence in sequences:
             group.append(sequence)
-            held += sequence.inputs.nbytes + OBJECT_BYTES
-            if held >= size:
+            held += len(sequence) + OBJECT_STEPS
+            if held >= steps:
                 yield group
                 group, held = [], 0
     except Exception:

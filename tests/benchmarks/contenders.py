@@ -13,6 +13,7 @@ from sentences import ids
 
 from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.reach import Reach
 from lstm_lrp_cli.loading import convert as converting
 from lstm_lrp_cli.loading.write import commented
 from lstm_lrp_cli.model.arrays import Floats, Integers
@@ -37,10 +38,18 @@ def sequences_of(sentences: Iterable[tuple[str, ...]]) -> list[Words]:
     return [Words(number, ids(words), words) for number, words in enumerate(sentences)]
 
 
-def explain(model: Model, sequences: Sequence[Words]) -> Iterator[Explanation]:
+def series_of(values: Floats) -> list[Words]:
+    """Series as lrp's readers give them, from an array (sequences, steps, features)."""
+    names = tuple(f"feature_{number}" for number in range(values.shape[2]))
+    return [Words(number, own, features=names) for number, own in enumerate(values)]
+
+
+def explain(
+    model: Model, sequences: Sequence[Words], reach: Reach = "steps"
+) -> Iterator[Explanation]:
     """The relevance of every token for the predicted class, with its ledger, in one thread."""
     with one_blas_thread():
-        for block in corpus.explain_corpus(model, sequences, [LRP_ALL], QUESTION, "steps"):
+        for block in corpus.explain_corpus(model, sequences, [LRP_ALL], QUESTION, reach):
             yield from block
 
 
@@ -109,11 +118,13 @@ def command(model: Path, sentences: Path, output: Path, dtype: str, jobs: int) -
 
 
 def save(model: Model, path: Path) -> None:
-    """Write a model as .npz, with its mapping and vocabulary."""
+    """Write a model as .npz, with its mapping, and its vocabulary if it has one."""
     converted = converting.convert(model)
-    words = path.with_name(f"{path.stem}-vocab.json")
-    words.write_text(converting.vocabulary_text(converted.vocabulary or {}), encoding="utf-8")
-    document = {"vocabulary": words.name} | converted.document
+    document = converted.document
+    if converted.vocabulary is not None:
+        words = path.with_name(f"{path.stem}-vocab.json")
+        words.write_text(converting.vocabulary_text(converted.vocabulary), encoding="utf-8")
+        document = {"vocabulary": words.name} | document
     path.with_suffix(".yaml").write_text(commented(path.name, document, {}), encoding="utf-8")
     with path.open("wb") as file:
         converting.WRITERS["npz"](file, converting.narrowed(converted.arrays))

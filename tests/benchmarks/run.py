@@ -21,6 +21,7 @@ import command
 import gradients
 import machine
 import scaling
+import series
 import shares
 import startup
 import targets
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "throughput": throughput.measure,
     "gradients": gradients.measure,
     "command": command.measure,
+    "series": series.measure,
     "scaling": scaling.measure,
     "shares": shares.measure,
     "choices": choices.measure,

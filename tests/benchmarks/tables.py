@@ -174,6 +174,29 @@ def _command(rows: Sequence[Row]) -> list[Table]:
     return [Table("`lrp explain corpus.txt -o out.tsv`", columns, shown)]
 
 
+def _series(rows: Sequence[Row]) -> list[Table]:
+    def rate(row: Row, name: str) -> str:
+        found = row["contenders"].get(name)
+        return number(found["tokens_per_second"]["median"]) if found else ""
+
+    def ratio(row: Row, name: str) -> str:
+        return between(row["ratios"][name]) if name in row["ratios"] else ""
+
+    names = ("gradient x input", "command")
+    shown = [
+        [
+            row["input"],
+            f"{row['steps']:,}",
+            rate(row, "engine"),
+            *(show(row, name) for name in names for show in (rate, ratio)),
+        ]
+        for row in rows
+    ]
+    heads = (head for name in names for head in (name, f"engine / {name}"))
+    columns = ["input", "steps", "engine", *heads]
+    return [Table("Steps per second, every value told, (.., 60) float32, 1 thread", columns, shown)]
+
+
 def _scaling(rows: Sequence[Row]) -> list[Table]:
     found = []
     for varied in dict.fromkeys(row["varied"] for row in rows):
@@ -283,6 +306,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "throughput": _throughput,
     "gradients": _gradients,
     "command": _command,
+    "series": _series,
     "scaling": _scaling,
     "shares": _shares,
     "choices": _choices,

@@ -183,7 +183,7 @@ def test_every_part_is_measured_written_and_shown(
     without_torch, in_a_moment, tmp_path, capsys, monkeypatch
 ):
     output = tmp_path / "results.json"
-    parts = ("throughput", "gradients", "command", "scaling", "shares", "choices")
+    parts = ("throughput", "gradients", "command", "series", "scaling", "shares", "choices")
     benchmarks.measure(TINY, parts, "2026-01-31", output)
     results, shown = shown_by(capsys, output)
     assert list(results["parts"]) == list(parts)
@@ -203,13 +203,36 @@ def test_every_part_is_measured_written_and_shown(
     assert [row["tokens"] for row in results["parts"]["command"]["rows"]] == [209, 407]
 
 
+def test_torch_computes_gradient_times_input_of_series(framework):
+    """Its sum is how fast the score grows with a factor on all values."""
+    framework("torch")
+    import torch_peer
+
+    text = make_model(SMALL, "float64")
+    model = replace(text, embedding=None, vocabulary=None)
+    values = np.random.default_rng(0).normal(size=(7, 6, SMALL.embedding))
+    made = torch_peer.batches("packed", list(values), 4)
+    found = list(torch_peer.Peer(model).gradient_times_values(made))
+    assert sum(each.numel() for each in found) == values.size
+
+    def best_scores(factor):
+        series = contenders.series_of(values * factor)
+        return sum(each.scores.max() for each in contenders.explain(model, series, "features"))
+
+    slope = (best_scores(1 + 1e-6) - best_scores(1 - 1e-6)) / 2e-6
+    assert sum(float(each.sum()) for each in found) == pytest.approx(slope, rel=1e-5)
+
+
 def test_torch_is_measured_beside_the_engine(framework, tmp_path, capsys):
     framework("torch")
     output = tmp_path / "results.json"
-    benchmarks.measure(TINY, ("throughput", "gradients"), "2026-01-31", output)
+    benchmarks.measure(TINY, ("throughput", "gradients", "series"), "2026-01-31", output)
     results, shown = shown_by(capsys, output)
     assert "engine / gradient x input" in shown
     assert "Gradients beside PyTorch's" in shown
+    assert "series of 8 features" in shown
+    for row in results["parts"]["series"]["rows"]:
+        assert set(row["ratios"]) == {"command", "gradient x input"}
     rows = results["parts"]["gradients"]["rows"]
     assert {(row["batch"], row["method"]) for row in rows} == set(
         itertools.product(gradients.BATCHES, gradients.METHODS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import contenders
@@ -14,6 +15,7 @@ from settings import Settings, Setup
 from timing import Contender, in_turn, rates, ratios, seconds_of
 from weights import make_model
 
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 
 if TYPE_CHECKING:
@@ -68,29 +70,36 @@ def _torch(
 
     torch.set_num_threads(setup.threads)
     peer = torch_peer.Peer(model)
-
-    def fastest(
-        name: str, run: Callable[..., Iterator[object]], sizes: tuple[int, ...]
-    ) -> Contender:
-        tried = [
-            _in_batches(name, run, torch_peer.batches(kind, ids, size), f"{kind}, up to {size}")
-            for kind in torch_peer.BATCHINGS
-            for size in sizes
-        ]
-        times = zip(*([seconds_of(each.run) for each in tried] for _ in range(TRIALS)), strict=True)
-        return min(zip(map(min, times), tried, strict=True), key=lambda timed: timed[0])[1]
-
+    gradient = peer.gradient_times_input
     return [
-        fastest("forward", peer.forward, settings.forward_batches),
-        fastest("gradient x input", peer.gradient_times_input, settings.gradient_batches),
+        fastest("forward", peer.forward, ids, settings.forward_batches),
+        fastest("gradient x input", gradient, ids, settings.gradient_batches),
     ]
+
+
+def fastest(
+    name: str,
+    run: Callable[..., Iterator[object]],
+    inputs: Sequence[sentences.Ids | Floats],
+    sizes: tuple[int, ...],
+) -> Contender:
+    """What PyTorch does of some sequences, in the batches in which it is fastest."""
+    import torch_peer
+
+    tried = [
+        _in_batches(name, run, torch_peer.batches(kind, inputs, size), f"{kind}, up to {size}")
+        for kind in torch_peer.BATCHINGS
+        for size in sizes
+    ]
+    times = zip(*([seconds_of(each.run) for each in tried] for _ in range(TRIALS)), strict=True)
+    _, best = min(zip(map(min, times), tried, strict=True), key=lambda timed: timed[0])
+    return replace(best, tokens=sum(map(len, inputs)))
 
 
 def _in_batches(
     name: str, run: Callable[..., Iterator[object]], batches: Sequence[Batch], description: str
 ) -> Contender:
-    tokens = sum(batch.ids.numel() for batch in batches)
-    return Contender(name, tokens, lambda: sum(1 for _ in run(batches)), description)
+    return Contender(name, 0, lambda: sum(1 for _ in run(batches)), description)
 
 
 def _plain(model: Model, sequences: list[contenders.Words]) -> list[Contender]:

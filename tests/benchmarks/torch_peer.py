@@ -10,6 +10,7 @@ from sentences import Ids
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense, Lstm
 from lstm_lrp_cli.model.model import Model
 
@@ -26,6 +27,7 @@ class Batch:
     numbers : list of int
         Which sequences.
     ids : Tensor, shape (rows,), or (steps, batch) of sequences of one length
+        Of series, (rows, features) or (steps, batch, features) numbers.
     sizes : Tensor or None
         Where they are packed, how many of them run at each step.
     """
@@ -35,7 +37,7 @@ class Batch:
     sizes: Tensor | None
 
 
-def batches(kind: Batching, sequences: Sequence[Ids], size: int) -> list[Batch]:
+def batches(kind: Batching, sequences: Sequence[Ids | Floats], size: int) -> list[Batch]:
     """Batches of at most so many sequences, made before the clock starts.
 
     Packed ones hold sequences of like length, from the longest to the shortest.
@@ -63,18 +65,22 @@ def _of_one_length(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
 
 
 class Peer:
-    """An embedding, one LSTM and a linear layer, as nn.Modules at inference."""
+    """An embedding, if there is one, one LSTM and a linear layer, as nn.Modules at inference."""
 
     def __init__(self, model: Model) -> None:
         lstm, dense = (node.layer for node in model.nodes)
-        assert model.embedding is not None
         assert isinstance(lstm, Lstm)
         assert isinstance(dense, Dense)
         assert dense.bias is not None
         both = len(lstm.cells) == 2
         inputs, hidden = lstm.cells[0].input_size, lstm.cells[0].hidden_size
-        self.embedding = nn.Embedding.from_pretrained(torch.from_numpy(model.embedding.weights))
-        self.lstm = nn.LSTM(inputs, hidden, bidirectional=both).to(self.embedding.weight.dtype)
+        self.embedding = (
+            nn.Identity()
+            if model.embedding is None
+            else nn.Embedding.from_pretrained(torch.from_numpy(model.embedding.weights))
+        )
+        self.lstm = nn.LSTM(inputs, hidden, bidirectional=both)
+        self.lstm.to(torch.float64 if model.dtype == np.float64 else torch.float32)
         state = {}
         for cell, suffix in zip(lstm.cells, ("", "_reverse"), strict=False):
             # PyTorch stacks its gates as the engine does, and adds two biases.
@@ -97,6 +103,11 @@ class Peer:
         """Of every token, the gradient of the predicted class's score times the token's vector."""
         for gradient, embedded in self._gradients(batches):
             yield (gradient * embedded).sum(dim=-1)
+
+    def gradient_times_values(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
+        """The same of every number of a token's vector, or of a series."""
+        for gradient, embedded in self._gradients(batches):
+            yield gradient * embedded
 
     def squared_gradient(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
         """Of every token, the squared length of that gradient."""

@@ -406,7 +406,7 @@ class TestTable:
         ]
         shown = run("compare", *files).stdout
         (a,) = (each for each in shown.splitlines() if each.startswith("A ") and "1.00" in each)
-        red, blue = "48;2;255;35;35m+1.00", "48;2;35;128;255m-1.00"
+        red, blue = "48;2;212;0;24m+1.00", "48;2;0;98;220m-1.00"
         assert red in a
         assert blue in a
 

@@ -40,7 +40,7 @@ class Corpus:
         labelled = KERAS.sequences.with_name("labelled.txt").read_text("utf-8").splitlines()
         lines = shuffled([*sentences, "", "qwertyuiop is no word"], 52)
         self.text = self._write("long.txt", lines)
-        self.few = KERAS.sequences
+        self.few = self._write("few.txt", shuffled(sentences, 8))
         self.labelled = self._write("labelled.txt", shuffled(labelled, 50))
         documents = [{"id": f"no {k}", "text": line} for k, line in enumerate(lines)]
         self.json_lines = self._write("long.jsonl", map(json.dumps, documents))
@@ -49,7 +49,7 @@ class Corpus:
         for row in rows:
             name, _, values = row.partition(",")
             series.setdefault(name, []).append(values)
-        several = shuffled(list(series.values()), 16)
+        several = shuffled(list(series.values()), 60)
         numbered = [f"{k},{row}" for k, steps in enumerate(several) for row in steps]
         self.series_csv = self._write("series.csv", [header, *numbered])
         self.series_npz = folder / "series.npz"
@@ -118,7 +118,7 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
     question = Question("all" if "all" in options else "predicted")
     rendering = Rendering(model, (lrp_all(),), question, "tsv", detail)
     where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
-    assert len(list(read_blocks(where, model, rendering.block_bytes))) >= 3
+    assert len(list(read_blocks(where, model, rendering.block_steps))) >= 3
 
 
 def test_the_report_on_standard_error_is_the_same(corpus):

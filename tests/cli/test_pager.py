@@ -87,7 +87,7 @@ def test_shows_what_a_terminal_would_show(terminal, variable):
     assert "conserved" in errors
     text = terminal.paged()
     assert terminal.close() == ""
-    assert "\x1b[38;2;0;0;0;48;2;255;35;35m for the target " in text
+    assert "\x1b[38;2;255;255;255;48;2;212;0;24m for the target " in text
     lines = CODES.sub("", text).splitlines()
     assert 50 < max(map(cell_len, lines)) <= COLUMNS
 
@@ -173,5 +173,5 @@ def test_less_prints_what_fits_the_screen(terminal, variables):
     assert status == 0
     assert "conserved" in errors
     shown = terminal.close()
-    assert "\x1b[38;2;0;0;0;48;2;255;35;35m great " in shown
+    assert "\x1b[38;2;255;255;255;48;2;212;0;24m great " in shown
     assert "ESC" not in shown

@@ -178,15 +178,49 @@ class TestSeries:
     def test_cells_are_wide_where_there_is_room_for_it(self):
         made = explanation(np.ones((20, 1)), features=("wind",))
         wide, narrow = (
-            Text.from_ansi(show(made, width=width)).plain.splitlines()[3] for width in (60, 40)
+            Text.from_ansi(show(made, width=width)).plain.splitlines()[4] for width in (60, 40)
         )
         assert len(wide) - len(narrow) == 20
 
     def test_long_names_are_folded(self):
         made = explanation([[1.0]], features=("temperature of the air",))
         lines = show(made, colour=False, width=42).splitlines()
-        assert lines[3] == "temperature of   +1.000 +"
-        assert lines[4] == " the air"
+        assert lines[4] == "temperature of   +1.000 +"
+        assert lines[5] == " the air"
+
+    def test_says_what_full_colour_stands_for_or_from_where_on_there_are_signs(self):
+        made = explanation([[0.5, -0.004], [0.3, 0.1]], features=("wind", "rain"))
+        assert Text.from_ansi(show(made)).plain.splitlines()[3] == "full colour 0.5"
+        assert show(made, colour=False).splitlines()[3] == "+ and - from 0.1"
+
+    def test_says_it_of_the_cells_where_several_steps_share_one(self):
+        made = explanation(np.ones((100, 1)), features=("wind",))
+        lines = Text.from_ansi(show(made, width=40)).plain.splitlines()
+        assert lines[3] == "a cell is 4 of 100 steps, full colour 4"
+
+    def test_of_relevance_0_has_no_scale(self):
+        made = explanation([[0.0]], features=("wind",))
+        assert "full colour" not in show(made)
+
+    def test_weak_cells_are_seen_with_16_colours(self):
+        made = explanation([[1.0], [0.2], [-0.2]], features=("wind",))
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=True, color_system="standard", width=60)
+        writer = HeatMapWriter(file, Layout(MODEL, "feature"), console)
+        writer.write([made])
+        assert "\x1b[91m+ \x1b[0m\x1b[94m- \x1b[0m" in file.getvalue()
+
+
+def test_each_sentence_says_what_its_full_colour_stands_for():
+    sentences = (explanation([2.0, -4.0], ("so", "dull")), explanation([0.001], ("fine",)))
+    headings = [line for line in show(*sentences).splitlines() if "full colour" in line]
+    assert [line.split("full colour ")[1] for line in headings] == ["4\x1b[0m", "0.001\x1b[0m"]
+    assert "full colour" not in show(*sentences, colour=False)
+    assert "full colour" not in show(*sentences, top=1)
+
+
+def test_a_sentence_of_no_words_has_no_scale():
+    assert "full colour" not in show(explanation(np.zeros(0), ()))
 
 
 class TestTop:

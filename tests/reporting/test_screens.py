@@ -60,7 +60,7 @@ def test_the_screen_is_as_recorded(screen, shown, width, colours):
 
 @pytest.mark.parametrize("colours", ["256", "16"])
 def test_few_colours_change_nothing_but_colours(screen, colours):
-    codes = {"256": "\x1b[38;5;16;48;5;196m", "16": "\x1b[1;97;41m"}
+    codes = {"256": "\x1b[38;5;231;48;5;160m", "16": "\x1b[1;97;41m"}
     assert codes[colours] in screen("text", 60, colours)
     assert "48;2;" not in screen("text", 60, colours)
 

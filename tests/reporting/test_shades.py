@@ -36,9 +36,20 @@ BLINDNESS = {
 }
 
 
-def shade(system, **options):
+BACKGROUNDS = ("dark", "light", "unknown")
+# What terminals are: black and white, and those of usual themes.
+DARK = [Color.parse(name) for name in ("#000000", "#1e1e1e", "#002b36")]
+LIGHT = [Color.parse(name) for name in ("#ffffff", "#fdf6e3")]
+
+
+@pytest.fixture(params=BACKGROUNDS)
+def on(request):
+    return request.param
+
+
+def shade(system, on=None, **options):
     console = Console(file=io.StringIO(), force_terminal=True, color_system=system, **options)
-    return shade_of(console)
+    return shade_of(console, on)
 
 
 def linear(color: Color) -> np.ndarray:
@@ -51,42 +62,102 @@ def luminance(color: Color) -> float:
     return float(linear(color) @ [0.2126, 0.7152, 0.0722])
 
 
-def style(system, strength) -> Style:
-    return Style.parse(shade(system)(strength))
+def contrast(one: Color, other: Color) -> float:
+    """As WCAG 2 defines it, from 1 to 21."""
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def style(system, strength, on) -> Style:
+    return Style.parse(shade(system, on)(strength))
+
+
+def fills(system, sign, on) -> list[Color]:
+    """From faint to strong."""
+    return [style(system, sign * strength, on).bgcolor for strength in STRENGTHS]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("strength", STRENGTHS)
 @pytest.mark.parametrize("system", ["truecolor", "256"])
-def test_text_can_be_read_on_every_shade(system, strength, sign):
+def test_text_can_be_read_on_every_shade(system, sign, on):
     """With the contrast that WCAG 2 asks of text, at least 4.5."""
-    chosen = style(system, sign * strength)
-    dark, light = sorted(map(luminance, (chosen.color, chosen.bgcolor)))
-    assert (light + 0.05) / (dark + 0.05) >= 4.5
+    for strength in (FAINT + 0.001, *STRENGTHS):
+        chosen = style(system, sign * strength, on)
+        assert contrast(chosen.color, chosen.bgcolor) >= 4.5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("system", ["truecolor", "256"])
+@pytest.mark.parametrize(("on", "terminals"), [("dark", DARK), ("light", LIGHT)])
+def test_what_is_weak_is_near_the_terminals_own_background(system, sign, on, terminals):
+    """And what is strong stands out of it, by what WCAG 2 asks of a graphic, 3."""
+    own, *_ = terminals
+    faint, *_, full = fills(system, sign, on)
+    assert contrast(faint, own) < 1.6
+    assert contrast(full, own) >= 3
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("system", ["truecolor", "256"])
+@pytest.mark.parametrize("on", ["dark", "light"])
+def test_stronger_is_further_from_the_background(system, sign, on):
+    lights = list(map(luminance, fills(system, sign, on)[:-1]))
+    ordered = lights if on == "dark" else lights[::-1]
+    assert all(one <= other for one, other in pairwise(ordered))
+    assert ordered[0] < ordered[-1]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("system", ["truecolor", "256"])
+@pytest.mark.parametrize("terminal", [*DARK, *LIGHT], ids=lambda color: color.name)
+def test_where_the_background_is_unknown_nothing_glares_and_the_strongest_stands_out(
+    system, sign, terminal
+):
+    """The weakest contrast no more than the strongest, about, and are greyer."""
+    faint, *_, full = fills(system, sign, "unknown")
+    assert contrast(full, terminal) >= 2.4
+    assert contrast(faint, terminal) <= 1.4 * contrast(full, terminal)
+    colourfulness = [np.ptp(each.get_truecolor()) for each in fills(system, sign, "unknown")]
+    assert all(weak <= strong for weak, strong in pairwise(colourfulness))
+    assert colourfulness[0] < colourfulness[-1] / 2
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
 @pytest.mark.parametrize("system", ["truecolor", "256"])
-def test_for_and_against_are_told_apart_with_any_colour_blindness(system, blindness):
-    """What is against the target stays bluish, and what is for it does not become so."""
+def test_for_and_against_are_told_apart_with_any_colour_blindness(system, blindness, on):
+    """What is against the target is more bluish than what is for it, at every strength."""
     for strength in STRENGTHS[1:]:
+        tints = []
         for sign in (1, -1):
-            red, green, blue = BLINDNESS[blindness] @ linear(style(system, sign * strength).bgcolor)
-            assert (blue > max(red, green)) == (sign < 0) or blindness == "tritanopia"
-            if blindness == "tritanopia":
-                assert (blue > red) == (sign < 0)
+            light = BLINDNESS[blindness] @ linear(style(system, sign * strength, on).bgcolor)
+            red, green, blue = np.clip(light, 0, 1) + 0.01
+            tints.append(blue / (red if blindness == "tritanopia" else max(red, green)))
+        assert tints[1] > 1.2 * tints[0]
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("system", ["truecolor", "256"])
-def test_stronger_is_darker(system, sign):
-    lights = [luminance(style(system, sign * s).bgcolor) for s in (0.1, 0.3, 0.5, 0.7, 0.9)]
-    assert all(weak > strong for weak, strong in pairwise(lights))
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("15;0", "dark"),
+        ("0;15", "light"),
+        ("0;7", "light"),
+        ("12;8", "dark"),
+        ("15;default;0", "dark"),
+        ("0;default", "unknown"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_the_terminal_says_what_its_background_is(monkeypatch, said, expected):
+    if said is not None:
+        monkeypatch.setenv("COLORFGBG", said)
+    for system in SYSTEMS:
+        assert shade(system)(0.7) == shade(system, expected)(0.7)
 
 
-def test_256_colours_are_of_the_cube_that_terminals_leave_alone():
+def test_256_colours_are_of_the_cube_that_terminals_leave_alone(on):
     for strength in (*STRENGTHS, *(-s for s in STRENGTHS)):
-        chosen = style("256", strength)
+        chosen = style("256", strength, on)
         for color in (chosen.color, chosen.bgcolor):
             assert color.type is ColorType.EIGHT_BIT
             assert 16 <= color.number < 232
@@ -97,6 +168,7 @@ def test_16_colours_tell_sign_and_two_sizes():
     assert shade("standard")(-0.9) == "bold bright_white on blue"
     assert shade("standard")(0.3) == "bright_red"
     assert shade("standard")(-0.3) == "bright_blue"
+    assert shade("standard", "light")(-0.3) == "blue"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

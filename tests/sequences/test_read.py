@@ -122,18 +122,19 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monk
     monkeypatch.setattr(lines, "CHUNK", 100)
     path = tmp_path / "in.txt"
     path.write_bytes(b"the film\n" * 5 + b"x" * 10_000)
-    longest = max(len(block.lines.data) for block in read_blocks(Source(str(path)), words(), 50))
+    longest = max(len(block.lines.data) for block in read_blocks(Source(str(path)), words(), 6))
     assert longest < 1300
-    sequences, error = outcome(in_blocks(Source(str(path)), words(), 50))
+    sequences, error = outcome(in_blocks(Source(str(path)), words(), 6))
     assert len(sequences) == 5
     assert "line 6: is longer than 1,000 bytes; is it text?" in error
 
 
 def test_blocks_are_about_as_large_as_asked_for_and_hold_whole_lines(tmp_path):
+    """A step is taken for 8 bytes."""
     path = tmp_path / "in.txt"
     path.write_text("the film\n" * 1000)
-    blocks = list(read_blocks(Source(str(path)), words(), 100))
-    assert {len(block.lines.data) for block in blocks[:-1]} == {108}
+    blocks = list(read_blocks(Source(str(path)), words(), 12))
+    assert {len(block.lines.data) for block in blocks[:-1]} == {99}
     starts = itertools.accumulate((len(block.lines.data) // 9 for block in blocks), initial=1)
     assert [block.lines.first for block in blocks] == list(starts)[:-1]
 
@@ -208,10 +209,10 @@ class TestTokens:
 
 
 class TestSeries:
-    def test_come_in_groups_of_about_so_many_bytes(self, tmp_path):
+    def test_come_in_groups_of_about_so_many_steps(self, tmp_path):
         path = tmp_path / "in.npy"
         np.save(path, np.ones((10, 50, 2)))
-        blocks = list(read_blocks(Source(str(path)), SERIES, 2 * 50 * 2 * 8))
+        blocks = list(read_blocks(Source(str(path)), SERIES, 2 * 50))
         assert [len(block) for block in blocks] == [2] * 5
         assert [s.number for b in blocks for s in sequences_of(b, SERIES)] == list(range(10))
 

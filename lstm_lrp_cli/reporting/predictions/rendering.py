@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lstm_lrp_cli.reporting.blocks import BLOCK_BYTES, LEAST_BLOCK_BYTES, BlockRendering
+from lstm_lrp_cli.reporting.blocks import PIECE_VALUES, BlockRendering, steps_of_block
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
 from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
@@ -36,18 +36,18 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         object.__setattr__(self, "carried", Carried(self.layout.model))
 
     @property
-    def block_bytes(self) -> int:
-        """How large blocks should be; smaller where every step has scores."""
+    def block_steps(self) -> int:
+        """How many steps a block should have; fewer where every step has scores."""
         model = self.layout.model
-        values = model.classes if model.by_step else 1
-        return max(BLOCK_BYTES // values, LEAST_BLOCK_BYTES)
+        return steps_of_block(max(model.classes if model.by_step else 1, model.step_values))
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Predictions]:
         return OUTPUTS[self.form](file, self.layout)
 
     def results(self, block: Block) -> Iterator[Predictions]:
         model = self.layout.model
-        return predict_corpus(model, sequences_of(block, model), self.carried)
+        for window in predict_corpus(model, sequences_of(block, model), self.carried):
+            yield from window.parts(max(PIECE_VALUES // model.classes, 1))
 
     def figures(self, result: Predictions) -> PredictionFigures:
         return PredictionFigures.of(result, self.layout)

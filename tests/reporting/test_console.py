@@ -1,0 +1,26 @@
+"""Tables on narrow terminals: numbers are whole, names are folded."""
+
+import re
+
+import pytest
+from models import KERAS
+
+COMMANDS = {
+    "check": ("check", KERAS.model),
+    "evaluate": ("evaluate", KERAS.model, "--methods", "lrp-all,gradient-x-input"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_is_cut_and_no_line_too_long(run, monkeypatch, tmp_path, name, width):
+    some = tmp_path / "some.txt"
+    lines = KERAS.sequences.read_text("utf-8").splitlines(keepends=True)
+    some.write_text("".join(lines[:4]), "utf-8")
+    monkeypatch.setenv("COLUMNS", str(width))
+    command, model, *options = COMMANDS[name]
+    result = run(command, model, some, *options)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[0-9.]\N{HORIZONTAL ELLIPSIS}", result.stdout)
+    assert max(map(len, result.stdout.splitlines())) <= width
+    assert "result" in result.stdout or "1.00" in result.stdout
