@@ -97,7 +97,7 @@ class LoadedModel(Struct, frozen=True):
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
         assumed = [*self.contents.described.assumptions]
-        if self.unused_weights:
+        if self.unused_weights and not self.contents.described.is_followed:
             names = listed(self.unused_weights)
             text = f"weights that no layer uses are no part of the model: {names}"
             assumed.append(Assumption("unused", text))
@@ -106,8 +106,6 @@ class LoadedModel(Struct, frozen=True):
     @property
     def unused_weights(self) -> list[str]:
         """Those of the unused datasets that may be weights of a layer; the mapping may say not."""
-        if self.contents.described.is_followed:
-            return []
         datasets = self.contents.datasets
         used = set(datasets) - set(self.unused)
         return unused_weights(datasets, used, self.contents.described.mapping.unused or [])

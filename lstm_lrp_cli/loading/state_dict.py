@@ -386,18 +386,19 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
         return
     chain = found.behind
     attention = _attention(datasets, found)
-    if attention is not None:
-        chain = chain[1:]
+    if attention:
+        chain = chain[len(attention) :]
+        quoted = [f"`{name}`" for name in attention]
         yield _Question(
-            f"nothing says how `{attention}` weighs the steps",
+            f"nothing says what weights of steps {' and '.join(quoted)} make",
             f"`{chain[0]}` is given a weighted sum of the steps, the weights a softmax of what "
-            f"`{attention}` makes of each",
+            f"{', tanh and '.join(quoted)} make",
         )
     width, takes = _width(datasets, found.prefixes[-1]), datasets[chain[0]].shape[1]
     if takes != width:
         yield _Question(f"`{chain[0]}` takes {takes} features, the LSTM gives {width}")
         return
-    if attention is None:
+    if not attention:
         both = f"{found.prefixes[-1]}weight_ih_l0_reverse" in datasets
         yield _Question(
             f"nothing says what `{chain[0]}` is given of the LSTM's steps",
@@ -418,13 +419,19 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
         )
 
 
-def _attention(datasets: Names[str, Stored], found: _Found) -> str | None:
-    """The linear layer that makes one number of each step, where another takes the steps too."""
-    if len(found.behind) < 2:
-        return None
-    first, second = (datasets[name].shape for name in found.behind[:2])
+def _attention(datasets: Names[str, Stored], found: _Found) -> list[str]:
+    """The linear layers that make one number of each step, where another takes the steps too.
+
+    One, or a hidden one before it (Bahdanau et al. 2015).
+    """
     width = _width(datasets, found.prefixes[-1])
-    return found.behind[0] if first == (1, width) and second[1] == width else None
+    shapes = [datasets[name].shape for name in found.behind]
+    for count in (1, 2):
+        given = [width, *(outputs for outputs, _ in shapes)][:count]
+        are_fed = [inputs for _, inputs in shapes[:count]] == given
+        if are_fed and shapes[count - 1][0] == 1 and [width] == [i for _, i in shapes[count:][:1]]:
+            return found.behind[:count]
+    return []
 
 
 def _is_tagger(found: _Found) -> bool:
@@ -452,6 +459,10 @@ def _drafted(datasets: Names[str, Stored], found: _Found) -> list[DraftedLayer]:
     Of what the shapes don't settle, the file's order is the likeliest: modules stand in it as
     scripts make them. Only what must come first does: the embedding that is fed the tokens.
     """
+
+    def linear(name: str) -> DenseSpec:
+        return DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
+
     entries: dict[str, list[DraftedLayer]] = {}
     for name in found.embeddings:
         note = "an embedding, by its " + ("name" if _is_named_embedding(name) else "shape")
@@ -459,7 +470,7 @@ def _drafted(datasets: Names[str, Stored], found: _Found) -> list[DraftedLayer]:
     attention = _attention(datasets, found)
     for prefix in found.prefixes:
         *lower, top = _lstms(datasets, prefix)
-        if prefix == found.prefixes[-1] and attention is None:
+        if prefix == found.prefixes[-1] and not attention:
             drafted = _with_heads(top, _is_tagger(found))
         else:
             note = "" if attention else "every step's output is used"
@@ -472,13 +483,17 @@ def _drafted(datasets: Names[str, Stored], found: _Found) -> list[DraftedLayer]:
         note = "epsilon, and where it stands"
         entries[f"{norm}running_mean"] = [DraftedLayer(_norm(datasets, norm), note)]
     for name in found.denses:
-        dense = DenseSpec(name, layout="classes_by_features", bias=_bias_of(name, datasets))
         note = "" if name in found.behind[-1:] else "a linear layer, and no activation behind it"
-        entries[name] = [DraftedLayer(LayerSpec(dense=dense), note)]
-    if attention is not None:
-        spec = LayerSpec(attention=AttentionSpec(attention, _bias_of(attention, datasets)))
+        entries[name] = [DraftedLayer(LayerSpec(dense=linear(name)), note)]
+    for name in attention[:-1]:
+        del entries[name]
+    for name in attention[-1:]:
+        hidden = next(map(linear, attention[:-1]), None)
+        spec = AttentionSpec(
+            name, _bias_of(name, datasets), hidden and replace(hidden, activation="tanh")
+        )
         note = "attention: a softmax over the steps of one number each, which weighs them"
-        entries[attention] = [DraftedLayer(spec, note)]
+        entries[name] = [DraftedLayer(LayerSpec(attention=spec), note)]
     order = [*found.embeddings[:1], *found.order]
     places = [name for name in dict.fromkeys(order) if name in entries]
     layers = [entry for name in places for entry in entries[name]]

@@ -1,6 +1,5 @@
 """Which datasets that no layer uses are weights all the same, so that their lack is told of."""
 
-import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 
@@ -42,8 +41,13 @@ def unused_weights(
         and not _is_of_training(name.lower())
         # Beside the state dict that is read, a checkpoint may keep the same once more.
         and name.rsplit("/", 1)[-1] not in used
-        and not any(fnmatch.fnmatchcase(name, each) for each in told)
+        and not any(_is_meant(name, each) for each in told)
     ]
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    """Whether a name is a pattern's; only `*` stands for others, since names have brackets."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 def _is_of_training(name: str) -> bool:

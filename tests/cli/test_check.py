@@ -351,3 +351,32 @@ def test_json_is_one_document(run):
     assert document["passed"] is True
     assert [check["name"] for check in document["checks"]] == ["conservation", "reference"]
     assert json_lines(json.dumps(document))
+
+
+class TestWhatWasCompared:
+    """Conservation holds of a file that is read wrong too, so the last line says what is open."""
+
+    LINE = (
+        "Scores were not compared with anything, so the file may be read wrong: use --expected or "
+        "--against."
+    )
+
+    @pytest.mark.parametrize("given", [True, False], ids=["input", "random sequences"])
+    def test_nothing(self, run, small, given):
+        text = [small.write("in.txt", "not bad\n")] if given else []
+        result = run("check", small.save(), *text)
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == self.LINE
+        document = json.loads(run("check", small.path, *text, "--format", "json").stdout)
+        assert (document["passed"], document["compared_with"]) == (True, None)
+        assert document["unproven"] == self.LINE
+
+    def test_a_wrong_gate_order_conserves_all_the_same(self, run, small):
+        small.lstm["gate_order"] = list("igfo")
+        assert run("check", small.save()).exit_code == 0
+
+    def test_scores_in_a_file(self, run):
+        arguments = ("check", KERAS.model, KERAS.sequences, "--expected", KERAS.expected)
+        assert "not compared" not in run(*arguments).output
+        document = json.loads(run(*arguments, "--format", "json").stdout)
+        assert (document["compared_with"], document["unproven"]) == (str(KERAS.expected), None)

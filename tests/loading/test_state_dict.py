@@ -629,7 +629,7 @@ class TestLayersInARow:
         state = cell("lstm.", 3, 4) | {"attn.weight": matrix(1, 4), "attn.bias": matrix(1)}
         path = save(tmp_path / "model.pt", state | {"fc.weight": matrix(2, 4)})
         error = run("inspect", path).stderr.splitlines()[0]
-        assert "nothing says how `attn.weight` weighs the steps" in error
+        assert "nothing says what weights of steps `attn.weight` make" in error
         assert "`lrp match`" not in error
         result = run("inspect", path, "--assume", "--format", "json")
         kinds = [layer["kind"] for layer in json.loads(result.stdout)["layers"]]
