@@ -7,7 +7,7 @@ import click
 from lstm_lrp_cli.cli.help import Command
 from lstm_lrp_cli.cli.options import assume_option, document_options, mapping_option, model_argument
 from lstm_lrp_cli.cli.output import open_output
-from lstm_lrp_cli.cli.say import say
+from lstm_lrp_cli.cli.say import say, warn
 
 
 @click.command(
@@ -82,6 +82,7 @@ def inspect(
     with open_output(output) as file:
         if form == "json":
             file.write(json_document(inspection(loaded)))
+            warn(loaded.warnings)  # which the tables show
         else:
             print_inspection(loaded, file)
     if write_mapping is not None:

@@ -434,6 +434,7 @@ class TestWhatTheHeadIsGiven:
         scores, told = series_of(run, path, self.X, "--assume")
         assert scores == self.lstm(run, tmp_path, "last")
         assumed = "`fc.weight` is given the last hidden states of both directions (layers)"
+        classes = "its 3 scores are of classes, of which the highest is predicted (task or labels)"
         warning = f"lrp: warning: model.pt does not say, and it is assumed: {assumed}"
         assert warning in told
         report = tmp_path / "r.json"
@@ -442,13 +443,13 @@ class TestWhatTheHeadIsGiven:
             result = run(command, path, x, "--assume", "--report", report, "-o", tmp_path / "o.tsv")
             assert result.exit_code == 0, result.stderr
             assert warning in result.stderr
-            assert json.loads(report.read_text())["assumptions"] == [assumed]
+            assert json.loads(report.read_text())["assumptions"] == [assumed, classes]
         of_input = {"check": [x], "evaluate": [x, "--min-length", "1"], "inspect": []}
         for command, inputs in of_input.items():
             result = run(command, path, *inputs, "--assume", "--format", "json")
             assert result.exit_code == 0, result.stderr
             assert warning in result.stderr
-            assert json.loads(result.stdout)["assumptions"] == [assumed]
+            assert json.loads(result.stdout)["assumptions"] == [assumed, classes]
 
     def test_what_is_written_out_says_what_was_assumed_and_is_silent(self, run, tmp_path):
         path = save(tmp_path / "model.pt", bidirectional())
@@ -517,7 +518,7 @@ class TestLayersInARow:
         assert "--assume (a relu stands between `fc1.weight` and `fc2.weight`)" in error
         assert "`lrp match`" in error
         scores, told = series_of(run, path, self.X, "--assume")
-        assert told.count("it is assumed") == 2
+        assert told.count("it is assumed") == 3  # with that its scores are of classes
         path.with_suffix(".yaml").write_text("\n".join(draft))
         assert series_of(run, path, self.X)[0] == scores
         linear = "\n".join(draft).replace("activation: relu", "activation: linear")
