@@ -21,7 +21,10 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from shell import run_script  # noqa: E402
 
-PAGES = (DOCS / "tutorial.md", DOCS / "understanding.md", *sorted((DOCS / "how-to").glob("*.md")))
+PAGES = (
+    *(DOCS / f"{name}.md" for name in ("tutorial", "understanding", "assumptions")),
+    *sorted((DOCS / "how-to").glob("*.md")),
+)
 STEP = re.compile(
     r"^(?P<head><!-- (?P<kind>checked|prints) -->\n```\w*\n)(?P<block>.*?)^```$",
     re.DOTALL | re.MULTILINE,

@@ -13,6 +13,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     DOCS / "tutorial.md",
     DOCS / "understanding.md",
+    DOCS / "assumptions.md",
     *sorted((DOCS / "how-to").glob("*.md")),
 ]
 
