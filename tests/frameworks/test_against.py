@@ -261,6 +261,30 @@ def test_onnx_files_in_onnxruntime(forward_check, framework, model, sequences):
     assert found["passed"]
 
 
+def test_a_mapping_that_reads_an_onnx_file_wrong_fails_in_onnxruntime(
+    forward_check, run, framework, tmp_path
+):
+    """The file is run as it is, so nothing that the mapping says is on both sides."""
+    framework("onnx")
+    framework("onnxruntime")
+    model, mapping = GOLDEN / "onnx" / "bidirectional.onnx", tmp_path / "model.yaml"
+    run("inspect", model, "--write-mapping", mapping)
+    right = yaml.safe_load(mapping.read_text())
+    ids = [[1, 2, 3], [3, 2, 1, 1]]
+    options = ("onnxruntime", "--mapping", mapping)
+    assert forward_check(model, ids, *options)["passed"]
+    [lstm] = [layer["lstm"] for layer in right["layers"] if "lstm" in layer]
+    for wrong in ({"gate_order": list("ifgo")}, {"returns": "sequence"}):
+        changed = [
+            {**layer, "lstm": lstm | wrong} if "lstm" in layer else layer
+            for layer in right["layers"]
+        ]
+        if "returns" in wrong:
+            changed.insert(2, {"pool": "last"})
+        mapping.write_text(yaml.safe_dump({**right, "layers": changed}))
+        assert not forward_check(model, ids, *options)["passed"]
+
+
 @pytest.mark.parametrize("fixed", [True, False], ids=["one sequence of 5", "any"])
 @pytest.mark.parametrize("by_step", [True, False], ids=["by step", "last"])
 @pytest.mark.parametrize("batch_first", [True, False], ids=["batch first", "steps first"])
