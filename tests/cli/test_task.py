@@ -197,6 +197,32 @@ class TestUntilSomebodySaysIt:
         assert result.exit_code == 0, result.output
 
 
+class TestExplained:
+    """What `lrp explain` tells of a model of which nothing says what its scores are of."""
+
+    @pytest.mark.parametrize("units", [1, 3])
+    def test_every_score_is_a_target_and_no_class_is_predicted(
+        self, keras_file, run, tmp_path, units
+    ):
+        path = keras_file(OWN, units=units)
+        result = run("explain", path, tmp_path / "ids.txt", "--ids", "--format", "jsonl", "-q")
+        assert result.exit_code == 0, result.output
+        found = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [each["target"] for each in found] == [*range(units)] * 2
+        assert {each["predicted"] for each in found} == {None}
+
+    def test_the_report_counts_no_class(self, keras_file, run, tmp_path):
+        report = tmp_path / "report.json"
+        path = keras_file(OWN)
+        run(
+            "explain", path, tmp_path / "ids.txt", "--ids", "--report", report, "-o", tmp_path / "o"
+        )
+        document = json.loads(report.read_text())
+        assert not document["predicted"]
+        assert "accuracy" not in document
+        assert any(WARNING in each for each in document["warnings"])
+
+
 class TestStateDicts:
     def test_several_scores_are_taken_for_classes(self, state_dict, predicted):
         found, told = predicted(state_dict(3), "x.npy")

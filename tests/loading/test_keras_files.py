@@ -353,7 +353,7 @@ class TestRefusedLayers:
         shape = named("InputLayer", "ids", batch_shape=[None, 6])
         path = keras_file(tmp_path / "m_ids.keras", **{"config.json": config([shape, *LAYERS[1:]])})
         (tmp_path / "in.txt").write_text("Good, GOOD film; (plot)!\n")
-        found = run("explain", path, tmp_path / "in.txt", "--format", "jsonl")
+        found = run("explain", path, tmp_path / "in.txt", "--format", "jsonl", "--target", "0")
         assert found.exit_code == 0, found.stderr
         assert json.loads(found.stdout)["tokens"] == ["good", "good", "film", "plot"]
         assert json.loads(run("inspect", path, "--format", "json").stdout)["padding"] == {
