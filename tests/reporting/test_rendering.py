@@ -76,9 +76,9 @@ class TestReach:
         asked: list[Reach] = []
         explained = corpus.explain_corpus
 
-        def watched(*arguments):
-            asked.append(arguments[-1])
-            return explained(*arguments)
+        def watched(model, given, methods, question, reach, carried):
+            asked.append(reach)
+            return explained(model, given, methods, question, reach, carried)
 
         monkeypatch.setattr("lstm_lrp_cli.reporting.rendering.explain_corpus", watched)
         one = rendering(TOKENS, "tsv", detail)
