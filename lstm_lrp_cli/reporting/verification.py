@@ -31,7 +31,7 @@ def print_verification(verification: Verification, file: TextIO) -> None:
     print_table(table, console)
     not_proven = unproven(verification)
     if not_proven is not None:
-        console.print(not_proven, markup=False, highlight=False, soft_wrap=True)
+        console.print(not_proven, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def unproven(verification: Verification) -> str | None:

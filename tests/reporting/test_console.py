@@ -22,5 +22,7 @@ def test_no_number_is_cut_and_no_line_too_long(run, monkeypatch, tmp_path, name,
     result = run(command, model, some, *options)
     assert result.exit_code == 0, result.output
     assert not re.search(r"[0-9.]\N{HORIZONTAL ELLIPSIS}", result.stdout)
-    assert max(map(len, result.stdout.splitlines())) <= width
+    # A sentence below a table is folded on a terminal alone: in a file it is one line.
+    rows = [line for line in result.stdout.splitlines() if not line.startswith("Scores were not")]
+    assert max(map(len, rows)) <= width
     assert "result" in result.stdout or "1.00" in result.stdout
