@@ -26,7 +26,8 @@ def explanation(
     )
     relevance = np.array(tokens)
     sequence = Sequence(number, np.arange(len(tokens)), tuple("abcdef"[: len(tokens)]))
-    return Explanation(sequence, np.array([score]), 0, 0, relevance, ledger, "lrp-all")
+    scores = np.array([score])
+    return Explanation(sequence, scores, 0, score, None, None, relevance, ledger, "lrp-all")
 
 
 def test_shares_tokens_and_stabilizers_are_each_measured_by_size() -> None:

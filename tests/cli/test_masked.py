@@ -203,7 +203,7 @@ class TestOutputs:
         [found] = json.loads(block)
         assert found["relevance"][1:3] == [0.0, None]
         assert "1 more masked" in text
-        assert '"masked":true' in text
+        assert '"missing":"masked"' in text
 
     def test_markdown(self, explain, tokens):
         found = explain(*tokens, "--format", "markdown", "-q").stdout

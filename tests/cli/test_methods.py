@@ -370,6 +370,8 @@ class TestSettingsInNames:
         named = json.loads(run(*arguments, "--method", "lrp-half:eps=0.01").stdout)
         by_option = json.loads(run(*arguments, "--method", "lrp-half", "--eps", 0.01).stdout)
         usual = json.loads(run(*arguments, "--method", "lrp-half").stdout)
+        [warning] = named.pop("warnings")  # it has the name as it was given
+        assert by_option.pop("warnings") == [warning.replace("lrp-half:eps=0.01", "lrp-half")]
         assert named == by_option != usual
 
     @pytest.mark.parametrize(

@@ -404,7 +404,7 @@ class TestSpans:
         method = ("--method", "contextual-decomposition", "--span", "0:2")
         result = run("explain", WEATHER.model, WEATHER.sequences, *method)
         assert result.exit_code == 2
-        told = "contextual-decomposition with --span tells of whole steps alone"
+        told = "contextual-decomposition with a span tells of whole steps alone"
         assert f"{told}; it needs --by step" in " ".join(result.stderr.split())
 
     @pytest.mark.parametrize("far", ["9" * 30, "-" + "9" * 30])
