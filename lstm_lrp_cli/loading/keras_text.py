@@ -69,6 +69,6 @@ def _mapping(config: dict[str, object], rows: object) -> str:
     if rows is not None:
         tokens["limit"] = rows
     mapping: dict[str, object] = {"format": 1, "vocabulary": "vocab.txt", "tokens": tokens}
-    if isinstance(config.get("output_sequence_length"), int):
-        mapping["padding"] = {"side": "post"}
+    if isinstance(length := config.get("output_sequence_length"), int):
+        mapping["padding"] = {"side": "post", "length": length, "truncate": "post"}
     return yaml_text(mapping)

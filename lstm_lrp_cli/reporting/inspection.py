@@ -9,9 +9,10 @@ from rich.text import Text
 
 from lstm_lrp_cli.loading.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
-from lstm_lrp_cli.loading.mapping import LayerSpec
+from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
@@ -49,11 +50,18 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
             "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
-        "padding": msgspec.to_builtins(model.padding),
+        "padding": _padding(model.padding),
         "stateful": model.stateful,
         "assumptions": loaded.assumptions,
         "unused": loaded.unused,
     }
+
+
+def _padding(padding: Padding | None) -> dict[str, Any] | None:
+    """The padding by the mapping's keys."""
+    if padding is None:
+        return None
+    return {key: getattr(padding, key) for key in PaddingSpec.__struct_fields__}
 
 
 def contents_object(contents: Contents) -> dict[str, Any]:

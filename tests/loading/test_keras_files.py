@@ -361,6 +361,7 @@ class TestRefusedLayers:
             "length": 6,
             "value": 0,
             "masked": False,
+            "truncate": "post",
         }
 
     @pytest.mark.parametrize(
