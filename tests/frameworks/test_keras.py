@@ -376,7 +376,9 @@ def test_the_last_step_is_the_last_that_keras_does_not_mask(run, keras, tmp_path
     Agreement(run, tmp_path, model, lengths=[7] * len(GAPS), gaps=GAPS)
     model.save(tmp_path / "model.keras")
     arguments = (tmp_path / "model.keras", tmp_path / "input.jsonl", "--step", "last")
-    found = json_lines(run("explain", *arguments, "--format", "jsonl", "-q").stdout)
+    found = json_lines(
+        run("explain", *arguments, "--target", "0", "--format", "jsonl", "-q").stdout
+    )
     outputs = json_lines((tmp_path / "outputs.jsonl").read_text())
     assert len(found) == len(GAPS)
     for line, theirs, gaps in zip(found, outputs, GAPS, strict=True):

@@ -96,7 +96,10 @@ def test_what_stands_between_linear_layers(run, framework, tmp_path, activation)
     case = Case(torch, tmp_path, modules, score)
     checks, document = case.check(run, "--assume", "--expected", case.expected)
     assert checks["forward"] == (activation == "relu")
-    assert len(document["assumptions"]) == 2
+    head, between, classes = document["assumptions"]
+    assert "last hidden state" in head
+    assert "a relu stands between" in between
+    assert "scores are of classes" in classes
     options = ("--ids", "--expected", case.expected, "--format", "json")
     found = json.loads(run("match", case.model, case.input, *options).stdout)
     dense = [each["mapping"]["layers"][2]["dense"] for each in found["matches"]]
@@ -117,7 +120,10 @@ def test_one_direction_is_given_its_last_state_with_a_warning(run, framework, tm
     )
     checks, document = case.check(run, "--expected", case.expected)
     assert checks["forward"]
-    assert document["assumptions"] == ["`fc.weight` is given the last hidden state (layers)"]
+    assert document["assumptions"] == [
+        "`fc.weight` is given the last hidden state (layers)",
+        "its 3 scores are of classes, of which the highest is predicted (task or labels)",
+    ]
 
 
 @pytest.mark.parametrize("hidden", [True, False], ids=["of a hidden layer", "of the steps"])
