@@ -117,19 +117,21 @@ def match(
                 tolerance,
                 tell,
             )
-        text, warnings = None, told(model, map(str, contents.described.assumptions))
+        text, assumptions = None, list(map(str, contents.described.assumptions))
         if found.found:
             chosen = found.found[0].choice.mapping(base)
             by_scores = Mapping(layers=chosen.layers, padding=chosen.padding)
             best = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
             loaded = build_model(replace(contents, described=best), datasets)
-            warnings = loaded.warnings
+            assumptions = loaded.assumptions
             folder = (write_mapping or model).resolve().parent
             text = mapping_text(loaded, folder)
+    warnings = told(model, assumptions)
     warn(warnings)
     with open_output(output) as out:
         if form == "json":
-            out.write(match_json(found, base))
+            beside = {"assumptions": assumptions, "warnings": warnings}
+            out.write(match_json(found, base, beside))
         else:
             print_match(found, None if write_mapping else text, out)
     say(verdict(found))
