@@ -641,6 +641,7 @@ class TestTokensThatAreLeftOut:
         page = leaving.folder / "out.html"
         run("explain", leaving.path, path, "-o", page)
         assert '"left_out":[1,3]' in page.read_text()
+        assert '"missing":"left out"' in page.read_text()  # as its legend has it
         assert "2 more unknown and left out" in page.read_text()
 
     def test_with_a_token_for_unknown_ones_none_is(self, run, leaving):

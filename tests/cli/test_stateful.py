@@ -58,10 +58,9 @@ class TestWhatIsComputed:
     def test_scores_whatever_the_blocks(self, run, stateful, monkeypatch, command):
         """Blocks and windows are of one sequence or of all: what is carried goes on."""
         expected = scores_by_hand(stateful.path, stateful.sentences)
-        for size in (1, 30, 2**18):
-            for place in ("rendering", "predictions.rendering"):
-                for name in ("BLOCK_BYTES", "LEAST_BLOCK_BYTES"):
-                    monkeypatch.setattr(f"lstm_lrp_cli.reporting.{place}.{name}", size)
+        for steps in (1, 4, 2**18):
+            for name in ("BLOCK_STEPS", "LEAST_BLOCK_STEPS"):
+                monkeypatch.setattr(f"lstm_lrp_cli.reporting.blocks.{name}", steps)
             result = run(command, stateful.path, stateful.sentences, "--format", "jsonl")
             assert result.exit_code == 0, result.output
             found = [line["scores"] for line in json_lines(result.stdout)]
@@ -311,7 +310,7 @@ class TestKeras:
                 "evaluate": (keras, series, "--min-length", 1, "--draws", 0),
                 "compare": (keras, "--input", series, "--methods", "lrp-all,occlusion"),
                 "match": (keras, series, "--expected", scores),
-                "inspect": (keras,),
+                "inspect": (keras, "--format", "json"),  # its tables show it themselves
                 "convert": (keras, tmp_path / "plain.npz"),
             }.get(command, (keras, series))
             result = run(command, *arguments, *given)

@@ -93,13 +93,12 @@ class HtmlWriter:
         """Write what is seen, with the report, and the script."""
         script, _ = element("script", SCRIPTS, ' type="module"')
         report = self._report.as_object()
-        left_out = self._model.leaves_out and report["unknown_tokens"]
         self._file.write(
             rendered(
                 "body.html.j2",
                 report=report,
                 about=json_block([self._about(report)], 'id="about"'),
-                left_out=left_out,
+                left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
                 predicted=list(self._predicted(report["predicted"])),
@@ -134,7 +133,8 @@ class HtmlWriter:
 
     def _missing(self, report: dict[str, Any]) -> str | None:
         """What the steps are called that have no relevance; None where there are none."""
-        some = report["masked_tokens"] or report["cut_sequences"]
+        left_out = self._model.leaves_out and report["unknown_tokens"]
+        some = report["masked_tokens"] or report["cut_sequences"] or left_out
         return what_is_missing(self._model) if some else None
 
     def _predicted(
