@@ -327,9 +327,9 @@ class _Judge:
         self._batches = [make_batch(some, built.model) for some in abreast]
         classes, by_step = built.model.classes, built.model.by_step
         of_each = [
-            expected.of(each.number, (len(each), classes) if by_step else (classes,))
+            expected.of(each.number, (len(each), classes) if by_step else (classes,), kept)
             for batch in self._batches
-            for each in batch.sequences
+            for each, kept in zip(batch.sequences, batch.kept(), strict=True)
         ]
         if by_step:  # what stands at masked steps means nothing
             real = (each for batch in self._batches for each in batch.kept())

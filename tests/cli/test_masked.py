@@ -288,7 +288,9 @@ class TestSteps:
         path = ids(labeller, "in.txt", [4, 2, 1, 4], [0, 1, 0, 4])
         result = run("explain", labeller.path, path, "--ids", "--step", step)
         assert result.exit_code == 3
-        told = f"sequence 1: has 2 steps that are not masked, and none is number {step}; expected"
+        told = (
+            f"sequence 1: has 2 steps that the model is run on, and none is number {step}; expected"
+        )
         assert told in result.stderr
 
     def test_of_a_sequence_without_any_are_none(self, explain, labeller):

@@ -113,12 +113,13 @@ class HtmlWriter:
             {"name": head.name, "start": where.start, "stop": where.stop}
             for head, where in zip(model.heads, model.head_slices, strict=True)
         ]
-        # Of one score among several outputs, class 1 is called so, and not by the score's number.
+        # Of one score among several outputs, class 1 is called so, and not by the score's number. A
+        # number that has no name there is that of a score of no class.
         shown = {outcome["target"]: outcome["name"] for outcome in self._outcomes}
         names = map(model.target_name, range(model.targets))
         return {
             "classes": [
-                name if isinstance(name, str) else shown.get(name, class_name(name))
+                name if isinstance(name, str) else shown.get(name, f"score {name}")
                 for name in names
             ],
             "outcomes": self._outcomes,
