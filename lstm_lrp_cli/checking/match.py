@@ -406,9 +406,9 @@ def _of_lengths(
     padding = contents.described.mapping.padding or None
     given = _given_setting(contents.described.mapping.layers or [])
     built = None if given is None else _built(contents, variation, datasets)
-    if given is None or built is None or (padding is not None and padding.length):
+    if given is None or built is None or built.model.by_step != expected.by_step:
         return []
-    if built.model.by_step != expected.by_step:
+    if padding is not None and padding.length:
         return []
     if _Judge(sequences, expected, built).matched(built, given).worst <= tolerance:
         return []
