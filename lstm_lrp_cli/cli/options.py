@@ -295,7 +295,8 @@ def resolve_target(target: str, model: Model, *, gold: bool) -> Any:
         return number
     names = f" ({', '.join(model.labels)})" if model.labels else ""
     last = model.targets - 1
+    what = "score" if set(model.likelihoods) == {"linear"} else "class"
     raise click.BadParameter(
-        f"there is no class {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
+        f"there is no {what} {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
         param_hint="--target",
     )

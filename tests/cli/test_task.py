@@ -188,6 +188,14 @@ class TestUntilSomebodySaysIt:
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["explained"] == 1
 
+    @pytest.mark.parametrize("task", ["regression", "unknown"])
+    def test_a_target_that_is_not_there_is_no_class(self, keras_file, run, tmp_path, task):
+        path = keras_file(OWN)
+        (tmp_path / "model.yaml").write_text(f"format: 1\ntask: {task}\n")
+        result = run("explain", path, tmp_path / "ids.txt", "--ids", "--target", "3")
+        assert result.exit_code == 2
+        assert "there is no score '3'; the model has 3, from 0 to 2" in result.stderr
+
     def test_nor_do_converted_files(self, keras_file, predicted, run, tmp_path):
         converted = tmp_path / "plain.npz"
         assert run("convert", keras_file(OWN), converted).exit_code == 0
