@@ -282,6 +282,20 @@ class TestStateDicts:
         assert again == found
         assert "warning" not in told
 
+    def test_probabilities_that_match_say_that_a_score_is_of_a_class(
+        self, state_dict, run, tmp_path
+    ):
+        path = state_dict(1)
+        rows = run("predict", path, tmp_path / "x.npy", "--format", "jsonl", "-q").stdout
+        scores = np.array([json.loads(row)["scores"] for row in rows.splitlines()])
+        for numbers, said in ((scores, "unknown"), (1 / (1 + np.exp(-scores)), "classification")):
+            np.save(tmp_path / "y.npy", numbers)
+            asked = ("match", path, tmp_path / "x.npy", "--expected", tmp_path / "y.npy")
+            result = run(*asked, "--write-mapping", tmp_path / "found.yaml")
+            assert result.exit_code == 0, result.output
+            assert f"task: {said}" in (tmp_path / "found.yaml").read_text()
+            assert (WARNING in result.stderr) == (said == "unknown")
+
     def test_what_is_assumed_of_one_side_is_told_though_the_other_is_the_same_file(
         self, state_dict, run, tmp_path
     ):
