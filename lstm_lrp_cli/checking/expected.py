@@ -18,6 +18,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.formats import open_weights
 from lstm_lrp_cli.loading.npy import open_npy
 from lstm_lrp_cli.loading.weight_file import shape_text
+from lstm_lrp_cli.model.arrays import Booleans
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch
 from lstm_lrp_cli.sequences.csv_rows import csv_rows
@@ -133,12 +134,14 @@ class Expected:
     ) -> Sequence[NDArray[Any] | None]:
         """The numbers of each sequence, whose shapes should be those."""
         numbers = [sequence.number for sequence in batch.sequences]
-        return [self.of(number, shape) for number, shape in zip(numbers, shapes, strict=True)]
+        return list(map(self.of, numbers, shapes, batch.kept()))
 
-    def of(self, number: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    def of(self, number: int, shape: tuple[int, ...], kept: Booleans) -> NDArray[Any]:
         """The scores of one sequence, whose shape should be that.
 
-        What stands behind a sequence's last step fills an array up, and is not looked at.
+        What stands behind a sequence's last step fills an array up, and is not looked at. Scores at
+        every step may be those of the steps alone that are `kept`, since frameworks are given no
+        others of a sequence that is cut; NaN stands at the rest.
         """
         if number >= len(self.scores):
             raise UnusableInput(
@@ -146,7 +149,10 @@ class Expected:
                 f"holds {len(self.scores)} rows of scores; the input has more sequences",
             )
         scores = self.scores[number]
-        if len(shape) == 2:
+        if len(shape) == scores.ndim == 2 and len(scores) == kept.sum() < shape[0]:
+            given, scores = scores, np.full((len(kept), scores.shape[1]), np.nan)
+            scores[kept] = given
+        elif len(shape) == 2:
             scores = scores[: shape[0]]
         if scores.shape != shape:
             raise UnusableInput(

@@ -250,6 +250,10 @@ def search(
         There is no variation whose weights fit together.
     """
     real = real_lengths(sequences, first).tolist()
+    steps = masked = None
+    if first.by_step:
+        steps, masked = sum(real), masked_steps(sequences, first)
+    count = len(sequences)
     # Of a stateful model, one that begins in its initial states.
     anew = slice(contents.described.mapping.stateful or None)
     _, short = min(
@@ -260,7 +264,8 @@ def search(
     variations = _variations(contents, list(variants), longest)
     of_lengths = _of_lengths(contents, variations[0], datasets, sequences, expected, tolerance)
     if any(each.worst <= tolerance for each in of_lengths):
-        return Match(sorted(of_lengths, key=_nearness), tolerance, len(of_lengths), len(sequences))
+        of_lengths.sort(key=_nearness)
+        return Match(of_lengths, tolerance, len(of_lengths), count, steps, masked)
     near: list[tuple[float, Setting, _Built]] = []
     anchor: _Built | None = None
     for done, variation in enumerate(variations, start=1):
@@ -295,11 +300,7 @@ def search(
         ranked.append(judges[id(each)].matched(each, setting))
     ranked += of_lengths
     ranked.sort(key=_nearness)
-    tried = len(near) + len(of_lengths)
-    if not first.by_step:
-        return Match(ranked, tolerance, tried, len(sequences))
-    masked = masked_steps(sequences, first)
-    return Match(ranked, tolerance, tried, len(sequences), sum(real), masked)
+    return Match(ranked, tolerance, len(near) + len(of_lengths), count, steps, masked)
 
 
 def _nearness(found: Matched) -> float:
@@ -326,9 +327,9 @@ class _Judge:
         self._batches = [make_batch(some, built.model) for some in abreast]
         classes, by_step = built.model.classes, built.model.by_step
         of_each = [
-            expected.of(each.number, (len(each), classes) if by_step else (classes,))
+            expected.of(each.number, (len(each), classes) if by_step else (classes,), kept)
             for batch in self._batches
-            for each in batch.sequences
+            for each, kept in zip(batch.sequences, batch.kept(), strict=True)
         ]
         if by_step:  # what stands at masked steps means nothing
             real = (each for batch in self._batches for each in batch.kept())
@@ -399,7 +400,8 @@ def _of_lengths(
 ) -> list[Matched]:
     """The model as it is given, its sequences filled up and cut to every likely length.
 
-    There are none where it fits as it is, where a length is given, or where the gate order is not.
+    There are none where it fits as it is, where a length is given, where the gate order is not, or
+    where the scores are of steps and its are not, or the other way round.
     """
     padding = contents.described.mapping.padding or None
     given = _given_setting(contents.described.mapping.layers or [])

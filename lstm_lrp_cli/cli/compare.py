@@ -16,7 +16,6 @@ from lstm_lrp_cli.cli.options import (
     complete_files,
     document_options,
     dtype_option,
-    finite,
     input_options,
     question_options,
     rule_options,
@@ -37,17 +36,8 @@ if TYPE_CHECKING:
 
 # What results have been asked already.
 OF_MODELS = (
-    *(
-        "input",
-        "mapping",
-        "mapping_a",
-        "mapping_b",
-        "assume",
-        "ids",
-        "labelled",
-        "input_format",
-        "step",
-    ),
+    *("input", "mapping", "mapping_a", "mapping_b", "assume"),
+    *("ids", "labelled", "input_format", "step"),
     *("eps", "bias_factor", "dtype", "steps", "baseline", "span", "seed"),
 )
 WORDS = ("predicted", "gold", "all")
@@ -139,7 +129,6 @@ mapping_options = stacked(
 @click.option(
     "--tolerance",
     type=POSITIVE,
-    callback=finite,
     metavar="NUMBER",
     help="Exit with status 1 where scores or relevance differ by more, relative to A's over 1.",
 )

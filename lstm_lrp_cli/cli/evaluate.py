@@ -17,7 +17,6 @@ from lstm_lrp_cli.cli.options import (
     assume_option,
     document_options,
     dtype_option,
-    finite,
     input_argument,
     input_options,
     mapping_option,
@@ -131,7 +130,6 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
 @click.option(
     "--radius",
     type=POSITIVE,
-    callback=finite,
     default=0.1,
     show_default=True,
     metavar="NUMBER",
@@ -279,11 +277,13 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
     if target is None:
         if labelled:
             return Question("gold")
-        if len(model.heads) > 1:
+        question = Question("predicted")
+        if question.targets(model) > 1:
+            several = "outputs" if len(model.heads) > 1 else "scores, and predicts no class"
             raise click.UsageError(
-                "the model has several outputs; say which is explained: --target."
+                f"the model has several {several}; say which is explained: --target."
             )
-        return Question("predicted")
+        return question
     if labelled:
         raise click.UsageError("--target: with --labelled it is the true class that is explained.")
     chosen = resolve_target(target, model, gold=False)

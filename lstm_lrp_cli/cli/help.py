@@ -14,17 +14,8 @@ from click.core import ParameterSource
 # of them stands in the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": (
-        *(
-            "input",
-            "mapping",
-            "mapping_a",
-            "mapping_b",
-            "assume",
-            "ids",
-            "labelled",
-            "input_format",
-        ),
-        *("min_length", "limit"),
+        *("input", "mapping", "mapping_a", "mapping_b", "assume"),
+        *("ids", "labelled", "input_format", "min_length", "limit"),
     ),
     "What is explained": ("target", "step", "by", "top", "min_count"),
     "Method": (

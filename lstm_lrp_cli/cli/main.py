@@ -120,7 +120,6 @@ def _drop_output() -> None:
 def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "") -> None:
     if os.environ.get("LRP_DEBUG"):
         raise error
-
     say(message)
     for line in paste.splitlines():
         click.echo(legible(line) if len(line) > LONGEST_MESSAGE else printable(line), err=True)

@@ -81,7 +81,7 @@ def match(
     from lstm_lrp_cli.checking.match import first_model, search
     from lstm_lrp_cli.loading.datasets import Datasets
     from lstm_lrp_cli.loading.formats import open_weights
-    from lstm_lrp_cli.loading.load import build_model, describe_contents, told
+    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents, told
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.write import mapping_text
     from lstm_lrp_cli.reporting.matching import match_json, print_match, verdict
@@ -96,6 +96,11 @@ def match(
         axes, width = read_form_of_scores(expected)
         variants = [given] if given else guess_layers(file, width)
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
+
+        def build(by_scores: Mapping) -> LoadedModel:
+            described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
+            return build_model(replace(contents, described=described), datasets)
+
         first = first_model(
             *(contents, variants, datasets),
             # One number a step may lie in rows of steps.
@@ -117,19 +122,25 @@ def match(
                 tolerance,
                 tell,
             )
-        text, warnings = None, told(model, map(str, contents.described.assumptions))
+        text, assumptions = None, list(map(str, contents.described.assumptions))
         if found.found:
-            chosen = found.found[0].choice.mapping(base)
+            best = found.found[0]
+            chosen = best.choice.mapping(base)
             by_scores = Mapping(layers=chosen.layers, padding=chosen.padding)
-            best = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
-            loaded = build_model(replace(contents, described=best), datasets)
-            warnings = loaded.warnings
+            loaded = build(by_scores)
+            # Of values there are no probabilities.
+            said = "task" in contents.given
+            if loaded.model.undecided and not said and best.compared == "probabilities":
+                loaded = build(replace(by_scores, task="classification"))
+            assumptions = loaded.assumptions
             folder = (write_mapping or model).resolve().parent
             text = mapping_text(loaded, folder)
+    warnings = told(model, assumptions)
     warn(warnings)
     with open_output(output) as out:
         if form == "json":
-            out.write(match_json(found, base))
+            beside = {"assumptions": assumptions, "warnings": warnings}
+            out.write(match_json(found, base, beside))
         else:
             print_match(found, None if write_mapping else text, out)
     say(verdict(found))

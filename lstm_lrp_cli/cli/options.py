@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lstm_lrp_cli.cli.settings import TYPES, complete_methods, method_names
+from lstm_lrp_cli.cli.settings import TYPES, FiniteRange, complete_methods, method_names
 from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 
@@ -25,14 +24,7 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 DTYPES = ("float64", "float32")
 TARGETS = ("predicted", "gold", "all")
 STEPS = ("first", "last", "all")
-POSITIVE = click.FloatRange(min=0, min_open=True)
-
-
-def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Refuse nan and infinity, which a range of numbers lets through."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
-    return value
+POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
@@ -210,7 +202,6 @@ def tolerance_option(default: float | None, note: str = "") -> Callable[[Command
     return click.option(
         "--tolerance",
         type=POSITIVE,
-        callback=finite,
         default=default,
         show_default=default is not None,
         metavar="NUMBER",
@@ -304,7 +295,8 @@ def resolve_target(target: str, model: Model, *, gold: bool) -> Any:
         return number
     names = f" ({', '.join(model.labels)})" if model.labels else ""
     last = model.targets - 1
+    what = "score" if set(model.likelihoods) == {"linear"} else "class"
     raise click.BadParameter(
-        f"there is no class {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
+        f"there is no {what} {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
         param_hint="--target",
     )

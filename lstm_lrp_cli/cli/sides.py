@@ -46,8 +46,8 @@ class Asked:
         As the command line has them.
     settings : dict
         Of methods, as `resolve_methods` takes them.
-    loaded : dict
-        The models that were loaded, by their names.
+    loaded : list of (str, LoadedModel)
+        The models that were loaded, with their names, which may be the same.
     figures : list of (InputFigures, Model)
         What each model was given.
     """
@@ -59,21 +59,29 @@ class Asked:
     step: Step | None
     dtype: str
     settings: dict[str, Any]
-    loaded: dict[str, LoadedModel] = field(default_factory=dict)
+    loaded: list[tuple[str, LoadedModel]] = field(default_factory=list)
     figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
 
     def told(self, warnings: list[str]) -> dict[str, Any]:
         """What is to be told beside the comparison, as JSON has it."""
-        assumptions = {name: loaded.assumptions for name, loaded in self.loaded.items()}
-        of_models = [warning for loaded in self.loaded.values() for warning in loaded.warnings]
-        return {"assumptions": assumptions, "warnings": [*of_models, *warnings]}
+        assumptions: dict[str, list[str]] = {name: [] for name, _ in self.loaded}
+        for name, loaded in self.loaded:
+            own = assumptions[name]
+            own += [each for each in loaded.assumptions if each not in own]
+        return {"assumptions": assumptions, "warnings": [*self._warnings_of_models(), *warnings]}
+
+    def _warnings_of_models(self) -> list[str]:
+        """Each once, though one file may be loaded by two mappings."""
+        found = (warning for _, loaded in self.loaded for warning in loaded.warnings)
+        return list(dict.fromkeys(found))
 
     def load(self, path: str, place: int) -> Model:
         """The model of A (0) or of B (1)."""
         dtype = np.dtype(self.dtype)
         loaded = load_model(Path(path), self.mappings[place], dtype, self.assume)
-        warn(loaded.warnings)
-        self.loaded[display_name(path)] = loaded
+        told = self._warnings_of_models()
+        warn(each for each in loaded.warnings if each not in told)
+        self.loaded.append((display_name(path), loaded))
         return loaded.model
 
     def explained(

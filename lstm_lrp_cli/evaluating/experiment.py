@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.methods import UNSIGNED
+from lstm_lrp_cli.engine.methods.random_control import RandomControl
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class Contestant:
     def signed(self) -> bool:
         """Whether its relevance tells what speaks for a class from what speaks against it."""
         return self.name not in UNSIGNED
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it knows nothing of the model."""
+        return isinstance(self.methods[0], RandomControl)
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,13 +348,9 @@ FORMATS: tuple[Format, ...] = (
     Format(_is_onnx, _onnx, "is an ONNX file"),
     # Parts of TensorFlow's checkpoints.
     Format(
-        lambda seen: seen.ending == TABLE,
-        what="is part of a TensorFlow checkpoint",
-        mend=BY_HAND,
-        lines=CHECKPOINT,
-    ),
-    Format(
-        lambda seen: re.search(r"\.data-\d{5}-of-\d{5}$", seen.path.name) is not None,
+        lambda seen: (
+            seen.ending == TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", seen.path.name) is not None
+        ),
         what="is part of a TensorFlow checkpoint",
         mend=BY_HAND,
         lines=CHECKPOINT,

@@ -50,6 +50,8 @@ class Contents(Struct, frozen=True):
         The whole mapping, inferred and given, with the origin of each key.
     datasets : dict
         Everything that the weight file holds.
+    given : frozenset of str
+        The mapping's keys that are the user's word, and not inferred.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Contents(Struct, frozen=True):
     mapping_path: Path | None
     described: Described
     datasets: dict[str, Stored]
+    given: frozenset[str] = frozenset()
 
     @property
     def folder(self) -> Path:
@@ -67,11 +70,6 @@ class Contents(Struct, frozen=True):
     def mapping_name(self) -> str:
         """What errors about the mapping name: its file, or else the file that implied it."""
         return str(self.mapping_path or self.path)
-
-    def is_given(self, key: str) -> bool:
-        """Whether a top-level key is the user's word, and not inferred."""
-        given = self.mapping_path
-        return given is not None and self.described.origins.get(key) == given.name
 
 
 class LoadedModel(Struct, frozen=True):
@@ -214,8 +212,8 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
     """
     described = contents.described
     mapping, origins, assumptions = described.mapping, described.origins, described.assumptions
-    says_classes = bool(mapping.labels) or contents.is_given("layers")
-    if mapping.task == "unknown" and says_classes and not contents.is_given("task"):
+    says_classes = bool(mapping.labels) or "layers" in contents.given
+    if mapping.task == "unknown" and says_classes and "task" not in contents.given:
         mapping = msgspec.structs.replace(mapping, task=UNSET)
         origins = {key: origin for key, origin in origins.items() if key != "task"}
     elif mapping.task is UNSET and not says_classes:
@@ -269,8 +267,9 @@ def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = 
         if not says_layers:
             raise
         inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
-    described = inferred.overridden_by(given)
-    return Contents(file.path, file.format, mapping_path, described, dict(file.datasets))
+    described, datasets = inferred.overridden_by(given), dict(file.datasets)
+    own = frozenset(given.origins)
+    return Contents(file.path, file.format, mapping_path, described, datasets, own)
 
 
 def _beside(path: Path) -> Path | None:

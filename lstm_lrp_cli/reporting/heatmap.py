@@ -50,8 +50,8 @@ class HeatMapWriter:
     """Prints every sequence with its prediction, its tokens coloured by relevance.
 
     Colour strength is relative to the strongest token of the sequence, whose relevance is told as
-    that of full colour. Without colours, numbers
-    stand behind the tokens instead. No line is wider than the console.
+    that of full colour. Without colours, numbers stand behind the tokens instead. No line is wider
+    than the console.
     """
 
     def __init__(
@@ -206,12 +206,8 @@ class HeatMapWriter:
         for position, (token, amount) in enumerate(zip(tokens, amounts, strict=True)):
             strength = strengths[position]
             if np.isnan(amount):
-                why = (
-                    ""
-                    if self._shade
-                    else f"({why_missing(explanation.sequence, position, self._model)})"
-                )
-                yield Text(f"{printable(token)}{why}", "dim")
+                why = why_missing(explanation.sequence, position, self._model)
+                yield Text(printable(token) if self._shade else f"{printable(token)}({why})", "dim")
             elif self._shade is None:
                 yield Text(f"{_named(token)}({decimal(amount, 2, '+')})")
             elif abs(strength) > FAINT:

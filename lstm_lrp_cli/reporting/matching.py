@@ -57,8 +57,15 @@ def print_match(match: Match, text: str | None, file: TextIO) -> None:
         file.write(f"\n{text}")
 
 
-def match_json(match: Match, base: Mapping) -> str:
-    """The search as one JSON document."""
+def match_json(match: Match, base: Mapping, told: dict[str, list[str]]) -> str:
+    """The search as one JSON document.
+
+    Parameters
+    ----------
+    told : dict
+        What is to be told beside it, of the first mapping that was found: `assumptions` and
+        `warnings`.
+    """
 
     def entry(each: Matched) -> dict[str, object]:
         return {
@@ -77,6 +84,7 @@ def match_json(match: Match, base: Mapping) -> str:
             "sequences": match.sequences,
             "steps": match.steps,
             "masked_steps": match.masked,
+            **told,
             "matches": [entry(each) for each in match.found],
             "nearest_others": [entry(each) for each in match.others[:SHOWN_OTHERS]],
         }

@@ -63,10 +63,11 @@ def draw_curves(evaluation: Evaluation, file: BinaryIO, form: str) -> None:
 
 def _draw(panel: Axes, curves: Curves, kind: str, evaluation: Evaluation) -> None:
     found = curves.predicted if kind == "predicted" else curves.score
+    controls = {each.name for each in evaluation.contestants if each.is_control}
     others = iter(range(len(found)))
     for name, curve in found.items():
         mean, spread = curve.mean, curve.spread
-        style: dict[str, Any] = CONTROL if name == "random" else _style(next(others))
+        style: dict[str, Any] = CONTROL if name in controls else _style(next(others))
         panel.plot(range(len(mean)), mean, label=name, markersize=4, linewidth=1.3, **style)
         if spread is not None:
             panel.fill_between(

@@ -110,7 +110,7 @@ def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
     if len(short):
         first = short[0]
         real, given = int(batch.real[first]), int(batch.lengths[first])
-        more = f" that {'is' if real == 1 else 'are'} not masked" if given > real else ""
+        more = " that the model is run on" if given > real else ""
         raise UnusableInput(
             f"sequence {batch.sequences[first].number}",
             f"has {real} step{'s' * (real != 1)}{more}, and none is number {step}; "

@@ -138,5 +138,5 @@ def _parting(vocabulary: Vocabulary | None) -> re.Pattern[str] | None:
     """
     if vocabulary is None:
         return None
-    inside = set("".join(filter(None, re.findall(r"[^\S ]", "".join(vocabulary.ids)))))
+    inside = set(re.findall(r"[^\S ]", "".join(vocabulary.ids)))
     return re.compile(f"[^\\S{re.escape(''.join(sorted(inside)))}]+") if inside else None

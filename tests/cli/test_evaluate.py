@@ -183,6 +183,16 @@ class TestPlot:
             assert f"<!-- {part} -->" in text
         assert text == (tmp_path / "2.svg").read_text("utf-8")
 
+    @pytest.mark.parametrize("name", ["random", "random:seed=3"])
+    def test_the_control_is_drawn_as_such_whatever_it_is_set_to(
+        self, run, framework, tmp_path, name
+    ):
+        framework("matplotlib")
+        path = tmp_path / "curves.svg"
+        methods = ("--methods", f"lrp-all,{name}", *QUICK, "--plot", path)
+        assert run("evaluate", KERAS.model, KERAS.sequences, *methods).exit_code == 0
+        assert "#777777" in path.read_text("utf-8")
+
     def test_of_another_kind_is_refused(self, run, tmp_path):
         result = self.drawn(run, tmp_path / "curves.bmp")
         assert result.exit_code == 2

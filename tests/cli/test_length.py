@@ -39,7 +39,7 @@ class TestCut:
         assert whole["scores"] == by_hand["scores"]
         assert whole["relevance"][kept] == by_hand["relevance"]
         others = slice(-LENGTH) if truncate == "pre" else slice(LENGTH, None)
-        assert not any(whole["relevance"][others])
+        assert set(whole["relevance"][others]) == {None}
 
     def test_series(self, run, small):
         small.mapping["layers"] = small.mapping["layers"][1:]
@@ -56,6 +56,24 @@ class TestCut:
         for whole, by_hand in zip(*results, strict=True):
             assert whole["scores"] == by_hand["scores"]
             assert whole["relevance"][:5] == by_hand["relevance"]
+
+    @pytest.mark.parametrize("truncate", ["pre", "post"])
+    def test_scores_at_every_step_are_compared_with_those_of_what_is_left(self, run, cut, truncate):
+        """As frameworks have them, which are given nothing else; so `lrp predict` tells of them."""
+        cut.mapping["padding"] |= {"truncate": truncate, "side": None}
+        cut.lstm["returns"] = "sequence"
+        path, text = cut.save(), cut.write("in.txt", f"{WORDS}\nbad film\n")
+        rows = json_lines(run("predict", path, text, "--format", "jsonl", "-q").stdout)
+        scores = [[row["scores"] for row in rows if row["sequence"] == k] for k in (0, 1)]
+        assert [len(each) for each in scores] == [LENGTH, 2]
+        expected = cut.write("y.jsonl", "".join(f'{{"scores": {each}}}\n' for each in scores))
+        arguments = ("check", path, text, "--expected", expected, "--format", "json")
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["steps"] == LENGTH + 2
+        scores[0][-1][0] += 0.1
+        cut.write("y.jsonl", "".join(f'{{"scores": {each}}}\n' for each in scores))
+        assert run(*arguments).exit_code == 1
 
     def test_and_nothing_filled_up_where_there_is_no_side(self, run, cut):
         cut.mapping["padding"]["side"] = None

@@ -288,7 +288,9 @@ class TestSteps:
         path = ids(labeller, "in.txt", [4, 2, 1, 4], [0, 1, 0, 4])
         result = run("explain", labeller.path, path, "--ids", "--step", step)
         assert result.exit_code == 3
-        told = f"sequence 1: has 2 steps that are not masked, and none is number {step}; expected"
+        told = (
+            f"sequence 1: has 2 steps that the model is run on, and none is number {step}; expected"
+        )
         assert told in result.stderr
 
     def test_of_a_sequence_without_any_are_none(self, explain, labeller):
@@ -641,6 +643,7 @@ class TestTokensThatAreLeftOut:
         page = leaving.folder / "out.html"
         run("explain", leaving.path, path, "-o", page)
         assert '"left_out":[1,3]' in page.read_text()
+        assert '"missing":"left out"' in page.read_text()  # as its legend has it
         assert "2 more unknown and left out" in page.read_text()
 
     def test_with_a_token_for_unknown_ones_none_is(self, run, leaving):

@@ -178,6 +178,24 @@ class TestUntilSomebodySaysIt:
         result = run("compare", path, path, *source, "--mapping", tmp_path / "classes.yaml")
         assert result.exit_code == 0, result.output
 
+    def test_methods_are_compared_by_the_score_that_is_named(self, keras_file, run, tmp_path):
+        """There is no predicted class to go by."""
+        asked = ("evaluate", keras_file(OWN), tmp_path / "ids.txt", "--ids", "--min-length", "2")
+        result = run(*asked, "--methods", "lrp-all")
+        assert result.exit_code == 2
+        assert "several scores, and predicts no class; say which is explained" in result.stderr
+        result = run(*asked, "--methods", "lrp-all", "--target", "1", "--format", "json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["explained"] == 1
+
+    @pytest.mark.parametrize("task", ["regression", "unknown"])
+    def test_a_target_that_is_not_there_is_no_class(self, keras_file, run, tmp_path, task):
+        path = keras_file(OWN)
+        (tmp_path / "model.yaml").write_text(f"format: 1\ntask: {task}\n")
+        result = run("explain", path, tmp_path / "ids.txt", "--ids", "--target", "3")
+        assert result.exit_code == 2
+        assert "there is no score '3'; the model has 3, from 0 to 2" in result.stderr
+
     def test_nor_do_converted_files(self, keras_file, predicted, run, tmp_path):
         converted = tmp_path / "plain.npz"
         assert run("convert", keras_file(OWN), converted).exit_code == 0
@@ -243,6 +261,56 @@ class TestStateDicts:
         found, told = predicted(path, "x.npy")
         assert None not in [each["predicted"] for each in found]
         assert "its scores" not in told
+
+    def test_layers_that_the_user_describes_are_a_classifier_s_to_match_too(
+        self, state_dict, predicted, run, tmp_path
+    ):
+        """What is found is the model that was given, and predicts what that predicts."""
+        path, mapping = state_dict(1), tmp_path / "model.yaml"
+        layers = run("inspect", path, "--write-mapping", mapping)
+        assert layers.exit_code == 0, layers.output
+        mapping.write_text(mapping.read_text().replace("task: unknown", ""))
+        found, _ = predicted(path, "x.npy")
+        assert None not in [each["predicted"] for each in found]
+        np.save(tmp_path / "y.npy", [each["scores"] for each in found])
+        asked = ("match", path, tmp_path / "x.npy", "--expected", tmp_path / "y.npy")
+        result = run(*asked, "--write-mapping", tmp_path / "matched.yaml", "--format", "json")
+        assert result.exit_code == 0, result.output
+        assert "task" not in (tmp_path / "matched.yaml").read_text()
+        assert json.loads(result.stdout)["warnings"] == []
+        again, told = predicted(path, "x.npy", "--mapping", tmp_path / "matched.yaml")
+        assert again == found
+        assert "warning" not in told
+
+    def test_probabilities_that_match_say_that_a_score_is_of_a_class(
+        self, state_dict, run, tmp_path
+    ):
+        path = state_dict(1)
+        rows = run("predict", path, tmp_path / "x.npy", "--format", "jsonl", "-q").stdout
+        scores = np.array([json.loads(row)["scores"] for row in rows.splitlines()])
+        for numbers, said in ((scores, "unknown"), (1 / (1 + np.exp(-scores)), "classification")):
+            np.save(tmp_path / "y.npy", numbers)
+            asked = ("match", path, tmp_path / "x.npy", "--expected", tmp_path / "y.npy")
+            result = run(*asked, "--write-mapping", tmp_path / "found.yaml")
+            assert result.exit_code == 0, result.output
+            assert f"task: {said}" in (tmp_path / "found.yaml").read_text()
+            assert (WARNING in result.stderr) == (said == "unknown")
+
+    def test_what_is_assumed_of_one_side_is_told_though_the_other_is_the_same_file(
+        self, state_dict, run, tmp_path
+    ):
+        path, mapping = state_dict(3), tmp_path / "said.yaml"
+        assert run("inspect", path, "--write-mapping", mapping).exit_code == 0
+        result = run(
+            *("compare", path, path, "--mapping-b", mapping),
+            *("--input", tmp_path / "x.npy", "--format", "json"),
+        )
+        assert result.exit_code == 0, result.output
+        document = json.loads(result.stdout)
+        [told] = document["assumptions"].values()
+        assert any("3 scores are of classes" in each for each in told)
+        warnings = [line for line in result.stderr.splitlines() if "warning: " in line]
+        assert [line.removeprefix("lrp: warning: ") for line in warnings] == document["warnings"]
 
 
 def test_onnx(run, predicted, tmp_path):

@@ -163,6 +163,12 @@ class TestThePage:
         assert read.about["classes"] == ["class 0", "class 1", "class 2"]
         assert re.search(r"Predicted class [012] 1", read.shown)
 
+    @pytest.mark.parametrize("task", ["regression", "unknown"])
+    def test_scores_that_are_of_no_classes_are_not_called_so(self, page, small, task):
+        small.mapping["task"] = task
+        read = page(small.save(), small.write("in.txt", "not bad\n"))
+        assert read.about["classes"] == ["score 0", "score 1", "score 2"]
+
 
 class TestTheCommand:
     def test_the_ending_says_that_it_is_a_page(self, run, tmp_path):

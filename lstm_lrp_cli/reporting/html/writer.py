@@ -93,13 +93,12 @@ class HtmlWriter:
         """Write what is seen, with the report, and the script."""
         script, _ = element("script", SCRIPTS, ' type="module"')
         report = self._report.as_object()
-        left_out = self._model.leaves_out and report["unknown_tokens"]
         self._file.write(
             rendered(
                 "body.html.j2",
                 report=report,
                 about=json_block([self._about(report)], 'id="about"'),
-                left_out=left_out,
+                left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
                 predicted=list(self._predicted(report["predicted"])),
@@ -114,12 +113,13 @@ class HtmlWriter:
             {"name": head.name, "start": where.start, "stop": where.stop}
             for head, where in zip(model.heads, model.head_slices, strict=True)
         ]
-        # Of one score among several outputs, class 1 is called so, and not by the score's number.
+        # Of one score among several outputs, class 1 is called so, and not by the score's number. A
+        # number that has no name there is that of a score of no class.
         shown = {outcome["target"]: outcome["name"] for outcome in self._outcomes}
         names = map(model.target_name, range(model.targets))
         return {
             "classes": [
-                name if isinstance(name, str) else shown.get(name, class_name(name))
+                name if isinstance(name, str) else shown.get(name, f"score {name}")
                 for name in names
             ],
             "outcomes": self._outcomes,
@@ -134,7 +134,8 @@ class HtmlWriter:
 
     def _missing(self, report: dict[str, Any]) -> str | None:
         """What the steps are called that have no relevance; None where there are none."""
-        some = report["masked_tokens"] or report["cut_sequences"]
+        left_out = self._model.leaves_out and report["unknown_tokens"]
+        some = report["masked_tokens"] or report["cut_sequences"] or left_out
         return what_is_missing(self._model) if some else None
 
     def _predicted(
