@@ -1,5 +1,6 @@
 """The result of `lrp inspect` as tables or as JSON."""
 
+import json
 import math
 from typing import Any, TextIO
 
@@ -12,6 +13,7 @@ from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import LayerSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
@@ -49,7 +51,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
             "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
         },
         "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
-        "padding": msgspec.to_builtins(model.padding),
+        "padding": _padding(model.padding),
         "stateful": model.stateful,
         "assumptions": loaded.assumptions,
         "unused": loaded.unused,
@@ -115,6 +117,22 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         more = len(loaded.unused) - len(shown)
         rest = f" and {more} more" if more else ""
         console.print(f"unused datasets: {', '.join(shown)}{rest}", markup=False)
+
+
+def _padding(padding: Padding | None) -> dict[str, Any] | None:
+    """The padding, and which of its sides nobody said, where they matter."""
+    if padding is None:
+        return None
+    unsaid = SIDES - padding.told if padding.length else frozenset()
+    if padding.masked:
+        unsaid -= {"side"}
+    known = {key: value for key, value in msgspec.to_builtins(padding).items() if key != "told"}
+    return {**known, "not_said": sorted(unsaid)}
+
+
+def _yaml(value: Any) -> str:
+    """A value as a mapping has it, but for quotes."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _activation(model: Model) -> str:
@@ -197,8 +215,17 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("vocabulary", "none: input is token ids (--ids)"))
     for key in ("tokens", "padding"):
         if found[key]:
-            said = ", ".join(f"{name} {value}" for name, value in found[key].items())
-            facts.append((key, said))
+            known = dict(found[key])
+            not_said = known.pop("not_said", ())
+            facts.append(
+                (
+                    key,
+                    ", ".join(
+                        f"{name} {_yaml(value)}{' (not said)' * (name in not_said)}"
+                        for name, value in known.items()
+                    ),
+                )
+            )
     says = {
         "regression": "each output is a value",
         "unknown": "no class is predicted but by a softmax or sigmoid",
