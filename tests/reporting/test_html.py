@@ -163,6 +163,11 @@ class TestThePage:
         assert read.about["classes"] == ["class 0", "class 1", "class 2"]
         assert re.search(r"Predicted class [012] 1", read.shown)
 
+    def test_outputs_of_a_regressor_are_called_no_classes(self, page, small):
+        small.mapping["task"] = "regression"
+        read = page(small.save(), small.write("in.txt", "not bad\n"))
+        assert read.about["classes"] == ["output 0", "output 1", "output 2"]
+
 
 class TestTheCommand:
     def test_the_ending_says_that_it_is_a_page(self, run, tmp_path):
