@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +17,7 @@ from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.doubts import times_text
+from lstm_lrp_cli.reporting.folding import cells_of, folded
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -24,7 +28,9 @@ SIZES = ("shares", "stabilizers")
 # Columns of a terminal: between two numbers, of a point, and of a method's name at least.
 GAP = 3
 POINT = 4 + GAP
-LEAST_NAME = 10 + GAP
+LEAST_NAME = 13 + GAP
+# What a method's name may be folded behind, such as `lrp-all:` of `lrp-all:eps=1e-6`.
+JOINTS = re.compile(r"(?<=[ :,+])|(?<=[a-z]-)(?=[a-z])")
 
 
 def title(perturbation: Perturbation) -> str:
@@ -72,10 +78,14 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         return
     last = evaluation.experiment.deletions
     areas = [curves.score, curves.predicted] if curves.predicted else [curves.score]
-    taken = sum(max(map(len, map(_area, each.values()))) + GAP for each in areas)
-    room = max((console.width - LEAST_NAME - taken) // POINT - 1, 1)
-    shown = [*[count for count in SHOWN if count < last][:room], last]
     what = predicted_name(curves.perturbation) if curves.predicted else "score"
+    kinds = [what, "score"] if curves.predicted else ["score"]
+    taken = sum(
+        max(len(f"{kind},"), *map(len, map(_area, each.values()))) + GAP
+        for kind, each in zip(kinds, areas, strict=True)
+    )
+    room = max((console.width - 1 - LEAST_NAME - taken) // POINT - 1, 1)
+    shown = [*[count for count in SHOWN if count < last][:room], last]
     done = "deleted" if curves.perturbation.what == "deletion" else "put back"
     console.print(
         f"{name}: {curves.sequences:,}\n"
@@ -84,13 +94,12 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
     )
     table = Table()
     table.add_column("method")
-    kinds = [what, "score"] if curves.predicted else ["score"]
     for column in (*(f"{kind}, area" for kind in kinds), *map(str, shown)):
         table.add_column(column, justify="right")
     for method, score in curves.score.items():
         both = [curves.predicted[method], score] if curves.predicted else [score]
         points = both[0].mean[shown].tolist()
-        table.add_row(_name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
+        table.add_row(_Name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
     print_table(table, console)
 
 
@@ -110,7 +119,7 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
     for number, contestant, row in rows:
         # Adding 0 makes one zero of both.
         cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
-        table.add_row(_name(f"{number} {contestant.name}"), *cells)
+        table.add_row(_Name(f"{number} {contestant.name}"), *cells)
     print_table(table, console)
 
 
@@ -133,7 +142,7 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
         change = measures.sensitivity
         sizes = {} if measures.sizes is None else measures.sizes.by_name
         table.add_row(
-            _name(name),
+            _Name(name),
             f"{measures.hits:.2f}",
             "" if change is None else f"{change:.3g}",
             *(times_text(sizes[each].relative) if each in sizes else "" for each in SIZES),
@@ -142,9 +151,21 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     print_table(table, console)
 
 
-def _name(method: str) -> Text:
-    """A method's name, which may have a token in it, and is no markup."""
-    return Text(printable(method))
+@dataclass(frozen=True)
+class _Name:
+    """A method's name, which may have a token in it: no markup, and folded between its parts."""
+
+    name: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield folded(map(Text, self._parts), options.max_width, hang=0, joint="")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(max(map(cells_of, self._parts)), cells_of(printable(self.name)))
+
+    @property
+    def _parts(self) -> list[str]:
+        return JOINTS.split(printable(self.name))
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
