@@ -70,5 +70,5 @@ def _mapping(config: dict[str, object], rows: object) -> str:
         tokens["limit"] = rows
     mapping: dict[str, object] = {"format": 1, "vocabulary": "vocab.txt", "tokens": tokens}
     if isinstance(config.get("output_sequence_length"), int):
-        mapping["padding"] = {"side": "post"}
+        mapping["padding"] = {"side": "post", "truncate": "post"}
     return yaml_text(mapping)
