@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.doubts import times_text
-from lstm_lrp_cli.reporting.folding import cells_of, folded
+from lstm_lrp_cli.reporting.folding import Parts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -99,7 +96,7 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
     for method, score in curves.score.items():
         both = [curves.predicted[method], score] if curves.predicted else [score]
         points = both[0].mean[shown].tolist()
-        table.add_row(_Name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
+        table.add_row(_name(method), *map(_area, both), *(f"{point:.2f}" for point in points))
     print_table(table, console)
 
 
@@ -119,7 +116,7 @@ def _print_agreement(evaluation: Evaluation, console: Console) -> None:
     for number, contestant, row in rows:
         # Adding 0 makes one zero of both.
         cells = ("" if math.isnan(each) else f"{round(each, 2) + 0.0:.2f}" for each in row)
-        table.add_row(_Name(f"{number} {contestant.name}"), *cells)
+        table.add_row(_name(f"{number} {contestant.name}"), *cells)
     print_table(table, console)
 
 
@@ -142,7 +139,7 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
         change = measures.sensitivity
         sizes = {} if measures.sizes is None else measures.sizes.by_name
         table.add_row(
-            _Name(name),
+            _name(name),
             f"{measures.hits:.2f}",
             "" if change is None else f"{change:.3g}",
             *(times_text(sizes[each].relative) if each in sizes else "" for each in SIZES),
@@ -151,21 +148,9 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     print_table(table, console)
 
 
-@dataclass(frozen=True)
-class _Name:
-    """A method's name, which may have a token in it: no markup, and folded between its parts."""
-
-    name: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield folded(map(Text, self._parts), options.max_width, hang=0, joint="")
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(max(map(cells_of, self._parts)), cells_of(printable(self.name)))
-
-    @property
-    def _parts(self) -> list[str]:
-        return JOINTS.split(printable(self.name))
+def _name(method: str) -> Parts:
+    """A method's name, which may have a token in it, and is no markup."""
+    return Parts(JOINTS.split(printable(method)))
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 from typing import Any, TextIO
 
 import msgspec
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +17,12 @@ from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Sc
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.folding import Parts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
+
+# What a dataset's name, type and shape may be folded behind: no shape is.
+JOINTS = re.compile(r"(?<=/)|(?<= )(?!\d+[,)])")
 
 
 def inspection(loaded: LoadedModel) -> dict[str, Any]:
@@ -90,12 +96,12 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     )
     layers.columns[-1].justify = "right"
     for layer in found["layers"]:
-        datasets = "\n".join(printable(dataset) for dataset in layer["datasets"])
+        datasets = [Parts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
         name = f" {printable(layer['name'])}" if layer["name"] else ""
         layers.add_row(
             Text(f"{layer['kind']}{name}"),
             Text(printable(layer["what"])),
-            Text(datasets),
+            Group(*datasets),
             f"{layer['parameters']:,}",
         )
     behind = found["output_activation"]

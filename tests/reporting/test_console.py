@@ -40,3 +40,10 @@ def test_a_method_is_folded_between_its_parts(run, monkeypatch, tmp_path):
     whole |= {"contextual-", "decomposition", "gradients:steps=20", "lrp-all:eps=1e-6"}
     assert {re.sub(r"^\d ", "", name) for name in names} <= {*whole, *methods.split(",")}
     assert {"lrp-all:", "contextual-"} & set(names)
+
+
+def test_a_dataset_is_folded_between_its_parts(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [line.split("│") for line in run("inspect", KERAS.model).stdout.splitlines()]
+    cells = {row[3].strip() for row in rows if len(row) == 6}
+    assert {"model_weights/lstm/lstm/", "lstm_cell/", "recurrent_kernel:0", "(48, 2)"} <= cells
