@@ -91,6 +91,7 @@ ATTENTION = (
     "as part of attention over the steps it needs no layer of its own: describe all layers by hand "
     "in {mapping} (softmax: steps, merge: gate, pool: sum; or attention)"
 )
+SCALE_YOURSELF = "describe all other layers by hand in {mapping}, and scale the values yourself"
 BY_HAND = {
     "RepeatVector": f"{ATTENTION}; a decoder that it feeds has no mapping",
     **dict.fromkeys(
@@ -100,7 +101,7 @@ BY_HAND = {
     "mapping",
     "Normalization": "describe all layers by hand in {mapping}, and it as a batch_norm of its mean "
     "and variance with epsilon: 0",
-    "Rescaling": "describe all other layers by hand in {mapping}, and scale the values yourself",
+    "Rescaling": SCALE_YOURSELF,
 }
 NO_MAPPING = {
     **dict.fromkeys(OTHER_CELLS, "it is no LSTM, and no mapping can describe it as one"),
@@ -383,6 +384,8 @@ def _unknown(layer: KerasLayer, kind: str | None = None) -> UnusableInput:
     """The refusal of a layer, or of the kind inside one, and what can be done about it."""
     kind = kind or layer.kind
     hint = NO_MAPPING.get(kind) or BY_HAND.get(kind, IF_IT_CAN)
+    if kind == "Normalization" and layer.config.get("mean") is not None:
+        hint = f"{SCALE_YOURSELF}: its mean and variance are settings, and no weights"
     mapping = layer.path.with_suffix(".yaml").name
     what = "is not a layer" if kind == layer.kind else f"wraps a layer of kind {kind}, not one"
     return layer.unusable(f"{what} that lrp can explain; {hint.format(mapping=mapping)}")

@@ -6,10 +6,12 @@ from typing import NoReturn, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 # Off a terminal there is no width to go by; a table is then wide enough not to fold.
 PIPED_WIDTH = 120
+UNBOUNDED = 10_000
 
 
 class PipeConsole(Console):
@@ -33,10 +35,17 @@ def open_console(file: TextIO) -> Console:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print a table in which numbers, which stand on the right, are whole at any width."""
+    """Print a table in which numbers, which stand on the right, are whole at any width.
+
+    Where there is little room they take no more than they need, and their headers are folded.
+    """
+    wide = Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum
     for column in table.columns:
         if column.justify == "right":
-            column.min_width = max((cell_len(str(cell)) for cell in column.cells), default=0)
+            words = (*map(str, column.cells), *str(column.header).split())
+            column.min_width = max(map(cell_len, words), default=0)
+            if wide > console.width:
+                column.max_width = column.min_width
         else:
             column.overflow = "fold"
     console.print(table)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
 from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.doubts import times_text
+from lstm_lrp_cli.reporting.folding import Parts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -24,7 +25,9 @@ SIZES = ("shares", "stabilizers")
 # Columns of a terminal: between two numbers, of a point, and of a method's name at least.
 GAP = 3
 POINT = 4 + GAP
-LEAST_NAME = 10 + GAP
+LEAST_NAME = 13 + GAP
+# What a method's name may be folded behind, such as `lrp-all:` of `lrp-all:eps=1e-6`.
+JOINTS = re.compile(r"(?<=[ :,+])|(?<=[a-z]-)(?=[a-z])")
 
 
 def title(perturbation: Perturbation) -> str:
@@ -72,10 +75,14 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
         return
     last = evaluation.experiment.deletions
     areas = [curves.score, curves.predicted] if curves.predicted else [curves.score]
-    taken = sum(max(map(len, map(_area, each.values()))) + GAP for each in areas)
-    room = max((console.width - LEAST_NAME - taken) // POINT - 1, 1)
-    shown = [*[count for count in SHOWN if count < last][:room], last]
     what = predicted_name(curves.perturbation) if curves.predicted else "score"
+    kinds = [what, "score"] if curves.predicted else ["score"]
+    taken = sum(
+        max(len(f"{kind},"), *map(len, map(_area, each.values()))) + GAP
+        for kind, each in zip(kinds, areas, strict=True)
+    )
+    room = max((console.width - 1 - LEAST_NAME - taken) // POINT - 1, 1)
+    shown = [*[count for count in SHOWN if count < last][:room], last]
     done = "deleted" if curves.perturbation.what == "deletion" else "put back"
     console.print(
         f"{name}: {curves.sequences:,}\n"
@@ -84,7 +91,6 @@ def _print_curves(curves: Curves, evaluation: Evaluation, console: Console) -> N
     )
     table = Table()
     table.add_column("method")
-    kinds = [what, "score"] if curves.predicted else ["score"]
     for column in (*(f"{kind}, area" for kind in kinds), *map(str, shown)):
         table.add_column(column, justify="right")
     for method, score in curves.score.items():
@@ -142,9 +148,9 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     print_table(table, console)
 
 
-def _name(method: str) -> Text:
+def _name(method: str) -> Parts:
     """A method's name, which may have a token in it, and is no markup."""
-    return Text(printable(method))
+    return Parts(JOINTS.split(printable(method)))
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
 """Pieces of text side by side on lines of a terminal's width."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
 EMOJI_SELECTOR = "\ufe0f"
@@ -102,3 +105,17 @@ def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " 
             end += len(cluster)
         text.append_text(piece[start:])
     return text
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Text in a cell of a table, printable and no markup, that is folded between its parts."""
+
+    parts: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield folded(map(Text, self.parts), options.max_width, hang=0, joint="")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widths = list(map(cells_of, self.parts))
+        return Measurement(max(widths, default=0), sum(widths)).with_maximum(options.max_width)

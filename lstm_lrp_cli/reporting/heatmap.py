@@ -107,12 +107,14 @@ class HeatMapWriter:
         Most input has none, whatever the model would do.
         """
         self._told_of_missing = True
-        what = what_is_missing(self._model)
+        what, why = what_is_missing(self._model), "the model passes over it"
         if self._model.embedding is None:
-            mark = NOT_READ
+            mark, means = NOT_READ, f"{what}, {why}"
+        elif self._shade is None:
+            mark, means = f"({what})", why
         else:
-            mark = f"({what})" if self._shade is None else "dim"
-        self._print([Text(mark, "dim"), Text(f"{what}: the model passes over it")])
+            mark, means = "dim", f"{what}, {why}"
+        self._print([Text.assemble((mark, "dim"), f": {means}")])
         self._console.print()
 
     def close(self) -> None:
@@ -182,9 +184,12 @@ class HeatMapWriter:
         if not explanation.scored:
             yield Text("no score", "bold")
             return
+        name = self._name(explanation.target)
         if explanation.predicted is not None:
             yield Text(f"predicted {_named(str(explanation.predicted_name))}", "bold")
-        yield Text(f"{self._name(explanation.target)} {explanation.score:+.3f}", "bold")
+        elif name.isdigit():
+            name = f"output {name}"  # else it is a bare number beside another
+        yield Text(f"{name} {explanation.score:+.3f}", "bold")
         if explanation.right is not None:
             wrong = f"wrong, true {printable(str(explanation.label))}"
             yield Text("right" if explanation.right else wrong, "bold")

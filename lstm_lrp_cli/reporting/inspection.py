@@ -1,9 +1,12 @@
 """The result of `lrp inspect` as tables or as JSON."""
 
+import json
 import math
+import re
 from typing import Any, TextIO
 
 import msgspec
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -12,10 +15,14 @@ from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.model.text import Padding
+from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.reporting.console import open_console
+from lstm_lrp_cli.reporting.folding import Parts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
+
+# What a dataset's name, type and shape may be folded behind: no shape is.
+JOINTS = re.compile(r"(?<=/)|(?<= )(?!\d+[,)])")
 
 
 def inspection(loaded: LoadedModel) -> dict[str, Any]:
@@ -57,13 +64,6 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _padding(padding: Padding | None) -> dict[str, Any] | None:
-    """The padding by the mapping's keys."""
-    if padding is None:
-        return None
-    return {key: getattr(padding, key) for key in PaddingSpec.__struct_fields__}
-
-
 def contents_object(contents: Contents) -> dict[str, Any]:
     """What a file holds, as JSON has it."""
     return {
@@ -96,12 +96,12 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     )
     layers.columns[-1].justify = "right"
     for layer in found["layers"]:
-        datasets = "\n".join(printable(dataset) for dataset in layer["datasets"])
+        datasets = [Parts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
         name = f" {printable(layer['name'])}" if layer["name"] else ""
         layers.add_row(
             Text(f"{layer['kind']}{name}"),
             Text(printable(layer["what"])),
-            Text(datasets),
+            Group(*datasets),
             f"{layer['parameters']:,}",
         )
     behind = found["output_activation"]
@@ -123,6 +123,22 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         more = len(loaded.unused) - len(shown)
         rest = f" and {more} more" if more else ""
         console.print(f"unused datasets: {', '.join(shown)}{rest}", markup=False)
+
+
+def _padding(padding: Padding | None) -> dict[str, Any] | None:
+    """The padding, and which of its sides nobody said, where they matter."""
+    if padding is None:
+        return None
+    unsaid = SIDES - padding.told if padding.length else frozenset()
+    if padding.masked:
+        unsaid -= {"side"}
+    known = {key: getattr(padding, key) for key in PaddingSpec.__struct_fields__}
+    return {**known, "not_said": sorted(unsaid)}
+
+
+def _yaml(value: Any) -> str:
+    """A value as a mapping has it, but for quotes."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _activation(model: Model) -> str:
@@ -205,8 +221,17 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("vocabulary", "none: input is token ids (--ids)"))
     for key in ("tokens", "padding"):
         if found[key]:
-            said = ", ".join(f"{name} {value}" for name, value in found[key].items())
-            facts.append((key, said))
+            known = dict(found[key])
+            not_said = known.pop("not_said", ())
+            facts.append(
+                (
+                    key,
+                    ", ".join(
+                        f"{name} {_yaml(value)}{' (not said)' * (name in not_said)}"
+                        for name, value in known.items()
+                    ),
+                )
+            )
     says = {
         "regression": "each output is a value",
         "unknown": "no class is predicted but by a softmax or sigmoid",

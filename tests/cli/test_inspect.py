@@ -36,6 +36,26 @@ def test_names_unused_datasets(run, small):
     assert "unused datasets: optimizer/step float64 (3)" in run("inspect", path).stdout
 
 
+def test_says_which_side_of_the_padding_nobody_said(run, small):
+    small.mapping["padding"] = {"length": 9, "truncate": "post"}
+    path = small.save()
+    document = json.loads(run("inspect", path, "--format", "json").stdout)
+    assert document["padding"] == {
+        "side": "pre",
+        "length": 9,
+        "value": 0,
+        "masked": False,
+        "truncate": "post",
+        "not_said": ["side"],
+    }
+    said = "side pre (not said), length 9, value 0, masked false, truncate post"
+    assert said in run("inspect", path).stdout
+    small.mapping["padding"] = {"length": 9, "masked": True}
+    path = small.save()
+    said = "side pre, length 9, value 0, masked true, truncate null (not said)"
+    assert said in run("inspect", path).stdout
+
+
 def test_names_the_unknown_token_that_it_inferred(run, small):
     small.vocabulary = "<unk>\nfilm\nis\nnot\nbad\n"
     assert "unknown ones are <unk> (id 0)" in run("inspect", small.save()).stdout

@@ -220,12 +220,12 @@ class TestOutputs:
         found = explain(*steps, "--format", "terminal", "-q").stdout
         strips = [line.split()[-1] for line in found.splitlines() if line.startswith("feature_")]
         assert {strip[1:3] for strip in strips} == {"._"}
-        assert "_ masked: the model passes over it" in found
+        assert "_: masked, the model passes over it" in found
 
     def test_a_heat_map_of_text(self, explain, tokens):
         found = explain(*tokens, "--format", "terminal", "-q").stdout
         assert "not(+0.00) the(masked) bad(" in found
-        assert found.index("(masked) masked: the model passes over it") < found.index("0  pred")
+        assert found.index("(masked): the model passes over it") < found.index("0  pred")
 
     def test_the_legend_has_it_where_there_are_any(self, explain, masking):
         path = ids(masking, "in.txt", [1, 4])
@@ -246,7 +246,7 @@ class TestOutputs:
     def test_a_heat_map_in_colour_leaves_it_dim(self, explain, tokens, colour):
         text = explain(*tokens, "--format", "terminal", "-q").stdout
         assert "\x1b[2mthe\x1b[0m" in text
-        assert "\x1b[2mdim\x1b[0m masked: the model passes over it" in text
+        assert "\x1b[2mdim\x1b[0m: masked, the model passes over it" in text
 
     @pytest.mark.parametrize("by", ["token", "dimension"])
     def test_top_never_picks_it(self, explain, tokens, by):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 from collections import Counter
 
@@ -429,6 +430,24 @@ class TestTheTerminal:
             assert line[-6:-2] == [row["label"], row["predicted"], f"{likely:.1f}", "%"]
         assert len(found) == 50
         assert "and 50 more; --format tsv writes a full table" in shown
+
+    def test_leaves_text_room_at_80_columns(self, run, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        labelled = KERAS.sequences.with_name("labelled.txt")
+        shown = run("predict", KERAS.model, labelled, "--labelled", "--format", "terminal").stdout
+        assert "the large format fi…   positive" in shown
+        assert max(map(len, shown.splitlines())) <= 80
+
+    def test_names_outputs_whole_at_80_columns(self, run, monkeypatch, small):
+        small.mapping["layers"][-1] |= {"name": "topic", "from": "states"}
+        small.mapping["layers"][-2]["name"] = "states"
+        mood = {"dense": {"weights": "V", "bias": "c", "activation": "softmax"}}
+        small.mapping["layers"].append({"name": "mood", "from": "states", **mood})
+        small.mapping["outputs"] = ["topic", "mood"]
+        monkeypatch.setenv("COLUMNS", "80")
+        text = small.write("in.txt", "not bad\n")
+        shown = run("predict", small.save(), text, "--format", "terminal").stdout
+        assert re.search(r"tokens +topic +probability +mood +probability", shown), shown
 
     def test_says_how_likely_the_class_is_that_one_output_predicts(self, run):
         shown = run("predict", WEATHER.model, WEATHER.sequences, "--format", "terminal").stdout

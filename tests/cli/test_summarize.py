@@ -337,3 +337,11 @@ class TestErrors:
         done = run("summarize", results, "-o", results)
         assert done.exit_code == 2
         assert "is the same file" in done.stderr
+
+
+def test_whole_steps_of_a_series_are_no_features(run, tmp_path):
+    results = tmp_path / "results.jsonl"
+    explained = run("explain", WEATHER.model, WEATHER.sequences, "--by", "step", "-o", results)
+    assert explained.exit_code == 0
+    shown = run("summarize", results).stdout
+    assert "target rain  40 explanations, 995 steps, relevance -42.05 in all" in shown

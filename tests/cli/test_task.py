@@ -2,6 +2,7 @@
 predicted until somebody does."""
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -151,6 +152,14 @@ class TestUntilSomebodySaysIt:
         found, told = predicted(path, "ids.txt", "--ids")
         assert [each.get("predicted") for each in found] == [None, None]
         assert "warning" not in told
+
+    def test_a_heat_map_calls_no_output_a_class_or_a_bare_number(self, keras_file, run, tmp_path):
+        path = keras_file(OWN)
+        (tmp_path / "model.yaml").write_text("format: 1\ntask: regression\n")
+        shown = run("explain", path, tmp_path / "ids.txt", "--ids", "--format", "terminal", "-q")
+        headings = [line for line in shown.stdout.splitlines() if line.startswith(("0  ", "1  "))]
+        outputs = [re.fullmatch(r"[01]  output ([012]) [+-]\d+\.\d{3}", line) for line in headings]
+        assert [found and found[1] for found in outputs] == ["0", "1", "2"] * 2
 
     @pytest.mark.parametrize("command", ["explain", "predict", "evaluate"])
     def test_labels_of_sequences_need_it(self, keras_file, run, tmp_path, command):

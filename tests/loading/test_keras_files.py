@@ -362,7 +362,17 @@ class TestRefusedLayers:
             "value": 0,
             "masked": False,
             "truncate": "post",
+            "not_said": [],
         }
+
+    def test_a_normalization_by_settings_has_no_weights_to_name(self, run, tmp_path):
+        layer = named("Normalization", "odd", mean=[1.0, 2.0], variance=[1.0, 4.0])
+        path = keras_file(
+            tmp_path / "m.keras", **{"config.json": config([*LAYERS[:2], layer, *LAYERS[2:]])}
+        )
+        told = run("inspect", path).stderr
+        assert "describe all other layers by hand in m.yaml, and scale the values yourself" in told
+        assert "batch_norm" not in told
 
     @pytest.mark.parametrize(
         ("kind", "hint"),

@@ -167,7 +167,7 @@ class TestThePage:
     def test_scores_that_are_of_no_classes_are_not_called_so(self, page, small, task):
         small.mapping["task"] = task
         read = page(small.save(), small.write("in.txt", "not bad\n"))
-        assert read.about["classes"] == ["score 0", "score 1", "score 2"]
+        assert read.about["classes"] == ["output 0", "output 1", "output 2"]
 
 
 class TestTheCommand:

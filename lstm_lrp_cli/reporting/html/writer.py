@@ -119,7 +119,7 @@ class HtmlWriter:
         names = map(model.target_name, range(model.targets))
         return {
             "classes": [
-                name if isinstance(name, str) else shown.get(name, f"score {name}")
+                name if isinstance(name, str) else shown.get(name, f"output {name}")
                 for name in names
             ],
             "outcomes": self._outcomes,

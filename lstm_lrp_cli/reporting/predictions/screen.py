@@ -24,6 +24,9 @@ from lstm_lrp_cli.sequences.sequence import Sequence
 ROWS = 50
 VALUES = 6
 BAR_WIDTH = 10
+# How wide a terminal must be for all but the bars, of texts and of series, and for each bar.
+ROOM = {False: 80, True: 60}
+ROOM_OF_BAR = 20
 
 
 class ScreenWriter:
@@ -36,21 +39,23 @@ class ScreenWriter:
         model = layout.model
         values = range(0 if layout.decisions else model.classes)
         self._values, self._values_left_out = values[:VALUES], len(values[VALUES:])
+        series = model.embedding is None
+        roomy = ROOM[series] + ROOM_OF_BAR * len(layout.decisions)
+        self._bars = self._console.width >= roomy
         self._table = Table(box=box.SIMPLE_HEAD)
         self._add_column("sequence")
         if model.by_step:
             self._add_column("step", right=True)
         # The one column that gives way where there is little room.
-        self._table.add_column(
-            "steps" if model.embedding is None else "token" if model.by_step else "tokens"
-        )
+        self._table.add_column("steps" if series else "token" if model.by_step else "tokens")
         if layout.labelled:
             self._add_column("label")
         for decision in layout.decisions:
-            name = f" {decision.name}" if decision.name else ""
-            self._add_column(f"predicted{name}")
+            joint = " " if self._bars else "\n"
+            self._add_column("predicted", f"{joint}{printable(decision.name or '')}".rstrip())
             self._add_column("probability", right=True)
-            self._add_column("")
+            if self._bars:
+                self._add_column("")
         for value in self._values:
             self._add_column(f"score {layout.score_names[value]}", right=True)
         if layout.labelled:
@@ -78,8 +83,8 @@ class ScreenWriter:
             if count:
                 self._console.print(f"and {count:,} {what}; --format tsv writes a full table\n")
 
-    def _add_column(self, title: str, *, right: bool = False) -> None:
-        header = Text(printable(title))
+    def _add_column(self, title: str, more: str = "", *, right: bool = False) -> None:
+        header = Text(printable(title) + more)
         self._table.add_column(header, justify="right" if right else "left", no_wrap=True)
 
     def _add(self, part: Predictions, room: int) -> None:
@@ -98,7 +103,9 @@ class ScreenWriter:
         for decision, predicted in zip(layout.decisions, layout.predicted(part), strict=True):
             taken = decision.taken(part.scores)
             shares = decision.likelihood(taken, likely).tolist()
-            columns += [_names(predicted), map(percent, shares), map(_bar, shares)]
+            columns += [_names(predicted), map(percent, shares)]
+            if self._bars:
+                columns.append(map(_bar, shares))
             if layout.labelled:
                 columns.append(map(_verdict, golds, taken.tolist()))
         columns += [[f"{score:.6g}" for score in part.scores[:, value]] for value in self._values]

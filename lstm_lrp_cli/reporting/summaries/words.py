@@ -41,10 +41,11 @@ def target_title(target: OfTarget, summary: Summary) -> str:
     noun = "token" if summary.kind == "token" else "step"
     unknown = f" ({target.unknown:,} unknown)" if target.unknown else ""
     kept = " kept" if summary.dropped else ""
+    # Of whole steps of a series there is nothing to tell apart.
+    distinct = f"{target.distinct:,} different {summary.kind}s{kept}, " if target.distinct else ""
     return (
         f"{counted(target.explanations, 'explanation')}, {counted(target.tokens, noun)}{unknown}, "
-        f"{target.distinct:,} different {summary.kind}s{kept}, "
-        f"relevance {target.relevance:+,.4g} in all"
+        f"{distinct}relevance {target.relevance:+,.4g} in all"
     )
 
 
