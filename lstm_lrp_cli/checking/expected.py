@@ -7,7 +7,7 @@ computed (`against.live`).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 import numpy as np
@@ -25,8 +25,9 @@ from lstm_lrp_cli.sequences.csv_rows import csv_rows
 from lstm_lrp_cli.sequences.lines import decoded_lines
 from lstm_lrp_cli.sequences.stream import open_input
 
-# Before a last softmax or sigmoid, or behind it.
-Kind = Literal["scores", "probabilities"]
+# Before a last softmax or sigmoid, behind it, or behind its logarithm.
+Kind = Literal["scores", "probabilities", "log-probabilities"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})
 
@@ -40,9 +41,14 @@ class ExpectedRelevance:
     where: str
 
 
-def are_probabilities(numbers: NDArray[Any]) -> bool:
-    """Whether numbers could be what a sigmoid or softmax gives."""
-    return bool(np.all((numbers >= 0) & (numbers <= 1)))
+def kinds_of(numbers: NDArray[Any]) -> frozenset[Kind]:
+    """What numbers could be: scores may be any, what a softmax or its logarithm gives may not."""
+    kinds: set[Kind] = {"scores"}
+    if np.all((numbers >= 0) & (numbers <= 1)):
+        kinds.add("probabilities")
+    if np.all(numbers <= 0):
+        kinds.add("log-probabilities")
+    return frozenset(kinds)
 
 
 class Expectation(Protocol):
@@ -118,8 +124,8 @@ class Expected:
 
     @property
     def kinds(self) -> Sequence[Kind]:
-        """Scores; or probabilities, where all that are compared could be such."""
-        return ("scores", "probabilities")
+        """Scores; or what comes of them, where all that are compared could be such."""
+        return KINDS
 
     @property
     def tolerance(self) -> float:

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
-from lstm_lrp_cli.checking.expected import Expected, are_probabilities
+from lstm_lrp_cli.checking.deviation import deviation_of, probabilities_of
+from lstm_lrp_cli.checking.expected import KINDS, Expected, kinds_of
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
@@ -339,7 +339,7 @@ class _Judge:
             self._theirs = np.stack(of_each)
 
     def judge(self, model: Model) -> tuple[float, str]:
-        """The largest deviation, of scores or of probabilities, whichever fits better.
+        """The largest deviation, of scores or of what comes of them, whichever fits better.
 
         Infinite where the model cannot run the sequences: they overflow, or are of another length.
         """
@@ -348,9 +348,11 @@ class _Judge:
             scores = np.concatenate([self._scores(model, each, carried) for each in self._batches])
         except UnusableInput:
             return np.inf, "scores"
-        found = {"scores": deviation(scores, self._theirs)}
-        if are_probabilities(self._theirs):
-            found["probabilities"] = deviation(probabilities_of(model, scores), self._theirs)
+        likely = probabilities_of(model, scores)
+        found = {
+            kind: deviation_of(kind, scores, likely, self._theirs)
+            for kind in sorted(kinds_of(self._theirs), key=KINDS.index)
+        }
         compared = min(found, key=lambda name: found[name])
         return found[compared], compared
 

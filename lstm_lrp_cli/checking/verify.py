@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_lrp_cli.checking.check import Check
-from lstm_lrp_cli.checking.deviation import deviation, probabilities_of
+from lstm_lrp_cli.checking.deviation import deviation_of, probabilities_of
 from lstm_lrp_cli.checking.expected import (
+    KINDS,
     Expectation,
     ExpectedRelevance,
     Kind,
-    are_probabilities,
+    kinds_of,
 )
 from lstm_lrp_cli.checking.sizes import Sizes
 from lstm_lrp_cli.engine.forward import Trace
@@ -28,8 +29,6 @@ from lstm_lrp_cli.scaling.question import Question
 from lstm_lrp_cli.sequences.batching import Batch, masked_steps
 from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.sequence import Sequence
-
-_KINDS: tuple[Kind, ...] = ("scores", "probabilities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def verify(
     )
     if tolerance is None:
         tolerance = expected.tolerance if expected else 0.0
-    forward = {kind: _forward_check(kind, expected, tolerance) for kind in _KINDS}
+    forward = {kind: _forward_check(kind, expected, tolerance) for kind in KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
     reach: Reach = "features" if expected is not None and expected.relevance else "steps"
     method = Lrp(rule)
@@ -112,7 +111,7 @@ def verify(
     sizes = Sizes.none(method.promise.nothing)
     everything = [Lrp(replace(rule, bias_factor=1.0))]
     count = steps = masked = 0
-    probable = True
+    possible = frozenset(KINDS)
     carried = Carried(model, None if expected is None else expected.abreast)
     for window in windows(model, sequences, question):
         count += len(window)
@@ -120,9 +119,9 @@ def verify(
             if expected is not None:
                 for each in _compared(model, trace, batch, expected):
                     number, found = each.sequence, each.deviations
-                    forward = {kind: forward[kind].seen(found[kind], number) for kind in _KINDS}
+                    possible &= found.keys()
+                    forward = {kind: forward[kind].seen(found[kind], number) for kind in possible}
                     steps += each.steps
-                    probable &= each.probable
                 masked += masked_steps(batch.sequences, model)
             explanations = list(explain_batch(batch, trace, chosen, question, reach))
             sizes = sizes.with_explanations(explanations)
@@ -144,7 +143,7 @@ def verify(
     checks = [conservation, reference]
     if expected is not None:
         expected.check_count(count)
-        kinds = expected.kinds if probable else expected.kinds[:1]
+        kinds = [kind for kind in expected.kinds if kind in possible]
         checks.append(min((forward[kind] for kind in kinds), key=lambda c: c.worst))
         if expected.relevance:
             checks.append(relevance)
@@ -178,15 +177,13 @@ class _Compared:
     ----------
     sequence : int
     deviations : dict
-    probable : bool
-        Whether the expected numbers could be probabilities.
+        For each kind that the expected numbers could be of.
     steps : int
         How many were compared, where each has scores.
     """
 
     sequence: int
     deviations: dict[Kind, float]
-    probable: bool
     steps: int
 
 
@@ -203,13 +200,9 @@ def _compared(
         if theirs is not None:
             if model.by_step:
                 ours, likely, theirs = ours[kept], likely[kept], theirs[kept]
-            deviations = (deviation(ours, theirs), deviation(likely, theirs))
-            yield _Compared(
-                number,
-                dict(zip(_KINDS, deviations, strict=True)),
-                are_probabilities(theirs),
-                int(kept.sum()),
-            )
+            kinds = kinds_of(theirs) | {*expected.kinds[:1]}
+            deviations = {kind: deviation_of(kind, ours, likely, theirs) for kind in kinds}
+            yield _Compared(number, deviations, int(kept.sum()))
 
 
 def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:

@@ -96,9 +96,9 @@ def check(
 
     Conservation: the ledger accounts for every score, at the chosen bias factor and, as the
     reference check, at 1. Forward: with --expected, the scores equal your framework's (or its
-    probabilities, where the file holds those); with --against, those that it gives when it is run.
-    Without either, nothing proves that MODEL is read right. Without INPUT, random sequences are
-    used.
+    probabilities or their logarithms, where the file holds those); with --against, those that it
+    gives when it is run. Without either, nothing proves that MODEL is read right. Without INPUT,
+    random sequences are used.
 
     Exit status 1 where a check fails.
     """

@@ -93,6 +93,8 @@ mapping_options = stacked(
 @input_options
 @click.option(
     "--methods",
+    "--method",
+    "methods",
     callback=two_methods,
     metavar="NAME[,NAME]",
     shell_complete=complete_methods,

@@ -76,6 +76,8 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
 @input_options
 @click.option(
     "--methods",
+    "--method",
+    "methods",
     callback=judged_names,
     default=USUAL_METHODS,
     show_default=True,

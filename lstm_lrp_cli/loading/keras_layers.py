@@ -170,8 +170,9 @@ def describe_architecture(
         for name, spec in placed.specs
     ]
     ends = dict(placed.specs)
-    tasks = _output_tasks(architecture, [ends.get(name, LayerSpec()) for name in outputs], losses)
-    assumptions = []
+    last = [ends.get(name, LayerSpec()) for name in outputs]
+    tasks = _output_tasks(architecture, last, losses)
+    assumptions = [*_sigmoids_of_values(outputs, last, losses)]
     if not keras_version and any(map(_has_hard_sigmoid, specs)):
         assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
     if None in tasks:
@@ -634,27 +635,52 @@ def _output_tasks(
 ) -> list[Task | None]:
     """What each output that does not end in a softmax or sigmoid is of, by its loss.
 
-    None where that does not say it: it is one of the user's own, or there is none.
+    None where that does not say it: it is one of the user's own, or there is none. The only output
+    may also end in sigmoids, of which a loss of classes says that they are no labels each.
     """
     layers = {layer.name: layer for layer in architecture.layers}
     tasks: list[Task | None] = []
-    for place, (name, end) in enumerate(zip(architecture.outputs, ends, strict=True)):
-        activation = end.dense.activation if end.dense else end.activation
+    names = _loss_names(architecture.outputs, losses)
+    for name, end, loss in zip(architecture.outputs, ends, names, strict=True):
+        activation = _last_activation(end)
+        if activation == "sigmoid" and len(ends) == 1 and loss in CLASS_LOSSES:
+            return ["classification"]
         if activation in ("softmax", "sigmoid"):
             continue
-        match losses:
-            case {"class_name": _} | str() | None:
-                loss = losses
-            case dict():
-                loss = losses.get(name)
-            case [*each] if len(each) == len(ends):
-                loss = each[place]
-            case _:
-                loss = None
         config = layers[name].config if name in layers else {}
         units = config.get("layer", {"config": config})["config"].get("units")
-        tasks.append(_task_by(_loss_name(loss), is_single=units == 1))
+        tasks.append(_task_by(loss, is_single=units == 1))
     return tasks
+
+
+def _sigmoids_of_values(
+    outputs: Sequence[str], ends: list[LayerSpec], losses: Any
+) -> Iterator[Assumption]:
+    """Sigmoids that were trained by a loss of values, which as many take for classes as not."""
+    for end, loss in zip(ends, _loss_names(outputs, losses), strict=True):
+        if _last_activation(end) == "sigmoid" and loss in REGRESSION_LOSSES:
+            yield Assumption(
+                "task or labels",
+                f"its sigmoid is of classes, though its loss, {loss}, is one of values",
+            )
+
+
+def _last_activation(end: LayerSpec) -> str | UnsetType | None:
+    return end.dense.activation if end.dense else end.activation
+
+
+def _loss_names(outputs: Sequence[str], losses: Any) -> list[str]:
+    """The name of each output's loss, as `_loss_name` tells it."""
+    match losses:
+        case {"class_name": _} | str() | None:
+            each = [losses] * len(outputs)
+        case dict():
+            each = [losses.get(name) for name in outputs]
+        case [*found] if len(found) == len(outputs):
+            each = found
+        case _:
+            each = [None] * len(outputs)
+    return [_loss_name(loss) for loss in each]
 
 
 def _task_by(loss: str, *, is_single: bool) -> Task | None:

@@ -224,6 +224,11 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
         elif max(sizes, default=1) > 1:
             text = f"its {max(sizes)} scores are of classes, of which the highest is predicted"
             assumptions = (*assumptions, Assumption("task or labels", text))
+    if mapping.task != "classification" and not says_classes and "task" not in contents.given:
+        # Of labels of which several may hold at once, none need be the class.
+        for size in (head.size for head in heads if head.activation == "sigmoid" and head.size > 1):
+            text = f"of its {size} scores, each with a sigmoid, the highest is the predicted class"
+            assumptions = (*assumptions, Assumption("task or labels", text))
     described = msgspec.structs.replace(
         described, mapping=mapping, origins=origins, assumptions=assumptions
     )

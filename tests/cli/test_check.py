@@ -86,7 +86,24 @@ class TestSampleModels:
             *("--expected", tmp_path / "probabilities.npy"),
         )
         assert result.exit_code == 0
-        assert "probabilities" in results(result)["forward"]["meaning"]
+        assert "= expected probabilities" in results(result)["forward"]["meaning"]
+
+    @SAMPLES
+    def test_agree_with_logarithms_of_probabilities(self, run, sample, tmp_path):
+        """As PyTorch's models give them that end in a log_softmax, or a logsigmoid."""
+        scores = np.load(sample.expected).astype(np.float64)
+        several = scores.shape[1] > 1
+        rest = np.log(np.exp(scores).sum(axis=1, keepdims=True)) if several else 0
+        logarithms = scores - rest if several else -np.log1p(np.exp(-scores))
+        for change, status in ((0, 0), (1e-3, 1)):
+            np.save(tmp_path / "logarithms.npy", logarithms - change)
+            result = run(
+                *("check", sample.model, sample.sequences, "--format", "json"),
+                *("--expected", tmp_path / "logarithms.npy"),
+            )
+            assert result.exit_code == status
+            meaning = "log-probabilities = expected log-probabilities"
+            assert results(result)["forward"]["meaning"] == meaning
 
 
 class TestMistakes:

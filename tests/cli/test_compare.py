@@ -172,6 +172,10 @@ class TestJson:
 class TestWhatIsCompared:
     """Whatever A and B are, the same explanations compare alike."""
 
+    def test_methods_are_named_as_lrp_explain_names_them(self, compared, results):
+        methods = "lrp-all,occlusion"
+        assert compared(results, "--method", methods) == compared(results, "--methods", methods)
+
     def test_two_methods_of_one_model_or_file(self, compared, results):
         methods = ("--methods", "lrp-all,occlusion")
         of_file = compared(results, *methods)

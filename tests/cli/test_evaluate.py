@@ -96,6 +96,11 @@ class TestJson:
         deletion = curves_of(found, "deletion", "all")
         assert deletion["predicted"]["lrp-all"]["mean"][0] == 1.0
 
+    def test_methods_are_named_as_lrp_explain_names_them(self, document):
+        methods = ("lrp-all:eps=1e-6", "lrp-all:eps=1e-3", "integrated-gradients:steps=9")
+        found = document(KERAS.model, KERAS.sequences, "--method", ",".join(methods), *QUICK)
+        assert tuple(found["methods"]) == methods
+
     def test_a_class_can_be_asked_for(self, document):
         found = document(
             *(PYTORCH.model, PYTORCH.sequences, "--target", "neutral", "--methods", "lrp-all"),

@@ -294,6 +294,14 @@ def test_probabilities(problem, small):
     assert document["matches"][0]["compared"] == "probabilities"
 
 
+def test_logarithms_of_probabilities(problem, small):
+    scores = problem.scores()
+    rest = np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    np.save(small.folder / "scores.npy", scores - rest)
+    document = problem.found()
+    assert document["matches"][0]["compared"] == "log-probabilities"
+
+
 def test_mappings_that_cannot_be_told_apart(problem, small):
     """Sequences of one step, whose forget gate has nothing to forget."""
     problem.text = small.write("in.txt", "not\nbad\nfilm\n")

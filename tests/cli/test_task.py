@@ -129,6 +129,39 @@ class TestKerasFiles:
         _, told = predicted(keras_file(OWN, activation, 1), "ids.txt", "--ids")
         assert "warning" not in told
 
+    @pytest.mark.parametrize("loss", ["binary_crossentropy", None, "my_loss"])
+    def test_several_sigmoids_may_be_of_labels_of_which_several_hold(
+        self, keras_file, predicted, tmp_path, loss
+    ):
+        """Of which the highest need not be the class: that it is taken for it is told."""
+        path = keras_file(loss, "sigmoid")
+        found, told = predicted(path, "ids.txt", "--ids")
+        assert [each["predicted"] for each in found] == [
+            int(np.argmax(each["scores"])) for each in found
+        ]
+        assert "its 3 scores, each with a sigmoid, the highest is the predicted class" in told
+        for said in ("labels: [a, b, c]", "task: classification", "task: regression"):
+            (tmp_path / "model.yaml").write_text(f"format: 1\n{said}\n")
+            assert "warning" not in predicted(path, "ids.txt", "--ids")[1]
+
+    def test_several_sigmoids_with_a_loss_of_classes(self, keras_file, predicted):
+        _, told = predicted(keras_file("categorical_crossentropy", "sigmoid"), "ids.txt", "--ids")
+        assert "warning" not in told
+
+    @pytest.mark.parametrize("loss", ["mse", "mean_absolute_error", ["huber_loss"]])
+    def test_a_sigmoid_with_a_loss_of_values(self, keras_file, predicted, tmp_path, loss):
+        path = keras_file(loss, "sigmoid", 1)
+        found, told = predicted(path, "ids.txt", "--ids")
+        assert [each["predicted"] for each in found] == [
+            int(each["scores"][0] > 0) for each in found
+        ]
+        assert "its sigmoid is of classes, though its loss, " in told
+        for said, none in (("task: regression", True), ("labels: [no, yes]", False)):
+            (tmp_path / "model.yaml").write_text(f"format: 1\n{said}\n")
+            found, told = predicted(path, "ids.txt", "--ids")
+            assert "warning" not in told
+            assert all((each["predicted"] is None) == none for each in found)
+
 
 class TestUntilSomebodySaysIt:
     @pytest.mark.parametrize(

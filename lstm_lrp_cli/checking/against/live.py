@@ -46,7 +46,9 @@ class Live:
 
     @property
     def kinds(self) -> Sequence[Kind]:
-        return (self.ran.gives,)
+        """What the framework gives; behind a softmax its logarithm may have been taken as well."""
+        gives = self.ran.gives
+        return (gives, "log-probabilities") if gives == "probabilities" else (gives,)
 
     @property
     def abreast(self) -> int | None:

@@ -108,6 +108,18 @@ def test_probabilities_are_compared_with_probabilities(check, fake, small):
     )
 
 
+def test_logarithms_of_probabilities_are_compared_as_such(check, fake, small):
+    small.dense["activation"] = "softmax"
+    fake.gives = "probabilities"
+    fake.change = np.log
+    result = check("--format", "json")
+    assert result.exit_code == 0
+    meaning = "log-probabilities = log-probabilities of fake 1.2 in float64"
+    assert forward_check(result)["meaning"] == meaning
+    fake.change = lambda likely: np.log(likely) - 0.01
+    assert check().exit_code == 1
+
+
 def test_sequences_are_run_in_groups_of_one_length_with_those_of_a_batch_alone(check, fake):
     lines = "".join("the film " * length + "\n" for length in (3, 1, 3, 2, 1))
     result = check("--format", "json", text=lines)
