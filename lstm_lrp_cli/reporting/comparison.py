@@ -223,7 +223,9 @@ def _name(name: str | int | None) -> Text:
 
 
 def _table(title: str, names: Sequence[str], numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD)
+    # As wide as the terminal, where the table is narrower.
+    heading = Text(title, no_wrap=True, overflow="ignore")
+    table = Table(title=heading, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD)
     for name in names:
         table.add_column(name)
     _add_numbers(table, numbers)

@@ -190,6 +190,12 @@ def real_lengths(sequences: Several[Sequence], model: Model) -> Integers:
     return _kept_lengths(_kept(np.concatenate(inputs), lengths, model.padding), lengths)
 
 
+def real_steps(sequence: Sequence, model: Model) -> Booleans:
+    """Which steps of one sequence are real, shape (steps,)."""
+    lengths = np.array([len(sequence.inputs)], dtype=np.intp)
+    return _kept(sequence.inputs, lengths, model.padding)
+
+
 def masked_steps(sequences: Several[Sequence], model: Model) -> int:
     """How many steps of all sequences the model's mask passes over."""
     if not model.masks or not sequences:

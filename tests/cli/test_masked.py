@@ -359,6 +359,12 @@ class TestReports:
         lines = run("predict", *arguments).stdout.splitlines()
         assert next(line.split() for line in lines if line.split()[:1] == ["0"])[1] == "6"
 
+    def test_a_table_of_predictions_shows_text_without_them(self, run, masking):
+        path = ids(masking, "in.txt", [0, 0, 1, 0, 4])
+        arguments = (masking.path, path, "--ids", "--format", "terminal", "-q")
+        lines = run("predict", *arguments).stdout.splitlines()
+        assert any(line.split()[:3] == ["0", "film", "bad"] for line in lines)
+
     def test_evaluate(self, run, masking):
         padded = [[1, 4, 2, 0, 0, 0, 0], [0, 2, 3, 4, 1, 1], [0, 0, 0, 1, 2, 0]]
         options = ("--ids", "--min-length", "3", "--deletions", "2", "--draws", "0")

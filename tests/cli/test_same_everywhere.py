@@ -268,7 +268,8 @@ def told_by_markdown(corpus):
 def told_by_terminal(corpus):
     yield from told_by_people_s(
         corpus,
-        r"^(?P<sequence>\d+)( step (?P<step>\d+))?  (?=predicted|no score|\w+ [+-]\d+\.\d{3}$)",
+        r"^(?P<sequence>\d+)( step (?P<step>\d+))?  "
+        r"(?=predicted|no score|(output )?\w+ [+-]\d+\.\d{3}$)",
         r"  predicted (?P<predicted>\w+)",
         r"  (right|(?P<wrong>wrong), true (?P<label>\w+))$",
     )

@@ -1,7 +1,7 @@
 """The terminal: a table of the first predictions."""
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import compress, islice
 from typing import TextIO
 
 from rich import box
@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import probabilities
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.decided import meaning_of_one
 from lstm_lrp_cli.reporting.predictions.layout import Layout
 from lstm_lrp_cli.reporting.predictions.summary import percent
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.scaling.prediction import Predictions
-from lstm_lrp_cli.sequences.batching import real_lengths
+from lstm_lrp_cli.sequences.batching import real_steps
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 # How many rows are shown, how many values of a regressor, and how wide a bar is.
@@ -95,8 +96,7 @@ class ScreenWriter:
         steps = [None] * part.rows if part.steps is None else part.steps.tolist()
         if model.by_step:
             columns.append(map(str, steps))
-        real = real_lengths(part.sequences, model)[part.places].tolist()
-        columns.append(map(_shown, part.of_rows, steps, real))
+        columns.append(_shown(*each, model) for each in zip(part.of_rows, steps, strict=True))
         golds = [sequence.gold for sequence in part.of_rows]
         if layout.labelled:
             columns.append(_names(layout.true_classes(part)))
@@ -119,11 +119,12 @@ def _number(sequence: Sequence) -> Text:
     return Text(f"{sequence.number}{name}")
 
 
-def _shown(sequence: Sequence, step: int | None, real: int) -> Text:
-    """What a row is of: a text, or one token of it; of a series, how many steps it really has."""
+def _shown(sequence: Sequence, step: int | None, model: Model) -> Text:
+    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks."""
+    real = real_steps(sequence, model)
     if sequence.tokens is None:
-        return Text(f"{real:,}")
-    text = " ".join(sequence.tokens) if step is None else sequence.tokens[step]
+        return Text(f"{real.sum():,}")
+    text = " ".join(compress(sequence.tokens, real)) if step is None else sequence.tokens[step]
     return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
 
