@@ -416,11 +416,18 @@ def _of_lengths(
         return []
     longest = max(len(each) for each in sequences)
     value = UNSET if padding is None else padding.value
+    masked = padding is not None and padding.masked is True
     lengths = [*range(1, min(longest, MOST_LENGTHS)), *(n for n in USUAL_LENGTHS if n > longest)]
     found = []
     for length in lengths:
-        for spec in _sides_and_cuts(length, value, longest):
-            filled = Padding(spec.side or None, length, value or 0, truncate=spec.truncate or None)
+        specs = _sides_and_cuts(length, value, longest)
+        if masked:  # what is filled up is skipped, so where it stands makes no difference
+            cuts = (each.truncate for each in specs if each.side is None)
+            specs = [PaddingSpec(UNSET, length, value, masked, cut) for cut in cuts]
+        for spec in specs:
+            filled = Padding(
+                spec.side or None, length, value or 0, masked, truncate=spec.truncate or None
+            )
             model = replace(built.model, padding=filled)
             each = _Built(replace(variation, padding=spec), model, [given])
             found.append(_Judge(sequences, expected, each).matched(each, given))
@@ -544,12 +551,13 @@ def _changed(lstm: LstmSpec, changes: Iterable[Change]) -> LstmSpec:
 
 
 def _layouts(lstms: list[LstmSpec]) -> list[tuple[Change, str]]:
-    """All, but of weights without bias that of cuDNN only where it is given: any shape is of it."""
+    """All, what is given first; of weights without bias cuDNN's only there: any shape is of it."""
     unbiased = all(
         cell.bias is None for lstm in lstms for cell in (lstm.forward, lstm.backward) if cell
     )
     given = {lstm.layout for lstm in lstms}
     names = [name for name in LAYOUTS if name != "cudnn" or not unbiased or name in given]
+    names.sort(key=lambda name: name not in given)
 
     def layout(name: Any) -> Change:
         return lambda lstm: msgspec.structs.replace(lstm, layout=name)

@@ -252,6 +252,33 @@ def test_and_to_which_length_where_nothing_says_it(problem, small, truncate):
     }
 
 
+@pytest.mark.parametrize("truncate", ["pre", "post"])
+def test_to_which_length_in_a_layout_that_is_not_the_first(problem, small, truncate):
+    """As a Keras model of no fixed length has it, whose input `pad_sequences` cut."""
+    small.lstm |= {
+        "layout": "features_by_gates",
+        "forward": {"input": "W.T", "recurrent": "U.T", "bias": "b"},
+    }
+    small.arrays |= {"W.T": small.arrays["W"].T, "U.T": small.arrays["U"].T}
+    small.mapping["padding"] = {"side": "post", "length": 4, "truncate": truncate}
+    problem.scores()
+    del small.mapping["padding"]
+    [match] = problem.found()["matches"]
+    padding = match["mapping"]["padding"]
+    assert (padding["length"], padding["truncate"]) == (4, truncate)
+
+
+@pytest.mark.parametrize("truncate", ["pre", "post"])
+def test_masked_ones_that_were_cut_to_a_length_that_nothing_says(problem, small, truncate):
+    """As of an Embedding with mask_zero=True in a Keras model of no fixed length."""
+    small.mapping["padding"] = {"length": 4, "truncate": truncate, "masked": True, "value": 3}
+    problem.scores()
+    small.mapping["padding"] = {"masked": True, "value": 3}
+    [match] = problem.found()["matches"]
+    padding = match["mapping"]["padding"]
+    assert (padding["length"], padding["truncate"], padding["masked"]) == (4, truncate, True)
+
+
 def test_masked_ones_that_were_cut(problem, small):
     small.mapping["padding"] = {"length": 4, "truncate": "post", "masked": True, "value": 3}
     problem.scores()
