@@ -159,5 +159,11 @@ def check(
             file.write(verification_json(verification, told))
         else:
             print_verification(verification, file)
-    if not verification.passed:
+    failed = {check.name for check in verification.checks if not check.passed}
+    if expected is not None and "forward" in failed:
+        say(
+            f"{model} is not run as what gave these scores: `lrp match` searches the mapping by "
+            "which it is, also to what length sequences were filled up or cut"
+        )
+    if failed:
         sys.exit(1)

@@ -74,6 +74,13 @@ def _npz(path: Path) -> Opened:
     return Opened(NpzFile(path), lambda _: None)
 
 
+def _results(path: Path) -> Opened:
+    def refuse(_: bool) -> None:
+        raise UnusableInput(str(path), f"{RESULTS.what}; expected a weight file")
+
+    return Opened(_npz(path).file, refuse)
+
+
 def _safetensors(path: Path) -> Opened:
     from lstm_lrp_cli.loading import safetensors, state_dict
 
@@ -191,6 +198,12 @@ LEGACY = """\
 import torch
 torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
 
+# Read as arrays, for their scores to be compared, but no model.
+RESULTS = Format(
+    lambda seen: seen.is_zip and seen.holds("about.npy", "ledger_names.npy"),
+    _results,
+    "is what `lrp explain` writes as NPZ",
+)
 NPZ = Format(lambda seen: seen.is_zip, _npz, "is a zip archive")
 HDF5 = Format(lambda seen: seen.starts(b"\x89HDF\r\n\x1a\n"), _hdf5, "is an HDF5 file")
 NPY = Format(
@@ -281,6 +294,7 @@ FORMATS: tuple[Format, ...] = (
         what="is a zip of other files",
         mend="it holds {inside}: unpack it, and give one of them",
     ),
+    RESULTS,
     NPZ,
     # What has a signature.
     HDF5,
@@ -435,7 +449,7 @@ def is_weight_file(path: Path) -> bool:
         found = format_of(look(path)) if path.is_file() else None
     except UnusableInput:
         return False
-    return found is not None and found.open is not None
+    return found is not None and found.open is not None and found is not RESULTS
 
 
 def what_it_is(seen: Seen) -> str:

@@ -191,6 +191,13 @@ def _find(file: WeightFile) -> _Found | None:
             raise _no_lstm(file, name, gates)
     if not prefixes:
         return None
+    for name in datasets:
+        if re.search(r"(^|\.)in_proj_weight$", name):
+            raise UnusableInput(
+                f"{file.path}: {name}",
+                "is of nn.MultiheadAttention; lrp does not explain attention by dot products, and "
+                "no mapping can describe it",
+            )
     parts_of_lstms = re.compile(
         rf"({'|'.join(map(re.escape, prefixes))})(weight|bias)_(ih|hh|hr)_l\d+(_reverse)?"
     )

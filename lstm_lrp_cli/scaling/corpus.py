@@ -127,7 +127,8 @@ def finite_relevance(
 ) -> Relevance:
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, batch.padding, reach)
-    of_sequences = batch.packing.total(whole_steps(result.inputs))
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
+        of_sequences = batch.packing.total(whole_steps(result.inputs))
     what = f"relevance by {method.name} overflows"
     _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result

@@ -19,6 +19,8 @@ from lstm_lrp_cli.sequences.series import checked_values
 from lstm_lrp_cli.sequences.stream import BOM
 from lstm_lrp_cli.sequences.tokens import Encoded, Tokenizer
 
+# How text in UTF-16 begins.
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # A stream without line ends would otherwise fill the memory.
 LONGEST_LINE = 64 * 2**20
 # How much is asked of a stream at a time.
@@ -78,10 +80,13 @@ class Lines:
         try:
             text = self.data.decode("utf-8")
         except UnicodeDecodeError as error:
+            encoding = "utf-16" if self.data.startswith(UTF_16) else "latin1"
+            mend = f"convert the file, for instance with iconv -f {encoding} -t utf-8"
+            if encoding == "latin1" and b"\0" in self.data:
+                mend = "there are null bytes too, so it is no text"
             raise UnusableInput(
                 self.place,
-                f"byte {error.start + 1} (0x{self.data[error.start]:02x}) is not UTF-8; "
-                "convert the file, for instance with iconv -f latin1 -t utf-8",
+                f"byte {error.start + 1} (0x{self.data[error.start]:02x}) is not UTF-8; {mend}",
             ) from error
         texts = text.removesuffix("\n").split("\n")
         return [line.removesuffix("\r") for line in texts] if "\r" in text else texts

@@ -189,6 +189,9 @@ def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Mode
     """Refuse a file of another format as what it is, before it is taken for text or arrays."""
     beginning = opened.beginning
     seen = seen_of(opened, where)
+    is_npz = format_of(seen) is NPZ
+    if is_npz and seen.names and not any(name.endswith(".npy") for name in seen.names):
+        raise UnusableInput(where, f"{what_it_is(seen)} without arrays; {_wanted(model)}")
     if form in _SIGNATURES.values():
         if format_of(seen) is {"npz": NPZ, "h5": HDF5, "npy": NPY}[form]:
             return

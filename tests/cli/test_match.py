@@ -279,6 +279,22 @@ def test_masked_ones_that_were_cut_to_a_length_that_nothing_says(problem, small,
     assert (padding["length"], padding["truncate"], padding["masked"]) == (4, truncate, True)
 
 
+def test_check_names_lrp_match_where_scores_differ(problem, small, run):
+    """Nothing in the file says that sequences were cut, which is why no warning can."""
+    small.mapping["padding"] = {"side": "post", "length": 4, "truncate": "post"}
+    problem.scores()
+    del small.mapping["padding"]
+    check = ("check", small.save(), problem.text, "--expected", small.folder / "scores.npy")
+    result = run(*check)
+    assert result.exit_code == 1
+    assert "`lrp match` searches the mapping" in " ".join(result.stderr.split())
+    small.mapping["padding"] = {"side": "post", "length": 4, "truncate": "post"}
+    small.save()
+    result = run(*check)
+    assert result.exit_code == 0, result.output
+    assert "lrp match" not in result.stderr
+
+
 def test_masked_ones_that_were_cut(problem, small):
     small.mapping["padding"] = {"length": 4, "truncate": "post", "masked": True, "value": 3}
     problem.scores()

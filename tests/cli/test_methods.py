@@ -8,6 +8,7 @@ import pytest
 from models import KERAS, PYTORCH, WEATHER, json_lines, table
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.loading.safetensors import write_safetensors
 
 MADE = {name: make(Settings()) for name, make in METHODS.items()}
 PROMISING = [name for name, method in MADE.items() if method.promise is not None]
@@ -81,6 +82,26 @@ class TestEach:
         result = run("explain", WEATHER.model, series, *arguments)
         assert result.exit_code in (0, 3)
         assert result.exit_code == 0 or f"relevance by {name} overflows" in result.stderr
+
+    def test_overflow_that_cancels_is_an_error_and_no_warning(self, run, tmp_path):
+        """Two layers and many steps, at which some features get inf and others -inf."""
+        rng = np.random.default_rng(5)
+        arrays = {}
+        for layer, features in enumerate((2, 12)):
+            arrays |= {
+                f"lstm.weight_ih_l{layer}": rng.uniform(-0.9, 0.9, (48, features)),
+                f"lstm.weight_hh_l{layer}": rng.uniform(-0.9, 0.9, (48, 12)),
+                f"lstm.bias_ih_l{layer}": np.repeat([0.0, 3.0, 0.0, 0.0], 12),
+                f"lstm.bias_hh_l{layer}": rng.uniform(-0.9, 0.9, 48),
+            }
+        arrays |= {"fc.weight": rng.uniform(-0.9, 0.9, (2, 12)), "fc.bias": np.zeros(2)}
+        with (tmp_path / "model.safetensors").open("wb") as file:
+            write_safetensors(file, arrays)
+        np.save(tmp_path / "x.npy", np.cumsum(rng.normal(size=(4, 400, 2)), axis=1) * 0.3)
+        arguments = (tmp_path / "model.safetensors", tmp_path / "x.npy", "--method", "lrp-prop")
+        result = run("explain", *arguments)
+        assert result.exit_code == 3
+        assert "relevance by lrp-prop overflows" in result.stderr
 
     @each_method
     def test_explains_every_target(self, run, few, name):

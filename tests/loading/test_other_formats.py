@@ -301,6 +301,20 @@ class TestInput:
         error = run("predict", model, tmp_path / "x.txt", "--ids").stderr
         assert "is a Parquet table; expected tokens: .txt with a sequence a line" in error
 
+    def test_an_archive_without_arrays(self, said, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr("notes.txt", "hello")
+        error = said(tmp_path / "x.zip")
+        assert "is a zip archive without arrays; expected a series: .npy (sequences, " in error
+
+    def test_bytes_that_are_no_text_are_not_to_be_converted(self, said, tmp_path):
+        (tmp_path / "x.csv").write_bytes(b"\x89PNG\r" + bytes(9))
+        error = said(tmp_path / "x.csv")
+        assert "byte 1 (0x89) is not UTF-8; there are null bytes too, so it is no text" in error
+        for encoding, name in (("utf-16", "utf-16"), ("latin1", "latin1")):
+            (tmp_path / "x.csv").write_bytes("sequence,step,é\n".encode(encoding))
+            assert f"iconv -f {name} -t utf-8" in said(tmp_path / "x.csv")
+
     def test_models_and_workbooks(self, said, model, tmp_path):
         assert "model.pt: is a PyTorch file; expected a series" in said(model)
         (tmp_path / "x.xlsx").write_bytes(FILES["Excel"][0])
@@ -414,3 +428,26 @@ class TestOtherFiles:
         assert (
             "m.tflite: is a TensorFlow Lite model; expected what `lrp explain` writes as JSON"
         ) in result.stderr
+
+    def test_results_as_npz(self, run, small):
+        """They are read nowhere but as scores to compare with."""
+        text = small.write("in.txt", "the film is not bad\nbad film\n")
+        model, results = small.save(), small.folder / "r.npz"
+        assert run("explain", model, text, "-o", results).exit_code == 0
+        (small.folder / "r.jsonl").write_text(
+            run("explain", model, text, "--format", "jsonl").stdout
+        )
+        for command in (
+            ("compare", small.folder / "r.jsonl", results),
+            ("compare", results, small.folder / "r.jsonl"),
+            ("summarize", results),
+            ("predict", results, text),
+            ("inspect", results),
+            ("convert", results, small.folder / "c.npz"),
+            ("predict", model, results),
+        ):
+            result = run(*command)
+            assert result.exit_code == 3, command
+            assert "r.npz: is what `lrp explain` writes as NPZ; expected " in result.stderr
+        result = run("check", model, text, "--expected", results)
+        assert result.exit_code == 0, result.output

@@ -245,6 +245,14 @@ class TestOtherCells:
             assert "no mapping can describe another cell as one" in result.stderr
             assert "model.yaml" not in result.stderr
 
+    def test_nor_is_attention_by_dot_products_called_a_linear_layer(self, refusal, tmp_path, write):
+        state = weights() | {"attn.in_proj_weight": matrix(6, 2), "attn.in_proj_bias": matrix(6)}
+        state |= {"attn.out_proj.weight": matrix(2, 2), "attn.out_proj.bias": matrix(2)}
+        error = refusal(write(tmp_path / "model.pt", state))
+        assert "attn.in_proj_weight: is of nn.MultiheadAttention; " in error
+        assert "no mapping can describe it" in error
+        assert "linear layer" not in error
+
     def test_are_not_left_out_beside_an_lstm(self, refusal, tmp_path, write):
         state = weights() | cell("decoder.", 2, 3, gates=3)
         error = refusal(write(tmp_path / "model.pt", state))
