@@ -162,8 +162,8 @@ def check(
     failed = {check.name for check in verification.checks if not check.passed}
     if expected is not None and "forward" in failed:
         say(
-            f"{model} is not run as what gave these scores: `lrp match` searches the mapping by "
-            "which it is, also to what length sequences were filled up or cut"
+            "the model does not give the expected scores: `lrp match` searches a mapping that "
+            "does, all but how text becomes tokens"
         )
     if failed:
         sys.exit(1)
