@@ -86,7 +86,9 @@ def convert(
     title = f"How lrp reads {output.name}, converted from {model.name}."
     with open_together(paths) as (weights_file, mapping_file, *others):
         converting.WRITERS[form](weights_file, arrays)
-        mapping_file.write(commented(title, document, {}).encode("utf-8"))
+        mapping_file.write(
+            commented(title, document, {}, contents.described.assumptions).encode("utf-8")
+        )
         for file in others:
             file.write(converting.vocabulary_text(converted.vocabulary or {}).encode("utf-8"))
     say(f"wrote {', '.join(map(str, paths))}")

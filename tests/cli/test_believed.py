@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from installed import spec_of
 from models import KERAS, PYTORCH, WEATHER, json_lines
 
 # Of which the Keras sample's stabilizers take half of the score by size, and a tenth net.
@@ -56,6 +56,9 @@ class TestStabilizersBySize:
                 assert ledger["stabilizers_size"] >= abs(ledger["stabilizers"]) * (1 - 1e-12)
 
     def test_are_in_parquet_and_npz_as_in_json_lines(self, run, tmp_path):
+        spec_of("pyarrow")
+        from pyarrow import parquet as reader
+
         arguments = ("explain", KERAS.model, KERAS.sequences, "-q")
         methods = ("--method", "lrp-all,integrated-gradients", "--steps", 2)
         wanted = [
@@ -65,7 +68,7 @@ class TestStabilizersBySize:
         assert wanted[1] is None
         parquet, npz = tmp_path / "r.parquet", tmp_path / "r.npz"
         run(*arguments, *methods, "--format", "parquet-nested", "-o", parquet)
-        ledgers = pq.read_table(parquet).column("ledger").to_pylist()
+        ledgers = reader.read_table(parquet).column("ledger").to_pylist()
         assert [ledger["stabilizers_size"] for ledger in ledgers] == wanted
         run(*arguments, *methods, "--by", "token", "-o", npz)
         with np.load(npz) as arrays:

@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.checking.against import keras_file
 from lstm_lrp_cli.checking.against.framework import Framework, asking, import_framework
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.model import Model
 
+# What Keras loads, and what runs other files.
+FORMATS = frozenset({"HDF5", "Keras"})
+OTHERS = {
+    **dict.fromkeys(("PyTorch", "safetensors"), ", or run its modules by --against torch"),
+    "ONNX": ", or run it by --against onnxruntime",
+}
 # Backends that Keras can run on, and the packages that each needs. TensorFlow's comes first: it
 # starts quicker than torch's, and is the only one that keeps float64.
 BACKENDS = {
@@ -50,7 +57,13 @@ def open_keras(keras: Any, loaded: LoadedModel, name: str, option: str, version:
     UnusableInput
         The file is none of Keras's, or does not say the architecture; or Keras refuses it.
     """
-    model, path = loaded.model, loaded.contents.path
+    model, path, form = loaded.model, loaded.contents.path, loaded.contents.format
+    if form not in FORMATS:
+        raise UnusableInput(
+            option,
+            f"{path} is {form}, which Keras does not load; save the scores of your own model and "
+            f"compare by --expected{OTHERS.get(form, '')}",
+        )
     where = f"{option}: {path}"
     dtype = _precision(keras, model)
     with _default(keras, dtype), asking(where, "Keras does not load it"):
