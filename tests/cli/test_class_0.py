@@ -84,6 +84,8 @@ def test_tables_have_its_score_and_relevance(explain, by):
 @pytest.mark.parametrize("form", ["parquet", "npz", "html", "terminal", "markdown"])
 def test_other_outputs_have_them_as_well(explain, lines, single, form):
     """What stands for a score of the first sentence, and its first relevance."""
+    if form == "parquet":
+        spec_of("pyarrow")
     zero = lines("--target", "0")[0]
     path = single.folder / f"out.{form}"
     if form in ("terminal", "markdown"):
@@ -94,7 +96,6 @@ def test_other_outputs_have_them_as_well(explain, lines, single, form):
         return
     explain("--target", "0", "-o", path)
     if form == "parquet":
-        spec_of("pyarrow")
         from pyarrow import parquet
 
         first = parquet.read_table(path).to_pylist()[0]

@@ -46,7 +46,8 @@ def test_every_option_is_told_of_once(name):
     text = whole_help(name)
     for param in command(name).params:
         if isinstance(param, click.Option):
-            told = rf"^  (-\w, )?{param.opts[-1]}(?![\w-])"
+            first = next(each for each in param.opts if each.startswith("--"))
+            told = rf"^  (-\w, )?{first}(?![\w-])"
             assert len(re.findall(told, text, re.MULTILINE)) == 1, param.opts
 
 

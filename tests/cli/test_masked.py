@@ -407,6 +407,8 @@ class TestStatistics:
     @pytest.mark.parametrize("by", ["feature", "step"])
     @pytest.mark.parametrize("form", FORMS)
     def test_of_series(self, run, explain, both, form, by):
+        if form != "jsonl":
+            spec_of("pyarrow")
         model, paths = both
         summaries = []
         for path in paths:
@@ -420,6 +422,8 @@ class TestStatistics:
 
     @pytest.mark.parametrize("form", FORMS)
     def test_of_text(self, run, explain, masking, form):
+        if form != "jsonl":
+            spec_of("pyarrow")
         padded = [[1, 4, 2, 0, 0, 0], [0, 2, 3, 0, 1, 1], [0, 0, 0], [4]]
         cut = [[token for token in each if token != MASKED] for each in padded]
         summaries = []
