@@ -42,11 +42,11 @@ def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
     return above, below
 
 
-def why_missing(sequence: Sequence, position: int, model: Model) -> str:
-    """What a step is called that has no relevance, since the model passes over it."""
-    if sequence.tokens is not None and sequence.inputs[position] == SKIPPED:
-        return LEFT_OUT
-    return CUT_OFF if cut_off(sequence.inputs, model.padding)[position] else MASKED
+def why_missing(sequence: Sequence, model: Model) -> list[str]:
+    """What each token is called if it has no relevance, since the model passes over it."""
+    left_out, cut = sequence.inputs == SKIPPED, cut_off(sequence.inputs, model.padding)
+    named: list[str] = np.select([left_out, cut], [LEFT_OUT, CUT_OFF], MASKED).tolist()
+    return named
 
 
 def what_is_missing(model: Model) -> str:

@@ -207,11 +207,10 @@ class HeatMapWriter:
 
     def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Iterator[Text]:
         amounts = explanation.relevance_of_steps
-        strengths = strengths_of(amounts)
-        for position, (token, amount) in enumerate(zip(tokens, amounts, strict=True)):
-            strength = strengths[position]
+        reasons = why_missing(explanation.sequence, self._model)
+        each = zip(tokens, amounts, strengths_of(amounts), reasons, strict=True)
+        for token, amount, strength, why in each:
             if np.isnan(amount):
-                why = why_missing(explanation.sequence, position, self._model)
                 yield Text(printable(token) if self._shade else f"{printable(token)}({why})", "dim")
             elif self._shade is None:
                 yield Text(f"{_named(token)}({decimal(amount, 2, '+')})")

@@ -198,12 +198,11 @@ def real_steps(sequence: Sequence, model: Model) -> Booleans:
 
 def masked_steps(sequences: Several[Sequence], model: Model) -> int:
     """How many steps of all sequences the model's mask passes over."""
-    if not model.masks or not sequences:
+    if model.padding is None or not model.padding.masked or not sequences:
         return 0
     inputs = [sequence.inputs for sequence in sequences]
     lengths, steps = np.array(list(map(len, inputs)), dtype=np.intp), np.concatenate(inputs)
-    given = _uncut(steps, lengths, model.padding)
-    return int((given & ~_kept(steps, lengths, model.padding)).sum())
+    return int((_uncut(steps, lengths, model.padding) & ~_unmasked(steps, model.padding)).sum())
 
 
 def cut_off(inputs: NDArray[Any], padding: Padding | None) -> Booleans:
@@ -225,8 +224,8 @@ def _uncut(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> 
     kept: Booleans = inputs != SKIPPED if inputs.ndim == 1 else np.ones(len(inputs), dtype=bool)
     if padding is None or padding.truncate is None or lengths.max() <= padding.length:
         return kept
-    counts = np.repeat(_kept_lengths(kept, lengths), lengths)
-    ends = np.repeat(np.cumsum(_kept_lengths(kept, lengths)), lengths)
+    uncut = _kept_lengths(kept, lengths)
+    counts, ends = np.repeat(uncut, lengths), np.repeat(np.cumsum(uncut), lengths)
     # From 0, which of the steps of its sequence each is, of those that the tokenizer keeps.
     places = np.cumsum(kept) - 1 - (ends - counts)
     if padding.truncate == "post":
@@ -238,9 +237,15 @@ def _kept(inputs: NDArray[Any], lengths: Integers, padding: Padding | None) -> B
     """The steps that are run: those that the model is given and its mask does not skip."""
     kept = _uncut(inputs, lengths, padding)
     if padding is not None and padding.masked:
-        if inputs.ndim == 1:
-            kept &= inputs != padding.value
-        else:
-            # In float32, as frameworks do: the same number in float64 may not be equal.
-            kept &= (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
+        kept &= _unmasked(inputs, padding)
     return kept
+
+
+def _unmasked(inputs: NDArray[Any], padding: Padding) -> Booleans:
+    """The steps that are not the value that a mask skips."""
+    if inputs.ndim == 1:
+        unmasked: Booleans = inputs != padding.value
+    else:
+        # In float32, as frameworks do: the same number in float64 may not be equal.
+        unmasked = (inputs.astype(np.float32) != np.float32(padding.value)).any(axis=1)
+    return unmasked
