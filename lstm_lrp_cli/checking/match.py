@@ -96,7 +96,7 @@ class Variation:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Candidate:
     """One mapping that was tried: a variation, and what its weights are taken for.
 
     Parameters
@@ -146,10 +146,10 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class MatchedMapping:
     """A variation, and how far its scores are from those that were expected."""
 
-    choice: Choice
+    choice: Candidate
     worst: float
     compared: str
 
@@ -169,7 +169,7 @@ class Match:
         Of a model by step, at how many steps scores were compared, and how many more are masked.
     """
 
-    ranked: list[Matched]
+    ranked: list[MatchedMapping]
     tolerance: float
     tried: int
     sequences: int
@@ -177,12 +177,12 @@ class Match:
     masked: int | None = None
 
     @property
-    def found(self) -> list[Matched]:
+    def found(self) -> list[MatchedMapping]:
         """The variations that reproduce the scores; more than one cannot be told apart."""
         return [each for each in self.ranked if each.worst <= self.tolerance]
 
     @property
-    def others(self) -> list[Matched]:
+    def others(self) -> list[MatchedMapping]:
         """The nearest of those that do not."""
         return [each for each in self.ranked if not each.worst <= self.tolerance]
 
@@ -303,7 +303,7 @@ def search(
     return Match(ranked, tolerance, len(near) + len(of_lengths), count, steps, masked)
 
 
-def _nearness(found: Matched) -> float:
+def _nearness(found: MatchedMapping) -> float:
     return found.worst if found.worst == found.worst else np.inf
 
 
@@ -361,9 +361,9 @@ class _Judge:
         scores = run_batch(model, batch, carried).scores
         return scores[batch.own_rows] if model.by_step else scores
 
-    def matched(self, built: "_Built", setting: "Setting") -> Matched:
+    def matched(self, built: "_Built", setting: "Setting") -> MatchedMapping:
         worst, compared = self.judge(_with_setting(built.model, setting))
-        return Matched(Choice(built.variation, *setting), worst, compared)
+        return MatchedMapping(Candidate(built.variation, *setting), worst, compared)
 
 
 def _with_setting(model: Model, setting: Setting) -> Model:
@@ -399,7 +399,7 @@ def _of_lengths(
     sequences: list[Sequence],
     expected: Expected,
     tolerance: float,
-) -> list[Matched]:
+) -> list[MatchedMapping]:
     """The model as it is given, its sequences filled up and cut to every likely length.
 
     There are none where it fits as it is, where a length is given, where the gate order is not, or

@@ -110,7 +110,7 @@ def explain(
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.reporting.outputs import TOP_OUTPUTS
     from lstm_lrp_cli.reporting.rendering import Rendering
-    from lstm_lrp_cli.reporting.summary import Run, Summary
+    from lstm_lrp_cli.reporting.summary import ExplainReport, Run
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -149,7 +149,7 @@ def explain(
     rendering = Rendering(loaded, methods, question, form, detail, about, top)
     if rendering.reach == "features":
         refuse_values_of_steps(methods, loaded)
-    summary = Summary(loaded, run)
+    summary = ExplainReport(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(
         rendering,

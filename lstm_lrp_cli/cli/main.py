@@ -41,7 +41,7 @@ UNUSABLE = 3
 INTERRUPTED = 130
 
 
-class Lrp(click.Group):
+class LrpGroup(click.Group):
     """Imports a command only when it is called, and turns errors into exit statuses."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -126,7 +126,7 @@ def _stop(ctx: click.Context, error: BaseException, message: str, paste: str = "
     ctx.exit(UNUSABLE)
 
 
-@click.group(cls=Lrp, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LrpGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lrp")
 def main() -> None:
     """Explain trained LSTM models with Layer-wise Relevance Propagation.

@@ -68,7 +68,7 @@ def predict(
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.predictions.layout import Layout
+    from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
     from lstm_lrp_cli.reporting.predictions.rendering import PredictionRendering
     from lstm_lrp_cli.reporting.predictions.summary import PredictionRun, PredictionSummary
     from lstm_lrp_cli.sequences.read import Source, read_blocks
@@ -79,7 +79,7 @@ def predict(
     loaded = read.model
     if labelled:
         refuse_labels(loaded)
-    layout = Layout(loaded, labelled)
+    layout = PredictionLayout(loaded, labelled)
     rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
     run = PredictionRun(
         display_name(str(model)),

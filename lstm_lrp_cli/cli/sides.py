@@ -17,7 +17,12 @@ from lstm_lrp_cli.cli.say import warn
 from lstm_lrp_cli.cli.settings import parse_method
 from lstm_lrp_cli.comparing.matching import same_sequences
 from lstm_lrp_cli.comparing.models import explained_by, named_alike
-from lstm_lrp_cli.comparing.side import Explained, Side, explained_sequences, explained_twice
+from lstm_lrp_cli.comparing.side import (
+    ExplainedSequence,
+    Side,
+    explained_sequences,
+    explained_twice,
+)
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.inputs import InputFigures
@@ -113,7 +118,7 @@ class Asked:
 
 def both_sides(
     paths: tuple[str, ...], models: tuple[bool, ...], methods: tuple[str, ...], asked: Asked
-) -> tuple[tuple[Side, Side], Iterator[tuple[Explained, Explained]]]:
+) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
     """The two sides, and the explanations of one sequence after the other by both.
 
     Parameters
@@ -152,7 +157,7 @@ def both_sides(
 
 def _two_methods(
     path: str, is_model: bool, names: tuple[str, str], asked: Asked
-) -> tuple[tuple[Side, Side], Iterator[tuple[Explained, Explained]]]:
+) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
     """Both sides where they are one model, or one file."""
     if is_model:
         names = _known(names[0]), _known(names[1])

@@ -34,7 +34,7 @@ Counted = TypeVar("Counted")
 Merged = TypeVar("Merged", contravariant=True)
 
 
-class Report(Protocol[Merged]):
+class MergedReport(Protocol[Merged]):
     """What is told of a run beside its data."""
 
     @property
@@ -138,7 +138,7 @@ def _to_terminal(output: Path | None) -> bool:
 def stream(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: Report[Counted],
+    summary: MergedReport[Counted],
     *,
     output: Path | None,
     report: Path | None,
@@ -171,7 +171,7 @@ def stream(
 def _write(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: Report[Counted],
+    summary: MergedReport[Counted],
     output: Path | None,
     told: bool,
     jobs: int,
@@ -208,7 +208,7 @@ def _write(
 def _show(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: Report[Counted],
+    summary: MergedReport[Counted],
     opened: AbstractContextManager[TextIO],
     told: bool,
 ) -> None:

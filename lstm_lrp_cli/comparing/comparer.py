@@ -18,7 +18,7 @@ from lstm_lrp_cli.comparing.comparison import (
     TokenDifference,
 )
 from lstm_lrp_cli.comparing.differences import CorrelationCount, DifferenceCount
-from lstm_lrp_cli.comparing.matching import Matched
+from lstm_lrp_cli.comparing.matching import PairedTokens
 from lstm_lrp_cli.comparing.predictions import PredictionCount
 from lstm_lrp_cli.comparing.ranked import Ranked
 from lstm_lrp_cli.comparing.side import Side
@@ -27,7 +27,7 @@ from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.summarizing.summarizer import MOST_ROWS
 from lstm_lrp_cli.summarizing.summary import Dropped
-from lstm_lrp_cli.summarizing.tokens import COUNT, TOTAL, TokenTable, most_to_drop
+from lstm_lrp_cli.summarizing.tokens import COUNT, TOTAL, TokenStatistics, most_to_drop
 
 # How many tokens are compared at a time.
 BLOCK_TOKENS = 2**14
@@ -88,7 +88,7 @@ class Comparer:
         self._apart: Ranked[Apart] = Ranked(top)
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the figures
-    def add(self, sequences: Sequence[Matched]) -> None:
+    def add(self, sequences: Sequence[PairedTokens]) -> None:
         """Compare some sequences."""
         self.sequences += len(sequences)
         self._predictions.add(sequences)
@@ -132,7 +132,7 @@ class Comparer:
             self._apart.highest_first(),
         )
 
-    def _add_scores(self, sequences: Iterable[Matched]) -> None:
+    def _add_scores(self, sequences: Iterable[PairedTokens]) -> None:
         scored = [each for sequence in sequences for each in sequence.scored]
         if scored:
             numbers = [each.a.sequence for each in scored]
@@ -185,7 +185,7 @@ class TokenDifferences:
 
     def __init__(self) -> None:
         # All have the same tokens in the same order: differences, and relevance by A and by B.
-        self._tables = (TokenTable(), TokenTable(), TokenTable())
+        self._tables = (TokenStatistics(), TokenStatistics(), TokenStatistics())
         self.dropped: Dropped | None = None
 
     def add(self, pairs: Sequence[Pair]) -> None:
@@ -214,9 +214,9 @@ class TokenDifferences:
         ]
 
 
-def in_blocks(sequences: Iterable[Matched]) -> Iterator[list[Matched]]:
+def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]:
     """Some sequences at a time, which NumPy takes at once."""
-    block: list[Matched] = []
+    block: list[PairedTokens] = []
     tokens = 0
     for sequence in sequences:
         block.append(sequence)

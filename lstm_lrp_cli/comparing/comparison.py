@@ -71,7 +71,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class ComparedPredictions:
     """Where predictions differ.
 
     Parameters
@@ -260,7 +260,7 @@ class Comparison:
     rank: Rank
     min_count: int
     sequences: int
-    predictions: Predictions
+    predictions: ComparedPredictions
     scores: Differences
     relevance: OfRelevance
     dropped: Dropped | None

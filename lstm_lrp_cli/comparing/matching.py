@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lstm_lrp_cli.comparing.side import Explained, Side
+from lstm_lrp_cli.comparing.side import ExplainedSequence, Side
 from lstm_lrp_cli.results.result import Result
 
 # What both sides must have of an explanation: its target and step.
@@ -34,7 +34,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class PairedTokens:
     """One sequence, as both sides have it.
 
     Parameters
@@ -57,8 +57,8 @@ class Matched:
 
 
 def same_sequences(
-    a: Iterator[Explained], b: Iterator[Explained], sides: tuple[Side, Side]
-) -> Iterator[tuple[Explained, Explained]]:
+    a: Iterator[ExplainedSequence], b: Iterator[ExplainedSequence], sides: tuple[Side, Side]
+) -> Iterator[tuple[ExplainedSequence, ExplainedSequence]]:
     """The explanations of one sequence after the other by both sides.
 
     Raises
@@ -84,8 +84,11 @@ def same_sequences(
 
 
 def matched(
-    both: Iterable[tuple[Explained, Explained]], target: str | None, *, same_input: bool
-) -> Iterator[Matched]:
+    both: Iterable[tuple[ExplainedSequence, ExplainedSequence]],
+    target: str | None,
+    *,
+    same_input: bool,
+) -> Iterator[PairedTokens]:
     """Match the explanations of one sequence after the other.
 
     Parameters
@@ -109,10 +112,10 @@ def matched(
         alone = sum(map(len, by_key)) - 2 * len(common)
         for one, other in pairs:
             _check_pair(one, other, b.side, a.side)
-        yield Matched(_scored(a, b), same_tokens, pairs, alone)
+        yield PairedTokens(_scored(a, b), same_tokens, pairs, alone)
 
 
-def _compare_inputs(a: Explained, b: Explained, same_input: bool) -> bool:
+def _compare_inputs(a: ExplainedSequence, b: ExplainedSequence, same_input: bool) -> bool:
     """Whether the tokens of a sequence are the same."""
     one, other = a.first, b.first
     # Parquet has one type for all ids, which is text.
@@ -145,7 +148,7 @@ def _compare_inputs(a: Explained, b: Explained, same_input: bool) -> bool:
     )
 
 
-def _by_key(explained: Explained, target: str | None) -> dict[Key, Result]:
+def _by_key(explained: ExplainedSequence, target: str | None) -> dict[Key, Result]:
     """The explanations of a sequence, by what they are of; what has no score is none."""
     found: dict[Key, Result] = {}
     for result in explained.results:
@@ -162,7 +165,7 @@ def _by_key(explained: Explained, target: str | None) -> dict[Key, Result]:
     return found
 
 
-def _scored(a: Explained, b: Explained) -> list[Scored]:
+def _scored(a: ExplainedSequence, b: ExplainedSequence) -> list[Scored]:
     """What both sides predict, step by step."""
     of_a, of_b = (_by_step(each.results) for each in (a, b))
     found = []

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lstm_lrp_cli.comparing.comparison import Change, Disagreement, Labelled, Predictions
-from lstm_lrp_cli.comparing.matching import Class, Matched
+from lstm_lrp_cli.comparing.comparison import Change, ComparedPredictions, Disagreement, Labelled
+from lstm_lrp_cli.comparing.matching import Class, PairedTokens
 from lstm_lrp_cli.comparing.ranked import Ranked
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.summarizing.residuals import LONGEST_TEXT
@@ -32,7 +32,7 @@ class PredictionCount:
         self._right: Counter[tuple[bool, bool]] = Counter()
         self._sequences: Ranked[Disagreement] = Ranked(top)
 
-    def add(self, sequences: Iterable[Matched]) -> None:
+    def add(self, sequences: Iterable[PairedTokens]) -> None:
         for sequence in sequences:
             for scored in sequence.scored:
                 for one, other in scored.predicted:
@@ -61,13 +61,13 @@ class PredictionCount:
             ),
         )
 
-    def figures(self) -> Predictions:
+    def figures(self) -> ComparedPredictions:
         right = self._right
         only_a, only_b = right[True, False], right[False, True]
         labelled = Labelled(
             right[True, True], only_a, only_b, right[False, False], p_value(only_a, only_b)
         )
-        return Predictions(
+        return ComparedPredictions(
             self._compared,
             self._changes.total(),
             [Change(a, b, count) for (a, b), count in self._changes.most_common(self._top)],

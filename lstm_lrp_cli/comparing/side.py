@@ -40,7 +40,7 @@ class Side:
         """An error about one explanation."""
         return UnusableInput(self.place(result), problem)
 
-    def ended(self, other: Explained) -> UnusableInput:
+    def ended(self, other: ExplainedSequence) -> UnusableInput:
         """An error about what ends before a sequence that the other side has."""
         return UnusableInput(
             self.name,
@@ -50,7 +50,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplainedSequence:
     """All explanations of one sequence that one side has, of which there is at least one."""
 
     side: Side
@@ -71,7 +71,7 @@ class Explained:
         return self.side.place(self.first)
 
 
-def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[Explained]:
+def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[ExplainedSequence]:
     """The explanations of one sequence after the other.
 
     Raises
@@ -85,12 +85,12 @@ def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[
             methods |= {result.method for result in results}
             if len(methods) > 1:
                 raise _several_methods(results, methods, side)
-        yield Explained(side, _chosen(results, side))
+        yield ExplainedSequence(side, _chosen(results, side))
 
 
 def explained_twice(
     blocks: Iterable[list[Result]], sides: tuple[Side, Side]
-) -> Iterator[tuple[Explained, Explained]]:
+) -> Iterator[tuple[ExplainedSequence, ExplainedSequence]]:
     """The explanations of one sequence after the other, by one method and by another.
 
     Raises
@@ -106,7 +106,7 @@ def explained_twice(
                     "does not say by which method it is; expected results of both: "
                     f"lrp explain --method {sides[0].method},{sides[1].method}",
                 )
-        a, b = (Explained(side, _chosen(results, side)) for side in sides)
+        a, b = (ExplainedSequence(side, _chosen(results, side)) for side in sides)
         yield a, b
 
 

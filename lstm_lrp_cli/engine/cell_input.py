@@ -14,7 +14,7 @@ from lstm_lrp_cli.engine.cell_weights import CellWeights
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
-from lstm_lrp_cli.model.model import INPUT, Model
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 
 
 class CellInput(Protocol):
@@ -188,7 +188,7 @@ class TokenTable:
 def _reading_tokens(model: Model) -> Iterator[tuple[int, Lstm]]:
     """The LSTMs that read the model's input, by their nodes."""
     for place, node in enumerate(model.nodes):
-        if isinstance(node.layer, Lstm) and node.sources == (INPUT,):
+        if isinstance(node.layer, Lstm) and node.sources == (MODEL_INPUT,):
             yield place, node.layer
 
 

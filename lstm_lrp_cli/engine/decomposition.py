@@ -38,12 +38,12 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT
+from lstm_lrp_cli.model.model import MODEL_INPUT
 
 NO_STEPS: Booleans = np.zeros(0, dtype=bool)
 
 
-class Value(Protocol):
+class DecomposedValue(Protocol):
     """What a node is given."""
 
     @property
@@ -60,7 +60,7 @@ class Value(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Computed:
+class DecomposedOutput:
     """What a node gave."""
 
     parts: Parts
@@ -136,7 +136,7 @@ def decompose(trace: Trace, copies: Copies, relevant: Booleans) -> Parts:
     Parts
         Of shape (copies, classes), or (rows, classes) of a model by step.
     """
-    values: dict[int, Value] = {INPUT: Input.of(trace, copies, relevant)}
+    values: dict[int, DecomposedValue] = {MODEL_INPUT: Input.of(trace, copies, relevant)}
     for place, (node, record) in enumerate(zip(trace.model.nodes, trace.records, strict=True)):
         sources = [values[source] for source in node.sources]
         values[place] = _run(node.layer, record, sources, copies)
@@ -144,7 +144,9 @@ def decompose(trace: Trace, copies: Copies, relevant: Booleans) -> Parts:
     return _merged("concat", outputs)
 
 
-def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies) -> Value:
+def _run(
+    layer: Layer, record: Record, sources: Sequence[DecomposedValue], copies: Copies
+) -> DecomposedValue:
     """Run a layer on parts, given the originals' forward pass of it."""
     source, packing = sources[0], copies.packing
     marked = source.relevant_steps
@@ -153,38 +155,38 @@ def _run(layer: Layer, record: Record, sources: Sequence[Value], copies: Copies)
             assert isinstance(record, LstmRecord)
             return _lstm(record, source, copies)
         case Pool():
-            return Computed(_pooled(layer, record, source.parts, copies), NO_STEPS)
+            return DecomposedOutput(_pooled(layer, record, source.parts, copies), NO_STEPS)
         case Flatten():
-            return Computed(
+            return DecomposedOutput(
                 source.parts.each(lambda part: steps.flatten(layer, part, packing).outputs),
                 NO_STEPS,
             )
         case Reverse():
-            return Computed(
+            return DecomposedOutput(
                 source.parts.each(lambda part: part[packing.reverse]), marked[packing.reverse]
             )
         case StepSoftmax():
             weights = record.outputs[copies.rows]
-            return Computed(Parts(np.zeros_like(weights), weights), marked)
+            return DecomposedOutput(Parts(np.zeros_like(weights), weights), marked)
         case Dense():
             parts = source.parts
             irrelevant = dense.run(layer, parts.irrelevant, None).outputs  # and its bias
-            return Computed(Parts(parts.relevant @ layer.weights.T, irrelevant), marked)
+            return DecomposedOutput(Parts(parts.relevant @ layer.weights.T, irrelevant), marked)
         case Scale():
             parts = source.parts
             irrelevant = dense.scale(layer, parts.irrelevant, None).outputs
-            return Computed(Parts(parts.relevant * layer.factors, irrelevant), marked)
+            return DecomposedOutput(Parts(parts.relevant * layer.factors, irrelevant), marked)
         case Activation():
-            return Computed(activated(layer.kind, source.parts), marked)
+            return DecomposedOutput(activated(layer.kind, source.parts), marked)
         case Merge():
             merged = _merged(layer.kind, [each.parts for each in sources])
             marked = np.logical_or.reduce([each.relevant_steps for each in sources])
-            return Computed(merged, marked)
+            return DecomposedOutput(merged, marked)
         case _:
             raise TypeError(layer)
 
 
-def _lstm(record: LstmRecord, source: Value, copies: Copies) -> Value:
+def _lstm(record: LstmRecord, source: DecomposedValue, copies: Copies) -> DecomposedValue:
     """Run the cells of an LSTM on parts, and merge their hidden states."""
     returns_last = record.layer.returns == "last"
     marked = source.relevant_steps
@@ -199,7 +201,9 @@ def _lstm(record: LstmRecord, source: Value, copies: Copies) -> Value:
             directions.append(run.at_end())
         else:
             directions.append(_in_order(cell, run.at_steps(), copies))
-    return Computed(_merged(record.layer.merge, directions), NO_STEPS if returns_last else marked)
+    return DecomposedOutput(
+        _merged(record.layer.merge, directions), NO_STEPS if returns_last else marked
+    )
 
 
 def _in_order(cell: LstmCell, parts: Parts, copies: Copies) -> Parts:

@@ -27,7 +27,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Model, OutputActivation
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,10 +143,10 @@ def forward(
     """
     values: dict[int, Value] = {}
     if model.embedding is None:
-        values[INPUT] = Computed(inputs, True)
+        values[MODEL_INPUT] = Computed(inputs, True)
     else:
         table = table or TokenTable.of(model, model.embedding, inputs)
-        values[INPUT] = Tokens(table, inputs)
+        values[MODEL_INPUT] = Tokens(table, inputs)
     records: list[Record] = []
     for place, node in enumerate(model.nodes):
         sources = [values[source] for source in node.sources]

@@ -7,7 +7,7 @@ import numpy as np
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.record import Record
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.model import INPUT
+from lstm_lrp_cli.model.model import MODEL_INPUT
 
 # Passes what a record's outputs have to its sources, None to those that get nothing; told whether
 # its one source is the model's input.
@@ -36,7 +36,7 @@ def walk_down(
     waiting: dict[int, Floats] = {}
 
     def give(place: int, amount: Floats) -> None:
-        if place == INPUT:
+        if place == MODEL_INPUT:
             amount = arrive(amount)
         waiting[place] = waiting[place] + amount if place in waiting else amount
 
@@ -47,10 +47,10 @@ def walk_down(
         if place not in waiting:
             continue  # no score depends on it, or it is a gate, which gets nothing
         sources = model.nodes[place].sources
-        down = step(trace.records[place], waiting.pop(place), sources == (INPUT,))
+        down = step(trace.records[place], waiting.pop(place), sources == (MODEL_INPUT,))
         for source, amount in zip(sources, down, strict=True):
             if amount is not None:
                 give(source, amount)
-    if INPUT not in waiting:
-        give(INPUT, np.zeros((trace.packing.rows, trace.features), dtype=scores.dtype))
-    return waiting[INPUT]
+    if MODEL_INPUT not in waiting:
+        give(MODEL_INPUT, np.zeros((trace.packing.rows, trace.features), dtype=scores.dtype))
+    return waiting[MODEL_INPUT]

@@ -5,7 +5,7 @@ import numpy as np
 from lstm_lrp_cli.engine.methods.occlusion import Occlusion
 from lstm_lrp_cli.evaluating.experiment import Contestant
 from lstm_lrp_cli.evaluating.perturbation import ranks_from_most
-from lstm_lrp_cli.evaluating.seen import Seen
+from lstm_lrp_cli.evaluating.seen import ExplainedBatch
 
 
 class Effects:
@@ -16,7 +16,7 @@ class Effects:
         self._hits = np.zeros(len(contestants))
         self._sequences = 0
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: ExplainedBatch) -> None:
         """Take in a batch. Where relevance has no signs, neither has the change of the score."""
         sequence = seen.sequence
         effects = seen.tell(Occlusion())

@@ -14,9 +14,9 @@ from lstm_lrp_cli.evaluating.agreement import Agreement
 from lstm_lrp_cli.evaluating.effects import Effects
 from lstm_lrp_cli.evaluating.evaluation import Curves, Evaluation, Measures
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
-from lstm_lrp_cli.evaluating.explained import Explained
+from lstm_lrp_cli.evaluating.explained import ExplainedScores
 from lstm_lrp_cli.evaluating.perturbation import Perturbation, Sums, perturbations
-from lstm_lrp_cli.evaluating.seen import Seen
+from lstm_lrp_cli.evaluating.seen import ExplainedBatch
 from lstm_lrp_cli.evaluating.sensitivity import Sensitivity
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -115,7 +115,7 @@ class Gathered:
 
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""
-        seen = Seen(batch, trace, Explained.of(self.question, trace, batch))
+        seen = ExplainedBatch(batch, trace, ExplainedScores.of(self.question, trace, batch))
         self._classifies = seen.explained.decision is not None
         seen = replace(
             seen,
@@ -133,7 +133,7 @@ class Gathered:
         self._masked += masked_steps(batch.sequences, self.model)
         self._parts = 0
 
-    def _told(self, seen: Seen, place: int, contestant: Contestant) -> Floats:
+    def _told(self, seen: ExplainedBatch, place: int, contestant: Contestant) -> Floats:
         """What a contestant tells, with each of its seeds; the time is that of one."""
         clock = process_time()
         found = [seen.explain(method) for method in contestant.methods]
@@ -148,7 +148,7 @@ class Gathered:
         self._part_done(seen.batch)
         return told
 
-    def _add_curves(self, seen: Seen) -> None:
+    def _add_curves(self, seen: ExplainedBatch) -> None:
         everything = np.arange(len(seen.batch.sequences))
         right = seen.explained.predicted(seen.trace.scores, everything)
         for perturbation in self._perturbations:

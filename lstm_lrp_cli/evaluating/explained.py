@@ -15,7 +15,7 @@ from lstm_lrp_cli.sequences.batching import Batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Explained:
+class ExplainedScores:
     """What is explained of a batch, of a model with one vector of scores a sequence.
 
     Parameters
@@ -29,7 +29,7 @@ class Explained:
     decision: Decision | None
 
     @classmethod
-    def of(cls, question: Question, trace: Trace, batch: Batch) -> Explained:
+    def of(cls, question: Question, trace: Trace, batch: Batch) -> ExplainedScores:
         """What a question that asks for one score of each sequence asks of a batch.
 
         The predicted class is that of a single score too, and not the score whatever it predicts.

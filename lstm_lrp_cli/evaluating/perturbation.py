@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from lstm_lrp_cli.engine.perturbation import erased_scores
-from lstm_lrp_cli.evaluating.explained import Explained
-from lstm_lrp_cli.evaluating.seen import Seen
+from lstm_lrp_cli.evaluating.explained import ExplainedScores
+from lstm_lrp_cli.evaluating.seen import ExplainedBatch
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 
 Group = Literal["all", "right", "wrong"]
@@ -46,7 +46,9 @@ class Perturbation:
         groups = {"all": np.ones_like(right), "right": right, "wrong": ~right}
         return np.flatnonzero(groups[self.group])
 
-    def scores(self, seen: Seen, relevance: Floats, sequences: Integers, most: int) -> Floats:
+    def scores(
+        self, seen: ExplainedBatch, relevance: Floats, sequences: Integers, most: int
+    ) -> Floats:
         """All scores after 0, 1, .. steps, shape (sequences, most + 1, classes).
 
         Where a sequence has no more steps, its scores stay.
@@ -146,7 +148,9 @@ class Sums:
         self._score = np.zeros((seeds, steps + 1))
         self._predicted = np.zeros((seeds, steps + 1))
 
-    def add(self, seed: int, scores: Floats, sequences: Integers, explained: Explained) -> None:
+    def add(
+        self, seed: int, scores: Floats, sequences: Integers, explained: ExplainedScores
+    ) -> None:
         """Take in scores of shape (sequences, 1 + steps, classes)."""
         for count in range(scores.shape[1]):
             at = scores[:, count]

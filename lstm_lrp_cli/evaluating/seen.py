@@ -9,14 +9,14 @@ import numpy as np
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.relevance import Relevance, whole_steps
-from lstm_lrp_cli.evaluating.explained import Explained
+from lstm_lrp_cli.evaluating.explained import ExplainedScores
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.scaling.corpus import finite_relevance
 from lstm_lrp_cli.sequences.batching import Batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class ExplainedBatch:
     """A batch of sequences that all have steps.
 
     Parameters
@@ -30,7 +30,7 @@ class Seen:
 
     batch: Batch
     trace: Trace
-    explained: Explained
+    explained: ExplainedScores
     relevance: tuple[Floats, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.evaluating.experiment import Contestant, Experiment
-from lstm_lrp_cli.evaluating.seen import Seen
+from lstm_lrp_cli.evaluating.seen import ExplainedBatch
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 
@@ -37,7 +37,7 @@ class Sensitivity:
         self._changes = np.zeros(len(contestants))
         self._sequences = np.zeros(len(contestants), dtype=np.intp)
 
-    def add(self, seen: Seen, done: Callable[[], None]) -> None:
+    def add(self, seen: ExplainedBatch, done: Callable[[], None]) -> None:
         """Take in a batch; tell of each method and draw that is done."""
         sequence, first = seen.sequence, seen.first
         worst = np.zeros((len(first), len(seen.batch.sequences)))
@@ -64,7 +64,7 @@ class Sensitivity:
         ]
 
 
-def moved(seen: Seen, experiment: Experiment, draw: int, keep_gates: bool) -> Trace:
+def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: bool) -> Trace:
     """The forward pass over a batch whose (embedded) numbers are moved by a little, each alone.
 
     Each by a number that is drawn evenly from -1 to 1, times the radius, times the root mean square

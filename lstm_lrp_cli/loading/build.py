@@ -11,7 +11,7 @@ from lstm_lrp_cli.loading.datasets import Datasets
 from lstm_lrp_cli.loading.dense_weights import build_dense, build_vector
 from lstm_lrp_cli.loading.lstm_weights import build_lstm
 from lstm_lrp_cli.loading.mapping import (
-    MODEL_INPUT,
+    INPUT_NAME,
     AttentionSpec,
     BatchNormSpec,
     DenseSpec,
@@ -30,7 +30,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Head, Node
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Node
 
 # Every sequence of a model with such a layer is as long, so it is bounded before memory is taken.
 MOST_STEPS = 1_000_000
@@ -94,21 +94,21 @@ class _Builder(Struct):
     stateful: bool
     embedding: Embedding | None = None
     nodes: list[Node] = field(default_factory=list)
-    values: dict[int, _Value] = field(default_factory=lambda: {INPUT: _Value(None, True)})
-    names: dict[str, int] = field(default_factory=lambda: {MODEL_INPUT: INPUT})
+    values: dict[int, _Value] = field(default_factory=lambda: {MODEL_INPUT: _Value(None, True)})
+    names: dict[str, int] = field(default_factory=lambda: {INPUT_NAME: MODEL_INPUT})
     keys: dict[int, str] = field(default_factory=dict)
     built: list[Layer] = field(default_factory=list)
-    current: int = INPUT
+    current: int = MODEL_INPUT
 
     def add(self, spec: LayerSpec, key: str, *, first: bool) -> None:
         """Add what one entry of `layers` says."""
         if spec.embedding is not None:
-            if not first or spec.source not in (None, MODEL_INPUT):
+            if not first or spec.source not in (None, INPUT_NAME):
                 raise self._misplaced(key, "an embedding comes first; nothing can feed it")
             weights = self.datasets.read(spec.embedding.weights, f"{key}.weights", 2)
             self.embedding = Embedding(weights)
             self.built.append(self.embedding)
-            self.values[INPUT] = _Value(weights.shape[1], True)
+            self.values[MODEL_INPUT] = _Value(weights.shape[1], True)
         else:
             place = len(self.nodes)
             self._add_layer(spec, self._sources(spec, key), key)
@@ -273,7 +273,7 @@ class _Builder(Struct):
             )
 
     def _output(self, name: str) -> int:
-        if name not in self.names or self.names[name] == INPUT:
+        if name not in self.names or self.names[name] == MODEL_INPUT:
             raise UnusableInput(
                 self.datasets.mapping_name, f"outputs: there is no layer named `{name}`"
             )
@@ -295,7 +295,7 @@ class _Builder(Struct):
         if (
             isinstance(node.layer, Activation)
             and node.layer.kind in ("softmax", "sigmoid")
-            and node.sources[0] != INPUT
+            and node.sources[0] != MODEL_INPUT
             and not users
         ):
             return node.sources[0], node.layer.kind
@@ -313,13 +313,13 @@ def _without_unused(
     for place in range(len(nodes) - 1, -1, -1):
         if place in needed:
             needed.update(nodes[place].sources)
-    places = {INPUT: INPUT}
-    for place in sorted(needed - {INPUT}):
+    places = {MODEL_INPUT: MODEL_INPUT}
+    for place in sorted(needed - {MODEL_INPUT}):
         places[place] = len(places) - 1
     kept = [
         Node(nodes[place].layer, tuple(places[source] for source in nodes[place].sources))
         for place in places
-        if place != INPUT
+        if place != MODEL_INPUT
     ]
     return tuple(kept), tuple(places[output] for output in outputs)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.loading.mapping import (
-    MODEL_INPUT,
+    INPUT_NAME,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
@@ -39,7 +39,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Head, Model
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model
 
 Arrays = Mapping[str, Floats]
 
@@ -134,7 +134,7 @@ class _Layers:
         self.outputs_are_named = len(ends) > 1 or self._taken != {None}
         if model.embedding is not None:
             self._add(model.embedding, [], None)
-        names = {INPUT: MODEL_INPUT}
+        names = {MODEL_INPUT: INPUT_NAME}
         given = {
             place: head.name for place, head in ends if not _needs_activation(model, place, head)
         }
@@ -151,10 +151,10 @@ class _Layers:
     def without_needless_names(self) -> list[LayerSpec]:
         """The entries, without what a chain leaves out: sources just above, names of no use."""
         entries = []
-        above = MODEL_INPUT
+        above = INPUT_NAME
         for spec in self.specs:
             entries.append(replace(spec, source=None) if spec.source == above else spec)
-            above = MODEL_INPUT if spec.embedding is not None else str(spec.name)
+            above = INPUT_NAME if spec.embedding is not None else str(spec.name)
         used = set(self.outputs if self.outputs_are_named else [])
         for spec in entries:
             used.update([spec.source] if isinstance(spec.source, str) else spec.source or [])

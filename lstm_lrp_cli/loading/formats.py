@@ -65,7 +65,7 @@ def _keras(path: Path) -> Opened:
     from lstm_lrp_cli.loading import keras_zip
 
     keras = keras_zip.open_keras(path)
-    return Opened(keras, lambda _: keras_zip.describe(keras))
+    return Opened(keras, lambda _: keras_zip.describe_archive(keras))
 
 
 def _npz(path: Path) -> Opened:
@@ -95,7 +95,7 @@ def _hdf5(path: Path) -> Opened:
 
     def describe(assume: bool) -> Described | None:
         hdf5.refuse_table(file, "expected weights; MODEL comes before INPUT")
-        return keras_h5.describe(file, assume)
+        return keras_h5.describe_hdf5(file, assume)
 
     return Opened(file, describe)
 

@@ -14,7 +14,7 @@ from lstm_lrp_cli.loading.keras_layers import describe_architecture
 from lstm_lrp_cli.loading.mapping import Described
 
 
-def describe(file: Hdf5File, assume: bool) -> Described | None:
+def describe_hdf5(file: Hdf5File, assume: bool) -> Described | None:
     """Read what Keras wrote as a mapping; None where the file is not Keras's.
 
     Raises

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.keras_architecture import Architecture, KerasLayer, kind_of
 from lstm_lrp_cli.loading.mapping import (
-    MODEL_INPUT,
+    INPUT_NAME,
     NO_CLASS,
     Assumption,
     BatchNormSpec,
@@ -244,11 +244,11 @@ class _Placed(Struct):
     masked: dict[str, bool] = field(default_factory=dict)
     weights_of_steps: set[str] = field(default_factory=set)
     referred: set[str] = field(default_factory=set)
-    last: str = MODEL_INPUT
+    last: str = INPUT_NAME
 
     def add(self, layer: KerasLayer, output: str, specs: list[LayerSpec]) -> None:
         """Add what a layer, or one output of it, amounts to: layers one behind the other."""
-        sources = [self.alias[source] for source in layer.sources] or [MODEL_INPUT]
+        sources = [self.alias[source] for source in layer.sources] or [INPUT_NAME]
         if not specs:
             self.alias[output] = sources[0]
             return
@@ -258,7 +258,7 @@ class _Placed(Struct):
             self.referred.update(sources)
             given = sources[0] if len(sources) == 1 else sources
             specs = [msgspec.structs.replace(specs[0], source=given), *specs[1:]]
-        name = f"{output}_" if output == MODEL_INPUT else output
+        name = f"{output}_" if output == INPUT_NAME else output
         self.specs += [("", spec) for spec in specs[:-1]] + [(name, specs[-1])]
         if specs[-1].softmax is not None:
             self.weights_of_steps.add(name)
@@ -315,7 +315,7 @@ def _check_place(layer: KerasLayer, placed: _Placed) -> None:
         raise layer.unusable("is quantized; expected weights as they were trained")
     # What the model itself is fed with reaches these under the name of the input.
     if layer.kind in ("Masking", "Embedding") and (
-        placed.specs or any(placed.alias[source] != MODEL_INPUT for source in layer.sources)
+        placed.specs or any(placed.alias[source] != INPUT_NAME for source in layer.sources)
     ):
         does = "masks" if layer.kind == "Masking" else "embeds"
         raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")

@@ -202,7 +202,7 @@ def _told(draft: _Draft) -> list[str]:
     return [*told, *chained, "each sequence begins anew (stateful=False)"]
 
 
-def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft:
+def _drafted(file: Hdf5File, found: "list[_FoundLayer]", *, in_order: bool) -> _Draft:
     chain = [each for each in found if each.spec.kinds]
     problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
     choices: dict[str, bool] = {}
@@ -236,7 +236,7 @@ def _drafted(file: Hdf5File, found: "list[_Found]", *, in_order: bool) -> _Draft
     return _Draft([each.name for each in chain], layers, choices, problems)
 
 
-def _linked(each: "_Found", behind: "list[_Found]", version: str) -> DraftedLayer:
+def _linked(each: "_FoundLayer", behind: "list[_FoundLayer]", version: str) -> DraftedLayer:
     """A layer as it stands before others, and what of that is a guess."""
     spec = each.spec
     if spec.lstm is not None:
@@ -255,7 +255,7 @@ def _linked(each: "_Found", behind: "list[_Found]", version: str) -> DraftedLaye
 
 
 def _linked_lstm(
-    each: "_Found", lstm: LstmSpec, behind: "list[_Found]", version: str
+    each: "_FoundLayer", lstm: LstmSpec, behind: "list[_FoundLayer]", version: str
 ) -> DraftedLayer:
     told = ["reads forwards"] if lstm.backward is None else []
     means: list[str] = []
@@ -283,13 +283,13 @@ def _linked_lstm(
     return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
 
 
-def _is_hidden(chain: "list[_Found]") -> bool:
+def _is_hidden(chain: "list[_FoundLayer]") -> bool:
     """Whether the first of these is a dense layer whose activation another layer is given."""
     first, *behind = chain
     return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
 
 
-def _is_merged(each: "_Found", behind: "list[_Found]") -> bool:
+def _is_merged(each: "_FoundLayer", behind: "list[_FoundLayer]") -> bool:
     """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
     return each.merged > 0 and each.merged == next(
         (later.inputs for later in behind if later.inputs), 0
@@ -313,7 +313,7 @@ def _gates_of(version: str) -> GateActivationName:
     return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
 
 
-class _Found(Struct, frozen=True):
+class _FoundLayer(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
     `kind` is one of RANKS or OTHER_CELLS, "masking", "silent", or "unknown", which is asked for. A
@@ -330,7 +330,7 @@ class _Found(Struct, frozen=True):
     by_step: bool = False
 
 
-def _by_groups(file: Hdf5File) -> list[_Found]:
+def _by_groups(file: Hdf5File) -> list[_FoundLayer]:
     """The layers of Keras 3's layout: of a model by class, of a user's own class by attribute."""
     groups = [group for root in ROOTS for group in file.children(root)]
     if groups:
@@ -344,7 +344,7 @@ def _by_groups(file: Hdf5File) -> list[_Found]:
     ]
 
 
-def _by_names(file: Hdf5File, layers: list[str]) -> list[_Found]:
+def _by_names(file: Hdf5File, layers: list[str]) -> list[_FoundLayer]:
     """The layers of Keras 2's layout, whose weights have names."""
     found = []
     for place, layer in enumerate(layers):
@@ -374,7 +374,7 @@ def _own_kind(file: Hdf5File, group: str) -> str | None:
     return "Embedding" if "emb" in group else "Dense"
 
 
-def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]) -> _Found:
+def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]) -> _FoundLayer:
     """What a layer of that class is, if the shapes of its weights agree."""
     name = group.removeprefix(f"{ROOTS[0]}/").removeprefix(f"{ROOTS[1]}/")
     shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
@@ -382,35 +382,37 @@ def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]
     match kind, shapes:
         case "Embedding", [(tokens, size)]:
             spec = LayerSpec(embedding=EmbeddingSpec(weights[0]))
-            return _Found(name, "embedding", spec, tokens, size)
+            return _FoundLayer(name, "embedding", spec, tokens, size)
         case "LSTM" | "CuDNNLSTM", [(inputs, _), (units, _), *_] if _are_cell(shapes):
             spec = LayerSpec(lstm=_lstm(shapes, forward=_cell(weights)))
-            return _Found(name, "lstm", spec, inputs, units)
+            return _FoundLayer(name, "lstm", spec, inputs, units)
         case "Bidirectional", [(inputs, _), (units, _), *_] if (
             _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
         ):
             both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
-            return _Found(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
+            return _FoundLayer(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
         case "Dense" | "TimeDistributed", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
             bias = weights[1] if len(weights) > 1 else None
             dense = DenseSpec(weights[0], "features_by_classes", bias)
             by_step = kind == "TimeDistributed"
-            return _Found(name, "dense", LayerSpec(dense=dense), inputs, outputs, by_step=by_step)
+            return _FoundLayer(
+                name, "dense", LayerSpec(dense=dense), inputs, outputs, by_step=by_step
+            )
         case "BatchNormalization", [(units,), (_,), (_,), (_,)]:
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
-            return _Found(name, "norm", LayerSpec(batch_norm=norm), units, units)
+            return _FoundLayer(name, "norm", LayerSpec(batch_norm=norm), units, units)
     other = _other_cell(name, shapes)
     if other is not None:
-        return _Found(name, other)
+        return _FoundLayer(name, other)
     if not file.holds(group):
         if kind in POOLS:
-            return _Found(name, "pool", LayerSpec(pool=POOLS[kind]))
+            return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
         if kind == "Masking":
-            return _Found(name, "masking")
+            return _FoundLayer(name, "masking")
         if kind in SILENT:
-            return _Found(name, "silent")
-    return _Found(name, "unknown")
+            return _FoundLayer(name, "silent")
+    return _FoundLayer(name, "unknown")
 
 
 def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
@@ -444,7 +446,7 @@ def _cell(weights: list[str]) -> CellSpec:
     return CellSpec(input=weights[0], recurrent=weights[1], bias=bias)
 
 
-def _orders(chain: list[_Found]) -> list[list[_Found]]:
+def _orders(chain: list[_FoundLayer]) -> list[list[_FoundLayer]]:
     """The orders in which each layer takes what the one before gives: at most two of them.
 
     An embedding comes first, layers of one class in the order of their numbers, and a pooling
@@ -454,7 +456,7 @@ def _orders(chain: list[_Found]) -> list[list[_Found]]:
     sized = [each for each in chain if each.kind != "pool"]
     if len(sized) > MOST_UNORDERED or len(pools) > 1:
         return []
-    orders: list[list[_Found]] = []
+    orders: list[list[_FoundLayer]] = []
     for order in itertools.permutations(sized):
         if _is_numbered(order) and not _misfits(order):
             last = max(place for place, each in enumerate(order) if each.kind == "lstm")
@@ -462,7 +464,7 @@ def _orders(chain: list[_Found]) -> list[list[_Found]]:
     return orders[:2]
 
 
-def _is_numbered(order: Sequence[_Found]) -> bool:
+def _is_numbered(order: Sequence[_FoundLayer]) -> bool:
     if any(each.kind == "embedding" for each in order[1:]):
         return False
     numbers: dict[str, int] = {}
@@ -476,7 +478,7 @@ def _is_numbered(order: Sequence[_Found]) -> bool:
     return True
 
 
-def _misfits(chain: Sequence[_Found]) -> list[str]:
+def _misfits(chain: Sequence[_FoundLayer]) -> list[str]:
     """Where a layer takes another number of units than the one before gives."""
     problems = []
     sizes: tuple[int, ...] = ()

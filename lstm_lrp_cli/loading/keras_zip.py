@@ -57,7 +57,7 @@ def open_keras(path: Path) -> Hdf5File:
     return file
 
 
-def describe(file: Hdf5File) -> Described:
+def describe_archive(file: Hdf5File) -> Described:
     """Read the architecture as a mapping.
 
     Raises

@@ -33,7 +33,7 @@ DenseLayout = Literal["classes_by_features", "features_by_classes"]
 Task = Literal["classification", "regression", "unknown"]
 
 # What `from` calls the model's input.
-MODEL_INPUT = "input"
+INPUT_NAME = "input"
 
 
 class EmbeddingSpec(Struct, frozen=True, forbid_unknown_fields=True):

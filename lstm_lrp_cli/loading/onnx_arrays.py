@@ -101,7 +101,7 @@ def are_zeros(values: Sequence[object]) -> bool:
     )
 
 
-class Copies(Struct, frozen=True):
+class ArrayCopies(Struct, frozen=True):
     """A tensor in which a constant stands again and again, as a state does for every sequence."""
 
     of: Known

@@ -15,7 +15,7 @@ from lstm_lrp_cli.loading.onnx_arrays import ARRAY_OPS, Dim, Known, OnnxNode, Si
 from lstm_lrp_cli.loading.onnx_file import DAMAGED, OnnxFile, OnnxInput
 from lstm_lrp_cli.loading.onnx_layers import RAW_INPUT, Layers
 from lstm_lrp_cli.loading.onnx_ops import MOVES, OPS, Call, Value
-from lstm_lrp_cli.loading.onnx_signal import BATCH, FEATURE, TIME, Part, Signal
+from lstm_lrp_cli.loading.onnx_signal import BATCH, FEATURE, TIME, Signal, SignalPart
 
 # What the axes of an input may mean, in the order in which that is tried.
 ID_AXES = [(TIME,), (BATCH, TIME), (TIME, BATCH)]
@@ -106,7 +106,7 @@ def _mapping(
         size = given.get(label)
         sizes[label] = size if isinstance(size, int) else Dim((label,))
     features = given.get(FEATURE) if FEATURE in axes else 1
-    part = Part(RAW_INPUT, features if isinstance(features, int) else None)
+    part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
     values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
     values[entry.name] = Signal.of(part, axes, sizes)
     for node in nodes:

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping import MODEL_INPUT, EmbeddingSpec, LayerSpec
+from lstm_lrp_cli.loading.mapping import INPUT_NAME, EmbeddingSpec, LayerSpec
 from lstm_lrp_cli.loading.onnx_lstm import DIRECTIONS, OnnxLstm
-from lstm_lrp_cli.loading.onnx_signal import Part
+from lstm_lrp_cli.loading.onnx_signal import SignalPart
 
 # The layer of a part that is the model's input before any embedding.
 RAW_INPUT = ""
@@ -27,15 +27,15 @@ class Layers(Struct):
     specs: dict[str, LayerSpec] = field(default_factory=dict)
     lstms: dict[str, OnnxLstm] = field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
-    _made: dict[tuple[Part, ...], str] = field(default_factory=dict)
+    _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, called: str, sources: list[str], size: int | None, **kind: Any) -> Part:
+    def add(self, called: str, sources: list[str], size: int | None, **kind: Any) -> SignalPart:
         """A new layer, as the part that all its units are; `kind` is a key of LayerSpec."""
         name = self._unused(called)
         source: Any = sources if len(sources) > 1 else sources[0]
         self.specs[name] = LayerSpec(name=name, source=source, **kind)
-        return Part(name, size)
+        return SignalPart(name, size)
 
     def embed(self, weights: str) -> None:
         """Make an embedding of the ids."""
@@ -43,7 +43,7 @@ class Layers(Struct):
             raise ValueError("the ids are used twice; expected one embedding of them")
         self.embedding = EmbeddingSpec(weights)
 
-    def of(self, parts: tuple[Part, ...]) -> str:
+    def of(self, parts: tuple[SignalPart, ...]) -> str:
         """The layer that has just those units."""
         if parts not in self._made:
             self._made[parts] = self._make(parts)
@@ -65,7 +65,7 @@ class Layers(Struct):
             set(outputs) if len(outputs) > 1 else set(),
         )
 
-    def _make(self, parts: tuple[Part, ...]) -> str:
+    def _make(self, parts: tuple[SignalPart, ...]) -> str:
         groups = list(_groups(parts))
         if len(groups) > 1:
             return self._concat(groups)
@@ -82,7 +82,7 @@ class Layers(Struct):
             if pooled in ("first", "last") and layer is not None and layer.activation is not None:
                 # A function of single steps can as well be applied to the one that is picked; a
                 # softmax or sigmoid is then the last layer, which the score stands before.
-                picked = self.of((Part(str(layer.source), first.size, pooled=pooled),))
+                picked = self.of((SignalPart(str(layer.source), first.size, pooled=pooled),))
                 return self.add(first.layer, [picked], None, activation=layer.activation).layer
             source = self.of(tuple(replace(part, pooled=None) for part in parts))
             return self.add(pooled, [source], None, pool=pooled).layer
@@ -90,21 +90,21 @@ class Layers(Struct):
             return self._concat([(part,) for part in parts])
         if first.layer == RAW_INPUT and self.embedding is not None:
             raise ValueError("the ids are used as numbers too; expected an embedding alone")
-        return first.layer or MODEL_INPUT
+        return first.layer or INPUT_NAME
 
-    def _concat(self, groups: list[tuple[Part, ...]]) -> str:
+    def _concat(self, groups: list[tuple[SignalPart, ...]]) -> str:
         sources = [self.of(group) for group in groups]
         return self.add("concat", sources, None, merge="concat").layer
 
     def _unused(self, called: str) -> str:
         name = called
-        while name == MODEL_INPUT or name in self.reserved or name in self.specs:
+        while name == INPUT_NAME or name in self.reserved or name in self.specs:
             self._uses[called] += 1
             name = f"{called} {self._uses[called] + 1}"
         return name
 
 
-def _groups(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
+def _groups(parts: tuple[SignalPart, ...]) -> Iterator[tuple[SignalPart, ...]]:
     """Parts that follow one another and are what one layer gives."""
     start = 0
     while start < len(parts):
@@ -120,7 +120,7 @@ def _groups(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
         start = end
 
 
-def _are_final(forward: Part, backward: Part) -> bool:
+def _are_final(forward: SignalPart, backward: SignalPart) -> bool:
     """Whether two parts are the final states of an LSTM's two directions."""
     directions = (forward.backward, backward.backward)
     same = forward.layer == backward.layer and directions == (False, True)
@@ -142,7 +142,7 @@ def _renamed(spec: LayerSpec, names: dict[str, str]) -> LayerSpec:
 
 def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
     """Without the sources that stand just before a layer, and the names that none asks for."""
-    before = [MODEL_INPUT, *(spec.name for spec in specs)]
+    before = [INPUT_NAME, *(spec.name for spec in specs)]
     short = [
         msgspec.structs.replace(spec, source=None) if spec.source == name else spec
         for name, spec in zip(before, specs, strict=False)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
-from lstm_lrp_cli.loading.onnx_arrays import Copies, Known, OnnxNode, are_zeros
+from lstm_lrp_cli.loading.onnx_arrays import ArrayCopies, Known, OnnxNode, are_zeros
 from lstm_lrp_cli.loading.onnx_file import bias_names, direction_name
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Returns
 
@@ -146,7 +146,7 @@ def _state(node: OnnxNode, value: object, direction: int, datasets: Container[st
     """The dataset of an initial state; None where it is zero."""
     if value is None or are_zeros([value]):
         return None
-    constant = value.of if isinstance(value, Copies) else value
+    constant = value.of if isinstance(value, ArrayCopies) else value
     if not isinstance(constant, Known):
         raise node.unusable(
             "is given its initial state from outside; expected zeros or a constant: export the "

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.mapping import (
-    MODEL_INPUT,
+    INPUT_NAME,
     BatchNormSpec,
     DenseSpec,
     FlattenSpec,
@@ -19,7 +19,7 @@ from lstm_lrp_cli.loading.mapping import (
 from lstm_lrp_cli.loading.onnx_arrays import (
     DTYPES,
     Array,
-    Copies,
+    ArrayCopies,
     Known,
     OnnxNode,
     Zeros,
@@ -37,14 +37,14 @@ from lstm_lrp_cli.loading.onnx_signal import (
     FEATURE,
     STACK,
     TIME,
-    Part,
     Signal,
+    SignalPart,
     is_reversal,
     total,
 )
 from lstm_lrp_cli.model.layers import ActivationName, DirectionMergeName, PoolName
 
-Value = Known | Zeros | Copies | Signal
+Value = Known | Zeros | ArrayCopies | Signal
 REDUCTIONS: dict[str, PoolName] = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
 GLOBAL_POOLS: dict[str, PoolName] = {"GlobalAveragePool": "mean", "GlobalMaxPool": "max"}
 # How many axes NumPy's arrays may have.
@@ -92,18 +92,18 @@ class Call(Struct, frozen=True):
     def layer(self, signal: Signal, size: int | None, **kind: Any) -> Signal:
         """What a new layer makes of a signal; one for each entry of its stacks."""
 
-        def make(parts: tuple[Part, ...]) -> Part:
+        def make(parts: tuple[SignalPart, ...]) -> SignalPart:
             return self.layers.add(self.node.label, [self.layers.of(parts)], size, **kind)
 
         return self.each(signal, make)
 
-    def each(self, signal: Signal, make: Callable[[tuple[Part, ...]], Part]) -> Signal:
+    def each(self, signal: Signal, make: Callable[[tuple[SignalPart, ...]], SignalPart]) -> Signal:
         """A signal of what is made of the units in each entry of the stacks."""
         rows = signal.parts.reshape(-1, signal.parts.shape[-1])
         made = np.array([make(tuple(row)) for row in rows], dtype=object)
         return replace(signal, parts=made.reshape(*signal.parts.shape[:-1], 1))
 
-    def units(self, signal: Signal) -> tuple[Part, ...]:
+    def units(self, signal: Signal) -> tuple[SignalPart, ...]:
         """All of a signal that has no stack but of one entry."""
         if math.prod(signal.parts.shape[:-1]) != 1:
             raise self.node.unusable(
@@ -166,10 +166,10 @@ def _filled(call: Call) -> list[Value]:
 def _copied(call: Call) -> list[Value]:
     """Expand or Tile: a state for every sequence, or one unit for as many as another value has."""
     value = call.value(0)
-    if isinstance(value, Copies):
+    if isinstance(value, ArrayCopies):
         return [value]
     if isinstance(value, Known):
-        return [Copies(value) if value.array.any() else Zeros()]
+        return [ArrayCopies(value) if value.array.any() else Zeros()]
     signal, target = call.signal(), call.constant(1).array.tolist()
     if call.node.op == "Tile":
         target = [n * size for n, size in zip(target, signal.shape, strict=True)]
@@ -212,7 +212,7 @@ def _flatten(call: Call) -> list[Value]:
 
 
 def _reshaped(call: Call, target: list[Any]) -> Signal | None:
-    def flatten(signal: Signal) -> Part:
+    def flatten(signal: Signal) -> SignalPart:
         steps, size = signal.sizes[TIME], signal.size
         if not isinstance(steps, int) or size is None:
             raise call.node.unusable(
@@ -271,7 +271,7 @@ def _gather(call: Call) -> list[Value]:
     if axis or table.array.ndim != 2 or ids.parts.size != 1 or ids.parts.item().layer != RAW_INPUT:
         raise call.node.unusable("looks numbers up; expected one embedding, of the model's input")
     call.layers.embed(call.dataset(table.name))
-    part = Part(MODEL_INPUT, table.array.shape[1])
+    part = SignalPart(INPUT_NAME, table.array.shape[1])
     axes = tuple(STACK if label == FEATURE else label for label in ids.axes)
     return [Signal.of(part, (*axes, FEATURE), ids.sizes)]
 
@@ -279,7 +279,7 @@ def _gather(call: Call) -> list[Value]:
 def _reverse(call: Call) -> list[Value]:
     """ReverseSequence, where it turns round all steps of all sequences."""
     signal, lengths = call.signal(), call.value(1)
-    known = lengths.of if isinstance(lengths, Copies) else lengths
+    known = lengths.of if isinstance(lengths, ArrayCopies) else lengths
     axis = call.node.attributes.get("time_axis", 0)
     whole = isinstance(known, Known) and all(
         length == signal.sizes[TIME] for length in known.array.reshape(-1).tolist()
@@ -306,7 +306,7 @@ def _lstm(call: Call) -> list[Value]:
         )
     lengths = call.value(4)
     if lengths is not None:
-        known = lengths.of if isinstance(lengths, Copies) else lengths
+        known = lengths.of if isinstance(lengths, ArrayCopies) else lengths
         if not isinstance(known, Known) or set(known.array.reshape(-1).tolist()) != {
             signal.sizes[TIME]
         }:
@@ -319,7 +319,9 @@ def _lstm(call: Call) -> list[Value]:
     name = str(len(call.layers.lstms))
     call.layers.lstms[name] = lstm
     directions = DIRECTIONS[node.attributes.get("direction", "forward")]
-    parts = np.array([[Part(name, lstm.hidden, backward)] for backward in directions], dtype=object)
+    parts = np.array(
+        [[SignalPart(name, lstm.hidden, backward)] for backward in directions], dtype=object
+    )
     if batch == STACK:
         parts = parts[np.newaxis] if layout else parts[:, np.newaxis]
     order = (batch, TIME, STACK, FEATURE) if layout else (TIME, STACK, batch, FEATURE)
@@ -339,7 +341,7 @@ def _add(call: Call) -> list[Value]:
         return [signal]
     name = _vector(call, signal, constant)
 
-    def make(parts: tuple[Part, ...]) -> Part:
+    def make(parts: tuple[SignalPart, ...]) -> SignalPart:
         spec = call.layers.specs.get(parts[0].layer)
         size = total(parts)
         plain = len(parts) == 1 and parts[0].pooled is None and constant.array.size == size

@@ -29,7 +29,7 @@ ENDLESS = 2**31 - 1
 MOST_PARTS = 4096
 
 
-class Part(Struct, frozen=True):
+class SignalPart(Struct, frozen=True):
     """The units of one layer, or of one direction of an LSTM, in a signal.
 
     Parameters
@@ -73,7 +73,7 @@ class Signal(Struct, frozen=True, eq=False):
     sizes: dict[str, Size]
 
     @classmethod
-    def of(cls, part: Part, axes: tuple[str, ...], sizes: dict[str, Size]) -> Signal:
+    def of(cls, part: SignalPart, axes: tuple[str, ...], sizes: dict[str, Size]) -> Signal:
         """All units of a part, and stacks of one entry."""
         parts = np.array([part], dtype=object).reshape((1,) * (axes.count(STACK) + 1))
         return cls(axes, parts, sizes)
@@ -176,7 +176,9 @@ class Signal(Struct, frozen=True, eq=False):
         parts = np.concatenate([self.parts, *(other.parts for other in others)], axis=along)
         return replace(self, parts=_bounded(parts))
 
-    def reshaped(self, target: Sequence[Size], flatten: Callable[[Signal], Part]) -> Signal | None:
+    def reshaped(
+        self, target: Sequence[Size], flatten: Callable[[Signal], SignalPart]
+    ) -> Signal | None:
         """The same values in another shape; None where that joins what has no meaning together.
 
         Parameters
@@ -217,7 +219,9 @@ class Signal(Struct, frozen=True, eq=False):
         axes = (*self.axes[:axis], STACK, *self.axes[axis:])
         return replace(self, axes=axes, parts=parts)
 
-    def _merged(self, place: int, count: int, flatten: Callable[[Signal], Part]) -> Signal | None:
+    def _merged(
+        self, place: int, count: int, flatten: Callable[[Signal], SignalPart]
+    ) -> Signal | None:
         """With one axis for some that follow one another."""
         if count == 0:
             return self.with_unit(place)
@@ -270,7 +274,7 @@ class Signal(Struct, frozen=True, eq=False):
                 return math.prod(self.sizes[name] for name in label.split("+"))
 
 
-def total(parts: Sequence[Part]) -> int | None:
+def total(parts: Sequence[SignalPart]) -> int | None:
     """How many units some parts have; None where one does not say."""
     known = [part.size for part in parts if part.size is not None]
     return sum(known) if len(known) == len(parts) else None

@@ -132,7 +132,7 @@ def _ways_out(file: WeightFile, asked: list[_Question], is_likely: bool) -> str:
     return f"Take the likeliest by --assume ({likeliest}){search}, or choose here and {saved}"
 
 
-def _settings_beside(file: WeightFile, found: "_Found") -> dict[str, Any]:
+def _settings_beside(file: WeightFile, found: "_FoundModule") -> dict[str, Any]:
     """The vocabulary and the labels that a script keeps in its checkpoint, where they fit."""
     settings: dict[str, Any] = {}
     rows = file.datasets[found.embeddings[0]].shape[0] if found.embeddings else 0
@@ -148,7 +148,7 @@ def _settings_beside(file: WeightFile, found: "_Found") -> dict[str, Any]:
     return settings
 
 
-class _Found(Struct, frozen=True):
+class _FoundModule(Struct, frozen=True):
     """What a state dict's names show: LSTM prefixes, and what is no part of an LSTM.
 
     `norms` are the prefixes of batch normalizations. `order` is that in which the layers are taken
@@ -179,7 +179,7 @@ class _Found(Struct, frozen=True):
         return [name for name in self.denses if self.order.index(name) > self.last_lstm]
 
 
-def _find(file: WeightFile) -> _Found | None:
+def _find(file: WeightFile) -> _FoundModule | None:
     datasets = file.datasets
     prefixes: list[str] = []
     for name in datasets:
@@ -222,7 +222,7 @@ def _find(file: WeightFile) -> _Found | None:
     unused = [name for name in others if name not in used]
     order = _order(datasets, prefixes, embeddings, denses, is_sorted)
     denses.sort(key=order.index)
-    return _Found(prefixes, embeddings, denses, norms, unused, order, is_sorted)
+    return _FoundModule(prefixes, embeddings, denses, norms, unused, order, is_sorted)
 
 
 def _order(
@@ -311,7 +311,7 @@ def _bias_of(weight: str, datasets: Names[str, Stored]) -> str | None:
     return bias if bias in datasets else None
 
 
-def _questions(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question]:
+def _questions(datasets: Names[str, Stored], found: _FoundModule) -> Iterator[_Question]:
     """Everything that names and shapes leave open."""
     yield from _of_embedding(datasets, found)
     yield from _of_lstms(datasets, found)
@@ -337,7 +337,7 @@ def _questions(datasets: Names[str, Stored], found: _Found) -> Iterator[_Questio
         yield _Question(f"nothing says what {', '.join(named[:5])} are for")
 
 
-def _of_embedding(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question]:
+def _of_embedding(datasets: Names[str, Stored], found: _FoundModule) -> Iterator[_Question]:
     read = f"{found.prefixes[0]}weight_ih_l0"
     inputs = datasets[read].shape[1]
     embedding = found.embeddings[0] if found.embeddings else None
@@ -364,7 +364,7 @@ def _of_embedding(datasets: Names[str, Stored], found: _Found) -> Iterator[_Ques
             )
 
 
-def _of_lstms(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question]:
+def _of_lstms(datasets: Names[str, Stored], found: _FoundModule) -> Iterator[_Question]:
     prefixes = found.prefixes
     if len(prefixes) == 1:
         return
@@ -381,7 +381,7 @@ def _of_lstms(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question
     )
 
 
-def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Question]:
+def _of_dense_layers(datasets: Names[str, Stored], found: _FoundModule) -> Iterator[_Question]:
     """What the linear layers are given, and what stands between them."""
     if found.before:
         yield _Question(
@@ -425,7 +425,7 @@ def _of_dense_layers(datasets: Names[str, Stored], found: _Found) -> Iterator[_Q
         )
 
 
-def _attention(datasets: Names[str, Stored], found: _Found) -> list[str]:
+def _attention(datasets: Names[str, Stored], found: _FoundModule) -> list[str]:
     """The linear layers that make one number of each step, where another takes the steps too.
 
     One, or a hidden one before it (Bahdanau et al. 2015).
@@ -440,12 +440,12 @@ def _attention(datasets: Names[str, Stored], found: _Found) -> list[str]:
     return []
 
 
-def _is_tagger(found: _Found) -> bool:
+def _is_tagger(found: _FoundModule) -> bool:
     """Whether the output layer is called one that tags every step."""
     return bool(found.behind) and TAGS.search(found.behind[-1].lower()) is not None
 
 
-def _norms_fit(datasets: Names[str, Stored], found: _Found) -> bool:
+def _norms_fit(datasets: Names[str, Stored], found: _FoundModule) -> bool:
     """Whether every batch normalization has the units of what the file lists before it."""
     units = 0
     for name in found.order:
@@ -459,7 +459,7 @@ def _norms_fit(datasets: Names[str, Stored], found: _Found) -> bool:
     return True
 
 
-def _drafted(datasets: Names[str, Stored], found: _Found) -> list[DraftedLayer]:
+def _drafted(datasets: Names[str, Stored], found: _FoundModule) -> list[DraftedLayer]:
     """Every layer in the file's order, each with what of it is a guess.
 
     Of what the shapes don't settle, the file's order is the likeliest: modules stand in it as

@@ -12,7 +12,7 @@ from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
 
 # The source that is no node: the model's input, after the embedding where there is one.
-INPUT: Final = -1
+MODEL_INPUT: Final = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from lstm_lrp_cli.comparing.comparison import (
     Apart,
+    ComparedPredictions,
     Comparison,
     Correlations,
     Differences,
     OfRelevance,
-    Predictions,
 )
 from lstm_lrp_cli.comparing.differences import QUANTILES
 from lstm_lrp_cli.reporting.console import open_console
@@ -68,7 +68,7 @@ def print_comparison(comparison: Comparison, tolerance: float | None, file: Text
         console.print(_verdict(comparison, tolerance))
 
 
-def _print_predictions(predictions: Predictions, console: Console) -> None:
+def _print_predictions(predictions: ComparedPredictions, console: Console) -> None:
     if not predictions.compared:
         return
     different = f"{predictions.different:,} of {predictions.compared:,}"

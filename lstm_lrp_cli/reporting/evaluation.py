@@ -14,7 +14,7 @@ from lstm_lrp_cli.evaluating.perturbation import Curve, Perturbation
 from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.doubts import times_text
-from lstm_lrp_cli.reporting.folding import Parts
+from lstm_lrp_cli.reporting.folding import FoldedParts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -148,9 +148,9 @@ def _print_measures(evaluation: Evaluation, console: Console) -> None:
     print_table(table, console)
 
 
-def _name(method: str) -> Parts:
+def _name(method: str) -> FoldedParts:
     """A method's name, which may have a token in it, and is no markup."""
-    return Parts(JOINTS.split(printable(method)))
+    return FoldedParts(JOINTS.split(printable(method)))
 
 
 def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:

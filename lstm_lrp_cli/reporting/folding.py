@@ -108,7 +108,7 @@ def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " 
 
 
 @dataclass(frozen=True)
-class Parts:
+class FoldedParts:
     """Text in a cell of a table, printable and no markup, that is folded between its parts."""
 
     parts: Sequence[str]

@@ -17,7 +17,7 @@ from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Sc
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.reporting.console import open_console
-from lstm_lrp_cli.reporting.folding import Parts
+from lstm_lrp_cli.reporting.folding import FoldedParts
 from lstm_lrp_cli.reporting.numbers import counted
 from lstm_lrp_cli.reporting.printable import printable
 
@@ -96,7 +96,7 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
     )
     layers.columns[-1].justify = "right"
     for layer in found["layers"]:
-        datasets = [Parts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
+        datasets = [FoldedParts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
         name = f" {printable(layer['name'])}" if layer["name"] else ""
         layers.add_row(
             Text(f"{layer['kind']}{name}"),

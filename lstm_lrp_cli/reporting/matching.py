@@ -6,7 +6,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.checking.match import Match, Matched
+from lstm_lrp_cli.checking.match import Match, MatchedMapping
 from lstm_lrp_cli.loading.mapping import Mapping
 from lstm_lrp_cli.reporting.console import open_console, print_table
 from lstm_lrp_cli.reporting.document import json_document
@@ -67,7 +67,7 @@ def match_json(match: Match, base: Mapping, told: dict[str, list[str]]) -> str:
         `warnings`.
     """
 
-    def entry(each: Matched) -> dict[str, object]:
+    def entry(each: MatchedMapping) -> dict[str, object]:
         return {
             "what": str(each.choice),
             "worst": each.worst,

@@ -37,7 +37,7 @@ IN_MEMORY = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class NpzPart:
     """Some explanations.
 
     Parameters
@@ -65,7 +65,7 @@ class NpzWriter:
     def write(self, explanations: Sequence[Explanation]) -> None:
         layout = self._layout
         for part in parts(explanations, layout.model.input_size if layout.whole else 1):
-            self._sink.write(Part(arrays_of(part, layout), _features(part)))
+            self._sink.write(NpzPart(arrays_of(part, layout), _features(part)))
 
     def close(self) -> None:
         self._sink.close()
@@ -115,7 +115,7 @@ class NpzSink:
             file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the stack closes it)
             self._gathered[name] = kind(array, self._stack.enter_context(file))
 
-    def write(self, part: Part) -> None:
+    def write(self, part: NpzPart) -> None:
         self._features = self._features or part.features
         if part.features not in (None, self._features):
             raise _named_differently()

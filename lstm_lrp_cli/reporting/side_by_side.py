@@ -38,7 +38,7 @@ def side_by_side(apart: Apart, rank: Rank, console: Console) -> Iterator[Text]:
     strengths = (
         strengths_of(both) if rank == "difference" else np.stack(list(map(strengths_of, both)))
     )
-    number = _number(float(np.fmax.reduce(np.abs(both), axis=None, initial=0.0)))
+    number = _relevance_number(float(np.fmax.reduce(np.abs(both), axis=None, initial=0.0)))
     columns = [
         _column(
             printable(name),
@@ -55,7 +55,7 @@ def side_by_side(apart: Apart, rank: Rank, console: Console) -> Iterator[Text]:
         yield Text(f"  and {counted(left_out, 'more token' if apart.tokens else 'more step')}")
 
 
-def _number(largest: float) -> Callable[[float], str]:
+def _relevance_number(largest: float) -> Callable[[float], str]:
     """How relevance is shown: with two decimals, unless all of it is small; not where masked."""
 
     def text(amount: float) -> str:

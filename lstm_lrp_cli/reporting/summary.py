@@ -43,7 +43,7 @@ class Run:
         }
 
 
-class Summary:
+class ExplainReport:
     """The report of a run, from the figures of all that was explained."""
 
     def __init__(self, model: Model, run: Run) -> None:

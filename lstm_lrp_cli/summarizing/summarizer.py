@@ -12,7 +12,7 @@ from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.summarizing.positions import Positions
 from lstm_lrp_cli.summarizing.residuals import WorstResiduals
 from lstm_lrp_cli.summarizing.summary import Cell, Dropped, Kind, OfMethod, OfTarget, Summary
-from lstm_lrp_cli.summarizing.tokens import UNKNOWN, TokenTable, most_to_drop
+from lstm_lrp_cli.summarizing.tokens import UNKNOWN, TokenStatistics, most_to_drop
 
 # How many rows all tables may have together, of which each is a token of one method, target and
 # cell of the confusion matrix. A row takes some 200 bytes.
@@ -112,7 +112,7 @@ class _Method:
         self._residuals = WorstResiduals(top)
 
     @property
-    def tables(self) -> Iterator[TokenTable]:
+    def tables(self) -> Iterator[TokenStatistics]:
         for target in self._targets.values():
             for part in target.parts.values():
                 yield part.table
@@ -181,7 +181,7 @@ class _Target:
         self.parts[confused].add(results, steps)
 
     def figures(self, target: str | int, top: int, min_count: int) -> OfTarget:
-        table = TokenTable()
+        table = TokenStatistics()
         for part in self.parts.values():
             table.merge(part.table)
         return OfTarget(
@@ -202,7 +202,7 @@ class _Part:
 
     def __init__(self) -> None:
         self.explanations = 0
-        self.table = TokenTable()
+        self.table = TokenStatistics()
 
     def add(self, results: Sequence[Result], steps: Sequence[Floats]) -> None:
         """Count the tokens of results, or the features of a series at each step."""

@@ -58,7 +58,7 @@ class _Rows(dict[str, int]):
         return row
 
 
-class TokenTable:
+class TokenStatistics:
     """The figures of tokens, as more and more of them come."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class TokenTable:
         found[SQUARES] = np.bincount(places, (amounts - means[places]) ** 2, size)
         self._merge(touched, found)
 
-    def merge(self, other: TokenTable) -> None:
+    def merge(self, other: TokenStatistics) -> None:
         """Add all that another table counted."""
         self._merge(self._rows_of(other._rows), other.figures)
 
@@ -166,7 +166,7 @@ class TokenTable:
         self._figures[:, rows] = together
 
 
-def most_to_drop(tables: Iterable[TokenTable], kept: int) -> int:
+def most_to_drop(tables: Iterable[TokenStatistics], kept: int) -> int:
     """The count up to which tokens must be dropped so that at most so many are kept."""
     counts = np.concatenate([table.figures[COUNT] for table in tables])
     place = len(counts) - kept - 1

@@ -19,7 +19,7 @@ from lstm_lrp_cli.comparing import comparer as module
 from lstm_lrp_cli.comparing.comparer import Comparer, in_blocks
 from lstm_lrp_cli.comparing.matching import matched
 from lstm_lrp_cli.comparing.predictions import p_value
-from lstm_lrp_cli.comparing.side import Explained, Side
+from lstm_lrp_cli.comparing.side import ExplainedSequence, Side
 from lstm_lrp_cli.results.result import Result
 
 ALL = 10**6
@@ -70,7 +70,7 @@ def corpora(draw):
 
 
 def compared(corpus, top=ALL, min_count=1, rank="correlation", target=None):
-    both = [tuple(map(Explained, SIDES, results)) for results in corpus]
+    both = [tuple(map(ExplainedSequence, SIDES, results)) for results in corpus]
     counted = Comparer(SIDES, top, min_count, rank)
     for block in in_blocks(matched(both, target, same_input=False)):
         counted.add(block)

@@ -31,7 +31,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT
+from lstm_lrp_cli.model.model import MODEL_INPUT
 
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 # And what is no share.
@@ -260,7 +260,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
         seen.add(("lstms", sum(isinstance(node.layer, Lstm) for node in model.nodes)))
         fed = [source for node in model.nodes for source in set(node.sources)]
         seen.add(("a node that feeds several", len(set(fed)) < len(fed)))
-        by_step = {INPUT: True}
+        by_step = {MODEL_INPUT: True}
         for place, (layer, sources) in enumerate((n.layer, n.sources) for n in model.nodes):
             by_step[place] = by_step[sources[0]]
             when = "by step" if by_step[place] else "once"

@@ -35,7 +35,7 @@ from lstm_lrp_cli.model.layers import (
     Reverse,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Head, Model, Node, chain
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node, chain
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.scaling.carried import Carried
 from lstm_lrp_cli.scaling.corpus import run_batch
@@ -181,7 +181,7 @@ class TestByHand:
         assert relevances(model, [1], [2]) == [3.0, 6.0]
 
     def test_a_product_has_what_the_relevant_parts_make_together(self) -> None:
-        nodes = (Node(Merge("product"), (INPUT, INPUT)), Node(Pool("mean"), (0,)))
+        nodes = (Node(Merge("product"), (MODEL_INPUT, MODEL_INPUT)), Node(Pool("mean"), (0,)))
         model = Model(nodes, (1,), (Head(1),), np.dtype(np.float64))
         assert relevances(model, [3], [1]) == [4.5, 0.5]
 
@@ -189,7 +189,7 @@ class TestByHand:
         """A token has its value times its weight, and nothing of the weights themselves."""
         nodes = (
             *chain(Dense(np.array([[1.0]]), None), StepSoftmax()),
-            Node(Merge("gate"), (1, INPUT)),
+            Node(Merge("gate"), (1, MODEL_INPUT)),
             Node(Pool("sum"), (2,)),
         )
         model = Model(nodes, (3,), (Head(1),), np.dtype(np.float64))

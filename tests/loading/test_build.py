@@ -8,7 +8,7 @@ from models import json_lines
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.mapping import KINDS
 from lstm_lrp_cli.model.layers import Dense, Merge, Pool, StepSoftmax
-from lstm_lrp_cli.model.model import INPUT, Head
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -47,7 +47,7 @@ def graph(small):
 
 def test_layers_without_from_are_a_chain(load):
     model = load()
-    assert [node.sources for node in model.nodes] == [(INPUT,), (0,)]
+    assert [node.sources for node in model.nodes] == [(MODEL_INPUT,), (0,)]
     assert model.outputs == (1,)
 
 
@@ -58,14 +58,14 @@ def test_a_join_of_named_layers(load, graph):
         {"merge": "sum", "from": ["mean", "max"]},
     )
     model = load()
-    assert [node.sources for node in model.nodes] == [(INPUT,), (0,), (0,), (1, 2), (3,)]
+    assert [node.sources for node in model.nodes] == [(MODEL_INPUT,), (0,), (0,), (1, 2), (3,)]
     assert isinstance(model.nodes[3].layer, Merge)
 
 
 def test_the_input_can_be_named(load, graph, small):
     small.arrays["V"] = np.ones((3, 5))
     graph({"merge": "concat", "from": ["states", "input"]}, {"pool": "max"})
-    assert load().nodes[1].sources == (0, INPUT)
+    assert load().nodes[1].sources == (0, MODEL_INPUT)
 
 
 def test_attention_is_made_of_its_parts(load, graph, small):

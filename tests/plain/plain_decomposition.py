@@ -28,7 +28,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Model
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 
 
 class Parts(NamedTuple):
@@ -62,7 +62,7 @@ def decompose_entry(model: Model, sequence: NDArray[Any], step: int, feature: in
 
 def _decompose(model: Model, inputs: Parts, steps: list[bool]) -> Parts:
     """Decompose all nodes, and carry along which of their steps are relevant as a whole."""
-    parts, relevant_steps = {INPUT: inputs}, {INPUT: steps}
+    parts, relevant_steps = {MODEL_INPUT: inputs}, {MODEL_INPUT: steps}
     for place, node in enumerate(model.nodes):
         fed = [parts[source] for source in node.sources]
         at = [any(relevant_steps[k][t] for k in node.sources) for t in range(len(steps))]

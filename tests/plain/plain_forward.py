@@ -27,7 +27,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Model
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 
 
 def embedded(model: Model, sequence: NDArray[Any]) -> Floats:
@@ -40,7 +40,7 @@ def embedded(model: Model, sequence: NDArray[Any]) -> Floats:
 
 def run(model: Model, values: Floats) -> dict[int, Floats]:
     """The values of every node, given the numbers of one sequence, which are INPUT's."""
-    computed = {INPUT: values}
+    computed = {MODEL_INPUT: values}
     for place, node in enumerate(model.nodes):
         computed[place] = forward(node.layer, [computed[source] for source in node.sources])
     return computed

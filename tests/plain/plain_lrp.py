@@ -26,7 +26,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Model
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 
 GateRule = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
 
@@ -94,7 +94,7 @@ def explain(
         down = _backward(layer, fed, given[place], rule, account)
         for source, amount in zip(sources, down, strict=True):
             given[source] = given[source] + amount
-    relevance = given[INPUT]
+    relevance = given[MODEL_INPUT]
     scores = scores if step is None else scores[step]
 
     return Explanation(

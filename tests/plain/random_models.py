@@ -28,7 +28,7 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Head, Model, Node
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node
 
 # The exponential of an exponential overflows, and says nothing about the engine.
 ACTIVATIONS = [kind for kind in get_args(ActivationName) if kind != "exponential"]
@@ -161,7 +161,7 @@ def cases(draw: st.DrawFn, most_lstms: int = 3) -> Case:
     if steps:
         lengths = [steps] * len(lengths)
 
-    drawing = Drawing(draw, rng, {INPUT: features})
+    drawing = Drawing(draw, rng, {MODEL_INPUT: features})
     for _ in range(draw(st.integers(0, 3))):
         read = sum(isinstance(node.layer, Lstm) for node in drawing.nodes)
         drawing.step_layer(most_lstms=most_lstms - read)
@@ -174,7 +174,7 @@ def cases(draw: st.DrawFn, most_lstms: int = 3) -> Case:
             kind = draw(st.sampled_from(["unit", "unit", "merge"]))
             drawing.any_layer(drawing.by_sequence, kind, by_step=False)
     candidates = dict(drawing.by_step if scores_by_step else drawing.by_sequence)
-    candidates.pop(INPUT, None)
+    candidates.pop(MODEL_INPUT, None)
     last = max(candidates)
     outputs = (last, *draw(st.lists(st.sampled_from(list(candidates)), max_size=1)))
     heads = tuple(Head(candidates[output]) for output in outputs)
@@ -202,18 +202,21 @@ def describable(draw: st.DrawFn) -> Case:
     nodes, outputs = list(model.nodes), list(dict.fromkeys(model.outputs))
     if model.embedding is None:  # all places move up by one, and the input's to the first
         size = case.sequences[0].shape[1]
-        first = Node(Dense(np.eye(size) + 0.1, None), (INPUT,))
+        first = Node(Dense(np.eye(size) + 0.1, None), (MODEL_INPUT,))
         nodes = [first, *(replace(n, sources=tuple(s + 1 for s in n.sources)) for n in nodes)]
         outputs = [place + 1 for place in outputs]
     needed = set(outputs)
     for place in reversed(range(len(nodes))):
         if place in needed:
             needed.update(nodes[place].sources)
-    places = {place: number for number, place in enumerate(sorted(needed | {INPUT}), start=INPUT)}
+    places = {
+        place: number
+        for number, place in enumerate(sorted(needed | {MODEL_INPUT}), start=MODEL_INPUT)
+    }
     kept = tuple(
         replace(nodes[place], sources=tuple(places[source] for source in nodes[place].sources))
         for place in places
-        if place != INPUT
+        if place != MODEL_INPUT
     )
     assume(any(isinstance(node.layer, Lstm) for node in kept))
     heads = model.heads[: len(outputs)]

@@ -23,7 +23,7 @@ from lstm_lrp_cli.model.layers import (
     Reverse,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import INPUT, Head, Model, Node
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node
 
 property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -172,7 +172,7 @@ class TestOtherLayers:
     def test_a_product_is_relevant_where_every_factor_is(self) -> None:
         # (1 + 2) (3 + 4), of which 1 and 3 come of the first step
         nodes = (
-            Node(Pool("sum"), (INPUT,)),
+            Node(Pool("sum"), (MODEL_INPUT,)),
             Node(Dense(np.array([[1.0, 0.0]]), None), (0,)),
             Node(Dense(np.array([[0.0, 1.0]]), None), (0,)),
             Node(Merge("product"), (1, 2)),
@@ -183,9 +183,9 @@ class TestOtherLayers:
     def test_attention_weights_are_whole(self) -> None:
         # both steps weigh a half; the second feature is the signal
         nodes = (
-            Node(Dense(np.array([[1.0, 0.0]]), None), (INPUT,)),
+            Node(Dense(np.array([[1.0, 0.0]]), None), (MODEL_INPUT,)),
             Node(StepSoftmax(), (0,)),
-            Node(Dense(np.array([[0.0, 1.0]]), None), (INPUT,)),
+            Node(Dense(np.array([[0.0, 1.0]]), None), (MODEL_INPUT,)),
             Node(Merge("gate"), (1, 2)),
             Node(Pool("sum"), (3,)),
         )

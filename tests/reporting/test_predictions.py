@@ -16,7 +16,7 @@ from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.reporting.predictions import layout as layouts
 from lstm_lrp_cli.reporting.predictions.confusion import Confusion, wilson_interval
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.predictions.summary import PredictionRun, PredictionSummary
 from lstm_lrp_cli.scaling.prediction import Predictions
@@ -28,7 +28,7 @@ LAYERS = (Embedding(np.ones((9, 2))), Dense(np.ones((CLASSES, 2)), None))
 
 def layout(*, by_step=False):
     model = make_model(*LAYERS, classes=CLASSES, by_step=by_step, labels=("a", "b\t", "c"))
-    return Layout(model, labelled=not by_step)
+    return PredictionLayout(model, labelled=not by_step)
 
 
 def predictions(lengths, *, by_step, first=0, golds=None):
@@ -135,7 +135,9 @@ class TestConfusion:
 
     def test_names_are_made_safe_and_short(self):
         model = make_model(*LAYERS, classes=CLASSES, labels=("\x1b[2J", "b", "c" * 99))
-        summary = PredictionSummary(Layout(model, True), PredictionRun("m", "in", "float64"))
+        summary = PredictionSummary(
+            PredictionLayout(model, True), PredictionRun("m", "in", "float64")
+        )
         summary.merge(PredictionFigures(predictions=10, pairs=PAIRS))
         text = summary.as_text()
         assert "\x1b" not in text

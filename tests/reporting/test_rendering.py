@@ -16,7 +16,7 @@ from lstm_lrp_cli.reporting import rendering as rendering_
 from lstm_lrp_cli.reporting.blocks import BLOCK_STEPS, BLOCK_VALUES, LEAST_BLOCK_STEPS
 from lstm_lrp_cli.reporting.figures import Figures
 from lstm_lrp_cli.reporting.outputs import OUTPUTS, PICTURES
-from lstm_lrp_cli.reporting.predictions.layout import Layout as PredictionLayout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout as PredictionLayout
 from lstm_lrp_cli.reporting.predictions.rendering import PredictionRendering
 from lstm_lrp_cli.reporting.rendering import Rendering
 from lstm_lrp_cli.reporting.writer import Detail

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lstm_lrp_cli.reporting.decided import Taken
 from lstm_lrp_cli.reporting.inputs import InputFigures
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.scaling.prediction import Predictions
 
 
@@ -31,7 +31,7 @@ class PredictionFigures(InputFigures):
     pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, predictions: Predictions, layout: Layout) -> PredictionFigures:
+    def of(cls, predictions: Predictions, layout: PredictionLayout) -> PredictionFigures:
         """Count one block."""
         figures = cls(predictions=predictions.rows)
         figures.count_input(predictions.sequences, layout.model)

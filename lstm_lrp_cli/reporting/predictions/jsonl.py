@@ -7,15 +7,15 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.reporting.numbers import exact
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.scaling.prediction import Predictions
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
-class JsonLinesWriter:
+class PredictionJsonLinesWriter:
     """Writes one JSON object a line. A sequence without scores has one too."""
 
-    def __init__(self, file: TextIO, layout: Layout) -> None:
+    def __init__(self, file: TextIO, layout: PredictionLayout) -> None:
         self._file = file
         self._layout = layout
         self._encode = msgspec.json.Encoder().encode_lines

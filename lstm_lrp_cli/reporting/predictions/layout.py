@@ -10,7 +10,7 @@ from lstm_lrp_cli.scaling.prediction import Predictions
 
 
 @dataclass(frozen=True)
-class Layout:
+class PredictionLayout:
     """What predictions are written as, in whatever format.
 
     Parameters

@@ -6,39 +6,39 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.reporting.predictions.layout import Layout
+    from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
     from lstm_lrp_cli.reporting.writer import Writer
     from lstm_lrp_cli.scaling.prediction import Predictions
 
     PredictionWriter = Writer[Predictions]
 
 
-def _tsv(file: TextIO, layout: Layout) -> PredictionWriter:
-    from lstm_lrp_cli.reporting.predictions.table import TableWriter
+def _tsv(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
+    from lstm_lrp_cli.reporting.predictions.table import PredictionTableWriter
 
-    return TableWriter(file, layout, delimiter="\t")
-
-
-def _csv(file: TextIO, layout: Layout) -> PredictionWriter:
-    from lstm_lrp_cli.reporting.predictions.table import TableWriter
-
-    return TableWriter(file, layout, delimiter=",")
+    return PredictionTableWriter(file, layout, delimiter="\t")
 
 
-def _jsonl(file: TextIO, layout: Layout) -> PredictionWriter:
-    from lstm_lrp_cli.reporting.predictions.jsonl import JsonLinesWriter
+def _csv(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
+    from lstm_lrp_cli.reporting.predictions.table import PredictionTableWriter
 
-    return JsonLinesWriter(file, layout)
+    return PredictionTableWriter(file, layout, delimiter=",")
 
 
-def _terminal(file: TextIO, layout: Layout) -> PredictionWriter:
+def _jsonl(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
+    from lstm_lrp_cli.reporting.predictions.jsonl import PredictionJsonLinesWriter
+
+    return PredictionJsonLinesWriter(file, layout)
+
+
+def _terminal(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
     from lstm_lrp_cli.reporting.predictions.screen import ScreenWriter
 
     return ScreenWriter(file, layout)
 
 
 # Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[TextIO, Layout], PredictionWriter]] = {
+OUTPUTS: dict[str, Callable[[TextIO, PredictionLayout], PredictionWriter]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,

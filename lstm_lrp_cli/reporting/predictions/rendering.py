@@ -8,7 +8,7 @@ from typing import Any
 
 from lstm_lrp_cli.reporting.blocks import PIECE_VALUES, BlockRendering, steps_of_block
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
 from lstm_lrp_cli.reporting.writer import Report, Writer
 from lstm_lrp_cli.scaling.carried import Carried
@@ -28,7 +28,7 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         What stateful LSTMs keep from block to block.
     """
 
-    layout: Layout
+    layout: PredictionLayout
     form: str
     carried: Carried = field(init=False)
 

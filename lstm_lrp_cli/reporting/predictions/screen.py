@@ -14,7 +14,7 @@ from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.reporting.console import open_console
 from lstm_lrp_cli.reporting.decided import meaning_of_one
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.reporting.predictions.summary import percent
 from lstm_lrp_cli.reporting.printable import printable
 from lstm_lrp_cli.scaling.prediction import Predictions
@@ -33,7 +33,9 @@ ROOM_OF_BAR = 20
 class ScreenWriter:
     """Prints what is predicted of the first sequences, and how likely it is to the model."""
 
-    def __init__(self, file: TextIO, layout: Layout, console: Console | None = None) -> None:
+    def __init__(
+        self, file: TextIO, layout: PredictionLayout, console: Console | None = None
+    ) -> None:
         self._console = console or open_console(file)
         self._layout = layout
         self._left_out = 0

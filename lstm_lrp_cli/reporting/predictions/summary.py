@@ -8,7 +8,7 @@ from lstm_lrp_cli.reporting.decided import class_name, predicted_lines, predicte
 from lstm_lrp_cli.reporting.document import json_document
 from lstm_lrp_cli.reporting.predictions.confusion import Confusion, wilson_interval
 from lstm_lrp_cli.reporting.predictions.figures import PredictionFigures
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.reporting.printable import printable
 
 # The report as text has a table of so many classes, and of names of so many characters.
@@ -30,7 +30,7 @@ class PredictionRun:
 class PredictionSummary:
     """The report of a run, from the figures of all that was predicted."""
 
-    def __init__(self, layout: Layout, run: PredictionRun) -> None:
+    def __init__(self, layout: PredictionLayout, run: PredictionRun) -> None:
         self.layout = layout
         self.run = run
         self.figures = PredictionFigures()

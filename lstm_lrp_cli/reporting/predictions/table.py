@@ -5,18 +5,18 @@ from typing import TextIO
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.reporting.numbers import texts
-from lstm_lrp_cli.reporting.predictions.layout import Layout
+from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
 from lstm_lrp_cli.reporting.table import Quoting, by_row
 from lstm_lrp_cli.scaling.prediction import Predictions
 
 
-class TableWriter:
+class PredictionTableWriter:
     """Writes rows with the columns sequence, predicted, score:CLASS, ..., probability:CLASS, ...
 
     Of a model by step, the step stands behind the sequence; of labelled input, so does the label.
     """
 
-    def __init__(self, file: TextIO, layout: Layout, delimiter: str) -> None:
+    def __init__(self, file: TextIO, layout: PredictionLayout, delimiter: str) -> None:
         self._file = file
         self._layout = layout
         self._end = delimiter
