@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.reporting.heatmap import HeatMapWriter
-from lstm_lrp_cli.reporting.writer import Layout
-from lstm_lrp_cli.scaling.corpus import explain_corpus
-from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.outputs.heatmap import HeatMapWriter
+from lstm_lrp_cli.outputs.writer import Layout
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.mapping import (
+from lstm_lrp_cli.loading.mapping.schema import (
     AttentionSpec,
     BatchNormSpec,
     CellSpec,
@@ -30,7 +30,7 @@ from lstm_lrp_cli.loading.mapping import (
     PaddingSpec,
     TokensSpec,
 )
-from lstm_lrp_cli.reporting.outputs import ENDINGS, OUTPUTS
+from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results.result import Result
 
 PAGE = Path(__file__).parent / "schemas.md"

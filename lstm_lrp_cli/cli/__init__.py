@@ -1,5 +1,5 @@
 """The command line: one file a command, which reads options, calls below, and prints."""
 
-from lstm_lrp_cli.cli.main import main
+from .main import main
 
 __all__ = ["main"]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.checking.against import FRAMEWORKS
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.methods import resolve_methods
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.check.against import FRAMEWORKS
+from lstm_lrp_cli.engine.methods import LRP_METHODS
+from lstm_lrp_cli.running.files import open_output
+from lstm_lrp_cli.terminal.messages import say, warn
+from .options.arguments import (
     SET_IN_NAME,
     assume_option,
     completing,
@@ -27,13 +28,11 @@ from lstm_lrp_cli.cli.options import (
     rule_options,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output
-from lstm_lrp_cli.cli.say import say, warn
-from lstm_lrp_cli.cli.settings import rule_name
-from lstm_lrp_cli.engine.methods import LRP_METHODS
+from .options.help import Command
+from .options.settings import resolve_methods, rule_name
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.scaling.question import Step
+    from lstm_lrp_cli.explaining.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
@@ -104,19 +103,18 @@ def check(
     """
     import numpy as np
 
-    from lstm_lrp_cli.checking.against import open_framework
-    from lstm_lrp_cli.checking.against.live import Live
-    from lstm_lrp_cli.checking.expected import Expectation, read_expected
-    from lstm_lrp_cli.checking.random_input import SEQUENCES, random_sequences
-    from lstm_lrp_cli.checking.verify import verify
+    from lstm_lrp_cli.check.against import open_framework
+    from lstm_lrp_cli.check.against.framework import Live
+    from lstm_lrp_cli.check.expected import Expectation, read_expected
+    from lstm_lrp_cli.check.table import print_verification, verification_json
+    from lstm_lrp_cli.check.verify import SEQUENCES, random_sequences, verify
     from lstm_lrp_cli.engine.methods.lrp import Lrp
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.doubts import size_warnings
-    from lstm_lrp_cli.reporting.inputs import InputFigures
-    from lstm_lrp_cli.reporting.numbers import counted
-    from lstm_lrp_cli.reporting.verification import print_verification, verification_json
-    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.terminal.inputs import InputFigures
+    from lstm_lrp_cli.terminal.numbers import counted
+    from lstm_lrp_cli.terminal.words import size_warnings
 
     if expected is not None and against is not None:
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
@@ -152,10 +150,7 @@ def check(
     warn(warnings)
     with open_output(output) as file:
         if form == "json":
-            told = {
-                "assumptions": loaded.assumptions,
-                "warnings": [*loaded.warnings, *warnings],
-            }
+            told = {"assumptions": loaded.assumptions, "warnings": [*loaded.warnings, *warnings]}
             file.write(verification_json(verification, told))
         else:
             print_verification(verification, file)

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.running.files import open_output
+from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
+from lstm_lrp_cli.terminal.messages import warn
+from lstm_lrp_cli.terminal.screen import progress
+from .options.arguments import (
     POSITIVE,
     assume_option,
     complete_files,
@@ -18,21 +22,19 @@ from lstm_lrp_cli.cli.options import (
     dtype_option,
     input_options,
     question_options,
+    refuse_same_file,
     rule_options,
     setting_options,
     stacked,
 )
-from lstm_lrp_cli.cli.output import open_output, refuse_same_file
-from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.cli.say import warn
-from lstm_lrp_cli.cli.settings import complete_methods
-from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
+from .options.help import Command
+from .options.settings import complete_methods
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.comparing.comparison import Rank
-    from lstm_lrp_cli.scaling.question import Step
+    from lstm_lrp_cli.compare.comparison import Rank
+    from lstm_lrp_cli.explaining.question import Step
     from lstm_lrp_cli.sequences.naming import InputFormat
+
 
 # What results have been asked already.
 OF_MODELS = (
@@ -172,13 +174,13 @@ def compare(
     them. Without B, two methods of A are compared. Tells where predictions differ and, with labels,
     which is right; how relevance correlates; and the sequences and tokens that differ most.
     """
-    from lstm_lrp_cli.cli.sides import Asked, both_sides
-    from lstm_lrp_cli.comparing.comparer import Comparer, in_blocks
-    from lstm_lrp_cli.comparing.matching import matched
-    from lstm_lrp_cli.loading.formats import is_weight_file
-    from lstm_lrp_cli.reporting.comparison import comparison_json, print_comparison
-    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
+    from lstm_lrp_cli.compare.pairing import matched
+    from lstm_lrp_cli.compare.table import comparison_json, print_comparison
+    from lstm_lrp_cli.loading.files.formats import is_weight_file
+    from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source
+    from .options.sides import Asked, both_sides
 
     names = {name: Path(path) for name, path in (("A", a), ("B", b), ("--input", input)) if path}
     refuse_same_file({"-o": output}, names)

@@ -1,10 +1,8 @@
 """`lrp completion`."""
 
-from __future__ import annotations
-
 import click
 
-from lstm_lrp_cli.cli.help import Command
+from .options.help import Command
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -1,15 +1,19 @@
 """`lrp convert`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import DTYPES, assume_option, mapping_option, model_argument
-from lstm_lrp_cli.cli.output import open_together, refuse_same_file
-from lstm_lrp_cli.cli.say import say, warn
+from lstm_lrp_cli.running.files import open_together
+from lstm_lrp_cli.terminal.messages import say, warn
+from .options.arguments import (
+    DTYPES,
+    assume_option,
+    mapping_option,
+    model_argument,
+    refuse_same_file,
+)
+from .options.help import Command
 
 FORMATS = ("npz", "safetensors")
 
@@ -55,7 +59,7 @@ def convert(
 
     from lstm_lrp_cli.loading import convert as converting
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.loading.write import commented
+    from lstm_lrp_cli.loading.mapping.write import commented
 
     form = form or _format_of(output)
     described = output.with_suffix(".yaml")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.methods import resolve_methods
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.engine.methods import METHODS
+from lstm_lrp_cli.running.files import open_output, open_together
+from lstm_lrp_cli.terminal.messages import warn
+from lstm_lrp_cli.terminal.screen import counting
+from .options.arguments import (
     POSITIVE,
     SET_IN_NAME,
     assume_option,
@@ -23,20 +25,19 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     path_options,
     refuse_labels,
+    refuse_same_file,
     resolve_target,
     rule_options,
 )
-from lstm_lrp_cli.cli.output import open_output, open_together, refuse_same_file
-from lstm_lrp_cli.cli.progress import counting
-from lstm_lrp_cli.cli.say import warn
-from lstm_lrp_cli.cli.settings import complete_methods, method_names, parse_method
-from lstm_lrp_cli.engine.methods import METHODS
+from .options.help import Command
+from .options.settings import complete_methods, method_names, parse_method, resolve_methods
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.evaluating.experiment import Contestant
+    from lstm_lrp_cli.evaluate.experiment import Contestant
+    from lstm_lrp_cli.explaining.question import Question
     from lstm_lrp_cli.model.model import Model
-    from lstm_lrp_cli.scaling.question import Question
     from lstm_lrp_cli.sequences.naming import InputFormat
+
 
 USUAL_METHODS = "lrp-all,gradient,gradient-x-input,integrated-gradients,occlusion,random"
 MOST_DELETIONS = 1000
@@ -108,10 +109,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     help="Leave out sequences of fewer tokens or steps.",
 )
 @click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Read no more than so many sequences.",
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Read no more than so many sequences."
 )
 @click.option(
     "--seed",
@@ -192,16 +190,20 @@ def evaluate(
     import numpy as np
 
     from lstm_lrp_cli.errors import UnusableInput
-    from lstm_lrp_cli.evaluating.evaluate import evaluate as run
-    from lstm_lrp_cli.evaluating.experiment import Experiment
+    from lstm_lrp_cli.evaluate.evaluate import evaluate as run
+    from lstm_lrp_cli.evaluate.experiment import Experiment
+    from lstm_lrp_cli.evaluate.table import (
+        draw_curves,
+        evaluation_json,
+        print_evaluation,
+        require_matplotlib,
+    )
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.doubts import size_warnings
-    from lstm_lrp_cli.reporting.evaluation import evaluation_json, print_evaluation
-    from lstm_lrp_cli.reporting.inputs import InputFigures
-    from lstm_lrp_cli.reporting.plots import draw_curves, require_matplotlib
-    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
     from lstm_lrp_cli.sequences.stream import display_name
+    from lstm_lrp_cli.terminal.inputs import InputFigures
+    from lstm_lrp_cli.terminal.words import size_warnings
 
     refuse_same_file({"-o": output, "--plot": plot}, {"MODEL": model, "INPUT": Path(input)})
     if plot is not None:
@@ -229,12 +231,7 @@ def evaluate(
     with open_output(output) as file, open_together(plots) as pictures:
         with one_blas_thread(), counting("sequences") as tell:
             evaluation = run(
-                loaded,
-                sequences,
-                contestants,
-                experiment,
-                question,
-                lambda done: tell(done, limit),
+                loaded, sequences, contestants, experiment, question, lambda done: tell(done, limit)
             )
         if not evaluation.sequences:
             unit = "steps" if loaded.embedding is None else "tokens"
@@ -267,7 +264,7 @@ def evaluate(
 
 def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Question:
     """The one score of each sequence by which methods are compared."""
-    from lstm_lrp_cli.scaling.question import Question
+    from lstm_lrp_cli.explaining.question import Question
 
     if labelled:
         refuse_labels(model)
@@ -307,7 +304,7 @@ def resolve_contestants(
 ) -> tuple[Contestant, ...]:
     """The methods of these names, random once for each of its seeds."""
     from lstm_lrp_cli.engine.methods.random_control import RandomControl
-    from lstm_lrp_cli.evaluating.experiment import Contestant
+    from lstm_lrp_cli.evaluate.experiment import Contestant
 
     is_random = any(parse_method(name).kind == "random" for name in names)
     found = resolve_methods(

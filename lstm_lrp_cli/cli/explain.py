@@ -7,28 +7,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.methods import refuse_values_of_steps, resolve_methods
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.outputs.registry import OUTPUTS, WHOLE_UNASKED
+from lstm_lrp_cli.running.stream import stream
+from .options.arguments import (
     assume_option,
+    choose_format,
     dtype_option,
     input_argument,
     input_options,
     mapping_option,
     methods_option,
     model_argument,
+    output_options,
     question_options,
+    refuse_bytes,
+    refuse_same_file,
     resolve_question,
     rule_options,
     setting_options,
 )
-from lstm_lrp_cli.cli.output import refuse_same_file
-from lstm_lrp_cli.cli.stream import choose_format, output_options, refuse_bytes, stream
-from lstm_lrp_cli.reporting.outputs import OUTPUTS, WHOLE_UNASKED
+from .options.help import Command
+from .options.settings import refuse_values_of_steps, resolve_methods
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.reporting.writer import Detail
-    from lstm_lrp_cli.scaling.question import Step
+    from lstm_lrp_cli.explaining.question import Step
+    from lstm_lrp_cli.outputs.writer import Detail
     from lstm_lrp_cli.sequences.naming import InputFormat
 
 
@@ -108,9 +111,9 @@ def explain(
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.outputs import TOP_OUTPUTS
-    from lstm_lrp_cli.reporting.rendering import Rendering
-    from lstm_lrp_cli.reporting.summary import ExplainReport, Run
+    from lstm_lrp_cli.outputs.registry import TOP_OUTPUTS
+    from lstm_lrp_cli.running.blocks import Rendering
+    from lstm_lrp_cli.running.report import ExplainReport, Run
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 

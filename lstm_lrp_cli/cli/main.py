@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.cli.help import write_examples
-from lstm_lrp_cli.cli.say import say
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.reporting.printable import LONGEST_MESSAGE, legible, printable
+from lstm_lrp_cli.terminal.messages import say
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable
+from .options.help import write_examples
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
 
 COMMANDS = {
     "check": "Prove the forward pass and the conservation of relevance.",

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.running.files import open_output
+from lstm_lrp_cli.terminal.messages import say, warn
+from lstm_lrp_cli.terminal.screen import counting
+from .options.arguments import (
     document_options,
     expected_option,
     input_argument,
@@ -18,12 +20,11 @@ from lstm_lrp_cli.cli.options import (
     model_argument,
     tolerance_option,
 )
-from lstm_lrp_cli.cli.output import open_output
-from lstm_lrp_cli.cli.progress import counting
-from lstm_lrp_cli.cli.say import say, warn
+from .options.help import Command
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
+
 
 # More tell no more, and take more time.
 MOST_SEQUENCES = 32
@@ -76,16 +77,16 @@ def match(
     import numpy as np
     from msgspec.structs import replace
 
-    from lstm_lrp_cli.checking.expected import read_expected, read_form_of_scores
-    from lstm_lrp_cli.checking.guess import guess_layers
-    from lstm_lrp_cli.checking.match import first_model, search
-    from lstm_lrp_cli.loading.datasets import Datasets
-    from lstm_lrp_cli.loading.formats import open_weights
+    from lstm_lrp_cli.check.expected import read_expected, read_form_of_scores
+    from lstm_lrp_cli.check.guess import guess_layers
+    from lstm_lrp_cli.check.search import first_model, search
+    from lstm_lrp_cli.check.table import match_json, print_match, verdict
+    from lstm_lrp_cli.loading.building.datasets import Datasets
+    from lstm_lrp_cli.loading.files.formats import open_weights
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents, told
-    from lstm_lrp_cli.loading.mapping import Described, Mapping
-    from lstm_lrp_cli.loading.write import mapping_text
-    from lstm_lrp_cli.reporting.matching import match_json, print_match, verdict
-    from lstm_lrp_cli.scaling.threads import one_blas_thread
+    from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
+    from lstm_lrp_cli.loading.mapping.write import mapping_text
+    from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
 
     opened = open_weights(model)

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.options import (
+from lstm_lrp_cli.outputs.predictions import OUTPUTS
+from lstm_lrp_cli.running.stream import stream
+from .options.arguments import (
     assume_option,
+    choose_format,
     dtype_option,
     input_argument,
     input_options,
     mapping_option,
     model_argument,
+    output_options,
     refuse_labels,
+    refuse_same_file,
 )
-from lstm_lrp_cli.cli.output import refuse_same_file
-from lstm_lrp_cli.cli.stream import choose_format, output_options, stream
-from lstm_lrp_cli.reporting.predictions.outputs import OUTPUTS
+from .options.help import Command
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.sequences.naming import InputFormat
@@ -68,9 +70,12 @@ def predict(
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.reporting.predictions.layout import PredictionLayout
-    from lstm_lrp_cli.reporting.predictions.rendering import PredictionRendering
-    from lstm_lrp_cli.reporting.predictions.summary import PredictionRun, PredictionSummary
+    from lstm_lrp_cli.outputs.predictions import PredictionLayout
+    from lstm_lrp_cli.running.predictions import (
+        PredictionRendering,
+        PredictionRun,
+        PredictionSummary,
+    )
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 

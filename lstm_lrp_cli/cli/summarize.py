@@ -1,17 +1,16 @@
 """`lrp summarize`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
-from lstm_lrp_cli.cli.help import Command
-from lstm_lrp_cli.cli.output import STANDARD_OUTPUT, open_output, refuse_same_file
-from lstm_lrp_cli.cli.progress import progress
-from lstm_lrp_cli.reporting.summaries.outputs import ENDINGS, OUTPUTS
+from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.sequences.naming import format_ending
 from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
+from lstm_lrp_cli.summarize.page import ENDINGS, OUTPUTS
+from lstm_lrp_cli.terminal.screen import progress
+from .options.arguments import refuse_same_file
+from .options.help import Command
 
 
 @click.command(
@@ -69,7 +68,7 @@ def summarize(
     explanations with the worst residuals. Results of several methods have a section for each.
     """
     from lstm_lrp_cli.results.read import read_results
-    from lstm_lrp_cli.summarizing.summarizer import Summarizer
+    from lstm_lrp_cli.summarize.summarizer import Summarizer
 
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
     summarizer = Summarizer(top, min_count, target)

@@ -7,17 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine import dense, lstm, merging, pooling, steps
-from lstm_lrp_cli.engine.activations import ACTIVATIONS
-from lstm_lrp_cli.engine.cell_input import CellInput, TokenTable, numeric_inputs
-from lstm_lrp_cli.engine.lstm import LstmRecord
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.record import Record
-from lstm_lrp_cli.engine.states import NOTHING_CARRIED, States
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
+    Embedding,
     Flatten,
     Layer,
     Lstm,
@@ -28,6 +22,14 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
+from .activations import ACTIVATIONS
+from .layers import dense, merging, pooling, steps
+from .lstm import layer as lstm
+from .lstm.inputs import CellInput, TokenTable, numeric_inputs
+from .lstm.layer import LstmRecord
+from .packing import Packing
+from .records import Record
+from .states import NOTHING_CARRIED, States
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,3 +229,19 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
     for kind, at in zip(kinds, model.head_slices, strict=True):
         activated[:, at] = ACTIVATIONS[kind](scores[:, at])
     return activated
+
+
+def row_bytes(model: Model, keep_gates: bool = False) -> int:
+    """About what the engine's arrays take for each step of each sequence."""
+    values, of_unit = 0, 8 if keep_gates else 5
+    for layer in model.layers:
+        match layer:
+            case Embedding():
+                values += layer.weights.shape[1]
+            case Lstm():
+                values += sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
+            case Dense():
+                values += 3 * len(layer.weights)
+            case Scale():
+                values += 3 * len(layer.factors)
+    return max(values, 1) * model.dtype.itemsize

@@ -13,10 +13,7 @@ from msgspec import Struct
 from lstm_lrp_cli.model.arrays import Floats
 
 # What rounding may leave unaccounted for, relative to Ledger.scale.
-TOLERANCES: dict[np.dtype[Any], float] = {
-    np.dtype(np.float64): 1e-10,
-    np.dtype(np.float32): 1e-3,
-}
+TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
 
 
 # What stands beside the shares where a ledger is written.

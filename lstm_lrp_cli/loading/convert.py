@@ -8,23 +8,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import (
-    INPUT_NAME,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    EmbeddingSpec,
-    FlattenSpec,
-    InitialSpec,
-    LayerSpec,
-    LstmSpec,
-)
-from lstm_lrp_cli.loading.npz import write_npz
-from lstm_lrp_cli.loading.safetensors import write_safetensors
-from lstm_lrp_cli.loading.write import layer_settings, text_settings
-from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.gates import GATES
+from lstm_lrp_cli.model.arrays import GATES, Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
@@ -40,6 +24,21 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model
+from .files.numpy import write_npz
+from .files.safetensors import write_safetensors
+from .load import LoadedModel
+from .mapping.schema import (
+    INPUT_NAME,
+    BatchNormSpec,
+    CellSpec,
+    DenseSpec,
+    EmbeddingSpec,
+    FlattenSpec,
+    InitialSpec,
+    LayerSpec,
+    LstmSpec,
+)
+from .mapping.write import layer_settings, text_settings
 
 Arrays = Mapping[str, Floats]
 

@@ -12,10 +12,14 @@ import numpy as np
 from msgspec import UNSET, Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.build import build_graph
-from lstm_lrp_cli.loading.datasets import Datasets
-from lstm_lrp_cli.loading.formats import Opened, open_weights
-from lstm_lrp_cli.loading.mapping import (
+from lstm_lrp_cli.model.layers import Embedding, Layer
+from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
+from .building.datasets import Datasets
+from .building.graph import build_graph
+from .files.formats import Opened, open_weights
+from .files.weight_file import Stored, WeightFile, shape_text
+from .mapping.schema import (
     NO_CLASS,
     Assumption,
     Described,
@@ -24,12 +28,8 @@ from lstm_lrp_cli.loading.mapping import (
     read_mapping,
     settings,
 )
-from lstm_lrp_cli.loading.unused import listed, unused_weights
-from lstm_lrp_cli.loading.vocabulary import VocabularyRead, read_vocabulary
-from lstm_lrp_cli.loading.weight_file import Stored, WeightFile, shape_text
-from lstm_lrp_cli.model.layers import Embedding, Layer
-from lstm_lrp_cli.model.model import Head, Model
-from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
+from .mapping.vocabulary import VocabularyRead, read_vocabulary
+from .seen import listed, unused_weights
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000

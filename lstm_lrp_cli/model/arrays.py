@@ -1,6 +1,6 @@
 """Names for the kinds of array that the project passes around."""
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,3 +8,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 Booleans = NDArray[np.bool_]
+
+
+Gate = Literal["i", "f", "g", "o"]
+
+GATES: Final[tuple[Gate, ...]] = ("i", "f", "g", "o")
+INPUT, FORGET, CANDIDATE, OUTPUT = range(4)

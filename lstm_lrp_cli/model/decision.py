@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.model.model import Model
+from .arrays import Floats, Integers
+from .model import Model
 
 
 @dataclass(frozen=True, slots=True)

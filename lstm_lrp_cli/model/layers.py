@@ -7,7 +7,7 @@ matrix as (outputs, inputs).
 from dataclasses import dataclass
 from typing import Literal
 
-from lstm_lrp_cli.model.arrays import Floats
+from .arrays import Floats
 
 ActivationName = Literal[
     "linear",

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from lstm_lrp_cli.model.layers import Dense, Embedding, Layer, Lstm, Scale
-from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
+from .layers import Dense, Embedding, Layer, Lstm, Scale
+from .text import Padding, Tokenization, Vocabulary
 
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
 

@@ -1,7 +1,5 @@
 """Results as JSON lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from io import BufferedReader
 
@@ -10,8 +8,8 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.results.result import OUTDATED, Result, misfit
 from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
+from .result import OUTDATED, Result, misfit
 
 # How much is read at a time: some ten thousand tokens.
 BLOCK_BYTES = 2**20

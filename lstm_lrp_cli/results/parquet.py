@@ -1,7 +1,5 @@
 """Results as Parquet: a row for each explanation, or for each token of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -11,9 +9,9 @@ import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.results.result import Result, misfit
 from lstm_lrp_cli.sequences.naming import whole_number
-from lstm_lrp_cli.sequences.pieces import pieces
+from lstm_lrp_cli.sequences.sequence import pieces
+from .result import Result, misfit
 
 try:
     import pyarrow as pa

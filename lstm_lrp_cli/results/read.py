@@ -1,13 +1,9 @@
 """Files of results, read block by block, whatever they are written as."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.formats import what_it_is
-from lstm_lrp_cli.results.json_lines import json_lines_blocks
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.loading.files.formats import what_it_is
 from lstm_lrp_cli.sequences.stream import (
     OpenInput,
     display_name,
@@ -16,6 +12,8 @@ from lstm_lrp_cli.sequences.stream import (
     open_input,
     seen_of,
 )
+from .json_lines import json_lines_blocks
+from .result import Result
 
 PARQUET = b"PAR1"
 
@@ -56,7 +54,7 @@ def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
             )
         yield from json_lines_blocks(opened.file, where)
         return
-    from lstm_lrp_cli.results.parquet import parquet_blocks
+    from .parquet import parquet_blocks
 
     with on_disk(opened, ".parquet") as path:
         yield from parquet_blocks(path, where)

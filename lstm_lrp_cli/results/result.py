@@ -118,3 +118,7 @@ def misfit(result: Result) -> str | None:
     if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
         return OUTDATED  # of two classes with one score, the predicted one has a score above 0
     return None
+
+
+# How much of a sequence is kept to tell which it is.
+LONGEST_TEXT = 200

@@ -13,9 +13,8 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.pieces import pieces
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
+from .sequence import Sequence, pieces
+from .tokens import SKIPPED
 
 
 @dataclass(frozen=True, eq=False)

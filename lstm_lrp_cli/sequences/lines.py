@@ -13,11 +13,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.labels import gold_class
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.series import checked_values
-from lstm_lrp_cli.sequences.stream import BOM
-from lstm_lrp_cli.sequences.tokens import Encoded, Tokenizer
+from .sequence import Sequence
+from .series import checked_values
+from .stream import BOM
+from .tokens import Encoded, Tokenizer, gold_class
 
 # How text in UTF-16 begins.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")

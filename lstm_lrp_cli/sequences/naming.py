@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
-from lstm_lrp_cli.sequences.compression import compression_of
+from .stream import compression_of
 
 InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)

@@ -5,21 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.formats import HDF5, NPY, NPZ, format_of, what_it_is
+from lstm_lrp_cli.loading.files.formats import HDF5, NPY, NPZ, format_of, what_it_is
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences import lines, series
-from lstm_lrp_cli.sequences.lines import Lines
-from lstm_lrp_cli.sequences.naming import ENDINGS, InputFormat, format_ending
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.stream import (
-    BOM,
-    OpenInput,
-    display_name,
-    is_text,
-    on_disk,
-    open_input,
-    seen_of,
-)
+from . import lines, series
+from .lines import Lines
+from .naming import ENDINGS, InputFormat, format_ending
+from .sequence import Sequence
+from .stream import BOM, OpenInput, display_name, is_text, on_disk, open_input, seen_of
 
 # How many steps are read at a time where sequences are wanted one by one.
 READ_STEPS = 2**11

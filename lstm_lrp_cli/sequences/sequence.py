@@ -1,6 +1,8 @@
 """One sequence of the user's input."""
 
-from typing import Any
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
+from typing import Any, Protocol, Self, TypeVar
 
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -38,3 +40,18 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+class Sliceable(Protocol):
+    """A list, or an array."""
+
+    def __getitem__(self, key: slice, /) -> Self: ...
+
+
+Values = TypeVar("Values", bound=Sliceable)
+
+
+def pieces(values: Values, lengths: Iterable[int]) -> list[Values]:
+    """Cut values into pieces of these lengths. `np.split` takes three times as long."""
+    ends = accumulate(lengths, initial=0)
+    return [values[start:end] for start, end in pairwise(ends)]

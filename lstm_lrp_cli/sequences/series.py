@@ -1,5 +1,6 @@
 """Numeric series: CSV, and NumPy and HDF5 arrays."""
 
+import csv
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.formats import open_weights
-from lstm_lrp_cli.loading.npy import open_npy
-from lstm_lrp_cli.loading.weight_file import WeightFile, shape_text
+from lstm_lrp_cli.loading.files.formats import open_weights
+from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.files.weight_file import WeightFile, shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.csv_rows import csv_rows
-from lstm_lrp_cli.sequences.naming import natural_order, whole_number
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import Tokenizer
+from .naming import natural_order, whole_number
+from .sequence import Sequence
+from .tokens import Tokenizer
 
 
 def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iterator[Sequence]:
@@ -122,7 +122,7 @@ def _misshaped(shape: tuple[int, ...], model: Model) -> str:
 
 def _check_names(file: WeightFile, where: str, model: Model) -> None:
     """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
-    from lstm_lrp_cli.loading.hdf5 import refuse_table
+    from lstm_lrp_cli.loading.files.hdf5 import refuse_table
 
     try:
         refuse_table(file, "write its numbers as .npy or .csv")
@@ -184,8 +184,7 @@ def checked_values(
         if np.isfinite(value):
             raise UnusableInput(where, f"{found}{more}, which {numbers.dtype} cannot hold")
         raise UnusableInput(
-            where,
-            f"{found}{more}; expected finite numbers: fill or drop what is missing",
+            where, f"{found}{more}; expected finite numbers: fill or drop what is missing"
         )
     return numbers, features
 
@@ -244,3 +243,24 @@ def _check_width(found: int, features: tuple[str, ...], model: Model, where: str
             f"has {found} feature{'s' * (found != 1)} ({', '.join(features[:8])}); "
             f"the model takes {model.input_size}",
         )
+
+
+def csv_rows(lines: Iterable[tuple[str, str]], where: str) -> Iterator[tuple[list[str], str]]:
+    """Split lines into rows, each with its place for error messages; empty lines are passed over.
+
+    Parameters
+    ----------
+    lines : iterable of (text, place)
+    """
+    reader = csv.reader(text for text, _ in lines)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UnusableInput(
+                f"{where}: line {reader.line_num}", f"is no CSV: {error}"
+            ) from error
+        if row is None:
+            return
+        if row:
+            yield row, f"{where}: line {reader.line_num}"

@@ -1,5 +1,6 @@
 """Opening an input: a file or standard input, compressed or not."""
 
+import importlib
 import io
 import os
 import sys
@@ -7,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.sequences.compression import COMPRESSIONS, damage
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from lstm_lrp_cli.loading.seen import Seen
+
 
 STANDARD_INPUT = "-"
 # How much of a stream is looked at to tell what it is.
@@ -155,3 +156,47 @@ class _Rejoined(io.RawIOBase):
         data = self._taken.read(len(view)) or self._rest.read1(len(view))  # type: ignore[attr-defined]
         view[: len(data)] = data
         return len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """One way of compressing.
+
+    Parameters
+    ----------
+    ending : str
+        Of the names of files.
+    magic : bytes
+        What the data begins with.
+    module : str
+        The module that reads and writes it, imported when a file is opened: few are compressed.
+    """
+
+    ending: str
+    magic: bytes
+    module: str
+
+    def open(self, file: Any, mode: str, **settings: Any) -> Any:
+        """Open a path or a binary file, for reading or writing, as `open` does."""
+        return importlib.import_module(self.module).open(file, mode, **settings)
+
+
+COMPRESSIONS = (
+    Compression(".gz", b"\x1f\x8b", "gzip"),
+    Compression(".xz", b"\xfd7zXZ\x00", "lzma"),
+    Compression(".bz2", b"BZh", "bz2"),
+)
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What reading damaged data raises, whatever it is compressed with."""
+    import lzma
+    import zlib
+
+    return EOFError, OSError, lzma.LZMAError, zlib.error
+
+
+def compression_of(path: Path) -> Compression | None:
+    """What a file's name says it is compressed with."""
+    ending = path.suffix.lower()
+    return next((known for known in COMPRESSIONS if known.ending == ending), None)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Vocabulary
-from lstm_lrp_cli.sequences.pieces import pieces
+from .naming import whole_number
+from .sequence import pieces
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
 SKIPPED = -1
@@ -140,3 +141,18 @@ def _parting(vocabulary: Vocabulary | None) -> re.Pattern[str] | None:
         return None
     inside = set(re.findall(r"[^\S ]", "".join(vocabulary.ids)))
     return re.compile(f"[^\\S{re.escape(''.join(sorted(inside)))}]+") if inside else None
+
+
+def gold_class(label: str | int, model: Model, where: str) -> int:
+    """The class that a label names: one of the model's labels, or a class's number."""
+    text = str(label).strip()
+    labelled = model.target_labelled(text)
+    if labelled is not None:
+        return labelled
+    number = whole_number(text)
+    if number is not None and number < model.targets:
+        return number
+    names = f"one of {', '.join(model.labels)}, or " if model.labels else ""
+    raise UnusableInput(
+        where, f"label `{text}`; expected {names}a class number from 0 to {model.targets - 1}"
+    )

@@ -73,10 +73,7 @@ class SentimentModel(nn.Module):
 
 
 def batches(
-    sequences: Sequence[np.ndarray],
-    targets: Tensor,
-    unknown: int,
-    generator: np.random.Generator,
+    sequences: Sequence[np.ndarray], targets: Tensor, unknown: int, generator: np.random.Generator
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Shuffled training batches, with some words hidden anew in every epoch."""
     order = generator.permutation(len(sequences))

@@ -114,10 +114,7 @@ def _of_operations(embedding: int, hidden: int) -> Iterator[Choice]:
         np.bitwise_or(bits, eps.view(np.uint32), out=bits)
 
     yield _operations(
-        "eps with a sign bit",
-        with_sign_bit,
-        "np.copysign",
-        lambda: np.copysign(eps, z, out=c),
+        "eps with a sign bit", with_sign_bit, "np.copysign", lambda: np.copysign(eps, z, out=c)
     )
     yield _operations(
         "eps with a sign bit", with_sign_bit, "np.where", lambda: np.where(z >= 0, eps, -eps)

@@ -13,19 +13,19 @@ from sentences import ids
 
 from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.engine.reach import Reach
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.explaining import corpus
+from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import Question, choices
 from lstm_lrp_cli.loading import convert as converting
-from lstm_lrp_cli.loading.write import commented
+from lstm_lrp_cli.loading.mapping.write import commented
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.outputs import OUTPUTS
-from lstm_lrp_cli.reporting.writer import Layout
-from lstm_lrp_cli.scaling import corpus
-from lstm_lrp_cli.scaling.carried import Carried
-from lstm_lrp_cli.scaling.question import Question, choices
-from lstm_lrp_cli.scaling.threads import one_blas_thread
+from lstm_lrp_cli.outputs.registry import OUTPUTS
+from lstm_lrp_cli.outputs.writer import Layout
+from lstm_lrp_cli.running.processes import one_blas_thread
 from lstm_lrp_cli.sequences.batching import Batch, batches, make_batch
-from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 from lstm_lrp_cli.sequences.sequence import Sequence as Words
 

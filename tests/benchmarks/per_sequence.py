@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
+from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats, Integers
 from lstm_lrp_cli.model.layers import Dense, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 

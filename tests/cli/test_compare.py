@@ -10,7 +10,7 @@ import pytest
 from models import KERAS, PYTORCH, SAMPLES, WEATHER, SmallModel, json_lines
 from processes import LRP, run_lrp
 
-from lstm_lrp_cli.reporting.side_by_side import MOST_TOKENS
+from lstm_lrp_cli.compare.table import MOST_TOKENS
 
 LABELLED = PYTORCH.sequences.with_name("labelled.txt")
 OF_KERAS = KERAS.sequences.with_name("labelled.txt")

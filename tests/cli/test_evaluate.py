@@ -8,7 +8,7 @@ import pytest
 from models import KERAS, PYTORCH, WEATHER
 
 from lstm_lrp_cli.engine.methods import METHODS
-from lstm_lrp_cli.evaluating import evaluate as evaluating
+from lstm_lrp_cli.evaluate import evaluate as evaluating
 
 LABELLED = {
     "keras": (KERAS.model, KERAS.model.parent / "labelled.txt"),

@@ -96,7 +96,7 @@ class TestParquet:
         self, run, monkeypatch, tmp_path, form
     ):
         monkeypatch.setitem(sys.modules, "pyarrow", None)
-        monkeypatch.delitem(sys.modules, "lstm_lrp_cli.reporting.parquet", raising=False)
+        monkeypatch.delitem(sys.modules, "lstm_lrp_cli.outputs.parquet", raising=False)
         result = run(
             *("explain", KERAS.model, KERAS.sequences), "--format", form, "-o", tmp_path / "out"
         )

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from lstm_lrp_cli.cli import main
-from lstm_lrp_cli.cli.help import LAST_SECTION, SECTIONS, Command
 from lstm_lrp_cli.cli.main import COMMANDS
+from lstm_lrp_cli.cli.options.help import LAST_SECTION, SECTIONS, Command
 
 SCREEN_LINES, SCREEN_COLUMNS = 48, 80
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_files import cell, matrix, save, save_safetensors, weights
 
-from lstm_lrp_cli.reporting.printable import LONGEST_MESSAGE, LONGEST_NAME, legible
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, LONGEST_NAME, legible
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"
 NAMES = {

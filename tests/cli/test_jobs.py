@@ -16,9 +16,9 @@ from models import KERAS, WEATHER
 from processes import LRP, copies_of, is_alive, pipe_has_data, run_lrp, wait_until
 from together import lrp_all
 
+from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.reporting.rendering import Rendering
-from lstm_lrp_cli.scaling.question import Question
+from lstm_lrp_cli.running.blocks import Rendering
 from lstm_lrp_cli.sequences.read import Source, read_blocks
 
 JOBS = 3

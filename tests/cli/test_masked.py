@@ -320,7 +320,7 @@ class TestSteps:
         )
         steps = [(line["sequence"], line["step"]) for line in lines]
         assert steps == [
-            *((0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, None), (3, None), (4, 0), (4, 1)),
+            *((0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, None), (3, None), (4, 0), (4, 1))
         ]
 
 

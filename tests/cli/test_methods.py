@@ -8,7 +8,7 @@ import pytest
 from models import KERAS, PYTORCH, WEATHER, json_lines, table
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.safetensors import write_safetensors
+from lstm_lrp_cli.loading.files.safetensors import write_safetensors
 
 MADE = {name: make(Settings()) for name, make in METHODS.items()}
 PROMISING = [name for name, method in MADE.items() if method.promise is not None]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lstm_lrp_cli.cli.progress import counting
+from lstm_lrp_cli.terminal.screen import counting
 
 
 class Terminal(io.StringIO):

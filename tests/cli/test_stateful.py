@@ -60,7 +60,7 @@ class TestWhatIsComputed:
         expected = scores_by_hand(stateful.path, stateful.sentences)
         for steps in (1, 7, 2**15):
             for name in ("BLOCK_STEPS", "LEAST_BLOCK_STEPS"):
-                monkeypatch.setattr(f"lstm_lrp_cli.reporting.blocks.{name}", steps)
+                monkeypatch.setattr(f"lstm_lrp_cli.running.blocks.{name}", steps)
             result = run(command, stateful.path, stateful.sentences, "--format", "jsonl")
             assert result.exit_code == 0, result.output
             found = [line["scores"] for line in json_lines(result.stdout)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from models import TESTS
 
-from lstm_lrp_cli.loading.safetensors import write_safetensors
+from lstm_lrp_cli.loading.files.safetensors import write_safetensors
 
 GOLDEN = TESTS / "golden"
 # A model of embedding, LSTM and a linear layer of three units, which was not compiled.

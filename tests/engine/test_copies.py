@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lrp_cli.engine.copies import Copies, copies
+from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.relevance import Chosen
+from lstm_lrp_cli.engine.perturbation import Copies, copies
 from lstm_lrp_cli.model.arrays import Integers
 
 property_test = settings(deadline=None, derandomize=True, database=None)

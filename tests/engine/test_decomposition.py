@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from random_models import Case, cases
 from together import in_precision, make_model, run_together
 
-from lstm_lrp_cli.engine.copies import Copies
-from lstm_lrp_cli.engine.decomposition import decompose
+from lstm_lrp_cli.engine.backward import Chosen
+from lstm_lrp_cli.engine.decomposition.graph import decompose
+from lstm_lrp_cli.engine.decomposition.parts import Parts, activated, activated_with_bias
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.parts import Parts, activated, activated_with_bias
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen
+from lstm_lrp_cli.engine.perturbation import Copies
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.corpus import run_batch
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -37,8 +39,6 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node, chain
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.scaling.carried import Carried
-from lstm_lrp_cli.scaling.corpus import run_batch
 from lstm_lrp_cli.sequences.batching import make_batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lstm_lrp_cli.engine import merging
-from lstm_lrp_cli.engine.gate_rules import GATE_RULES, Split, split_product
+from lstm_lrp_cli.engine.layers import merging
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
+from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Split, split_product
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Merge
 

@@ -12,12 +12,12 @@ from random_models import Case, cases
 from together import cut, explain_by, in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
-from lstm_lrp_cli.engine.gradients import gradient, gradient_times_input
-from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings, integrated_gradients
+from lstm_lrp_cli.engine.methods.gradient import gradient, gradient_times_input
 from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     ActivationName,

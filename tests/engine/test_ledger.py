@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from together import lrp_ledger, make_model
 
+from lstm_lrp_cli.engine.backward import Chosen, relevance
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.relevance import Chosen, relevance
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 

@@ -18,12 +18,12 @@ from random_models import Case, cases
 from together import in_precision, make_model
 
 from lstm_lrp_cli.engine import perturbation
+from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import forward
-from lstm_lrp_cli.engine.method import Method
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool, Reverse

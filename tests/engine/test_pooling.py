@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_lrp_cli.engine import pooling
+from lstm_lrp_cli.engine.layers import pooling
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
@@ -47,10 +47,7 @@ def test_the_largest_of_negative_values_is_negative() -> None:
 def test_max_gives_all_to_the_first_step_of_the_largest_value() -> None:
     relevance = np.array([[10.0, 20.0], [30.0, 40.0], [0.0, 0.0]])
     [down], _ = pooled("max").relevance(relevance, RULE)
-    assert by_sequence(down) == [
-        [[0.0, 0.0], [10.0, 20.0], [0.0, 0.0]],
-        [[30.0, 40.0], [0.0, 0.0]],
-    ]
+    assert by_sequence(down) == [[[0.0, 0.0], [10.0, 20.0], [0.0, 0.0]], [[30.0, 40.0], [0.0, 0.0]]]
 
 
 def test_max_absorbs_nothing() -> None:
@@ -62,10 +59,7 @@ def test_max_absorbs_nothing() -> None:
 def test_sum_gives_each_step_its_part_of_the_stabilized_sum() -> None:
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])  # messages 1, -1; 2, -2
     [down], shares = pooled("sum").relevance(relevance, RULE)
-    assert by_sequence(down) == [
-        [[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]],
-        [[6.0, 0.0], [6.0, 2.0]],
-    ]
+    assert by_sequence(down) == [[[1.0, 5.0], [4.0, 2.0], [1.0, 2.0]], [[6.0, 0.0], [6.0, 2.0]]]
     assert shares.stabilizers.tolist() == [[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]
 
 
@@ -79,9 +73,7 @@ def test_mean_is_a_linear_map_with_one_over_the_steps_as_its_weights() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sum", "mean"])
-def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(
-    kind: PoolName,
-) -> None:
+def test_at_bias_factor_1_all_units_of_all_steps_share_the_stabilizers_part(kind: PoolName) -> None:
     relevance = np.array([[6.5, 9.5], [13.0, 3.0], [0.0, 0.0]])
     [without], shares = pooled(kind).relevance(relevance, RULE)
     [down], none = pooled(kind).relevance(relevance, LrpRule(RULE.eps, bias_factor=1.0))

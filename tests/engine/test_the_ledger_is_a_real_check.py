@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 from together import explain_together, in_precision, make_model, run_together
 
-from lstm_lrp_cli.engine.gate_rules import GATE_RULES, Split
+from lstm_lrp_cli.engine.backward import Chosen, relevance
 from lstm_lrp_cli.engine.ledger import TOLERANCES
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, relevance
-from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule, Messages
-from lstm_lrp_cli.engine.shares import Shares
-from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.gates import CANDIDATE, FORGET, INPUT, OUTPUT
+from lstm_lrp_cli.engine.records import Reach, Shares
+from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
+from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 from lstm_lrp_cli.model.model import Model
 
@@ -272,12 +269,7 @@ def test_an_error_that_is_accounted_for_does_not_show(model: Model) -> None:
 
     class HasTheOtherSignEverywhere(LrpRule):
         def divide(
-            self,
-            relevance: Floats,
-            z: Floats,
-            values: Floats,
-            stabilizers: Floats,
-            scratch: Floats,
+            self, relevance: Floats, z: Floats, values: Floats, stabilizers: Floats, scratch: Floats
         ) -> None:
             wrong = -stabilizer(self, z)
             np.divide(relevance, z + wrong, out=values)

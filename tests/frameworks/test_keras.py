@@ -464,12 +464,7 @@ def test_weights_alone_are_not_taken_for_a_chain_that_they_are_not(run, keras, t
     """An activation between the layers has no weights, and shows in the file all the same."""
     layers = keras.layers
     model = keras.Sequential(
-        [
-            keras.Input((None, FEATURES)),
-            layers.LSTM(4),
-            layers.LeakyReLU(),
-            layers.Dense(2),
-        ]
+        [keras.Input((None, FEATURES)), layers.LSTM(4), layers.LeakyReLU(), layers.Dense(2)]
     )
     model.save_weights(tmp_path / "model.weights.h5")
     result = run("check", tmp_path / "model.weights.h5")

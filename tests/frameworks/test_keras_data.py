@@ -40,10 +40,7 @@ def test_ids_are_those_of_load_data(framework, small, monkeypatch, data_set, num
 
     small.arrays["E"] = np.ones((rows, 3))
     small.write("words.json", json.dumps(WORDS))
-    small.mapping |= {
-        "vocabulary": "words.json",
-        "tokens": {"offset": 3, "start": 1, "unknown": 2},
-    }
+    small.mapping |= {"vocabulary": "words.json", "tokens": {"offset": 3, "start": 1, "unknown": 2}}
     model = load_model(small.save(), None, np.dtype(np.float64)).model
     assert ids_of(model, REVIEW) == list(expected)
 

@@ -233,10 +233,7 @@ def test_heads_exported_by_pytorch(run, framework, tmp_path, name):
 
 @pytest.mark.parametrize(
     "activation",
-    [
-        *("relu", "relu6", "tanh", "sigmoid", "softplus", "elu", "selu", "silu"),
-        *("hardsigmoid",),
-    ],
+    [*("relu", "relu6", "tanh", "sigmoid", "softplus", "elu", "selu", "silu"), *("hardsigmoid",)],
 )
 def test_activations_exported_by_pytorch(run, framework, tmp_path, activation):
     framework("onnx")

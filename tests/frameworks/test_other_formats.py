@@ -118,9 +118,7 @@ def test_a_checkpoint(run, framework, mended, tmp_path, given):
 
 def test_a_frozen_graph(framework, mended, tmp_path):
     tf = framework("tensorflow")
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     module = tensorflow_module(tf)
     frozen = convert_variables_to_constants_v2(module.__call__.get_concrete_function())

@@ -242,10 +242,7 @@ def test_scores_agree(run, framework, tmp_path, structure):
     torch = framework("torch")
     torch.manual_seed(7)
     chosen = structure()
-    modules = {
-        "embedding": torch.nn.Embedding(VOCABULARY, EMBEDDING),
-        **chosen.modules(torch.nn),
-    }
+    modules = {"embedding": torch.nn.Embedding(VOCABULARY, EMBEDDING), **chosen.modules(torch.nn)}
     net = torch.nn.ModuleDict(modules).double().eval()
     sequences = [torch.randint(VOCABULARY, (length,)) for length in LENGTHS]
     with torch.no_grad():

@@ -187,10 +187,7 @@ class TestHostileFiles:
             history = {"keras_history": [source, 0, 0]}
             return [{"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}}]
 
-        layers = [
-            LAYERS[0],
-            *({**layer, "inbound_nodes": node("out")} for layer in LAYERS[1:]),
-        ]
+        layers = [LAYERS[0], *({**layer, "inbound_nodes": node("out")} for layer in LAYERS[1:])]
         document = {
             "class_name": "Functional",
             "config": {"layers": layers, "output_layers": [["out", 0, 0]]},

@@ -19,13 +19,13 @@ from together import lrp_all
 from lstm_lrp_cli.cli import main
 from lstm_lrp_cli.engine.forward import outputs
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.scaling.corpus import explain_corpus
-from lstm_lrp_cli.scaling.question import Question
-from lstm_lrp_cli.sequences.explanation import Explanation
 from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "keras2"
@@ -86,8 +86,7 @@ SPECS = {
         ["embedding 12x3", "lstm 4 forward, last, hard_sigmoid", "dense 4 to 3 + bias"]
     ),
     "mean_pool": Spec(
-        ["embedding 12x3", "lstm 4 forward, sequence", "pool mean", "dense 4 to 3 + bias"],
-        "linear",
+        ["embedding 12x3", "lstm 4 forward, sequence", "pool mean", "dense 4 to 3 + bias"], "linear"
     ),
     "max_pool": Spec(
         ["embedding 12x3", "lstm 4 forward, sequence", "pool max", "dense 4 to 3 + bias"]
@@ -403,19 +402,10 @@ def test_the_written_mapping_reads_the_same_model_without_the_architecture(
 # What is refused
 
 # Each file, the layer that must be named, and what must be said of it.
-REFUSALS = {
-    "gru": ("gated_reader", "GRU"),
-    "conv1d": ("ngrams", "Conv1D"),
-}
+REFUSALS = {"gru": ("gated_reader", "GRU"), "conv1d": ("ngrams", "Conv1D")}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "gru",
-        "conv1d",
-    ],
-)
+@pytest.mark.parametrize("name", ["gru", "conv1d"])
 def test_what_cannot_be_explained_is_refused_by_the_name_of_the_layer(name: str) -> None:
     layer, problem = REFUSALS[name]
     path = REFUSED / f"{name}.h5"
@@ -587,12 +577,7 @@ def call_with_states(architecture: Architecture) -> None:
             "`masking` (Masking)",
             id="mask of embedded values",
         ),
-        pytest.param(
-            "functional",
-            call_in_training,
-            "`reader` (LSTM)",
-            id="training at inference",
-        ),
+        pytest.param("functional", call_in_training, "`reader` (LSTM)", id="training at inference"),
         pytest.param(
             "bidirectional_concat",
             backward_layer(stateful=True),
@@ -632,13 +617,7 @@ def as_built_by_its_first_batch(architecture: Architecture) -> None:
 
 
 @pytest.mark.parametrize("name", ["sequential", "masked_series", "fixed_length", "series"])
-@pytest.mark.parametrize(
-    "older",
-    [
-        as_up_to_keras_2_2,
-        as_built_by_its_first_batch,
-    ],
-)
+@pytest.mark.parametrize("older", [as_up_to_keras_2_2, as_built_by_its_first_batch])
 def test_older_ways_of_writing_the_architecture_are_read(
     name: str, older: Change, tmp_path: Path
 ) -> None:
@@ -719,20 +698,10 @@ def test_of_several_lstms_those_carry_that_are_stateful(tmp_path: Path) -> None:
         pytest.param("series", lambda a: a.update(config=3), id="a number of layers"),
         pytest.param("series", lambda a: a.pop("class_name"), id="a model of no kind"),
         pytest.param("series", no_layers, id="no layers"),
+        pytest.param("series", input_shape(None, "long", 2), id="a word as length"),
+        pytest.param("series", input_shape(None, -3, 2), id="a negative length"),
         pytest.param(
-            "series",
-            input_shape(None, "long", 2),
-            id="a word as length",
-        ),
-        pytest.param(
-            "series",
-            input_shape(None, -3, 2),
-            id="a negative length",
-        ),
-        pytest.param(
-            "masked_series",
-            setting("Masking", mask_value="none"),
-            id="a word as mask value",
+            "masked_series", setting("Masking", mask_value="none"), id="a word as mask value"
         ),
         pytest.param("series", stateful("seven", None, 2), id="a word as batch size"),
         pytest.param("series", stateful(0, None, 2), id="no sequence in a batch"),

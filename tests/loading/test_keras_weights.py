@@ -216,7 +216,7 @@ class TestTold:
         run("explain", masked, tmp_path / "x.npy", "--report", report, "-o", tmp_path / "out.tsv")
         document = json.loads(report.read_text())
         assert [text.rsplit(" (", 1)[1] for text in document["assumptions"]] == [
-            *("layers)", "padding.value)", "task or labels)"),
+            *("layers)", "padding.value)", "task or labels)")
         ]
         assert len(document["warnings"]) == 3
 
@@ -442,12 +442,7 @@ class TestArchitectureBeside:
 
     @pytest.mark.parametrize(
         "config",
-        [
-            {"units": "x" * 100_000},
-            {"units": 10**400},
-            {"units": None},
-            {"units": [4]},
-        ],
+        [{"units": "x" * 100_000}, {"units": 10**400}, {"units": None}, {"units": [4]}],
         ids=["text", "endless", "null", "list"],
     )
     def test_sizes_that_no_keras_writes(self, run, tmp_path, weights, config):

@@ -88,7 +88,7 @@ def test_an_attention_model_is_read_as_what_it_means(framework):
     contents = read_contents(KERAS / "attention.onnx", None)
     kinds = [spec.kind for spec in contents.described.mapping.layers]
     assert kinds == [
-        *("embedding", "lstm", "dense", "activation", "softmax", "merge", "pool", "dense"),
+        *("embedding", "lstm", "dense", "activation", "softmax", "merge", "pool", "dense")
     ]
     assert contents.described.origins["layers"] == "the graph in attention.onnx"
 
@@ -178,7 +178,7 @@ def test_numbers_of_every_precision(framework, graph, tmp_path, dtype, raw):
         tensor = onnx.TensorProto(name="unused", data_type=kind, dims=(2, 3))
         tensor.raw_data = array.tobytes()
     graph.constants.append(tensor)
-    from lstm_lrp_cli.loading.onnx_file import OnnxFile
+    from lstm_lrp_cli.loading.onnx.file import OnnxFile
 
     with OnnxFile(graph.save(tmp_path / "m.onnx")) as file:
         np.testing.assert_array_equal(file.read("unused"), np.reshape(numbers, (2, 3)))

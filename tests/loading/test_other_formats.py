@@ -93,10 +93,7 @@ FILES = {
     ),
     "PyTorch before 1.6": (LEGACY_TORCH, "is a file of PyTorch before 1.6. It is one bare pickle"),
     "pickle": (pickle.dumps({"a": 1}), "is a bare pickle, which is never executed; load it in"),
-    "pickle of a class": (
-        pickle.dumps(pathlib.PurePosixPath("a")),
-        "is a bare pickle of `pathlib",
-    ),
+    "pickle of a class": (pickle.dumps(pathlib.PurePosixPath("a")), "is a bare pickle of `pathlib"),
     "old pickle of a class": (
         pickle.dumps(OrderedDict(a=1), 2),
         "is a bare pickle of `collections.OrderedDict`, which is never executed; load it",

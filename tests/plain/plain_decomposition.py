@@ -111,10 +111,7 @@ def _activated(kind: str, parts: Parts) -> Parts:
     beta, gamma = parts
     s_0 = activate(kind, np.zeros(beta.shape))
     s_beta, s_gamma, s = activate(kind, beta), activate(kind, gamma), activate(kind, parts.whole)
-    return Parts(
-        ((s_beta - s_0) + (s - s_gamma)) / 2,
-        ((s_gamma - s_0) + (s - s_beta)) / 2 + s_0,
-    )
+    return Parts(((s_beta - s_0) + (s - s_gamma)) / 2, ((s_gamma - s_0) + (s - s_beta)) / 2 + s_0)
 
 
 class Thirds(NamedTuple):
@@ -131,11 +128,7 @@ def _activated_with_bias(kind: str, parts: Parts, bias: Floats) -> Thirds:
     s_b = activate(kind, bias)
     s_beta, s_gamma = activate(kind, beta + bias), activate(kind, gamma + bias)
     s = activate(kind, parts.whole + bias)
-    return Thirds(
-        ((s_beta - s_b) + (s - s_gamma)) / 2,
-        ((s_gamma - s_b) + (s - s_beta)) / 2,
-        s_b,
-    )
+    return Thirds(((s_beta - s_b) + (s - s_gamma)) / 2, ((s_gamma - s_b) + (s - s_beta)) / 2, s_b)
 
 
 def _joined(kind: str, sources: list[Parts]) -> Parts:

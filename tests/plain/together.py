@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.cell_input import TokenTable
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, relevance
 from lstm_lrp_cli.engine.forward import Trace, forward
 from lstm_lrp_cli.engine.ledger import Ledger
-from lstm_lrp_cli.engine.method import Method
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance, relevance
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm

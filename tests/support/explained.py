@@ -5,13 +5,13 @@ from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import chosen_of
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.reporting.writer import Detail, Layout
-from lstm_lrp_cli.scaling.question import chosen_of
-from lstm_lrp_cli.sequences.explanation import Explanation
+from lstm_lrp_cli.outputs.writer import Detail, Layout
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 WIDTH = 3

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.engine.method import Method
     from lstm_lrp_cli.engine.rules import GateRuleName
     from lstm_lrp_cli.model.arrays import Floats
+    from .method import Method
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,8 @@ class Settings:
 
 def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
     def made(settings: Settings) -> Method:
-        from lstm_lrp_cli.engine.methods.lrp import Lrp
         from lstm_lrp_cli.engine.rules import LrpRule
+        from .lrp import Lrp
 
         return Lrp(LrpRule(settings.eps, settings.bias_factor, gates))
 
@@ -68,43 +68,43 @@ def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
 
 
 def _gradient(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.gradient import Gradient
+    from .gradient import Gradient
 
     return Gradient()
 
 
 def _gradient_x_input(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.gradient_x_input import GradientTimesInput
+    from .gradient import GradientTimesInput
 
     return GradientTimesInput()
 
 
 def _integrated_gradients(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
+    from .integrated_gradients import IntegratedGradients
 
     return IntegratedGradients(settings.steps, settings.baseline)
 
 
 def _occlusion(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.occlusion import Occlusion
+    from .occlusion import Occlusion
 
     return Occlusion()
 
 
 def _omission(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.omission import Omission
+    from .omission import Omission
 
     return Omission()
 
 
 def _contextual_decomposition(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
+    from .contextual_decomposition import ContextualDecomposition
 
     return ContextualDecomposition(settings.span)
 
 
 def _random(settings: Settings) -> Method:
-    from lstm_lrp_cli.engine.methods.random_control import RandomControl
+    from .random_control import RandomControl
 
     return RandomControl(settings.seed)
 

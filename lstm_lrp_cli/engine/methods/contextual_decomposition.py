@@ -10,24 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.copies import Copies, copies
-from lstm_lrp_cli.engine.decomposition import decompose
-from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.backward import Chosen, Relevance
+from lstm_lrp_cli.engine.decomposition.graph import decompose
+from lstm_lrp_cli.engine.decomposition.parts import Parts
+from lstm_lrp_cli.engine.forward import Trace, row_bytes
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers, relative_residuals
-from lstm_lrp_cli.engine.memory import row_bytes
-from lstm_lrp_cli.engine.method import Promise
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.parts import Parts
-from lstm_lrp_cli.engine.perturbation import COPIES_BYTES, explained_rows
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance
+from lstm_lrp_cli.engine.perturbation import COPIES_BYTES, Copies, copies, explained_rows
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import Booleans, Integers
+from .method import Promise
 
 EXACTNESS = Promise(
-    "exact",
-    ("relevant", "irrelevant"),
-    TOLERANCES,
-    {np.dtype(np.float32): "try --dtype float64"},
+    "exact", ("relevant", "irrelevant"), TOLERANCES, {np.dtype(np.float32): "try --dtype float64"}
 )
 
 
@@ -160,10 +155,7 @@ def _with_unmarked(trace: Trace, rows: Integers) -> tuple[Integers, Integers]:
 
 
 def _decomposed(
-    trace: Trace,
-    chosen: Chosen,
-    sequences: Integers,
-    relevant: Callable[[Copies], Booleans],
+    trace: Trace, chosen: Chosen, sequences: Integers, relevant: Callable[[Copies], Booleans]
 ) -> Parts:
     """Decompose the chosen scores of many copies of sequences.
 

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.copies import copies
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told
 from lstm_lrp_cli.engine.forward import Trace, forward
-from lstm_lrp_cli.engine.gradients import gradient
 from lstm_lrp_cli.engine.ledger import Ledgers
-from lstm_lrp_cli.engine.method import Promise
-from lstm_lrp_cli.engine.methods import ZERO, Baseline
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance, inputs_and_padding, told
+from lstm_lrp_cli.engine.perturbation import copies
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import Booleans, Floats
 from lstm_lrp_cli.model.model import Model
+from . import ZERO, Baseline
+from .gradient import gradient
+from .method import Promise
 
 # How far quadrature may be off, relative to the ledger's scale: a matter of the number of points.
 GAP = 5e-2

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES
-from lstm_lrp_cli.engine.method import Promise
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance, relevance
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Booleans
+from .method import Promise
 
 CONSERVATION = Promise(
     "conserved",

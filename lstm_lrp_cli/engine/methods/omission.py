@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.cell_input import TokenTable
-from lstm_lrp_cli.engine.copies import Copies
+from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.perturbation import explained_rows, losses
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance
+from lstm_lrp_cli.engine.perturbation import Copies, explained_rows, losses
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Booleans, Integers
 from lstm_lrp_cli.model.layers import Flatten

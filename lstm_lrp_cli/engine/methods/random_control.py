@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.perturbation import explained_rows
-from lstm_lrp_cli.engine.reach import Reach
-from lstm_lrp_cli.engine.relevance import Chosen, Relevance
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import Booleans
 
 

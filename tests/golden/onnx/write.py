@@ -110,7 +110,7 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     "joins": joins,
 }
 REFUSED: dict[str, Callable[[], keras.Model]] = {
-    "masked": lambda: text(layers.LSTM(4), layers.Dense(3), mask_zero=True),
+    "masked": lambda: text(layers.LSTM(4), layers.Dense(3), mask_zero=True)
 }
 
 

@@ -1,0 +1,1 @@
+"""`lrp check` and `lrp match`: is the model read right, and is relevance conserved?"""

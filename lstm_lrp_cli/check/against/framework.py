@@ -1,0 +1,220 @@
+"""What every framework offers the comparison, and how its absence and its errors are told."""
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare
+
+LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carrying:
+    """How a framework runs a stateful model, from its initial states on.
+
+    Parameters
+    ----------
+    abreast : int
+        How many sequences run side by side: each has a slot of its own, in which one begins in the
+        states in which the last one ended.
+    run : callable
+        As that of `Framework`, given the slots of the sequences too, shape (n,).
+    """
+
+    abreast: int
+    run: Callable[[NDArray[Any], Integers], NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Framework:
+    """A model in a framework, ready to be run.
+
+    Parameters
+    ----------
+    name : str
+        With its version, as `keras 3.15.1 (torch backend)`.
+    dtype : numpy.dtype
+        The precision in which it runs.
+    gives : {"scores", "probabilities"}
+        Whether its numbers are from before the last softmax or sigmoid, or from behind.
+    masks : bool
+        Whether it skips steps of padding itself; else it is given none where the model's are
+        masked.
+    run : callable
+        Gives the numbers of sequences of one length, which is not 0. They are token ids, shape
+        (n, steps), or numbers, shape (n, steps, features). What it gives is of shape (n, classes),
+        or (n, steps, classes).
+    is_whole : bool
+        Whether it connects the layers as its own file says; else as the mapping does.
+    carrying : Carrying or None
+        What runs it instead, where the file says that it is stateful.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    gives: Kind
+    masks: bool
+    run: Callable[[NDArray[Any]], NDArray[Any]]
+    is_whole: bool = True
+    carrying: Carrying | None = None
+
+
+def import_framework(package: str, option: str, install: str) -> Any:
+    """Import a package that `--against` needs, or say how to install it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(package)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            problem = f"needs {package}, which is not installed"
+        else:
+            problem = f"{package} cannot be imported ({_first_line(error)})"
+        raise UnusableInput(
+            f"--against {option}", f"{problem}: python -m pip install {install}"
+        ) from error
+
+
+@contextmanager
+def asking(where: str, problem: str) -> Iterator[None]:
+    """Turn whatever a framework raises into one error, and keep its warnings to itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (UnusableInput, MemoryError):
+        raise
+    except Exception as error:  # whatever the framework may raise
+        raise UnusableInput(where, f"{problem}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:LONGEST_REASON]
+
+
+# What rounding may make of scores, relative to those over 1.
+TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A framework that runs beside the engine.
+
+    Parameters
+    ----------
+    model : Model
+    ran : Framework
+    left_out : int
+        How many sequences had no step, and were not run.
+    """
+
+    model: Model
+    ran: Framework
+    left_out: int = 0
+    relevance: dict[int, ExpectedRelevance] = field(default_factory=dict)
+
+    @property
+    def framework(self) -> str:
+        return f"{self.ran.name} in {self.ran.dtype}"
+
+    @property
+    def compared_with(self) -> str | None:
+        return self.framework if self.ran.is_whole else None
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """What the framework gives; behind a softmax its logarithm may have been taken as well."""
+        gives = self.ran.gives
+        return (gives, "log-probabilities") if gives == "probabilities" else (gives,)
+
+    @property
+    def abreast(self) -> int | None:
+        """How many sequences run side by side, where they are not run in any order."""
+        return None if self.ran.carrying is None else self.ran.carrying.abreast
+
+    @property
+    def tolerance(self) -> float:
+        return max(TOLERANCES[self.ran.dtype], TOLERANCES[self.model.dtype])
+
+    def of_batch(
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+    ) -> Sequence[NDArray[Any] | None]:
+        """The numbers of each sequence; None of one without steps, which no framework runs."""
+        fed = [self._given(sequence.inputs).inputs for sequence in batch.sequences]
+        groups: dict[int, list[int]] = {}
+        for place, inputs in enumerate(fed):
+            groups.setdefault(len(inputs), []).append(place)
+        numbers: list[NDArray[Any] | None] = [None] * len(fed)
+        for length, places in groups.items():
+            if not length:
+                self.left_out += len(places)
+                continue
+            sequences = np.array([batch.sequences[place].number for place in places])
+            found = self._run(np.stack([fed[place] for place in places]), sequences)
+            for place, each in zip(places, found, strict=True):
+                inputs = batch.sequences[place].inputs
+                numbers[place] = self._of_steps(inputs, each) if self.model.by_step else each
+        return numbers
+
+    def check_count(self, sequences: int) -> None:
+        """There are as many as there are sequences."""
+
+    def _given(self, inputs: NDArray[Any]) -> Prepared:
+        """What the framework is given of a sequence."""
+        padding = self.model.padding
+        if padding is not None and padding.masked and self.ran.masks:
+            # One step of padding is a sequence without steps that such a framework does run.
+            side, length = padding.side or "pre", max(padding.length, 1)
+            padding = replace(padding, masked=False, side=side, length=length)
+        return prepare([inputs], padding)
+
+    def _run(self, inputs: NDArray[Any], sequences: Integers) -> NDArray[Any]:
+        """Run sequences of one length, which have those numbers in the whole input."""
+        carrying = self.ran.carrying
+        with asking(self.ran.name, f"does not run input of shape {shape_text(inputs.shape)}"):
+            if carrying is None:
+                found = np.asarray(self.ran.run(inputs))
+            else:
+                found = np.asarray(carrying.run(inputs, sequences % carrying.abreast))
+        by_step = inputs.shape[1:2] if self.model.by_step else ()
+        expected = (len(inputs), *by_step, self.model.classes)
+        if found.shape != expected:
+            raise UnusableInput(
+                self.ran.name,
+                f"gives numbers of shape {shape_text(found.shape)}, lrp {shape_text(expected)}; "
+                "does the mapping describe this model?",
+            )
+        return found
+
+    def _of_steps(self, inputs: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+        """The numbers of a sequence's own steps; 0, as lrp's, of those that are skipped."""
+        given = self._given(inputs)
+        numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
+        numbers[given.kept] = found[~given.padding]
+        numbers[~prepare([inputs], self.model.padding).kept] = 0
+        return numbers
+
+
+# From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
+Function = Callable[..., Any]
+
+
+def run_graph(model: Model, functions: Sequence[Function], embedded: Any) -> list[Any]:
+    """The value of each output of a model, given its input after the embedding."""
+    values = {MODEL_INPUT: embedded}
+    for place, (node, function) in enumerate(zip(model.nodes, functions, strict=True)):
+        values[place] = function(*(values[source] for source in node.sources))
+    return [values[output] for output in model.outputs]

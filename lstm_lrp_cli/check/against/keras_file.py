@@ -1,0 +1,336 @@
+"""A file that holds a whole Keras model, written anew so that Keras loads it as it is to be run.
+
+The file is a stranger's, and Keras makes of its architecture whatever classes that names. So the
+copy names none but Keras's own layers, and leaves out what inference does not need. It is of the
+precision of the run, takes batches of any size unless it is stateful, and has no setting that
+Keras 3 dropped.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.check.expected import Kind
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.weight_file import check_size
+from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, RECURRENT, SILENT
+from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model.model import Head, Model
+from .framework import Carrying
+
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# What training alone needs, and what Keras 3 knows no longer, or which does nothing here.
+NEEDLESS = ("_initializer", "_regularizer", "_constraint")
+DROPPED = frozenset(
+    {"time_major", "noise_shape", "trainable", "shared_object_id", "compile_config"}
+)
+# What an architecture may name: the layers that lrp reads, and what holds them together. Others,
+# such as Lambda or TorchModuleWrapper, may hold code.
+NAMES = frozenset(
+    {
+        *POOLS,
+        *MERGES,
+        *SILENT,
+        *ACTIVATION_LAYERS,
+        *RECURRENT,
+        *("Embedding", "Masking", "Dense", "Activation", "Softmax", "BatchNormalization"),
+        *("Flatten", "TimeDistributed", "Sequential", "Model", "Functional"),
+        *("DTypePolicy", "__keras_tensor__", "__tuple__"),
+    }
+)
+# Where they come from; None where Keras looks among its own. Operations are functions of tensors.
+MODULES = (
+    *("keras.layers", "keras.models", "keras.engine"),
+    *("keras.src.layers", "keras.src.models", "keras.src.engine"),
+)
+OPERATIONS = ("keras.ops.", "keras.src.ops.")
+# Where a wrapper keeps its layer, whose module Keras 3 needs and Keras up to 2.12 does not say.
+WRAPPED = ("layer", "backward_layer")
+LAST_ACTIVATIONS = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class WholeModel:
+    """A Keras model in a file.
+
+    Parameters
+    ----------
+    architecture : dict
+    suffix : str
+        The ending by which Keras tells the format.
+    write : callable
+        Writes a copy of the file to a path, with another architecture.
+    """
+
+    architecture: dict[str, Any]
+    suffix: str
+    write: Callable[[Path, str], None]
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether one of its layers keeps its states from batch to batch."""
+        return _is_stateful(self.architecture)
+
+    def copy(self, path: Path, where: str, dtype: str) -> None:
+        """Write the file as it is to be run."""
+        cleaned = _cleaned(self.architecture, where, dtype, any_batch=not self.is_stateful)
+        self.write(path, json.dumps(cleaned))
+
+
+def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
+    """Read the architecture of a whole Keras model, or of weights that it stands beside.
+
+    Raises
+    ------
+    UnusableInput
+        There is none, or it would be run otherwise than by the Keras that wrote it.
+    """
+    found = _read_keras(path) if zipfile.is_zipfile(path) else _read_hdf5(path)
+    if found is None:
+        raise UnusableInput(
+            where,
+            "says no architecture, so Keras cannot run it. Where the model is, save its scores by "
+            'numpy.save("scores.npy", model.predict(x)) and compare by --expected scores.npy; or '
+            f"save model.to_json() as {path.with_suffix('.json').name} beside Keras's weights",
+        )
+    whole, version = found
+    if "hard_sigmoid" in json.dumps(whole.architecture) and version[:1] != keras_version[:1]:
+        raise UnusableInput(
+            where,
+            f"its hard_sigmoid is that of Keras {version}, and another function in Keras "
+            f"{keras_version}, which is installed; compare by --expected",
+        )
+    return whole
+
+
+def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return None
+    with h5py.File(path) as file:
+        text = file.attrs.get("model_config")
+        version = file.attrs.get("keras_version", b"")
+    if text is None:
+        return _read_beside(path)
+
+    def write(copy: Path, architecture: str) -> None:
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = architecture.encode("utf-8")
+
+    version = version.decode("utf-8") if isinstance(version, bytes) else str(version)
+    return WholeModel(json.loads(text), ".h5", write), version
+
+
+def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
+    """Weights alone, to be written as a whole model with the architecture beside them."""
+    import h5py
+
+    from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+    from lstm_lrp_cli.loading.keras.json import find_beside
+    from lstm_lrp_cli.loading.keras.weights import holds_layers
+
+    with Hdf5File(path) as file:
+        beside = find_beside(file) if holds_layers(file) else None
+        is_older = file.attribute("/", "layer_names") is not None
+    if beside is None:
+        return None
+
+    def write_older(copy: Path, architecture: str) -> None:
+        with h5py.File(path) as file, h5py.File(copy, "w") as whole:
+            weights = whole.create_group("model_weights")
+            for name in file:
+                file.copy(name, weights)
+            for name, value in file.attrs.items():
+                weights.attrs[name] = value
+            whole.attrs["model_config"] = architecture.encode("utf-8")
+
+    def write(copy: Path, architecture: str) -> None:
+        with zipfile.ZipFile(copy, "w") as target:
+            target.writestr(CONFIG, architecture)
+            target.writestr(METADATA, json.dumps({"keras_version": beside.keras_version}))
+            target.write(path, WEIGHTS)
+
+    whole = (
+        WholeModel(beside.document, ".h5", write_older)
+        if is_older
+        else WholeModel(beside.document, ".keras", write)
+    )
+    return whole, beside.keras_version
+
+
+def _read_keras(path: Path) -> tuple[WholeModel, str] | None:
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if not {CONFIG, METADATA, WEIGHTS} <= set(members):
+            return None
+        size = path.stat().st_size
+        for name in (CONFIG, METADATA, WEIGHTS):
+            check_size(f"{path}: {name}", (members[name].file_size,), 1, size)
+        architecture = json.loads(archive.read(CONFIG))
+        metadata = archive.read(METADATA)
+
+    def write(copy: Path, architecture: str) -> None:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
+            target.writestr(CONFIG, architecture)
+            target.writestr(METADATA, metadata)
+            with archive.open(WEIGHTS) as source, target.open(WEIGHTS, "w") as file:
+                shutil.copyfileobj(source, file)
+
+    version = str(json.loads(metadata).get("keras_version", ""))
+    return WholeModel(architecture, ".keras", write), version
+
+
+def _is_stateful(node: Any) -> bool:
+    parts = list(node.values()) if isinstance(node, dict) else node
+    if not isinstance(parts, list):
+        return False
+    of_node = isinstance(node, dict) and bool(node.get("stateful"))
+    return of_node or any(map(_is_stateful, parts))
+
+
+def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
+    """A part of an architecture as it is to be run.
+
+    Parameters
+    ----------
+    any_batch : bool
+        Whether it takes batches of any size, and not those that the file says.
+
+    Raises
+    ------
+    UnusableInput
+        It names something that is no layer of Keras's that lrp reads.
+    """
+    if isinstance(node, list):
+        return [_cleaned(each, where, dtype, any_batch=any_batch) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if "class_name" in node:
+        _check_name(node, where)
+    cleaned: dict[str, Any] = {}
+    for key, value in node.items():
+        if key.endswith(NEEDLESS) or key in DROPPED:
+            continue
+        if key == "dtype" and _is_float(value):
+            cleaned[key] = dtype
+        elif key in ("batch_shape", "batch_input_shape") and isinstance(value, list) and any_batch:
+            cleaned[key] = [None, *value[1:]]
+        elif key.endswith("activation") and isinstance(value, dict):
+            cleaned[key] = value.get("config")  # a function of Keras's, by its name
+        else:
+            cleaned[key] = _cleaned(value, where, dtype, any_batch=any_batch)
+        if key in WRAPPED and isinstance(cleaned[key], dict):
+            cleaned[key].setdefault("module", "keras.layers")
+    return cleaned
+
+
+def _check_name(node: dict[str, Any], where: str) -> None:
+    """Refuse what is no layer of Keras's that lrp reads."""
+    kind, module = node["class_name"], str(node.get("module") or "keras")
+    known = kind in NAMES and (module == "keras" or module.startswith(MODULES))
+    if not known and not module.startswith(OPERATIONS):
+        raise UnusableInput(
+            where,
+            f"its architecture names `{module}.{kind}`, which may be code; Keras is given layers "
+            "that lrp reads, and no others. Compare by --expected",
+        )
+
+
+def _is_float(dtype: Any) -> bool:
+    """Whether a layer's precision, by name or as a policy, is one of floats."""
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, dict) else None
+    return isinstance(dtype, str) and "float" in dtype
+
+
+def running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[Kind, Run]:
+    """What runs a Keras model, and whether it gives scores: they are lrp's own, in lrp's order."""
+    names = keras.Model(net.inputs, net.outputs).output_names
+    wanted = list(dict.fromkeys(head.name for head in model.heads))
+    scores = _before_last_activations(keras, net, model.heads)
+    chosen = net.outputs if scores is None else scores
+    if set(wanted) == set(names):
+        chosen = [chosen[names.index(name)] for name in wanted]
+    ready = keras.Model(net.inputs, chosen)
+
+    def run(inputs: NDArray[Any]) -> NDArray[Any]:
+        given = inputs.astype(np.int32 if model.embedding is not None else dtype)
+        found = ready(given, training=False)
+        outputs = found if isinstance(found, list | tuple) else [found]
+        return np.concatenate([np.asarray(each) for each in outputs], axis=-1)
+
+    return "probabilities" if scores is None else "scores", run
+
+
+def carrying(net: Any, run: Run) -> Carrying:
+    """What runs a stateful Keras model sequence by sequence, from states of zero on.
+
+    Keras runs whole batches. What there is no sequence for is filled up with zeros, and the states
+    that these would change are put back.
+    """
+    lstms = [each for each in net._flatten_layers() if type(each).__name__ == "LSTM"]
+    states = [state for lstm in lstms if lstm.stateful for state in lstm.states]
+    batch = int(net.inputs[0].shape[0])
+    for state in states:
+        state.assign(np.zeros(tuple(state.shape)))
+
+    def run_in_slots(inputs: NDArray[Any], slots: Integers) -> NDArray[Any]:
+        filled = np.zeros((batch, *inputs.shape[1:]), dtype=inputs.dtype)
+        filled[slots] = inputs
+        before = [np.array(state) for state in states]
+        found = run(filled)[slots]
+        empty = np.setdiff1d(np.arange(batch), slots)
+        for state, kept in zip(states, before, strict=True):
+            if len(empty):
+                now = np.array(state)
+                now[empty] = kept[empty]
+                state.assign(now)
+        return found
+
+    return Carrying(batch, run_in_slots)
+
+
+def _before_last_activations(keras: Any, net: Any, heads: Sequence[Head]) -> list[Any] | None:
+    """The scores: without a softmax or sigmoid that is the last of an output.
+
+    None where Keras has it in another place than the model's own last layer.
+    """
+    needed = {head.name for head in heads if head.activation != "linear"}
+    layers = [tensor._keras_history[0] for tensor in net.outputs]
+    last = [_ends_in_activation(keras, layer) for layer in layers]
+    if sum(last) < len(needed):
+        return None
+    scores = []
+    for tensor, layer, ends in zip(net.outputs, layers, last, strict=True):
+        if ends and type(layer).__name__ in ("Activation", "Softmax"):
+            scores.append(layer.input)
+        else:
+            if ends:
+                _inner(layer).activation = keras.activations.linear
+            scores.append(tensor)
+    return scores
+
+
+def _ends_in_activation(keras: Any, layer: Any) -> bool:
+    if layer._outbound_nodes or len(layer._inbound_nodes) != 1:
+        return False
+    activations = [getattr(keras.activations, name) for name in LAST_ACTIVATIONS]
+    activation = getattr(_inner(layer), "activation", None)
+    return type(layer).__name__ == "Softmax" or activation in activations
+
+
+def _inner(layer: Any) -> Any:
+    """The layer that is applied: that inside a wrapper for every step."""
+    return layer.layer if type(layer).__name__ == "TimeDistributed" else layer

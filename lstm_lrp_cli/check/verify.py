@@ -1,0 +1,264 @@
+"""All checks over a corpus: conservation, the reference check, and the framework's own numbers."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
+from lstm_lrp_cli.engine.methods.lrp import Lrp
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.rules import LrpRule
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.corpus import explain_batch, run_window, windows
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.sizes import Check, Sizes
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch, masked_steps
+from lstm_lrp_cli.sequences.sequence import Sequence
+from .expected import (
+    KINDS,
+    Expectation,
+    ExpectedRelevance,
+    Kind,
+    deviation_of,
+    kinds_of,
+    probabilities_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How all checks went.
+
+    Parameters
+    ----------
+    checks : tuple of Check
+    sequences : int
+    framework : str or None
+        The framework that ran.
+    compared_with : str or None
+        The framework or the file whose scores of the whole model were compared; None where none
+        were, so that nothing proves that the file is read right.
+    steps, masked : int or None
+        Of a model by step, at how many steps scores were compared, and how many more were masked;
+        None where there was nothing to compare with.
+    sizes : Sizes or None
+        How large the shares by the chosen rule are beside the scores. They fail no check.
+    """
+
+    checks: tuple[Check, ...]
+    sequences: int
+    framework: str | None = None
+    compared_with: str | None = None
+    steps: int | None = None
+    masked: int | None = None
+    sizes: Sizes | None = None
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+def verify(
+    model: Model,
+    sequences: Iterable[Sequence],
+    rule: LrpRule,
+    question: Question,
+    expected: Expectation | None,
+    tolerance: float | None = None,
+) -> Verification:
+    """Run every check over a corpus, in bounded memory.
+
+    Parameters
+    ----------
+    rule : LrpRule
+        The chosen rule; the reference check runs it at a bias factor of 1 as well.
+    expected : Expectation or None
+        The framework's own numbers.
+    tolerance : float or None
+        What they may differ by, relative to the larger of 1 and the expected score. None is what
+        `expected` says.
+
+    Raises
+    ------
+    UnusableInput
+        The input cannot be used, or `expected` is of another number of sequences.
+    """
+    by = f" by {rule.gates}" if rule.gives_to_gates else ""
+    rounding = TOLERANCES[model.dtype]
+    conservation = Check(
+        "conservation",
+        f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
+        rounding,
+    )
+    reference = Check(
+        "reference",
+        f"score = relevance of inputs and initial states{by}, at bias factor 1",
+        rounding,
+    )
+    if tolerance is None:
+        tolerance = expected.tolerance if expected else 0.0
+    forward = {kind: _forward_check(kind, expected, tolerance) for kind in KINDS}
+    relevance = Check("relevance", "relevance = expected relevance", tolerance)
+    reach: Reach = "features" if expected is not None and expected.relevance else "steps"
+    method = Lrp(rule)
+    chosen = [method]
+    sizes = Sizes.none(method.promise.nothing)
+    everything = [Lrp(replace(rule, bias_factor=1.0))]
+    count = steps = masked = 0
+    possible = frozenset(KINDS)
+    carried = Carried(model, None if expected is None else expected.abreast)
+    for window in windows(model, sequences, question):
+        count += len(window)
+        for batch, trace in run_window(model, window, carried):
+            if expected is not None:
+                for each in _compared(model, trace, batch, expected):
+                    number, found = each.sequence, each.deviations
+                    possible &= found.keys()
+                    forward = {kind: forward[kind].seen(found[kind], number) for kind in possible}
+                    steps += each.steps
+                masked += masked_steps(batch.sequences, model)
+            explanations = list(explain_batch(batch, trace, chosen, question, reach))
+            sizes = sizes.with_explanations(explanations)
+            for explanation in explanations:
+                number = explanation.sequence.number
+                ledger = ledger_of(explanation)
+                conservation = conservation.seen(ledger.relative_residual, number)
+                if expected is not None and number in expected.relevance:
+                    theirs = expected.relevance[number]
+                    difference = _relevance_deviation(model, explanation, theirs)
+                    relevance = relevance.seen(difference, number)
+            for explanation in explain_batch(batch, trace, everything, question, "steps"):
+                ledger = ledger_of(explanation)
+                there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
+                gap = ledger.score - there
+                relative = abs(gap) / ledger.scale if gap else 0.0
+                reference = reference.seen(relative, explanation.sequence.number)
+            del trace  # as run_window says
+    checks = [conservation, reference]
+    if expected is not None:
+        expected.check_count(count)
+        kinds = [kind for kind in expected.kinds if kind in possible]
+        checks.append(min((forward[kind] for kind in kinds), key=lambda c: c.worst))
+        if expected.relevance:
+            checks.append(relevance)
+    ran, whole = (expected.framework, expected.compared_with) if expected else (None, None)
+    verification = Verification(tuple(checks), count, ran, whole, sizes=sizes)
+    if expected is None or not model.by_step:
+        return verification
+    return replace(verification, steps=steps, masked=masked)
+
+
+def ledger_of(explanation: Explanation) -> Ledger:
+    """The ledger of an explanation by LRP, which always has one."""
+    assert explanation.ledger is not None
+    return explanation.ledger
+
+
+def _forward_check(kind: Kind, expected: Expectation | None, tolerance: float) -> Check:
+    framework = None if expected is None else expected.framework
+    if expected is not None and expected.compared_with is None:
+        theirs = f"{kind} of {framework}, module by module, connected as the mapping says"
+        return Check("modules", f"{kind} = {theirs}", tolerance)
+    theirs = f"expected {kind}" if framework is None else f"{kind} of {framework}"
+    return Check("forward", f"{kind} = {theirs}", tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """How far one sequence's scores and probabilities deviate from the expected numbers.
+
+    Parameters
+    ----------
+    sequence : int
+    deviations : dict
+        For each kind that the expected numbers could be of.
+    steps : int
+        How many were compared, where each has scores.
+    """
+
+    sequence: int
+    deviations: dict[Kind, float]
+    steps: int
+
+
+def _compared(
+    model: Model, trace: Trace, batch: Batch, expected: Expectation
+) -> Iterator[_Compared]:
+    """Compare each sequence.
+
+    Masked steps are left out: frameworks give scores there too, which mean nothing.
+    """
+    scores = list(_scores(model, trace, batch))
+    numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores])
+    for (number, ours, likely), theirs, kept in zip(scores, numbers, batch.kept(), strict=True):
+        if theirs is not None:
+            if model.by_step:
+                ours, likely, theirs = ours[kept], likely[kept], theirs[kept]
+            kinds = kinds_of(theirs) | {*expected.kinds[:1]}
+            deviations = {kind: deviation_of(kind, ours, likely, theirs) for kind in kinds}
+            yield _Compared(number, deviations, int(kept.sum()))
+
+
+def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:
+    """Number, scores and probabilities of each sequence: (classes,), or (steps, classes)."""
+    probabilities = probabilities_of(model, trace.scores)
+    if not model.by_step:
+        rows = zip(batch.sequences, trace.scores, probabilities, strict=True)
+        yield from ((sequence.number, ours, likely) for sequence, ours, likely in rows)
+        return
+    for sequence, ours, likely in zip(
+        batch.sequences,
+        batch.per_sequence(trace.scores),
+        batch.per_sequence(probabilities),
+        strict=True,
+    ):
+        yield sequence.number, ours, likely
+
+
+def _relevance_deviation(
+    model: Model, explanation: Explanation, theirs: ExpectedRelevance
+) -> float:
+    name = model.target_name(explanation.target)
+    if theirs.target is not None and theirs.target not in (name, explanation.target):
+        raise UnusableInput(
+            theirs.where,
+            f"its relevance is for target {theirs.target}, explained is {name}; use --target",
+        )
+    ours = explanation.relevance if theirs.values.ndim == 2 else explanation.relevance_of_steps
+    if ours.shape != theirs.values.shape:
+        raise UnusableInput(
+            theirs.where,
+            f"its relevance has shape {theirs.values.shape}; the sequence has {ours.shape}",
+        )
+    there = ~np.isnan(ours)  # masked steps have none
+    expected = theirs.values[there]
+    largest = np.abs(expected).max(initial=1.0)
+    return float(np.abs(ours[there] - expected).max(initial=0.0) / largest)
+
+
+SEQUENCES = 64
+LONGEST = 40
+
+
+def random_sequences(model: Model, seed: int = 0) -> Iterator[Sequence]:
+    """Random token ids or standard normal numbers, of lengths from 1 to 40.
+
+    Where sequences are filled up to a length, none is longer: the model may take no other.
+    """
+    rng = np.random.default_rng(seed)
+    filled = model.padding.length if model.padding else 0
+    longest = min(LONGEST, filled or LONGEST)
+    for number, length in enumerate(rng.integers(1, longest + 1, SEQUENCES).tolist()):
+        if model.embedding is not None:
+            ids = rng.integers(0, len(model.embedding.weights), length)
+            yield Sequence(number, ids, tuple(map(str, ids.tolist())))
+        else:
+            values = rng.standard_normal((length, model.input_size)).astype(model.dtype)
+            features = tuple(f"feature_{k}" for k in range(model.input_size))
+            yield Sequence(number, values, features=features)

@@ -1,0 +1,1 @@
+"""The options of commands, in groups: what they are called, and what they come to."""

@@ -1,0 +1,183 @@
+"""What `lrp compare` compares: results that are read, and models that explain as they are asked."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from lstm_lrp_cli.compare.pairing import same_sequences
+from lstm_lrp_cli.compare.side import (
+    ExplainedSequence,
+    Side,
+    explained_by,
+    explained_sequences,
+    explained_twice,
+    named_alike,
+)
+from lstm_lrp_cli.explaining.question import Step
+from lstm_lrp_cli.loading.load import LoadedModel, load_model
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.results.read import read_results
+from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.sequences.read import READ_STEPS, Block, Source, read_blocks, sequences_of
+from lstm_lrp_cli.sequences.stream import display_name
+from lstm_lrp_cli.terminal.inputs import InputFigures
+from lstm_lrp_cli.terminal.messages import warn
+from .arguments import resolve_question
+from .settings import parse_method, resolve_methods
+
+USUAL_METHOD = "lrp-all"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What models are asked.
+
+    Parameters
+    ----------
+    source : Source
+        The sequences.
+    mappings : (Path or None, Path or None)
+        Of A and of B.
+    assume : bool
+        Whether the likeliest model is taken where more than one could be meant.
+    target, step, dtype
+        As the command line has them.
+    settings : dict
+        Of methods, as `resolve_methods` takes them.
+    loaded : list of (str, LoadedModel)
+        The models that were loaded, with their names, which may be the same.
+    figures : list of (InputFigures, Model)
+        What each model was given.
+    """
+
+    source: Source
+    mappings: tuple[Path | None, Path | None]
+    assume: bool
+    target: str
+    step: Step | None
+    dtype: str
+    settings: dict[str, Any]
+    loaded: list[tuple[str, LoadedModel]] = field(default_factory=list)
+    figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
+
+    def told(self, warnings: list[str]) -> dict[str, Any]:
+        """What is to be told beside the comparison, as JSON has it."""
+        assumptions: dict[str, list[str]] = {name: [] for name, _ in self.loaded}
+        for name, loaded in self.loaded:
+            own = assumptions[name]
+            own += [each for each in loaded.assumptions if each not in own]
+        return {"assumptions": assumptions, "warnings": [*self._warnings_of_models(), *warnings]}
+
+    def _warnings_of_models(self) -> list[str]:
+        """Each once, though one file may be loaded by two mappings."""
+        found = (warning for _, loaded in self.loaded for warning in loaded.warnings)
+        return list(dict.fromkeys(found))
+
+    def load(self, path: str, place: int) -> Model:
+        """The model of A (0) or of B (1)."""
+        dtype = np.dtype(self.dtype)
+        loaded = load_model(Path(path), self.mappings[place], dtype, self.assume)
+        told = self._warnings_of_models()
+        warn(each for each in loaded.warnings if each not in told)
+        self.loaded.append((display_name(path), loaded))
+        return loaded.model
+
+    def explained(
+        self, model: Model, blocks: Iterable[Block], names: tuple[str, ...], of: tuple[str, ...]
+    ) -> Iterator[list[Result]]:
+        """The explanations of the input by some of the methods that are compared.
+
+        All of these are set up, so that an option that none of them takes is refused.
+        """
+        question = resolve_question(
+            model, self.target, self.step, labelled=self.source.labelled, default_step=None
+        )
+        methods = resolve_methods(names, model, **self.settings)
+        chosen = [method for method in methods if method.name in of]
+        sequences = (each for block in blocks for each in sequences_of(block, model))
+        figures = InputFigures()
+        self.figures.append((figures, model))
+        return explained_by(model, figures.watch(sequences, model), chosen, question)
+
+    def input_warnings(self) -> list[str]:
+        """What the user should know of the input, when all of it was read."""
+        found = (
+            warning
+            for figures, model in self.figures
+            for warning in figures.input_warnings(model, "compared, with nothing to explain")
+        )
+        return list(dict.fromkeys(found))
+
+
+def both_sides(
+    paths: tuple[str, ...], models: tuple[bool, ...], methods: tuple[str, ...], asked: Asked
+) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
+    """The two sides, and the explanations of one sequence after the other by both.
+
+    Parameters
+    ----------
+    paths : tuple of str
+        A and B, or A alone.
+    models : tuple of bool
+        Whether each is a model.
+    methods : tuple of str
+        The methods of A and of B, that of both, or none where it is left open.
+    asked : Asked
+    """
+    if len(paths) == 1:
+        return _two_methods(paths[0], models[0], (methods[0], methods[1]), asked)
+    given = methods * 2 if len(methods) == 1 else methods
+    names: tuple[str | None, ...] = given or tuple(
+        USUAL_METHOD if is_model else None for is_model in models
+    )
+    by = {k: _known(name) for k, name in enumerate(names) if models[k] and name is not None}
+    names = tuple(by.get(k, name) for k, name in enumerate(names))
+    sides = Side(display_name(paths[0]), names[0]), Side(display_name(paths[1]), names[1])
+    of_models = tuple(dict.fromkeys(by.values()))
+    loaded = {k: asked.load(paths[k], k) for k in by}
+    if len(loaded) == 2:
+        loaded = dict(enumerate(named_alike(loaded[0], loaded[1], sides[1].name, sides[0].name)))
+    blocks = _blocks(asked, loaded)
+    streams = [
+        asked.explained(loaded[k], blocks[k], of_models, (by[k],))
+        if k in loaded
+        else read_results(path)
+        for k, path in enumerate(paths)
+    ]
+    a, b = map(explained_sequences, streams, sides)
+    return sides, same_sequences(a, b, sides)
+
+
+def _two_methods(
+    path: str, is_model: bool, names: tuple[str, str], asked: Asked
+) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
+    """Both sides where they are one model, or one file."""
+    if is_model:
+        names = _known(names[0]), _known(names[1])
+    sides = Side(display_name(path), names[0]), Side(display_name(path), names[1])
+    if is_model:
+        model = asked.load(path, 0)
+        blocks = read_blocks(asked.source, model, READ_STEPS)
+        return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
+    return sides, explained_twice(read_results(path), sides)
+
+
+def _blocks(asked: Asked, loaded: dict[int, Model]) -> dict[int, Iterator[Block]]:
+    """The input for each model. It is read once, as both need it, and so may be a pipe."""
+    if not loaded:
+        return {}
+    blocks = read_blocks(asked.source, next(iter(loaded.values())), READ_STEPS)
+    return dict(zip(loaded, tee(blocks, len(loaded)), strict=True))
+
+
+def _known(name: str) -> str:
+    """The name of a method that models can be explained by."""
+    try:
+        return parse_method(name).name
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, param_hint="--methods") from error

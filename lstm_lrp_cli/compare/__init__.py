@@ -1,0 +1,1 @@
+"""`lrp compare`: two explanations of the same sequences, in bounded memory."""

@@ -1,0 +1,283 @@
+"""From explanations, sequence by sequence, to a comparison, in memory that does not grow."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress, starmap
+
+import numpy as np
+
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.statistics.correlation import (
+    LEAST_STEPS,
+    Ranked,
+    correlations,
+    linear_correlations,
+)
+from lstm_lrp_cli.statistics.tokens import (
+    COUNT,
+    MOST_ROWS,
+    TOTAL,
+    Dropped,
+    TokenStatistics,
+    most_to_drop,
+)
+from .comparison import (
+    Apart,
+    Comparison,
+    CorrelationCount,
+    DifferenceCount,
+    OfRelevance,
+    Rank,
+    TokenDifference,
+)
+from .pairing import PairedTokens
+from .predictions import PredictionCount
+from .side import Side
+
+# How many tokens are compared at a time.
+BLOCK_TOKENS = 2**14
+# What a correlation may be below 1 by rounding, of numbers or of their correlation.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Relevance of the same by both sides.
+
+    Parameters
+    ----------
+    one, other : Result
+    a, b : ndarray, shape (n,)
+        Of each token; in a numeric series of each value or, where one side does not tell of these,
+        of each step. What a model passes over is not among them.
+    names : list of str
+        The token or feature of each; none where steps have no names.
+    positions : ndarray of int, shape (n,)
+        The step that each is of.
+    masked_by_one : int
+        How many more have relevance by one side, and are passed over by the other.
+    """
+
+    one: Result
+    other: Result
+    a: Floats
+    b: Floats
+    names: list[str]
+    positions: Integers
+    masked_by_one: int
+
+
+class Comparer:
+    """Compares sequences as they come.
+
+    Parameters
+    ----------
+    sides : (Side, Side)
+    top, min_count : int
+        How many of everything are told, and how often a token must be compared to be ranked.
+    rank : {"correlation", "difference"}
+        What explanations must be low in, or high in, to be among the most different.
+    """
+
+    def __init__(self, sides: tuple[Side, Side], top: int, min_count: int, rank: Rank) -> None:
+        self._sides = sides
+        self._min_count, self._top, self._rank = min_count, top, rank
+        self.sequences = 0
+        self._series = False
+        self._predictions = PredictionCount(top)
+        self._scores, self._differences = DifferenceCount(), DifferenceCount()
+        self._pearson, self._spearman = CorrelationCount(), CorrelationCount()
+        self._pairs = self._alone = self._other_tokens = self._masked_by_one = 0
+        self._signs = self._same_sign = 0
+        self._tokens = TokenDifferences()
+        self._apart: Ranked[Apart] = Ranked(top)
+
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the figures
+    def add(self, sequences: Sequence[PairedTokens]) -> None:
+        """Compare some sequences."""
+        self.sequences += len(sequences)
+        self._predictions.add(sequences)
+        self._add_scores(sequences)
+        self._alone += sum(sequence.alone for sequence in sequences)
+        self._other_tokens += sum(not sequence.same_tokens for sequence in sequences)
+        pairs = [pair for sequence in sequences for pair in starmap(_pair, sequence.pairs)]
+        self._pairs += len(pairs)
+        self._masked_by_one += sum(pair.masked_by_one for pair in pairs)
+        self._series |= any(pair.one.tokens is None for pair in pairs)
+        # Of no tokens there is nothing more to tell.
+        there = [pair for pair in pairs if len(pair.a)]
+        if there:
+            self._add_relevance(there)
+
+    def comparison(self) -> Comparison:
+        """What all sequences so far come to."""
+        a, b = self._sides
+        return Comparison(
+            a.title,
+            b.title,
+            "feature" if self._series else "token",
+            self._rank,
+            self._min_count,
+            self.sequences,
+            self._predictions.figures(),
+            self._scores.figures(),
+            OfRelevance(
+                self._pairs,
+                self._alone,
+                self._other_tokens,
+                self._masked_by_one,
+                self._differences.figures(),
+                self._pearson.figures(),
+                self._spearman.figures(),
+                self._signs,
+                self._same_sign,
+            ),
+            self._tokens.dropped,
+            self._tokens.largest(self._top, self._min_count),
+            self._apart.highest_first(),
+        )
+
+    def _add_scores(self, sequences: Iterable[PairedTokens]) -> None:
+        scored = [each for sequence in sequences for each in sequence.scored]
+        if scored:
+            numbers = [each.a.sequence for each in scored]
+            lengths = [len(each.a.scores) for each in scored]
+            a, b = (
+                np.concatenate([np.array(scores, dtype=np.float64) for scores in of_side])
+                for of_side in zip(
+                    *((each.a.scores, each.b.scores) for each in scored), strict=True
+                )
+            )
+            self._scores.add(a, b, np.repeat(numbers, lengths))
+
+    def _add_relevance(self, pairs: Sequence[Pair]) -> None:
+        a, b = (np.concatenate(each) for each in zip(*((p.a, p.b) for p in pairs), strict=True))
+        lengths = np.array([len(pair.a) for pair in pairs])
+        place = np.repeat(np.arange(len(pairs)), lengths)
+        self._differences.add(a, b, np.array([pair.one.sequence for pair in pairs])[place])
+        signs = np.sign(a) * np.sign(b)
+        self._signs += int(np.count_nonzero(signs))
+        self._same_sign += int(np.count_nonzero(signs > 0))
+        named = [pair for pair in pairs if pair.names]
+        if named:
+            self._tokens.add(named)
+        both = np.stack([a, b])
+        pearson, spearman = (
+            np.where(lengths >= LEAST_STEPS, correlate(both, place)[0, 1], np.nan)
+            for correlate in (linear_correlations, correlations)
+        )
+        self._pearson.add(pearson)
+        self._spearman.add(spearman)
+        self._rank_pairs(pairs, pearson, spearman, _largest(np.abs(b - a), place))
+
+    def _rank_pairs(
+        self, pairs: Sequence[Pair], pearson: Floats, spearman: Floats, largest: Floats
+    ) -> None:
+        by_difference = self._rank == "difference"
+        amounts, least = (largest, 0.0) if by_difference else (1 - pearson, ROUNDING)
+        figures = (each.tolist() for each in (amounts, pearson, spearman))
+        for pair, amount, linear, of_ranks in zip(pairs, *figures, strict=True):
+            # What has no correlation has no place among them, nor has what is the same.
+            if amount > least:
+                self._apart.add(amount, partial(_apart, pair, linear, of_ranks))
+
+
+class TokenDifferences:
+    """Counts by how much the relevance of each token differs.
+
+    Beyond MOST_ROWS tokens the rarest are dropped, as `lrp summarize` does.
+    """
+
+    def __init__(self) -> None:
+        # All have the same tokens in the same order: differences, and relevance by A and by B.
+        self._tables = (TokenStatistics(), TokenStatistics(), TokenStatistics())
+        self.dropped: Dropped | None = None
+
+    def add(self, pairs: Sequence[Pair]) -> None:
+        names = [name for pair in pairs for name in pair.names]
+        a, b = (np.concatenate(each) for each in zip(*((p.a, p.b) for p in pairs), strict=True))
+        for table, amounts in zip(self._tables, (np.abs(b - a), a, b), strict=True):
+            table.add(names, amounts)
+        if len(self._tables[0]) > MOST_ROWS // len(self._tables):
+            most = most_to_drop(self._tables[:1], MOST_ROWS // len(self._tables) // 2)
+            dropped, *_ = (table.drop(most) for table in self._tables)
+            before = self.dropped or Dropped(0, 0)
+            self.dropped = Dropped(before.tokens + dropped, before.missing + most)
+
+    def largest(self, top: int, min_count: int) -> list[TokenDifference]:
+        """The tokens that differ most on average, of equal ones the more frequent first."""
+        counts = self._tables[0].figures[COUNT]
+        difference, a, b = (table.figures[TOTAL] / counts for table in self._tables)
+        ranked = np.flatnonzero((counts >= min_count) & (difference > 0))
+        ranked = ranked[np.lexsort((-counts[ranked], -difference[ranked]))[:top]]
+        names = self._tables[0].tokens
+        return [
+            TokenDifference(
+                names[row], int(counts[row]), float(difference[row]), float(a[row]), float(b[row])
+            )
+            for row in ranked.tolist()
+        ]
+
+
+def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]:
+    """Some sequences at a time, which NumPy takes at once."""
+    block: list[PairedTokens] = []
+    tokens = 0
+    for sequence in sequences:
+        block.append(sequence)
+        tokens += 1 + sum(one.relevance.size for one, _ in sequence.pairs)
+        if tokens >= BLOCK_TOKENS:
+            yield block
+            block, tokens = [], 0
+    if block:
+        yield block
+
+
+def _pair(one: Result, other: Result) -> Pair:
+    """Relevance as finely as both tell it; of tokens, never of their dimensions."""
+    steps = positions = np.arange(len(one.relevance))
+    if one.tokens is None and one.relevance.ndim == other.relevance.ndim == 2:
+        names = (one.features or []) * len(steps)
+        a, b = one.relevance.ravel(), other.relevance.ravel()
+        positions = np.repeat(steps, one.relevance.shape[1])
+    else:
+        names = one.tokens or []
+        a, b = one.relevance_of_steps, other.relevance_of_steps
+    there = ~(np.isnan(a) | np.isnan(b))
+    if there.all():
+        return Pair(one, other, a, b, names, positions, 0)
+    # Beside a step that is passed over stands 0 where an older version wrote it.
+    by_one = np.nan_to_num(np.where(np.isnan(a), b, a)[~there])
+    kept = a[there], b[there], list(compress(names, there)), positions[there]
+    return Pair(one, other, *kept, int(np.count_nonzero(by_one)))
+
+
+def _largest(amounts: Floats, place: Integers) -> Floats:
+    """The largest amount of each place, all of which have some."""
+    found: Floats = np.maximum.reduceat(amounts, np.flatnonzero(np.diff(place, prepend=-1)))
+    return found
+
+
+def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
+    one, other = pair.one, pair.other
+    apart = np.abs(pair.b - pair.a)
+    place = int(apart.argmax())
+    return Apart(
+        one.sequence,
+        one.id if one.id is not None else other.id,
+        one.step,
+        one.target,
+        one.label if one.label is not None else other.label,
+        None if one.predicted is None else str(one.predicted),
+        None if other.predicted is None else str(other.predicted),
+        None if math.isnan(pearson) else pearson,
+        None if math.isnan(spearman) else spearman,
+        float(apart[place]),
+        int(pair.positions[place]),
+        one.tokens,
+        one.relevance_of_steps.tolist(),
+        other.relevance_of_steps.tolist(),
+    )

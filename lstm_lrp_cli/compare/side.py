@@ -1,0 +1,226 @@
+"""One of the two that are compared, whatever it is: explanations, sequence after sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.sequences.sequence import Sequence as InputSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is compared.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it: a file of results, or a model.
+    method : str or None
+        The one method whose explanations are compared; None where there is but one.
+    """
+
+    name: str
+    method: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people are told that it is."""
+        return self.name if self.method is None else f"{self.name}, {self.method}"
+
+    def place(self, result: Result) -> str:
+        """Where an explanation stands, for messages."""
+        what = f"sequence {result.sequence}" if result.line is None else f"line {result.line}"
+        return f"{self.name}: {what}"
+
+    def refused(self, result: Result, problem: str) -> UnusableInput:
+        """An error about one explanation."""
+        return UnusableInput(self.place(result), problem)
+
+    def ended(self, other: ExplainedSequence) -> UnusableInput:
+        """An error about what ends before a sequence that the other side has."""
+        return UnusableInput(
+            self.name,
+            f"ends before sequence {other.number}, which {other.place} has; both must be of the "
+            "same input",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedSequence:
+    """All explanations of one sequence that one side has, of which there is at least one."""
+
+    side: Side
+    results: list[Result]
+
+    @property
+    def first(self) -> Result:
+        return self.results[0]
+
+    @property
+    def number(self) -> int:
+        """The sequence's number in the input."""
+        return self.first.sequence
+
+    @property
+    def place(self) -> str:
+        """Where the first one stands, for messages."""
+        return self.side.place(self.first)
+
+
+def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[ExplainedSequence]:
+    """The explanations of one sequence after the other.
+
+    Raises
+    ------
+    UnusableInput
+        They are of several methods, of which none is chosen, or not in the order of the input.
+    """
+    methods: set[str | None] = set()
+    for results in _sequences(blocks, side):
+        if side.method is None:
+            methods |= {result.method for result in results}
+            if len(methods) > 1:
+                raise _several_methods(results, methods, side)
+        yield ExplainedSequence(side, _chosen(results, side))
+
+
+def explained_twice(
+    blocks: Iterable[list[Result]], sides: tuple[Side, Side]
+) -> Iterator[tuple[ExplainedSequence, ExplainedSequence]]:
+    """The explanations of one sequence after the other, by one method and by another.
+
+    Raises
+    ------
+    UnusableInput
+        A sequence has none by one of them, or they are not in the order of the input.
+    """
+    for results in _sequences(blocks, sides[0]):
+        for result in results:
+            if result.method is None:
+                raise sides[0].refused(
+                    result,
+                    "does not say by which method it is; expected results of both: "
+                    f"lrp explain --method {sides[0].method},{sides[1].method}",
+                )
+        a, b = (ExplainedSequence(side, _chosen(results, side)) for side in sides)
+        yield a, b
+
+
+def _sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[list[Result]]:
+    """All explanations of one sequence after the other, whose numbers go up."""
+    before: list[Result] = []
+    results = (result for block in blocks for result in block)
+    for _, of_sequence in groupby(results, key=attrgetter("sequence")):
+        found = list(of_sequence)
+        if before and found[0].sequence < before[0].sequence:
+            raise side.refused(
+                found[0],
+                f"is of sequence {found[0].sequence}, which stands before {before[0].sequence}; "
+                "expected the explanations of one input, in its order",
+            )
+        yield found
+        before = found
+
+
+def _chosen(results: list[Result], side: Side) -> list[Result]:
+    """The explanations of a sequence by the side's method; a file of one need not name it."""
+    chosen = [
+        result for result in results if side.method is None or result.method in (None, side.method)
+    ]
+    if not chosen:
+        there = ", ".join(dict.fromkeys(str(result.method) for result in results))
+        raise side.refused(results[0], f"is an explanation by {there}; expected {side.method}")
+    return chosen
+
+
+def _several_methods(results: list[Result], methods: set[str | None], side: Side) -> UnusableInput:
+    names = ",".join(sorted(str(method) for method in methods if method is not None))
+    wrong = next(result for result in results if result.method is not None)
+    return side.refused(
+        wrong, f"there are results of several methods ({names}); say which are compared: --methods"
+    )
+
+
+def explained_by(
+    model: Model, sequences: Iterable[InputSequence], methods: Sequence[Method], question: Question
+) -> Iterator[list[Result]]:
+    """Explain sequences as `lrp explain` does.
+
+    The results have what is compared of them, and no ledgers. Relevance is that of tokens, or of
+    every value in a numeric series where the methods tell of them.
+    """
+    whole = model.embedding is None and not any(method.whole_steps for method in methods)
+    reach: Reach = "features" if whole else "steps"
+    for explanations in explain_corpus(model, sequences, methods, question, reach):
+        yield [_result(explanation, model) for explanation in explanations]
+
+
+def _result(explanation: Explanation, model: Model) -> Result:
+    sequence = explanation.sequence
+    return Result(
+        sequence.number,
+        model.target_name(explanation.target) if explanation.scored else None,
+        explanation.relevance.astype("float64", copy=False),
+        id=sequence.id,
+        tokens=None if sequence.tokens is None else list(sequence.tokens),
+        features=None if sequence.features is None else list(sequence.features),
+        scores=explanation.scores.tolist(),
+        output=explanation.output,
+        predicted=explanation.predicted_name,
+        step=explanation.step,
+        label=explanation.label,
+        method=explanation.method,
+    )
+
+
+def named_alike(model: Model, other: Model, where: str, than: str) -> tuple[Model, Model]:
+    """Both models, with the labels of the other where one has none of its own.
+
+    Raises
+    ------
+    UnusableInput
+        The models do not take or give the same.
+    """
+    problem = _unlike(model, other)
+    if problem is not None:
+        found, expected = problem
+        raise UnusableInput(where, f"{found}, and {than} {expected}; they cannot be compared")
+    labels = model.labels or other.labels
+    return replace(model, labels=labels), replace(other, labels=labels)
+
+
+def _predicting(model: Model) -> str:
+    if model.undecided:
+        return "does not say whether it predicts classes or values (`task` in its mapping does)"
+    return "predicts values" if model.regression else "predicts classes"
+
+
+def _unlike(model: Model, other: Model) -> tuple[str, str] | None:
+    """What the other model is, and what the first one, where they differ; None where not."""
+    for both in (
+        ["takes numbers" if each.embedding is None else "takes tokens" for each in (other, model)],
+        [
+            "gives scores at every step" if each.by_step else "gives scores once a sequence"
+            for each in (other, model)
+        ],
+        [_predicting(each) for each in (other, model)],
+        [f"gives {each.classes} scores" for each in (other, model)],
+    ):
+        if both[0] != both[1]:
+            return both[0], both[1]
+    if model.embedding is None and model.input_size != other.input_size:
+        return f"takes {other.input_size} features", f"takes {model.input_size}"
+    if model.labels and other.labels and model.labels != other.labels:
+        return f"has the labels {', '.join(other.labels)}", f"has {', '.join(model.labels)}"
+    return None

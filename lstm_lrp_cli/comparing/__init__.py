@@ -1,1 +1,0 @@
-"""Two models, methods or files of results, compared on the same sequences."""

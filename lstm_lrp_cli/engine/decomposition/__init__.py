@@ -1,0 +1,1 @@
+"""Contextual decomposition: each value in parts, through cells and graphs."""

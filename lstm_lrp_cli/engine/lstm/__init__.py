@@ -1,0 +1,1 @@
+"""The LSTM: its inputs, cell, gates, relevance and gradient."""

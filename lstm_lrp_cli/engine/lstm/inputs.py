@@ -1,0 +1,250 @@
+"""What a cell reads at each step: the input's part W x_t of every pre-activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats, Integers
+from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+
+
+class CellInput(Protocol):
+    """The inputs of a packed batch, in the order in which a cell reads them."""
+
+    @property
+    def weights(self) -> CellWeights: ...
+
+    @property
+    def features(self) -> Floats:
+        """The inputs themselves, shape (rows, inputs)."""
+        ...
+
+    def read_gates(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of -z of the gates, -(W x + b), shape (3, n, hidden)."""
+        ...
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of z of the candidate, W x + b, shape (n, hidden)."""
+        ...
+
+    def read_products(self, rows: slice, out: Floats) -> None:
+        """Write the rows' W x of the candidate, shape (n, hidden), without its bias."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericInput:
+    """Inputs that are numbers: of a series, or of the layer below.
+
+    Parameters
+    ----------
+    features : ndarray, shape (rows, inputs)
+    """
+
+    weights: CellWeights
+    features: Floats
+
+    def read_gates(self, rows: slice, out: Floats) -> None:
+        np.matmul(self.features[rows], self.weights.input_gates, out=out)
+        np.add(out, self.weights.bias_gates, out=out)
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        self.read_products(rows, out)
+        np.add(out, self.weights.bias_candidate, out=out)
+
+    def read_products(self, rows: slice, out: Floats) -> None:
+        np.matmul(self.features[rows], self.weights.input_candidate, out=out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellTable:
+    """W E[token] + b of one cell, for every token that occurs.
+
+    Parameters
+    ----------
+    gates : list of ndarray, each of shape (tokens, hidden)
+        Negated, as in CellWeights.
+    candidate : ndarray, shape (tokens, hidden)
+    products : ndarray, shape (tokens, hidden)
+        W E[token] of the candidate, without its bias: relevance of steps is told by it.
+    """
+
+    weights: CellWeights
+    gates: list[Floats]
+    candidate: Floats
+    products: Floats
+
+    @classmethod
+    def of(cls, cell: LstmCell, embedded: Floats) -> CellTable:
+        """The table for tokens whose embeddings are of shape (tokens, inputs)."""
+        weights = CellWeights.of(cell)
+        shape = (len(embedded), cell.hidden_size)
+        arrays = aligned_empty((5, *shape), embedded.dtype)
+        gates, candidate, products = arrays[:3], arrays[3], arrays[4]
+        inputs, everything = NumericInput(weights, embedded), slice(len(embedded))
+        inputs.read_gates(everything, gates)
+        inputs.read_products(everything, products)
+        np.add(products, weights.bias_candidate, out=candidate)
+        return cls(weights, list(gates), candidate, products)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenInput:
+    """Inputs that are tokens: their products stand in a table, and are looked up.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (rows,)
+        The place of each row's token in the table.
+    ids : ndarray of int, shape (rows,)
+    """
+
+    table: CellTable
+    places: Integers
+    ids: Integers
+    embedding: Embedding
+
+    @property
+    def weights(self) -> CellWeights:
+        return self.table.weights
+
+    @property
+    def features(self) -> Floats:
+        return self.embedding.weights[self.ids]
+
+    def read_gates(self, rows: slice, out: Floats) -> None:
+        places = self.places[rows]
+        for k, table in enumerate(self.table.gates):
+            table.take(places, axis=0, out=out[k], mode="clip")  # else it is copied once more
+
+    def read_candidate(self, rows: slice, out: Floats) -> None:
+        self.table.candidate.take(self.places[rows], axis=0, out=out, mode="clip")
+
+    def read_products(self, rows: slice, out: Floats) -> None:
+        self.table.products.take(self.places[rows], axis=0, out=out, mode="clip")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTable:
+    """What the LSTMs that read tokens make of each: a product a token, and not one a step.
+
+    Tokens repeat. Made for a window of a corpus, the table is far smaller than one for the whole
+    vocabulary, and the products are the same however many processes share the work.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    places : ndarray of int, shape (vocabulary,)
+        Where each token that occurs stands in the tables.
+    cells : dict
+        By the node's place in the model, the tables of its cells.
+    """
+
+    embedding: Embedding
+    places: Integers
+    cells: dict[int, list[CellTable]]
+
+    @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the scores
+    def of(cls, model: Model, embedding: Embedding, ids: Integers) -> TokenTable:
+        """The table for the tokens among some ids, of any shape."""
+        occurs = np.zeros(len(embedding.weights), dtype=bool)
+        occurs[ids] = True
+        tokens = np.flatnonzero(occurs)
+        places = np.zeros(len(occurs), dtype=np.intp)
+        places[tokens] = np.arange(len(tokens))
+        embedded = embedding.weights[tokens]
+        cells = {
+            node: [CellTable.of(cell, embedded) for cell in layer.cells]
+            for node, layer in _reading_tokens(model)
+        }
+        return cls(embedding, places, cells)
+
+    @staticmethod
+    def bytes_of_token(model: Model) -> int:
+        """What a table of the model takes for each token."""
+        arrays = 5  # three gates, the candidate, and its products
+        units = sum(cell.hidden_size for _, layer in _reading_tokens(model) for cell in layer.cells)
+        return arrays * units * model.dtype.itemsize
+
+    def inputs(self, node: int, layer: Lstm, ids: Integers, packing: Packing) -> list[CellInput]:
+        """What the cells of a node's layer read of a batch's token ids, shape (rows,)."""
+        found: list[CellInput] = []
+        for cell, table in zip(layer.cells, self.cells[node], strict=True):
+            read = in_reading_order(cell, ids, packing)
+            found.append(TokenInput(table, self.places[read], read, self.embedding))
+        return found
+
+
+def _reading_tokens(model: Model) -> Iterator[tuple[int, Lstm]]:
+    """The LSTMs that read the model's input, by their nodes."""
+    for place, node in enumerate(model.nodes):
+        if isinstance(node.layer, Lstm) and node.sources == (MODEL_INPUT,):
+            yield place, node.layer
+
+
+def numeric_inputs(layer: Lstm, features: Floats, packing: Packing) -> list[CellInput]:
+    """What the cells of a layer read of a batch's features, shape (rows, inputs)."""
+    return [
+        NumericInput(CellWeights.of(cell), in_reading_order(cell, features, packing))
+        for cell in layer.cells
+    ]
+
+
+def in_reading_order(cell: LstmCell, rows: NDArray[Any], packing: Packing) -> NDArray[Any]:
+    """Bring rows from the sequences' order to that in which a cell reads them, or back."""
+    return rows[packing.reverse] if cell.backward else rows
+
+
+# The gates apart from the candidate, in the order in which the cell's loop keeps them.
+PROPER_GATES = [INPUT, FORGET, OUTPUT]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellWeights:
+    """Weights from (n, inputs) to (n, hidden), one matrix for every gate and one for the candidate.
+
+    Those of the gates are negated: the loop has -z of them, of which the sigmoid is
+    1 / (1 + exp(-z)), and saves a pass over all gates.
+
+    Parameters
+    ----------
+    input_gates : ndarray, shape (3, inputs, hidden)
+        Of the input, forget and output gate.
+    input_candidate : ndarray, shape (inputs, hidden)
+    recurrent_gates : ndarray, shape (3, outputs, hidden)
+    recurrent_candidate : ndarray, shape (outputs, hidden)
+    bias_gates : ndarray, shape (3, 1, hidden)
+    bias_candidate : ndarray, shape (hidden,)
+    """
+
+    input_gates: Floats
+    input_candidate: Floats
+    recurrent_gates: Floats
+    recurrent_candidate: Floats
+    bias_gates: Floats
+    bias_candidate: Floats
+
+    @classmethod
+    def of(cls, cell: LstmCell) -> CellWeights:
+        return cls(
+            from_left(-cell.input[PROPER_GATES]),
+            from_left(cell.input[CANDIDATE]),
+            from_left(-cell.recurrent[PROPER_GATES]),
+            from_left(cell.recurrent[CANDIDATE]),
+            -cell.bias[PROPER_GATES][:, np.newaxis],
+            cell.bias[CANDIDATE],
+        )
+
+
+def from_left(weights: Floats) -> Floats:
+    """The same weights for a product with rows from the left, contiguous."""
+    return np.ascontiguousarray(weights.swapaxes(-1, -2))

@@ -1,0 +1,91 @@
+"""What every method that explains has in common."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from lstm_lrp_cli.engine.backward import Chosen, Relevance
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.model.arrays import Booleans
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a method's ledgers must come to: that its shares are the score.
+
+    Parameters
+    ----------
+    word : str
+        What relevance then is, such as "conserved".
+    shares : tuple of str
+        The names of the ledgers' shares.
+    tolerances : dict
+        By precision, what may be left, relative to the ledger's scale.
+    mends : dict
+        By precision, what may help where more is left.
+    """
+
+    word: str
+    shares: tuple[str, ...]
+    tolerances: dict[np.dtype[Any], float]
+    mends: dict[np.dtype[Any], str]
+
+    @property
+    def nothing(self) -> Ledger:
+        """The ledger of no score."""
+        size = 0.0 if "stabilizers" in self.shares else None
+        return Ledger(0.0, dict.fromkeys(self.shares, 0.0), size)
+
+
+class Method(Protocol):
+    """A way to tell how much each input has to do with a score."""
+
+    @property
+    def name(self) -> str:
+        """As the command line has it."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was set to, by name, as the report tells it."""
+        ...
+
+    @property
+    def promise(self) -> Promise | None:
+        """What the sum of its relevance must come to; None where nothing is promised."""
+        ...
+
+    @property
+    def keeps_gates(self) -> bool:
+        """Whether it needs what the forward pass computes of gates."""
+        ...
+
+    @property
+    def runs_often(self) -> bool:
+        """Whether it runs the model many times for each sequence."""
+        ...
+
+    @property
+    def whole_steps(self) -> bool:
+        """Whether it can tell only of whole steps, and not of their features."""
+        ...
+
+    def explain(
+        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
+    ) -> Relevance:
+        """Explain one score of each sequence of a batch.
+
+        Parameters
+        ----------
+        trace : Trace
+            The forward pass.
+        chosen : Chosen
+        padding : ndarray of bool, shape (rows,), or None
+            The rows that are padding.
+        reach : {"features", "steps"}
+            Whether relevance is told of every dimension, or of whole steps.
+        """
+        ...

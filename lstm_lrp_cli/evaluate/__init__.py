@@ -1,0 +1,1 @@
+"""`lrp evaluate`: methods compared by deletion, insertion, agreement, sensitivity and time."""

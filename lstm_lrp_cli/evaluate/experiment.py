@@ -1,0 +1,161 @@
+"""What is compared, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.methods import UNSIGNED
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.methods.random_control import RandomControl
+from lstm_lrp_cli.explaining.corpus import finite_relevance
+from lstm_lrp_cli.explaining.question import Question, choices, chosen_of
+from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model.decision import Decision
+from lstm_lrp_cli.sequences.batching import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A method that is compared with others.
+
+    Parameters
+    ----------
+    name : str
+    methods : tuple of Method
+        One; of the random control, one a seed.
+    """
+
+    name: str
+    methods: tuple[Method, ...]
+
+    @property
+    def signed(self) -> bool:
+        """Whether its relevance tells what speaks for a class from what speaks against it."""
+        return self.name not in UNSIGNED
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it knows nothing of the model."""
+        return isinstance(self.methods[0], RandomControl)
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """How methods are compared.
+
+    Parameters
+    ----------
+    deletions : int
+        How many steps of a sequence are deleted or inserted, one after another.
+    least_steps : int
+        Shorter sequences are left out.
+    radius : float
+        How far the numbers of a sequence are moved to see whether its relevance changes, relative
+        to their root mean square.
+    draws : int
+        How often they are moved; 0 leaves that out.
+    seed : int
+        Of how they are moved.
+    """
+
+    deletions: int = 10
+    least_steps: int = 10
+    radius: float = 0.1
+    draws: int = 10
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExplainedScores:
+    """What is explained of a batch, of a model with one vector of scores a sequence.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    decision : Decision or None
+        The classes among which the explained ones stand; None where the output is a value.
+    """
+
+    chosen: Chosen
+    decision: Decision | None
+
+    @classmethod
+    def of(cls, question: Question, trace: Trace, batch: Batch) -> ExplainedScores:
+        """What a question that asks for one score of each sequence asks of a batch.
+
+        The predicted class is that of a single score too, and not the score whatever it predicts.
+        """
+        (choice,) = choices(question, trace, batch)
+        chosen = choice.chosen
+        if question.target == "predicted" and choice.predicted is not None:
+            chosen = chosen_of(trace.model, choice.predicted)
+        return cls(chosen, choice.decision)
+
+    def scores(self, scores: Floats, sequences: Integers) -> Floats:
+        """The explained scores, shape (n,), of all scores (n, classes) of some sequences."""
+        return self.chosen.among(sequences).of(scores)
+
+    def predicted(self, scores: Floats, sequences: Integers) -> Booleans:
+        """Whether the explained class is the predicted one, as `scores` has it."""
+        found = np.zeros(len(scores), dtype=bool)
+        if self.decision is not None:
+            explained, taken = self.chosen.among(sequences), self.decision.taken(scores)
+            if self.decision.one is None:
+                found = taken == explained.targets - self.decision.scores.start
+            else:
+                found = (taken == 1) == (explained.slopes > 0)
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExplainedBatch:
+    """A batch of sequences that all have steps.
+
+    Parameters
+    ----------
+    batch : Batch
+    trace : Trace
+    explained : Explained
+    relevance : tuple of ndarray, each of shape (seeds, steps)
+        Of each contestant, what `tell` gives.
+    """
+
+    batch: Batch
+    trace: Trace
+    explained: ExplainedScores
+    relevance: tuple[Floats, ...] = ()
+
+    @property
+    def sequence(self) -> Integers:
+        """The sequence of each step, in ascending order, shape (steps,)."""
+        return self.trace.packing.sequence[self.batch.own_rows]
+
+    @property
+    def first(self) -> Floats:
+        """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
+        return np.stack([of_seeds[0] for of_seeds in self.relevance])
+
+    def tell(self, method: Method, trace: Trace | None = None) -> Floats:
+        """What a method tells of the steps, sequence after sequence, shape (steps,), in float64.
+
+        Parameters
+        ----------
+        trace : Trace or None
+            Another forward pass over the batch.
+        """
+        return self.told(self.explain(method, trace))
+
+    def explain(self, method: Method, trace: Trace | None = None) -> Relevance:
+        """What a method gives of whole steps, of padding too."""
+        return finite_relevance(
+            self.batch, trace or self.trace, self.explained.chosen, method, "steps"
+        )
+
+    def told(self, found: Relevance) -> Floats:
+        """What was given of the steps, as `tell` has it."""
+        own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
+        return own

@@ -1,0 +1,192 @@
+"""Scores as steps are deleted, or put back, in the order of relevance.
+
+Deletion from sequences that are classified rightly and wrongly is that of Arras et al. 2017,
+"Explaining Recurrent Neural Network Predictions in Sentiment Analysis", and 2019, "Evaluating
+Recurrent Neural Network Explanations". Insertion is that of Petsiuk, Das and Saenko 2018, "RISE:
+Randomized Input Sampling for Explanation of Black-box Models". What the start of a curve is above
+its area is the AOPC of Samek et al. 2017, "Evaluating the Visualization of What a Deep Neural
+Network Has Learned".
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lstm_lrp_cli.engine.methods.occlusion import Occlusion
+from lstm_lrp_cli.engine.perturbation import erased_scores
+from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from .experiment import Contestant, ExplainedBatch, ExplainedScores
+
+Group = Literal["all", "right", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Perturbation:
+    """Steps that are deleted, or put back, one after another.
+
+    Parameters
+    ----------
+    what : {"deletion", "insertion"}
+        Insertion begins with all steps deleted.
+    group : {"all", "right", "wrong"}
+        Of which sequences: of those that are classified rightly or wrongly as they are.
+    most_first : bool
+        Whether the most relevant step comes first, or the least relevant.
+    """
+
+    what: Literal["deletion", "insertion"]
+    group: Group
+    most_first: bool = True
+
+    def among(self, right: Booleans) -> Integers:
+        """The sequences that it is made with, where it is known which ones are right."""
+        groups = {"all": np.ones_like(right), "right": right, "wrong": ~right}
+        return np.flatnonzero(groups[self.group])
+
+    def scores(
+        self, seen: ExplainedBatch, relevance: Floats, sequences: Integers, most: int
+    ) -> Floats:
+        """All scores after 0, 1, .. steps, shape (sequences, most + 1, classes).
+
+        Where a sequence has no more steps, its scores stay.
+
+        Parameters
+        ----------
+        relevance : ndarray, shape (steps,)
+        """
+        trace = seen.trace
+        ranks = np.full(trace.packing.rows, -1, dtype=np.intp)
+        order = relevance if self.most_first else -relevance
+        ranks[seen.batch.own_rows] = ranks_from_most(order, seen.sequence)
+        longest = min(most, int(np.bincount(seen.sequence).max()))
+        count = np.tile(np.arange(longest + 1), len(sequences))
+        none, all_steps = np.zeros_like(count), np.full_like(count, trace.packing.rows)
+        first, stop = (count, all_steps) if self.what == "insertion" else (none, count)
+        copied = np.repeat(sequences, longest + 1)
+        found = erased_scores(trace, copied, ranks, first, stop)
+        found = found.reshape(len(sequences), longest + 1, found.shape[1])
+        return found[:, np.minimum(np.arange(most + 1), longest)]
+
+
+def perturbations(*, labelled: bool) -> tuple[Perturbation, ...]:
+    """Those of the papers; without labels, those that need none."""
+    if not labelled:
+        return (Perturbation("deletion", "all"), Perturbation("insertion", "all"))
+    return (
+        Perturbation("deletion", "right"),
+        Perturbation("deletion", "wrong", most_first=False),
+        Perturbation("insertion", "right"),
+    )
+
+
+def ranks_from_most(values: Floats, sequence: Integers) -> Integers:
+    """The place of each value in its sequence, the largest at 0; of equal ones the earlier first.
+
+    Parameters
+    ----------
+    values : ndarray, shape (steps,)
+    sequence : ndarray of int, shape (steps,)
+        The sequence of each, in ascending order.
+    """
+    order = np.lexsort((-values, sequence))
+    starts = np.searchsorted(sequence, sequence)
+    ranks = np.empty(len(values), dtype=np.intp)
+    ranks[order] = np.arange(len(values)) - starts
+    return ranks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A mean over sequences after 0, 1, .. steps.
+
+    Parameters
+    ----------
+    values : ndarray, shape (seeds, 1 + steps)
+        One row, or one for each seed of the random control.
+    """
+
+    values: Floats
+
+    @property
+    def mean(self) -> Floats:
+        mean: Floats = self.values.mean(axis=0)
+        return mean
+
+    @property
+    def spread(self) -> Floats | None:
+        """The standard deviation over seeds; None where there is but one."""
+        return spread(self.values)
+
+    @property
+    def areas(self) -> Floats:
+        """The mean height of each curve, from 0 steps to the last, shape (seeds,)."""
+        areas: Floats = self.values.mean(axis=1)
+        return areas
+
+    @property
+    def area(self) -> float:
+        return float(self.areas.mean())
+
+    @property
+    def area_spread(self) -> float | None:
+        of_seeds = spread(self.areas)
+        return None if of_seeds is None else float(of_seeds)
+
+
+def spread(values: Floats) -> Floats | None:
+    """The sample's standard deviation along the first axis; None of a single value."""
+    return values.std(axis=0, ddof=1) if len(values) > 1 else None
+
+
+class Sums:
+    """What curves are the means of: sums over the sequences seen so far, for each seed."""
+
+    def __init__(self, seeds: int, steps: int) -> None:
+        self._score = np.zeros((seeds, steps + 1))
+        self._predicted = np.zeros((seeds, steps + 1))
+
+    def add(
+        self, seed: int, scores: Floats, sequences: Integers, explained: ExplainedScores
+    ) -> None:
+        """Take in scores of shape (sequences, 1 + steps, classes)."""
+        for count in range(scores.shape[1]):
+            at = scores[:, count]
+            self._score[seed, count] += explained.scores(at, sequences).sum()
+            self._predicted[seed, count] += explained.predicted(at, sequences).sum()
+
+    def score(self, sequences: int) -> Curve:
+        """The mean of the explained score."""
+        return Curve(self._score / sequences)
+
+    def predicted(self, sequences: int) -> Curve:
+        """The share of sequences whose explained class is the predicted one."""
+        return Curve(self._predicted / sequences)
+
+
+class Effects:
+    """How often each contestant found that step, of the sequences seen so far."""
+
+    def __init__(self, contestants: tuple[Contestant, ...]) -> None:
+        self._contestants = contestants
+        self._hits = np.zeros(len(contestants))
+        self._sequences = 0
+
+    def add(self, seen: ExplainedBatch) -> None:
+        """Take in a batch. Where relevance has no signs, neither has the change of the score."""
+        sequence = seen.sequence
+        effects = seen.tell(Occlusion())
+        for place, contestant in enumerate(self._contestants):
+            signed = contestant.signed
+            largest = ranks_from_most(effects if signed else np.abs(effects), sequence) == 0
+            hits = [
+                np.count_nonzero(largest & (ranks_from_most(relevance, sequence) == 0))
+                for relevance in seen.relevance[place]
+            ]
+            self._hits[place] += np.mean(hits)
+        self._sequences += len(seen.batch.sequences)
+
+    def shares(self) -> list[float]:
+        """The share of sequences, of each contestant; of several seeds their mean."""
+        shares: list[float] = (self._hits / max(self._sequences, 1)).tolist()
+        return shares

@@ -1,1 +1,0 @@
-"""Methods that explain compared with each other, over a corpus."""

@@ -1,0 +1,1 @@
+"""A corpus explained as it flows: windows, batches, questions, explanations, in order."""

@@ -1,0 +1,282 @@
+"""Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Several
+from itertools import chain, compress, repeat
+from operator import attrgetter
+
+import numpy as np
+
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
+from lstm_lrp_cli.engine.forward import Trace, forward, row_bytes
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.layers import Flatten
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch, batches
+from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
+from .carried import Carried
+from .explanation import Explanation
+from .question import Choice, Question, choices
+
+# A batch has so many sequences: enough for large products, few enough for the processor's cache.
+# Where they are long or the model is large it has fewer, so that its arrays take about this much.
+BATCH_SEQUENCES = 256
+BATCH_BYTES = 64 * 2**20
+# A window has so many steps, or fewer where its token table takes TABLE_BYTES already, or its
+# results, which wait for each other to be written in order, take RESULT_BYTES.
+WINDOW_STEPS = 2**18
+TABLE_BYTES = 256 * 2**20
+RESULT_BYTES = 256 * 2**20
+
+
+def explain_corpus(
+    model: Model,
+    sequences: Iterable[Sequence],
+    methods: Several[Method],
+    question: Question,
+    reach: Reach = "features",
+    carried: Carried | None = None,
+) -> Iterator[list[Explanation]]:
+    """Explain sequences in their order, window by window.
+
+    Each has an explanation for each of its targets, by each of the methods.
+
+    Parameters
+    ----------
+    sequences : iterable of Sequence
+        Read as they are needed. Where reading fails, what was read before is explained first.
+    methods : sequence of Method
+    question : Question
+    reach : {"features", "steps"}
+        How finely relevance is told.
+    carried : Carried or None
+        What earlier sequences of the same run left; None is nothing.
+
+    Raises
+    ------
+    UnusableInput
+        A score is not a finite number, or a sequence has not the step that is asked for.
+    """
+    keep_gates = any(method.keeps_gates for method in methods)
+    carried = carried or Carried(model)
+    for window in windows(model, sequences, question, len(methods)):
+        found: list[Explanation] = []
+        for batch, trace in run_window(model, window, carried, keep_gates):
+            found.extend(explain_batch(batch, trace, methods, question, reach))
+            del trace  # as run_window says
+        if model.by_step:
+            found.extend(_without_scores(window, found, model, methods))
+        found.sort(key=attrgetter("sequence.number"))  # those of one sequence stay as they are
+        yield found
+
+
+def _without_scores(
+    window: Several[Sequence], found: Several[Explanation], model: Model, methods: Several[Method]
+) -> Iterator[Explanation]:
+    """What stands for the sequences of a window that have no step with a score."""
+    explained = {explanation.sequence.number for explanation in found}
+    for sequence in window:
+        if sequence.number not in explained:
+            for method in methods:
+                yield Explanation.without_score(sequence, model, method)
+
+
+def explain_batch(
+    batch: Batch, trace: Trace, methods: Several[Method], question: Question, reach: Reach
+) -> Iterator[Explanation]:
+    """Explain one batch from its forward pass, target by target, by each of the methods."""
+    return chain.from_iterable(
+        _explained(batch, trace, choice, method, reach)
+        for choice in choices(question, trace, batch)
+        for method in methods
+    )
+
+
+def _explained(
+    batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
+) -> Iterator[Explanation]:
+    chosen, steps = choice.chosen, choice.steps
+    result = finite_relevance(batch, trace, chosen, method, reach)
+    explanations = map(
+        Explanation,
+        batch.sequences,
+        choice.scores,
+        choice.targets.tolist(),
+        chosen.of(trace.scores).tolist(),
+        repeat(choice.decision),
+        repeat(None) if choice.predicted is None else choice.predicted.tolist(),
+        batch.per_sequence(result.inputs),
+        repeat(None) if result.ledgers is None else result.ledgers,
+        repeat(method.name),
+        repeat(None) if steps is None else steps.tolist(),
+    )
+    if chosen.rows is None:
+        return explanations
+    # Others of the batch may have more steps.
+    return compress(explanations, (chosen.rows >= 0).tolist())
+
+
+def finite_relevance(
+    batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
+) -> Relevance:
+    """What a method gives of a batch, which must be finite."""
+    result = method.explain(trace, chosen, batch.padding, reach)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
+        of_sequences = batch.packing.total(whole_steps(result.inputs))
+    what = f"relevance by {method.name} overflows"
+    _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
+    return result
+
+
+def run_window(
+    model: Model, window: Several[Sequence], carried: Carried, keep_gates: bool = False
+) -> Iterator[tuple[Batch, Trace]]:
+    """The forward passes of a window, batch by batch.
+
+    Whoever goes through them should let go of each trace before the next is made: two of them take
+    twice the memory, and more of the processor's cache.
+
+    Parameters
+    ----------
+    carried : Carried
+        What the windows before left, to which this one adds.
+    """
+    table = window_table(model, window) if window else None
+    rows = batch_rows(model, keep_gates)
+    for sequences in carried.abreast(window):
+        for batch in batches(sequences, model, BATCH_SEQUENCES, rows):
+            yield batch, run_batch(model, batch, carried, table, keep_gates)
+
+
+def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) -> None:
+    """Run sequences for nothing but the states that they leave to later ones."""
+    if model.stateful is not None:
+        for _ in run_window(model, sequences, carried):
+            pass
+
+
+def run_batch(
+    model: Model,
+    batch: Batch,
+    carried: Carried,
+    table: TokenTable | None = None,
+    keep_gates: bool = False,
+) -> Trace:
+    """The forward pass of a batch, whose scores must be finite."""
+    _check_lengths(model, batch)
+    trace = forward(model, batch.inputs, batch.packing, table, keep_gates, carried.begun(batch))
+    carried.keep(batch, trace)
+    scores = trace.scores
+    if model.by_step:  # one sum a sequence, which is as finite as its terms
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
+    _check_finite(scores, "scores overflow", batch, model)
+    return trace
+
+
+def window_table(model: Model, window: Several[Sequence]) -> TokenTable | None:
+    """A table of all tokens of a window, padding too; None where the model takes numbers."""
+    if model.embedding is None:
+        return None
+    ids = np.concatenate([sequence.inputs for sequence in window])
+    if model.padding is not None:
+        ids = np.append(ids, int(model.padding.value))
+    return TokenTable.of(model, model.embedding, ids[ids != SKIPPED])
+
+
+def _check_lengths(model: Model, batch: Batch) -> None:
+    """Refuse a sequence of another length than a layer takes."""
+    needed = {layer.steps for layer in model.layers if isinstance(layer, Flatten)}
+    for steps in needed:
+        wrong = np.flatnonzero(batch.packing.lengths != steps)
+        if len(wrong):
+            raise UnusableInput(
+                f"sequence {batch.sequences[wrong[0]].number}",
+                f"has {batch.packing.lengths[wrong[0]]} steps, and the model lays just {steps} "
+                f"side by side (flatten); cut longer sequences, and have shorter ones filled up by "
+                f"the mapping: padding: {{length: {steps}, ..}}",
+            )
+
+
+def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> None:
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(wrong):
+        float32 = model.dtype == np.float32
+        raise UnusableInput(
+            f"sequence {batch.sequences[wrong[0]].number}",
+            f"its {problem}; {'try --dtype float64; ' * float32}"
+            "are the weights right, the values scaled, and --eps of a usual size?",
+        )
+
+
+def windows(
+    model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
+) -> Iterator[list[Sequence]]:
+    """Collect sequences to be explained together."""
+    every_step = question.every_step(model)
+    of_step = question.targets(model) * methods * model.input_size * model.dtype.itemsize
+
+    def held(own: int, length: int) -> int:
+        return length * of_step * (own if every_step else 1)
+
+    return cut_windows(model, sequences, held)
+
+
+def cut_windows(
+    model: Model, sequences: Iterable[Sequence], held: Callable[[int, int], int]
+) -> Iterator[list[Sequence]]:
+    """Collect sequences up to a number of steps, and of results that wait to be written in order.
+
+    Where reading fails, yield what there is first.
+
+    Parameters
+    ----------
+    held : callable
+        From the steps of a sequence, and those that it has with padding, to the bytes of its
+        results.
+    """
+    most_tokens = table_tokens(model)
+    least = max(model.padding.length if model.padding else 0, 1)
+    window: list[Sequence] = []
+    steps = results = 0
+    tokens: set[int] = set()
+    try:
+        for sequence in sequences:
+            window.append(sequence)
+            own = len(sequence.inputs)
+            length = max(own, least)
+            steps += length
+            results += held(own, length)
+            if most_tokens is not None:
+                tokens.update(sequence.inputs.tolist())
+            full = most_tokens is not None and len(tokens) >= most_tokens
+            if full or steps >= WINDOW_STEPS or results >= RESULT_BYTES:
+                yield window
+                window, steps, results = [], 0, 0
+                tokens.clear()
+    except UnusableInput:
+        if window:
+            yield window
+        raise
+    if window:
+        yield window
+
+
+def table_tokens(model: Model) -> int | None:
+    """How many different tokens a table has room for; None where that is all that there are."""
+    if model.embedding is None:
+        return None
+    of_token = TokenTable.bytes_of_token(model)
+    if of_token * len(model.embedding.weights) <= TABLE_BYTES:
+        return None
+    return TABLE_BYTES // of_token
+
+
+def batch_rows(model: Model, keep_gates: bool = False) -> int:
+    """How many steps make a batch, from the arrays that the engine keeps for each."""
+    return max(BATCH_BYTES // row_bytes(model, keep_gates), 256)

@@ -1,0 +1,121 @@
+"""The explanation of one sequence for one target: what every output is written from."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.decision import Decision
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
+
+
+class Explanation(Struct, frozen=True, eq=False, gc=False):
+    """Where one score of one sequence comes from.
+
+    Parameters
+    ----------
+    sequence : Sequence
+    scores : ndarray, shape (classes,)
+    target : int
+        The class, or value, that is explained.
+    score : float
+        What is explained: the target's score; of class 0 of a single score, its negative.
+    decision : Decision or None
+        The classes that the target stands among; None where it is a value.
+    predicted : int or None
+        The number of the one that is taken.
+    relevance : ndarray, shape (steps, features) or (steps,)
+        Of every feature, or dimension of the embedding, at every step; or of every step in all,
+        where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
+        of them, and they have none.
+    ledger : Ledger or None
+        None where the method does not account for the score.
+    method : str
+    step : int or None
+        Where the model gives scores at every step: the position of the step whose score it is.
+    """
+
+    sequence: Sequence
+    scores: Floats
+    target: int
+    score: float
+    decision: Decision | None
+    predicted: int | None
+    relevance: Floats
+    ledger: Ledger | None
+    method: str
+    step: int | None = None
+
+    @classmethod
+    def without_score(cls, sequence: Sequence, model: Model, method: Method) -> Explanation:
+        """Of a sequence without real steps, of a model by step: there is nothing to explain."""
+        relevance = np.full((len(sequence), model.input_size), np.nan, dtype=model.dtype)
+        nothing = method.promise.nothing if method.promise else None
+        scores = np.zeros(0, dtype=model.dtype)
+        return cls(sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a score."""
+        return len(self.scores) > 0
+
+    @property
+    def predicted_name(self) -> str | int | None:
+        """The predicted class as `lrp predict` calls it; None where there is none."""
+        return self._class_name(self.predicted)
+
+    @property
+    def output(self) -> str | None:
+        """At which output the class is predicted, of a model with several."""
+        return None if self.decision is None else self.decision.name
+
+    @property
+    def label(self) -> str | int | None:
+        """The true class, called alike; None where it is not known."""
+        return self._class_name(self.sequence.gold)
+
+    @property
+    def relevance_of_steps(self) -> Floats:
+        """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
+        total: Floats = self.relevance.sum(axis=1)
+        return total
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the prediction is the true class; None where that is not known."""
+        if self.sequence.gold is None or self.predicted is None:
+            return None
+        return self.predicted == self.sequence.gold
+
+    def _class_name(self, number: int | None) -> str | int | None:
+        if number is None or self.decision is None:
+            return None
+        return self.decision.classes[number - self.decision.first]
+
+
+def unknown_places(sequence: Sequence, model: Model) -> list[int]:
+    """The positions of the tokens that the vocabulary does not know.
+
+    A word of the vocabulary is known, be it the very one that stands for unknown tokens.
+    """
+    tokens, vocabulary = sequence.tokens or (), model.vocabulary
+    if not sequence.unknown or vocabulary is None:
+        return []
+    stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
+    places = np.flatnonzero(sequence.inputs == stand_in).tolist()
+    return [place for place in places if tokens[place] not in vocabulary.ids]
+
+
+def ledger_object(ledger: Ledger) -> dict[str, float]:
+    """A ledger as it stands in every JSON output."""
+    content = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+    if ledger.stabilizers_size is not None:
+        content["stabilizers_size"] = ledger.stabilizers_size
+    return content

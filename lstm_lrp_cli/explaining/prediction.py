@@ -1,0 +1,125 @@
+"""Predicting a corpus as it flows: the forward pass alone, in the windows of explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch
+from lstm_lrp_cli.sequences.sequence import Sequence
+from .carried import Carried
+from .corpus import cut_windows, run_window
+
+# About what a score takes until it is written: itself, its probability, and the text of both.
+SCORE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What a model predicts of some sequences, in their order.
+
+    Each sequence has one row of scores, or, of a model by step, one for each of its steps but those
+    that the model's mask skips.
+
+    Parameters
+    ----------
+    sequences : sequence of Sequence
+    places : ndarray of int, shape (rows,)
+        Which of the sequences each row is of.
+    steps : ndarray of int, shape (rows,), or None
+        Of a model by step, which step each row is of.
+    scores : ndarray, shape (rows, classes)
+    """
+
+    sequences: Several[Sequence]
+    places: Integers
+    steps: Integers | None
+    scores: Floats
+
+    @property
+    def rows(self) -> int:
+        return len(self.places)
+
+    @property
+    def of_rows(self) -> list[Sequence]:
+        """The sequence of each row."""
+        return [self.sequences[place] for place in self.places.tolist()]
+
+    @property
+    def without_rows(self) -> Integers:
+        """The places of sequences without scores: of a model by step, those without real steps."""
+        return np.flatnonzero(np.bincount(self.places, minlength=len(self.sequences)) == 0)
+
+    def parts(self, rows: int) -> Iterator[Predictions]:
+        """Cut them into parts of about so many rows, of one long sequence or of several."""
+        ends = np.cumsum(np.bincount(self.places, minlength=len(self.sequences)))
+        start = first = 0
+        while start < len(ends):
+            stop = min(int(np.searchsorted(ends, first + rows)) + 1, len(ends))
+            own = slice(first, int(ends[stop - 1]))
+            yield Predictions(
+                self.sequences[start:stop],
+                self.places[own] - start,
+                None if self.steps is None else self.steps[own],
+                self.scores[own],
+            )
+            start, first = stop, own.stop
+
+
+def predict_corpus(
+    model: Model, sequences: Iterable[Sequence], carried: Carried | None = None
+) -> Iterator[Predictions]:
+    """Predict sequences in their order, window by window.
+
+    Parameters
+    ----------
+    sequences : iterable of Sequence
+        Read as they are needed. Where reading fails, what was read before is predicted first.
+    carried : Carried or None
+        What earlier sequences of the same run left; None is nothing.
+
+    Raises
+    ------
+    UnusableInput
+        A score is not a finite number.
+    """
+
+    def held(own: int, length: int) -> int:
+        return SCORE_BYTES * model.classes * (own if model.by_step else 1)
+
+    carried = carried or Carried(model)
+    for window in cut_windows(model, sequences, held):
+        yield predict_window(model, window, carried)
+
+
+def predict_window(model: Model, window: Several[Sequence], carried: Carried) -> Predictions:
+    """The scores of all sequences of a window, in its order."""
+    found: dict[int, tuple[Floats, Integers]] = {}
+    for batch, trace in run_window(model, window, carried):
+        for sequence, own in zip(batch.sequences, _of_sequences(batch, trace), strict=True):
+            found[sequence.number] = own
+        del trace  # as run_window says
+    scores, steps = zip(*(found[sequence.number] for sequence in window), strict=True)
+    return Predictions(
+        window,
+        np.repeat(np.arange(len(window)), list(map(len, scores))),
+        np.concatenate(steps) if model.by_step else None,
+        np.concatenate(scores),
+    )
+
+
+def _of_sequences(batch: Batch, trace: Trace) -> Iterator[tuple[Floats, Integers]]:
+    """The rows of scores of each sequence, and of which steps they are."""
+    if not trace.model.by_step:
+        whole = np.zeros(1, dtype=np.intp)
+        yield from zip(trace.scores[:, np.newaxis], repeat(whole))
+        return
+    for scores, kept in zip(batch.per_sequence(trace.scores), batch.kept(), strict=True):
+        yield scores[kept], np.flatnonzero(kept)

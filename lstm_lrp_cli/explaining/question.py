@@ -1,0 +1,164 @@
+"""What is explained of every sequence: which classes and, of a model by step, which steps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lstm_lrp_cli.engine.backward import Chosen
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch
+
+Target = int | Literal["predicted", "gold", "all"]
+Step = int | Literal["all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which scores are explained.
+
+    Parameters
+    ----------
+    target : int, "predicted", "gold" or "all"
+        The class, or value. "predicted" is one of each head: of several scores the highest, and of
+        one the score itself, be it above 0 or not. "all" is every score. So only as a number, or as
+        the true class, is class 0 of a single score explained, by its negative.
+    step : int or "all"
+        Of a model by step: which real step's scores, from 0, or from -1 backwards.
+    """
+
+    target: Target = "predicted"
+    step: Step = -1
+
+    def targets(self, model: Model) -> int:
+        """How many scores it asks for, of each sequence or step that is explained."""
+        if self.target == "predicted":
+            decisions = decisions_of_heads(model)
+            kinds = zip(model.heads, decisions, strict=True)
+            return sum(1 if decision else head.size for head, decision in kinds)
+        return model.classes if self.target == "all" else 1
+
+    def every_step(self, model: Model) -> bool:
+        """Whether the scores of all steps of a sequence are explained."""
+        return model.by_step and self.step == "all"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """One score of each sequence of a batch.
+
+    Parameters
+    ----------
+    chosen : Chosen
+        What the engine explains.
+    targets : ndarray of int, shape (batch,)
+        The class, or value, that it is the score of.
+    scores : ndarray, shape (batch, classes)
+        All scores of the sequence, or of the step.
+    decision : Decision or None
+        What is decided at the target's head; None where nothing is.
+    predicted : ndarray of int, shape (batch,), or None
+        The number of the class that is taken there.
+    steps : ndarray of int, shape (batch,), or None
+        Of a model by step, the position of the step that it is of.
+    """
+
+    chosen: Chosen
+    targets: Integers
+    scores: Floats
+    decision: Decision | None
+    predicted: Integers | None
+    steps: Integers | None = None
+
+
+def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
+    """The scores that a question asks for, time after time one of each sequence.
+
+    Raises
+    ------
+    UnusableInput
+        A sequence is too short to have the step.
+    """
+    model = trace.model
+    if not model.by_step:
+        yield from _of_scores(question.target, model, trace.scores, batch)
+        return
+    lengths = batch.real
+    for step in range(lengths.max(initial=0)) if question.step == "all" else [question.step]:
+        rows, steps = batch.find(np.full_like(lengths, step) if step >= 0 else lengths + step)
+        if question.step != "all":
+            _check_steps(rows, step, batch)
+        scores = np.zeros((len(rows), model.classes), dtype=trace.scores.dtype)
+        scores[rows >= 0] = trace.scores[rows[rows >= 0]]
+        yield from _of_scores(question.target, model, scores, batch, rows, steps)
+
+
+def chosen_of(model: Model, targets: Integers, rows: Integers | None = None) -> Chosen:
+    """The scores of targets: of class 0 of a single score, its negative."""
+    if not model.binary:
+        return Chosen(targets, rows)
+    return Chosen(np.zeros_like(targets), rows, np.where(targets == 1, 1.0, -1.0))
+
+
+def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
+    short = np.flatnonzero((rows < 0) & (batch.real > 0))
+    if len(short):
+        first = short[0]
+        real, given = int(batch.real[first]), int(batch.lengths[first])
+        more = " that the model is run on" if given > real else ""
+        raise UnusableInput(
+            f"sequence {batch.sequences[first].number}",
+            f"has {real} step{'s' * (real != 1)}{more}, and none is number {step}; "
+            "expected a --step that every sequence has, such as -1, the last",
+        )
+
+
+def _of_scores(
+    target: Target,
+    model: Model,
+    scores: Floats,
+    batch: Batch,
+    rows: Integers | None = None,
+    steps: Integers | None = None,
+) -> Iterator[Choice]:
+    """The choices among one vector of scores of each sequence."""
+    decisions = decisions_of_heads(model)
+    taken = [each.first + each.taken(scores) if each else None for each in decisions]
+    for head, targets in _targets(target, model, decisions, taken, batch):
+        chosen = chosen_of(model, targets, rows)
+        yield Choice(chosen, targets, scores, decisions[head], taken[head], steps)
+
+
+def _targets(
+    target: Target,
+    model: Model,
+    decisions: list[Decision | None],
+    taken: list[Integers | None],
+    batch: Batch,
+) -> Iterator[tuple[int, Integers]]:
+    """Head after head, what is explained there of each sequence."""
+    count = len(batch.sequences)
+    if target == "gold":
+        (predicted,) = taken  # there is one true class, and so one head
+        assert predicted is not None
+        golds = [sequence.gold for sequence in batch.sequences]
+        # Only an empty line has no true class here.
+        pairs = zip(golds, predicted.tolist(), strict=True)
+        yield 0, np.array([best if gold is None else gold for gold, best in pairs], dtype=np.intp)
+        return
+    for head, at in enumerate(model.head_slices):
+        targets = [model.target_of(score) for score in range(at.start, at.stop)]
+        decision, predicted = decisions[head], taken[head]
+        if isinstance(target, int):
+            if target <= targets[-1]:
+                yield head, np.full(count, target, dtype=np.intp)
+                return
+        elif target == "predicted" and decision and predicted is not None and len(targets) > 1:
+            yield head, predicted
+        else:
+            yield from ((head, np.full(count, each, dtype=np.intp)) for each in targets)

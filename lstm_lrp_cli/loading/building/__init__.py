@@ -1,0 +1,1 @@
+"""A mapping and the datasets that it names, built to a model."""

@@ -1,0 +1,1 @@
+"""Files of named arrays, sized before they are read: one file a format."""

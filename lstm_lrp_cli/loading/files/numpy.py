@@ -1,0 +1,142 @@
+"""NumPy's .npz, read without its pickles."""
+
+import lzma
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from .weight_file import Stored, check_numeric, check_size
+
+# What zipfile raises at a damaged archive, or one that is encrypted or oddly compressed.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
+
+
+class NpzFile:
+    """A zip of .npy arrays. Only the headers are read until an array is asked for."""
+
+    format = "NPZ"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = path.stat().st_size
+        self.documents: dict[str, Any] = {}
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            self._zip = zipfile.ZipFile(path)
+            self._members = {
+                member.filename.removesuffix(".npy"): member
+                for member in self._zip.infolist()
+                if member.filename.endswith(".npy")
+            }
+            self.datasets = {name: self._header(name) for name in self._members}
+        except UnusableInput:
+            self.close()
+            raise
+        except (*DAMAGED, *DAMAGED_ZIP) as error:
+            self.close()
+            raise UnusableInput(
+                str(path), f"is not a whole NPZ file ({error}); copy or save it again"
+            ) from error
+        if not self.datasets:
+            self.close()
+            raise UnusableInput(
+                str(path),
+                "is a zip without .npy arrays (a PyTorch or .keras file?); "
+                "expected what numpy.savez writes",
+            )
+
+    def read(self, name: str) -> NDArray[Any]:
+        stored = self.datasets[name]
+        where = f"{self.path}: {name}"
+        if stored.dtype == "object":
+            check_numeric(where, np.dtype(object))
+        dtype = np.dtype(stored.dtype)
+        check_numeric(where, dtype)
+        check_size(where, stored.shape, dtype.itemsize, self._size)
+        assert self._zip is not None
+        try:
+            with self._zip.open(self._members[name]) as file:
+                array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        except (*DAMAGED, *DAMAGED_ZIP) as error:
+            raise UnusableInput(where, f"cannot be read ({error}); save the file again") from error
+        return array
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._zip is not None:
+            self._zip.close()
+
+    def _header(self, name: str) -> Stored:
+        assert self._zip is not None
+        member = self._members[name]
+        where = f"{self.path}: {name}"
+        with self._zip.open(member) as file:
+            try:
+                version = npy.read_magic(file)
+                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read(file)
+            except DAMAGED as error:
+                raise UnusableInput(where, f"is not a NumPy array ({error})") from error
+            header = file.tell()
+        if dtype.hasobject:
+            return Stored(shape, "object")
+        claimed = dtype.itemsize * math.prod(shape)
+        if min(shape, default=0) < 0 or header + claimed != member.file_size:
+            raise UnusableInput(
+                where,
+                f"its header claims {claimed:,} bytes of data, the file has "
+                f"{member.file_size - header:,}; save the file again",
+            )
+        return Stored(shape, dtype.str if dtype.kind in "SUV" else dtype.name)
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as numpy.savez does."""
+    members: dict[str, Any] = dict(arrays)
+    np.savez(file, **members)
+
+
+# What NumPy raises at an array that is cut short or whose header is damaged.
+DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
+
+
+def open_npy(path: Path, where: str) -> NDArray[Any]:
+    """Map a .npy file into memory; nothing is read until it is used.
+
+    Parameters
+    ----------
+    where : str
+        What errors call the file.
+
+    Raises
+    ------
+    UnusableInput
+        It is no whole .npy file, or holds pickled objects.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UnusableInput(where, "there is no such file") from error
+    except DAMAGED as error:
+        raise UnusableInput(
+            where,
+            f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",
+        ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise UnusableInput(where, "is a whole NPZ archive; call it .npz")
+    return array

@@ -1,0 +1,118 @@
+"""The safetensors format: a JSON header, and the tensors' bytes one after another."""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from .weight_file import Stored, bfloat16
+
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+# What the format itself allows.
+LONGEST_HEADER = 100_000_000
+LENGTH = struct.Struct("<Q")
+# The tensors' bytes begin at a multiple of it, so that they can be used where they lie.
+ALIGNMENT = 8
+
+
+class SafetensorsFile:
+    """A safetensors file. Every offset is checked against the file before anything is read."""
+
+    format = "safetensors"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            beginning = file.read(LENGTH.size)
+            length = LENGTH.unpack(beginning)[0] if len(beginning) == LENGTH.size else size
+            if length > min(size - LENGTH.size, LONGEST_HEADER):
+                raise self._unusable(f"its header claims {length:,} bytes, the file has {size:,}")
+            text = file.read(length)
+        self._data = LENGTH.size + length
+        try:
+            header = json.loads(text)
+            metadata = header.pop("__metadata__", None) or {}
+            self.documents: dict[str, Any] = {str(k): str(v) for k, v in metadata.items()}
+            self._entries = {name: _entry(entry) for name, entry in header.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise self._unusable(f"its header is not of the format ({error!r})") from error
+        for name, (stored, begin, end) in self._entries.items():
+            claimed = _dtype(stored).itemsize * math.prod(stored.shape)
+            if not 0 <= begin <= end <= size - self._data or end - begin != claimed:
+                raise self._unusable(
+                    f"tensor `{name}` of {claimed:,} bytes is said to stand from byte {begin:,} "
+                    f"to {end:,}; the file has {size - self._data:,} bytes of tensors"
+                )
+        self.datasets = {name: stored for name, (stored, _, _) in self._entries.items()}
+
+    def read(self, name: str) -> NDArray[Any]:
+        stored, begin, end = self._entries[name]
+        with self.path.open("rb") as file:
+            file.seek(self._data + begin)
+            array = np.frombuffer(file.read(end - begin), _dtype(stored)).reshape(stored.shape)
+        return bfloat16(array) if stored.dtype == "bfloat16" else array
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _unusable(self, problem: str) -> UnusableInput:
+        return UnusableInput(
+            str(self.path), f"is not a whole safetensors file: {problem}; copy or save it again"
+        )
+
+
+def _entry(entry: dict[str, Any]) -> tuple[Stored, int, int]:
+    begin, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+        raise ValueError("expected whole numbers")
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"dtype {entry['dtype']}; expected one of {', '.join(DTYPES)}")
+    return Stored(shape, DTYPES[entry["dtype"]]), begin, end
+
+
+def _dtype(stored: Stored) -> np.dtype[Any]:
+    return np.dtype("uint16" if stored.dtype == "bfloat16" else stored.dtype).newbyteorder("<")
+
+
+def write_safetensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of numbers, one after another behind a header that says where each stands."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    header = {}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": names[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(header).encode("utf-8")
+    text += b" " * (-len(text) % ALIGNMENT)
+    file.write(LENGTH.pack(len(text)) + text)
+    for array in arrays.values():
+        file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())

@@ -1,0 +1,1 @@
+"""What Keras's files say of their layers, as a mapping."""

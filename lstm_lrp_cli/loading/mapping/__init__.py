@@ -1,0 +1,1 @@
+"""The mapping, which describes a model: its keys, its YAML, its vocabulary."""

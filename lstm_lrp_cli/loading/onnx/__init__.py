@@ -1,0 +1,1 @@
+"""ONNX files, read without onnx, and their graphs of operators as layers."""

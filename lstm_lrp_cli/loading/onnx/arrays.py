@@ -1,0 +1,326 @@
+"""What ONNX operators do to arrays that are known before a model runs, in NumPy.
+
+They make weights of initializers, and the shapes that Reshape and Expand are given. A shape may
+hold sizes that only the input tells: then it is an array of objects, some of them `Dim`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.weight_file import check_size
+
+Array = NDArray[Any]
+
+# The element types of ONNX, by their numbers in TensorProto.DataType.
+DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
+}
+# More factors than any shape has, so that products cannot grow without end.
+MOST_FACTORS = 8
+
+
+class Dim(Struct, frozen=True):
+    """A size that only the input tells: the product of some axes' sizes and a number."""
+
+    axes: tuple[str, ...]
+    factor: int = 1
+
+    def __mul__(self, other: Size) -> Dim:
+        axes, factor = _factors(other)
+        if len(self.axes) + len(axes) > MOST_FACTORS:
+            raise ValueError("a size is a product of too many")
+        return Dim(tuple(sorted((*self.axes, *axes))), self.factor * factor)
+
+    __rmul__ = __mul__
+
+
+Size = int | Dim
+
+
+def quotient(size: Size, divisor: Size) -> Size | None:
+    """One size divided by another; None where that leaves a rest."""
+    axes, factor = _factors(size)
+    less, by = _factors(divisor)
+    left = Counter(axes)
+    left.subtract(less)
+    if by == 0 or factor % by or any(count < 0 for count in left.values()):
+        return None
+    names = tuple(sorted(left.elements()))
+    return Dim(names, factor // by) if names else factor // by
+
+
+def _factors(size: Size) -> tuple[tuple[str, ...], int]:
+    return (size.axes, size.factor) if isinstance(size, Dim) else ((), int(size))
+
+
+class Known(Struct, frozen=True, eq=False):
+    """A tensor that does not depend on the input's numbers: a constant, or a shape.
+
+    Parameters
+    ----------
+    array : ndarray
+    name : str
+        Where it is a constant, its dataset.
+    """
+
+    array: Array
+    name: str
+
+
+class Zeros(Struct, frozen=True):
+    """A tensor of nothing but zeros, of whatever shape."""
+
+
+def are_zeros(values: Sequence[object]) -> bool:
+    """Whether all of some tensors are zeros."""
+    return all(
+        isinstance(value, Zeros) or (isinstance(value, Known) and not value.array.any())
+        for value in values
+    )
+
+
+class ArrayCopies(Struct, frozen=True):
+    """A tensor in which a constant stands again and again, as a state does for every sequence."""
+
+    of: Known
+
+
+class OnnxNode(Struct, frozen=True):
+    """A node of a graph.
+
+    Parameters
+    ----------
+    path : str
+        The file, for errors.
+    file_bytes : int
+        Its size, which bounds what is made of it.
+    op, name : str
+        The operator, with its domain if that is not ONNX's own; and the node's own name.
+    inputs, outputs : list of str
+        The tensors that it takes and makes; "" is one that is left out.
+    attributes : dict
+    """
+
+    path: str
+    file_bytes: int
+    op: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return self.name or next(filter(None, self.outputs), "")
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}: node `{self.label}` ({self.op})"
+
+    def unusable(self, problem: str) -> UnusableInput:
+        return UnusableInput(self.where, problem)
+
+    def integers(self, name: str, given: Array | None) -> list[Any] | None:
+        """A setting that later versions of ONNX made an input, such as axes."""
+        found = self.attributes.get(name) if given is None else given.reshape(-1).tolist()
+        return None if found is None else list(found)
+
+
+def axis_of(axis: int, dimensions: int) -> int:
+    """An axis counted from the front."""
+    if not -dimensions <= axis < dimensions:
+        raise ValueError(f"axis {axis} of {dimensions}")
+    return axis % dimensions
+
+
+def argument(values: list[Array | None], place: int) -> Array | None:
+    """An input that may be left out."""
+    return values[place] if place < len(values) else None
+
+
+def _first(values: list[Array | None]) -> Array:
+    assert values[0] is not None
+    return values[0]
+
+
+def _cast(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array = _first(values)
+    dtype = DTYPES[node.attributes["to"]]
+    if array.dtype == object or dtype == "bfloat16":
+        return [array]
+    return [array.astype(dtype)]
+
+
+def _transpose(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    return [_first(values).transpose(node.attributes.get("perm"))]
+
+
+def _squeeze(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array = _first(values)
+    axes = node.integers("axes", argument(values, 1))
+    return [array.squeeze(None if axes is None else tuple(axes))]
+
+
+def _unsqueeze(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    axes = node.integers("axes", argument(values, 1))
+    return [np.expand_dims(_first(values), tuple(axes or ()))]
+
+
+def _concat(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    arrays = [array for array in values if array is not None]
+    _check(node, sum(array.nbytes for array in arrays))
+    return [np.concatenate(arrays, axis=node.attributes["axis"])]
+
+
+def _gather(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array, axis = _first(values), node.attributes.get("axis", 0)
+    indices = np.asarray(values[1], dtype=np.int64)
+    _check(node, array.nbytes // max(array.shape[axis], 1) * indices.size)
+    return [np.asarray(array.take(indices, axis=axis), array.dtype)]
+
+
+def _slice(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array = _first(values)
+    index = [slice(None)] * array.ndim
+    for axis, cut in slices(node, values[1:], array.ndim).items():
+        index[axis] = cut
+    return [array[tuple(index)]]
+
+
+def slices(node: OnnxNode, given: list[Array | None], dimensions: int) -> dict[int, slice]:
+    """What a Slice takes of each axis that it cuts."""
+    starts = node.integers("starts", argument(given, 0)) or []
+    ends = node.integers("ends", argument(given, 1)) or []
+    axes = node.integers("axes", argument(given, 2)) or list(range(len(starts)))
+    steps = node.integers("steps", argument(given, 3)) or [1] * len(starts)
+    return {
+        axis_of(axis, dimensions): slice(start, end, step)
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
+    }
+
+
+def _reshape(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array = _first(values)
+    target = node.integers("shape", argument(values, 1)) or []
+    return [array.reshape(resolved(target, list(array.shape), node))]
+
+
+def resolved(target: list[Any], sizes: list[Any], node: OnnxNode) -> list[Any]:
+    """The shape that a Reshape means: 0 is the size that stood there, -1 what is left."""
+    if not node.attributes.get("allowzero"):
+        target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
+    if -1 in target:
+        rest = quotient(math.prod(sizes), math.prod(size for size in target if size != -1))
+        if rest is None:
+            raise ValueError(f"a shape of {target}")
+        target = [rest if size == -1 else size for size in target]
+    return target
+
+
+def _split(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    array, axis = _first(values), node.attributes.get("axis", 0)
+    ends = np.cumsum(split_sizes(node, argument(values, 1), array.shape[axis]))[:-1]
+    return np.split(array, ends, axis=axis)
+
+
+def split_sizes(node: OnnxNode, given: Array | None, size: int) -> list[int]:
+    """How many entries each output of a Split has; the last may have fewer."""
+    sizes = node.integers("split", given)
+    if sizes is None:
+        each = -(-size // len(node.outputs))
+        sizes = [min(each, size - k * each) for k in range(len(node.outputs))]
+    if len(sizes) != len(node.outputs) or min(sizes) < 0 or sum(sizes) != size:
+        raise ValueError(f"a split of {size} into {sizes}")
+    return sizes
+
+
+def _arithmetic(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    one, other = _first(values), values[1]
+    assert other is not None
+    _check(node, one.itemsize * math.prod(np.broadcast_shapes(one.shape, other.shape)))
+    compute: dict[str, Callable[[Any, Any], Any]] = {
+        "Add": operator.add,
+        "Sub": operator.sub,
+        "Mul": operator.mul,
+        "Div": operator.truediv if one.dtype.kind == "f" else operator.floordiv,
+    }
+    return [np.asarray(compute[node.op](one, other))]
+
+
+def _product(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    """Of sizes: `Tensordot` of TensorFlow counts with it how many rows there are."""
+    axes = node.integers("axes", argument(values, 1))
+    keep = bool(node.attributes.get("keepdims", 1))
+    reduced = _first(values).prod(axis=None if axes is None else tuple(axes), keepdims=keep)
+    return [np.asarray(reduced)]
+
+
+def _equal(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    """Of sizes: PyTorch's `expand` chooses with it and with Where between old and new ones."""
+    return [np.asarray(_first(values) == values[1], dtype=bool)]
+
+
+def _where(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    chosen, one, other = (np.asarray(value) for value in values)
+    shape = np.broadcast_shapes(chosen.shape, one.shape, other.shape)
+    _check(node, max(one.itemsize, other.itemsize) * math.prod(shape))
+    return [np.where(chosen, one, other)]
+
+
+def _shape(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+    return [part_of_shape(node, list(_first(values).shape))]
+
+
+def part_of_shape(node: OnnxNode, sizes: list[Any]) -> Array:
+    """A shape, or the part of it that a Shape node asks for."""
+    known = all(isinstance(size, int) for size in sizes)
+    whole = np.array(sizes, dtype=np.int64 if known else object)
+    return whole[node.attributes.get("start", 0) : node.attributes.get("end")]
+
+
+def _check(node: OnnxNode, claimed: int) -> None:
+    check_size(node.where, (claimed,), 1, node.file_bytes)
+
+
+ARRAY_OPS: dict[str, Callable[[OnnxNode, list[Array | None]], list[Array]]] = {
+    "Add": _arithmetic,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Div": _arithmetic,
+    "Equal": _equal,
+    "Gather": _gather,
+    "Identity": lambda node, values: [_first(values)],
+    "Mul": _arithmetic,
+    "ReduceProd": _product,
+    "Reshape": _reshape,
+    "Shape": _shape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Sub": _arithmetic,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": _where,
+}

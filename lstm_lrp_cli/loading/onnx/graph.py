@@ -1,0 +1,170 @@
+"""The graph of an ONNX file as a mapping: each operator is followed for what it does.
+
+What a node takes is known, such as a constant or a shape, or it is a signal: a tensor whose every
+axis has a meaning. Operators that move numbers about change that meaning; the others become layers.
+What is not understood is refused by the node's operator and name.
+"""
+
+import numpy as np
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.mapping.schema import Described, LayerSpec, Mapping, PaddingSpec
+from .arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
+from .file import DAMAGED, OnnxFile, OnnxInput
+from .layers import RAW_INPUT, Layers
+from .ops import MOVES, OPS, Call, Value
+from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
+
+# What the axes of an input may mean, in the order in which that is tried.
+ID_AXES = [(TIME,), (BATCH, TIME), (TIME, BATCH)]
+NUMBER_AXES = [
+    *((BATCH, TIME, FEATURE), (TIME, BATCH, FEATURE), (BATCH, FEATURE, TIME)),
+    *((BATCH, TIME), (TIME, BATCH), (TIME, FEATURE), (TIME,)),
+]
+
+
+@np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
+def describe(file: OnnxFile) -> Described:
+    """Read the graph as a mapping.
+
+    Raises
+    ------
+    UnusableInput
+        There is a node, named, that lrp cannot follow.
+    """
+    nodes = _live(file)
+    for node in nodes:
+        if node.op in ("GRU", "RNN"):
+            what = "a GRU" if node.op == "GRU" else "a plain RNN"
+            raise node.unusable(f"is {what}; lrp explains LSTMs, and no mapping can make it one")
+    if not any(node.op == "LSTM" for node in nodes):
+        raise UnusableInput(
+            str(file.path),
+            f"its graph has no LSTM node: what exported it ({file.producer or 'unknown'}) took the "
+            "LSTM apart; from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from "
+            "Keras save .keras or .h5",
+        )
+    entry = _input(file, nodes)
+    is_ids = entry.dtype.startswith(("int", "uint"))
+    candidates = [
+        axes for axes in (ID_AXES if is_ids else NUMBER_AXES) if len(axes) == len(entry.sizes)
+    ]
+    if not candidates:
+        raise UnusableInput(
+            f"{file.path}: input `{entry.name}`",
+            f"has {len(entry.sizes)} axes of {entry.dtype}; expected ids of sequences and steps, "
+            "or numbers of sequences, steps and features",
+        )
+    errors: list[UnusableInput] = []
+    for axes in candidates:
+        layers = Layers(file.outputs)
+        try:
+            mapping = _mapping(file, nodes, entry, axes, layers)
+        except UnusableInput as error:
+            if layers.lstms:
+                raise
+            errors.append(error)  # no LSTM could be fed: the axes may mean something else
+        else:
+            described = Described.by(mapping, f"the graph in {file.path.name}")
+            return replace(described, is_followed=True)
+    raise errors[0]
+
+
+def _live(file: OnnxFile) -> list[OnnxNode]:
+    """The nodes that the outputs depend on."""
+    needed = set(file.outputs)
+    live = []
+    for node in reversed(file.nodes):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(node.inputs)
+            live.append(node)
+    return live[::-1]
+
+
+def _input(file: OnnxFile, nodes: list[OnnxNode]) -> OnnxInput:
+    taken = {name for node in nodes for name in node.inputs}
+    entries = [entry for entry in file.inputs if entry.name in taken]
+    if len(entries) != 1:
+        names = ", ".join(entry.name for entry in entries) or "none"
+        raise UnusableInput(
+            str(file.path),
+            f"its graph takes {len(entries)} inputs ({names}); expected the sequences alone: "
+            "export the model without lengths, masks and states",
+        )
+    return entries[0]
+
+
+def _mapping(
+    file: OnnxFile, nodes: list[OnnxNode], entry: OnnxInput, axes: tuple[str, ...], layers: Layers
+) -> Mapping:
+    """The mapping, where the input's axes mean that."""
+    given = dict(zip(axes, entry.sizes, strict=True))
+    sizes: dict[str, Size] = {}
+    for label in (BATCH, TIME):
+        size = given.get(label)
+        sizes[label] = size if isinstance(size, int) else Dim((label,))
+    features = given.get(FEATURE) if FEATURE in axes else 1
+    part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
+    values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
+    values[entry.name] = Signal.of(part, axes, sizes)
+    for node in nodes:
+        if not all(name in values for name in node.outputs if name):
+            values.update(zip(node.outputs, _followed(node, values, layers, file), strict=False))
+    ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
+    embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
+    steps = sizes[TIME]
+    fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
+    padding = None
+    if isinstance(steps, int) and steps > 1 and not fixed:
+        padding = PaddingSpec(length=steps, value=0, masked=False)
+    return Mapping(
+        format=1,
+        layers=[*embedding, *layers.leading_to(ends, file.outputs)],
+        outputs=file.outputs if len(ends) > 1 else UNSET,
+        padding=padding or UNSET,
+    )
+
+
+def _followed(
+    node: OnnxNode, values: dict[str, Value], layers: Layers, file: OnnxFile
+) -> list[Value]:
+    """What a node's outputs are."""
+    for name in node.inputs:
+        if name and name not in values:
+            raise node.unusable(
+                f"takes `{name}`, which no node before it makes, or which is the cell state of an "
+                "LSTM; expected nodes in the order in which they run, and hidden states"
+            )
+    given = [values[name] if name else None for name in node.inputs]
+    try:
+        known = [value.array for value in given if isinstance(value, Known)]
+        if (
+            node.op in ARRAY_OPS
+            and known
+            and all(value is None or isinstance(value, Known) for value in given)
+        ):
+            arrays = [value.array if isinstance(value, Known) else None for value in given]
+            return [Known(array, "") for array in ARRAY_OPS[node.op](node, arrays)]
+        if node.op in MOVES and are_zeros(given if node.op == "Concat" else given[:1]):
+            return [Zeros()] * len(node.outputs)
+        if node.op in OPS:
+            return OPS[node.op](Call(node, given, layers, file))
+    except DAMAGED as error:
+        raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
+    raise node.unusable(f"is not an operator that lrp can follow; it knows {', '.join(OPS)}")
+
+
+def _end(file: OnnxFile, name: str, value: Value | None, layers: Layers) -> str:
+    """The layer that is an output of the graph."""
+    if not isinstance(value, Signal) or not set(value.meaning) <= {BATCH, TIME, FEATURE}:
+        raise UnusableInput(
+            f"{file.path}: output `{name}`",
+            "is no score of sequences or steps, or none that lrp can follow; export the model with "
+            "its scores as the only outputs",
+        )
+    try:
+        return layers.of(tuple(value.parts.reshape(-1)))
+    except DAMAGED as error:
+        raise UnusableInput(f"{file.path}: output `{name}`", str(error)) from error

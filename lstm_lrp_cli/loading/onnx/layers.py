@@ -1,0 +1,153 @@
+"""The layers that the operators of an ONNX graph become, made when something takes their units."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from lstm_lrp_cli.loading.mapping.schema import INPUT_NAME, EmbeddingSpec, LayerSpec
+from .lstm import DIRECTIONS, OnnxLstm
+from .signal import SignalPart
+
+# The layer of a part that is the model's input before any embedding.
+RAW_INPUT = ""
+
+
+class Layers(Struct):
+    """The layers so far, by their names, each after those that feed it.
+
+    `reserved` are the names that the graph's outputs get. An LSTM becomes layers when it is known
+    which directions and steps of it are taken; until then it stands in `lstms`, by its number.
+    """
+
+    reserved: list[str]
+    specs: dict[str, LayerSpec] = field(default_factory=dict)
+    lstms: dict[str, OnnxLstm] = field(default_factory=dict)
+    embedding: EmbeddingSpec | None = None
+    _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
+    _uses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, called: str, sources: list[str], size: int | None, **kind: Any) -> SignalPart:
+        """A new layer, as the part that all its units are; `kind` is a key of LayerSpec."""
+        name = self._unused(called)
+        source: Any = sources if len(sources) > 1 else sources[0]
+        self.specs[name] = LayerSpec(name=name, source=source, **kind)
+        return SignalPart(name, size)
+
+    def embed(self, weights: str) -> None:
+        """Make an embedding of the ids."""
+        if self.embedding is not None or any(parts[0].layer == RAW_INPUT for parts in self._made):
+            raise ValueError("the ids are used twice; expected one embedding of them")
+        self.embedding = EmbeddingSpec(weights)
+
+    def of(self, parts: tuple[SignalPart, ...]) -> str:
+        """The layer that has just those units."""
+        if parts not in self._made:
+            self._made[parts] = self._make(parts)
+        return self._made[parts]
+
+    def leading_to(self, ends: list[str], outputs: list[str]) -> list[LayerSpec]:
+        """The layers that some depend on, which are called as the outputs that they are."""
+        names: dict[str, str] = {}
+        for end, output in zip(ends, outputs, strict=True):
+            if end in names:  # a layer has one name, so the second output is a copy
+                end = self.add(output, [end], None, activation="linear").layer
+            names[end] = output
+        needed = set(names)
+        for name, spec in reversed(self.specs.items()):
+            if name in needed:
+                needed.update(_sources(spec))
+        return _shortened(
+            [_renamed(spec, names) for name, spec in self.specs.items() if name in needed],
+            set(outputs) if len(outputs) > 1 else set(),
+        )
+
+    def _make(self, parts: tuple[SignalPart, ...]) -> str:
+        groups = list(_groups(parts))
+        if len(groups) > 1:
+            return self._concat(groups)
+        first, pooled = parts[0], parts[0].pooled
+        directions = tuple(part.backward for part in parts if part.backward is not None)
+        if directions in DIRECTIONS.values():
+            final = all(part.is_final for part in parts)
+            if final or pooled is None:
+                lstm = self.lstms[first.layer]
+                spec = lstm.spec(directions, "last" if final else "sequence")
+                return self.add(lstm.node.label, [lstm.source], None, lstm=spec).layer
+        if pooled is not None:
+            layer = self.specs.get(first.layer) if len(parts) == 1 else None
+            if pooled in ("first", "last") and layer is not None and layer.activation is not None:
+                # A function of single steps can as well be applied to the one that is picked; a
+                # softmax or sigmoid is then the last layer, which the score stands before.
+                picked = self.of((SignalPart(str(layer.source), first.size, pooled=pooled),))
+                return self.add(first.layer, [picked], None, activation=layer.activation).layer
+            source = self.of(tuple(replace(part, pooled=None) for part in parts))
+            return self.add(pooled, [source], None, pool=pooled).layer
+        if len(parts) > 1:
+            return self._concat([(part,) for part in parts])
+        if first.layer == RAW_INPUT and self.embedding is not None:
+            raise ValueError("the ids are used as numbers too; expected an embedding alone")
+        return first.layer or INPUT_NAME
+
+    def _concat(self, groups: list[tuple[SignalPart, ...]]) -> str:
+        sources = [self.of(group) for group in groups]
+        return self.add("concat", sources, None, merge="concat").layer
+
+    def _unused(self, called: str) -> str:
+        name = called
+        while name == INPUT_NAME or name in self.reserved or name in self.specs:
+            self._uses[called] += 1
+            name = f"{called} {self._uses[called] + 1}"
+        return name
+
+
+def _groups(parts: tuple[SignalPart, ...]) -> Iterator[tuple[SignalPart, ...]]:
+    """Parts that follow one another and are what one layer gives."""
+    start = 0
+    while start < len(parts):
+        first, second = parts[start], parts[start + 1 : start + 2]
+        end = start + 1
+        if second and _are_final(first, second[0]):
+            end += 1
+        else:
+            kind = (first.layer, first.pooled)
+            while end < len(parts) and (parts[end].layer, parts[end].pooled) == kind:
+                end += 1
+        yield parts[start:end]
+        start = end
+
+
+def _are_final(forward: SignalPart, backward: SignalPart) -> bool:
+    """Whether two parts are the final states of an LSTM's two directions."""
+    directions = (forward.backward, backward.backward)
+    same = forward.layer == backward.layer and directions == (False, True)
+    return same and forward.is_final and backward.is_final
+
+
+def _sources(spec: LayerSpec) -> list[str]:
+    return spec.source if isinstance(spec.source, list) else [str(spec.source)]
+
+
+def _renamed(spec: LayerSpec, names: dict[str, str]) -> LayerSpec:
+    sources = [names.get(name, name) for name in _sources(spec)]
+    return msgspec.structs.replace(
+        spec,
+        name=names.get(str(spec.name), spec.name),
+        source=sources if isinstance(spec.source, list) else sources[0],
+    )
+
+
+def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
+    """Without the sources that stand just before a layer, and the names that none asks for."""
+    before = [INPUT_NAME, *(spec.name for spec in specs)]
+    short = [
+        msgspec.structs.replace(spec, source=None) if spec.source == name else spec
+        for name, spec in zip(before, specs, strict=False)
+    ]
+    asked = outputs.union(*(_sources(spec) for spec in short))
+    return [
+        spec if spec.name in asked else msgspec.structs.replace(spec, name=None) for spec in short
+    ]

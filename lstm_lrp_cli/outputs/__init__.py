@@ -1,0 +1,1 @@
+"""Explanations and predictions as files, one file a format."""

@@ -1,0 +1,186 @@
+"""Markdown: a page for people, with a section a sequence and target."""
+
+import math
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence as Several
+from itertools import zip_longest
+from typing import TextIO
+
+import numpy as np
+
+from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.terminal.numbers import decimal
+from lstm_lrp_cli.terminal.text import (
+    NOT_READ,
+    for_and_against,
+    printable,
+    shown_shares,
+    what_is_missing,
+)
+from lstm_lrp_cli.terminal.words import doubts, method_text
+from .writer import Layout
+
+# From this part of the sequence's strongest relevance on, tokens and steps are marked.
+MARKED = 0.2
+# How many of the strongest tokens, or features, for and against the target a table names.
+STRONGEST = 3
+# How steps are marked.
+SIGNS = (".", "+", "-")  # by 0, 1, -1
+# What Markdown might take for more than text: anywhere, where a line begins, and in an address.
+SPECIAL = re.compile(
+    r"[\\`*_\[\]<>#|~&$!@]|^[-+=]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|:(?=//)", re.IGNORECASE
+)
+
+
+class MarkdownWriter:
+    """Writes what the heat map shows, with marks and numbers in place of colours."""
+
+    def __init__(self, file: TextIO, layout: Layout) -> None:
+        self._file = file
+        self._layout = layout
+        self._model = layout.model
+        self._series = layout.model.embedding is None
+
+    def open(self) -> None:
+        """Write what was run, and what the marks mean."""
+        about = self._layout.about
+        listed = {name: str(about[name]) for name in ("model", "input") if name in about}
+        methods = "; ".join(map(method_text, self._layout.methods))
+        items = {**listed, "method": methods}
+        marks = (
+            "`+` is a step that speaks for the target, `-` one against it"
+            if self._series
+            else "**Bold** tokens speak for the target, *slanted* ones against it"
+        )
+        least = f"marked from {MARKED:.0%} of the sequence's strongest relevance on"
+        if self._model.skips:
+            missing = f"`{NOT_READ}` is a step" if self._series else "~~Struck~~ tokens are those"
+            least += f". {missing} that the model passes over: {what_is_missing(self._model)}"
+        lines = [
+            "# Relevance",
+            "",
+            *(f"- {name}: {escaped(text)}" for name, text in items.items()),
+            "",
+            f"{marks}; {least}.",
+        ]
+        self._write(lines)
+
+    def write(self, explanations: Several[Explanation]) -> None:
+        for explanation in explanations:
+            self._write(["", *self._section(explanation)])
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _write(self, lines: list[str]) -> None:
+        self._file.write("\n".join(lines) + "\n")
+
+    def _section(self, explanation: Explanation) -> Iterator[str]:
+        yield f"## {self._heading(explanation)}"
+        yield ""
+        if not explanation.scored:
+            yield "no score"
+            return
+        yield ", ".join(self._outcome(explanation))
+        yield ""
+        yield from self._series_of(explanation) if self._series else self._tokens_of(explanation)
+        if explanation.ledger is not None:
+            yield ""
+            yield self._accounts(explanation, explanation.ledger)
+
+    def _heading(self, explanation: Explanation) -> str:
+        sequence = explanation.sequence
+        heading = f"Sequence {sequence.number}"
+        if sequence.id not in (None, sequence.number):
+            heading += f" ({escaped(str(sequence.id))})"
+        if explanation.step is not None:
+            heading += f", step {explanation.step}"
+        return f"{heading}, {explanation.method}" if self._layout.several_methods else heading
+
+    def _outcome(self, explanation: Explanation) -> Iterator[str]:
+        if explanation.predicted is not None:
+            yield f"predicted **{escaped(str(explanation.predicted_name))}**"
+        yield f"target **{escaped(str(self._model.target_name(explanation.target)))}**"
+        yield f"score **{explanation.score:+.3f}**"
+        if explanation.right is not None:
+            label = escaped(str(explanation.label))
+            yield f"label {label} ({'right' if explanation.right else 'wrong'})"
+
+    def _tokens_of(self, explanation: Explanation) -> Iterator[str]:
+        """The sequence with its tokens marked, and a table of the strongest."""
+        tokens = [visible(token) for token in explanation.sequence.tokens or ()]
+        amounts = explanation.relevance_of_steps
+        if tokens:
+            marked = _marked(amounts)
+            yield "> " + " ".join(map(_token, tokens, amounts.tolist(), marked.tolist()))
+            yield ""
+            yield from _table(tokens, amounts)
+
+    def _series_of(self, explanation: Explanation) -> Iterator[str]:
+        """A line a feature, or one of all: its sum and a mark a step. And the strongest."""
+        if explanation.relevance.ndim == 1:  # of whole steps
+            names, relevance = ["all features"], explanation.relevance[:, np.newaxis]
+        else:
+            names = [printable(name) for name in explanation.sequence.features or ()]
+            relevance = explanation.relevance
+        width = max(map(len, names), default=0)
+        marked = _marked(relevance)
+        sums = np.nansum(relevance, axis=0)
+        # Indented, and not fenced: no name can end it.
+        missing = np.isnan(relevance)
+        signs = np.where(missing, NOT_READ, np.array(SIGNS)[marked])
+        for name, total, steps in zip(names, sums.tolist(), signs.T.tolist(), strict=True):
+            strip = "".join(steps)
+            yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {strip}"
+        yield ""
+        if explanation.relevance.ndim == 1:
+            names = [f"step {step}" for step in range(len(relevance))]
+            sums = explanation.relevance
+        yield from _table(list(map(escaped, names)), sums)
+
+    def _accounts(self, explanation: Explanation, ledger: Ledger) -> str:
+        shown = ", ".join(shown_shares(ledger, series=self._series))
+        doubted = "".join(f"; **{doubt}**" for doubt in doubts(explanation, series=self._series))
+        return f"score {ledger.score:+.3f} = {shown or '0'}{doubted}"
+
+
+def escaped(text: str) -> str:
+    """Text as Markdown shows it, whatever it holds."""
+    return SPECIAL.sub(r"\\\g<0>", printable(text))
+
+
+def visible(token: str) -> str:
+    """A token as Markdown shows it, with spaces that are seen."""
+    if token.isalnum():  # as most are
+        return token
+    return escaped(token.replace(" ", "␣")) or '""'
+
+
+def _token(shown: str, amount: float, mark: int) -> str:
+    if math.isnan(amount):
+        return f"~~{shown}~~"
+    if not mark:
+        return shown
+    around = "**" if mark > 0 else "*"
+    return f"{around}{shown}{around}<sup>{decimal(amount, 2, '+')}</sup>"
+
+
+def _table(names: list[str], amounts: Floats) -> Iterator[str]:
+    """The strongest names for the target, and against it."""
+    yield "| most for it | | most against it | |"
+    yield "|---|--:|---|--:|"
+    for pair in zip_longest(*for_and_against(amounts, STRONGEST)):
+        cells = [
+            "" if k is None else f"{names[k]} | {decimal(float(amounts[k]), 3, '+')}" for k in pair
+        ]
+        yield f"| {' | '.join(cell or '|' for cell in cells)} |"
+
+
+def _marked(amounts: Floats) -> Integers:
+    """1 for what is marked for the target, -1 against it, 0 for the rest."""
+    sizes = np.abs(amounts)
+    strong = sizes >= MARKED * np.fmax.reduce(sizes, axis=None, initial=0.0)
+    return np.where(strong, np.sign(amounts), 0).astype(np.int64)

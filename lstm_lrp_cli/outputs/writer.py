@@ -1,0 +1,173 @@
+"""What every output can do."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+import numpy as np
+
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.model import Model
+
+Written = TypeVar("Written", contravariant=True)
+
+# How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
+Detail = Literal["token", "dimension", "step", "feature"]
+
+# Those that tell every value of a step.
+WHOLE: tuple[Detail, ...] = ("dimension", "feature")
+# About how many values are written at once. More would take memory, and gain no time.
+PART_VALUES = 2**14
+
+
+class Report(Protocol):
+    """What is told of a run, as far as it has come."""
+
+    def as_object(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What explanations are written as, in whatever format.
+
+    Parameters
+    ----------
+    model : Model
+    detail : Detail
+    methods : tuple of Method
+        Those that make explanations.
+    about : dict
+        What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        How many of each are written, those with the strongest relevance first; None is all of
+        them, in their order.
+    report : Report or None
+        For what opens and closes the file: the run's, complete when it is closed.
+    """
+
+    model: Model
+    detail: Detail
+    methods: tuple[Method, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
+    report: Report | None = None
+
+    @property
+    def several_methods(self) -> bool:
+        """Whether it must be told by which method each was made."""
+        return len(self.methods) > 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether every value of a step is told, and not their sum."""
+        return self.detail in WHOLE
+
+
+class Writer(Protocol[Written]):
+    """Writes results block by block, in the order given: explanations, or predictions.
+
+    Other than a picture for people, what a block is written as does not depend on those before.
+    """
+
+    def open(self) -> None:
+        """Write what stands before all results."""
+        ...
+
+    def write(self, results: Written, /) -> None: ...
+
+    def close(self) -> None:
+        """Write what is left. The file itself is not closed."""
+        ...
+
+
+class Sink(Protocol):
+    """Makes a file of what writers write, where that is more than to put texts together.
+
+    Writers of several processes write to it; it is in the first, and a context manager, which lets
+    go of what it holds, whether the file was finished or not.
+    """
+
+    def open(self) -> None:
+        """Begin the file."""
+        ...
+
+    def write(self, part: Any, /) -> None: ...
+
+    def close(self) -> None:
+        """Finish the file, which itself is not closed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Explanation]]:
+    """Cut a block into parts to be written one at a time, of one long sequence or several.
+
+    Parameters
+    ----------
+    explanations : iterable of Explanation
+    values : int
+        How many values are written of every step.
+    """
+    part: list[Explanation] = []
+    size = 0
+    for explanation in explanations:
+        part.append(explanation)
+        size += len(explanation.sequence.inputs) * values
+        if size >= PART_VALUES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def numbers_of(explanations: Several[Explanation]) -> Integers:
+    """The number of each explanation's sequence."""
+    return np.array([each.sequence.number for each in explanations], dtype=np.int64)
+
+
+def lengths_of(explanations: Several[Explanation]) -> Integers:
+    """How many steps each has."""
+    return np.array([len(each.sequence.inputs) for each in explanations], dtype=np.int64)
+
+
+def relevance_of(explanations: Several[Explanation], layout: Layout) -> Floats:
+    """Of all steps, shape (steps,); where every value is told, (steps, features)."""
+    whole = layout.whole
+    shape = (0, layout.model.input_size) if whole else (0,)
+    return np.concatenate(
+        [np.zeros(shape, dtype=layout.model.dtype)]
+        + [each.relevance if whole else each.relevance_of_steps for each in explanations]
+    )
+
+
+def values_of(explanations: Several[Explanation], layout: Layout) -> Floats:
+    """The values of all steps of numeric series, shape (steps, features)."""
+    nothing = np.zeros((0, layout.model.input_size), dtype=layout.model.dtype)
+    return np.concatenate([nothing, *(each.sequence.inputs for each in explanations)])
+
+
+def tokens_of(explanations: Several[Explanation]) -> list[str]:
+    """All tokens."""
+    return list(chain.from_iterable(each.sequence.tokens or () for each in explanations))
+
+
+def starts(lengths: Integers) -> Integers:
+    """Where each of several pieces begins, and where the last ends, shape (pieces + 1,)."""
+    found = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=found[1:])
+    return found
+
+
+def amount_names(layout: Layout) -> list[str]:
+    """What ledgers hold: the shares of all methods, each once, in the order of the methods."""
+    nothing = [method.promise.nothing for method in layout.methods if method.promise is not None]
+    shares = dict.fromkeys(chain.from_iterable(ledger.shares for ledger in nothing))
+    sized = any(ledger.stabilizers_size is not None for ledger in nothing)
+    return ["score", *shares, "residual", *(["stabilizers_size"] if sized else [])]

@@ -1,1 +1,0 @@
-"""Results as files and on the terminal: one file an output, listed in `outputs`."""

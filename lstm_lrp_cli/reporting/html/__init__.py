@@ -1,1 +1,0 @@
-"""Results as one page of HTML that needs nothing else: no network, no server."""

@@ -1,1 +1,0 @@
-"""What models predict, as tables, JSON lines and a report."""

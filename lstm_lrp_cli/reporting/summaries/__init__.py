@@ -1,1 +1,0 @@
-"""Summaries of results to files and terminal."""

@@ -1,0 +1,1 @@
+"""From an input to an output and a report, block by block, process by process."""

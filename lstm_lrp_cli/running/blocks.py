@@ -1,0 +1,204 @@
+"""From a block of input to what is written of it: what each of several processes does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.outputs.registry import OUTPUTS, PICTURES, SINKS
+from lstm_lrp_cli.outputs.writer import WHOLE, Detail, Layout, Report, Writer
+from lstm_lrp_cli.sequences.read import Block, sequences_of
+from .figures import Figures
+
+Result = TypeVar("Result")
+Counted = TypeVar("Counted")
+
+# A block has about so many steps, enough sequences for full batches; or fewer where many values are
+# read or told of each, so that it stays within memory; or the least, where each sequence is run or
+# told many times.
+BLOCK_STEPS = 2**15
+BLOCK_VALUES = 2**18
+LEAST_BLOCK_STEPS = 2**8
+# Whole sequences are written until they have so many values, whose text is sent on before the rest
+# is made.
+PIECE_VALUES = 2**16
+
+
+def steps_of_block(values: int) -> int:
+    """How many steps a block should have, if so many values are read or told of each."""
+    return max(min(BLOCK_STEPS, BLOCK_VALUES // values), LEAST_BLOCK_STEPS)
+
+
+class BlockRendering(ABC, Generic[Result, Counted]):
+    """How blocks are computed, written and counted, window by window."""
+
+    __slots__ = ()
+
+    form: str
+    carried: Carried
+
+    @property
+    @abstractmethod
+    def block_steps(self) -> int:
+        """How many steps a block should have."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether the file is one of bytes."""
+        return False
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        """What puts together a file of what writers write: of texts, the file itself."""
+        return nullcontext(file)
+
+    @abstractmethod
+    def writer(self, file: Any, report: Report | None = None) -> Writer[Result]:
+        """Write to a sink, or whatever takes the parts that it would be given.
+
+        With the run's report, it is what opens and closes the file as well.
+        """
+
+    @abstractmethod
+    def results(self, block: Block) -> Iterator[Result]:
+        """What is computed of a block, window by window."""
+
+    @abstractmethod
+    def figures(self, result: Result) -> Counted:
+        """What the report counts of a window."""
+
+    def warnings(self, size: int) -> list[str]:
+        """What the user should know of an output of so many characters; 0 of one of bytes."""
+        return []
+
+    def write(self, block: Block, writer: Writer[Result]) -> Iterator[Counted]:
+        """Write a block, window by window, of each of which the figures come."""
+        for result in self.results(block):
+            writer.write(result)
+            yield self.figures(result)
+
+    def as_parts(self, block: Block) -> Iterator[tuple[list[Any], Counted]]:
+        """What a block is written as, in parts, to be sent to the process that writes."""
+        file = _Parts()
+        for figures in self.write(block, self.writer(file)):
+            yield file.parts, figures
+            file.parts = []
+
+
+class _Parts:
+    """Keeps what is written to it, part by part."""
+
+    def __init__(self) -> None:
+        self.parts: list[Any] = []
+
+    def write(self, part: Any) -> None:
+        self.parts.append(part)
+
+
+# Beyond so many characters a browser takes long to open a page, and gigabytes to hold it.
+LARGE_PAGE = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering(BlockRendering[Sequence[Explanation], Figures]):
+    """How blocks are explained and written.
+
+    Parameters
+    ----------
+    form : str
+        One of OUTPUTS.
+    about : dict
+        What an output that is kept may tell of the run, as JSON has it.
+    top : int or None
+        Of how many values of each explanation is told; None is all.
+    carried : Carried
+        What stateful LSTMs keep from block to block.
+    """
+
+    model: Model
+    methods: tuple[Method, ...]
+    question: Question
+    form: str
+    detail: Detail
+    about: Mapping[str, Any] = field(default_factory=dict)
+    top: int | None = None
+    carried: Carried = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "carried", Carried(self.model))
+
+    @property
+    def reach(self) -> Reach:
+        """How finely relevance is needed; a picture shows tokens as a whole."""
+        told_whole = self.form in PICTURES and self.detail == "dimension"
+        return "features" if self.detail in WHOLE and not told_whole else "steps"
+
+    @property
+    def block_steps(self) -> int:
+        """How many steps a block should have; few where each is run or written many times."""
+        if self.question.every_step(self.model) or any(
+            method.runs_often for method in self.methods
+        ):
+            return LEAST_BLOCK_STEPS
+        values = self.question.targets(self.model) * len(self.methods) * self._width
+        return steps_of_block(max(values, self.model.step_values))
+
+    @property
+    def _width(self) -> int:
+        """How many values are told of each step of an explanation."""
+        return self.model.input_size if self.detail in WHOLE else 1
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.model, self.detail, self.methods, self.about, self.top)
+
+    @property
+    def binary(self) -> bool:
+        return self.form in SINKS
+
+    def sink(self, file: Any) -> AbstractContextManager[Any]:
+        return SINKS[self.form](file, self.layout) if self.binary else nullcontext(file)
+
+    def writer(self, file: Any, report: Report | None = None) -> Writer[Sequence[Explanation]]:
+        return OUTPUTS[self.form](file, replace(self.layout, report=report))
+
+    def warnings(self, size: int) -> list[str]:
+        """A page may become too large to be looked at."""
+        if self.form != "html" or size <= LARGE_PAGE:
+            return []
+        return [
+            f"the page has {size / 1e6:,.0f} MB, and browsers are slow with more than "
+            f"{LARGE_PAGE / 1e6:.0f}; explain fewer sequences, or take --format jsonl"
+        ]
+
+    def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
+        """All explanations of some sequences, a piece of each window after the other."""
+        sequences = sequences_of(block, self.model)
+        for window in explain_corpus(
+            self.model, sequences, self.methods, self.question, self.reach, self.carried
+        ):
+            yield from _pieces(window, self._width)
+
+    def figures(self, result: Sequence[Explanation]) -> Figures:
+        return Figures.of(result, self.model, self.methods)
+
+
+def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanation]]:
+    """Cut a window between sequences, where about so many values are told that fit in memory."""
+    piece: list[Explanation] = []
+    values = 0
+    for each in window:
+        if values >= PIECE_VALUES and each.sequence is not piece[-1].sequence:
+            yield piece
+            piece, values = [], 0
+        piece.append(each)
+        values += len(each.sequence) * width
+    if piece:
+        yield piece

@@ -1,0 +1,155 @@
+"""The figures of a report, counted block by block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
+from lstm_lrp_cli.engine.methods.method import Method, Promise
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.sizes import Check, Sizes
+from lstm_lrp_cli.model.decision import decisions_of
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.terminal.inputs import InputFigures
+from lstm_lrp_cli.terminal.words import Taken
+
+
+@dataclass(slots=True)
+class Accounts:
+    """All ledgers that one method gave.
+
+    Parameters
+    ----------
+    check : Check
+        Of their residuals.
+    totals : Ledger
+        All of them together.
+    sizes : Sizes
+        How large they are beside the scores.
+    """
+
+    check: Check
+    totals: Ledger
+    sizes: Sizes
+
+    @classmethod
+    def none(cls, promise: Promise, model: Model) -> Accounts:
+        """Those of no explanation."""
+        tolerance = promise.tolerances[model.dtype]
+        check = Check(promise.word, "residual", tolerance)
+        return cls(check, promise.nothing, Sizes.none(promise.nothing))
+
+    def merge(self, later: Accounts) -> None:
+        self.check = self.check.merged(later.check)
+        self.totals += later.totals
+        self.sizes = self.sizes.merged(later.sizes)
+
+    # What overflows shows in the figures.
+    @np.errstate(over="ignore", invalid="ignore")
+    def count(self, explanations: Sequence[Explanation]) -> None:
+        """Add the ledgers of explanations."""
+        ledgers = [each.ledger for each in explanations if each.ledger is not None]
+        amounts = np.array([(ledger.score, *ledger.shares.values()) for ledger in ledgers])
+        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
+        score, *shares = amounts.sum(axis=0).tolist()
+        size = None
+        if self.totals.stabilizers_size is not None:
+            size = sum(ledger.stabilizers_size or 0.0 for ledger in ledgers)
+        self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)), size)
+        self.sizes = self.sizes.with_explanations(explanations)
+        self.check = replace(
+            self.check.seen(ledgers[worst].relative_residual, explanations[worst].sequence.number),
+            compared=self.check.compared + len(ledgers),
+        )
+
+
+@dataclass(slots=True)
+class Figures(InputFigures):
+    """What a report counts of explanations and their sequences, as `InputFigures`.
+
+    They do not grow with the corpus, and hold nothing of the model, so that they are cheap to send
+    from one process to another.
+
+    Parameters
+    ----------
+    accounts : dict
+        The Accounts of each method that gives ledgers, by its name.
+    labelled, right : int
+        Sequences whose true class is known, and those whose prediction it is.
+    explanations : int
+    taken : Taken
+        How often each class was predicted.
+    """
+
+    accounts: dict[str, Accounts] = field(default_factory=dict)
+    labelled: int = 0
+    right: int = 0
+    explanations: int = 0
+    taken: Taken = field(default_factory=Counter)
+
+    @classmethod
+    def none(cls, model: Model, methods: Sequence[Method]) -> Figures:
+        """Those of no explanation."""
+        return cls(
+            accounts={
+                method.name: Accounts.none(method.promise, model)
+                for method in methods
+                if method.promise is not None
+            }
+        )
+
+    @classmethod
+    def of(
+        cls, explanations: Sequence[Explanation], model: Model, methods: Sequence[Method]
+    ) -> Figures:
+        """Count one block: all explanations of each of its sequences, in order."""
+        figures = cls.none(model, methods)
+        figures._count_sequences(explanations, model)
+        scored = [each for each in explanations if len(each.scores)]
+        if scored:
+            figures.explanations = len(scored)
+            figures._count_ledgers(scored)
+            figures._count_predictions(scored, model)
+        return figures
+
+    def merge(self, later: Figures) -> None:
+        """Add the figures of explanations that come after these."""
+        for name, accounts in self.accounts.items():
+            accounts.merge(later.accounts[name])
+        self.add_input(later)
+        self.labelled += later.labelled
+        self.right += later.right
+        self.explanations += later.explanations
+        self.taken += later.taken
+
+    def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> None:
+        """Count each sequence once, however many explanations it has."""
+        firsts = [
+            each
+            for before, each in zip((None, *explanations), explanations, strict=False)
+            if before is None or each.sequence is not before.sequence
+        ]
+        self.count_input([first.sequence for first in firsts], model)
+        labelled = [first.right for first in firsts if first.sequence.gold is not None]
+        known = [right for right in labelled if right is not None]
+        self.labelled = len(known)
+        self.right = sum(known)
+
+    def _count_ledgers(self, scored: Sequence[Explanation]) -> None:
+        for name, accounts in self.accounts.items():
+            accounts.count([each for each in scored if each.method == name])
+
+    def _count_predictions(self, scored: Sequence[Explanation], model: Model) -> None:
+        """Count predicted classes: once for each head of a sequence, and step."""
+        numbers = {each.scores.start: number for number, each in enumerate(decisions_of(model))}
+        found: dict[tuple[int, int | None, int], int] = {}
+        for each in scored:
+            if each.decision is not None and each.predicted is not None:
+                which = numbers[each.decision.scores.start]
+                place = each.predicted - each.decision.first
+                found[each.sequence.number, each.step, which] = place
+        self.taken.update((which, place) for (_, _, which), place in found.items())

@@ -1,1 +1,0 @@
-"""Whole corpora: streaming, in order, in bounded memory."""

@@ -1,0 +1,1 @@
+"""Statistics of sequences of numbers and tokens, in bounded memory."""

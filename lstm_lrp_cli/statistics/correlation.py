@@ -1,0 +1,102 @@
+"""How far relevance agrees within a sequence: in its order (Spearman), or in its size (Pearson)."""
+
+import heapq
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from lstm_lrp_cli.model.arrays import Floats, Integers
+
+# Of two steps the correlation is 1 or -1, whatever is compared.
+LEAST_STEPS = 3
+
+
+def correlations(values: Floats, sequence: Integers) -> Floats:
+    """Rank correlations within each sequence, shape (methods, methods, sequences).
+
+    NaN where all values of a sequence are equal.
+    """
+    return linear_correlations(
+        np.stack([average_ranks(each, sequence) for each in values]), sequence
+    )
+
+
+def linear_correlations(values: Floats, sequence: Integers) -> Floats:
+    """Pearson's correlations within each sequence, shape (methods, methods, sequences).
+
+    NaN where all values of a sequence are equal.
+
+    Parameters
+    ----------
+    values : ndarray, shape (methods, steps)
+    sequence : ndarray of int, shape (steps,)
+        The sequence of each, in ascending order; every sequence has steps.
+    """
+    starts = np.searchsorted(sequence, np.arange(sequence.max() + 1))
+    lowest, highest = (each.reduceat(values, starts, axis=-1) for each in (np.minimum, np.maximum))
+    # Halves, since a difference of large numbers may overflow; and relative to the range, lest the
+    # products of small ones vanish. The mean of equal numbers need not be one of them.
+    reach = highest / 2 - lowest / 2
+    centred = values / 2 - lowest[:, sequence] / 2
+    np.divide(centred, reach[:, sequence], out=centred, where=reach[:, sequence] > 0)
+    centred -= (_totals(centred, sequence) / np.bincount(sequence))[:, sequence]
+    products: Floats = _totals(centred[:, np.newaxis] * centred, sequence)
+    own = np.sqrt(np.einsum("iis->is", products))
+    scale = own[:, np.newaxis] * own
+    there = reach > 0
+    found = np.full_like(products, np.nan)
+    np.divide(products, scale, out=found, where=there[:, np.newaxis] & there)
+    return found
+
+
+def average_ranks(values: Floats, sequence: Integers) -> Floats:
+    """The rank of each value, equal ones having the mean of theirs, shape (steps,).
+
+    Ranks of one sequence go on where those of the one before end, which correlation does not see.
+    """
+    order = np.lexsort((values, sequence))
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (np.diff(values[order]) != 0) | (np.diff(sequence[order]) != 0)
+    starts = np.flatnonzero(fresh)
+    sizes = np.diff(np.append(starts, len(order)))
+    ranks = np.empty(len(order))
+    ranks[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
+    return ranks
+
+
+def _totals(values: Floats, sequence: Integers) -> Floats:
+    """Sums over each sequence, along the last axis."""
+    starts = np.searchsorted(sequence, np.arange(sequence.max() + 1))
+    totals: Floats = np.add.reduceat(values, starts, axis=-1)
+    return totals
+
+
+Kept = TypeVar("Kept")
+
+
+class Ranked(Generic[Kept]):
+    """Keeps those with the highest amounts, of equal ones the first.
+
+    Parameters
+    ----------
+    top : int
+        How many are kept.
+    """
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._seen = 0
+        # Of which the first is the lowest, by which another may be pushed out.
+        self._heap: list[tuple[float, int, Kept]] = []
+
+    def add(self, amount: float, make: Callable[[], Kept]) -> None:
+        """Take in one, which is made only if it is kept."""
+        self._seen -= 1
+        if len(self._heap) < self._top:
+            heapq.heappush(self._heap, (amount, self._seen, make()))
+        elif amount > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (amount, self._seen, make()))
+
+    def highest_first(self) -> list[Kept]:
+        return [kept for *_, kept in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]

@@ -1,0 +1,1 @@
+"""`lrp summarize`: statistics over results that were read back, in bounded memory."""

@@ -1,0 +1,1 @@
+"""What people read: lines, colours, words and numbers on a terminal."""

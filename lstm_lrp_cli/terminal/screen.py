@@ -1,0 +1,106 @@
+"""A pager for what is longer than the screen, as git has one, and how far a run is."""
+
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+USUAL_PAGER = "less"
+# Of less: end at once where all fits the screen, show colours, leave on the screen what was shown.
+LESS = "FRX"
+
+
+def pager_command() -> str | None:
+    """The pager to show a long picture with; None where there is none, or none is wanted."""
+    if os.environ.get("TERM") in (None, "dumb", "unknown"):
+        return None
+    command = os.environ.get("LRP_PAGER", os.environ.get("PAGER", USUAL_PAGER))
+    try:
+        program = shlex.split(command)[:1]
+    except ValueError:  # a quote that is not closed
+        return None
+    if command.strip() in ("", "cat") or shutil.which(program[0]) is None:
+        return None
+    return command
+
+
+@contextmanager
+def open_pager(command: str) -> Iterator[TextIO]:
+    """What is written is shown as it comes; the terminal is the pager's until it ends.
+
+    A pager that ends early is a closed pipe.
+    """
+    # Whatever else less is set to, colours are for it to show.
+    less = f"-R {os.environ['LESS']}" if "LESS" in os.environ else LESS
+    with subprocess.Popen(
+        command, shell=True, stdin=subprocess.PIPE, env={**os.environ, "LESS": less}
+    ) as process:
+        assert process.stdin is not None
+        try:
+            with _Screen(
+                process.stdin,
+                encoding=sys.stdout.encoding,
+                errors="backslashreplace",
+                write_through=True,
+            ) as screen:
+                yield screen
+        finally:
+            _wait(process)
+
+
+class _Screen(io.TextIOWrapper):
+    """The way to a screen through a pager: a pipe, and yet a terminal at its end."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the pager's end. An interrupt is for it, and there may be several."""
+    while True:
+        try:
+            process.wait()
+            return
+        except KeyboardInterrupt:
+            continue
+
+
+@contextmanager
+def progress(wanted: bool, noun: str = "sequences") -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of sequences, or other things, done.
+
+    It shows them on standard error where that is a terminal, and does nothing elsewhere.
+    """
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,}} {noun}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def counting(noun: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Give a function to call with how many of how many are done, which shows a bar likewise.
+
+    Where it is not known of how many (None), the bar shows no more than that there is progress.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(noun), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

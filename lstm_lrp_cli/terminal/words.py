@@ -1,0 +1,174 @@
+"""How often each class was predicted, as every report has it."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.sizes import Size, Sizes, large_sizes
+from lstm_lrp_cli.model.decision import Decision
+from lstm_lrp_cli.statistics.tokens import Dropped
+from .numbers import counted
+from .text import share_name
+
+# How often, by the numbers of the decision and of the class, its place among the decision's.
+Taken = Counter[tuple[int, int]]
+
+
+def predicted_object(decisions: Sequence[Decision], taken: Taken) -> dict[str, Any]:
+    """The counts as JSON has them: by class or, where the model has several outputs, by these."""
+    counts = [
+        {str(decision.classes[place]): count for place, count in _of(number, taken)}
+        for number, decision in enumerate(decisions)
+    ]
+    names = [decision.name for decision in decisions]
+    return counts[0] if names == [None] else dict(zip(map(str, names), counts, strict=True))
+
+
+def predicted_lines(decisions: Sequence[Decision], taken: Taken) -> Iterator[str]:
+    """The counts as people read them, a line for each output with any."""
+    for number, decision in enumerate(decisions):
+        counts = ", ".join(
+            f"{class_name(decision.classes[place])}: {count:,}"
+            for place, count in _of(number, taken)
+        )
+        if counts:
+            name = f"{decision.name}: " if decision.name else ""
+            meaning = meaning_of_one(decision)
+            yield f"{name}{counts}{f' ({meaning})' if meaning else ''}"
+
+
+def class_name(name: str | int) -> str:
+    """A class as people read it."""
+    return name if isinstance(name, str) else f"class {name}"
+
+
+def meaning_of_one(decision: Decision) -> str | None:
+    """What class 1 of a single score is; None where there are several scores."""
+    if decision.one is None:
+        return None
+    label = f"{decision.one}, " if isinstance(decision.one, str) else ""
+    return f"class 1 is {label}a score above 0"
+
+
+def _of(number: int, taken: Taken) -> list[tuple[int, int]]:
+    """How often each class of a decision was predicted, the most frequent first."""
+    own = {place: count for (which, place), count in taken.items() if which == number}
+    return Counter(own).most_common()
+
+
+def doubts(explanation: Explanation, *, series: bool) -> list[str]:
+    """What of one explanation is large beside its score, as in "shares 63 times the score"."""
+    return [
+        f"{_what(name, series=series)} {times_text(ratio)} times the score"
+        for name, ratio in large_sizes(explanation).items()
+    ]
+
+
+def sizes_text(sizes: Sizes, *, series: bool) -> str:
+    """How many times all scores each size is, and how many times at most."""
+    return "times the score: " + "; ".join(
+        f"{_what(name, series=series)} {times_text(size.relative)}{_most(size)}"
+        for name, size in sizes.by_name.items()
+    )
+
+
+def size_warnings(method: Method, sizes: Sizes, *, series: bool) -> Iterator[str]:
+    """What a run warns of, in one line for each method: numbers that cancel, or stabilizers."""
+    telling = {name: size for name, size in sizes.by_name.items() if size.tells}
+    stabilizers = telling.pop("stabilizers", None)
+    unit, eps = _what("tokens", series=series), float(method.settings.get("eps", 0.0))
+    if telling:
+        name, size = next(iter(telling.items()))
+        what = "the ledger's shares" if name == "shares" else f"single {unit}"
+        also = ""
+        if stabilizers is not None:
+            also = f", and so are stabilizers, {_where(stabilizers)}"
+            also += " (which a smaller --eps lowers)" if eps else ""
+        yield (
+            f"by {method.name}, {what} are large beside the score by size, {_where(size)}{also}: "
+            "the score is what is left as they cancel, so take single ones with care; "
+            "compare with --method occlusion"
+        )
+    elif stabilizers is not None:
+        mend = (
+            f"try a smaller --eps, such as {eps / 1000:g}"
+            if eps
+            else "sums of exactly 0 let nothing through; compare with --method occlusion"
+        )
+        yield (
+            f"by {method.name}, stabilizers are large beside the score by size, "
+            f"{_where(stabilizers)}: single {unit} lack that; {mend}"
+        )
+
+
+def times_text(ratio: float) -> str:
+    """A ratio as people read it."""
+    return f"{ratio:,.0f}" if 100 <= ratio < 1e6 else f"{ratio:.2g}"
+
+
+def _most(size: Size) -> str:
+    """Of several explanations, where it is most, and in how many it is large."""
+    if size.compared < 2:
+        return ""
+    large = f"over {size.limit:g} in {size.large:,}, " if size.large else ""
+    return f" ({large}most {times_text(size.worst)}: sequence {size.sequence})"
+
+
+def _where(size: Size) -> str:
+    """Beyond what in how many explanations, and where most."""
+    if size.compared == 1:
+        return f"{times_text(size.worst)} times (sequence {size.sequence})"
+    return (
+        f"over {size.limit:g} times in {size.large:,} of {counted(size.compared, 'explanation')} "
+        f"(most {times_text(size.worst)}: sequence {size.sequence})"
+    )
+
+
+def _what(name: str, *, series: bool) -> str:
+    return "stabilizers by size" if name == "stabilizers" else share_name(name, series=series)
+
+
+def settings_object(method: Method) -> dict[str, Any]:
+    """A method and what it was set to, as JSON has them."""
+    return {"method": method.name, **method.settings}
+
+
+def method_text(method: Method) -> str:
+    """A method and what it was set to, as people read them."""
+    settings = [f"{name.replace('_', ' ')} {shown(v)}" for name, v in method.settings.items()]
+    return ", ".join([method.name, *settings])
+
+
+def shown(setting: Any) -> str:
+    """A setting as people read it."""
+    return f"{setting:g}" if isinstance(setting, float) else str(setting)
+
+
+# How many digits the largest number of a column is shown with.
+DIGITS = 4
+
+
+def signed(values: Iterable[float]) -> Callable[[float], str]:
+    """How the numbers of a column are shown: with one number of decimals, so that they align."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    whole = math.floor(math.log10(largest)) + 1 if largest else 1
+    decimals = max(DIGITS - max(whole, 1), 0) if largest >= 1e-3 else None
+    return lambda value: (
+        f"{value:+.{DIGITS - 1}g}" if decimals is None else f"{value:+,.{decimals}f}"
+    )
+
+
+def dropped_note(dropped: Dropped) -> str:
+    """What the user must know where figures are not exact."""
+    return (
+        f"there were too many different tokens to keep: {dropped.tokens:,} times a rare one was "
+        f"dropped, so counts may be too low by at most {dropped.missing:,}"
+    )
+
+
+def percent(share: float | None) -> str:
+    """A part of a whole as people read it; a dash where it is of nothing."""
+    return "-" if share is None else f"{100 * share:.1f} %"
