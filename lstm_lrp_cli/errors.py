@@ -1,6 +1,6 @@
-"""The one error that a user's own files can cause.
+"""What a user can have done wrong: files that cannot be used, and questions that make no sense.
 
-It stands outside the layers because every one of them may raise it.
+They stand outside the floors because every one of them may raise them.
 """
 
 from __future__ import annotations
@@ -32,3 +32,21 @@ class UnusableInput(Exception):
     def __reduce__(self) -> tuple[type[UnusableInput], tuple[str, str, str]]:
         """How it is sent from one process to another."""
         return type(self), (self.where, self.problem, self.paste)
+
+
+class WrongUsage(ValueError):
+    """A question that does not fit the model, or itself (exit status 2).
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong. It names keywords in backticks, which the command line shows as its options:
+        `bias_factor` is --bias-factor there.
+    keyword : str or None
+        The one whose value is wrong.
+    """
+
+    def __init__(self, problem: str, keyword: str | None = None) -> None:
+        super().__init__(f"`{keyword}`: {problem}" if keyword else problem)
+        self.problem = problem
+        self.keyword = keyword

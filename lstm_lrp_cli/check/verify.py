@@ -8,11 +8,11 @@ import numpy as np
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
-from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import explain_batch, run_window, windows
+from lstm_lrp_cli.explaining.corpus import run_window, windows
+from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
@@ -105,11 +105,12 @@ def verify(
         tolerance = expected.tolerance if expected else 0.0
     forward = {kind: _forward_check(kind, expected, tolerance) for kind in KINDS}
     relevance = Check("relevance", "relevance = expected relevance", tolerance)
-    reach: Reach = "features" if expected is not None and expected.relevance else "steps"
     method = Lrp(rule)
-    chosen = [method]
+    finest = expected is not None and bool(expected.relevance)
+    asked = Explainer(model, [method], target=question, by=detail_of(model, finest=finest))
     sizes = Sizes.none(method.promise.nothing)
-    everything = [Lrp(replace(rule, bias_factor=1.0))]
+    whole_bias = Lrp(replace(rule, bias_factor=1.0))
+    everything = Explainer(model, [whole_bias], target=question, by=detail_of(model))
     count = steps = masked = 0
     possible = frozenset(KINDS)
     carried = Carried(model, None if expected is None else expected.abreast)
@@ -123,7 +124,7 @@ def verify(
                     forward = {kind: forward[kind].seen(found[kind], number) for kind in possible}
                     steps += each.steps
                 masked += masked_steps(batch.sequences, model)
-            explanations = list(explain_batch(batch, trace, chosen, question, reach))
+            explanations = list(asked.of_batch(batch, trace))
             sizes = sizes.with_explanations(explanations)
             for explanation in explanations:
                 number = explanation.sequence.number
@@ -133,7 +134,7 @@ def verify(
                     theirs = expected.relevance[number]
                     difference = _relevance_deviation(model, explanation, theirs)
                     relevance = relevance.seen(difference, number)
-            for explanation in explain_batch(batch, trace, everything, question, "steps"):
+            for explanation in everything.of_batch(batch, trace):
                 ledger = ledger_of(explanation)
                 there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
                 gap = ledger.score - there
@@ -224,8 +225,8 @@ def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Flo
 def _relevance_deviation(
     model: Model, explanation: Explanation, theirs: ExpectedRelevance
 ) -> float:
-    name = model.target_name(explanation.target)
-    if theirs.target is not None and theirs.target not in (name, explanation.target):
+    name = model.target_name(explanation.target_number)
+    if theirs.target is not None and theirs.target not in (name, explanation.target_number):
         raise UnusableInput(
             theirs.where,
             f"its relevance is for target {theirs.target}, explained is {name}; use --target",

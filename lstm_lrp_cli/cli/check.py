@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,27 +12,26 @@ from lstm_lrp_cli.engine.methods import LRP_METHODS
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.messages import say, warn
 from .options.arguments import (
-    SET_IN_NAME,
-    assume_option,
+    DocumentOptions,
+    InputOptions,
+    ModelOptions,
+    QuestionOptions,
     completing,
     document_options,
-    dtype_option,
     expected_option,
     input_argument,
-    input_options,
-    mapping_option,
-    model_argument,
+    model_options,
     question_options,
-    resolve_question,
-    rule_options,
-    tolerance_option,
 )
 from .options.help import Command
-from .options.settings import resolve_methods, rule_name
-
-if TYPE_CHECKING:
-    from lstm_lrp_cli.explaining.question import Step
-    from lstm_lrp_cli.sequences.naming import InputFormat
+from .options.methods import (
+    SET_IN_NAME,
+    SettingOptions,
+    rule_name,
+    rule_settings,
+    setting_options,
+    tolerance_option,
+)
 
 
 @click.command(
@@ -45,11 +43,8 @@ if TYPE_CHECKING:
     ),
     rare=("input_format", "bias_factor", "dtype"),
 )
-@model_argument
+@model_options
 @input_argument(required=False)
-@mapping_option
-@assume_option
-@input_options
 @click.option(
     "--method",
     callback=rule_name,
@@ -60,8 +55,7 @@ if TYPE_CHECKING:
     help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked; {SET_IN_NAME}",
 )
 @question_options
-@rule_options
-@dtype_option
+@setting_options(*rule_settings)
 @expected_option()
 @click.option(
     "--against",
@@ -72,24 +66,15 @@ if TYPE_CHECKING:
 @tolerance_option(None, "[default: 1e-05; 1e-10 where --against runs in float64]")
 @document_options
 def check(
-    model: Path,
-    input: str | None,
-    mapping: Path | None,
-    assume: bool,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
-    method: str,
-    target: str,
-    step: Step | None,
-    eps: float,
-    bias_factor: float,
-    dtype: str,
+    of: ModelOptions,
+    given: InputOptions,
+    method: tuple[str, ...],
+    question: QuestionOptions,
+    settings: SettingOptions,
     expected: Path | None,
     against: str | None,
     tolerance: float | None,
-    form: str,
-    output: Path | None,
+    document: DocumentOptions,
 ) -> None:
     """Prove that MODEL is run right, and that relevance is conserved.
 
@@ -101,55 +86,53 @@ def check(
 
     Exit status 1 where a check fails.
     """
-    import numpy as np
-
     from lstm_lrp_cli.check.against import open_framework
     from lstm_lrp_cli.check.against.framework import Live
     from lstm_lrp_cli.check.expected import Expectation, read_expected
     from lstm_lrp_cli.check.table import print_verification, verification_json
     from lstm_lrp_cli.check.verify import SEQUENCES, random_sequences, verify
     from lstm_lrp_cli.engine.methods.lrp import Lrp
-    from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.running.processes import one_blas_thread
-    from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.explaining.settings import resolve_methods
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.sequences.read import read_sequences
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.numbers import counted
     from lstm_lrp_cli.terminal.words import size_warnings
 
     if expected is not None and against is not None:
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
-    if input is None and expected is not None:
+    if given.input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
-    loaded = load_model(model, mapping, np.dtype(dtype), assume)
+    loaded = of.load()
+    model = loaded.model
     warn(loaded.warnings)
-    question = resolve_question(loaded.model, target, step, labelled=labelled, default_step=-1)
+    asked = question.of(model, labelled=given.labelled, default_step=-1)
     figures = InputFigures()
-    if input is None:
+    if given.input is None:
         say(f"no INPUT: checking {SEQUENCES} random sequences")
-        sequences = random_sequences(loaded.model)
+        sequences = random_sequences(model)
     else:
-        source = Source(input, input_format, ids, labelled)
-        sequences = figures.watch(read_sequences(source, loaded.model), loaded.model)
+        sequences = figures.watch(read_sequences(given.source, model), model)
     numbers: Expectation | None = None
     live = None
     if expected is not None:
-        numbers = read_expected(expected, loaded.model)
+        numbers = read_expected(expected, model)
     elif against is not None:
-        numbers = live = Live(loaded.model, open_framework(against, loaded))
-    [lrp] = resolve_methods((method,), loaded.model, eps=eps, bias_factor=bias_factor)
+        numbers = live = Live(model, open_framework(against, loaded))
+    [lrp] = resolve_methods(method, model, settings.given(method))
     assert isinstance(lrp, Lrp)
     with one_blas_thread():
-        verification = verify(loaded.model, sequences, lrp.rule, question, numbers, tolerance)
+        verification = verify(model, sequences, lrp.rule, asked, numbers, tolerance)
     if live is not None and live.left_out:
         empty = f"{counted(live.left_out, 'sequence')} without steps"
         say(f"{live.framework} was not run on {empty}")
-    warnings = list(figures.input_warnings(loaded.model, "nothing to check in them"))
+    warnings = list(figures.input_warnings(model, "nothing to check in them"))
     if verification.sizes is not None:
-        series = loaded.model.embedding is None
+        series = model.embedding is None
         warnings += size_warnings(lrp, verification.sizes, series=series)
     warn(warnings)
-    with open_output(output) as file:
-        if form == "json":
+    with open_output(document.output) as file:
+        if document.form == "json":
             told = {"assumptions": loaded.assumptions, "warnings": [*loaded.warnings, *warnings]}
             file.write(verification_json(verification, told))
         else:

@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.outputs.registry import OUTPUTS, WHOLE_UNASKED
-from lstm_lrp_cli.running.stream import stream
+from lstm_lrp_cli.outputs.registry import OUTPUTS, PICTURES, TOP_OUTPUTS, WHOLE_UNASKED
+from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
-    assume_option,
+    InputOptions,
+    ModelOptions,
+    QuestionOptions,
     choose_format,
-    dtype_option,
     input_argument,
-    input_options,
-    mapping_option,
-    methods_option,
-    model_argument,
+    model_options,
     output_options,
     question_options,
     refuse_bytes,
     refuse_same_file,
-    resolve_question,
-    rule_options,
-    setting_options,
 )
 from .options.help import Command
-from .options.settings import refuse_values_of_steps, resolve_methods
+from .options.methods import (
+    SettingOptions,
+    methods_option,
+    other_settings,
+    path_settings,
+    rule_settings,
+    setting_options,
+)
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.explaining.question import Step
-    from lstm_lrp_cli.outputs.writer import Detail
-    from lstm_lrp_cli.sequences.naming import InputFormat
+    from lstm_lrp_cli.explaining.explanation import Detail
 
 
 @click.command(
@@ -44,28 +44,15 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
-        "assume",
-        "input_format",
-        "bias_factor",
-        "steps",
-        "baseline",
-        "span",
-        "seed",
-        "no_pager",
-        "dtype",
-        "jobs",
+        *("assume", "input_format", "bias_factor", "steps", "baseline", "span", "seed"),
+        *("no_pager", "dtype", "jobs"),
     ),
 )
-@model_argument
+@model_options
 @input_argument()
-@mapping_option
-@assume_option
-@input_options
 @methods_option("--method")
 @question_options
-@rule_options
-@dtype_option
-@setting_options
+@setting_options(*rule_settings, *path_settings, *other_settings)
 @click.option(
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
@@ -77,109 +64,47 @@ if TYPE_CHECKING:
 )
 @output_options(OUTPUTS, "a heat map")
 def explain(
-    model: Path,
-    input: str,
-    mapping: Path | None,
-    assume: bool,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
+    of: ModelOptions,
+    given: InputOptions,
     method: tuple[str, ...],
-    target: str,
-    step: Step | None,
-    eps: float,
-    bias_factor: float,
-    dtype: str,
-    steps: int | None,
-    baseline: str | None,
-    span: slice | None,
-    seed: int | None,
+    question: QuestionOptions,
+    settings: SettingOptions,
     by: Detail | None,
     top: int | None,
     form: str | None,
-    output: Path | None,
-    report: Path | None,
-    jobs: int | None,
-    quiet: bool,
-    no_pager: bool,
+    to: Destination,
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
     INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
     All may be compressed. - is standard input.
     """
-    import numpy as np
-
-    from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.outputs.registry import TOP_OUTPUTS
+    from lstm_lrp_cli.explaining.explainer import Explainer, choose_detail
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
-    from lstm_lrp_cli.sequences.read import Source, read_blocks
-    from lstm_lrp_cli.sequences.stream import display_name
+    from lstm_lrp_cli.sequences.read import read_blocks
 
-    refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
-    form = choose_format(form, output, OUTPUTS)
-    refuse_bytes(form, output)
-    read = load_model(model, mapping, np.dtype(dtype), assume)
-    loaded = read.model
-    question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
-    detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
+    refuse_same_file(
+        {"-o": to.output, "--report": to.report},
+        {"MODEL": of.model, "INPUT": Path(given.input or "")},
+    )
+    form = choose_format(form, to.output, OUTPUTS)
+    refuse_bytes(form, to.output)
+    loaded = of.load()
+    model = loaded.model
+    asked = question.of(model, labelled=given.labelled)
+    if by is None and form in WHOLE_UNASKED and model.embedding is not None:
+        by = "dimension"
+    by = choose_detail(model, by)
     if top is not None and form not in TOP_OUTPUTS:
         raise click.UsageError(
             f"--top: {form} has a place for every relevance; expected --format "
             f"{', '.join(TOP_OUTPUTS)}."
         )
-    methods = resolve_methods(
-        method,
-        loaded,
-        eps=eps,
-        bias_factor=bias_factor,
-        steps=steps,
-        baseline=baseline,
-        span=span,
-        seed=seed,
-    )
-    source = Source(input, input_format, ids, labelled)
-    run = Run(
-        display_name(str(model)),
-        display_name(input),
-        methods,
-        dtype,
-        tuple(read.assumptions),
-        tuple(read.warnings),
-    )
-    about = run.about(loaded, detail)
-    rendering = Rendering(loaded, methods, question, form, detail, about, top)
-    if rendering.reach == "features":
-        refuse_values_of_steps(methods, loaded)
-    summary = ExplainReport(loaded, run)
-    blocks = read_blocks(source, loaded, rendering.block_steps)
-    stream(
-        rendering,
-        blocks,
-        summary,
-        output=output,
-        report=report,
-        jobs=jobs,
-        quiet=quiet,
-        no_pager=no_pager,
-    )
-
-
-def choose_detail(by: Detail | None, *, series: bool, whole: bool = False) -> Detail:
-    """How finely relevance is told, where the option fits the model.
-
-    Parameters
-    ----------
-    whole : bool
-        Whether every value is told where nothing is asked for.
-    """
-    allowed: tuple[Detail, ...] = ("feature", "step") if series else ("token", "dimension")
-    if by is None:
-        return "dimension" if whole and not series else allowed[0]
-    if by not in allowed:
-        kind = "takes numbers" if series else "takes tokens"
-        raise click.BadParameter(
-            f"the model {kind}; expected {' or '.join(allowed)}.", param_hint="--by"
-        )
-    return by
+    if by == "dimension" and form in PICTURES:
+        by = "token"  # a picture shows tokens as a whole
+    explainer = Explainer(model, method, target=asked, by=by, **settings.given(method))
+    run = Run(explainer, of.name, given.name, tuple(loaded.assumptions), tuple(loaded.warnings))
+    rendering = Rendering(explainer, form, run.about(), top)
+    blocks = read_blocks(given.source, model, rendering.block_steps)
+    stream(rendering, blocks, ExplainReport(run), to)

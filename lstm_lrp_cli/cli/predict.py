@@ -1,30 +1,21 @@
 """`lrp predict`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from lstm_lrp_cli.outputs.predictions import OUTPUTS
-from lstm_lrp_cli.running.stream import stream
+from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
-    assume_option,
+    InputOptions,
+    ModelOptions,
     choose_format,
-    dtype_option,
     input_argument,
-    input_options,
-    mapping_option,
-    model_argument,
+    model_options,
     output_options,
-    refuse_labels,
     refuse_same_file,
 )
 from .options.help import Command
-
-if TYPE_CHECKING:
-    from lstm_lrp_cli.sequences.naming import InputFormat
 
 
 @click.command(
@@ -35,29 +26,10 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp predict model.h5 - --format jsonl | jq .predicted",
     ),
 )
-@model_argument
+@model_options
 @input_argument()
-@mapping_option
-@assume_option
-@input_options
-@dtype_option
 @output_options(OUTPUTS, "a short table")
-def predict(
-    model: Path,
-    input: str,
-    mapping: Path | None,
-    assume: bool,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
-    dtype: str,
-    form: str | None,
-    output: Path | None,
-    report: Path | None,
-    jobs: int | None,
-    quiet: bool,
-    no_pager: bool,
-) -> None:
+def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destination) -> None:
     """Predict with MODEL for the sequences in INPUT, and explain nothing.
 
     Writes the scores, probabilities and predicted class of every sequence; where the model gives
@@ -67,42 +39,25 @@ def predict(
     INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
     All may be compressed. - is standard input.
     """
-    import numpy as np
-
-    from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
     from lstm_lrp_cli.running.predictions import (
         PredictionRendering,
         PredictionRun,
         PredictionSummary,
     )
-    from lstm_lrp_cli.sequences.read import Source, read_blocks
-    from lstm_lrp_cli.sequences.stream import display_name
+    from lstm_lrp_cli.sequences.read import read_blocks
 
-    refuse_same_file({"-o": output, "--report": report}, {"MODEL": model, "INPUT": Path(input)})
-    read = load_model(model, mapping, np.dtype(dtype), assume)
-    loaded = read.model
-    if labelled:
-        refuse_labels(loaded)
-    layout = PredictionLayout(loaded, labelled)
-    rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
-    run = PredictionRun(
-        display_name(str(model)),
-        display_name(input),
-        dtype,
-        tuple(read.assumptions),
-        tuple(read.warnings),
+    refuse_same_file(
+        {"-o": to.output, "--report": to.report},
+        {"MODEL": of.model, "INPUT": Path(given.input or "")},
     )
-    summary = PredictionSummary(layout, run)
-    source = Source(input, input_format, ids, labelled)
-    blocks = read_blocks(source, loaded, rendering.block_steps)
-    stream(
-        rendering,
-        blocks,
-        summary,
-        output=output,
-        report=report,
-        jobs=jobs,
-        quiet=quiet,
-        no_pager=no_pager,
-    )
+    loaded = of.load()
+    if given.labelled:
+        refuse_labels(loaded.model)
+    layout = PredictionLayout(loaded.model, given.labelled)
+    rendering = PredictionRendering(layout, choose_format(form, to.output, OUTPUTS))
+    assumptions, warnings = tuple(loaded.assumptions), tuple(loaded.warnings)
+    run = PredictionRun(of.name, given.name, of.dtype, assumptions, warnings)
+    blocks = read_blocks(given.source, loaded.model, rendering.block_steps)
+    stream(rendering, blocks, PredictionSummary(layout, run), to)

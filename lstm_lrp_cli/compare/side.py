@@ -8,9 +8,8 @@ from itertools import groupby
 from operator import attrgetter
 
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.model.model import Model
@@ -160,24 +159,24 @@ def explained_by(
     The results have what is compared of them, and no ledgers. Relevance is that of tokens, or of
     every value in a numeric series where the methods tell of them.
     """
-    whole = model.embedding is None and not any(method.whole_steps for method in methods)
-    reach: Reach = "features" if whole else "steps"
-    for explanations in explain_corpus(model, sequences, methods, question, reach):
-        yield [_result(explanation, model) for explanation in explanations]
+    finest = model.embedding is None and not any(method.whole_steps for method in methods)
+    by = detail_of(model, finest=finest)
+    for window in Explainer(model, methods, target=question, by=by).windows(sequences):
+        yield list(map(_result, window))
 
 
-def _result(explanation: Explanation, model: Model) -> Result:
+def _result(explanation: Explanation) -> Result:
     sequence = explanation.sequence
     return Result(
         sequence.number,
-        model.target_name(explanation.target) if explanation.scored else None,
+        explanation.target,
         explanation.relevance.astype("float64", copy=False),
         id=sequence.id,
         tokens=None if sequence.tokens is None else list(sequence.tokens),
         features=None if sequence.features is None else list(sequence.features),
         scores=explanation.scores.tolist(),
         output=explanation.output,
-        predicted=explanation.predicted_name,
+        predicted=explanation.predicted,
         step=explanation.step,
         label=explanation.label,
         method=explanation.method,

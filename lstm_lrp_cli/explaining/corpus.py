@@ -1,17 +1,14 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from itertools import chain, compress, repeat
-from operator import attrgetter
 
 import numpy as np
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
 from lstm_lrp_cli.engine.forward import Trace, forward, row_bytes
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
-from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
@@ -20,8 +17,7 @@ from lstm_lrp_cli.sequences.batching import Batch, batches
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 from .carried import Carried
-from .explanation import Explanation
-from .question import Choice, Question, choices
+from .question import Question
 
 # A batch has so many sequences: enough for large products, few enough for the processor's cache.
 # Where they are long or the model is large it has fewer, so that its arrays take about this much.
@@ -32,93 +28,6 @@ BATCH_BYTES = 64 * 2**20
 WINDOW_STEPS = 2**18
 TABLE_BYTES = 256 * 2**20
 RESULT_BYTES = 256 * 2**20
-
-
-def explain_corpus(
-    model: Model,
-    sequences: Iterable[Sequence],
-    methods: Several[Method],
-    question: Question,
-    reach: Reach = "features",
-    carried: Carried | None = None,
-) -> Iterator[list[Explanation]]:
-    """Explain sequences in their order, window by window.
-
-    Each has an explanation for each of its targets, by each of the methods.
-
-    Parameters
-    ----------
-    sequences : iterable of Sequence
-        Read as they are needed. Where reading fails, what was read before is explained first.
-    methods : sequence of Method
-    question : Question
-    reach : {"features", "steps"}
-        How finely relevance is told.
-    carried : Carried or None
-        What earlier sequences of the same run left; None is nothing.
-
-    Raises
-    ------
-    UnusableInput
-        A score is not a finite number, or a sequence has not the step that is asked for.
-    """
-    keep_gates = any(method.keeps_gates for method in methods)
-    carried = carried or Carried(model)
-    for window in windows(model, sequences, question, len(methods)):
-        found: list[Explanation] = []
-        for batch, trace in run_window(model, window, carried, keep_gates):
-            found.extend(explain_batch(batch, trace, methods, question, reach))
-            del trace  # as run_window says
-        if model.by_step:
-            found.extend(_without_scores(window, found, model, methods))
-        found.sort(key=attrgetter("sequence.number"))  # those of one sequence stay as they are
-        yield found
-
-
-def _without_scores(
-    window: Several[Sequence], found: Several[Explanation], model: Model, methods: Several[Method]
-) -> Iterator[Explanation]:
-    """What stands for the sequences of a window that have no step with a score."""
-    explained = {explanation.sequence.number for explanation in found}
-    for sequence in window:
-        if sequence.number not in explained:
-            for method in methods:
-                yield Explanation.without_score(sequence, model, method)
-
-
-def explain_batch(
-    batch: Batch, trace: Trace, methods: Several[Method], question: Question, reach: Reach
-) -> Iterator[Explanation]:
-    """Explain one batch from its forward pass, target by target, by each of the methods."""
-    return chain.from_iterable(
-        _explained(batch, trace, choice, method, reach)
-        for choice in choices(question, trace, batch)
-        for method in methods
-    )
-
-
-def _explained(
-    batch: Batch, trace: Trace, choice: Choice, method: Method, reach: Reach
-) -> Iterator[Explanation]:
-    chosen, steps = choice.chosen, choice.steps
-    result = finite_relevance(batch, trace, chosen, method, reach)
-    explanations = map(
-        Explanation,
-        batch.sequences,
-        choice.scores,
-        choice.targets.tolist(),
-        chosen.of(trace.scores).tolist(),
-        repeat(choice.decision),
-        repeat(None) if choice.predicted is None else choice.predicted.tolist(),
-        batch.per_sequence(result.inputs),
-        repeat(None) if result.ledgers is None else result.ledgers,
-        repeat(method.name),
-        repeat(None) if steps is None else steps.tolist(),
-    )
-    if chosen.rows is None:
-        return explanations
-    # Others of the batch may have more steps.
-    return compress(explanations, (chosen.rows >= 0).tolist())
 
 
 def finite_relevance(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, Protocol
+
 import numpy as np
 from msgspec import Struct
 
@@ -13,21 +15,42 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 
+# How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
+Detail = Literal["token", "dimension", "step", "feature"]
+# Those that tell every value of a step.
+WHOLE: tuple[Detail, ...] = ("dimension", "feature")
+
+
+class Asked(Protocol):
+    """What was asked of a model: an Explainer."""
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def methods(self) -> tuple[Method, ...]: ...
+
+    @property
+    def detail(self) -> Detail: ...
+
 
 class Explanation(Struct, frozen=True, eq=False, gc=False):
     """Where one score of one sequence comes from.
 
     Parameters
     ----------
+    asked : Asked
+        The explainer that gave it.
     sequence : Sequence
     scores : ndarray, shape (classes,)
-    target : int
-        The class, or value, that is explained.
+        All scores of the sequence, or of the step, before any softmax or sigmoid.
+    target_number : int
+        The number of the class, or value, that is explained.
     score : float
         What is explained: the target's score; of class 0 of a single score, its negative.
     decision : Decision or None
         The classes that the target stands among; None where it is a value.
-    predicted : int or None
+    predicted_number : int or None
         The number of the one that is taken.
     relevance : ndarray, shape (steps, features) or (steps,)
         Of every feature, or dimension of the embedding, at every step; or of every step in all,
@@ -40,24 +63,41 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         Where the model gives scores at every step: the position of the step whose score it is.
     """
 
+    asked: Asked
     sequence: Sequence
     scores: Floats
-    target: int
+    target_number: int
     score: float
     decision: Decision | None
-    predicted: int | None
+    predicted_number: int | None
     relevance: Floats
     ledger: Ledger | None
     method: str
     step: int | None = None
 
     @classmethod
-    def without_score(cls, sequence: Sequence, model: Model, method: Method) -> Explanation:
+    def without_score(cls, asked: Asked, sequence: Sequence, method: Method) -> Explanation:
         """Of a sequence without real steps, of a model by step: there is nothing to explain."""
+        model = asked.model
         relevance = np.full((len(sequence), model.input_size), np.nan, dtype=model.dtype)
         nothing = method.promise.nothing if method.promise else None
         scores = np.zeros(0, dtype=model.dtype)
-        return cls(sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+        return cls(asked, sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+
+    @property
+    def model(self) -> Model:
+        """The model whose score it is."""
+        return self.asked.model
+
+    @property
+    def tokens(self) -> tuple[str, ...] | None:
+        """The tokens, as they are shown; None of a numeric series."""
+        return self.sequence.tokens
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The names of a numeric series' features; None of tokens."""
+        return self.sequence.features
 
     @property
     def scored(self) -> bool:
@@ -65,9 +105,17 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return len(self.scores) > 0
 
     @property
-    def predicted_name(self) -> str | int | None:
-        """The predicted class as `lrp predict` calls it; None where there is none."""
-        return self._class_name(self.predicted)
+    def target(self) -> str | int | None:
+        """What is explained, by its label, or by its number where it has none.
+
+        None where there is no score.
+        """
+        return self.model.target_name(self.target_number) if self.scored else None
+
+    @property
+    def predicted(self) -> str | int | None:
+        """The predicted class, called alike; None where nothing is decided."""
+        return self._class_name(self.predicted_number)
 
     @property
     def output(self) -> str | None:
@@ -90,9 +138,9 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
-        if self.sequence.gold is None or self.predicted is None:
+        if self.sequence.gold is None or self.predicted_number is None:
             return None
-        return self.predicted == self.sequence.gold
+        return self.predicted_number == self.sequence.gold
 
     def _class_name(self, number: int | None) -> str | int | None:
         if number is None or self.decision is None:

@@ -1,5 +1,7 @@
 """What is explained of every sequence: which classes and, of a model by step, which steps."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -8,14 +10,16 @@ import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch
+from lstm_lrp_cli.sequences.naming import whole_number
 
 Target = int | Literal["predicted", "gold", "all"]
 Step = int | Literal["all"]
+TARGETS: tuple[Literal["predicted", "gold", "all"], ...] = ("predicted", "gold", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,42 @@ class Question:
     target: Target = "predicted"
     step: Step = -1
 
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        target: str | int,
+        step: int | str | None,
+        default_step: Step | None = None,
+    ) -> Question:
+        """What is asked of a model.
+
+        Parameters
+        ----------
+        target : str or int
+            "predicted", "gold", "all", a label or a number. A label wins over a number, so that a
+            target reads back as outputs show it.
+        step : int, "first", "last", "all" or None
+        default_step : int, "all" or None
+            The step where none is given; None is an error of a model by step.
+
+        Raises
+        ------
+        WrongUsage
+            The model has no such target, or no such step.
+        """
+        chosen = resolve_target(target, model)
+        if step is not None and not model.by_step:
+            raise WrongUsage("`step`: the model gives one score a sequence, not one a step.")
+        if model.by_step and step is None and default_step is None:
+            raise WrongUsage(
+                "the model gives scores at every step; say which are explained: "
+                "`step` last, first, all or a number. "
+                "(Should it give one a sequence? Then the mapping lacks `returns: last` or a pool.)"
+            )
+        found = default_step if step is None else resolve_step(step)
+        return cls(chosen) if found is None else cls(chosen, found)
+
     def targets(self, model: Model) -> int:
         """How many scores it asks for, of each sequence or step that is explained."""
         if self.target == "predicted":
@@ -46,6 +86,69 @@ class Question:
     def every_step(self, model: Model) -> bool:
         """Whether the scores of all steps of a sequence are explained."""
         return model.by_step and self.step == "all"
+
+
+def resolve_step(step: int | str) -> Step:
+    """The step that is named: a number from 0, or from -1 backwards, or "all".
+
+    Raises
+    ------
+    WrongUsage
+    """
+    if step == "all":
+        return "all"
+    if step in ("first", "last"):
+        return 0 if step == "first" else -1
+    try:
+        return int(step)
+    except ValueError as error:
+        raise WrongUsage(f"{step!r} is none of first, last, all or a number.", "step") from error
+
+
+def resolve_target(target: str | int, model: Model) -> Target:
+    """What a target names: a word, or the number of a class or value.
+
+    Raises
+    ------
+    WrongUsage
+    """
+    labelled = model.target_labelled(str(target))
+    if labelled is not None:
+        return labelled
+    for word in TARGETS:
+        if target == word:
+            return word
+    number = whole_number(str(target))
+    if number is not None and number < model.targets:
+        return number
+    names = f" ({', '.join(model.labels)})" if model.labels else ""
+    last = model.targets - 1
+    what = "score" if set(model.likelihoods) == {"linear"} else "class"
+    raise WrongUsage(
+        f"there is no {what} {str(target)!r}; the model has {model.targets}, from 0 to "
+        f"{last}{names}.",
+        "target",
+    )
+
+
+def refuse_labels(model: Model) -> None:
+    """Refuse true classes where a model does not predict one class of each sequence.
+
+    Raises
+    ------
+    WrongUsage
+    """
+    if model.by_step:
+        raise WrongUsage("`labelled`: the model gives scores at every step, not a class.")
+    if model.regression:
+        raise WrongUsage("`labelled`: the model predicts values, not a class.")
+    if model.undecided and set(model.likelihoods) == {"linear"}:
+        raise WrongUsage(
+            "`labelled`: nothing says whether the model predicts classes or values; add "
+            "`task: classification` to its mapping."
+        )
+    if len(model.heads) > 1:
+        raise WrongUsage("`labelled`: the model has several outputs, and no one class.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

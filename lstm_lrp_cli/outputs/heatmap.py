@@ -176,7 +176,7 @@ class HeatMapWriter:
         self._rows.append(
             _Row(
                 self._number(explanation),
-                self._name(explanation.target),
+                _named(str(explanation.target)),
                 f"{explanation.score:+.3f}",
                 *most,
             )
@@ -191,9 +191,9 @@ class HeatMapWriter:
         if not explanation.scored:
             yield Text("no score", "bold")
             return
-        name = self._name(explanation.target)
+        name = _named(str(explanation.target))
         if explanation.predicted is not None:
-            yield Text(f"predicted {_named(str(explanation.predicted_name))}", "bold")
+            yield Text(f"predicted {_named(str(explanation.predicted))}", "bold")
         elif name.isdigit():
             name = f"output {name}"  # else it is a bare number beside another
         yield Text(f"{name} {explanation.score:+.3f}", "bold")

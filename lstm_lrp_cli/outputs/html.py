@@ -154,7 +154,7 @@ class HtmlWriter:
 
     def _outcome(self, explanation: Explanation) -> int | None:
         """Which of the outcomes is predicted."""
-        decision, predicted = explanation.decision, explanation.predicted
+        decision, predicted = explanation.decision, explanation.predicted_number
         if decision is None or predicted is None:
             return None
         return self._first_outcomes[decision.scores.start] + predicted - decision.first
@@ -179,7 +179,7 @@ class HtmlWriter:
                     **of_sequence,
                     "method": explanation.method,
                     "step": explanation.step,
-                    "target": explanation.target if explanation.scored else None,
+                    "target": explanation.target_number if explanation.scored else None,
                     "predicted": self._outcome(explanation),
                     "scores": its_scores,
                     "relevance": its_relevance,

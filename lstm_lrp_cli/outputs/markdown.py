@@ -102,8 +102,8 @@ class MarkdownWriter:
 
     def _outcome(self, explanation: Explanation) -> Iterator[str]:
         if explanation.predicted is not None:
-            yield f"predicted **{escaped(str(explanation.predicted_name))}**"
-        yield f"target **{escaped(str(self._model.target_name(explanation.target)))}**"
+            yield f"predicted **{escaped(str(explanation.predicted))}**"
+        yield f"target **{escaped(str(explanation.target))}**"
         yield f"score **{explanation.score:+.3f}**"
         if explanation.right is not None:
             label = escaped(str(explanation.label))

@@ -78,9 +78,10 @@ def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> dict[str, 
     arrays = {
         "sequence": numbers_of(explanations),
         "method": _integers(methods[each.method] for each in explanations),
-        "target": _integers(each.target if each.scored else NONE for each in explanations),
+        "target": _integers(each.target_number if each.scored else NONE for each in explanations),
         "predicted": _integers(
-            NONE if each.predicted is None else each.predicted for each in explanations
+            NONE if each.predicted_number is None else each.predicted_number
+            for each in explanations
         ),
         "label": _integers(NONE if each.gold is None else each.gold for each in sequences),
         "scores": _scores(explanations, layout),

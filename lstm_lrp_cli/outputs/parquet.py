@@ -76,8 +76,7 @@ class _BatchWriter(ABC):
 
     def _targets(self, explanations: Iterable[Explanation]) -> Any:
         """What is explained, as text; null for nothing."""
-        name = self._model.target_name
-        return _texts(name(each.target) if each.scored else None for each in explanations)
+        return _texts(each.target for each in explanations)
 
 
 class RowsWriter(_BatchWriter):
@@ -184,7 +183,7 @@ class NestedWriter(_BatchWriter):
         yield _lists([len(each.scores) for each in explanations], pa.array(scores))
         if _several_outputs(self._layout):
             yield _texts(each.output for each in explanations)
-        yield _texts(each.predicted_name for each in explanations)
+        yield _texts(each.predicted for each in explanations)
         yield self._targets(explanations)
         if self._model.by_step:
             yield pa.array([each.step for each in explanations], pa.int32())

@@ -8,11 +8,11 @@ from typing import TextIO
 
 import numpy as np
 
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.text import strongest
-from .writer import Detail, Layout, parts
+from .writer import Layout, parts
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
     "token": ("token",),
@@ -79,7 +79,7 @@ class TableWriter:
         positions = chain.from_iterable(places[:count] for count in steps)
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
         tails = [
-            f"{self._targets[each.target]}{score}{end}"
+            f"{self._targets[each.target_number]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
         relevance = np.concatenate(

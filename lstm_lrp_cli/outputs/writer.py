@@ -4,22 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import WHOLE, Asked, Detail, Explanation
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 
 Written = TypeVar("Written", contravariant=True)
 
-# How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
-Detail = Literal["token", "dimension", "step", "feature"]
-
-# Those that tell every value of a step.
-WHOLE: tuple[Detail, ...] = ("dimension", "feature")
 # About how many values are written at once. More would take memory, and gain no time.
 PART_VALUES = 2**14
 
@@ -36,10 +31,8 @@ class Layout:
 
     Parameters
     ----------
-    model : Model
-    detail : Detail
-    methods : tuple of Method
-        Those that make explanations.
+    asked : Asked
+        The explainer that explanations come from.
     about : dict
         What an output that is kept may tell of the run, as JSON has it.
     top : int or None
@@ -49,12 +42,22 @@ class Layout:
         For what opens and closes the file: the run's, complete when it is closed.
     """
 
-    model: Model
-    detail: Detail
-    methods: tuple[Method, ...] = ()
+    asked: Asked
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
     report: Report | None = None
+
+    @property
+    def model(self) -> Model:
+        return self.asked.model
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        return self.asked.methods
+
+    @property
+    def detail(self) -> Detail:
+        return self.asked.detail
 
     @property
     def several_methods(self) -> bool:

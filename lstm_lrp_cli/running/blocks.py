@@ -6,15 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.explaining.question import Question
-from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.outputs.registry import OUTPUTS, PICTURES, SINKS
-from lstm_lrp_cli.outputs.writer import WHOLE, Detail, Layout, Report, Writer
+from lstm_lrp_cli.outputs.registry import OUTPUTS, SINKS
+from lstm_lrp_cli.outputs.writer import Layout, Report, Writer
 from lstm_lrp_cli.sequences.read import Block, sequences_of
 from .figures import Figures
 
@@ -112,6 +108,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     Parameters
     ----------
+    explainer : Explainer
     form : str
         One of OUTPUTS.
     about : dict
@@ -122,42 +119,34 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         What stateful LSTMs keep from block to block.
     """
 
-    model: Model
-    methods: tuple[Method, ...]
-    question: Question
+    explainer: Explainer
     form: str
-    detail: Detail
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
     carried: Carried = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "carried", Carried(self.model))
-
-    @property
-    def reach(self) -> Reach:
-        """How finely relevance is needed; a picture shows tokens as a whole."""
-        told_whole = self.form in PICTURES and self.detail == "dimension"
-        return "features" if self.detail in WHOLE and not told_whole else "steps"
+        object.__setattr__(self, "carried", Carried(self.explainer.model))
 
     @property
     def block_steps(self) -> int:
         """How many steps a block should have; few where each is run or written many times."""
-        if self.question.every_step(self.model) or any(
-            method.runs_often for method in self.methods
-        ):
+        explainer = self.explainer
+        model, methods, question = explainer.model, explainer.methods, explainer.question
+        if question.every_step(model) or any(method.runs_often for method in methods):
             return LEAST_BLOCK_STEPS
-        values = self.question.targets(self.model) * len(self.methods) * self._width
-        return steps_of_block(max(values, self.model.step_values))
+        values = question.targets(model) * len(methods) * self._width
+        return steps_of_block(max(values, model.step_values))
 
     @property
     def _width(self) -> int:
         """How many values are told of each step of an explanation."""
-        return self.model.input_size if self.detail in WHOLE else 1
+        explainer = self.explainer
+        return explainer.model.input_size if explainer.reach == "features" else 1
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, self.methods, self.about, self.top)
+        return Layout(self.explainer, self.about, self.top)
 
     @property
     def binary(self) -> bool:
@@ -180,14 +169,12 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     def results(self, block: Block) -> Iterator[Sequence[Explanation]]:
         """All explanations of some sequences, a piece of each window after the other."""
-        sequences = sequences_of(block, self.model)
-        for window in explain_corpus(
-            self.model, sequences, self.methods, self.question, self.reach, self.carried
-        ):
+        sequences = sequences_of(block, self.explainer.model)
+        for window in self.explainer.windows(sequences, self.carried):
             yield from _pieces(window, self._width)
 
     def figures(self, result: Sequence[Explanation]) -> Figures:
-        return Figures.of(result, self.model, self.methods)
+        return Figures.of(result, self.explainer.model, self.explainer.methods)
 
 
 def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanation]]:

@@ -148,8 +148,8 @@ class Figures(InputFigures):
         numbers = {each.scores.start: number for number, each in enumerate(decisions_of(model))}
         found: dict[tuple[int, int | None, int], int] = {}
         for each in scored:
-            if each.decision is not None and each.predicted is not None:
+            if each.decision is not None and each.predicted_number is not None:
                 which = numbers[each.decision.scores.start]
-                place = each.predicted - each.decision.first
+                place = each.predicted_number - each.decision.first
                 found[each.sequence.number, each.step, which] = place
         self.taken.update((which, place) for (_, _, which), place in found.items())

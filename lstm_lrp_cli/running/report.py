@@ -6,10 +6,9 @@ from typing import Any
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
 from lstm_lrp_cli.model.decision import decisions_of
-from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.outputs.writer import Detail
 from lstm_lrp_cli.terminal.console import json_document
 from lstm_lrp_cli.terminal.numbers import counted, decimal
 from lstm_lrp_cli.terminal.text import printable, share_name
@@ -26,24 +25,40 @@ from .figures import Figures
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was asked for, as the report says it, and what loading the model had to tell."""
+    """What was asked for, as the report says it, and what loading the model had to tell.
 
+    Parameters
+    ----------
+    explainer : Explainer
+    model, input : str
+        What they are called.
+    assumptions, warnings : tuple of str
+    """
+
+    explainer: Explainer
     model: str
     input: str
-    methods: tuple[Method, ...]
-    dtype: str
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def about(self, model: Model, detail: Detail) -> dict[str, Any]:
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        return self.explainer.methods
+
+    @property
+    def dtype(self) -> str:
+        return str(self.explainer.model.dtype)
+
+    def about(self) -> dict[str, Any]:
         """What an output that is kept tells of the run."""
+        model = self.explainer.model
         return {
             "lrp": __version__,
             "model": self.model,
             "input": self.input,
             "methods": [settings_object(method) for method in self.methods],
             "dtype": self.dtype,
-            "by": detail,
+            "by": self.explainer.detail,
             "targets": [str(model.target_name(target)) for target in range(model.targets)],
         }
 
@@ -51,10 +66,10 @@ class Run:
 class ExplainReport:
     """The report of a run, from the figures of all that was explained."""
 
-    def __init__(self, model: Model, run: Run) -> None:
-        self.model = model
+    def __init__(self, run: Run) -> None:
+        self.model = run.explainer.model
         self.run = run
-        self.figures = Figures.none(model, run.methods)
+        self.figures = Figures.none(self.model, run.methods)
 
     def add(self, explanations: Sequence[Explanation]) -> None:
         """Count a block of explanations: all those of each of its sequences, in order."""

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
@@ -49,37 +50,57 @@ class MergedReport(Protocol[Merged]):
     def warnings(self) -> list[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the output and the report go, and how many processes make them.
+
+    Parameters
+    ----------
+    output : Path or None
+        None and "-" are standard output.
+    report : Path or None
+        None and "-" are standard error.
+    jobs : int or None
+        None is one for each core.
+    quiet : bool
+        Whether neither report nor warnings nor progress are told.
+    no_pager : bool
+    """
+
+    output: Path | None = None
+    report: Path | None = None
+    jobs: int | None = None
+    quiet: bool = False
+    no_pager: bool = False
+
+
 def stream(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
     summary: MergedReport[Counted],
-    *,
-    output: Path | None,
-    report: Path | None,
-    jobs: int | None,
-    quiet: bool,
-    no_pager: bool,
+    to: Destination,
 ) -> None:
     """Write what a rendering makes of an input's blocks, then the report."""
-    to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
-    told = not quiet and not to_terminal
+    to_terminal = to.output is None and sys.stdout is not None and sys.stdout.isatty()
+    told = not to.quiet and not to_terminal
     if rendering.form == "terminal":
         size = 0
-        opened = _paged() if to_terminal and not no_pager else None
-        _show(rendering, blocks, summary, opened or open_output(output), told)
+        opened = _paged() if to_terminal and not to.no_pager else None
+        _show(rendering, blocks, summary, opened or open_output(to.output), told)
     else:
-        shared = 1 if rendering.carried.is_needed else jobs or _usual_jobs()
-        size = _write(rendering, blocks, summary, output, told, shared)
-    if report is not None and report != STANDARD_OUTPUT:
+        jobs = 1 if rendering.carried.is_needed else to.jobs or _usual_jobs()
+        size = _write(rendering, blocks, summary, to.output, told, jobs)
+    report = None if to.report == STANDARD_OUTPUT else to.report
+    if report is not None:
         with open_output(report) as file:
             is_json = report.suffix.lower() == ".json"
             file.write(summary.as_json() if is_json else summary.as_text())
-    if not quiet:
-        if report is None or report == STANDARD_OUTPUT:
+    if not to.quiet:
+        if report is None:
             say_lines(summary.as_text(), NAMES_WIDTH)
         warn((*summary.warnings(), *rendering.warnings(size)))
-        if rendering.carried.is_needed and (jobs or 1) > 1:
-            warn([f"--jobs {jobs}: {ONE_PROCESS}"])
+        if rendering.carried.is_needed and (to.jobs or 1) > 1:
+            warn([f"--jobs {to.jobs}: {ONE_PROCESS}"])
 
 
 def _write(

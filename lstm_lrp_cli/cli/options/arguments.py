@@ -1,27 +1,30 @@
-"""Options that several commands take, and what they mean."""
+"""Arguments and options that several commands take, in groups that arrive as one value."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lstm_lrp_cli.engine.methods import METHODS
+from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.outputs.registry import ENDINGS, SINKS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
-from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
-from lstm_lrp_cli.sequences.stream import compression_of
-from .settings import TYPES, FiniteRange, complete_methods, method_names
+from lstm_lrp_cli.running.stream import Destination
+from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, InputFormat
+from lstm_lrp_cli.sequences.stream import compression_of, display_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from lstm_lrp_cli.explaining.question import Question, Step
+    from lstm_lrp_cli.loading.load import LoadedModel
     from lstm_lrp_cli.model.model import Model
-
+    from lstm_lrp_cli.sequences.read import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -29,21 +32,6 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 DTYPES = ("float64", "float32")
 TARGETS = ("predicted", "gold", "all")
 STEPS = ("first", "last", "all")
-POSITIVE = FiniteRange(min=0, min_open=True)
-
-
-def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """The step that --step names: a number from 0, or from -1 backwards, or "all"."""
-    if value is None or value == "all":
-        return value
-    if value in ("first", "last"):
-        return 0 if value == "first" else -1
-    try:
-        return int(value)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{value!r} is none of first, last, all or a number.", ctx, param
-        ) from error
 
 
 def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -53,6 +41,34 @@ def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
         for option in reversed(options):
             command = option(command)
         return command
+
+    return decorate
+
+
+def group(
+    name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[Command], Command]:
+    """Options that arrive at a command as one value.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    make : callable
+        Takes the options by their names.
+    """
+
+    def decorate(command: Command) -> Command:
+        before = len(getattr(command, "__click_params__", ()))
+
+        @wraps(command)
+        def gathered(**given: Any) -> Any:
+            own = {key: given.pop(key) for key in names}
+            return command(**given, **{name: make(**own)})
+
+        found: Any = stacked(*options)(gathered)
+        names = [param.name for param in found.__click_params__[before:]]
+        return found  # type: ignore[no-any-return]
 
     return decorate
 
@@ -75,41 +91,138 @@ def complete_files(
     return [CompletionItem(incomplete, type="file")]
 
 
+def path_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option that names a file."""
+    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", **settings)
+
+
 model_argument = click.argument("model", type=click.Path(path_type=Path))
-
-
-def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
-    """The argument that names the sequences."""
-    return click.argument("input", required=required, shell_complete=complete_files)
-
-
-mapping_option = click.option(
-    "--mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What MODEL cannot say.  [default: MODEL's .yaml, if there]",
+mapping_option = path_option(
+    "--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml, if there]"
 )
-
 assume_option = click.option(
     "--assume",
     is_flag=True,
     help="Where MODEL leaves open what changes its scores, take the likeliest.",
 )
-
-input_options = stacked(
-    click.option("--ids", is_flag=True, help="Lines of text hold token ids."),
-    click.option(
-        "--labelled", is_flag=True, help="Lines are label<TAB>text; JSON lines have label."
-    ),
-    click.option(
-        "--input-format",
-        type=click.Choice(INPUT_FORMATS),
-        metavar="FORMAT",
-        help=f"{', '.join(INPUT_FORMATS)}.  [default: by INPUT's ending, or how it begins]",
-    ),
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float64",
+    show_default=True,
+    metavar="TYPE",
+    help="Precision: float64 or float32.",
 )
 
-question_options = stacked(
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model, and how it is read."""
+
+    model: Path
+    mapping: Path | None
+    assume: bool
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return display_name(str(self.model))
+
+    def load(self) -> LoadedModel:
+        import numpy as np
+
+        from lstm_lrp_cli.loading.load import load_model
+
+        return load_model(self.model, self.mapping, np.dtype(self.dtype), self.assume)
+
+
+model_options = group(
+    "of", ModelOptions, model_argument, mapping_option, assume_option, dtype_option
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Which sequences, and how they are written; no input where none is named."""
+
+    input: str | None
+    ids: bool
+    labelled: bool
+    input_format: InputFormat | None
+
+    @property
+    def name(self) -> str:
+        return display_name(self.input or "")
+
+    @property
+    def source(self) -> Source:
+        from lstm_lrp_cli.sequences.read import Source
+
+        return Source(self.input or "", self.input_format, self.ids, self.labelled)
+
+
+def input_options(argument: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """The sequences that an argument or option called input names, and how they are written."""
+    return group(
+        "given",
+        InputOptions,
+        argument,
+        click.option("--ids", is_flag=True, help="Lines of text hold token ids."),
+        click.option(
+            "--labelled", is_flag=True, help="Lines are label<TAB>text; JSON lines have label."
+        ),
+        click.option(
+            "--input-format",
+            type=click.Choice(INPUT_FORMATS),
+            metavar="FORMAT",
+            help=f"{', '.join(INPUT_FORMATS)}.  [default: by INPUT's ending, or how it begins]",
+        ),
+    )
+
+
+def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """The sequences of the argument INPUT."""
+    return input_options(click.argument("input", required=required, shell_complete=complete_files))
+
+
+def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Step | None:
+    """The step that --step names: a number from 0, or from -1 backwards, or "all"."""
+    from lstm_lrp_cli.explaining.question import resolve_step
+
+    try:
+        return None if value is None else resolve_step(value)
+    except WrongUsage as error:
+        raise click.BadParameter(error.problem, ctx, param) from error
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionOptions:
+    """What is explained of each sequence."""
+
+    target: str
+    step: Step | None
+
+    def of(self, model: Model, *, labelled: bool, default_step: Step | None = None) -> Question:
+        """What is asked of a model.
+
+        Parameters
+        ----------
+        default_step : int, "all" or None
+            The step where none is given; None is an error of a model by step.
+        """
+        from lstm_lrp_cli.explaining.question import Question, refuse_labels
+
+        if self.target == "gold" and not labelled and model.target_labelled("gold") is None:
+            raise click.UsageError("--target gold needs labelled input: add --labelled.")
+        question = Question.of(model, self.target, self.step, default_step)
+        if labelled:
+            refuse_labels(model)
+        return question
+
+
+question_options = group(
+    "question",
+    QuestionOptions,
     click.option(
         "--target",
         default="predicted",
@@ -127,103 +240,18 @@ question_options = stacked(
     ),
 )
 
-rule_options = stacked(
-    click.option(
-        "--eps",
-        type=TYPES["eps"],
-        default=0.001,
-        show_default=True,
-        metavar="NUMBER",
-        help="Stabilizer of LRP.",
-    ),
-    click.option(
-        "--bias-factor",
-        type=TYPES["bias_factor"],
-        default=0.0,
-        show_default=True,
-        metavar="NUMBER",
-        help="Part of LRP's biases and stabilizers that is redistributed.",
-    ),
-)
 
-dtype_option = click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default="float64",
-    show_default=True,
-    metavar="TYPE",
-    help="Precision: float64 or float32.",
-)
+@dataclass(frozen=True, slots=True)
+class DocumentOptions:
+    """Where one document goes, as a table or as JSON."""
+
+    form: str
+    output: Path | None
 
 
-# What help says of settings in names.
-SET_IN_NAME = "with settings as in lrp-all:eps=1e-6."
-
-
-def methods_option(name: str, default: str = "lrp-all") -> Callable[[Command], Command]:
-    """The option that names one or several methods."""
-    return click.option(
-        name,
-        callback=method_names,
-        default=default,
-        show_default=True,
-        metavar="NAME,...",
-        shell_complete=complete_methods,
-        help=f"{', '.join(METHODS)}; {SET_IN_NAME}",
-    )
-
-
-path_options = stacked(
-    click.option(
-        "--steps",
-        type=TYPES["steps"],
-        metavar="N",
-        help="Of integrated-gradients: points of the path.  [default: 50]",
-    ),
-    click.option(
-        "--baseline",
-        metavar="VALUE",
-        help="Of integrated-gradients: where the path begins: zero, a token, an id or a number.  "
-        "[default: zero]",
-    ),
-)
-
-setting_options = stacked(
-    path_options,
-    click.option(
-        "--span",
-        type=TYPES["span"],
-        metavar="FROM:TO",
-        help="Of contextual-decomposition: tokens taken as one, from 0, TO not among them.",
-    ),
-    click.option("--seed", type=TYPES["seed"], metavar="N", help="Of random.  [default: 0]"),
-)
-
-
-def tolerance_option(default: float | None, note: str = "") -> Callable[[Command], Command]:
-    """The option that says how near scores must come; a default of None is explained by a note."""
-    return click.option(
-        "--tolerance",
-        type=POSITIVE,
-        default=default,
-        show_default=default is not None,
-        metavar="NUMBER",
-        help=f"What scores may differ by, relative to scores over 1.  {note}".rstrip(),
-    )
-
-
-def expected_option(*, required: bool = False) -> Callable[[Command], Command]:
-    """The option that names a file with the framework's own scores."""
-    return click.option(
-        "--expected",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        required=required,
-        help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
-    )
-
-
-document_options = stacked(
+document_options = group(
+    "document",
+    DocumentOptions,
     click.option(
         "--format",
         "form",
@@ -233,80 +261,12 @@ document_options = stacked(
         metavar="FORMAT",
         help="table, or json: one document.",
     ),
-    click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE."
-    ),
+    path_option("-o", "--output", help="Write to FILE."),
 )
 
 
-def resolve_question(
-    model: Model, target: str, step: Step | None, *, labelled: bool, default_step: Step | None
-) -> Question:
-    """What --target and --step ask of a model.
-
-    Parameters
-    ----------
-    default_step : int, "all" or None
-        The step where none is given; None is an error of a model by step.
-    """
-    from lstm_lrp_cli.explaining.question import Question
-
-    chosen = resolve_target(target, model, gold=labelled)
-    if step is not None and not model.by_step:
-        raise click.UsageError("--step: the model gives one score a sequence, not one a step.")
-    if labelled:
-        refuse_labels(model)
-    if model.by_step and step is None and default_step is None:
-        raise click.UsageError(
-            "the model gives scores at every step; say which are explained: "
-            "--step last, first, all or a number. "
-            "(Should it give one a sequence? Then the mapping lacks `returns: last` or a pool.)"
-        )
-    step = default_step if step is None else step
-    return Question(chosen) if step is None else Question(chosen, step)
-
-
-def refuse_labels(model: Model) -> None:
-    """Refuse --labelled where a model does not predict one class of each sequence."""
-    if model.by_step:
-        raise click.UsageError("--labelled: the model gives scores at every step, not a class.")
-    if model.regression:
-        raise click.UsageError("--labelled: the model predicts values, not a class.")
-    if model.undecided and set(model.likelihoods) == {"linear"}:
-        raise click.UsageError(
-            "--labelled: nothing says whether the model predicts classes or values; add "
-            "`task: classification` to its mapping."
-        )
-    if len(model.heads) > 1:
-        raise click.UsageError("--labelled: the model has several outputs, and no one class.")
-
-
-def resolve_target(target: str, model: Model, *, gold: bool) -> Any:
-    """What --target names: a word, or the number of a class or value.
-
-    A label wins over a number, so that a target reads back as the output shows it.
-    """
-    labelled = model.target_labelled(target)
-    if labelled is not None:
-        return labelled
-    if target == "gold" and not gold:
-        raise click.UsageError("--target gold needs labelled input: add --labelled.")
-    if target in TARGETS:
-        return target
-    number = whole_number(target)
-    if number is not None and number < model.targets:
-        return number
-    names = f" ({', '.join(model.labels)})" if model.labels else ""
-    last = model.targets - 1
-    what = "score" if set(model.likelihoods) == {"linear"} else "class"
-    raise click.BadParameter(
-        f"there is no {what} {target!r}; the model has {model.targets}, from 0 to {last}{names}.",
-        param_hint="--target",
-    )
-
-
 def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Command]:
-    """The options that say where data and report go, and how many processes make them.
+    """The format; where data and report go, and how many processes make them.
 
     Parameters
     ----------
@@ -324,27 +284,31 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             help=f"{', '.join(forms)}.  [default: terminal ({picture}) on one, "
             "else by -o's ending, else tsv]",
         ),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Write to FILE (.gz, .xz, .bz2: compressed).",
+        group(
+            "to",
+            Destination,
+            path_option("-o", "--output", help="Write to FILE (.gz, .xz, .bz2: compressed)."),
+            path_option("--report", help="The report; .json: as JSON.  [default: standard error]"),
+            click.option(
+                "--jobs",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Processes that share the work.  [default: one for each core, at most 8]",
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
+            click.option(
+                "--no-pager", is_flag=True, help="Do not page what is shown on a terminal."
+            ),
         ),
-        click.option(
-            "--report",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="The report; .json: as JSON.  [default: standard error]",
-        ),
-        click.option(
-            "--jobs",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Processes that share the work.  [default: one for each core, at most 8]",
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
-        click.option("--no-pager", is_flag=True, help="Do not page what is shown on a terminal."),
+    )
+
+
+def expected_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """The option that names a file with the framework's own scores."""
+    return path_option(
+        "--expected",
+        required=required,
+        help="Scores or probabilities of your framework: .npy, .npz, .csv or .jsonl.",
     )
 
 

@@ -1,5 +1,6 @@
 """Commands whose help fits a screen, and whose options have defaults in the environment."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+
+from lstm_lrp_cli.errors import WrongUsage
 
 # What stands in which section of help, in what order, by the names of parameters. What is in none
 # of them stands in the last.
@@ -93,7 +96,23 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         with self._naming_variables(ctx):
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except WrongUsage as error:
+                raise self._as_option(error, ctx) from error
+
+    def _as_option(self, error: WrongUsage, ctx: click.Context) -> click.UsageError:
+        """Wrong usage as the command line says it: keywords are options."""
+
+        def option(keyword: str) -> str:
+            names = {param.name: f"--{_long(param)}" for param in self._options}
+            plural = f"{keyword}s"  # the one option for one method or several
+            return names.get(keyword) or names.get(plural) or f"--{keyword.replace('_', '-')}"
+
+        problem = re.sub("`([a-z_]+)`", lambda found: option(found[1]), error.problem)
+        if error.keyword is None:
+            return click.UsageError(problem, ctx)
+        return click.BadParameter(problem, ctx, param_hint=option(error.keyword))
 
     @contextmanager
     def _naming_variables(self, ctx: click.Context) -> Iterator[None]:

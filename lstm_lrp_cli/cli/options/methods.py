@@ -1,0 +1,178 @@
+"""The options that name methods, and those that set them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from lstm_lrp_cli.engine.methods import LRP_METHODS, METHODS
+from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.explaining.settings import SETTINGS, Setting, parse_method, parse_methods
+from .arguments import Command, group
+
+# What help says of settings in names.
+SET_IN_NAME = "with settings as in lrp-all:eps=1e-6."
+
+
+class NumberRange(click.FloatRange):
+    """Refuses nan and infinity as well, which a range of numbers lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not float("-inf") < number < float("inf"):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = NumberRange(min=0, min_open=True)
+
+
+class ReadSetting(click.ParamType):
+    """A setting that is no number."""
+
+    name = "text"
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.setting.of(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+def _type_of(setting: Setting) -> click.ParamType:
+    if setting.kind is float:
+        return NumberRange(min=setting.least, max=setting.most)
+    if setting.kind is int:
+        return click.IntRange(min=setting.least, max=setting.most)
+    return ReadSetting(setting)
+
+
+def setting_option(name: str, help: str, **more: Any) -> Callable[[Command], Command]:
+    """The option of a setting of methods."""
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=_type_of(SETTINGS[name]),
+        metavar=SETTINGS[name].value,
+        help=help,
+        **more,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOptions:
+    """What methods are set to that do not say it in their names."""
+
+    eps: float
+    bias_factor: float
+    steps: int | None = None
+    baseline: str | None = None
+    span: slice | None = None
+    seed: int | None = None
+
+    def given(self, methods: tuple[str, ...]) -> dict[str, Any]:
+        """Those that are given; --eps and --bias-factor, which have defaults, where some take them.
+
+        Parameters
+        ----------
+        methods : tuple of str
+        """
+        takers = {key for name in methods for key in METHODS[parse_method(name).kind].takes}
+        settings = asdict(self)
+        for key in ("eps", "bias_factor"):
+            if key not in takers:
+                del settings[key]
+        return settings
+
+
+rule_settings = (
+    setting_option("eps", "Stabilizer of LRP.", default=0.001, show_default=True),
+    setting_option(
+        "bias_factor",
+        "Part of LRP's biases and stabilizers that is redistributed.",
+        default=0.0,
+        show_default=True,
+    ),
+)
+path_settings = (
+    setting_option("steps", "Of integrated-gradients: points of the path.  [default: 50]"),
+    setting_option(
+        "baseline",
+        "Of integrated-gradients: where the path begins: zero, a token, an id or a number.  "
+        "[default: zero]",
+    ),
+)
+other_settings = (
+    setting_option(
+        "span", "Of contextual-decomposition: tokens taken as one, from 0, TO not among them."
+    ),
+    setting_option("seed", "Of random.  [default: 0]"),
+)
+
+
+def setting_options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Settings, which arrive as one value."""
+    return group("settings", SettingOptions, *options)
+
+
+def methods_option(
+    *names: str, default: str = "lrp-all", listed: str = ", ".join(METHODS), **more: Any
+) -> Callable[[Command], Command]:
+    """The option that names one or several methods."""
+    return click.option(
+        *names,
+        **{"callback": method_names, **more},
+        default=default,
+        show_default=True,
+        metavar="NAME,...",
+        shell_complete=complete_methods,
+        help=f"{listed}; {SET_IN_NAME}",
+    )
+
+
+def method_names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The methods that a list names."""
+    try:
+        return tuple(named.name for named in parse_methods(value))
+    except WrongUsage as error:
+        raise click.BadParameter(error.problem, ctx, param) from error
+
+
+def rule_name(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The one rule of LRP that is named."""
+    if value.split(":")[0].strip() not in LRP_METHODS:
+        listed = ", ".join(map(repr, LRP_METHODS))
+        raise click.BadParameter(f"{value!r} is not one of {listed}.", ctx, param)
+    try:
+        return (parse_method(value).name,)
+    except WrongUsage as error:
+        raise click.BadParameter(error.problem, ctx, param) from error
+
+
+def complete_methods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell completes the last name of a list of methods to, or a setting in it."""
+    *named, begun = incomplete.split(",")
+    before = "".join(f"{name}," for name in named)
+    kind, *settings = begun.split(":")
+    if settings and kind in METHODS:
+        before += begun.removesuffix(settings[-1])
+        keys = (f"{key.replace('_', '-')}=" for key in METHODS[kind].takes)
+        return [f"{before}{key}" for key in keys if key.startswith(settings[-1])]
+    return [f"{before}{name}" for name in METHODS if name.startswith(begun) and name not in named]
+
+
+def tolerance_option(default: float | None, note: str = "") -> Callable[[Command], Command]:
+    """The option that says how near scores must come; a default of None is explained by a note."""
+    return click.option(
+        "--tolerance",
+        type=POSITIVE,
+        default=default,
+        show_default=default is not None,
+        metavar="NUMBER",
+        help=f"What scores may differ by, relative to scores over 1.  {note}".rstrip(),
+    )

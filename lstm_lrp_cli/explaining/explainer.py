@@ -1,0 +1,235 @@
+"""What explains: a model, the methods, what is asked of it, and how finely it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from itertools import chain, compress, repeat
+from operator import attrgetter
+from typing import Any
+
+from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import Batch
+from lstm_lrp_cli.sequences.sequence import Sequence
+from .carried import Carried
+from .corpus import finite_relevance, run_window, windows
+from .explanation import WHOLE, Detail, Explanation
+from .question import Choice, Question, choices
+from .settings import resolve_methods
+from .threads import one_blas_thread
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
+class Explainer:
+    """Explains sequences: called with some, it gives their explanations one by one.
+
+    Parameters
+    ----------
+    model : Model
+        As `load` gives it.
+    methods : str, iterable of str, or iterable of Method
+        Names such as "lrp-all,occlusion", with settings as in "lrp-all:eps=1e-6".
+    target : str or int
+        "predicted"; "gold", the true class, where sequences have one; "all"; a label or a number.
+    step : int, "first", "last", "all" or None
+        Of a model that gives scores at every step: which step's are explained.
+    by : {"token", "dimension", "step", "feature"} or None
+        How finely relevance is told: of whole tokens or steps, shape (steps,), or of every value,
+        shape (steps, features). None is tokens, and features of numeric series.
+    **settings
+        Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `span`, `seed`.
+
+    Raises
+    ------
+    ValueError
+        The model has no such target, step or detail, or there is no such method or setting.
+
+    Examples
+    --------
+    >>> explainer = lrp.Explainer(model, "lrp-all,occlusion", target="positive")
+    >>> for e in explainer(lrp.read("sentences.txt", model)):
+    ...     print(e.method, e.tokens, e.relevance)
+    """
+
+    model: Model
+    methods: tuple[Method, ...]
+    question: Question
+    detail: Detail
+
+    def __init__(
+        self,
+        model: Model,
+        methods: str | Iterable[str] | Iterable[Method] = "lrp-all",
+        *,
+        target: str | int | Question = "predicted",
+        step: int | str | None = None,
+        by: Detail | None = None,
+        **settings: Any,
+    ) -> None:
+        question = target
+        if not isinstance(question, Question):
+            question = Question.of(model, question, step)
+        several = [methods] if isinstance(methods, str) else list(methods)
+        named = [name for each in several if isinstance(each, str) for name in each.split(",")]
+        made = tuple(each for each in several if not isinstance(each, str))
+        if named or not made:
+            made += resolve_methods(named, model, settings)
+        for field, value in (
+            ("model", model),
+            ("methods", made),
+            ("question", question),
+            ("detail", choose_detail(model, by)),
+        ):
+            object.__setattr__(self, field, value)
+        if self.reach == "features":
+            self._refuse_whole_steps()
+
+    @property
+    def reach(self) -> Reach:
+        """How finely the engine has to tell relevance."""
+        return "features" if self.detail in WHOLE else "steps"
+
+    def _refuse_whole_steps(self) -> None:
+        """Refuse to tell of every value of a step what a method tells of whole steps."""
+        whole = "step" if self.model.embedding is None else "token"
+        for method in self.methods:
+            if method.whole_steps:
+                with_span = " with a span" if "span" in method.settings else ""
+                raise WrongUsage(
+                    f"{method.name}{with_span} tells of whole {whole}s alone; it needs "
+                    f"`by` {whole}."
+                )
+
+    def __call__(self, sequences: Iterable[Sequence]) -> Iterator[Explanation]:
+        """Explain sequences in their order, as they are asked for.
+
+        Parameters
+        ----------
+        sequences : iterable of Sequence
+            As `read` or `sequences` gives them. They are read as they are needed; where reading
+            fails, what was read before is explained first.
+
+        Yields
+        ------
+        Explanation
+            Of each sequence, one for each of its targets, by each of the methods.
+
+        Raises
+        ------
+        UnusableInput
+            A sequence cannot be read, lacks the step or the true class that is asked for, or its
+            scores or relevance are not finite.
+        """
+        found = self.windows(sequences)
+        while True:
+            with one_blas_thread():
+                window = next(found, None)
+            if window is None:
+                return
+            yield from window
+
+    def windows(
+        self, sequences: Iterable[Sequence], carried: Carried | None = None
+    ) -> Iterator[list[Explanation]]:
+        """Explain sequences in their order, window by window.
+
+        Parameters
+        ----------
+        carried : Carried or None
+            What earlier sequences of the same run left; None is nothing.
+        """
+        model, methods = self.model, self.methods
+        keep_gates = any(method.keeps_gates for method in methods)
+        carried = carried or Carried(model)
+        for window in windows(model, sequences, self.question, len(methods)):
+            if self.question.target == "gold":
+                _check_labels(window)
+            found: list[Explanation] = []
+            for batch, trace in run_window(model, window, carried, keep_gates):
+                found.extend(self.of_batch(batch, trace))
+                del trace  # as run_window says
+            if model.by_step:
+                found.extend(self._without_scores(window, found))
+            found.sort(key=attrgetter("sequence.number"))  # those of one sequence stay as they are
+            yield found
+
+    def of_batch(self, batch: Batch, trace: Trace) -> Iterator[Explanation]:
+        """Explain one batch from its forward pass, target by target, by each of the methods."""
+        return chain.from_iterable(
+            self._explained(batch, trace, choice, method)
+            for choice in choices(self.question, trace, batch)
+            for method in self.methods
+        )
+
+    def _explained(
+        self, batch: Batch, trace: Trace, choice: Choice, method: Method
+    ) -> Iterator[Explanation]:
+        chosen, steps = choice.chosen, choice.steps
+        result = finite_relevance(batch, trace, chosen, method, self.reach)
+        explanations = map(
+            Explanation,
+            repeat(self),
+            batch.sequences,
+            choice.scores,
+            choice.targets.tolist(),
+            chosen.of(trace.scores).tolist(),
+            repeat(choice.decision),
+            repeat(None) if choice.predicted is None else choice.predicted.tolist(),
+            batch.per_sequence(result.inputs),
+            repeat(None) if result.ledgers is None else result.ledgers,
+            repeat(method.name),
+            repeat(None) if steps is None else steps.tolist(),
+        )
+        if chosen.rows is None:
+            return explanations
+        # Others of the batch may have more steps.
+        return compress(explanations, (chosen.rows >= 0).tolist())
+
+    def _without_scores(
+        self, window: Several[Sequence], found: Several[Explanation]
+    ) -> Iterator[Explanation]:
+        """What stands for the sequences of a window that have no step with a score."""
+        explained = {explanation.sequence.number for explanation in found}
+        for sequence in window:
+            if sequence.number not in explained:
+                for method in self.methods:
+                    yield Explanation.without_score(self, sequence, method)
+
+
+def detail_of(model: Model, *, finest: bool = False) -> Detail:
+    """That of whole tokens or steps; the finest is that of every value."""
+    if model.embedding is None:
+        return "feature" if finest else "step"
+    return "dimension" if finest else "token"
+
+
+def choose_detail(model: Model, by: str | None) -> Detail:
+    """How finely relevance is told, where it fits the model.
+
+    Raises
+    ------
+    WrongUsage
+    """
+    allowed: tuple[Detail, ...] = ("token", "dimension")
+    if model.embedding is None:
+        allowed = ("feature", "step")
+    for detail in allowed:
+        if by in (detail, None):
+            return detail
+    kind = "takes numbers" if model.embedding is None else "takes tokens"
+    raise WrongUsage(f"the model {kind}; expected {' or '.join(allowed)}.", "by")
+
+
+def _check_labels(window: Several[Sequence]) -> None:
+    """Refuse a sequence whose true class is to be explained, and is not known."""
+    for sequence in window:
+        if sequence.gold is None and len(sequence):
+            raise UnusableInput(
+                f"sequence {sequence.number}",
+                "has no true class, and target gold explains it; give labels with the sequences",
+            )
