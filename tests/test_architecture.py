@@ -67,12 +67,7 @@ CIRCLES = {
     ),
 }
 MOST_PARAMETERS = 7
-MORE_PARAMETERS = {
-    "check.search.search": 8,
-    "cli.evaluate.resolve_contestants": 8,
-    "cli.options.settings.resolve_methods": 8,
-    "running.stream.stream": 8,
-}
+MORE_PARAMETERS = {"check.search.search": 8}
 MOST_FILES = 190
 LEAST_MEDIAN = 130
 MOST_IMPORTS = 0.12  # of the lines of code

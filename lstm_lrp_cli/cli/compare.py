@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,32 @@ from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.terminal.messages import warn
 from lstm_lrp_cli.terminal.screen import progress
 from .options.arguments import (
-    POSITIVE,
+    DocumentOptions,
+    InputOptions,
+    QuestionOptions,
     assume_option,
     complete_files,
     document_options,
     dtype_option,
+    group,
     input_options,
+    path_option,
     question_options,
     refuse_same_file,
-    rule_options,
-    setting_options,
-    stacked,
 )
 from .options.help import Command
-from .options.settings import complete_methods
+from .options.methods import (
+    POSITIVE,
+    SettingOptions,
+    complete_methods,
+    other_settings,
+    path_settings,
+    rule_settings,
+    setting_options,
+)
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.compare.comparison import Rank
-    from lstm_lrp_cli.explaining.question import Step
-    from lstm_lrp_cli.sequences.naming import InputFormat
 
 
 # What results have been asked already.
@@ -59,13 +67,65 @@ def two_methods(ctx: click.Context, param: click.Parameter, value: str | None) -
     return names
 
 
-mapping_options = stacked(
+@dataclass(frozen=True, slots=True)
+class ModelsOptions:
+    """How the models are read."""
+
+    mapping: Path | None
+    mapping_a: Path | None
+    mapping_b: Path | None
+    assume: bool
+    dtype: str
+
+
+models_options = group(
+    "reading",
+    ModelsOptions,
     *(
-        click.option(
-            name, type=click.Path(path_type=Path), metavar="FILE", help=f"The mapping of {whose}."
-        )
+        path_option(name, help=f"The mapping of {whose}.")
         for name, whose in (("--mapping", "each model"), ("--mapping-a", "A"), ("--mapping-b", "B"))
-    )
+    ),
+    assume_option,
+    dtype_option,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """How many differences are told, and which."""
+
+    top: int
+    rank: Rank
+    min_count: int
+
+
+rank_options = group(
+    "ranked",
+    RankOptions,
+    click.option(
+        "--top",
+        type=click.IntRange(min=1),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="How many sequences and tokens are told.",
+    ),
+    click.option(
+        "--rank",
+        type=click.Choice(["correlation", "difference"]),
+        default="correlation",
+        show_default=True,
+        metavar="ORDER",
+        help="What differs most: by least correlation, or largest difference.",
+    ),
+    click.option(
+        "--min-count",
+        type=click.IntRange(min=1),
+        default=5,
+        show_default=True,
+        metavar="N",
+        help="Tokens seen less often are not ranked.",
+    ),
 )
 
 
@@ -84,15 +144,15 @@ mapping_options = stacked(
 )
 @click.argument("a", shell_complete=complete_files)
 @click.argument("b", required=False, shell_complete=complete_files)
-@click.option(
-    "--input",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Sequences that models explain; - is standard input.",
+@models_options
+@input_options(
+    click.option(
+        "--input",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Sequences that models explain; - is standard input.",
+    )
 )
-@mapping_options
-@assume_option
-@input_options
 @click.option(
     "--methods",
     "--method",
@@ -103,33 +163,8 @@ mapping_options = stacked(
     help="The method of both, or of A and of B.  [default: lrp-all of models]",
 )
 @question_options
-@rule_options
-@dtype_option
-@setting_options
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="How many sequences and tokens are told.",
-)
-@click.option(
-    "--rank",
-    type=click.Choice(["correlation", "difference"]),
-    default="correlation",
-    show_default=True,
-    metavar="ORDER",
-    help="What differs most: by least correlation, or largest difference.",
-)
-@click.option(
-    "--min-count",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="Tokens seen less often are not ranked.",
-)
+@setting_options(*rule_settings, *path_settings, *other_settings)
+@rank_options
 @click.option(
     "--tolerance",
     type=POSITIVE,
@@ -140,32 +175,17 @@ mapping_options = stacked(
 @click.pass_context
 def compare(
     ctx: click.Context,
+    /,
     a: str,
     b: str | None,
-    input: str | None,
-    mapping: Path | None,
-    mapping_a: Path | None,
-    mapping_b: Path | None,
-    assume: bool,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
+    reading: ModelsOptions,
+    given: InputOptions,
     methods: tuple[str, ...],
-    target: str,
-    step: Step | None,
-    eps: float,
-    bias_factor: float,
-    dtype: str,
-    steps: int | None,
-    baseline: str | None,
-    span: slice | None,
-    seed: int | None,
-    top: int,
-    rank: Rank,
-    min_count: int,
+    question: QuestionOptions,
+    settings: SettingOptions,
+    ranked: RankOptions,
     tolerance: float | None,
-    form: str,
-    output: Path | None,
+    document: DocumentOptions,
 ) -> None:
     """Compare two explanations of the same sequences: by models, methods or versions.
 
@@ -177,37 +197,22 @@ def compare(
     from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
     from lstm_lrp_cli.compare.pairing import matched
     from lstm_lrp_cli.compare.table import comparison_json, print_comparison
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
     from lstm_lrp_cli.loading.files.formats import is_weight_file
-    from lstm_lrp_cli.running.processes import one_blas_thread
-    from lstm_lrp_cli.sequences.read import Source
-    from .options.sides import Asked, both_sides
+    from .options.sides import AskedModels, both_sides
 
-    names = {name: Path(path) for name, path in (("A", a), ("B", b), ("--input", input)) if path}
-    refuse_same_file({"-o": output}, names)
+    named = (("A", a), ("B", b), ("--input", given.input))
+    refuse_same_file({"-o": document.output}, {name: Path(path) for name, path in named if path})
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
-    _check_usage(ctx, paths, models, input, methods)
-    asked = Asked(
-        Source(input or "", input_format, ids, labelled),
-        (mapping_a or mapping, mapping_b or mapping),
-        assume,
-        target,
-        step,
-        dtype,
-        {
-            "eps": eps,
-            "bias_factor": bias_factor,
-            "steps": steps,
-            "baseline": baseline,
-            "span": span,
-            "seed": seed,
-        },
-    )
+    _check_usage(ctx, paths, models, given.input, methods)
+    mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
+    asked = AskedModels(given, mappings, reading.assume, reading.dtype, question, settings)
     # Models explain nothing else.
-    wanted = None if any(models) or target in WORDS else target
+    wanted = None if any(models) or question.target in WORDS else question.target
     with one_blas_thread(), progress(STANDARD_INPUT not in paths) as tell:
         sides, both = both_sides(paths, models, methods, asked)
-        comparer = Comparer(sides, top, min_count, rank)
+        comparer = Comparer(sides, ranked.top, ranked.min_count, ranked.rank)
         same_input = b is None or all(models)
         for some in in_blocks(matched(both, wanted, same_input=same_input)):
             comparer.add(some)
@@ -219,8 +224,8 @@ def compare(
         raise click.BadParameter(
             f"there are no explanations of {wanted!r} to compare.", param_hint="--target"
         )
-    with open_output(output) as file:
-        if form == "json":
+    with open_output(document.output) as file:
+        if document.form == "json":
             file.write(comparison_json(comparison, tolerance, asked.told(warnings)))
         else:
             print_comparison(comparison, tolerance, file)

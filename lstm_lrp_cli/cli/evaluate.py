@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lstm_lrp_cli.engine.methods import METHODS
+from lstm_lrp_cli.explaining.settings import parse_method
 from lstm_lrp_cli.running.files import open_output, open_together
 from lstm_lrp_cli.terminal.messages import warn
 from lstm_lrp_cli.terminal.screen import counting
 from .options.arguments import (
-    POSITIVE,
-    SET_IN_NAME,
-    assume_option,
+    DocumentOptions,
+    InputOptions,
+    ModelOptions,
     document_options,
-    dtype_option,
+    group,
     input_argument,
-    input_options,
-    mapping_option,
-    model_argument,
-    path_options,
-    refuse_labels,
+    model_options,
+    path_option,
     refuse_same_file,
-    resolve_target,
-    rule_options,
 )
 from .options.help import Command
-from .options.settings import complete_methods, method_names, parse_method, resolve_methods
+from .options.methods import (
+    POSITIVE,
+    SettingOptions,
+    method_names,
+    methods_option,
+    path_settings,
+    rule_settings,
+    setting_options,
+)
 
 if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.methods.method import Method
     from lstm_lrp_cli.evaluate.experiment import Contestant
     from lstm_lrp_cli.explaining.question import Question
     from lstm_lrp_cli.model.model import Model
-    from lstm_lrp_cli.sequences.naming import InputFormat
 
 
 USUAL_METHODS = "lrp-all,gradient,gradient-x-input,integrated-gradients,occlusion,random"
@@ -61,6 +66,63 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentOptions:
+    """What is done to sequences, and to how many."""
+
+    deletions: int
+    min_length: int
+    limit: int | None
+    seed: int
+    seeds: int
+    radius: float
+    draws: int
+
+
+def _count(name: str, default: int | None, help: str, least: int = 1) -> Callable[[Any], Any]:
+    """An option that is a number."""
+    return click.option(
+        name,
+        type=click.IntRange(min=least),
+        default=default,
+        show_default=default is not None,
+        metavar="N",
+        help=help,
+    )
+
+
+experiment_options = group(
+    "experiment",
+    ExperimentOptions,
+    click.option(
+        "--deletions",
+        type=click.IntRange(1, MOST_DELETIONS),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="Up to how many tokens or steps are deleted, or put back.",
+    ),
+    _count("--min-length", 10, "Leave out sequences of fewer tokens or steps."),
+    _count("--limit", None, "Read no more than so many sequences."),
+    _count(
+        "--seed",
+        0,
+        "Of all that is random: the first of random's seeds, and that of --draws.",
+        least=0,
+    ),
+    _count("--seeds", 5, "How many seeds random has."),
+    click.option(
+        "--radius",
+        type=POSITIVE,
+        default=0.1,
+        show_default=True,
+        metavar="NUMBER",
+        help="How far inputs are moved to see how relevance changes, relative to their size.",
+    ),
+    _count("--draws", 10, "How often inputs are moved; 0 leaves it out.", least=0),
+)
+
+
 @click.command(
     cls=Command,
     examples=(
@@ -70,21 +132,15 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     ),
     rare=("input_format", "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
 )
-@model_argument
+@model_options
 @input_argument()
-@mapping_option
-@assume_option
-@input_options
-@click.option(
+@methods_option(
     "--methods",
     "--method",
     "methods",
     callback=judged_names,
     default=USUAL_METHODS,
-    show_default=True,
-    metavar="NAME,...",
-    shell_complete=complete_methods,
-    help=f"all, or of {', '.join(METHODS)}; {SET_IN_NAME}",
+    listed=f"all, or of {', '.join(METHODS)}",
 )
 @click.option(
     "--target",
@@ -92,93 +148,23 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     help="The class or output that is explained.  [default: the true class with --labelled, else "
     "the predicted one]",
 )
-@click.option(
-    "--deletions",
-    type=click.IntRange(1, MOST_DELETIONS),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Up to how many tokens or steps are deleted, or put back.",
-)
-@click.option(
-    "--min-length",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Leave out sequences of fewer tokens or steps.",
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Read no more than so many sequences."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Of all that is random: the first of random's seeds, and that of --draws.",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="How many seeds random has.",
-)
-@click.option(
-    "--radius",
-    type=POSITIVE,
-    default=0.1,
-    show_default=True,
-    metavar="NUMBER",
-    help="How far inputs are moved to see how relevance changes, relative to their size.",
-)
-@click.option(
-    "--draws",
-    type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="How often inputs are moved; 0 leaves it out.",
-)
-@path_options
-@rule_options
-@dtype_option
-@click.option(
+@experiment_options
+@setting_options(*path_settings, *rule_settings)
+@path_option(
     "--plot",
-    type=click.Path(path_type=Path),
     callback=plot_path,
-    metavar="FILE",
     help="Draw the curves to FILE (.png, .svg or .pdf); needs matplotlib.",
 )
 @document_options
 def evaluate(
-    model: Path,
-    input: str,
-    mapping: Path | None,
-    assume: bool,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
+    of: ModelOptions,
+    given: InputOptions,
     methods: tuple[str, ...],
     target: str | None,
-    deletions: int,
-    min_length: int,
-    limit: int | None,
-    seed: int,
-    seeds: int,
-    radius: float,
-    draws: int,
-    steps: int | None,
-    baseline: str | None,
-    eps: float,
-    bias_factor: float,
-    dtype: str,
+    experiment: ExperimentOptions,
+    settings: SettingOptions,
     plot: Path | None,
-    form: str,
-    output: Path | None,
+    document: DocumentOptions,
 ) -> None:
     """Compare methods that explain MODEL, over the sequences in INPUT.
 
@@ -187,8 +173,6 @@ def evaluate(
     relevant token is the one that matters most; how relevance changes as the input hardly does;
     and what each method costs.
     """
-    import numpy as np
-
     from lstm_lrp_cli.errors import UnusableInput
     from lstm_lrp_cli.evaluate.evaluate import evaluate as run
     from lstm_lrp_cli.evaluate.experiment import Experiment
@@ -198,62 +182,67 @@ def evaluate(
         print_evaluation,
         require_matplotlib,
     )
-    from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.running.processes import one_blas_thread
-    from lstm_lrp_cli.sequences.read import Source, read_sequences
-    from lstm_lrp_cli.sequences.stream import display_name
+    from lstm_lrp_cli.explaining.settings import resolve_methods
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.sequences.read import read_sequences
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.words import size_warnings
 
-    refuse_same_file({"-o": output, "--plot": plot}, {"MODEL": model, "INPUT": Path(input)})
+    refuse_same_file(
+        {"-o": document.output, "--plot": plot},
+        {"MODEL": of.model, "INPUT": Path(given.input or "")},
+    )
     if plot is not None:
         require_matplotlib()
-    read = load_model(model, mapping, np.dtype(dtype), assume)
+    read = of.load()
     warn(read.warnings)
-    loaded = read.model
-    question = resolve_judged(loaded, target, labelled=labelled)
-    contestants = resolve_contestants(
-        methods,
-        loaded,
-        seed,
-        seeds,
-        eps=eps,
-        bias_factor=bias_factor,
-        steps=steps,
-        baseline=baseline,
-    )
-    experiment = Experiment(deletions, min_length, radius, draws, seed)
+    model = read.model
+    question = resolve_judged(model, target, labelled=given.labelled)
+    is_random = any(parse_method(name).kind == "random" for name in methods)
+    set_to = settings.given(methods) | ({"seed": experiment.seed} if is_random else {})
+    contestants = contestants_of(resolve_methods(methods, model, set_to), experiment.seeds)
     figures = InputFigures()
-    source = Source(input, input_format, ids, labelled)
-    sequences = figures.watch(islice(read_sequences(source, loaded), limit), loaded)
+    limit = experiment.limit
+    sequences = figures.watch(islice(read_sequences(given.source, model), limit), model)
     plots = [] if plot is None else [plot]
     # Opened before the work, which may take long and would be lost.
-    with open_output(output) as file, open_together(plots) as pictures:
+    with open_output(document.output) as file, open_together(plots) as pictures:
         with one_blas_thread(), counting("sequences") as tell:
             evaluation = run(
-                loaded, sequences, contestants, experiment, question, lambda done: tell(done, limit)
+                model,
+                sequences,
+                contestants,
+                Experiment(
+                    experiment.deletions,
+                    experiment.min_length,
+                    experiment.radius,
+                    experiment.draws,
+                    experiment.seed,
+                ),
+                question,
+                lambda done: tell(done, limit),
             )
         if not evaluation.sequences:
-            unit = "steps" if loaded.embedding is None else "tokens"
+            unit = "steps" if model.embedding is None else "tokens"
             raise UnusableInput(
-                display_name(input),
-                f"has no sequence of at least {min_length} {unit}; expected longer ones, or a "
-                "lower --min-length",
+                given.name,
+                f"has no sequence of at least {experiment.min_length} {unit}; expected longer "
+                "ones, or a lower --min-length",
             )
-        warnings = list(figures.input_warnings(loaded, "left out"))
+        warnings = list(figures.input_warnings(model, "left out"))
         for contestant in contestants:
             sizes = evaluation.measures[contestant.name].sizes
             if sizes is not None:
-                series = loaded.embedding is None
+                series = model.embedding is None
                 warnings += size_warnings(contestant.methods[0], sizes, series=series)
         warn(warnings)
         for path, picture in zip(plots, pictures, strict=True):
             draw_curves(evaluation, picture, path.suffix.lower().removeprefix("."))
-        if form == "json":
+        if document.form == "json":
             made_of = {
-                "model": display_name(str(model)),
-                "input": display_name(input),
-                "dtype": dtype,
+                "model": of.name,
+                "input": given.name,
+                "dtype": of.dtype,
                 "assumptions": read.assumptions,
                 "warnings": [*read.warnings, *warnings],
             }
@@ -264,7 +253,7 @@ def evaluate(
 
 def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Question:
     """The one score of each sequence by which methods are compared."""
-    from lstm_lrp_cli.explaining.question import Question
+    from lstm_lrp_cli.explaining.question import Question, refuse_labels, resolve_target
 
     if labelled:
         refuse_labels(model)
@@ -285,37 +274,19 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
         return question
     if labelled:
         raise click.UsageError("--target: with --labelled it is the true class that is explained.")
-    chosen = resolve_target(target, model, gold=False)
+    if target == "gold" and model.target_labelled(target) is None:
+        raise click.UsageError("--target gold needs labelled input: add --labelled.")
+    chosen = resolve_target(target, model)
     if not isinstance(chosen, int):
         raise click.BadParameter("expected one class.", param_hint="--target")
     return Question(chosen)
 
 
-def resolve_contestants(
-    names: tuple[str, ...],
-    model: Model,
-    seed: int,
-    seeds: int,
-    *,
-    eps: float,
-    bias_factor: float,
-    steps: int | None,
-    baseline: str | None,
-) -> tuple[Contestant, ...]:
-    """The methods of these names, random once for each of its seeds."""
+def contestants_of(methods: Iterable[Method], seeds: int) -> tuple[Contestant, ...]:
+    """Each method, random once for each of its seeds."""
     from lstm_lrp_cli.engine.methods.random_control import RandomControl
     from lstm_lrp_cli.evaluate.experiment import Contestant
 
-    is_random = any(parse_method(name).kind == "random" for name in names)
-    found = resolve_methods(
-        names,
-        model,
-        eps=eps,
-        bias_factor=bias_factor,
-        steps=steps,
-        baseline=baseline,
-        seed=seed if is_random else None,
-    )
     return tuple(
         Contestant(
             method.name,
@@ -323,5 +294,5 @@ def resolve_contestants(
             if isinstance(method, RandomControl)
             else (method,),
         )
-        for method in found
+        for method in methods
     )

@@ -24,7 +24,14 @@ from lstm_lrp_cli.terminal.folding import FoldedParts
 from lstm_lrp_cli.terminal.messages import say, warn
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.text import printable
-from .options.arguments import assume_option, document_options, mapping_option, model_argument
+from .options.arguments import (
+    DocumentOptions,
+    assume_option,
+    document_options,
+    mapping_option,
+    model_argument,
+    path_option,
+)
 from .options.help import Command
 
 
@@ -39,20 +46,14 @@ from .options.help import Command
 @model_argument
 @mapping_option
 @assume_option
-@click.option(
-    "--write-mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the whole mapping as commented YAML.",
-)
+@path_option("--write-mapping", help="Write the whole mapping as commented YAML.")
 @document_options
 def inspect(
     model: Path,
     mapping: Path | None,
     assume: bool,
     write_mapping: Path | None,
-    form: str,
-    output: Path | None,
+    document: DocumentOptions,
 ) -> None:
     """Show what is in MODEL, and how it is read.
 
@@ -63,20 +64,13 @@ def inspect(
     from msgspec import UNSET
 
     from lstm_lrp_cli.errors import UnusableInput
-    from lstm_lrp_cli.loading.load import (
-        Contents,
-        ask_for_layers,
-        load_model,
-        read_contents,
-        read_datasets,
-    )
+    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
     from lstm_lrp_cli.loading.mapping.write import mapping_text
     from lstm_lrp_cli.terminal.console import json_document
-    # MOVED
 
     def show(contents: Contents) -> None:
-        with open_output(output) as file:
-            if form == "json":
+        with open_output(document.output) as file:
+            if document.form == "json":
                 file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
@@ -92,8 +86,8 @@ def inspect(
         say(f"{model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64), assume)
-    with open_output(output) as file:
-        if form == "json":
+    with open_output(document.output) as file:
+        if document.form == "json":
             file.write(json_document(inspection(loaded)))
             warn(loaded.warnings)  # which the tables show
         else:

@@ -1,10 +1,7 @@
 """`lrp match`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,19 +9,17 @@ from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.messages import say, warn
 from lstm_lrp_cli.terminal.screen import counting
 from .options.arguments import (
+    DocumentOptions,
+    InputOptions,
     document_options,
     expected_option,
     input_argument,
-    input_options,
     mapping_option,
     model_argument,
-    tolerance_option,
+    path_option,
 )
 from .options.help import Command
-
-if TYPE_CHECKING:
-    from lstm_lrp_cli.sequences.naming import InputFormat
-
+from .options.methods import tolerance_option
 
 # More tell no more, and take more time.
 MOST_SEQUENCES = 32
@@ -40,28 +35,18 @@ MOST_SEQUENCES = 32
 @model_argument
 @input_argument()
 @mapping_option
-@input_options
 @expected_option(required=True)
 @tolerance_option(1e-5)
-@click.option(
-    "--write-mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the mapping that was found as commented YAML.",
-)
+@path_option("--write-mapping", help="Write the mapping that was found as commented YAML.")
 @document_options
 def match(
     model: Path,
-    input: str,
+    given: InputOptions,
     mapping: Path | None,
-    ids: bool,
-    labelled: bool,
-    input_format: InputFormat | None,
     expected: Path,
     tolerance: float,
     write_mapping: Path | None,
-    form: str,
-    output: Path | None,
+    document: DocumentOptions,
 ) -> None:
     """Search the mapping by which MODEL gives the scores that your framework gave.
 
@@ -81,21 +66,21 @@ def match(
     from lstm_lrp_cli.check.guess import guess_layers
     from lstm_lrp_cli.check.search import first_model, search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
     from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.files.formats import open_weights
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents, told
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
     from lstm_lrp_cli.loading.mapping.write import mapping_text
-    from lstm_lrp_cli.running.processes import one_blas_thread
-    from lstm_lrp_cli.sequences.read import Source, read_sequences
+    from lstm_lrp_cli.sequences.read import read_sequences
 
     opened = open_weights(model)
     with opened.file as file, one_blas_thread():
         contents = describe_contents(opened, mapping, assume=True)
         base = contents.described.mapping
-        given = base.layers or None
+        layers = base.layers or None
         axes, width = read_form_of_scores(expected)
-        variants = [given] if given else guess_layers(file, width)
+        variants = [layers] if layers else guess_layers(file, width)
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
 
         def build(by_scores: Mapping) -> LoadedModel:
@@ -108,9 +93,8 @@ def match(
             lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1)),
         )
         numbers = read_expected(expected, first)
-        source = Source(input, input_format, ids, labelled)
         count = len(numbers.scores)
-        sequences = list(itertools.islice(read_sequences(source, first), count + 1))
+        sequences = list(itertools.islice(read_sequences(given.source, first), count + 1))
         numbers.check_count(len(sequences))
         with counting("mappings") as tell:
             found = search(
@@ -138,8 +122,8 @@ def match(
             text = mapping_text(loaded, folder)
     warnings = told(model, assumptions)
     warn(warnings)
-    with open_output(output) as out:
-        if form == "json":
+    with open_output(document.output) as out:
+        if document.form == "json":
             beside = {"assumptions": assumptions, "warnings": warnings}
             out.write(match_json(found, base, beside))
         else:

@@ -1,14 +1,15 @@
 """Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 
 import numpy as np
 
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
 from lstm_lrp_cli.engine.forward import Trace, forward, row_bytes
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten

@@ -32,7 +32,7 @@ class Setting:
         What stands for its value in help and messages.
     kind : type
         float, int, or str for what `read` makes of it.
-    least, most : float or None
+    least, most : int or None
         The range of a number.
     read : callable
         Makes a value of a text, or of one given in Python; ValueError says what is wrong with it.
@@ -40,8 +40,8 @@ class Setting:
 
     value: str
     kind: type = str
-    least: float | None = None
-    most: float | None = None
+    least: int | None = None
+    most: int | None = None
     read: Callable[[Any], Any] | None = None
 
     def of(self, given: Any) -> Any:

@@ -62,9 +62,9 @@ def group(
         before = len(getattr(command, "__click_params__", ()))
 
         @wraps(command)
-        def gathered(**given: Any) -> Any:
+        def gathered(*context: Any, **given: Any) -> Any:
             own = {key: given.pop(key) for key in names}
-            return command(**given, **{name: make(**own)})
+            return command(*context, **given, **{name: make(**own)})
 
         found: Any = stacked(*options)(gathered)
         names = [param.name for param in found.__click_params__[before:]]

@@ -106,8 +106,7 @@ class Command(click.Command):
 
         def option(keyword: str) -> str:
             names = {param.name: f"--{_long(param)}" for param in self._options}
-            plural = f"{keyword}s"  # the one option for one method or several
-            return names.get(keyword) or names.get(plural) or f"--{keyword.replace('_', '-')}"
+            return names.get(keyword) or f"--{keyword.replace('_', '-')}"
 
         problem = re.sub("`([a-z_]+)`", lambda found: option(found[1]), error.problem)
         if error.keyword is None:

@@ -30,27 +30,23 @@ class NumberRange(click.FloatRange):
 POSITIVE = NumberRange(min=0, min_open=True)
 
 
-class ReadSetting(click.ParamType):
-    """A setting that is no number."""
+def _type_of(setting: Setting) -> Any:
+    """How click reads and tells of a setting."""
+    if setting.kind is str:
+        return click.STRING if setting.read is None else click.types.FuncParamType(reader(setting))
+    return {float: NumberRange, int: click.IntRange}[setting.kind](setting.least, setting.most)
 
-    name = "text"
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+def reader(setting: Setting) -> Callable[[str], Any]:
+    """What reads a setting that is no number."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def read(text: str) -> Any:
         try:
-            return self.setting.of(value)
+            return setting.of(text)
         except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
+            raise click.BadParameter(f"{error}.") from error
 
-
-def _type_of(setting: Setting) -> click.ParamType:
-    if setting.kind is float:
-        return NumberRange(min=setting.least, max=setting.most)
-    if setting.kind is int:
-        return click.IntRange(min=setting.least, max=setting.most)
-    return ReadSetting(setting)
+    return read
 
 
 def setting_option(name: str, help: str, **more: Any) -> Callable[[Command], Command]:

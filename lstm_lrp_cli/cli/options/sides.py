@@ -18,50 +18,50 @@ from lstm_lrp_cli.compare.side import (
     explained_twice,
     named_alike,
 )
-from lstm_lrp_cli.explaining.question import Step
+from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.explaining.settings import parse_method, resolve_methods
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.read import READ_STEPS, Block, Source, read_blocks, sequences_of
+from lstm_lrp_cli.sequences.read import READ_STEPS, Block, read_blocks, sequences_of
 from lstm_lrp_cli.sequences.stream import display_name
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.messages import warn
-from .arguments import resolve_question
-from .settings import parse_method, resolve_methods
+from .arguments import InputOptions, QuestionOptions
+from .methods import SettingOptions
 
 USUAL_METHOD = "lrp-all"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedModels:
     """What models are asked.
 
     Parameters
     ----------
-    source : Source
+    given : InputOptions
         The sequences.
     mappings : (Path or None, Path or None)
         Of A and of B.
     assume : bool
         Whether the likeliest model is taken where more than one could be meant.
-    target, step, dtype
-        As the command line has them.
-    settings : dict
-        Of methods, as `resolve_methods` takes them.
+    dtype : str
+    question : QuestionOptions
+    settings : SettingOptions
+        Of methods.
     loaded : list of (str, LoadedModel)
         The models that were loaded, with their names, which may be the same.
     figures : list of (InputFigures, Model)
         What each model was given.
     """
 
-    source: Source
+    given: InputOptions
     mappings: tuple[Path | None, Path | None]
     assume: bool
-    target: str
-    step: Step | None
     dtype: str
-    settings: dict[str, Any]
+    question: QuestionOptions
+    settings: SettingOptions
     loaded: list[tuple[str, LoadedModel]] = field(default_factory=list)
     figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
 
@@ -94,10 +94,8 @@ class Asked:
 
         All of these are set up, so that an option that none of them takes is refused.
         """
-        question = resolve_question(
-            model, self.target, self.step, labelled=self.source.labelled, default_step=None
-        )
-        methods = resolve_methods(names, model, **self.settings)
+        question = self.question.of(model, labelled=self.given.labelled)
+        methods = resolve_methods(names, model, self.settings.given(names))
         chosen = [method for method in methods if method.name in of]
         sequences = (each for block in blocks for each in sequences_of(block, model))
         figures = InputFigures()
@@ -115,7 +113,7 @@ class Asked:
 
 
 def both_sides(
-    paths: tuple[str, ...], models: tuple[bool, ...], methods: tuple[str, ...], asked: Asked
+    paths: tuple[str, ...], models: tuple[bool, ...], methods: tuple[str, ...], asked: AskedModels
 ) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
     """The two sides, and the explanations of one sequence after the other by both.
 
@@ -127,7 +125,7 @@ def both_sides(
         Whether each is a model.
     methods : tuple of str
         The methods of A and of B, that of both, or none where it is left open.
-    asked : Asked
+    asked : AskedModels
     """
     if len(paths) == 1:
         return _two_methods(paths[0], models[0], (methods[0], methods[1]), asked)
@@ -154,7 +152,7 @@ def both_sides(
 
 
 def _two_methods(
-    path: str, is_model: bool, names: tuple[str, str], asked: Asked
+    path: str, is_model: bool, names: tuple[str, str], asked: AskedModels
 ) -> tuple[tuple[Side, Side], Iterator[tuple[ExplainedSequence, ExplainedSequence]]]:
     """Both sides where they are one model, or one file."""
     if is_model:
@@ -162,16 +160,16 @@ def _two_methods(
     sides = Side(display_name(path), names[0]), Side(display_name(path), names[1])
     if is_model:
         model = asked.load(path, 0)
-        blocks = read_blocks(asked.source, model, READ_STEPS)
+        blocks = read_blocks(asked.given.source, model, READ_STEPS)
         return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
     return sides, explained_twice(read_results(path), sides)
 
 
-def _blocks(asked: Asked, loaded: dict[int, Model]) -> dict[int, Iterator[Block]]:
+def _blocks(asked: AskedModels, loaded: dict[int, Model]) -> dict[int, Iterator[Block]]:
     """The input for each model. It is read once, as both need it, and so may be a pipe."""
     if not loaded:
         return {}
-    blocks = read_blocks(asked.source, next(iter(loaded.values())), READ_STEPS)
+    blocks = read_blocks(asked.given.source, next(iter(loaded.values())), READ_STEPS)
     return dict(zip(loaded, tee(blocks, len(loaded)), strict=True))
 
 
@@ -179,5 +177,5 @@ def _known(name: str) -> str:
     """The name of a method that models can be explained by."""
     try:
         return parse_method(name).name
-    except click.BadParameter as error:
-        raise click.BadParameter(error.message, param_hint="--methods") from error
+    except WrongUsage as error:
+        raise click.BadParameter(error.problem, param_hint="--methods") from error
