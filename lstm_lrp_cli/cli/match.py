@@ -83,9 +83,10 @@ def match(
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.files.formats import open_weights
-    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents, told
+    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
     from lstm_lrp_cli.loading.mapping.write import mapping_text
+    from lstm_lrp_cli.model.model import told
     from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
 
