@@ -103,7 +103,7 @@ def check(
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
     if given.input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
-    loaded = of.load()
+    loaded = of.load_whole()
     model = loaded.model
     warn(loaded.warnings)
     asked = question.of(model, labelled=given.labelled, default_step=-1)

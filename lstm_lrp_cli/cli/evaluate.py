@@ -194,9 +194,8 @@ def evaluate(
     )
     if plot is not None:
         require_matplotlib()
-    read = of.load()
-    warn(read.warnings)
-    model = read.model
+    model = of.load()
+    warn(model.warnings)
     question = resolve_judged(model, target, labelled=given.labelled)
     is_random = any(parse_method(name).kind == "random" for name in methods)
     set_to = settings.given(methods) | ({"seed": experiment.seed} if is_random else {})
@@ -243,8 +242,8 @@ def evaluate(
                 "model": of.name,
                 "input": given.name,
                 "dtype": of.dtype,
-                "assumptions": read.assumptions,
-                "warnings": [*read.warnings, *warnings],
+                "assumptions": model.assumptions,
+                "warnings": [*model.warnings, *warnings],
             }
             file.write(evaluation_json(evaluation, made_of))
         else:

@@ -90,8 +90,7 @@ def explain(
     )
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
-    loaded = of.load()
-    model = loaded.model
+    model = of.load()
     asked = question.of(model, labelled=given.labelled)
     if by is None and form in WHOLE_UNASKED and model.embedding is not None:
         by = "dimension"
@@ -104,7 +103,7 @@ def explain(
     if by == "dimension" and form in PICTURES:
         by = "token"  # a picture shows tokens as a whole
     explainer = Explainer(model, method, target=asked, by=by, **settings.given(method))
-    run = Run(explainer, of.name, given.name, tuple(loaded.assumptions), tuple(loaded.warnings))
+    run = Run(explainer, of.name, given.name)
     rendering = Rendering(explainer, form, run.about(), top)
     blocks = read_blocks(given.source, model, rendering.block_steps)
     stream(rendering, blocks, ExplainReport(run), to)

@@ -69,9 +69,10 @@ def match(
     from lstm_lrp_cli.explaining.threads import one_blas_thread
     from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.files.formats import open_weights
-    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents, told
+    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
     from lstm_lrp_cli.loading.mapping.write import mapping_text
+    from lstm_lrp_cli.model.model import told
     from lstm_lrp_cli.sequences.read import read_sequences
 
     opened = open_weights(model)

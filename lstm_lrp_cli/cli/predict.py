@@ -52,12 +52,12 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
         {"-o": to.output, "--report": to.report},
         {"MODEL": of.model, "INPUT": Path(given.input or "")},
     )
-    loaded = of.load()
+    model = of.load()
     if given.labelled:
-        refuse_labels(loaded.model)
-    layout = PredictionLayout(loaded.model, given.labelled)
+        refuse_labels(model)
+    layout = PredictionLayout(model, given.labelled)
     rendering = PredictionRendering(layout, choose_format(form, to.output, OUTPUTS))
-    assumptions, warnings = tuple(loaded.assumptions), tuple(loaded.warnings)
+    assumptions, warnings = model.assumptions, tuple(model.warnings)
     run = PredictionRun(of.name, given.name, of.dtype, assumptions, warnings)
-    blocks = read_blocks(given.source, loaded.model, rendering.block_steps)
+    blocks = read_blocks(given.source, model, rendering.block_steps)
     stream(rendering, blocks, PredictionSummary(layout, run), to)

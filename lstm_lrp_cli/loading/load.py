@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 from msgspec import UNSET, Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.layers import Embedding, Layer
+from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
-from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
+from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization, Vocabulary
 from .building.datasets import Datasets
 from .building.graph import build_graph
 from .files.formats import Opened, open_weights
@@ -28,7 +28,7 @@ from .mapping.schema import (
     read_mapping,
     settings,
 )
-from .mapping.vocabulary import VocabularyRead, read_vocabulary
+from .mapping.vocabulary import read_vocabulary
 from .seen import listed, unused_weights
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -83,6 +83,8 @@ class LoadedModel(Struct, frozen=True):
         What each entry of the mapping's `layers` became.
     unused : tuple of str
         The datasets that no part of the model came from.
+    unused_weights : tuple of str
+        Those of them that may be weights of a layer, and of which the mapping does not say no.
     vocabulary_in_file : bool
         Whether the weight file itself holds the vocabulary.
     """
@@ -91,34 +93,18 @@ class LoadedModel(Struct, frozen=True):
     contents: Contents
     built: tuple[Layer, ...]
     unused: tuple[str, ...]
+    unused_weights: tuple[str, ...]
     vocabulary_in_file: bool = False
 
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, since neither the file nor the mapping says it."""
-        assumed = [*self.contents.described.assumptions]
-        if self.unused_weights and not self.contents.described.is_followed:
-            names = listed(self.unused_weights)
-            text = f"weights that no layer uses are no part of the model: {names}"
-            assumed.append(Assumption("unused", text))
-        return list(map(str, assumed))
-
-    @property
-    def unused_weights(self) -> list[str]:
-        """Those of the unused datasets that may be weights of a layer; the mapping may say not."""
-        datasets = self.contents.datasets
-        used = set(datasets) - set(self.unused)
-        return unused_weights(datasets, used, self.contents.described.mapping.unused or [])
+        return list(self.model.assumptions)
 
     @property
     def warnings(self) -> list[str]:
         """What every command that computes should tell before its numbers are believed."""
-        return told(self.contents.path, self.assumptions)
-
-
-def told(path: Path, assumptions: Iterable[str]) -> list[str]:
-    """What is assumed of a file, as warnings."""
-    return [f"{path.name} does not say, and it is assumed: {each}" for each in assumptions]
+        return self.model.warnings
 
 
 def load_model(
@@ -168,38 +154,43 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     """
     mapping, where = contents.described.mapping, contents.mapping_name
     stateful = _stateful(mapping, where)
-    graph = build_graph(
+    model, built = build_graph(
         mapping.layers or [],
         mapping.outputs or None,
         mapping.task or "classification",
         datasets,
         stateful=stateful is not None,
     )
-    contents = _with_task(contents, graph.heads)
-    mapping = contents.described.mapping
-    vocabulary = _vocabulary(mapping, graph.embedding, contents.folder, datasets.file)
-    model = Model(
-        nodes=graph.nodes,
-        outputs=graph.outputs,
-        heads=graph.heads,
-        dtype=datasets.dtype,
-        embedding=graph.embedding,
-        by_step=graph.by_step,
+    contents = _with_task(contents, model.heads)
+    described, mapping, file = contents.described, contents.described.mapping, datasets.file
+    vocabulary, tokens = _words(mapping, model, contents.folder, file)
+    model = replace(
+        model,
         regression=mapping.task == "regression",
         undecided=mapping.task == "unknown",
-        vocabulary=vocabulary.vocabulary if vocabulary else None,
-        tokenization=_tokenization(mapping, vocabulary, where),
-        padding=_padding(mapping, graph.embedding, where),
+        vocabulary=vocabulary,
+        tokenization=_tokenization(tokens, where),
+        padding=_padding(mapping, model, where),
         stateful=stateful,
+        source=contents.path,
     )
-    model = replace(model, labels=_labels(mapping, model, where))
-    used = {*datasets.used, mapping.vocabulary}
+    words = [mapping.vocabulary] if isinstance(mapping.vocabulary, str) else []
+    used = {*datasets.used, *words}
+    weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
+    assumptions = [*described.assumptions]
+    if weights and not described.is_followed:
+        text = f"weights that no layer uses are no part of the model: {listed(weights)}"
+        assumptions.append(Assumption("unused", text))
+    model = replace(
+        model, labels=_labels(mapping, model, where), assumptions=tuple(map(str, assumptions))
+    )
     return LoadedModel(
         model,
         contents,
-        graph.built,
+        built,
         tuple(sorted(set(contents.datasets) - used)),
-        vocabulary is not None and vocabulary.in_weight_file,
+        weights,
+        vocabulary_in_file=any(name in file.datasets or name in file.documents for name in words),
     )
 
 
@@ -304,30 +295,27 @@ def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | Non
     return labels
 
 
-def _vocabulary(
-    mapping: Mapping, embedding: Embedding | None, folder: Path, file: WeightFile
-) -> VocabularyRead | None:
+def _words(
+    mapping: Mapping, model: Model, folder: Path, file: WeightFile
+) -> tuple[Vocabulary | None, TokensSpec]:
+    """The vocabulary, if there is one, and how text is cut into tokens; `start` is an id."""
+    tokens = mapping.tokens or TokensSpec()
     if mapping.vocabulary is UNSET or mapping.vocabulary is None:
-        return None
-    if embedding is None:
+        return None, msgspec.structs.replace(tokens, start=None)
+    if model.embedding is None:
         raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
-    rows = len(embedding.weights)
-    return read_vocabulary(mapping.vocabulary, folder, file, rows, _tokens(mapping))
+    rows = len(model.embedding.weights)
+    return read_vocabulary(mapping.vocabulary, folder, file, rows, tokens)
 
 
-def _tokens(mapping: Mapping) -> TokensSpec:
-    return mapping.tokens if isinstance(mapping.tokens, TokensSpec) else TokensSpec()
-
-
-def _tokenization(mapping: Mapping, vocabulary: VocabularyRead | None, where: str) -> Tokenization:
-    spec = vocabulary.tokens if vocabulary else _tokens(mapping)
+def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
     return Tokenization(
         spec.split or "whitespace",
         bool(spec.lowercase),
         _pattern("remove", spec.remove or None, where),
         _pattern("separate", spec.separate or None, where),
         bool(spec.skip),
-        vocabulary.start_id if vocabulary else None,
+        spec.start if isinstance(spec.start, int) else None,
     )
 
 
@@ -359,7 +347,7 @@ def _stateful(mapping: Mapping, where: str) -> int | None:
     return batch
 
 
-def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Padding | None:
+def _padding(mapping: Mapping, model: Model, where: str) -> Padding | None:
     if mapping.padding is UNSET or mapping.padding is None:
         return None
     spec = mapping.padding
@@ -388,8 +376,8 @@ def _padding(mapping: Mapping, embedding: Embedding | None, where: str) -> Paddi
         )
     if not abs(padding.value) <= LARGEST_PADDING:
         raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
-    if embedding is not None:
-        rows = len(embedding.weights)
+    if model.embedding is not None:
+        rows = len(model.embedding.weights)
         if padding.value != int(padding.value) or not 0 <= padding.value < rows:
             raise UnusableInput(
                 where,

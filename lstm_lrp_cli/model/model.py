@@ -1,7 +1,9 @@
 """A whole model: its layers and how they are connected, and what its inputs and outputs mean."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -81,6 +83,10 @@ class Model:
     stateful : int or None
         How many sequences run side by side where stateful LSTMs carry their states on: sequence n
         begins in those in which sequence n - stateful ended. None where no LSTM is stateful.
+    source : Path or None
+        The file that it was read from.
+    assumptions : tuple of str
+        What was taken for granted, since neither the file nor the mapping says it.
     """
 
     nodes: tuple[Node, ...]
@@ -96,6 +102,8 @@ class Model:
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
     stateful: int | None = None
+    source: Path | None = None
+    assumptions: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -183,6 +191,11 @@ class Model:
                 kinds.append("sigmoid" if len(self.heads) == 1 else "linear")
         return tuple(kinds)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What every command that computes should tell before its numbers are believed."""
+        return told(self.source, self.assumptions)
+
     def target_name(self, target: int) -> str | int:
         """The label of a class, or value, where it has one, else its number."""
         labels = self.labels or ()
@@ -197,6 +210,12 @@ class Model:
     def target_of(self, score: int) -> int:
         """The class, or value, that a score is that of."""
         return 1 if self.binary else score
+
+
+def told(source: Path | None, assumptions: Iterable[str]) -> list[str]:
+    """What is assumed of a model, as warnings that name its file."""
+    name = "the model" if source is None else source.name
+    return [f"{name} does not say, and it is assumed: {each}" for each in assumptions]
 
 
 def chain(*layers: Layer) -> tuple[Node, ...]:

@@ -25,21 +25,18 @@ from .figures import Figures
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was asked for, as the report says it, and what loading the model had to tell.
+    """What was asked for, as the report says it.
 
     Parameters
     ----------
     explainer : Explainer
     model, input : str
         What they are called.
-    assumptions, warnings : tuple of str
     """
 
     explainer: Explainer
     model: str
     input: str
-    assumptions: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -81,7 +78,7 @@ class ExplainReport:
 
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
-        found = list(self.run.warnings)
+        found = self.model.warnings
         found.extend(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
         for method in self.run.methods:
             found.extend(self._broken_promise(method))
@@ -132,7 +129,7 @@ class ExplainReport:
             "predicted": predicted_object(decisions_of(self.model), figures.taken),
             **accuracy,
             "methods": [self._of_method(method) for method in self.run.methods],
-            "assumptions": self.run.assumptions,
+            "assumptions": self.model.assumptions,
             "warnings": self.warnings(),
         }
 

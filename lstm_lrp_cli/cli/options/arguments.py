@@ -128,7 +128,11 @@ class ModelOptions:
     def name(self) -> str:
         return display_name(str(self.model))
 
-    def load(self) -> LoadedModel:
+    def load(self) -> Model:
+        return self.load_whole().model
+
+    def load_whole(self) -> LoadedModel:
+        """The model, and how it was read."""
         import numpy as np
 
         from lstm_lrp_cli.loading.load import load_model

@@ -20,7 +20,7 @@ from lstm_lrp_cli.compare.side import (
 )
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.explaining.settings import parse_method, resolve_methods
-from lstm_lrp_cli.loading.load import LoadedModel, load_model
+from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
@@ -50,7 +50,7 @@ class AskedModels:
     question : QuestionOptions
     settings : SettingOptions
         Of methods.
-    loaded : list of (str, LoadedModel)
+    loaded : list of (str, Model)
         The models that were loaded, with their names, which may be the same.
     figures : list of (InputFigures, Model)
         What each model was given.
@@ -62,7 +62,7 @@ class AskedModels:
     dtype: str
     question: QuestionOptions
     settings: SettingOptions
-    loaded: list[tuple[str, LoadedModel]] = field(default_factory=list)
+    loaded: list[tuple[str, Model]] = field(default_factory=list)
     figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
 
     def told(self, warnings: list[str]) -> dict[str, Any]:
@@ -81,11 +81,11 @@ class AskedModels:
     def load(self, path: str, place: int) -> Model:
         """The model of A (0) or of B (1)."""
         dtype = np.dtype(self.dtype)
-        loaded = load_model(Path(path), self.mappings[place], dtype, self.assume)
+        model = load_model(Path(path), self.mappings[place], dtype, self.assume).model
         told = self._warnings_of_models()
-        warn(each for each in loaded.warnings if each not in told)
-        self.loaded.append((display_name(path), loaded))
-        return loaded.model
+        warn(each for each in model.warnings if each not in told)
+        self.loaded.append((display_name(path), model))
+        return model
 
     def explained(
         self, model: Model, blocks: Iterable[Block], names: tuple[str, ...], of: tuple[str, ...]

@@ -27,26 +27,12 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Node
+from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node
 from .datasets import Datasets, build_dense, build_vector
 from .lstm import build_lstm
 
 # Every sequence of a model with such a layer is as long, so it is bounded before memory is taken.
 MOST_STEPS = 1_000_000
-
-
-class Graph(Struct, frozen=True):
-    """The part of a model that is made of layers; the fields are those of `Model`.
-
-    `built` has the layer that each entry of the mapping's `layers` became, the first of several.
-    """
-
-    embedding: Embedding | None
-    nodes: tuple[Node, ...]
-    outputs: tuple[int, ...]
-    heads: tuple[Head, ...]
-    by_step: bool
-    built: tuple[Layer, ...]
 
 
 def build_graph(
@@ -56,7 +42,7 @@ def build_graph(
     datasets: Datasets,
     *,
     stateful: bool = False,
-) -> Graph:
+) -> tuple[Model, tuple[Layer, ...]]:
     """Build the layers that a mapping lists, and connect them.
 
     Parameters
@@ -68,6 +54,13 @@ def build_graph(
     stateful : bool
         Whether LSTMs carry their states on, but for those that say otherwise.
 
+    Returns
+    -------
+    Model
+        Of layers alone: what its inputs and outputs mean is not said.
+    tuple of Layer
+        What each entry of `specs` became, the first of several.
+
     Raises
     ------
     UnusableInput
@@ -76,7 +69,7 @@ def build_graph(
     builder = _Builder(datasets, stateful)
     for index, spec in enumerate(specs):
         builder.add(spec, f"layers[{index}].{spec.kind}", first=index == 0)
-    return builder.finish(outputs, task)
+    return builder.finish(outputs, task), tuple(builder.built)
 
 
 class _Value(Struct, frozen=True):
@@ -120,7 +113,7 @@ class _Builder(Struct):
                 )
             self.names[spec.name] = self.current
 
-    def finish(self, outputs: list[str] | None, task: Task) -> Graph:
+    def finish(self, outputs: list[str] | None, task: Task) -> Model:
         """Connect the scores, leaving out a softmax or sigmoid at the very end."""
         where = self.datasets.mapping_name
         lstms = [node.layer for node in self.nodes if isinstance(node.layer, Lstm)]
@@ -153,13 +146,13 @@ class _Builder(Struct):
             else:
                 heads.append(Head(size, activation, name))
         nodes, scores = _without_unused(self.nodes, kept)
-        return Graph(
-            self.embedding,
+        return Model(
             nodes,
             scores,
             tuple(heads),
-            self.values[kept[0]].by_step,
-            tuple(self.built),
+            self.datasets.dtype,
+            self.embedding,
+            by_step=self.values[kept[0]].by_step,
         )
 
     def _add_layer(self, spec: LayerSpec, sources: tuple[int, ...], key: str) -> None:

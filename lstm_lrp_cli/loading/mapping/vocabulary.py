@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.text_file import read_text_file
@@ -24,21 +24,9 @@ UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 WHOLE = re.compile("[0-9]{1,12}")
 
 
-class VocabularyRead(Struct, frozen=True):
-    """A vocabulary, and how text becomes its ids: by the mapping, else by the vocabulary itself.
-
-    `in_weight_file` says whether its name is one in the weight file, and not that of a file.
-    """
-
-    vocabulary: Vocabulary
-    tokens: TokensSpec
-    start_id: int | None
-    in_weight_file: bool
-
-
 def read_vocabulary(
     name: str, folder: Path, file: WeightFile, size: int, given: TokensSpec
-) -> VocabularyRead:
+) -> tuple[Vocabulary, TokensSpec]:
     """Read the vocabulary that a mapping names.
 
     Parameters
@@ -51,6 +39,12 @@ def read_vocabulary(
     given : TokensSpec
         The mapping's `tokens`. Where it names no unknown token, one of the usual names stands for
         unknown ones, if the vocabulary has just one of them.
+
+    Returns
+    -------
+    Vocabulary
+    TokensSpec
+        How text becomes its ids, by the mapping, else by the vocabulary itself; `start` is an id.
 
     Raises
     ------
@@ -81,13 +75,9 @@ def read_vocabulary(
     held = len(ids)
     ids = _renumbered(where, ids, size, tokens)
     unknown = _unknown_id(where, ids, size, tokens.unknown)
+    start = _start_id(where, ids, size, tokens.start)
     vocabulary = Vocabulary(ids, size, unknown, held - len(ids))
-    return VocabularyRead(
-        vocabulary,
-        tokens,
-        _start_id(where, ids, size, tokens.start),
-        name in file.datasets or name in file.documents,
-    )
+    return vocabulary, msgspec.structs.replace(tokens, start=start)
 
 
 def _renumbered(where: str, ids: dict[str, int], size: int, tokens: TokensSpec) -> dict[str, int]:
