@@ -21,6 +21,7 @@ NAME = PACKAGE.name
 FLOORS = (
     ("__main__",),
     ("cli",),
+    ("api",),
     ("compare", "evaluate", "summarize", "check", "running"),
     ("outputs",),
     ("terminal",),
@@ -68,7 +69,7 @@ CIRCLES = {
 }
 MOST_PARAMETERS = 7
 MORE_PARAMETERS = {"check.search.search": 8}
-MOST_FILES = 190
+MOST_FILES = 195
 LEAST_MEDIAN = 130
 MOST_IMPORTS = 0.12  # of the lines of code
 
@@ -137,7 +138,7 @@ def modules() -> dict[str, Module]:
 
 
 def test_every_room_has_a_floor():
-    rooms = {module.room for module in modules().values()} - {"", ERRORS, "api"}
+    rooms = {module.room for module in modules().values()} - {"", ERRORS}
     assert rooms == set(FLOOR)
 
 
@@ -162,7 +163,9 @@ def test_the_model_knows_nothing_of_errors():
 
 def test_there_is_no_circle():
     """Counting what is imported in functions, and for types alone."""
-    uses = {name: module.uses() & set(modules()) for name, module in modules().items()}
+    # The package itself hands on the names of the API when they are used, and is no use of it.
+    names = set(modules()) - {""}
+    uses = {name: module.uses() & names for name, module in modules().items()}
     circles = {frozenset(circle) for circle in circles_of(uses)}
     assert circles <= CIRCLES
     assert circles >= CIRCLES, "an exception that is not needed any more"

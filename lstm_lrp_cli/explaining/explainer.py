@@ -21,6 +21,7 @@ from .corpus import finite_relevance, run_window, windows
 from .explanation import WHOLE, Detail, Explanation
 from .question import Choice, Question, choices
 from .settings import resolve_methods
+from .shown import html_of, text_of
 from .threads import one_blas_thread
 
 
@@ -93,6 +94,10 @@ class Explainer:
     def reach(self) -> Reach:
         """How finely the engine has to tell relevance."""
         return "features" if self.detail in WHOLE else "steps"
+
+    def shown(self, explanation: Explanation, /, *, html: bool) -> str:
+        """One of its explanations as HTML for a notebook, or as plain text."""
+        return html_of(explanation) if html else text_of(explanation)
 
     def _refuse_whole_steps(self) -> None:
         """Refuse to tell of every value of a step what a method tells of whole steps."""

@@ -33,6 +33,10 @@ class Asked(Protocol):
     @property
     def detail(self) -> Detail: ...
 
+    def shown(self, explanation: Explanation, /, *, html: bool) -> str:
+        """An explanation as HTML for a notebook, or as plain text."""
+        ...
+
 
 class Explanation(Struct, frozen=True, eq=False, gc=False):
     """Where one score of one sequence comes from.
@@ -83,6 +87,13 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         nothing = method.promise.nothing if method.promise else None
         scores = np.zeros(0, dtype=model.dtype)
         return cls(asked, sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+
+    def __repr__(self) -> str:
+        return self.asked.shown(self, html=False)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the heat map."""
+        return self.asked.shown(self, html=True)
 
     @property
     def model(self) -> Model:

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
-from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.forward import Trace, probabilities
 from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch
 from lstm_lrp_cli.sequences.sequence import Sequence
 from .carried import Carried
 from .corpus import cut_windows, run_window
+from .threads import one_blas_thread
 
 # About what a score takes until it is written: itself, its probability, and the text of both.
 SCORE_BYTES = 64
@@ -97,6 +101,69 @@ def predict_corpus(
     carried = carried or Carried(model)
     for window in cut_windows(model, sequences, held):
         yield predict_window(model, window, carried)
+
+
+class Prediction(Struct, frozen=True, eq=False, gc=False):
+    """What a model predicts of one sequence.
+
+    Parameters
+    ----------
+    model : Model
+    sequence : Sequence
+    scores : ndarray, shape (classes,); of a model by step (steps, classes)
+        Before any softmax or sigmoid; of the steps alone that the model reads.
+    steps : ndarray of int, shape (steps,), or None
+        Of a model by step, which steps they are of.
+    """
+
+    model: Model
+    sequence: Sequence
+    scores: Floats
+    steps: Integers | None = None
+
+    @property
+    def probabilities(self) -> Floats:
+        """The same as probabilities; a regressor's values as they are. Shaped as the scores."""
+        found = probabilities(self.model, np.atleast_2d(self.scores))
+        return found.reshape(self.scores.shape)
+
+    @property
+    def predicted(self) -> Any:
+        """The predicted class by its label, or its number where it has none; None of values.
+
+        Of a model by step, a list with that of each step; of one with several outputs, a dict.
+        """
+        rows = np.atleast_2d(self.scores)
+        found = {
+            decision.name: [decision.classes[place] for place in decision.taken(rows).tolist()]
+            for decision in decisions_of(self.model)
+        }
+        own = {name: each if self.model.by_step else each[0] for name, each in found.items()}
+        return own.get(None) if not own or None in own else own
+
+    def __repr__(self) -> str:
+        return f"Prediction(sequence {self.sequence.number}, {self.predicted!r}, {self.scores})"
+
+
+def predictions_of(model: Model, sequences: Iterable[Sequence]) -> Iterator[Prediction]:
+    """Predict sequences in their order, one by one.
+
+    Raises
+    ------
+    UnusableInput
+        A score is not a finite number.
+    """
+    windows = predict_corpus(model, sequences)
+    while True:
+        with one_blas_thread():
+            found = next(windows, None)
+        if found is None:
+            return
+        ends = np.cumsum(np.bincount(found.places, minlength=len(found.sequences))).tolist()
+        for sequence, start, stop in zip(found.sequences, [0, *ends], ends, strict=False):
+            scores = found.scores[start:stop]
+            steps = None if found.steps is None else found.steps[start:stop]
+            yield Prediction(model, sequence, scores if model.by_step else scores[0], steps)
 
 
 def predict_window(model: Model, window: Several[Sequence], carried: Carried) -> Predictions:

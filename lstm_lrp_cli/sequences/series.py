@@ -72,7 +72,7 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
     For a model with an embedding, (N, T) or (T,) token ids.
     """
-    yield from _of_one_array(open_npy(path, where), model, where)
+    yield from sequences_of_array(open_npy(path, where), model, where)
 
 
 def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
@@ -84,13 +84,13 @@ def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
     with file:
         _check_names(file, where, model)
         if list(file.datasets) == ["x"]:
-            yield from _of_one_array(file.read("x"), model, f"{where}: x")
+            yield from sequences_of_array(file.read("x"), model, f"{where}: x")
         else:
             for number, name in enumerate(natural_order(file.datasets)):
                 yield _of_array(number, name, file.read(name), model, f"{where}: {name}")
 
 
-def _of_one_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
+def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
     """The sequences of one array, or the one that it is."""
     dimensions = _dimensions(model)
     if array.dtype.kind not in "fiu":

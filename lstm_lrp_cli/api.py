@@ -1,0 +1,274 @@
+"""What a program does with the package: load a model, explain, predict, read and write."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby, islice
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from .errors import UnusableInput, WrongUsage
+from .explaining.explainer import Explainer
+from .explaining.explanation import Explanation
+from .explaining.prediction import Prediction, predictions_of
+from .loading.load import load_model
+from .model.model import Model
+from .outputs.registry import OUTPUTS, SINKS, TOP_OUTPUTS, format_of
+from .outputs.writer import Layout
+from .running.files import open_binary, open_output
+from .running.report import ExplainReport, Run
+from .sequences.memory import sequences
+from .sequences.naming import InputFormat
+from .sequences.read import Source, read_sequences
+from .sequences.sequence import Sequence
+
+__all__ = [
+    "Explainer",
+    "Explanation",
+    "Model",
+    "UnusableInput",
+    "explain",
+    "load",
+    "predict",
+    "read",
+    "sequences",
+    "write",
+]
+
+# How many sequences' explanations are written at a time.
+WRITTEN_TOGETHER = 256
+
+
+def load(
+    path: str | Path,
+    mapping: str | Path | None = None,
+    *,
+    dtype: str = "float64",
+    assume: bool = False,
+) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of Keras, PyTorch, ONNX, safetensors, HDF5 or NumPy, told by what is in it.
+    mapping : str or Path, optional
+        What the file cannot say, as YAML. Without it, `model.yaml` beside `model.h5` is used, if it
+        is there.
+    dtype : {"float64", "float32"}
+        The precision of the computation.
+    assume : bool
+        Whether the likeliest model is taken where the file leaves open what changes scores.
+
+    Returns
+    -------
+    Model
+        What was taken for granted is in its `assumptions`, and each is warned of.
+
+    Raises
+    ------
+    UnusableInput
+        The file or the mapping cannot be used; the message says what would mend it.
+    ValueError
+        There is no such precision.
+
+    Examples
+    --------
+    >>> model = lrp.load("model.h5")
+    >>> model.labels
+    ('negative', 'positive')
+    """
+    if str(np.dtype(dtype)) not in ("float64", "float32"):
+        raise WrongUsage(f"{dtype!r} is neither float64 nor float32", "dtype")
+    where = None if mapping is None else Path(mapping)
+    model = load_model(Path(path), where, np.dtype(dtype), assume).model
+    for warning in model.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return model
+
+
+def read(
+    path: str | Path,
+    model: Model,
+    *,
+    format: InputFormat | None = None,
+    ids: bool = False,
+    labelled: bool = False,
+) -> Iterator[Sequence]:
+    """Read the sequences of a file, one after the other, as the command line does.
+
+    Parameters
+    ----------
+    path : str or Path
+        Text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5. All may
+        be compressed.
+    model : Model
+        Whose vocabulary and features they are read for.
+    format : {"txt", "jsonl", "csv", "npy", "npz", "h5"}, optional
+        Told by the ending, else by how the data begins.
+    ids : bool
+        Whether lines of text hold token ids.
+    labelled : bool
+        Whether lines are label<TAB>text; JSON lines have `label`.
+
+    Yields
+    ------
+    Sequence
+        In their order, read as they are asked for.
+
+    Raises
+    ------
+    UnusableInput
+        The file cannot be used; the message names the line.
+    ValueError
+        There is no such format.
+
+    Examples
+    --------
+    >>> for sequence in lrp.read("sentences.txt", model):
+    ...     print(sequence.number, sequence.tokens)
+    """
+    if format not in (None, *get_args(InputFormat)):
+        raise WrongUsage(f"{format!r} is none of {', '.join(get_args(InputFormat))}", "format")
+    return read_sequences(Source(str(path), format, ids, labelled), model)
+
+
+def explain(
+    model: Model, inputs: Any, methods: Any = "lrp-all", *, labels: Any = None, **asked: Any
+) -> list[Explanation]:
+    """Explain what a model makes of some sequences.
+
+    Parameters
+    ----------
+    model : Model
+    inputs : str, iterable, array or table
+        Texts, tokens, token ids, arrays or series, as `sequences` takes them, or what `read` gives.
+    methods : str, iterable of str, or iterable of Method
+        As `Explainer` takes them.
+    labels : iterable of str or int, optional
+        The true class of each sequence.
+    **asked
+        `target`, `step`, `by` and the methods' settings, as `Explainer` takes them.
+
+    Returns
+    -------
+    list of Explanation
+        Of each sequence, one for each of its targets, by each of the methods. For a corpus, call an
+        `Explainer`, which gives them one by one.
+
+    Raises
+    ------
+    UnusableInput
+        An input is not what the model takes, or its scores are not finite.
+    ValueError
+        The model has no such target, step or detail, or there is no such method or setting.
+
+    Examples
+    --------
+    >>> [e] = lrp.explain(model, "a fine and moving film")
+    >>> e.predicted, e.tokens, e.relevance, e.ledger.residual
+    """
+    explainer = Explainer(model, methods, **asked)
+    return list(explainer(sequences(inputs, model, labels)))
+
+
+def predict(model: Model, inputs: Any) -> list[Prediction]:
+    """Predict, and explain nothing.
+
+    Parameters
+    ----------
+    model : Model
+    inputs : str, iterable, array or table
+        As `explain` takes them.
+
+    Returns
+    -------
+    list of Prediction
+        One of each sequence, with `scores`, `probabilities` and `predicted`.
+
+    Raises
+    ------
+    UnusableInput
+        An input is not what the model takes, or its scores are not finite.
+
+    Examples
+    --------
+    >>> [p] = lrp.predict(model, "a fine and moving film")
+    >>> p.predicted, p.probabilities
+    """
+    return list(predictions_of(model, sequences(inputs, model)))
+
+
+def write(
+    explanations: Iterable[Explanation],
+    path: str | Path,
+    *,
+    format: str | None = None,
+    top: int | None = None,
+) -> None:
+    """Write explanations to a file, as `lrp explain -o` does.
+
+    Parameters
+    ----------
+    explanations : iterable of Explanation
+        All of one explainer, in their order, as `explain` or an `Explainer` gives them; they are
+        written as they come.
+    path : str or Path
+        It appears whole, or not at all. It is compressed where its name ends in .gz, .xz or .bz2.
+    format : str, optional
+        "tsv", "csv", "jsonl", "parquet", "parquet-nested", "npz", "markdown", "terminal" or "html";
+        told by the ending.
+    top : int, optional
+        How many values of each are written, the strongest first; all of them where it is not given.
+
+    Raises
+    ------
+    UnusableInput
+        The file cannot be written, or making an explanation failed: then there is no file.
+    ValueError
+        There is no such format, it has no place for `top`, or there is nothing to write.
+
+    Examples
+    --------
+    >>> lrp.write(explainer(lrp.read("sentences.txt", model)), "relevance.jsonl")
+    """
+    path = Path(path)
+    form = format or format_of(path)
+    if form not in OUTPUTS:
+        found = f"the ending of {path.name}" if format is None else repr(format)
+        raise WrongUsage(f"{found} is of no format; expected {', '.join(OUTPUTS)}", "format")
+    if top is not None and form not in TOP_OUTPUTS:
+        raise WrongUsage(f"{form} has a place for every relevance", "top")
+    explanations = iter(explanations)
+    begin = list(islice(explanations, 1))
+    if not begin or not isinstance(begin[0].asked, Explainer):
+        raise WrongUsage("there are no explanations to write", "explanations")
+    explainer = begin[0].asked
+    run = Run(explainer, str(explainer.model.source or "model"), "sequences")
+    report = ExplainReport(run)
+    layout = Layout(explainer, run.about(), top, report)
+    everything = chain(begin, explanations)
+    if form in SINKS:
+        with open_binary(path) as opened, SINKS[form](opened, layout) as sink:
+            _write(everything, OUTPUTS[form](sink, layout), report)
+    else:
+        with open_output(path) as file:
+            _write(everything, OUTPUTS[form](file, layout), report)
+
+
+def _write(explanations: Iterator[Explanation], writer: Any, report: ExplainReport) -> None:
+    """Write some sequences at a time, each with all of its explanations."""
+    of_sequences = (list(own) for _, own in groupby(explanations, attrgetter("sequence.number")))
+    first = True
+    while some := list(islice(of_sequences, WRITTEN_TOGETHER)):
+        block = [explanation for own in some for explanation in own]
+        if first:
+            writer.open()
+            first = False
+        writer.write(block)
+        report.add(block)
+    writer.close()

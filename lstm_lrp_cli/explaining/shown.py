@@ -1,0 +1,175 @@
+"""An explanation as it shows itself: as HTML in a notebook, and as plain text elsewhere.
+
+The HTML has neither scripts nor style sheets, and no colour of its own for text and paper: what
+colours relevance is translucent, so that it shows on light and dark notebooks alike. Warm is for
+the target and cool against it, which every kind of colour blindness tells apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from textwrap import fill
+
+import numpy as np
+
+from lstm_lrp_cli.model.arrays import Floats
+from .explanation import Explanation
+
+FOR, AGAINST = (240, 120, 20), (40, 120, 240)
+# How strongly the strongest is coloured: text must be read on it.
+STRONGEST = 0.6
+# A series has so many cells side by side at most, and so many features below each other.
+MOST_CELLS = 160
+MOST_FEATURES = 24
+CELLS_WIDTH, CELLS_HEIGHT = 560, 28
+# Plain text tells of so many tokens, or of so many features.
+TEXT_TOKENS = 60
+TEXT_WIDTH = 88
+
+
+def html_of(explanation: Explanation) -> str:
+    """A heat map of tokens, or of a series' features and steps, as a fragment of HTML."""
+    if explanation.tokens is None:
+        picture = _series(explanation)
+    else:
+        picture = _tokens(explanation, explanation.tokens)
+    heading = " &middot; ".join(map(escape, _heading(explanation)))
+    notes = "".join(
+        f'<div style="opacity:.75">{escape(note)}</div>' for note in _notes(explanation)
+    )
+    return (
+        '<div style="margin:.5em 0;line-height:1.6;font-variant-numeric:tabular-nums">'
+        f"<div><b>{heading}</b></div>{picture}{notes}</div>"
+    )
+
+
+def text_of(explanation: Explanation) -> str:
+    """The same in plain text: the tokens in their order, or the features, with their relevance."""
+    amounts = explanation.relevance_of_steps
+    if explanation.tokens is not None:
+        names, what = explanation.tokens, "tokens"
+    elif explanation.relevance.ndim == 2:
+        names, what = explanation.features or (), "features"
+        amounts = np.nansum(explanation.relevance, axis=0)
+    else:
+        names, what = tuple(f"step {step}" for step in range(len(amounts))), "steps"
+    pairs = zip(names[:TEXT_TOKENS], amounts.tolist(), strict=False)
+    told = " ".join(f"{name}({_number(amount)})".replace(" ", "\0") for name, amount in pairs)
+    more = f" and {len(names) - TEXT_TOKENS:,} more {what}" if len(names) > TEXT_TOKENS else ""
+    body = fill(told + more, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines = [", ".join(_heading(explanation)), body.replace("\0", " "), *_notes(explanation)]
+    return "\n".join(line for line in lines if line)
+
+
+def _heading(explanation: Explanation) -> Iterator[str]:
+    sequence = explanation.sequence
+    own = "" if sequence.id in (None, sequence.number) else f" ({sequence.id})"
+    step = "" if explanation.step is None else f" step {explanation.step}"
+    yield f"sequence {sequence.number}{own}{step}"
+    if not explanation.scored:
+        yield "no score"
+        return
+    if explanation.predicted is not None:
+        yield f"predicted {explanation.predicted}"
+    if explanation.right is not None:
+        yield "right" if explanation.right else f"wrong, true {explanation.label}"
+    yield f"{explanation.target} {explanation.score:+.3f} by {explanation.method}"
+
+
+def _notes(explanation: Explanation) -> Iterator[str]:
+    """The ledger in one line, and what makes single numbers doubtful."""
+    ledger = explanation.ledger
+    if ledger is None:
+        return
+    shares = ", ".join(
+        f"{name.replace('_', ' ')} {_number(amount)}"
+        for name, amount in ledger.shares.items()
+        if abs(amount) >= 5e-4
+    )
+    yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
+
+
+def _number(amount: float) -> str:
+    return "not read" if np.isnan(amount) else f"{amount + 0.0:+.3g}"
+
+
+def _colour(strength: float) -> str:
+    """A background for a strength from -1 to 1."""
+    red, green, blue = FOR if strength > 0 else AGAINST
+    return f"rgba({red},{green},{blue},{STRONGEST * min(abs(strength), 1.0):.3f})"
+
+
+def _strengths(amounts: Floats) -> Floats:
+    """Relevance relative to the strongest; of what is not read, 0."""
+    known = np.nan_to_num(amounts)
+    largest = np.abs(known).max(initial=0.0)
+    strengths: Floats = known / largest if largest else known
+    return strengths
+
+
+def _tokens(explanation: Explanation, tokens: tuple[str, ...]) -> str:
+    amounts = explanation.relevance_of_steps
+    spans = (
+        f'<span title="{_number(amount)}" style="padding:.1em .2em;border-radius:.2em;'
+        f'{"opacity:.5" if np.isnan(amount) else f"background:{_colour(strength)}"}">'
+        f"<bdi>{escape(token)}</bdi></span>"
+        for token, amount, strength in zip(
+            tokens, amounts.tolist(), _strengths(amounts).tolist(), strict=True
+        )
+    )
+    return f'<div style="line-height:2;overflow-wrap:anywhere">{" ".join(spans)}</div>'
+
+
+def _series(explanation: Explanation) -> str:
+    """A row for each feature: its name, its sum, and its steps, coloured, with their values."""
+    relevance, values = explanation.relevance, explanation.sequence.inputs
+    names = explanation.features or ()
+    if relevance.ndim == 1:
+        relevance, names, values = relevance[:, np.newaxis], ("all features",), values[:, :0]
+    steps = len(relevance)
+    together = max(-(-steps // MOST_CELLS), 1)
+    starts = np.arange(0, steps, together)
+    cells = np.add.reduceat(np.nan_to_num(relevance), starts, axis=0) if steps else relevance
+    strengths = _strengths(cells)
+    sums = cells.sum(axis=0)
+    shown = np.sort(np.argsort(-np.abs(sums), kind="stable")[:MOST_FEATURES]).tolist()
+    rows = "".join(
+        f'<tr><td style="text-align:left"><bdi>{escape(names[at])}</bdi></td>'
+        f"<td>{_number(sums[at])}</td>"
+        f'<td style="padding:0">{_cells(cells[:, at], strengths[:, at], values[:, at : at + 1])}'
+        "</td></tr>"
+        for at in shown
+    )
+    notes = []
+    if together > 1:
+        notes.append(f"a cell is {together} of {steps:,} steps")
+    if len(names) > len(shown):
+        notes.append(f"and {len(names) - len(shown):,} features of smaller sums")
+    told = f'<div style="opacity:.75">{"; ".join(notes)}</div>' if notes else ""
+    return f'<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>{told}'
+
+
+def _cells(amounts: Floats, strengths: Floats, values: Floats) -> str:
+    """The cells of one feature from left to right, and a line of its values over them."""
+    count = max(len(amounts), 1)
+    width = CELLS_WIDTH / count
+    found = [
+        f'<rect x="{place * width:.2f}" width="{width:.2f}" height="{CELLS_HEIGHT}" '
+        f'fill="{_colour(strength)}"><title>{_number(amount)}</title></rect>'
+        for place, (amount, strength) in enumerate(
+            zip(amounts.tolist(), strengths.tolist(), strict=True)
+        )
+    ]
+    if values.size:
+        least, span = values.min(), np.ptp(values) or 1.0
+        across = (np.arange(len(values)) + 0.5) * CELLS_WIDTH / len(values)
+        down = CELLS_HEIGHT - 3 - (values[:, 0] - least) / span * (CELLS_HEIGHT - 6)
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
+        found.append(
+            f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-opacity=".7"/>'
+        )
+    return (
+        f'<svg width="{CELLS_WIDTH}" height="{CELLS_HEIGHT}" '
+        f'style="display:block" role="img">{"".join(found)}</svg>'
+    )

@@ -1,0 +1,203 @@
+"""Sequences that a program has in memory: texts, tokens, ids, arrays and tables."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, count, islice
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.model import Model
+from .sequence import Sequence
+from .series import checked_values, sequences_of_array
+from .tokens import Encoded, Tokenizer, gold_class
+
+# How many texts are looked up at once.
+TOGETHER = 256
+
+
+def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) -> Iterator[Sequence]:
+    """Make sequences of what a program has in memory.
+
+    Parameters
+    ----------
+    inputs : str, iterable, array or table
+        For a model that takes tokens: a text; several texts, such as a list, a generator or a
+        column of a table; tokens, as a list of lists of str; token ids, as a list of ints or array
+        of shape (steps,), or several of them, as a list of lists or array (sequences, steps).
+        For a model that takes numbers: an array (steps, features), or several, as a list of arrays
+        or an array (sequences, steps, features); of one feature, an array (steps,) will do; a table
+        whose columns are features. Whatever has `__array__` is an array. Or sequences as they are.
+    model : Model
+    labels : iterable of str or int, optional
+        The true class of each: a label of the model, or a number; None where it is not known.
+
+    Yields
+    ------
+    Sequence
+        In the order given, made as they are asked for.
+
+    Raises
+    ------
+    UnusableInput
+        One of them is not what the model takes; it names the sequence by its number, from 0.
+
+    Examples
+    --------
+    >>> list(lrp.sequences(["a fine film", "a bore"], model, labels=["positive", "negative"]))
+    """
+    found = _found(inputs, model)
+    return found if labels is None else _labelled(found, labels, model)
+
+
+def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
+    if isinstance(inputs, str | Sequence):
+        inputs = [inputs]
+    elif isinstance(inputs, bytes | dict) or not isinstance(inputs, Iterable):
+        raise _unlike("input", inputs, model)
+    if hasattr(inputs, "columns"):
+        return _of_table(inputs, model)
+    array = _array(inputs)
+    if array is not None:
+        return _of_numbers(array, model)
+    items = iter(inputs)
+    begin = list(islice(items, 1))
+    if not begin:
+        return iter(())
+    first, items = begin[0], chain(begin, items)
+    if isinstance(first, Sequence):
+        return items
+    if isinstance(first, str):
+        return _of_words(items, model, _cut)
+    if _is_number(first) or (model.embedding is None and np.ndim(first) == 1):
+        # One sequence: of ids, of single numbers, or of steps.
+        return _of_numbers(_numbers(list(items), "input"), model)
+    if model.embedding is None:
+        return _of_series(items, model)
+    return _of_words(items, model, _tokens)
+
+
+def _of_numbers(array: Any, model: Model) -> Iterator[Sequence]:
+    if model.embedding is None and array.ndim == 1 and model.input_size == 1:
+        array = array[:, np.newaxis]
+    return sequences_of_array(array, model, "input")
+
+
+def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
+    """The one series of a table with a column for each feature."""
+    if model.embedding is not None:
+        raise UnusableInput(
+            "input", "is a table, and the model takes tokens; give one column of it, the texts"
+        )
+    values = _numbers(table, "input")
+    yield Sequence(0, *_checked(values, tuple(map(str, table.columns)), model, "input"))
+
+
+def _of_series(items: Iterable[Any], model: Model) -> Iterator[Sequence]:
+    for number, item in enumerate(items):
+        where = f"sequence {number}"
+        names = tuple(map(str, item.columns)) if hasattr(item, "columns") else None
+        yield Sequence(number, *_checked(_numbers(item, where), names, model, where))
+
+
+def _checked(values: Any, names: tuple[str, ...] | None, model: Model, where: str) -> Any:
+    """The inputs, tokens and features of a sequence."""
+    array, features = checked_values(values, names, model, where)
+    return array, None, features
+
+
+def _of_words(
+    items: Iterable[Any],
+    model: Model,
+    look_up: Callable[[Tokenizer, list[Any], int, Model], Iterable[Encoded]],
+) -> Iterator[Sequence]:
+    """Texts, tokens or ids, looked up some at a time."""
+    if model.embedding is None:
+        raise UnusableInput("input", f"is text, and the model takes {_wanted(model)}")
+    tokenizer, items = Tokenizer(model), iter(items)
+    number = count()
+    while some := list(islice(items, TOGETHER)):
+        start = next(number)
+        try:
+            encoded = list(look_up(tokenizer, some, start, model))
+        except UnusableInput:
+            # One by one, so that the error names its sequence, behind those before it.
+            encoded = []
+            for place, item in enumerate(some, start):
+                (found,) = look_up(tokenizer, [item], place, model)
+                yield Sequence(place, found.ids, found.tokens, unknown=found.unknown)
+        for place, found in enumerate(encoded, start):
+            yield Sequence(place, found.ids, found.tokens, unknown=found.unknown)
+        number = count(start + len(some))
+
+
+def _cut(tokenizer: Tokenizer, texts: list[Any], first: int, model: Model) -> Iterable[Encoded]:
+    for number, text in enumerate(texts, first):
+        if not isinstance(text, str):
+            raise _unlike(f"sequence {number}", text, model)
+    return tokenizer.of_tokens(list(map(tokenizer.cut, texts)), f"sequence {first}")
+
+
+def _tokens(tokenizer: Tokenizer, items: list[Any], first: int, model: Model) -> Iterable[Encoded]:
+    """Tokens that are cut already, or ids, one sequence after the other."""
+    for number, item in enumerate(items, first):
+        where = f"sequence {number}"
+        if isinstance(item, str | bytes | dict) or not isinstance(item, Iterable):
+            raise _unlike(where, item, model)
+        own = list(item)
+        if all(isinstance(token, str) for token in own):
+            yield from tokenizer.of_tokens([own], where)
+        elif all(map(_is_number, own)) and _numbers(own, where).dtype.kind in "iu":
+            yield from tokenizer.of_ids([[int(number) for number in own]], where)
+        else:
+            raise UnusableInput(where, "its tokens are neither all texts nor all whole numbers")
+
+
+def _labelled(found: Iterator[Sequence], labels: Iterable[Any], model: Model) -> Iterator[Sequence]:
+    """Sequences with their true classes, of which there must be as many."""
+    own = iter([labels] if isinstance(labels, str | int) else labels)
+    nothing = object()
+    for sequence in found:
+        where = f"sequence {sequence.number}"
+        label = next(own, nothing)
+        if label is nothing:
+            raise UnusableInput(where, "has no label; expected as many labels as sequences")
+        gold = None if label is None else gold_class(str(label), model, where)
+        yield replace(sequence, gold=gold)
+    if next(own, nothing) is not nothing:
+        raise UnusableInput("labels", "are more than the sequences; expected one for each")
+
+
+def _array(inputs: Any) -> Any:
+    """An array of numbers; None of what is none, such as a list, or a column of texts."""
+    if not hasattr(inputs, "__array__"):
+        return None
+    array = np.asarray(inputs)
+    return None if array.dtype.kind in "OUST" else array
+
+
+def _numbers(values: Any, where: str) -> Any:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise UnusableInput(where, f"is no array of numbers: {error}") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _unlike(where: str, found: Any, model: Model) -> UnusableInput:
+    missing = found is None or found != found
+    what = f"is missing ({found})" if missing else f"is of type {type(found).__name__}"
+    return UnusableInput(where, f"{what}; the model takes {_wanted(model)}")
+
+
+def _wanted(model: Model) -> str:
+    if model.embedding is None:
+        return (
+            f"numbers: arrays of shape (steps, {model.input_size}), "
+            f"or one (sequences, steps, {model.input_size})"
+        )
+    return "tokens: a text, several texts, lists of tokens, or lists of token ids"
