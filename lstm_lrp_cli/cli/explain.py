@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.outputs.registry import OUTPUTS, WHOLE_UNASKED
+from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.running.stream import stream
 from .options.arguments import (
     assume_option,
@@ -111,7 +111,6 @@ def explain(
     import numpy as np
 
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.outputs.registry import TOP_OUTPUTS
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
     from lstm_lrp_cli.sequences.read import Source, read_blocks
@@ -123,11 +122,12 @@ def explain(
     read = load_model(model, mapping, np.dtype(dtype), assume)
     loaded = read.model
     question = resolve_question(loaded, target, step, labelled=labelled, default_step=None)
-    detail = choose_detail(by, series=loaded.embedding is None, whole=form in WHOLE_UNASKED)
-    if top is not None and form not in TOP_OUTPUTS:
+    detail = choose_detail(by, series=loaded.embedding is None, whole=OUTPUTS[form].whole_unasked)
+    if top is not None and not OUTPUTS[form].tells_top:
+        telling = [each.name for each in OUTPUTS.values() if each.tells_top]
         raise click.UsageError(
             f"--top: {form} has a place for every relevance; expected --format "
-            f"{', '.join(TOP_OUTPUTS)}."
+            f"{', '.join(telling)}."
         )
     methods = resolve_methods(
         method,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.outputs.predictions import OUTPUTS
+from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import stream
 from .options.arguments import (
     assume_option,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @assume_option
 @input_options
 @dtype_option
-@output_options(OUTPUTS, "a short table")
+@output_options(PREDICTION_OUTPUTS, "a short table")
 def predict(
     model: Path,
     input: str,
@@ -85,7 +85,7 @@ def predict(
     if labelled:
         refuse_labels(loaded)
     layout = PredictionLayout(loaded, labelled)
-    rendering = PredictionRendering(layout, choose_format(form, output, OUTPUTS))
+    rendering = PredictionRendering(layout, choose_format(form, output, PREDICTION_OUTPUTS))
     run = PredictionRun(
         display_name(str(model)),
         display_name(input),

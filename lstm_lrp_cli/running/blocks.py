@@ -13,7 +13,7 @@ from lstm_lrp_cli.explaining.corpus import explain_corpus
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.outputs.registry import OUTPUTS, PICTURES, SINKS
+from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.outputs.writer import WHOLE, Detail, Layout, Report, Writer
 from lstm_lrp_cli.sequences.read import Block, sequences_of
 from .figures import Figures
@@ -137,7 +137,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     @property
     def reach(self) -> Reach:
         """How finely relevance is needed; a picture shows tokens as a whole."""
-        told_whole = self.form in PICTURES and self.detail == "dimension"
+        told_whole = OUTPUTS[self.form].picture and self.detail == "dimension"
         return "features" if self.detail in WHOLE and not told_whole else "steps"
 
     @property
@@ -161,13 +161,13 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def binary(self) -> bool:
-        return self.form in SINKS
+        return OUTPUTS[self.form].binary
 
     def sink(self, file: Any) -> AbstractContextManager[Any]:
-        return SINKS[self.form](file, self.layout) if self.binary else nullcontext(file)
+        return OUTPUTS[self.form].sink(file, self.layout)
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Sequence[Explanation]]:
-        return OUTPUTS[self.form](file, replace(self.layout, report=report))
+        return OUTPUTS[self.form].writer(file, replace(self.layout, report=report))
 
     def warnings(self, size: int) -> list[str]:
         """A page may become too large to be looked at."""

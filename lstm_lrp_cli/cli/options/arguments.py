@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lstm_lrp_cli.engine.methods import METHODS
-from lstm_lrp_cli.outputs.registry import ENDINGS, SINKS, format_of
+from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, whole_number
 from lstm_lrp_cli.sequences.stream import compression_of
@@ -367,7 +367,7 @@ def choose_format(form: str | None, output: Path | None, forms: Container[str]) 
 
 def refuse_bytes(form: str, output: Path | None) -> None:
     """Refuse to show a file of bytes on a terminal, and to compress it as no reader expects."""
-    if form not in SINKS:
+    if not OUTPUTS[form].binary:
         return
     if _to_terminal(output):
         raise click.UsageError(
