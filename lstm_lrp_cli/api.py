@@ -17,7 +17,7 @@ from .explaining.explanation import Explanation
 from .explaining.prediction import Prediction, predictions_of
 from .loading.load import load_model
 from .model.model import Model
-from .outputs.registry import OUTPUTS, SINKS, TOP_OUTPUTS, format_of
+from .outputs.registry import OUTPUTS, format_of
 from .outputs.writer import Layout
 from .running.files import open_binary, open_output
 from .running.report import ExplainReport, Run
@@ -241,7 +241,7 @@ def write(
     if form not in OUTPUTS:
         found = f"the ending of {path.name}" if format is None else repr(format)
         raise WrongUsage(f"{found} is of no format; expected {', '.join(OUTPUTS)}", "format")
-    if top is not None and form not in TOP_OUTPUTS:
+    if top is not None and not OUTPUTS[form].tells_top:
         raise WrongUsage(f"{form} has a place for every relevance", "top")
     explanations = iter(explanations)
     begin = list(islice(explanations, 1))
@@ -251,13 +251,11 @@ def write(
     run = Run(explainer, str(explainer.model.source or "model"), "sequences")
     report = ExplainReport(run)
     layout = Layout(explainer, run.about(), top, report)
+    output = OUTPUTS[form]
     everything = chain(begin, explanations)
-    if form in SINKS:
-        with open_binary(path) as opened, SINKS[form](opened, layout) as sink:
-            _write(everything, OUTPUTS[form](sink, layout), report)
-    else:
-        with open_output(path) as file:
-            _write(everything, OUTPUTS[form](file, layout), report)
+    opened = open_binary if output.binary else open_output
+    with opened(path) as file, output.sink(file, layout) as sink:
+        _write(everything, output.writer(sink, layout), report)
 
 
 def _write(explanations: Iterator[Explanation], writer: Any, report: ExplainReport) -> None:

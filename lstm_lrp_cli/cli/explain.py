@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.outputs.registry import OUTPUTS, PICTURES, TOP_OUTPUTS, WHOLE_UNASKED
+from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,
@@ -92,15 +92,16 @@ def explain(
     refuse_bytes(form, to.output)
     model = of.load()
     asked = question.of(model, labelled=given.labelled)
-    if by is None and form in WHOLE_UNASKED and model.embedding is not None:
+    if by is None and OUTPUTS[form].whole_unasked and model.embedding is not None:
         by = "dimension"
     by = choose_detail(model, by)
-    if top is not None and form not in TOP_OUTPUTS:
+    if top is not None and not OUTPUTS[form].tells_top:
+        telling = [each.name for each in OUTPUTS.values() if each.tells_top]
         raise click.UsageError(
             f"--top: {form} has a place for every relevance; expected --format "
-            f"{', '.join(TOP_OUTPUTS)}."
+            f"{', '.join(telling)}."
         )
-    if by == "dimension" and form in PICTURES:
+    if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
     explainer = Explainer(model, method, target=asked, by=by, **settings.given(method))
     run = Run(explainer, of.name, given.name)

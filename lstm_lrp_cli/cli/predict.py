@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lstm_lrp_cli.outputs.predictions import OUTPUTS
+from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,
@@ -28,7 +28,7 @@ from .options.help import Command
 )
 @model_options
 @input_argument()
-@output_options(OUTPUTS, "a short table")
+@output_options(PREDICTION_OUTPUTS, "a short table")
 def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destination) -> None:
     """Predict with MODEL for the sequences in INPUT, and explain nothing.
 
@@ -56,7 +56,7 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
     if given.labelled:
         refuse_labels(model)
     layout = PredictionLayout(model, given.labelled)
-    rendering = PredictionRendering(layout, choose_format(form, to.output, OUTPUTS))
+    rendering = PredictionRendering(layout, choose_format(form, to.output, PREDICTION_OUTPUTS))
     assumptions, warnings = model.assumptions, tuple(model.warnings)
     run = PredictionRun(of.name, given.name, of.dtype, assumptions, warnings)
     blocks = read_blocks(given.source, model, rendering.block_steps)

@@ -23,6 +23,7 @@ STRONGEST = 0.6
 MOST_CELLS = 160
 MOST_FEATURES = 24
 CELLS_WIDTH, CELLS_HEIGHT = 560, 28
+TABLE = "border-collapse:collapse;color:inherit"
 # Plain text tells of so many tokens, or of so many features.
 TEXT_TOKENS = 60
 TEXT_WIDTH = 88
@@ -136,7 +137,7 @@ def _series(explanation: Explanation) -> str:
     shown = np.sort(np.argsort(-np.abs(sums), kind="stable")[:MOST_FEATURES]).tolist()
     rows = "".join(
         f'<tr><td style="text-align:left"><bdi>{escape(names[at])}</bdi></td>'
-        f"<td>{_number(sums[at])}</td>"
+        f'<td style="padding:0 .75em;text-align:right">{_number(sums[at])}</td>'
         f'<td style="padding:0">{_cells(cells[:, at], strengths[:, at], values[:, at : at + 1])}'
         "</td></tr>"
         for at in shown
@@ -147,7 +148,7 @@ def _series(explanation: Explanation) -> str:
     if len(names) > len(shown):
         notes.append(f"and {len(names) - len(shown):,} features of smaller sums")
     told = f'<div style="opacity:.75">{"; ".join(notes)}</div>' if notes else ""
-    return f'<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>{told}'
+    return f'<table style="{TABLE}"><tbody>{rows}</tbody></table>{told}'
 
 
 def _cells(amounts: Floats, strengths: Floats, values: Floats) -> str:

@@ -23,18 +23,18 @@ from lstm_lrp_cli.terminal.shades import (
     shade_of,
     strengths_of,
 )
-from lstm_lrp_cli.terminal.text import (
+from lstm_lrp_cli.terminal.text import before_number, printable
+from lstm_lrp_cli.terminal.words import (
     NOT_READ,
-    before_number,
+    doubts,
     for_and_against,
-    printable,
+    named_amounts,
     shown_shares,
     strongest,
     what_is_missing,
     why_missing,
 )
-from lstm_lrp_cli.terminal.words import doubts
-from .writer import Layout
+from .writer import Layout, Writer
 
 # How many sequences the table at the end holds, and how many tokens a cell of it.
 TABLE_ROWS = 50
@@ -53,7 +53,7 @@ class _Row(NamedTuple):
     most_against: list[str]
 
 
-class HeatMapWriter:
+class HeatMapWriter(Writer[Several[Explanation]]):
     """Prints every sequence with its prediction, its tokens coloured by relevance.
 
     Colour strength is relative to the strongest token of the sequence, whose relevance is told as
@@ -87,7 +87,7 @@ class HeatMapWriter:
             self._print([Text("(+0.10) for the target,"), Text("(-0.10) against it")])
         self._console.print()
 
-    def write(self, explanations: Several[Explanation]) -> None:
+    def write(self, explanations: Several[Explanation], /) -> None:
         for explanation in explanations:
             self._write(explanation)
 
@@ -161,14 +161,7 @@ class HeatMapWriter:
         if len(self._rows) >= TABLE_ROWS:
             self._left_out += 1
             return
-        sequence = explanation.sequence
-        if sequence.tokens is not None:
-            names, amounts = sequence.tokens, explanation.relevance_of_steps
-        elif explanation.relevance.ndim == 1:
-            amounts = explanation.relevance
-            names = tuple(f"step {step}" for step in range(len(amounts)))
-        else:
-            names, amounts = sequence.features or (), np.nansum(explanation.relevance, axis=0)
+        names, amounts = named_amounts(explanation)
         most = [
             [f"{_named(names[k])} {decimal(amounts[k], 2, '+')}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
@@ -185,8 +178,8 @@ class HeatMapWriter:
     def _heading(self, explanation: Explanation) -> Iterator[Text]:
         sequence = explanation.sequence
         number = self._number(explanation)
-        if sequence.id not in (None, sequence.number):
-            number += f" ({printable(str(sequence.id))})"
+        if sequence.name is not None:
+            number += f" ({printable(sequence.name)})"
         yield Text(number, "bold")
         if not explanation.scored:
             yield Text("no score", "bold")

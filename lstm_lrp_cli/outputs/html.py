@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
+from dataclasses import replace
 from importlib import resources
 from typing import Any, TextIO
 
@@ -21,9 +22,8 @@ from lstm_lrp_cli.sequences.batching import cut_off
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.sequences.tokens import SKIPPED
 from lstm_lrp_cli.terminal.numbers import rounded_each
-from lstm_lrp_cli.terminal.text import what_is_missing
-from lstm_lrp_cli.terminal.words import class_name, doubts, shown
-from .writer import Layout, Report, parts
+from lstm_lrp_cli.terminal.words import class_name, doubts, shown, what_is_missing
+from .writer import Layout, Writer
 
 STYLES = ("report.css",)
 # In one module, so that each may use the others' functions.
@@ -40,7 +40,7 @@ SCRIPTS = (
 )
 
 
-class HtmlWriter:
+class HtmlWriter(Writer[Several[Explanation]]):
     """Writes one page: its head, the data as JSON, block by block, and what is seen of it.
 
     The data stands before what is seen, since the report is complete when all of it is written.
@@ -48,7 +48,9 @@ class HtmlWriter:
 
     def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
-        self._layout = layout
+        self._series = layout.model.embedding is None
+        # Tokens are told as a whole.
+        self._layout = layout if self._series else replace(layout, by="token")
         self._model = layout.model
         self._decisions = decisions_of(layout.model)
         # All that may be predicted, and by where the scores of a decision begin, its first there.
@@ -62,14 +64,11 @@ class HtmlWriter:
                 {"name": f"{output}{class_name(name)}", "target": target}
                 for name, target in zip(decision.classes, decision.targets, strict=True)
             )
-        self._series = layout.model.embedding is None
-        self._whole = self._series and layout.whole
 
-    @property
-    def _report(self) -> Report:
+    def _report(self) -> dict[str, Any]:
         if self._layout.report is None:
             raise ValueError("a part of a page is neither opened nor closed")
-        return self._layout.report
+        return self._layout.report.as_object()
 
     def open(self) -> None:
         """Write the page's head."""
@@ -78,7 +77,7 @@ class HtmlWriter:
         self._file.write(
             rendered(
                 "head.html.j2",
-                report=self._report.as_object(),
+                report=self._report(),
                 version=__version__,
                 style=style,
                 style_hash=style_hash,
@@ -86,17 +85,17 @@ class HtmlWriter:
             )
         )
 
-    def write(self, explanations: Several[Explanation]) -> None:
+    def write(self, explanations: Several[Explanation], /) -> None:
         """Write data: all explanations of each of some sequences, in order."""
         before: Sequence | None = None
-        for part in parts(explanations, self._model.input_size if self._whole else 1):
+        for part in self._layout.parts(explanations):
             self._file.write(json_block(self._objects(part, before), 'class="explanations"'))
             before = part[-1].sequence
 
     def close(self) -> None:
         """Write what is seen, with the report, and the script."""
         script, _ = element("script", SCRIPTS, ' type="module"')
-        report = self._report.as_object()
+        report = self._report()
         self._file.write(
             rendered(
                 "body.html.j2",
@@ -162,9 +161,7 @@ class HtmlWriter:
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
         scores = rounded_each([each.scores for each in part])
-        relevance = rounded_each(
-            [each.relevance if self._whole else each.relevance_of_steps for each in part]
-        )
+        relevance = rounded_each(list(map(self._layout.told, part)))
         ledgers = rounded_each([_amounts(each.ledger) for each in part])
         objects = []
         for explanation, *numbers in zip(part, scores, relevance, ledgers, strict=True):

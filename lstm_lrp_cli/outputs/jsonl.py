@@ -9,36 +9,33 @@ import numpy as np
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
 from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.numbers import exact, exact_each
-from .writer import Layout, parts
+from .writer import Layout, Writer
+
+_encode = msgspec.json.Encoder().encode_lines
 
 
-class JsonLinesWriter:
+def json_lines(objects: list[dict[str, Any]]) -> str:
+    """One object a line."""
+    return _encode(objects).decode("utf-8")
+
+
+class JsonLinesWriter(Writer[Several[Explanation]]):
     """Writes one JSON object a line."""
 
     def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
         self._layout = layout
         self._model = layout.model
-        self._whole = layout.whole
-        self._encode = msgspec.json.Encoder().encode_lines
 
-    def open(self) -> None:
-        """There is nothing before the first line."""
-
-    def write(self, explanations: Several[Explanation]) -> None:
-        for part in parts(explanations, self._model.input_size if self._whole else 1):
-            self._file.write(self._encode(self._objects(part)).decode("utf-8"))
-
-    def close(self) -> None:
-        """Nothing is left to write."""
+    def write(self, explanations: Several[Explanation], /) -> None:
+        for part in self._layout.parts(explanations):
+            self._file.write(json_lines(self._objects(part)))
 
     def _objects(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
         """One object an explanation; all their numbers are made exact at once."""
         explained = exact(np.array([each.score for each in explanations], self._model.dtype))
         scores = exact_each([each.scores for each in explanations])
-        relevance = exact_each(
-            [each.relevance if self._whole else each.relevance_of_steps for each in explanations]
-        )
+        relevance = exact_each(list(map(self._layout.told, explanations)))
         inputs = self._inputs([each.sequence for each in explanations])
         return list(map(self._object, explanations, inputs, explained, scores, relevance))
 

@@ -13,15 +13,18 @@ from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
-from lstm_lrp_cli.terminal.text import (
+from lstm_lrp_cli.terminal.text import printable
+from lstm_lrp_cli.terminal.words import (
     NOT_READ,
+    by_feature,
+    doubts,
     for_and_against,
-    printable,
+    method_text,
+    named_amounts,
     shown_shares,
     what_is_missing,
 )
-from lstm_lrp_cli.terminal.words import doubts, method_text
-from .writer import Layout
+from .writer import Layout, Writer
 
 # From this part of the sequence's strongest relevance on, tokens and steps are marked.
 MARKED = 0.2
@@ -35,7 +38,7 @@ SPECIAL = re.compile(
 )
 
 
-class MarkdownWriter:
+class MarkdownWriter(Writer[Several[Explanation]]):
     """Writes what the heat map shows, with marks and numbers in place of colours."""
 
     def __init__(self, file: TextIO, layout: Layout) -> None:
@@ -68,12 +71,9 @@ class MarkdownWriter:
         ]
         self._write(lines)
 
-    def write(self, explanations: Several[Explanation]) -> None:
+    def write(self, explanations: Several[Explanation], /) -> None:
         for explanation in explanations:
             self._write(["", *self._section(explanation)])
-
-    def close(self) -> None:
-        """Nothing is left to write."""
 
     def _write(self, lines: list[str]) -> None:
         self._file.write("\n".join(lines) + "\n")
@@ -86,7 +86,7 @@ class MarkdownWriter:
             return
         yield ", ".join(self._outcome(explanation))
         yield ""
-        yield from self._series_of(explanation) if self._series else self._tokens_of(explanation)
+        yield from self._pictures(explanation)
         if explanation.ledger is not None:
             yield ""
             yield self._accounts(explanation, explanation.ledger)
@@ -94,8 +94,8 @@ class MarkdownWriter:
     def _heading(self, explanation: Explanation) -> str:
         sequence = explanation.sequence
         heading = f"Sequence {sequence.number}"
-        if sequence.id not in (None, sequence.number):
-            heading += f" ({escaped(str(sequence.id))})"
+        if sequence.name is not None:
+            heading += f" ({escaped(sequence.name)})"
         if explanation.step is not None:
             heading += f", step {explanation.step}"
         return f"{heading}, {explanation.method}" if self._layout.several_methods else heading
@@ -109,37 +109,18 @@ class MarkdownWriter:
             label = escaped(str(explanation.label))
             yield f"label {label} ({'right' if explanation.right else 'wrong'})"
 
-    def _tokens_of(self, explanation: Explanation) -> Iterator[str]:
-        """The sequence with its tokens marked, and a table of the strongest."""
-        tokens = [visible(token) for token in explanation.sequence.tokens or ()]
-        amounts = explanation.relevance_of_steps
-        if tokens:
-            marked = _marked(amounts)
-            yield "> " + " ".join(map(_token, tokens, amounts.tolist(), marked.tolist()))
+    def _pictures(self, explanation: Explanation) -> Iterator[str]:
+        """The tokens, or a line for each feature, with marks; and a table of the strongest."""
+        names, amounts = named_amounts(explanation)
+        shown = list(map(escaped if self._series else visible, names))
+        if self._series:
+            yield from _strips(explanation)
+        elif shown:
+            marks = _marked(amounts).tolist()
+            yield "> " + " ".join(map(_token, shown, amounts.tolist(), marks))
+        if self._series or shown:
             yield ""
-            yield from _table(tokens, amounts)
-
-    def _series_of(self, explanation: Explanation) -> Iterator[str]:
-        """A line a feature, or one of all: its sum and a mark a step. And the strongest."""
-        if explanation.relevance.ndim == 1:  # of whole steps
-            names, relevance = ["all features"], explanation.relevance[:, np.newaxis]
-        else:
-            names = [printable(name) for name in explanation.sequence.features or ()]
-            relevance = explanation.relevance
-        width = max(map(len, names), default=0)
-        marked = _marked(relevance)
-        sums = np.nansum(relevance, axis=0)
-        # Indented, and not fenced: no name can end it.
-        missing = np.isnan(relevance)
-        signs = np.where(missing, NOT_READ, np.array(SIGNS)[marked])
-        for name, total, steps in zip(names, sums.tolist(), signs.T.tolist(), strict=True):
-            strip = "".join(steps)
-            yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {strip}"
-        yield ""
-        if explanation.relevance.ndim == 1:
-            names = [f"step {step}" for step in range(len(relevance))]
-            sums = explanation.relevance
-        yield from _table(list(map(escaped, names)), sums)
+            yield from _table(shown, amounts)
 
     def _accounts(self, explanation: Explanation, ledger: Ledger) -> str:
         shown = ", ".join(shown_shares(ledger, series=self._series))
@@ -166,6 +147,18 @@ def _token(shown: str, amount: float, mark: int) -> str:
         return shown
     around = "**" if mark > 0 else "*"
     return f"{around}{shown}{around}<sup>{decimal(amount, 2, '+')}</sup>"
+
+
+def _strips(explanation: Explanation) -> Iterator[str]:
+    """A line for each feature of a series, or one of whole steps: its sum and a mark a step."""
+    features, relevance = by_feature(explanation)
+    names = list(map(printable, features))
+    width = max(map(len, names), default=0)
+    sums = np.nansum(relevance, axis=0).tolist()
+    marks = np.where(np.isnan(relevance), NOT_READ, np.array(SIGNS)[_marked(relevance)])
+    for name, total, steps in zip(names, sums, marks.T.tolist(), strict=True):
+        # Indented, and not fenced: no name can end it.
+        yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {''.join(steps)}"
 
 
 def _table(names: list[str], amounts: Floats) -> Iterator[str]:

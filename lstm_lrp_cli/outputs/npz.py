@@ -5,25 +5,23 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO
 
 import msgspec
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model.arrays import Floats, Integers
 from .writer import (
     Layout,
     Sink,
+    Writer,
     amount_names,
     lengths_of,
     numbers_of,
-    parts,
     relevance_of,
     tokens_of,
     values_of,
@@ -33,109 +31,91 @@ from .writer import (
 NONE = -1
 # Arrays up to this size wait in memory, larger ones in temporary files.
 IN_MEMORY = 2**20
+# By name, what is to be appended to the arrays: to offsets, the lengths of the pieces.
+Arrays = dict[str, NDArray[Any]]
+FeatureNames = frozenset[tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NpzPart:
-    """Some explanations.
-
-    Parameters
-    ----------
-    arrays : dict of ndarray
-        By name what is to be appended; to offsets, the lengths of the pieces.
-    features : tuple of str or None
-        The names of the features of the sequences that have some.
-    """
-
-    arrays: dict[str, NDArray[Any]]
-    features: tuple[str, ...] | None = None
-
-
-class NpzWriter:
-    """Gives arrays to a sink."""
+class NpzWriter(Writer[Sequence[Explanation]]):
+    """Gives arrays to a sink, and what the features of their sequences are called."""
 
     def __init__(self, sink: Sink, layout: Layout) -> None:
         self._sink = sink
         self._layout = layout
 
+    @classmethod
+    def sink(cls, file: BinaryIO, layout: Layout) -> Sink:
+        return NpzSink(file, layout)
+
     def open(self) -> None:
         self._sink.open()
 
-    def write(self, explanations: Sequence[Explanation]) -> None:
-        layout = self._layout
-        for part in parts(explanations, layout.model.input_size if layout.whole else 1):
-            self._sink.write(NpzPart(arrays_of(part, layout), _features(part)))
+    def write(self, explanations: Sequence[Explanation], /) -> None:
+        for part in self._layout.parts(explanations):
+            named = frozenset(each.sequence.features for each in part if each.sequence.features)
+            self._sink.write((arrays_of(part, self._layout), named))
 
     def close(self) -> None:
         self._sink.close()
 
 
-def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> dict[str, NDArray[Any]]:
-    """The arrays of some explanations, or of none: then they show the shapes."""
-    model = layout.model
-    sequences = [each.sequence for each in explanations]
-    methods = {method.name: place for place, method in enumerate(layout.methods)}
-    arrays = {
-        "sequence": numbers_of(explanations),
-        "method": _integers(methods[each.method] for each in explanations),
-        "target": _integers(each.target_number if each.scored else NONE for each in explanations),
-        "predicted": _integers(
-            NONE if each.predicted_number is None else each.predicted_number
-            for each in explanations
-        ),
-        "label": _integers(NONE if each.gold is None else each.gold for each in sequences),
-        "scores": _scores(explanations, layout),
-        "ledger": _ledgers([each.ledger for each in explanations], amount_names(layout)),
-        "offsets": lengths_of(explanations),
-        "relevance": relevance_of(explanations, layout),
-        **_texts("id", ["" if each.id is None else str(each.id) for each in sequences]),
-    }
-    if model.by_step:
-        arrays["step"] = _integers(
-            NONE if each.step is None else each.step for each in explanations
-        )
-    if model.embedding is not None:
-        return {**arrays, **_texts("token", tokens_of(explanations))}
-    return {**arrays, "values": values_of(explanations, layout)}
-
-
-class NpzSink:
+class NpzSink(Sink):
     """Gathers arrays in temporary files, for only at the end it is known how long they are."""
 
     def __init__(self, file: BinaryIO, layout: Layout) -> None:
         self._file = file
         self._layout = layout
-        self._features: tuple[str, ...] | None = None
+        self._features: FeatureNames = frozenset()
         self._stack = ExitStack()
-        self._gathered: dict[str, _Gathered] = {}
+        self._arrays = arrays_of([], layout)  # without rows, they show types and shapes
+        self._rows = dict.fromkeys(self._arrays, 0)
+        self._ends = dict.fromkeys(self._arrays, 0)  # of the pieces, by the names of offsets
+        self._gathered: dict[str, IO[bytes]] = {}
 
     def open(self) -> None:
-        for name, array in arrays_of([], self._layout).items():
-            kind = _Offsets if name.endswith("offsets") else _Gathered
+        for name in self._arrays:
             file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the stack closes it)
-            self._gathered[name] = kind(array, self._stack.enter_context(file))
+            self._gathered[name] = self._stack.enter_context(file)
+            if name.endswith("offsets"):
+                self._append(name, np.zeros(1, dtype=np.int64))
 
-    def write(self, part: NpzPart) -> None:
-        self._features = self._features or part.features
-        if part.features not in (None, self._features):
-            raise _named_differently()
-        for name, array in part.arrays.items():
-            self._gathered[name].append(array)
+    def write(self, part: tuple[Arrays, FeatureNames], /) -> None:
+        arrays, features = part
+        self._features |= features
+        if len(self._features) > 1:
+            raise UnusableInput(
+                "--format npz",
+                "the features do not have the same names in all sequences; expected one list of "
+                "names, or a format that names them for each, such as parquet",
+            )
+        for name, array in arrays.items():
+            if name.endswith("offsets"):
+                array = self._ends[name] + np.cumsum(array)
+                self._ends[name] = int(array[-1]) if len(array) else self._ends[name]
+            self._append(name, array)
 
     def close(self) -> None:
         with zipfile.ZipFile(self._file, "w") as archive:
-            for name, array in self._names().items():
+            for name, names in self._names().items():
                 with _member(archive, name) as member:
-                    npy.write_array(member, array, allow_pickle=False)
-            for name, gathered in self._gathered.items():
+                    npy.write_array(member, names, allow_pickle=False)
+            for name, array in self._arrays.items():
+                header = {
+                    "descr": npy.dtype_to_descr(array.dtype),
+                    "fortran_order": False,
+                    "shape": (self._rows[name], *array.shape[1:]),
+                }
+                self._gathered[name].seek(0)
                 with _member(archive, name) as member:
-                    gathered.copy_to(member)
-
-    def __enter__(self) -> Self:
-        return self
+                    npy.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(self._gathered[name], member, IN_MEMORY)
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+    def _append(self, name: str, array: NDArray[Any]) -> None:
+        self._gathered[name].write(array.tobytes())
+        self._rows[name] += len(array)
 
     def _names(self) -> dict[str, NDArray[np.str_]]:
         """What does not grow: what numbers in the other arrays mean."""
@@ -147,57 +127,35 @@ class NpzSink:
             "ledger_names": _names_array(amount_names(layout)),
         }
         if model.embedding is None:
-            names["features"] = _names_array(self._features or ())
+            names["features"] = _names_array(next(iter(self._features), ()))
         return names
 
 
-class _Gathered:
-    """An array that grows along its first axis.
-
-    Parameters
-    ----------
-    array : ndarray
-        As those that will be appended, without rows.
-    file : binary file
-        Where it is kept.
-    """
-
-    def __init__(self, array: NDArray[Any], file: IO[bytes]) -> None:
-        self._dtype, self._shape = array.dtype, array.shape[1:]
-        self._rows = 0
-        self._file = file
-
-    def append(self, array: NDArray[Any]) -> None:
-        self._file.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-        self._rows += len(array)
-
-    def copy_to(self, member: Any) -> None:
-        """Write a .npy file."""
-        header = {
-            "descr": npy.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self._rows, *self._shape),
-        }
-        npy.write_array_header_1_0(member, header)
-        self._file.seek(0)
-        shutil.copyfileobj(self._file, member, IN_MEMORY)
+def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> Arrays:
+    """The arrays of some explanations, or of none: then they show the shapes."""
+    model = layout.model
+    sequences = [each.sequence for each in explanations]
+    methods = {method.name: place for place, method in enumerate(layout.methods)}
+    arrays = {
+        "sequence": numbers_of(explanations),
+        "method": _integers(methods[each.method] for each in explanations),
+        "target": _integers(each.target_number if each.scored else None for each in explanations),
+        "predicted": _integers(each.predicted_number for each in explanations),
+        "label": _integers(each.gold for each in sequences),
+        "scores": _scores(explanations, layout),
+        "ledger": _ledgers(explanations, amount_names(layout)),
+        "offsets": lengths_of(explanations),
+        "relevance": relevance_of(explanations, layout),
+        **_texts("id", ["" if each.id is None else str(each.id) for each in sequences]),
+    }
+    if model.by_step:
+        arrays["step"] = _integers(each.step for each in explanations)
+    if model.embedding is not None:
+        return {**arrays, **_texts("token", tokens_of(explanations))}
+    return {**arrays, "values": values_of(explanations, layout)}
 
 
-class _Offsets(_Gathered):
-    """Where pieces of an array begin, and the last one ends; what is appended are lengths."""
-
-    def __init__(self, array: NDArray[Any], file: IO[bytes]) -> None:
-        super().__init__(array, file)
-        self._end = 0
-        super().append(np.zeros(1, dtype=array.dtype))
-
-    def append(self, array: NDArray[Any]) -> None:
-        ends = self._end + np.cumsum(array)
-        super().append(ends)
-        self._end = int(ends[-1]) if len(ends) else self._end
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> Any:
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     """A member of an archive, to be written; without a date, so that the same run gives the same.
 
     It may become longer than 4 GiB.
@@ -205,51 +163,31 @@ def _member(archive: zipfile.ZipFile, name: str) -> Any:
     return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
 
 
-def _features(explanations: Sequence[Explanation]) -> tuple[str, ...] | None:
-    """What all sequences call their features; None where none has any."""
-    found = {each.sequence.features for each in explanations if each.sequence.features}
-    if len(found) > 1:
-        raise _named_differently()
-    return next(iter(found), None)
-
-
-def _named_differently() -> UnusableInput:
-    return UnusableInput(
-        "--format npz",
-        "the features do not have the same names in all sequences; expected one list of names, "
-        "or a format that names them for each, such as parquet",
-    )
-
-
 def _scores(explanations: Sequence[Explanation], layout: Layout) -> Floats:
     """The scores of each, shape (explanations, classes); NaN where there are none."""
-    model = layout.model
-    scores = np.full((len(explanations), model.classes), np.nan, dtype=model.dtype)
-    for place, each in enumerate(explanations):
+    scores = np.full((len(explanations), layout.model.classes), np.nan, dtype=layout.model.dtype)
+    for row, each in zip(scores, explanations, strict=True):
         if each.scored:
-            scores[place] = each.scores
+            row[:] = each.scores
     return scores
 
 
-def _ledgers(ledgers: Sequence[Ledger | None], names: list[str]) -> Floats:
-    """The amounts of these names, shape (ledgers, names); NaN where a ledger has none."""
-    amounts = np.full((len(ledgers), len(names)), np.nan)
-    for place, ledger in enumerate(ledgers):
-        if ledger is not None:
-            found = ledger_object(ledger)
-            amounts[place] = [found.get(name, np.nan) for name in names]
-    return amounts
+def _ledgers(explanations: Sequence[Explanation], names: list[str]) -> Floats:
+    """The amounts of these names, shape (explanations, names); NaN where a ledger has none."""
+    found = [{} if each.ledger is None else ledger_object(each.ledger) for each in explanations]
+    amounts = [[ledger.get(name, np.nan) for name in names] for ledger in found]
+    return np.array(amounts, dtype=np.float64).reshape(len(explanations), len(names))
 
 
-def _integers(values: Iterable[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, dtype=np.int64)
+def _integers(values: Iterable[int | None]) -> Integers:
+    return np.fromiter((NONE if each is None else each for each in values), dtype=np.int64)
 
 
 def _names_array(names: Iterable[str | int]) -> NDArray[np.str_]:
     return np.array([str(name) for name in names], dtype=np.str_)
 
 
-def _texts(name: str, texts: list[str]) -> dict[str, NDArray[Any]]:
+def _texts(name: str, texts: list[str]) -> Arrays:
     """Texts one after another in UTF-8, and their lengths; a fixed width would be the longest's."""
     encoded = [text.encode("utf-8") for text in texts]
     return {

@@ -1,9 +1,9 @@
 """Parquet: one row a token, or a feature of a step; or one a sequence and target."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -16,10 +16,11 @@ from .table import COLUMNS
 from .writer import (
     Layout,
     Sink,
+    Writer,
     amount_names,
+    features_of,
     lengths_of,
     numbers_of,
-    parts,
     relevance_of,
     starts,
     tokens_of,
@@ -41,15 +42,18 @@ GROUP_BYTES = 2**24
 ABOUT = "lrp"
 
 
-class _BatchWriter(ABC):
+class _BatchWriter(Writer[Sequence[Explanation]]):
     """Gives record batches to a sink; the same explanations make the same batches."""
 
     def __init__(self, sink: Sink, layout: Layout) -> None:
         self._sink = sink
         self._layout = layout
         self._model = layout.model
-        self._width = self._model.input_size if layout.whole else 1
         self._schema = self.schema(layout)
+
+    @classmethod
+    def sink(cls, file: BinaryIO, layout: Layout) -> Sink:
+        return ParquetSink(file, cls.schema(layout), layout)
 
     @staticmethod
     @abstractmethod
@@ -63,8 +67,8 @@ class _BatchWriter(ABC):
     def open(self) -> None:
         self._sink.open()
 
-    def write(self, explanations: Sequence[Explanation]) -> None:
-        for part in parts(self._written(explanations), self._width):
+    def write(self, explanations: Sequence[Explanation], /) -> None:
+        for part in self._layout.parts(self._written(explanations)):
             columns = list(self._columns(part))
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
@@ -73,10 +77,6 @@ class _BatchWriter(ABC):
 
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
         return explanations
-
-    def _targets(self, explanations: Iterable[Explanation]) -> Any:
-        """What is explained, as text; null for nothing."""
-        return _texts(each.target for each in explanations)
 
 
 class RowsWriter(_BatchWriter):
@@ -106,8 +106,8 @@ class RowsWriter(_BatchWriter):
         return (each for each in explanations if each.scored)
 
     def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
-        lengths = lengths_of(explanations)
-        rows = lengths * self._width
+        lengths, width = lengths_of(explanations), self._layout.values
+        rows = lengths * width
         positions = np.arange(lengths.sum()) - np.repeat(starts(lengths)[:-1], lengths)
         scores = np.array([each.score for each in explanations], dtype=self._model.dtype)
         yield np.repeat(numbers_of(explanations), rows)
@@ -115,24 +115,22 @@ class RowsWriter(_BatchWriter):
             yield np.repeat(np.array([each.step for each in explanations], dtype=np.int32), rows)
         if self._layout.several_methods:
             yield _repeated(pa.array([each.method for each in explanations]), rows)
-        yield np.repeat(positions.astype(np.int32), self._width)
+        yield np.repeat(positions.astype(np.int32), width)
         yield from self._own(explanations)
-        yield _repeated(self._targets(explanations), rows)
+        yield _repeated(_texts(each.target for each in explanations), rows)
         yield np.repeat(scores, rows)
         yield _present(relevance_of(explanations, self._layout).ravel())
 
     def _own(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
         """The columns that only this detail has."""
-        detail = self._layout.detail
+        detail, width = self._layout.detail, self._layout.values
         if detail in ("token", "dimension"):
             tokens = pa.array(tokens_of(explanations), pa.string())
-            yield _repeated(tokens, np.full(len(tokens), self._width))
+            yield _repeated(tokens, np.full(len(tokens), width))
         if detail == "dimension":
-            yield np.tile(np.arange(self._width, dtype=np.int32), len(tokens))
+            yield np.tile(np.arange(width, dtype=np.int32), len(tokens))
         if detail == "feature":
-            sequences = [each.sequence for each in explanations]
-            names = ((sequence.features or ()) * len(sequence) for sequence in sequences)
-            yield pa.array(list(chain.from_iterable(names)), pa.string())
+            yield pa.array(features_of(explanations), pa.string())
             yield values_of(explanations, self._layout).ravel()
 
 
@@ -184,7 +182,7 @@ class NestedWriter(_BatchWriter):
         if _several_outputs(self._layout):
             yield _texts(each.output for each in explanations)
         yield _texts(each.predicted for each in explanations)
-        yield self._targets(explanations)
+        yield _texts(each.target for each in explanations)
         if self._model.by_step:
             yield pa.array([each.step for each in explanations], pa.int32())
         yield _texts(each.label for each in explanations)
@@ -196,7 +194,7 @@ class NestedWriter(_BatchWriter):
         yield pa.array(ledgers, self._schema.field("ledger").type)
 
 
-class ParquetSink:
+class ParquetSink(Sink):
     """Writes record batches to a file, in row groups."""
 
     def __init__(self, file: BinaryIO, schema: Any, layout: Layout) -> None:
@@ -228,9 +226,6 @@ class ParquetSink:
             self._write_group()
         self._writer.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self._file.shut = True
 
@@ -259,14 +254,6 @@ class _Gate:
     def flush(self) -> None:
         if not self.shut:
             self._file.flush()
-
-
-def rows_sink(file: BinaryIO, layout: Layout) -> Sink:
-    return ParquetSink(file, RowsWriter.schema(layout), layout)
-
-
-def nested_sink(file: BinaryIO, layout: Layout) -> Sink:
-    return ParquetSink(file, NestedWriter.schema(layout), layout)
 
 
 def _several_outputs(layout: Layout) -> bool:

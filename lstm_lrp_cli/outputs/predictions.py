@@ -1,40 +1,21 @@
-"""What predictions are written as, in whatever format."""
+"""Predictions as tables and JSON lines: one row, or object, a sequence, or a step of it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import compress, islice
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-import msgspec
 import numpy as np
-from rich import box
-from rich.console import Console, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.model.decision import Decision, decisions_of
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import real_steps
 from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import exact, texts
-from lstm_lrp_cli.terminal.text import printable
-from lstm_lrp_cli.terminal.words import meaning_of_one, percent
+from .jsonl import json_lines
 from .table import Quoting, by_row
-from .writer import PART_VALUES
-
-if TYPE_CHECKING:
-    # MOVED
-    from lstm_lrp_cli.explaining.prediction import Predictions
-    from .writer import Writer
-
-    PredictionWriter = Writer[Predictions]
+from .writer import PART_VALUES, Writer
 
 
 @dataclass(frozen=True)
@@ -87,49 +68,36 @@ class PredictionLayout:
         return [None if gold is None else decision.classes[gold] for gold in golds]
 
 
-class PredictionJsonLinesWriter:
+class PredictionJsonLinesWriter(Writer[Predictions]):
     """Writes one JSON object a line. A sequence without scores has one too."""
 
     def __init__(self, file: TextIO, layout: PredictionLayout) -> None:
         self._file = file
         self._layout = layout
-        self._encode = msgspec.json.Encoder().encode_lines
-
-    def open(self) -> None:
-        """There is nothing before the first line."""
 
     def write(self, predictions: Predictions, /) -> None:
         for part in predictions.parts(self._layout.part_rows):
-            objects = [
-                *self._with_scores(part),
-                *(self._without(part.sequences[place]) for place in part.without_rows.tolist()),
-            ]
+            without = [self._without(part.sequences[place]) for place in part.without_rows.tolist()]
+            objects = [*self._with_scores(part), *without]
             order = np.argsort(np.concatenate([part.places, part.without_rows]), kind="stable")
-            ordered = [objects[place] for place in order.tolist()]
-            self._file.write(self._encode(ordered).decode("utf-8"))
-
-    def close(self) -> None:
-        """Nothing is left to write."""
+            self._file.write(json_lines([objects[place] for place in order.tolist()]))
 
     def _with_scores(self, part: Predictions) -> list[dict[str, Any]]:
         layout = self._layout
-        rows = [
-            {"sequence": sequence.number, "id": sequence.id, "scores": scores}
-            for sequence, scores in zip(part.of_rows, exact(part.scores), strict=True)
-        ]
+        columns: dict[str, list[Any]] = {
+            "sequence": [sequence.number for sequence in part.of_rows],
+            "id": [sequence.id for sequence in part.of_rows],
+            "scores": exact(part.scores),
+        }
         if part.steps is not None:
-            self._add(rows, "step", part.steps.tolist())
+            columns["step"] = part.steps.tolist()
         if layout.decisions:
-            self._add(rows, "probabilities", self._probabilities(part))
-        self._add(rows, "predicted", self._predicted(part))
+            columns["probabilities"] = self._probabilities(part)
+        columns["predicted"] = self._predicted(part)
         if layout.labelled:
-            self._add(rows, "label", layout.true_classes(part))
-        return rows
-
-    @staticmethod
-    def _add(rows: list[dict[str, Any]], key: str, values: list[Any]) -> None:
-        for row, value in zip(rows, values, strict=True):
-            row[key] = value
+            columns["label"] = layout.true_classes(part)
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def _probabilities(self, part: Predictions) -> list[list[float | None]]:
         """One for each score; None for those that are values."""
@@ -151,14 +119,18 @@ class PredictionJsonLinesWriter:
 
     def _without(self, sequence: Sequence) -> dict[str, Any]:
         """Of a model by step, a sequence without steps."""
-        row: dict[str, Any] = {"sequence": sequence.number, "id": sequence.id, "scores": []}
-        row["step"] = None
-        if self._layout.decisions:
-            row["probabilities"] = []
-        return row | {"predicted": None}
+        likely: dict[str, list[float]] = {"probabilities": []} if self._layout.decisions else {}
+        return {
+            "sequence": sequence.number,
+            "id": sequence.id,
+            "scores": [],
+            "step": None,
+            **likely,
+            "predicted": None,
+        }
 
 
-class PredictionTableWriter:
+class PredictionTableWriter(Writer[Predictions]):
     """Writes rows with the columns sequence, predicted, score:CLASS, ..., probability:CLASS, ...
 
     Of a model by step, the step stands behind the sequence; of labelled input, so does the label.
@@ -189,9 +161,6 @@ class PredictionTableWriter:
             apart = [column for other in others for column in ([self._end] * part.rows, other)]
             self._file.write(by_row(part.rows, first, *apart, ["\n"] * part.rows))
 
-    def close(self) -> None:
-        """Nothing is left to write."""
-
     def _columns(self, part: Predictions) -> Iterator[Iterable[str]]:
         layout = self._layout
         yield [str(sequence.number) for sequence in part.of_rows]
@@ -206,159 +175,3 @@ class PredictionTableWriter:
 
     def _names(self, names: Iterable[str | int]) -> list[str]:
         return self._quoting.of(list(map(str, names)))
-
-
-# How many rows are shown, how many values of a regressor, and how wide a bar is.
-ROWS = 50
-VALUES = 6
-BAR_WIDTH = 10
-# How wide a terminal must be for all but the bars, of texts and of series, and for each bar.
-ROOM = {False: 80, True: 60}
-ROOM_OF_BAR = 20
-
-
-class ScreenWriter:
-    """Prints what is predicted of the first sequences, and how likely it is to the model."""
-
-    def __init__(
-        self, file: TextIO, layout: PredictionLayout, console: Console | None = None
-    ) -> None:
-        self._console = console or open_console(file)
-        self._layout = layout
-        self._left_out = 0
-        model = layout.model
-        values = range(0 if layout.decisions else model.classes)
-        self._values, self._values_left_out = values[:VALUES], len(values[VALUES:])
-        series = model.embedding is None
-        roomy = ROOM[series] + ROOM_OF_BAR * len(layout.decisions)
-        self._bars = self._console.width >= roomy
-        self._table = Table(box=box.SIMPLE_HEAD)
-        self._add_column("sequence")
-        if model.by_step:
-            self._add_column("step", right=True)
-        # The one column that gives way where there is little room.
-        self._table.add_column("steps" if series else "token" if model.by_step else "tokens")
-        if layout.labelled:
-            self._add_column("label")
-        for decision in layout.decisions:
-            joint = " " if self._bars else "\n"
-            self._add_column("predicted", f"{joint}{printable(decision.name or '')}".rstrip())
-            self._add_column("probability", right=True)
-            if self._bars:
-                self._add_column("")
-        for value in self._values:
-            self._add_column(f"score {layout.score_names[value]}", right=True)
-        if layout.labelled:
-            self._add_column("")
-
-    def open(self) -> None:
-        """There is nothing before the table."""
-
-    def write(self, predictions: Predictions, /) -> None:
-        room = ROWS - self._table.row_count
-        self._left_out += max(predictions.rows - room, 0)
-        if room:
-            self._add(next(predictions.parts(room)), room)
-
-    def close(self) -> None:
-        """Print the table, and what is to be said of it."""
-        self._console.print(self._table)
-        for decision in self._layout.decisions:
-            meaning = meaning_of_one(decision)
-            if meaning is not None:
-                name = f"{decision.name}: " if decision.name else ""
-                self._console.print(Text(printable(f"{name}{meaning}")), end="\n\n")
-        more = {"more": self._left_out, "more scores of each": self._values_left_out}
-        for what, count in more.items():
-            if count:
-                self._console.print(f"and {count:,} {what}; --format tsv writes a full table\n")
-
-    def _add_column(self, title: str, more: str = "", *, right: bool = False) -> None:
-        header = Text(printable(title) + more)
-        self._table.add_column(header, justify="right" if right else "left", no_wrap=True)
-
-    def _add(self, part: Predictions, room: int) -> None:
-        """Add the first rows of a part, as many as there is room for."""
-        layout, model = self._layout, self._layout.model
-        likely = probabilities(model, part.scores)
-        columns: list[Iterable[RenderableType]] = [map(_number, part.of_rows)]
-        steps = [None] * part.rows if part.steps is None else part.steps.tolist()
-        if model.by_step:
-            columns.append(map(str, steps))
-        columns.append(_shown(*each, model) for each in zip(part.of_rows, steps, strict=True))
-        golds = [sequence.gold for sequence in part.of_rows]
-        if layout.labelled:
-            columns.append(_names(layout.true_classes(part)))
-        for decision, predicted in zip(layout.decisions, layout.predicted(part), strict=True):
-            taken = decision.taken(part.scores)
-            shares = decision.likelihood(taken, likely).tolist()
-            columns += [_names(predicted), map(percent, shares)]
-            if self._bars:
-                columns.append(map(_bar, shares))
-            if layout.labelled:
-                columns.append(map(_verdict, golds, taken.tolist()))
-        columns += [[f"{score:.6g}" for score in part.scores[:, value]] for value in self._values]
-        for cells in islice(zip(*columns, strict=True), room):
-            self._table.add_row(*cells)
-
-
-def _number(sequence: Sequence) -> Text:
-    named = sequence.id not in (None, sequence.number)
-    name = f" ({printable(str(sequence.id))})" if named else ""
-    return Text(f"{sequence.number}{name}")
-
-
-def _shown(sequence: Sequence, step: int | None, model: Model) -> Text:
-    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks."""
-    real = real_steps(sequence, model)
-    if sequence.tokens is None:
-        return Text(f"{real.sum():,}")
-    text = " ".join(compress(sequence.tokens, real)) if step is None else sequence.tokens[step]
-    return Text(printable(text), no_wrap=True, overflow="ellipsis")
-
-
-def _names(names: Iterable[str | int | None]) -> list[Text]:
-    return [Text("" if name is None else printable(str(name))) for name in names]
-
-
-def _bar(share: float) -> ProgressBar:
-    return ProgressBar(total=1.0, completed=share, width=BAR_WIDTH)
-
-
-def _verdict(gold: int | None, taken: int) -> Text:
-    if gold is None:
-        return Text()
-    return Text("right", "green") if gold == taken else Text("wrong", "bold red")
-
-
-def _tsv(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
-    # MOVED
-
-    return PredictionTableWriter(file, layout, delimiter="\t")
-
-
-def _csv(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
-    # MOVED
-
-    return PredictionTableWriter(file, layout, delimiter=",")
-
-
-def _jsonl(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
-    # MOVED
-
-    return PredictionJsonLinesWriter(file, layout)
-
-
-def _terminal(file: TextIO, layout: PredictionLayout) -> PredictionWriter:
-    # MOVED
-
-    return ScreenWriter(file, layout)
-
-
-# Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[TextIO, PredictionLayout], PredictionWriter]] = {
-    "tsv": _tsv,
-    "csv": _csv,
-    "jsonl": _jsonl,
-    "terminal": _terminal,
-}

@@ -1,138 +1,120 @@
-"""The outputs. A new one is a file in this folder and a line in OUTPUTS.
-
-One of bytes has a line in SINKS besides.
-"""
+"""The formats of results: a new one is a file in this folder, and an entry in the table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.sequences.naming import format_ending
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Explanation
-    from .writer import Layout, Sink, Writer
-
-    ExplanationWriter = Writer[Sequence[Explanation]]
-
-
-def _tsv(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .table import TableWriter
-
-    return TableWriter(file, layout, delimiter="\t")
+    from lstm_lrp_cli.explaining.prediction import Predictions
+    from .predictions import PredictionLayout
+    from .writer import Layout, Writer
 
 
-def _csv(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .table import TableWriter
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One way to write results.
 
-    return TableWriter(file, layout, delimiter=",")
+    Parameters
+    ----------
+    name : str
+        What `--format` calls it.
+    explanations : str
+        The module of this folder and its class that writes explanations, such as
+        "table.TableWriter". It is imported where it is used: no table needs rich.
+    predictions : str
+        Likewise; "" where predictions are not written so.
+    endings : tuple of str
+        Of the files that are written so unless another format is asked for; "" of those without.
+    settings : dict
+        What the classes are given besides.
+    binary : bool
+        Whether it is a file of bytes.
+    picture : bool
+        Whether it is for people, who are told of a token as a whole, and of a step if they ask.
+    tells_top : bool
+        Whether it can tell of the strongest alone; else every relevance has its place.
+    whole_unasked : bool
+        Whether it tells every value unless it is asked for less.
+    """
 
+    name: str
+    explanations: str
+    predictions: str = ""
+    endings: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    binary: bool = False
+    picture: bool = False
+    tells_top: bool = False
+    whole_unasked: bool = False
 
-def _jsonl(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .jsonl import JsonLinesWriter
+    def writer(self, file: Any, layout: Layout) -> Writer[Sequence[Explanation]]:
+        """What writes explanations to a file, or to the sink of one."""
+        made: Writer[Sequence[Explanation]] = _class(self.explanations)(
+            file, layout, **self.settings
+        )
+        return made
 
-    return JsonLinesWriter(file, layout)
+    def prediction_writer(self, file: Any, layout: PredictionLayout) -> Writer[Predictions]:
+        """What writes predictions to a file."""
+        made: Writer[Predictions] = _class(self.predictions)(file, layout, **self.settings)
+        return made
 
-
-def _terminal(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .heatmap import HeatMapWriter
-
-    return HeatMapWriter(file, layout)
-
-
-def _html(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .html import HtmlWriter
-
-    return HtmlWriter(file, layout)
-
-
-def _markdown(file: TextIO, layout: Layout) -> ExplanationWriter:
-    from .markdown import MarkdownWriter
-
-    return MarkdownWriter(file, layout)
-
-
-def _parquet(sink: Sink, layout: Layout) -> ExplanationWriter:
-    from .parquet import RowsWriter
-
-    return RowsWriter(sink, layout)
-
-
-def _nested(sink: Sink, layout: Layout) -> ExplanationWriter:
-    from .parquet import NestedWriter
-
-    return NestedWriter(sink, layout)
-
-
-def _npz(sink: Sink, layout: Layout) -> ExplanationWriter:
-    from .npz import NpzWriter
-
-    return NpzWriter(sink, layout)
-
-
-# Imported where used: rich is not needed to write a table.
-OUTPUTS: dict[str, Callable[[Any, Layout], ExplanationWriter]] = {
-    "tsv": _tsv,
-    "csv": _csv,
-    "jsonl": _jsonl,
-    "parquet": _parquet,
-    "parquet-nested": _nested,
-    "npz": _npz,
-    "markdown": _markdown,
-    "terminal": _terminal,
-    "html": _html,
-}
-
-# Those that can tell of the strongest alone; in the others, every relevance has its place.
-TOP_OUTPUTS = ("tsv", "csv", "terminal")
+    def sink(self, file: Any, layout: Layout) -> AbstractContextManager[Any]:
+        """What makes a file of what writers write: of texts, the file itself."""
+        kind: type[Writer[Sequence[Explanation]]] = _class(self.explanations)
+        return kind.sink(file, layout)
 
 
-def _parquet_sink(file: BinaryIO, layout: Layout) -> Sink:
-    from .parquet import rows_sink
-
-    return rows_sink(file, layout)
-
-
-def _nested_sink(file: BinaryIO, layout: Layout) -> Sink:
-    from .parquet import nested_sink
-
-    return nested_sink(file, layout)
+def _class(place: str) -> Any:
+    """A class of this folder, by its module and name."""
+    module, _, name = place.partition(".")
+    return getattr(import_module(f".{module}", __package__), name)
 
 
-def _npz_sink(file: BinaryIO, layout: Layout) -> Sink:
-    from .npz import NpzSink
+_TABLE = (
+    Output(
+        "tsv",
+        "table.TableWriter",
+        "predictions.PredictionTableWriter",
+        endings=("", ".tsv", ".txt"),
+        settings={"delimiter": "\t"},
+        tells_top=True,
+    ),
+    Output(
+        "csv",
+        "table.TableWriter",
+        "predictions.PredictionTableWriter",
+        endings=(".csv",),
+        settings={"delimiter": ","},
+        tells_top=True,
+    ),
+    Output(
+        "jsonl",
+        "jsonl.JsonLinesWriter",
+        "predictions.PredictionJsonLinesWriter",
+        endings=(".jsonl", ".ndjson"),
+    ),
+    Output("parquet", "parquet.RowsWriter", endings=(".parquet",), binary=True),
+    Output("parquet-nested", "parquet.NestedWriter", binary=True),
+    Output("npz", "npz.NpzWriter", endings=(".npz",), binary=True, whole_unasked=True),
+    Output("markdown", "markdown.MarkdownWriter", endings=(".md",), picture=True),
+    Output("terminal", "heatmap.HeatMapWriter", "bars.BarsWriter", picture=True, tells_top=True),
+    Output("html", "html.HtmlWriter", endings=(".html", ".htm"), picture=True),
+)
 
-    return NpzSink(file, layout)
-
-
-# The outputs that are files of bytes, and what puts those together of what writers write.
-SINKS: dict[str, Callable[[BinaryIO, Layout], Sink]] = {
-    "parquet": _parquet_sink,
-    "parquet-nested": _nested_sink,
-    "npz": _npz_sink,
-}
-
-# Those for people, who are told of a token as a whole, and of a step if they ask for it.
-PICTURES = frozenset({"html", "markdown", "terminal"})
-# Those that tell every value unless they are asked for less.
-WHOLE_UNASKED = frozenset({"npz"})
-
-
-ENDINGS = {
-    "": "tsv",
-    ".tsv": "tsv",
-    ".txt": "tsv",
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".html": "html",
-    ".htm": "html",
-    ".parquet": "parquet",
-    ".npz": "npz",
-    ".md": "markdown",
-}
+# By name, those of explanations and those of predictions.
+OUTPUTS = {each.name: each for each in _TABLE}
+PREDICTION_OUTPUTS = {each.name: each for each in _TABLE if each.predictions}
+# The names of formats by endings.
+ENDINGS = {ending: each.name for each in _TABLE for ending in each.endings}
 
 
 def format_of(path: Path) -> str | None:

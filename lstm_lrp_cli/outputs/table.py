@@ -4,15 +4,15 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.terminal.numbers import texts
-from lstm_lrp_cli.terminal.text import strongest
-from .writer import Layout, parts
+from lstm_lrp_cli.terminal.words import strongest
+from .writer import Layout, Writer, features_of, relevance_of, tokens_of, values_of
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
     "token": ("token",),
@@ -22,7 +22,7 @@ COLUMNS: dict[Detail, tuple[str, ...]] = {
 }
 
 
-class TableWriter:
+class TableWriter(Writer[Sequence[Explanation]]):
     """Writes rows with the columns sequence, position, ..., target, score, relevance.
 
     Of a model by step, the step whose score is explained stands behind the sequence; of several
@@ -33,48 +33,33 @@ class TableWriter:
     """
 
     def __init__(self, file: TextIO, layout: Layout, delimiter: str) -> None:
-        model, detail = layout.model, layout.detail
+        model = layout.model
         self._file = file
+        self._layout = layout
         self._model = model
-        self._detail = detail
-        self._several_methods = layout.several_methods
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
         names = [str(model.target_name(target)) for target in range(model.targets)]
-        before = delimiter if COLUMNS[detail] else ""
+        before = delimiter if COLUMNS[layout.detail] else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
-        self._top = layout.top
-        self._whole = layout.whole
-        self._width = model.input_size if self._whole else 1
 
     def open(self) -> None:
-        own = COLUMNS[self._detail]
+        own = COLUMNS[self._layout.detail]
         step = ("step",) if self._model.by_step else ()
-        method = ("method",) if self._several_methods else ()
+        method = ("method",) if self._layout.several_methods else ()
         columns = ("sequence", *step, *method, "position", *own, "target", "score", "relevance")
         self._file.write(self._end.join(columns) + "\n")
 
-    def write(self, explanations: Sequence[Explanation]) -> None:
-        for part in parts((each for each in explanations if each.scored), self._width):
+    def write(self, explanations: Sequence[Explanation], /) -> None:
+        for part in self._layout.parts(each for each in explanations if each.scored):
             self._file.write(self._rows(part))
-
-    def close(self) -> None:
-        """Nothing is left to write."""
 
     def _rows(self, explanations: Sequence[Explanation]) -> str:
         """All rows of some explanations. What the rows of one have in common is made once."""
-        end = self._end
-        steps = [len(each.sequence.inputs) for each in explanations]
-        rows = [count * self._width for count in steps]
-        heads = [f"{each.sequence.number}{end}" for each in explanations]
-        if self._model.by_step:
-            heads = [
-                f"{head}{each.step}{end}" for head, each in zip(heads, explanations, strict=True)
-            ]
-        if self._several_methods:
-            heads = [
-                f"{head}{each.method}{end}" for head, each in zip(heads, explanations, strict=True)
-            ]
+        end, layout = self._end, self._layout
+        steps = [len(each.sequence) for each in explanations]
+        rows = [count * layout.values for count in steps]
+        heads = map(self._head, explanations)
         places = [f"{position}{end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
@@ -82,42 +67,49 @@ class TableWriter:
             f"{self._targets[each.target_number]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
-        relevance = np.concatenate(
-            [each.relevance if self._whole else each.relevance_of_steps for each in explanations]
-        )
+        relevance = relevance_of(explanations, layout).ravel()
         columns: list[Iterable[str]] = [
             _times(heads, rows),
             self._for_features(positions),
             *self._own(explanations, sum(rows)),
             _times(tails, rows),
-            texts(relevance.ravel()),
+            texts(relevance),
             repeat("\n", sum(rows)),
         ]
-        if self._top is None:
+        if layout.top is None:
             return by_row(sum(rows), *columns)
-        chosen = _strongest_rows(relevance.ravel(), rows, self._top)
+        chosen = _strongest_rows(relevance, rows, layout.top)
         picked = ([cells[row] for row in chosen] for cells in map(list, columns))
         return by_row(len(chosen), *picked)
 
+    def _head(self, explanation: Explanation) -> str:
+        """What stands before the position in all rows of an explanation."""
+        cells: list[Any] = [explanation.sequence.number]
+        if self._model.by_step:
+            cells.append(explanation.step)
+        if self._layout.several_methods:
+            cells.append(explanation.method)
+        return "".join(f"{cell}{self._end}" for cell in cells)
+
     def _own(self, explanations: Sequence[Explanation], rows: int) -> Iterator[Iterable[str]]:
         """The columns that only this detail has, with what stands between two of them."""
-        sequences = [each.sequence for each in explanations]
-        if self._detail in ("token", "dimension"):
-            tokens = list(chain.from_iterable(sequence.tokens or () for sequence in sequences))
+        layout = self._layout
+        if layout.detail in ("token", "dimension"):
+            tokens = tokens_of(explanations)
             yield self._for_features(self._quoting.of(tokens))
-        if self._detail == "dimension":
+        if layout.detail == "dimension":
             yield repeat(self._end, rows)
-            dimensions = [str(dimension) for dimension in range(self._width)]
+            dimensions = [str(dimension) for dimension in range(layout.values)]
             yield chain.from_iterable(repeat(dimensions, len(tokens)))
-        if self._detail == "feature":
-            names = ((sequence.features or ()) * len(sequence) for sequence in sequences)
-            yield self._quoting.of(list(chain.from_iterable(names)))
+        if layout.detail == "feature":
+            yield self._quoting.of(features_of(explanations))
             yield repeat(self._end, rows)
-            yield texts(np.concatenate([sequence.inputs.ravel() for sequence in sequences]))
+            yield texts(values_of(explanations, layout).ravel())
 
     def _for_features(self, of_steps: Iterable[str]) -> Iterable[str]:
         """A column of rows that each step has one of, for as many as it has."""
-        return of_steps if self._width == 1 else _times(of_steps, repeat(self._width))
+        width = self._layout.values
+        return of_steps if width == 1 else _times(of_steps, repeat(width))
 
 
 class Quoting:

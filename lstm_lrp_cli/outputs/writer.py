@@ -1,10 +1,12 @@
 """What every output can do."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Several
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -40,12 +42,15 @@ class Layout:
         them, in their order.
     report : Report or None
         For what opens and closes the file: the run's, complete when it is closed.
+    by : Detail or None
+        How finely relevance is told where that is less than the explainer tells.
     """
 
     asked: Asked
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
     report: Report | None = None
+    by: Detail | None = None
 
     @property
     def model(self) -> Model:
@@ -57,7 +62,7 @@ class Layout:
 
     @property
     def detail(self) -> Detail:
-        return self.asked.detail
+        return self.by or self.asked.detail
 
     @property
     def several_methods(self) -> bool:
@@ -69,65 +74,73 @@ class Layout:
         """Whether every value of a step is told, and not their sum."""
         return self.detail in WHOLE
 
+    @property
+    def values(self) -> int:
+        """How many values are told of every step."""
+        return self.model.input_size if self.whole else 1
 
-class Writer(Protocol[Written]):
+    def told(self, explanation: Explanation) -> Floats:
+        """Relevance as it is told: of steps, shape (steps,), or of values, (steps, features)."""
+        return explanation.relevance if self.whole else explanation.relevance_of_steps
+
+    def parts(self, explanations: Iterable[Explanation]) -> Iterator[list[Explanation]]:
+        """Cut a block into parts to be written one at a time, of one long sequence or several."""
+        part: list[Explanation] = []
+        size = 0
+        for explanation in explanations:
+            part.append(explanation)
+            size += len(explanation.sequence) * self.values
+            if size >= PART_VALUES:
+                yield part
+                part, size = [], 0
+        if part:
+            yield part
+
+
+class Writer(ABC, Generic[Written]):
     """Writes results block by block, in the order given: explanations, or predictions.
 
     Other than a picture for people, what a block is written as does not depend on those before.
     """
 
-    def open(self) -> None:
-        """Write what stands before all results."""
-        ...
+    @classmethod
+    def sink(cls, file: Any, layout: Layout) -> AbstractContextManager[Any]:
+        """What makes a file of what writers write, a Sink where that is more than to join texts."""
+        return nullcontext(file)
 
+    def open(self) -> None:
+        """Write what stands before all results, if anything does."""
+
+    @abstractmethod
     def write(self, results: Written, /) -> None: ...
 
     def close(self) -> None:
-        """Write what is left. The file itself is not closed."""
-        ...
+        """Write what is left, if anything is. The file itself is not closed."""
 
 
-class Sink(Protocol):
-    """Makes a file of what writers write, where that is more than to put texts together.
+class Sink(ABC):
+    """Makes a file of bytes of what writers write.
 
     Writers of several processes write to it; it is in the first, and a context manager, which lets
     go of what it holds, whether the file was finished or not.
     """
 
+    @abstractmethod
     def open(self) -> None:
         """Begin the file."""
-        ...
 
+    @abstractmethod
     def write(self, part: Any, /) -> None: ...
 
+    @abstractmethod
     def close(self) -> None:
         """Finish the file, which itself is not closed."""
-        ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
+    @abstractmethod
     def __exit__(self, *exception: object) -> None: ...
-
-
-def parts(explanations: Iterable[Explanation], values: int) -> Iterator[list[Explanation]]:
-    """Cut a block into parts to be written one at a time, of one long sequence or several.
-
-    Parameters
-    ----------
-    explanations : iterable of Explanation
-    values : int
-        How many values are written of every step.
-    """
-    part: list[Explanation] = []
-    size = 0
-    for explanation in explanations:
-        part.append(explanation)
-        size += len(explanation.sequence.inputs) * values
-        if size >= PART_VALUES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 def numbers_of(explanations: Several[Explanation]) -> Integers:
@@ -137,17 +150,13 @@ def numbers_of(explanations: Several[Explanation]) -> Integers:
 
 def lengths_of(explanations: Several[Explanation]) -> Integers:
     """How many steps each has."""
-    return np.array([len(each.sequence.inputs) for each in explanations], dtype=np.int64)
+    return np.array([len(each.sequence) for each in explanations], dtype=np.int64)
 
 
 def relevance_of(explanations: Several[Explanation], layout: Layout) -> Floats:
     """Of all steps, shape (steps,); where every value is told, (steps, features)."""
-    whole = layout.whole
-    shape = (0, layout.model.input_size) if whole else (0,)
-    return np.concatenate(
-        [np.zeros(shape, dtype=layout.model.dtype)]
-        + [each.relevance if whole else each.relevance_of_steps for each in explanations]
-    )
+    nothing = np.zeros((0, layout.values) if layout.whole else (0,), dtype=layout.model.dtype)
+    return np.concatenate([nothing, *map(layout.told, explanations)])
 
 
 def values_of(explanations: Several[Explanation], layout: Layout) -> Floats:
@@ -159,6 +168,12 @@ def values_of(explanations: Several[Explanation], layout: Layout) -> Floats:
 def tokens_of(explanations: Several[Explanation]) -> list[str]:
     """All tokens."""
     return list(chain.from_iterable(each.sequence.tokens or () for each in explanations))
+
+
+def features_of(explanations: Several[Explanation]) -> list[str]:
+    """The names of all values of all steps of numeric series."""
+    sequences = (each.sequence for each in explanations)
+    return list(chain.from_iterable((each.features or ()) * len(each) for each in sequences))
 
 
 def starts(lengths: Integers) -> Integers:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.outputs.registry import OUTPUTS, SINKS
+from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.outputs.writer import Layout, Report, Writer
 from lstm_lrp_cli.sequences.read import Block, sequences_of
 from .figures import Figures
@@ -150,13 +150,13 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def binary(self) -> bool:
-        return self.form in SINKS
+        return OUTPUTS[self.form].binary
 
     def sink(self, file: Any) -> AbstractContextManager[Any]:
-        return SINKS[self.form](file, self.layout) if self.binary else nullcontext(file)
+        return OUTPUTS[self.form].sink(file, self.layout)
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Sequence[Explanation]]:
-        return OUTPUTS[self.form](file, replace(self.layout, report=report))
+        return OUTPUTS[self.form].writer(file, replace(self.layout, report=report))
 
     def warnings(self, size: int) -> list[str]:
         """A page may become too large to be looked at."""

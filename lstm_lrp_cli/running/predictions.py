@@ -10,7 +10,8 @@ from typing import Any
 
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
-from lstm_lrp_cli.outputs.predictions import OUTPUTS, PredictionLayout
+from lstm_lrp_cli.outputs.predictions import PredictionLayout
+from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.writer import Report, Writer
 from lstm_lrp_cli.sequences.read import Block, sequences_of
 from lstm_lrp_cli.terminal.console import json_document
@@ -33,7 +34,7 @@ class PredictionRendering(BlockRendering[Predictions, "PredictionFigures"]):
     Parameters
     ----------
     form : str
-        One of OUTPUTS.
+        One of PREDICTION_OUTPUTS.
     carried : Carried
         What stateful LSTMs keep from block to block.
     """
@@ -52,7 +53,7 @@ class PredictionRendering(BlockRendering[Predictions, "PredictionFigures"]):
         return steps_of_block(max(model.classes if model.by_step else 1, model.step_values))
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Predictions]:
-        return OUTPUTS[self.form](file, self.layout)
+        return PREDICTION_OUTPUTS[self.form].prediction_writer(file, self.layout)
 
     def results(self, block: Block) -> Iterator[Predictions]:
         model = self.layout.model

@@ -11,12 +11,13 @@ from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.terminal.console import json_document
 from lstm_lrp_cli.terminal.numbers import counted, decimal
-from lstm_lrp_cli.terminal.text import printable, share_name
+from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import (
     method_text,
     predicted_lines,
     predicted_object,
     settings_object,
+    share_name,
     size_warnings,
     sizes_text,
 )

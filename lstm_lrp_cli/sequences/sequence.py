@@ -41,6 +41,11 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def name(self) -> str | None:
+        """The id as text, where there is one that tells more than the number."""
+        return None if self.id in (None, self.number) else str(self.id)
+
 
 class Sliceable(Protocol):
     """A list, or an array."""

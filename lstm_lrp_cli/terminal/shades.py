@@ -21,7 +21,8 @@ from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.model.arrays import Floats
 from .folding import cells_of, folded
 from .numbers import decimal
-from .text import NOT_READ, printable
+from .text import printable
+from .words import NOT_READ, by_feature
 
 # Below this part of the sequence's strongest relevance a token is left uncoloured.
 FAINT = 0.04
@@ -145,9 +146,7 @@ def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> I
     than room, as many of them as must share a cell, and their relevance is summed; it says so. A
     cell of masked steps alone is marked.
     """
-    relevance, features = explanation.relevance, explanation.sequence.features or ()
-    if relevance.ndim == 1:
-        relevance, features = relevance[:, np.newaxis], ("all features",)
+    features, relevance = by_feature(explanation)
     steps = len(relevance)
     missing = np.isnan(relevance)
     relevance = np.where(missing, 0.0, relevance)

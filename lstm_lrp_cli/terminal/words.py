@@ -1,23 +1,32 @@
-"""How often each class was predicted, as every report has it."""
+"""Words for what reports, tables and pictures tell: predictions, relevance, ledgers and methods."""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Several
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.sizes import Size, Sizes, large_sizes
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import Decision
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.sequences.batching import cut_off
+from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.sequences.tokens import SKIPPED
 from lstm_lrp_cli.statistics.tokens import Dropped
-from .numbers import counted
-from .text import share_name
+from .numbers import counted, decimal
 
 # How often, by the numbers of the decision and of the class, its place among the decision's.
 Taken = Counter[tuple[int, int]]
 
 
-def predicted_object(decisions: Sequence[Decision], taken: Taken) -> dict[str, Any]:
+def predicted_object(decisions: Several[Decision], taken: Taken) -> dict[str, Any]:
     """The counts as JSON has them: by class or, where the model has several outputs, by these."""
     counts = [
         {str(decision.classes[place]): count for place, count in _of(number, taken)}
@@ -27,7 +36,7 @@ def predicted_object(decisions: Sequence[Decision], taken: Taken) -> dict[str, A
     return counts[0] if names == [None] else dict(zip(map(str, names), counts, strict=True))
 
 
-def predicted_lines(decisions: Sequence[Decision], taken: Taken) -> Iterator[str]:
+def predicted_lines(decisions: Several[Decision], taken: Taken) -> Iterator[str]:
     """The counts as people read them, a line for each output with any."""
     for number, decision in enumerate(decisions):
         counts = ", ".join(
@@ -57,6 +66,87 @@ def _of(number: int, taken: Taken) -> list[tuple[int, int]]:
     """How often each class of a decision was predicted, the most frequent first."""
     own = {place: count for (which, place), count in taken.items() if which == number}
     return Counter(own).most_common()
+
+
+# What the steps are called that a model passes over.
+MASKED, LEFT_OUT, CUT_OFF = "masked", "left out", "cut off"
+# In series, what stands for them.
+NOT_READ = "_"
+
+
+def strongest(relevance: Floats, top: int) -> NDArray[np.signedinteger[Any]]:
+    """The places of the largest absolute values, of equal ones the first, strongest first.
+
+    What is missing (NaN) is not among them.
+    """
+    there = int(np.count_nonzero(~np.isnan(relevance)))
+    return np.argsort(-np.abs(relevance), kind="stable")[: min(top, there)]
+
+
+def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
+    """The places of the largest amounts above 0, and of the lowest below, strongest first.
+
+    What is missing (NaN) is neither.
+    """
+    order = np.argsort(-amounts, kind="stable").tolist()
+    above = [k for k in order if amounts[k] > 0][:most]
+    below = [k for k in order[::-1] if amounts[k] < 0][:most]
+    return above, below
+
+
+def why_missing(sequence: Sequence, model: Model) -> list[str]:
+    """What each token is called if it has no relevance, since the model passes over it."""
+    left_out, cut = sequence.inputs == SKIPPED, cut_off(sequence.inputs, model.padding)
+    named: list[str] = np.select([left_out, cut], [LEFT_OUT, CUT_OFF], MASKED).tolist()
+    return named
+
+
+def what_is_missing(model: Model) -> str:
+    """What all steps are called that a model may pass over."""
+    return " or ".join(
+        [*[MASKED] * model.masks, *[LEFT_OUT] * model.leaves_out, *[CUT_OFF] * model.cuts]
+    )
+
+
+def by_feature(explanation: Explanation) -> tuple[Several[str], Floats]:
+    """The features of a series, and their relevance, shape (steps, features).
+
+    Of whole steps, it is that of all features together, shape (steps, 1).
+    """
+    if explanation.relevance.ndim == 1:
+        return ("all features",), explanation.relevance[:, np.newaxis]
+    return explanation.sequence.features or (), explanation.relevance
+
+
+def named_amounts(explanation: Explanation) -> tuple[Several[str], Floats]:
+    """What tables for people are of, and how much relevance each has: tokens, features, or steps.
+
+    They are steps where nothing finer is known of a series.
+    """
+    sequence = explanation.sequence
+    if sequence.tokens is not None:
+        return sequence.tokens, explanation.relevance_of_steps
+    if explanation.relevance.ndim == 1:
+        return [f"step {step}" for step in range(len(sequence))], explanation.relevance
+    return sequence.features or (), np.nansum(explanation.relevance, axis=0)
+
+
+# What rounds to nothing is not shown.
+LEAST_SHARE = 5e-4
+
+
+def share_name(name: str, *, series: bool) -> str:
+    """A ledger's share as people read it; a numeric series has steps for tokens."""
+    return "steps" if series and name == "tokens" else name.replace("_", " ")
+
+
+def shown_shares(ledger: Ledger, *, series: bool) -> list[str]:
+    """A ledger's shares as people read them, without those that round to zero."""
+    return [
+        f"{share_name(name, series=series)} {decimal(amount, 3, '+')}"
+        for name, amount in ledger.shares.items()
+        if abs(amount) >= LEAST_SHARE
+    ]
 
 
 def doubts(explanation: Explanation, *, series: bool) -> list[str]:

@@ -137,7 +137,7 @@ def read(path: Path, model: Model) -> list[Words]:
 
 def write(explanations: Sequence[Explanation], model: Model, file: TextIO) -> None:
     """Write explanations as TSV, as the command does."""
-    writer = OUTPUTS["tsv"](file, Layout(model, "token"))
+    writer = OUTPUTS["tsv"].writer(file, Layout(model, "token"))
     writer.open()
     writer.write(explanations)
     writer.close()

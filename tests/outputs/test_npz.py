@@ -10,13 +10,13 @@ from explained import DETAILS, FEATURES, LABELS, explanation_of, explanations_of
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.outputs import writer as writers
-from lstm_lrp_cli.outputs.npz import NpzSink, NpzWriter
+from lstm_lrp_cli.outputs.npz import NpzWriter
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 
 def file_of(layout, *blocks):
     file = io.BytesIO()
-    with NpzSink(file, layout) as sink:
+    with NpzWriter.sink(file, layout) as sink:
         writer = NpzWriter(sink, layout)
         writer.open()
         for block in blocks:
@@ -99,11 +99,11 @@ def test_memory_does_not_grow_with_what_is_written(monkeypatch):
     monkeypatch.setattr("lstm_lrp_cli.outputs.npz.IN_MEMORY", 50)
     layout = layout_of("dimension")
     found = explanations_of(layout)
-    with NpzSink(io.BytesIO(), layout) as sink:
+    with NpzWriter.sink(io.BytesIO(), layout) as sink:
         writer = NpzWriter(sink, layout)
         writer.open()
         writer.write(found)
-        kept = {name: gathered._file for name, gathered in sink._gathered.items()}
+        kept = dict(sink._gathered)
         assert {name for name, file in kept.items() if file.name} >= {"relevance", "scores"}
     assert all(file.closed for file in kept.values())
 

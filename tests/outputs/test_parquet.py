@@ -10,7 +10,7 @@ from explained import DETAILS, LABELS, explanations_of, layout_of
 from models import json_lines, table
 
 from lstm_lrp_cli.outputs.jsonl import JsonLinesWriter
-from lstm_lrp_cli.outputs.registry import OUTPUTS, SINKS
+from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.outputs.table import TableWriter
 
 KINDS = {"by_step": [False, True], "several": [False, True]}
@@ -29,8 +29,8 @@ def parquet(framework):
 def file_of(form, layout, *blocks):
     """A whole Parquet file."""
     file = io.BytesIO()
-    with SINKS[form](file, layout) as sink:
-        writer = OUTPUTS[form](sink, layout)
+    with OUTPUTS[form].sink(file, layout) as sink:
+        writer = OUTPUTS[form].writer(sink, layout)
         writer.open()
         for block in blocks:
             writer.write(block)
@@ -148,9 +148,9 @@ class TestTheFile:
 
         pipe = Pipe()
         for block in blocks:
-            OUTPUTS[form](pipe, layout).write(block)
+            OUTPUTS[form].writer(pipe, layout).write(block)
         file = io.BytesIO()
-        with SINKS[form](file, layout) as sink:
+        with OUTPUTS[form].sink(file, layout) as sink:
             sink.open()
             for part in pipe:
                 sink.write(part)
@@ -161,8 +161,8 @@ class TestTheFile:
         monkeypatch.setattr("lstm_lrp_cli.outputs.parquet.GROUP_BYTES", 1)
         layout = layout_of("token")
         file = io.BytesIO()
-        with SINKS[form](file, layout) as sink:
-            writer = OUTPUTS[form](sink, layout)
+        with OUTPUTS[form].sink(file, layout) as sink:
+            writer = OUTPUTS[form].writer(sink, layout)
             writer.open()
             writer.write(explanations_of(layout))  # and no more comes
         del sink, writer

@@ -15,7 +15,8 @@ from together import make_model
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs import predictions as layouts
-from lstm_lrp_cli.outputs.predictions import OUTPUTS, PredictionLayout
+from lstm_lrp_cli.outputs.predictions import PredictionLayout
+from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.predictions import (
     Confusion,
     PredictionFigures,
@@ -54,7 +55,7 @@ def predictions(lengths, *, by_step, first=0, golds=None):
 
 def written(form, found, *, by_step):
     file = io.StringIO(newline="")
-    writer = OUTPUTS[form](file, layout(by_step=by_step))
+    writer = PREDICTION_OUTPUTS[form].prediction_writer(file, layout(by_step=by_step))
     writer.open()
     writer.write(found)
     writer.close()

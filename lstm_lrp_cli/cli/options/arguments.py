@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.outputs.registry import ENDINGS, SINKS, format_of
+from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
 from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, InputFormat
@@ -335,7 +335,7 @@ def choose_format(form: str | None, output: Path | None, forms: Container[str]) 
 
 def refuse_bytes(form: str, output: Path | None) -> None:
     """Refuse to show a file of bytes on a terminal, and to compress it as no reader expects."""
-    if form not in SINKS:
+    if not OUTPUTS[form].binary:
         return
     if _to_terminal(output):
         raise click.UsageError(
