@@ -15,9 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.explaining.corpus import explain_corpus
-from lstm_lrp_cli.explaining.question import Question
+import lstm_lrp_cli as lrp
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.outputs.heatmap import HeatMapWriter
 from lstm_lrp_cli.outputs.writer import Layout
@@ -89,6 +87,7 @@ def draw(picture: Picture) -> str:
     sequences = [
         sequence for sequence in read_sequences(source, model) if sequence.number in picture.numbers
     ]
+    explainer = lrp.Explainer(model)
     console = Console(
         file=io.StringIO(),
         record=True,
@@ -99,12 +98,9 @@ def draw(picture: Picture) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    writer = HeatMapWriter(io.StringIO(), Layout(model, "token"), console, "light")
+    writer = HeatMapWriter(io.StringIO(), Layout(explainer), console, "light")
     writer.open()
-    for explanations in explain_corpus(
-        model, sequences, [METHODS["lrp-all"](Settings())], Question()
-    ):
-        writer.write(explanations)
+    writer.write(list(explainer(sequences)))
     writer.close()
     svg = console.export_svg(title=picture.title, theme=THEME, unique_id=f"lrp-{picture.name}")
     # Fonts of the reader's machine: a page that shows the picture must not fetch any.

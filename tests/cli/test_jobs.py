@@ -16,6 +16,7 @@ from models import KERAS, WEATHER
 from processes import LRP, copies_of, is_alive, pipe_has_data, run_lrp, wait_until
 from together import lrp_all
 
+from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.running.blocks import Rendering
@@ -116,7 +117,7 @@ def test_these_inputs_are_of_several_blocks(corpus, name):
         usual = "dimension" if usual == "token" else usual
     detail = options[options.index("--by") + 1] if "--by" in options else usual
     question = Question("all" if "all" in options else "predicted")
-    rendering = Rendering(model, (lrp_all(),), question, "tsv", detail)
+    rendering = Rendering(Explainer(model, [lrp_all()], target=question, by=detail), "tsv")
     where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
     assert len(list(read_blocks(where, model, rendering.block_steps))) >= 3
 

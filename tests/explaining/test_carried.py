@@ -4,7 +4,6 @@ What is carried is the plain version's; then each sequence is a stateless model'
 """
 
 from dataclasses import replace
-from itertools import chain
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -25,6 +24,7 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.rules import GateRuleName
 from lstm_lrp_cli.explaining import corpus
 from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import predict_corpus
 from lstm_lrp_cli.explaining.question import Question
@@ -55,12 +55,10 @@ def given_sequences(case: Case) -> list[Sequence]:
 
 def explained(case: Case, method: Method, model: Model | None = None) -> list[Explanation]:
     """All classes of all sequences, and of all their steps where these have scores."""
-    reach: Any = "steps" if method.whole_steps else "features"
-    question = Question("all", "all")
-    blocks = corpus.explain_corpus(
-        model or case.model, given_sequences(case), [method], question, reach
-    )
-    return [each for each in chain(*blocks) if each.scored]
+    model = model or case.model
+    by = detail_of(model, finest=not method.whole_steps)
+    explainer = Explainer(model, [method], target=Question("all", "all"), by=by)
+    return [each for each in explainer(given_sequences(case)) if each.scored]
 
 
 def models_of(case: Case) -> list[Model]:
@@ -83,7 +81,7 @@ def small_batches(draw: st.DrawFn) -> Any:
 
 def score_of(explanation: Explanation, model: Model) -> int:
     """Which score is explained: that of class 1 is the only one where there are two classes."""
-    return 0 if model.binary else explanation.target
+    return 0 if model.binary else explanation.target_number
 
 
 @pytest.mark.parametrize("gates", get_args(GateRuleName))

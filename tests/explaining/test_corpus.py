@@ -13,6 +13,7 @@ from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining import corpus
 from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
@@ -98,9 +99,9 @@ def test_batches_have_so_many_sequences_and_steps_at_most(monkeypatch, length):
 
 def explained(case, window):
     """All explanations of some sequences: every class, and every step of a model by step."""
-    question = Question("all", "all")
-    methods = [Lrp(case.rule)]
-    return list(chain(*corpus.explain_corpus(case.model, window, methods, question)))
+    by = detail_of(case.model, finest=True)
+    explainer = Explainer(case.model, [Lrp(case.rule)], target=Question("all", "all"), by=by)
+    return list(explainer(window))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)

@@ -4,13 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from together import make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.contextual_decomposition import EXACTNESS
 from lstm_lrp_cli.engine.methods.integrated_gradients import COMPLETENESS
 from lstm_lrp_cli.engine.methods.lrp import CONSERVATION
+from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.sizes import NOTHING, Size, Sizes, large_sizes
+from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 LIMIT = Size(limit=10.0)
@@ -27,7 +30,9 @@ def explanation(
     relevance = np.array(tokens)
     sequence = Sequence(number, np.arange(len(tokens)), tuple("abcdef"[: len(tokens)]))
     scores = np.array([score])
-    return Explanation(sequence, scores, 0, score, None, None, relevance, ledger, "lrp-all")
+    layers = Embedding(np.ones((9, 1))), Dense(np.ones((1, 1)), None)
+    asked = Explainer(make_model(*layers, classes=1))
+    return Explanation(asked, sequence, scores, 0, score, None, None, relevance, ledger, "lrp-all")
 
 
 def test_shares_tokens_and_stabilizers_are_each_measured_by_size() -> None:

@@ -19,9 +19,8 @@ from together import lrp_all
 from lstm_lrp_cli.cli import main
 from lstm_lrp_cli.engine.forward import outputs
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.corpus import explain_corpus
+from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
 from lstm_lrp_cli.model.model import Model
@@ -200,12 +199,12 @@ def explain(
     """The explanations of each sequence of a model, one for each class."""
     sequences = read_sequences(Source(str(write_input(name, folder))), model)
     methods = [lrp_all(bias_factor=bias_factor)]
-    blocks = explain_corpus(model, sequences, methods, Question("all"))
-    explanations = [explanation for block in blocks for explanation in block]
+    by = detail_of(model, finest=True)
+    explanations = list(Explainer(model, methods, target="all", by=by)(sequences))
     number = len(EXPECTED[name]["sequences"])
     grouped = [[e for e in explanations if e.sequence.number == k] for k in range(number)]
     targets = [1] if model.binary else list(range(model.classes))
-    assert [[e.target for e in group] for group in grouped] == [targets] * number
+    assert [[e.target_number for e in group] for group in grouped] == [targets] * number
     return grouped
 
 
@@ -640,10 +639,9 @@ def test_a_mask_value_is_found_in_float32_input_whatever_the_precision_of_the_ru
     scores = [
         explanation.scores
         for file in ("with.npy", "without.npy")
-        for explanations in explain_corpus(
-            model, read_sequences(Source(str(tmp_path / file)), model), [lrp_all()], Question(0)
+        for explanation in Explainer(model, [lrp_all()], target=0)(
+            read_sequences(Source(str(tmp_path / file)), model)
         )
-        for explanation in explanations
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
 

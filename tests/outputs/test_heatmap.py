@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from explained import explanation_of
+from explained import explainer_of, explanation_of
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -37,7 +37,7 @@ def show(*explanations, colour=True, width=60, top=None):
     file = io.StringIO()
     system = {"color_system": "truecolor"} if colour else {"color_system": None}
     console = Console(file=file, force_terminal=colour, width=width, legacy_windows=False, **system)
-    writer = HeatMapWriter(file, Layout(MODEL, "token", top=top), console)
+    writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "token"), top=top), console)
     writer.open()
     writer.write(explanations)
     writer.close()
@@ -206,7 +206,7 @@ class TestSeries:
         made = explanation([[1.0], [0.2], [-0.2]], features=("wind",))
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, color_system="standard", width=60)
-        writer = HeatMapWriter(file, Layout(MODEL, "feature"), console)
+        writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "feature")), console)
         writer.write([made])
         assert "\x1b[91m+ \x1b[0m\x1b[94m- \x1b[0m" in file.getvalue()
 

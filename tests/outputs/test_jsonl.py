@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from explained import explanation_of
+from explained import explainer_of, explanation_of
 from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.explaining.explanation import Explanation
@@ -21,7 +21,7 @@ LEDGER = lrp_ledger(0.5, tokens=0.25, biases=0.25)
 
 def lines(model, detail, *blocks):
     file = io.StringIO(newline="")
-    rows = JsonLinesWriter(file, Layout(model, detail))
+    rows = JsonLinesWriter(file, Layout(explainer_of(model, detail)))
     rows.open()
     for block in blocks:
         rows.write(block)
@@ -45,7 +45,10 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
         scores, relevance = numbers(2, dtype=dtype), numbers(steps, 3, dtype=dtype)
         found.append(explanation_of(model, sequence, scores, 0, relevance, LEDGER, step=2))
     found.insert(
-        2, Explanation.without_score(Sequence(9, inputs[:0], features=()), model, lrp_all())
+        2,
+        Explanation.without_score(
+            explainer_of(model, "feature"), Sequence(9, inputs[:0], features=()), lrp_all()
+        ),
     )
     for detail in ("feature", "step"):
         read = lines(model, detail, found[:1], found[1:], [])

@@ -57,7 +57,7 @@ def test_each_explanation_is_found_again(monkeypatch, part, detail, dtype, by_st
         assert methods[arrays["method"][k]] == each.method
         gold = each.sequence.gold
         assert arrays["label"][k] == (-1 if gold is None else gold)
-        taken = (each.target, each.predicted) if each.scored else (-1, -1)
+        taken = (each.target_number, each.predicted_number) if each.scored else (-1, -1)
         assert (arrays["target"][k], arrays["predicted"][k]) == taken
         scores = each.scores if each.scored else np.full(len(LABELS), np.nan)
         assert np.array_equal(arrays["scores"][k], scores, equal_nan=True)

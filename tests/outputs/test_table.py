@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from explained import explanation_of
+from explained import explainer_of, explanation_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
@@ -57,7 +57,7 @@ def explanations(draw, detail, dtype, by_step):
             sequence = Sequence(number, inputs, features=tuple(names))
         if draw(st.integers(0, 5)) == 0:
             one = model(detail, dtype, by_step)
-            found.append(Explanation.without_score(sequence, one, lrp_all()))
+            found.append(Explanation.without_score(explainer_of(one), sequence, lrp_all()))
             continue
         finer = detail in ("dimension", "feature") or draw(st.booleans())
         relevance = numbers(draw, dtype, *((steps, WIDTH) if finer else (steps,)))
@@ -98,8 +98,9 @@ def expected(found, detail, by_step, delimiter):
                     (k,) = place
                     fields = [sequence.features[k], text(exact(sequence.inputs)[position][k])]
                 head = [sequence.number, *([each.step] if by_step else []), position]
-                score = exact(each.scores)[each.target]
-                rows.writerow([*head, *fields, LABELS[each.target], text(score), text(relevance)])
+                score = exact(each.scores)[each.target_number]
+                label = LABELS[each.target_number]
+                rows.writerow([*head, *fields, label, text(score), text(relevance)])
     return file.getvalue()
 
 
@@ -118,7 +119,7 @@ def text(number):
 def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_step, cut):
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
-    rows = TableWriter(file, Layout(model(detail, dtype, by_step), detail), delimiter)
+    rows = TableWriter(file, Layout(explainer_of(model(detail, dtype, by_step), detail)), delimiter)
     rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)
@@ -141,7 +142,7 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
     of = model("token", "float64", by_step=False)
     found = [explanation_of(of, each, np.zeros(3), 0, np.zeros(3), NOTHING) for each in sequences]
     file = Counted(newline="")
-    rows = TableWriter(file, Layout(of, "token"), "\t")
+    rows = TableWriter(file, Layout(explainer_of(of, "token")), "\t")
     rows.open()
     rows.write(found)
     assert file.rows == (1, 6, 6, 3)

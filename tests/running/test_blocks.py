@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from together import lrp_all, make_model
 
-from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.explaining import corpus
+from lstm_lrp_cli.explaining.explainer import Explainer
+from lstm_lrp_cli.explaining.explanation import Detail
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.outputs.predictions import PredictionLayout as PredictionLayout
 from lstm_lrp_cli.outputs.registry import OUTPUTS
-from lstm_lrp_cli.outputs.writer import Detail
 from lstm_lrp_cli.running import blocks as rendering_
 from lstm_lrp_cli.running.blocks import BLOCK_STEPS, BLOCK_VALUES, LEAST_BLOCK_STEPS, Rendering
 from lstm_lrp_cli.running.figures import Figures
@@ -40,13 +41,13 @@ SERIES = make_model(*LAYERS, classes=3)
 
 
 def rendering(model, form="tsv", detail: Detail = "token", question=None) -> Rendering:
-    return Rendering(model, (lrp_all(),), question or Question(), form, detail)
+    return Rendering(Explainer(model, [lrp_all()], target=question or Question(), by=detail), form)
 
 
 class TestReach:
     @pytest.mark.parametrize("form", OUTPUTS)
     def test_tokens_are_told_as_a_whole(self, form):
-        assert rendering(TOKENS, form, "token").reach == "steps"
+        assert rendering(TOKENS, form, "token").explainer.reach == "steps"
 
     @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
     @pytest.mark.parametrize(
@@ -58,32 +59,28 @@ class TestReach:
         ],
     )
     def test_only_what_tells_of_features_needs_them(self, form, model, detail, expected):
-        assert rendering(model, form, detail).reach == expected
+        assert rendering(model, form, detail).explainer.reach == expected
 
     @pytest.mark.parametrize("form", PICTURES)
     @pytest.mark.parametrize(("detail", "expected"), [("feature", "features"), ("step", "steps")])
     def test_the_picture_of_a_series_shows_its_features_or_whole_steps(
         self, form, detail, expected
     ):
-        assert rendering(SERIES, form, detail).reach == expected
-
-    @pytest.mark.parametrize("form", PICTURES)
-    def test_the_picture_of_tokens_shows_them_as_a_whole(self, form):
-        assert rendering(TOKENS, form, "dimension").reach == "steps"
+        assert rendering(SERIES, form, detail).explainer.reach == expected
 
     @pytest.mark.parametrize("detail", ["dimension", "token"])
     def test_is_what_the_engine_is_asked_for(self, monkeypatch, detail):
         asked: list[Reach] = []
-        explained = corpus.explain_corpus
+        explained = Lrp.explain
 
-        def watched(model, given, methods, question, reach, carried):
+        def watched(self, trace, chosen, padding, reach):
             asked.append(reach)
-            return explained(model, given, methods, question, reach, carried)
+            return explained(self, trace, chosen, padding, reach)
 
-        monkeypatch.setattr("lstm_lrp_cli.running.blocks.explain_corpus", watched)
+        monkeypatch.setattr(Lrp, "explain", watched)
         one = rendering(TOKENS, "tsv", detail)
         list(one.as_parts(sequences(2)))
-        assert asked == [one.reach]
+        assert set(asked) == {one.explainer.reach}
 
 
 class TestBlockSteps:
@@ -184,9 +181,7 @@ class TestSequencesAreRunTogether:
         assert len(passes) <= 4
 
     def test_series_that_are_explained_by_a_method_that_runs_often(self, series, passes):
-        often = Rendering(
-            wide_series(), (METHODS["occlusion"](Settings()),), Question(), "tsv", "step"
-        )
+        often = Rendering(Explainer(wide_series(), "occlusion", by="step"), "tsv")
         self.run(often, series)
         assert self.SHAPE[0] / len(passes) >= 8
 
@@ -200,7 +195,7 @@ class TestSequencesAreRunTogether:
         path.write_text("1 2 3 4 5 6 7 8 1 2 3 4 5 6 7 8\n" * 300)
         embedding = Embedding(np.random.default_rng(1).normal(size=(9, 60)))
         one = rendering(make_model(embedding, *wide_series().layers, classes=3), detail="dimension")
-        for block in read_blocks(Source(str(path), ids=True), one.model, one.block_steps):
+        for block in read_blocks(Source(str(path), ids=True), one.explainer.model, one.block_steps):
             list(one.as_parts(block))
         assert sum(passes) == 300
         assert len(passes) <= 2

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from explained import explanation_of
+from explained import explainer_of, explanation_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
@@ -40,7 +40,7 @@ def explained(draw, number, classes):
         unknown=draw(st.integers(0, steps)),
     )
     if draw(st.booleans()) and not steps:
-        return [Explanation.without_score(sequence, model(classes), *METHODS)]
+        return [Explanation.without_score(explainer_of(model(classes)), sequence, *METHODS)]
     scores = np.array(draw(st.lists(AMOUNTS, min_size=classes, max_size=classes)))
     targets = draw(st.sets(st.integers(0, max(classes - 1, 1)), min_size=1))
     return [

@@ -1,17 +1,20 @@
 """Explanations of every kind that an output has to write."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.explaining.question import chosen_of
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.outputs.writer import Detail, Layout
+from lstm_lrp_cli.outputs.writer import Layout
 from lstm_lrp_cli.sequences.sequence import Sequence
 
 WIDTH = 3
@@ -32,7 +35,23 @@ def layout_of(
     layers = (dense,) if detail in ("step", "feature") else (Embedding(np.ones((9, WIDTH))), dense)
     model = make_model(*layers, classes=len(LABELS), dtype=dtype, labels=LABELS, by_step=by_step)
     others = [METHODS[name](Settings(1e-3, 0.0)) for name in (COMPLETE, NO_PROMISE)]
-    return Layout(model, detail, (lrp_all(), *(others if several else ())), {"model": "m.h5"})
+    asked = explainer_of(model, detail, (lrp_all(), *(others if several else ())))
+    return Layout(asked, {"model": "m.h5"})
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What outputs know of an explainer; of any detail, whatever the model takes."""
+
+    model: Model
+    methods: tuple[Method, ...]
+    detail: Detail
+
+
+def explainer_of(
+    model: Model, detail: Detail = "token", methods: tuple[Method, ...] = ()
+) -> Asking:
+    return Asking(model, methods or (lrp_all(),), detail)
 
 
 def explanation_of(
@@ -50,7 +69,17 @@ def explanation_of(
     predicted = decision.first + int(decision.taken(scores[np.newaxis])[0])
     score = float(chosen_of(model, np.array([target])).of(scores[np.newaxis])[0])
     return Explanation(
-        sequence, scores, target, score, decision, predicted, relevance, ledger, method, step
+        explainer_of(model),
+        sequence,
+        scores,
+        target,
+        score,
+        decision,
+        predicted,
+        relevance,
+        ledger,
+        method,
+        step,
     )
 
 
@@ -73,7 +102,7 @@ def explanations_of(layout: Layout) -> list[Explanation]:
             one = Sequence(number, np.zeros(steps, dtype=np.intp), words, **named)
         for method in layout.methods:
             if number == 3:
-                found.append(Explanation.without_score(one, model, method))
+                found.append(Explanation.without_score(layout.asked, one, method))
                 continue
             shape = (steps, WIDTH) if layout.whole else (steps,)
             step = 2 if model.by_step else None
