@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Fewer sentences and repeats: to see that it runs.")
+@click.option("--quick", is_flag=True, help="Few sentences, one size, once: to see that it runs.")
 @click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="This part.")
 @click.option(
     "-o",

@@ -18,7 +18,6 @@ from workload import QUICK, Setup
 
 TINY = replace(
     QUICK,
-    repeats=1,
     share=1e-4,
     sizes=((5, 4),),
     dtypes=("float32",),

@@ -133,11 +133,12 @@ class Settings:
 
 QUICK = replace(
     Settings(),
-    repeats=3,
-    share=1 / 20,
-    forward_batches=(64, 1024),
+    repeats=1,
+    share=1 / 100,
+    sizes=((60, 60),),
+    forward_batches=(1024,),
     gradient_batches=(256,),
-    command_tokens=(50_000, 200_000),
+    command_tokens=(20_000, 80_000),
     command_repeats=1,
-    startup_repeats=3,
+    startup_repeats=1,
 )
