@@ -1,11 +1,20 @@
 """Contenders timed in turn, so that whatever else the machine does meets all of them alike."""
 
 import gc
+import importlib.util
+import os
+import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +50,44 @@ def in_turn(contenders: Sequence[Contender], repeats: int) -> dict[str, list[flo
     return seconds
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Values as they were measured, with their median, least and greatest."""
+def spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def ratios(own: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Round by round, so that both are of the same moment."""
+    return [a / b for a, b in zip(own, other, strict=True)]
+
+
+def beside(contenders: Sequence[Contender], repeats: int) -> dict[str, Any]:
+    """Tokens per second of each, and how many times faster the first is, round by round."""
+    seconds = in_turn(contenders, repeats)
+    rates = {each.name: [each.tokens / s for s in seconds[each.name]] for each in contenders}
+    own, *others = (each.name for each in contenders)
+    found = {
+        each.name: {"description": each.description, "tokens_per_second": spread(rates[each.name])}
+        for each in contenders
+    }
     return {
-        "values": list(values),
-        "median": statistics.median(values),
-        "min": min(values),
-        "max": max(values),
+        "contenders": found,
+        "ratios": {o: spread(ratios(rates[own], rates[o])) for o in others},
     }
 
 
-def rates(contenders: Sequence[Contender], seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """Tokens per second of each contender, with its description."""
+def machine() -> dict[str, Any]:
+    """What is measured on: the machine, and the versions of what runs on it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text("utf-8") if info.exists() else "")
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
     return {
-        contender.name: {
-            "description": contender.description,
-            "tokens": contender.tokens,
-            "seconds": seconds[contender.name],
-            "tokens_per_second": spread(
-                [contender.tokens / taken for taken in seconds[contender.name]]
-            ),
-        }
-        for contender in contenders
-    }
-
-
-def ratios(of: str, measured: dict[str, Any]) -> dict[str, Any]:
-    """How many times faster one contender is than each other, round by round."""
-    own = measured[of]["tokens_per_second"]["values"]
-    return {
-        name: spread(
-            [a / b for a, b in zip(own, other["tokens_per_second"]["values"], strict=True)]
-        )
-        for name, other in measured.items()
-        if name != of
+        "cpu": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": ", ".join(
+            f"{b['internal_api']} {b['version']} ({b.get('architecture')})" for b in blas
+        ),
+        "torch": metadata.version("torch") if importlib.util.find_spec("torch") else None,
+        "lrp": metadata.version("lstm-lrp-cli"),
     }

@@ -2,34 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from sentences import Ids
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from workload import Ids
 
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Dense, Lstm
 from lstm_lrp_cli.model.model import Model
 
-Batching = Literal["packed", "equal-length"]
-BATCHINGS: tuple[Batching, ...] = ("packed", "equal-length")
+BATCHINGS = ("packed", "equal-length")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Sequences that are run at once.
+    """Sequences that are run at once: their numbers, and their ids, or the values of series.
 
-    Parameters
-    ----------
-    numbers : list of int
-        Which sequences.
-    ids : Tensor, shape (rows,), or (steps, batch) of sequences of one length
-        Of series, (rows, features) or (steps, batch, features) numbers.
-    sizes : Tensor or None
-        Where they are packed, how many of them run at each step.
+    Packed, these have shape (rows, ..), and `sizes` is how many sequences run at each step; of one
+    length, they have shape (steps, batch, ..).
     """
 
     numbers: list[int]
@@ -37,15 +29,18 @@ class Batch:
     sizes: Tensor | None
 
 
-def batches(kind: Batching, sequences: Sequence[Ids | Floats], size: int) -> list[Batch]:
+def batches(kind: str, sequences: Sequence[Ids | Floats], size: int) -> list[Batch]:
     """Batches of at most so many sequences, made before the clock starts.
 
     Packed ones hold sequences of like length, from the longest to the shortest.
     """
     lengths = [len(sequence) for sequence in sequences]
     order = sorted(range(len(sequences)), key=lambda number: -lengths[number])
+    groups: dict[int, list[int]] = {}
+    for number in order:
+        groups.setdefault(0 if kind == "packed" else lengths[number], []).append(number)
     found = []
-    for group in [order] if kind == "packed" else _of_one_length(order, lengths):
+    for group in groups.values():
         for start in range(0, len(group), size):
             numbers = group[start : start + size]
             tensors = [torch.from_numpy(sequences[number]) for number in numbers]
@@ -57,13 +52,6 @@ def batches(kind: Batching, sequences: Sequence[Ids | Floats], size: int) -> lis
     return found
 
 
-def _of_one_length(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
-    groups: dict[int, list[int]] = {}
-    for number in order:
-        groups.setdefault(lengths[number], []).append(number)
-    yield from groups.values()
-
-
 class Peer:
     """An embedding, if there is one, one LSTM and a linear layer, as nn.Modules at inference."""
 
@@ -72,14 +60,13 @@ class Peer:
         assert isinstance(lstm, Lstm)
         assert isinstance(dense, Dense)
         assert dense.bias is not None
-        both = len(lstm.cells) == 2
         inputs, hidden = lstm.cells[0].input_size, lstm.cells[0].hidden_size
         self.embedding = (
             nn.Identity()
             if model.embedding is None
             else nn.Embedding.from_pretrained(torch.from_numpy(model.embedding.weights))
         )
-        self.lstm = nn.LSTM(inputs, hidden, bidirectional=both)
+        self.lstm = nn.LSTM(inputs, hidden, bidirectional=len(lstm.cells) == 2)
         self.lstm.to(torch.float64 if model.dtype == np.float64 else torch.float32)
         state = {}
         for cell, suffix in zip(lstm.cells, ("", "_reverse"), strict=False):
@@ -109,16 +96,8 @@ class Peer:
         for gradient, embedded in self._gradients(batches):
             yield gradient * embedded
 
-    def squared_gradient(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
-        """Of every token, the squared length of that gradient."""
-        for gradient, _ in self._gradients(batches):
-            yield gradient.square().sum(dim=-1)
-
     def _gradients(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The gradient by the tokens' vectors, and these, of each batch.
-
-        The weights need no gradient, so none is computed.
-        """
+        """The gradient by the tokens' vectors, and these, of each batch; none by the weights."""
         for batch in batches:
             embedded = self.embedding(batch.ids).requires_grad_()
             predicted = self._scores(batch, embedded).max(dim=1).values.sum()
