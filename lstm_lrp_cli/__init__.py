@@ -1,3 +1,3 @@
 """Explain trained LSTM models with Layer-wise Relevance Propagation (LRP)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
