@@ -446,14 +446,13 @@ EVERY_METHOD = ("--method", ",".join(METHODS), "--steps", "2", "--top", "3")
 # Of each kind of run its command, its sample, its input and its options.
 RUNS = {
     **{
-        f"explain {form}": ("explain", KERAS, "few", "--by", "token", "--format", form)
+        f"explain {form}": ("explain", KERAS, "text", "--by", "token", "--format", form)
         for form in FORMATS["explain"]
     },
     **{
         f"predict {form}": ("predict", KERAS, "labelled", "--labelled", "--format", form)
         for form in FORMATS["predict"]
     },
-    "empty and unknown": ("explain", KERAS, "text", "--format", "tsv"),
     "float32": ("explain", KERAS, "text", "--dtype", "float32", "--format", "tsv"),
     "every dimension": ("explain", KERAS, "few", "--by", "dimension", "--format", "tsv"),
     "every dimension as JSON": ("explain", KERAS, "few", "--by", "dimension", "--format", "jsonl"),
@@ -509,7 +508,8 @@ def test_these_inputs_are_of_several_blocks(corpus, name, form):
         detail = options[options.index("--by") + 1]
     elif form == "npz" and detail == "token":
         detail = "dimension"
-    methods = tuple(METHODS[each](Settings(1e-3, 0.0)) for each in ("lrp-all",))
+    names = options[options.index("--method") + 1] if "--method" in options else "lrp-all"
+    methods = tuple(METHODS[each](Settings(1e-3, 0.0)) for each in names.split(","))
     question = Question("all" if "all" in options else "predicted")
     rendering = Rendering(model, methods, question, "tsv", detail)
     where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
