@@ -16,7 +16,20 @@ import numpy as np
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.mapping.schema import AttentionSpec, BatchNormSpec, CellSpec, DenseSpec, EmbeddingSpec, FlattenSpec, InitialSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec, TokensSpec
+from lstm_lrp_cli.loading.mapping.schema import (
+    AttentionSpec,
+    BatchNormSpec,
+    CellSpec,
+    DenseSpec,
+    EmbeddingSpec,
+    FlattenSpec,
+    InitialSpec,
+    LayerSpec,
+    LstmSpec,
+    Mapping,
+    PaddingSpec,
+    TokensSpec,
+)
 from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results.result import Result
 

@@ -18,8 +18,12 @@ settings.register_profile("lrp", deadline=None, derandomize=True)
 settings.load_profile("lrp")
 
 # Where tests are run is no part of them: they set what they depend on.
-for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLORFGBG", "TERM"):
-    os.environ.pop(name, None)
+OF_THE_TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLORFGBG", "TERM")
+OF_PROGRAMS = ("PAGER", "LESS", "PYTHONUNBUFFERED")
+for name in list(os.environ):
+    ours = name.startswith("LRP_") and not name.startswith("LRP_REQUIRE_")
+    if ours or name in (*OF_THE_TERMINAL, *OF_PROGRAMS):
+        del os.environ[name]
 
 Run = Callable[..., Result]
 

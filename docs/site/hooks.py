@@ -20,6 +20,7 @@ PROJECT = {
     "README.md": "project/README.md",
     "CONTRIBUTING.md": "project/CONTRIBUTING.md",
     "CHANGELOG.md": "project/CHANGELOG.md",
+    "SECURITY.md": "project/SECURITY.md",
     "LICENSE": "project/LICENSE.md",
     "sample_models/README.md": "project/sample_models/README.md",
     "sample_models/data/README.md": "project/sample_models/data/README.md",

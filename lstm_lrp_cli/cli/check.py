@@ -22,6 +22,7 @@ from .options.arguments import (
     input_argument,
     model_options,
     question_options,
+    refuse_same_file,
 )
 from .options.help import Command
 from .options.methods import (
@@ -103,6 +104,8 @@ def check(
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
     if given.input is None and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
+    read = {**of.files, **given.files, "--expected": expected}
+    refuse_same_file({"-o": document.output}, read)
     loaded = of.load_whole()
     model = loaded.model
     warn(loaded.warnings)

@@ -188,10 +188,7 @@ def evaluate(
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.words import size_warnings
 
-    refuse_same_file(
-        {"-o": document.output, "--plot": plot},
-        {"MODEL": of.model, "INPUT": Path(given.input or "")},
-    )
+    refuse_same_file({"-o": document.output, "--plot": plot}, of.files | given.files)
     if plot is not None:
         require_matplotlib()
     model = of.load()

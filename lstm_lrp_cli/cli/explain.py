@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -84,10 +83,7 @@ def explain(
     from lstm_lrp_cli.running.report import ExplainReport, Run
     from lstm_lrp_cli.sequences.read import read_blocks
 
-    refuse_same_file(
-        {"-o": to.output, "--report": to.report},
-        {"MODEL": of.model, "INPUT": Path(given.input or "")},
-    )
+    refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
     model = of.load()

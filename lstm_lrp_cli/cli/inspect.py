@@ -31,6 +31,7 @@ from .options.arguments import (
     mapping_option,
     model_argument,
     path_option,
+    refuse_same_file,
 )
 from .options.help import Command
 
@@ -67,6 +68,8 @@ def inspect(
     from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
     from lstm_lrp_cli.loading.mapping.write import mapping_text
     from lstm_lrp_cli.terminal.console import json_document
+
+    refuse_same_file({"-o": document.output, "--write-mapping": write_mapping}, {"MODEL": model})
 
     def show(contents: Contents) -> None:
         with open_output(document.output) as file:

@@ -17,6 +17,7 @@ from .options.arguments import (
     mapping_option,
     model_argument,
     path_option,
+    refuse_same_file,
 )
 from .options.help import Command
 from .options.methods import tolerance_option
@@ -75,6 +76,10 @@ def match(
     from lstm_lrp_cli.model.model import told
     from lstm_lrp_cli.sequences.read import read_sequences
 
+    refuse_same_file(
+        {"-o": document.output, "--write-mapping": write_mapping},
+        {"MODEL": model, **given.files, "--expected": expected},
+    )
     opened = open_weights(model)
     with opened.file as file, one_blas_thread():
         contents = describe_contents(opened, mapping, assume=True)

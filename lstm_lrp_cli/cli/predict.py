@@ -1,6 +1,5 @@
 """`lrp predict`."""
 
-from pathlib import Path
 
 import click
 
@@ -48,10 +47,7 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
     )
     from lstm_lrp_cli.sequences.read import read_blocks
 
-    refuse_same_file(
-        {"-o": to.output, "--report": to.report},
-        {"MODEL": of.model, "INPUT": Path(given.input or "")},
-    )
+    refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     model = of.load()
     if given.labelled:
         refuse_labels(model)

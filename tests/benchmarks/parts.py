@@ -112,8 +112,8 @@ def _fastest(
     return min(tried, key=lambda each: min(seconds_of(each.run) for _ in range(TRIALS)))
 
 
-def _all(run: Callable[..., Iterator[object]], *given: object) -> int:
-    return sum(1 for _ in run(*given))
+def _all(run: Callable[..., Iterator[object]], *given: object, **more: object) -> int:
+    return sum(1 for _ in run(*given, **more))
 
 
 def command(settings: Settings) -> Iterator[dict[str, Any]]:

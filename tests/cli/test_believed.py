@@ -98,14 +98,6 @@ class TestStabilizersBySize:
                 "residual",
             ]
 
-    def test_are_the_same_however_many_processes_share_the_work(self, run, tmp_path):
-        texts = []
-        for jobs in (1, 3):
-            path = tmp_path / f"{jobs}.jsonl"
-            run("explain", PYTORCH.model, PYTORCH.sequences, "-q", "--jobs", jobs, "-o", path)
-            texts.append(path.read_bytes())
-        assert texts[0] == texts[1]
-
     def test_are_in_the_report(self, run, tmp_path):
         report = report_of(run, tmp_path, KERAS.model, KERAS.sequences)
         lines = json_lines((tmp_path / "out.jsonl").read_text())

@@ -510,15 +510,6 @@ class TestStreams:
         assert found["sequences"] == found["relevance"]["compared"] == 5000
         assert found["relevance"]["differences"]["largest"] == 0
 
-    def test_output_goes_to_a_file(self, run, results, tmp_path):
-        path = tmp_path / "out.json"
-        options = ("--methods", "lrp-all,occlusion", "--format", "json", "-o", path)
-        assert run("compare", results, *options).stdout == ""
-        assert json.loads(path.read_text("utf-8"))["sequences"] == 100
-        assert (
-            run("compare", results, "--methods", "lrp-all,occlusion", "-o", results).exit_code == 2
-        )
-
 
 class TestMisalignedFiles:
     """One error names the file and the line."""

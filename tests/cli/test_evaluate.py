@@ -158,12 +158,6 @@ class TestTable:
         assert result.exit_code == 0
         assert "wrongly classified sequences, least relevant first: there are none" in result.stdout
 
-    def test_goes_to_a_file(self, run, tmp_path):
-        path = tmp_path / "table.txt"
-        result = run("evaluate", KERAS.model, KERAS.sequences, *QUICK, "-o", path)
-        assert result.stdout == ""
-        assert "integrated-gradients" in path.read_text("utf-8")
-
 
 class TestPlot:
     def drawn(self, run, path):

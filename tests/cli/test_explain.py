@@ -91,17 +91,6 @@ class TestTable:
         rows = table(result.stdout, {"tsv": "\t", "csv": ","}[form])
         assert [row["token"] for row in rows] == tokens
 
-    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-    def test_numbers_read_back_exactly(self, run, small, sentences, dtype):
-        arguments = ("explain", small.save(), sentences, "--dtype", np.dtype(dtype).name)
-        rows = table(run(*arguments).stdout)
-        exact = json_lines(run(*arguments, "--format", "jsonl").stdout)
-        relevance = [amount for line in exact for amount in line["relevance"]]
-        assert [float(row["relevance"]) for row in rows] == relevance
-        assert all(dtype(text := row["score"]) == dtype(float(text)) for row in rows)
-        longest = max(len(row["relevance"]) for row in rows)
-        assert longest <= (15 if dtype is np.float32 else 24)
-
     def test_target_is_a_label_where_there_are_labels(self, run, small, sentences):
         assert {r["target"] for r in table(run("explain", small.save(), sentences).stdout)} <= {
             *"012"
@@ -138,19 +127,6 @@ class TestJsonLines:
             assert ledger["tokens"] == pytest.approx(sum(found["relevance"]), rel=1e-12)
             shares = [ledger[key] for key in SHARES]
             assert ledger["score"] - sum(shares) == pytest.approx(0, abs=1e-13)
-
-    def test_keep_ids_and_labels_of_the_input(self, run, small):
-        lines = small.write(
-            "in.jsonl",
-            '{"id": "r1", "text": "the film", "label": 2}\n'
-            '{"id": 7, "tokens": ["bad"], "label": 0}\n',
-        )
-        result = run("explain", small.save(), lines, "--labelled", "--format", "jsonl")
-        found = json_lines(result.stdout)
-        assert [(f["id"], f["tokens"], f["label"]) for f in found] == [
-            ("r1", ["the", "film"], 2),
-            (7, ["bad"], 0),
-        ]
 
     @pytest.mark.parametrize("unknown", ["not", 4, None], ids=["token", "id", "skipped"])
     def test_tell_unknown_tokens_where_there_are_any(self, run, small, unknown):
@@ -248,9 +224,6 @@ class TestReport:
         small.vocabulary = "<unk>\nfilm\nis\nnot\nbad\n"
         sentences = small.write("in.txt", "the film is good\nbad\n")
         assert "5 tokens (2 unknown)" in run("explain", small.save(), sentences).stderr
-
-    def test_quiet(self, run, small, sentences):
-        assert run("explain", small.save(), sentences, "-q").stderr == ""
 
     def test_says_when_relevance_is_not_conserved(self, run, small, sentences, monkeypatch):
         monkeypatch.setattr("lstm_lrp_cli.engine.ledger.Ledger.residual", 0.5)

@@ -1,6 +1,5 @@
 """`lrp explain --jobs`: however many processes share the work, a user sees one command."""
 
-import json
 import os
 import random
 import signal
@@ -10,116 +9,18 @@ import threading
 import time
 from contextlib import suppress
 
-import numpy as np
 import pytest
+from corpora import Corpus
 from models import KERAS, WEATHER
 from processes import LRP, copies_of, is_alive, pipe_has_data, run_lrp, wait_until
-from together import lrp_all
-
-from lstm_lrp_cli.explaining.explainer import Explainer
-from lstm_lrp_cli.explaining.question import Question
-from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.running.blocks import Rendering
-from lstm_lrp_cli.sequences.read import Source, read_blocks
 
 JOBS = 3
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells of child processes")
 
 
-def shuffled(lines, times, seed=0):
-    """Lines so many times, every time in another order."""
-    rng = random.Random(seed)
-    return [line for _ in range(times) for line in rng.sample(lines, len(lines))]
-
-
-class Corpus:
-    """Inputs of several blocks, made of the sample models' own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        sentences = KERAS.sequences.read_text("utf-8").splitlines()
-        labelled = KERAS.sequences.with_name("labelled.txt").read_text("utf-8").splitlines()
-        lines = shuffled([*sentences, "", "qwertyuiop is no word"], 52)
-        self.text = self._write("long.txt", lines)
-        self.few = self._write("few.txt", shuffled(sentences, 8))
-        self.labelled = self._write("labelled.txt", shuffled(labelled, 50))
-        documents = [{"id": f"no {k}", "text": line} for k, line in enumerate(lines)]
-        self.json_lines = self._write("long.jsonl", map(json.dumps, documents))
-        header, *rows = WEATHER.sequences.read_text("utf-8").splitlines()
-        series = {}
-        for row in rows:
-            name, _, values = row.partition(",")
-            series.setdefault(name, []).append(values)
-        several = shuffled(list(series.values()), 60)
-        numbered = [f"{k},{row}" for k, steps in enumerate(several) for row in steps]
-        self.series_csv = self._write("series.csv", [header, *numbered])
-        self.series_npz = folder / "series.npz"
-        arrays = [np.array([row.split(",")[1:] for row in steps], float) for steps in several]
-        np.savez(self.series_npz, **{str(k): array for k, array in enumerate(arrays)})
-
-    def _write(self, name, lines):
-        path = self.folder / name
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return path
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return Corpus(tmp_path_factory.mktemp("corpus"))
-
-
-# Of each kind of run its sample, its input and its options.
-RUNS = {
-    "tsv": (KERAS, "text", "--format", "tsv"),
-    "csv": (KERAS, "text", "--format", "csv"),
-    "jsonl": (KERAS, "text", "--format", "jsonl"),
-    "float32": (KERAS, "text", "--dtype", "float32"),
-    "every dimension": (KERAS, "few", "--by", "dimension"),
-    "every dimension as JSON": (KERAS, "few", "--by", "dimension", "--format", "jsonl"),
-    "every target": (KERAS, "labelled", "--labelled", "--target", "all"),
-    "JSON lines": (KERAS, "json_lines", "--format", "jsonl"),
-    "a page": (KERAS, "labelled", "--labelled", "--target", "all", "--format", "html"),
-    "a page of a series": (WEATHER, "series_csv", "--format", "html"),
-    "a series as .csv": (WEATHER, "series_csv"),
-    "a series as .npz": (WEATHER, "series_npz", "--format", "jsonl"),
-    "Markdown": (KERAS, "labelled", "--labelled", "--format", "markdown"),
-    "npz": (KERAS, "few", "--format", "npz"),
-    "a series as npz": (WEATHER, "series_csv", "--format", "npz"),
-    "steps of a series": (WEATHER, "series_csv", "--by", "step"),
-}
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_output_and_report_are_the_same_for_any_number_of_jobs(corpus, tmp_path, name):
-    sample, source, *options = RUNS[name]
-    found = set()
-    for jobs in (1, 2, 5):
-        output, report = tmp_path / f"{jobs}.out", tmp_path / f"{jobs}.json"
-        form = () if "--format" in options else ("--format", "tsv")
-        result = run_lrp(
-            *("explain", sample.model, getattr(corpus, source), *options, *form),
-            *("-o", output, "--report", report, "--jobs", jobs),
-        )
-        assert (result.returncode, result.stdout) == (0, b"")
-        found.add((output.read_bytes(), report.read_bytes(), result.stderr))
-    [(written, reported, _)] = found
-    assert written
-    assert json.loads(reported)["sequences"]
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_these_inputs_are_of_several_blocks(corpus, name):
-    """Else there would be but one process."""
-    sample, source, *options = RUNS[name]
-    model = load_model(sample.model, None, np.dtype("float64")).model
-    usual = "feature" if model.embedding is None else "token"
-    if "npz" in options:
-        usual = "dimension" if usual == "token" else usual
-    detail = options[options.index("--by") + 1] if "--by" in options else usual
-    question = Question("all" if "all" in options else "predicted")
-    rendering = Rendering(Explainer(model, [lrp_all()], target=question, by=detail), "tsv")
-    where = Source(str(getattr(corpus, source)), labelled="--labelled" in options)
-    assert len(list(read_blocks(where, model, rendering.block_steps))) >= 3
 
 
 def test_the_report_on_standard_error_is_the_same(corpus):
@@ -301,9 +202,8 @@ def test_processes_end_where_the_first_one_is_killed(request, state):
 
 @on_linux
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
-@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
-def test_a_closed_pipe_ends_all_processes_quietly(start, corpus, form, environment):
-    running = start(corpus.text, "--format", form, **environment)
+def test_a_closed_pipe_ends_all_processes(start, corpus, environment):
+    running = start(corpus.text, **environment)
     workers = running.workers()
     assert running.stdout.readline()
     running.stdout.close()

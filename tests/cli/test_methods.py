@@ -219,18 +219,6 @@ class TestSeveral:
         headings = [line for line in result.stdout.splitlines() if line.startswith("0 ")]
         assert [heading.split()[1] for heading in headings[: len(names)]] == names
 
-    def test_are_the_same_whatever_the_number_of_jobs(self, run, tmp_path):
-        lines = PYTORCH.sequences.read_text("utf-8").splitlines()[:60]
-        text = tmp_path / "several.txt"
-        text.write_text("\n".join(lines) + "\n", "utf-8")
-        written = []
-        for jobs in (1, 3):
-            output = tmp_path / f"{jobs}.tsv"
-            arguments = ("--method", ",".join(METHODS), "--jobs", jobs, "-o", output)
-            assert run("explain", PYTORCH.model, text, *arguments).exit_code == 0
-            written.append(output.read_bytes())
-        assert written[0] == written[1]
-
 
 class TestWrongUsage:
     @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from models import KERAS, PYTORCH, WEATHER, json_lines
+from models import KERAS, json_lines
 
 LRP = [sys.executable, "-m", "lstm_lrp_cli"]
 
@@ -19,36 +19,6 @@ def lrp(*arguments, **options):
     return subprocess.run(
         [*LRP, *map(str, arguments)], capture_output=True, check=False, timeout=120, **options
     )
-
-
-@pytest.mark.parametrize("sample", [PYTORCH, KERAS, WEATHER], ids=["pytorch", "keras", "weather"])
-def test_standard_input_gives_the_same_as_the_file(sample):
-    from_file = lrp("explain", sample.model, sample.sequences, "--format", "jsonl")
-    piped = lrp(
-        *("explain", sample.model, "-", "--format", "jsonl"), input=sample.sequences.read_bytes()
-    )
-    assert piped.returncode == from_file.returncode == 0
-    assert piped.stdout == from_file.stdout
-    assert b"standard input: " in piped.stderr
-
-
-@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "terminal"])
-def test_a_closed_pipe_ends_quietly(form, tmp_path):
-    """As in `lrp explain ... | head -1`; the input is long enough to fill the pipe."""
-    long = tmp_path / "long.txt"
-    long.write_bytes(KERAS.sequences.read_bytes() * 20)
-    process = subprocess.Popen(
-        [*LRP, "explain", str(KERAS.model), str(long), "--format", form],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(timeout=60) == 0
 
 
 def test_an_interrupt_leaves_no_half_file(tmp_path):
@@ -70,24 +40,6 @@ def test_an_interrupt_leaves_no_half_file(tmp_path):
     process.stdin.close()
     process.stderr.close()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_error_midway_leaves_no_half_file_and_the_old_one_whole(tmp_path):
-    output = tmp_path / "out.tsv"
-    output.write_text("what was there before\n")
-    bad = tmp_path / "bad.txt"
-    bad.write_bytes(KERAS.sequences.read_bytes() + b"\xff\xfe\n")
-    result = lrp("explain", KERAS.model, bad, "-o", output)
-    assert result.returncode == 3
-    assert b"bad.txt: line 101: " in result.stderr
-    assert output.read_text() == "what was there before\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "out.tsv"]
-
-
-def test_an_output_file_equals_standard_output(tmp_path):
-    printed = lrp("explain", KERAS.model, KERAS.sequences)
-    lrp("explain", KERAS.model, KERAS.sequences, "-o", tmp_path / "out.tsv")
-    assert (tmp_path / "out.tsv").read_bytes() == printed.stdout
 
 
 @pytest.mark.parametrize(
@@ -188,23 +140,6 @@ def test_data_is_utf_8_whatever_the_locale():
 
 
 class TestOutputFile:
-    @pytest.mark.parametrize("twice", ["report", "model", "input"])
-    def test_is_no_other_file_of_the_run(self, tmp_path, twice):
-        model, source = tmp_path / "m.h5", tmp_path / "in.txt"
-        model.write_bytes(KERAS.model.read_bytes())
-        source.write_bytes(KERAS.sequences.read_bytes())
-        path = {"report": tmp_path / "out.tsv", "model": model, "input": source}[twice]
-        result = lrp("explain", model, source, "-o", path, "--format", "tsv", "--report", path)
-        assert result.returncode == 2
-        assert b"is the same file as" in result.stderr
-        assert model.read_bytes() == KERAS.model.read_bytes()
-        assert source.read_bytes() == KERAS.sequences.read_bytes()
-
-    def test_dash_is_standard_output(self, tmp_path):
-        result = lrp("explain", KERAS.model, KERAS.sequences, "-o", "-", cwd=tmp_path)
-        assert result.stdout.startswith(b"sequence\tposition\t")
-        assert not list(tmp_path.iterdir())
-
     def test_a_link_goes_on_pointing_at_the_file(self, tmp_path):
         (tmp_path / "real.tsv").write_text("old\n")
         (tmp_path / "link.tsv").symlink_to(tmp_path / "real.tsv")

@@ -279,15 +279,6 @@ class TestStreams:
         assert piped["methods"][0]["targets"] == read["methods"][0]["targets"]
         assert piped["methods"][0]["confusion"] == read["methods"][0]["confusion"]
 
-    def test_a_closed_pipe_ends_it_quietly(self, results):
-        shell = f'"$0" -m lstm_lrp_cli summarize "{results}" --top 100 | head -1'
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", shell, LRP[0]], capture_output=True, timeout=120
-        )
-        assert done.returncode == 0
-        assert done.stderr == b""
-        assert done.stdout == b"100 explanations\n"
-
     def test_the_ending_of_the_output_is_its_format(self, run, results, tmp_path):
         starts = {"s.json": "{", "s.html": "<!DOCTYPE", "s.htm": "<!DOCTYPE", "s.txt": "100 exp"}
         for name, start in starts.items():
@@ -332,11 +323,6 @@ class TestErrors:
         done = run("summarize", results, "--target", "best")
         assert done.exit_code == 2
         assert "no explanations of 'best', but of negative, neutral, positive" in done.stderr
-
-    def test_the_output_is_none_of_the_results(self, run, results):
-        done = run("summarize", results, "-o", results)
-        assert done.exit_code == 2
-        assert "is the same file" in done.stderr
 
 
 def test_whole_steps_of_a_series_are_no_features(run, tmp_path):

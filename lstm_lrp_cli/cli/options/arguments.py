@@ -128,6 +128,10 @@ class ModelOptions:
     def name(self) -> str:
         return display_name(str(self.model))
 
+    @property
+    def files(self) -> dict[str, Path | None]:
+        return {"MODEL": self.model, "--mapping": self.mapping}
+
     def load(self) -> Model:
         return self.load_whole().model
 
@@ -157,6 +161,10 @@ class InputOptions:
     @property
     def name(self) -> str:
         return display_name(self.input or "")
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        return {"INPUT": None if self.input is None else Path(self.input)}
 
     @property
     def source(self) -> Source:
@@ -355,9 +363,9 @@ def _to_terminal(output: Path | None) -> bool:
     return standard and sys.stdout is not None and sys.stdout.isatty()
 
 
-def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path]) -> None:
+def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
     """Refuse to write one file twice, or over what is read."""
-    places = {name: path.resolve() for name, path in read.items() if path.is_file()}
+    places = {name: path.resolve() for name, path in read.items() if path and path.is_file()}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
             continue
