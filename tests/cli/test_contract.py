@@ -23,6 +23,7 @@ from processes import LRP, run_lrp
 
 from lstm_lrp_cli.cli import main
 from lstm_lrp_cli.cli.main import COMMANDS
+from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.running.blocks import Rendering
