@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 import lstm_lrp_cli as lrp
+from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.outputs.heatmap import HeatMapWriter
 from lstm_lrp_cli.outputs.writer import Layout
-from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 ROOT = Path(__file__).parent.parent
 IMAGES = Path(__file__).parent / "images"

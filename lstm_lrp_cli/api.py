@@ -15,16 +15,16 @@ from .errors import UnusableInput, WrongUsage
 from .explaining.explainer import Explainer
 from .explaining.explanation import Explanation
 from .explaining.prediction import Prediction, predictions_of
+from .inputs.memory import sequences
+from .inputs.naming import InputFormat
+from .inputs.read import Source, read_sequences
+from .inputs.sequence import Sequence
 from .loading.load import load_model
 from .model.model import Model
 from .outputs.registry import OUTPUTS, format_of
 from .outputs.writer import Layout
 from .running.files import open_binary, open_output
 from .running.report import ExplainReport, Run
-from .sequences.memory import sequences
-from .sequences.naming import InputFormat
-from .sequences.read import Source, read_sequences
-from .sequences.sequence import Sequence
 
 __all__ = [
     "Explainer",
@@ -113,7 +113,7 @@ def read(
     ids : bool
         Whether lines of text hold token ids.
     labelled : bool
-        Whether lines are label<TAB>text; JSON lines have `label`.
+        Whether lines are `label<TAB>text`; JSON lines have `label`.
 
     Yields
     ------
@@ -129,8 +129,9 @@ def read(
 
     Examples
     --------
-    >>> for sequence in lrp.read("sentences.txt", model):
-    ...     print(sequence.number, sequence.tokens)
+    >>> first, *others = lrp.read("sentences.txt", model)
+    >>> first.number, first.tokens[:3], len(others)
+    (0, ('the', 'large', 'format'), 99)
     """
     if format not in (None, *get_args(InputFormat)):
         raise WrongUsage(f"{format!r} is none of {', '.join(get_args(InputFormat))}", "format")
@@ -170,7 +171,8 @@ def explain(
     Examples
     --------
     >>> [e] = lrp.explain(model, "a fine and moving film")
-    >>> e.predicted, e.tokens, e.relevance, e.ledger.residual
+    >>> e.predicted, e.tokens[3], round(e.relevance[3], 2), abs(e.ledger.residual) < 1e-10
+    ('positive', 'moving', 0.68, True)
     """
     explainer = Explainer(model, methods, **asked)
     return list(explainer(sequences(inputs, model, labels)))
@@ -198,7 +200,8 @@ def predict(model: Model, inputs: Any) -> list[Prediction]:
     Examples
     --------
     >>> [p] = lrp.predict(model, "a fine and moving film")
-    >>> p.predicted, p.probabilities
+    >>> p.predicted, p.probabilities.round(2).tolist()
+    ('positive', [0.04, 0.96])
     """
     return list(predictions_of(model, sequences(inputs, model)))
 
@@ -234,6 +237,7 @@ def write(
 
     Examples
     --------
+    >>> explainer = lrp.Explainer(model)
     >>> lrp.write(explainer(lrp.read("sentences.txt", model)), "relevance.jsonl")
     """
     path = Path(path)

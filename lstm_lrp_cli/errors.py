@@ -21,6 +21,12 @@ class UnusableInput(Exception):
     paste : str
         Lines that the user can paste as the mend, into a mapping or a Python prompt, shown below
         the message.
+
+    Examples
+    --------
+    >>> lrp.load("sentences.txt")
+    Traceback (most recent call last):
+    lstm_lrp_cli.errors.UnusableInput: sentences.txt: ...
     """
 
     def __init__(self, where: str, problem: str, paste: str = "") -> None:

@@ -26,7 +26,7 @@ FLOORS = (
     ("outputs",),
     ("terminal",),
     ("results", "explaining"),
-    ("sequences",),
+    ("inputs",),
     ("loading",),
     ("engine", "statistics"),
     ("model",),
@@ -38,7 +38,7 @@ NUMPY_ALONE = ("engine", "model")
 ONE_HOME = {
     "click": ("cli",),
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
-    "h5py": ("loading", "sequences", "check"),
+    "h5py": ("loading", "inputs", "check"),
     "jinja2": ("outputs",),
     "pyarrow": ("outputs", "results"),
 }

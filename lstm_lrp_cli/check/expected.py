@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.forward import outputs, probabilities
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.lines import decoded_lines
+from lstm_lrp_cli.inputs.series import csv_rows
+from lstm_lrp_cli.inputs.stream import open_input
 from lstm_lrp_cli.loading.files.formats import open_weights
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.files.weight_file import shape_text
 from lstm_lrp_cli.model.arrays import Booleans, Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch
-from lstm_lrp_cli.sequences.lines import decoded_lines
-from lstm_lrp_cli.sequences.series import csv_rows
-from lstm_lrp_cli.sequences.stream import open_input
 
 # Before a last softmax or sigmoid, behind it, or behind its logarithm.
 Kind = Literal["scores", "probabilities", "log-probabilities"]

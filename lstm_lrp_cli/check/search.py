@@ -17,6 +17,8 @@ from msgspec import UNSET, UnsetType
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import run_batch
+from lstm_lrp_cli.inputs.batching import Batch, make_batch, masked_steps, real_lengths
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.building.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
 from lstm_lrp_cli.loading.mapping.schema import CellSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec
@@ -24,8 +26,6 @@ from lstm_lrp_cli.model.arrays import FORGET, GATES, Floats
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Lstm, PoolName, Returns
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.batching import Batch, make_batch, masked_steps, real_lengths
-from lstm_lrp_cli.sequences.sequence import Sequence
 from .expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")

@@ -16,10 +16,10 @@ from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
+from lstm_lrp_cli.inputs.batching import Batch, masked_steps
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch, masked_steps
-from lstm_lrp_cli.sequences.sequence import Sequence
 from .expected import (
     KINDS,
     Expectation,

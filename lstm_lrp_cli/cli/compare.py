@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import open_output
-from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.terminal.messages import warn
 from lstm_lrp_cli.terminal.screen import progress
 from .options.arguments import (

@@ -184,7 +184,7 @@ def evaluate(
     )
     from lstm_lrp_cli.explaining.settings import resolve_methods
     from lstm_lrp_cli.explaining.threads import one_blas_thread
-    from lstm_lrp_cli.sequences.read import read_sequences
+    from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.words import size_warnings
 

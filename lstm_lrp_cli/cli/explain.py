@@ -79,9 +79,9 @@ def explain(
     All may be compressed. - is standard input.
     """
     from lstm_lrp_cli.explaining.explainer import Explainer, choose_detail
+    from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
-    from lstm_lrp_cli.sequences.read import read_blocks
 
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     form = choose_format(form, to.output, OUTPUTS)

@@ -68,13 +68,13 @@ def match(
     from lstm_lrp_cli.check.search import first_model, search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.files.formats import open_weights
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
     from lstm_lrp_cli.loading.mapping.write import mapping_text
     from lstm_lrp_cli.model.model import told
-    from lstm_lrp_cli.sequences.read import read_sequences
 
     refuse_same_file(
         {"-o": document.output, "--write-mapping": write_mapping},

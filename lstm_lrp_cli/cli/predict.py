@@ -1,6 +1,5 @@
 """`lrp predict`."""
 
-
 import click
 
 from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
@@ -39,13 +38,13 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
     All may be compressed. - is standard input.
     """
     from lstm_lrp_cli.explaining.question import refuse_labels
+    from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
     from lstm_lrp_cli.running.predictions import (
         PredictionRendering,
         PredictionRun,
         PredictionSummary,
     )
-    from lstm_lrp_cli.sequences.read import read_blocks
 
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     model = of.load()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from lstm_lrp_cli.inputs.naming import format_ending
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
-from lstm_lrp_cli.sequences.naming import format_ending
-from lstm_lrp_cli.sequences.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.summarize.page import ENDINGS, OUTPUTS
 from lstm_lrp_cli.terminal.screen import progress
 from .options.arguments import refuse_same_file

@@ -12,9 +12,9 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.inputs.sequence import Sequence as InputSequence
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.sequence import Sequence as InputSequence
 
 
 @dataclass(frozen=True, slots=True)

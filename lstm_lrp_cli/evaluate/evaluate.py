@@ -11,10 +11,10 @@ from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import carry_through, run_window, windows
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Sizes, absolute_sums
+from lstm_lrp_cli.inputs.batching import Batch, masked_steps, prepare
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch, masked_steps, prepare
-from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations
 from .evaluation import Curves, Evaluation, Measures
 from .experiment import Contestant, Experiment, ExplainedBatch, ExplainedScores

@@ -13,9 +13,9 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.methods.random_control import RandomControl
 from lstm_lrp_cli.explaining.corpus import finite_relevance
 from lstm_lrp_cli.explaining.question import Question, choices, chosen_of
+from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.decision import Decision
-from lstm_lrp_cli.sequences.batching import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.states import NOTHING_CARRIED, States
+from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 
 class Carried:

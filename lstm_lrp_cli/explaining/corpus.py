@@ -11,12 +11,12 @@ from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.batching import Batch, batches
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch, batches
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 from .carried import Carried
 from .question import Question
 

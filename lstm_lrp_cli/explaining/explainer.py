@@ -13,9 +13,9 @@ from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch
-from lstm_lrp_cli.sequences.sequence import Sequence
 from .carried import Carried
 from .corpus import finite_relevance, run_window, windows
 from .explanation import WHOLE, Detail, Explanation
@@ -45,6 +45,11 @@ class Explainer:
     **settings
         Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `span`, `seed`.
 
+    Notes
+    -----
+    The rules of LRP are those of Arras et al. 2017 and 2019; docs/mathematics.md has the equations
+    and sources of all methods.
+
     Raises
     ------
     ValueError
@@ -53,8 +58,9 @@ class Explainer:
     Examples
     --------
     >>> explainer = lrp.Explainer(model, "lrp-all,occlusion", target="positive")
-    >>> for e in explainer(lrp.read("sentences.txt", model)):
-    ...     print(e.method, e.tokens, e.relevance)
+    >>> several = list(explainer(lrp.read("sentences.txt", model)))
+    >>> [(e.sequence.number, e.method) for e in several[:3]]
+    [(0, 'lrp-all'), (0, 'occlusion'), (1, 'lrp-all')]
     """
 
     model: Model

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
@@ -65,6 +65,22 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     method : str
     step : int or None
         Where the model gives scores at every step: the position of the step whose score it is.
+
+    Notes
+    -----
+    Relevance is in the unit of the score, which is that before any softmax or sigmoid (a logit), or
+    a regressor's value. By LRP, relevance and the ledger's other shares sum to the score (Arras et
+    al. 2017, section 3). In a notebook it shows itself as a heat map.
+
+    Examples
+    --------
+    >>> [e] = lrp.explain(model, "a fine and moving film")
+    >>> e.tokens
+    ('a', 'fine', 'and', 'moving', 'film')
+    >>> e.relevance.shape, e.target, round(e.score, 3)
+    ((5,), 'positive', 1.526)
+    >>> sum(e.ledger.shares.values()) + e.ledger.residual == e.score
+    True
     """
 
     asked: Asked

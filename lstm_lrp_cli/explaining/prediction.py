@@ -12,11 +12,11 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.engine.forward import Trace, probabilities
+from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch
-from lstm_lrp_cli.sequences.sequence import Sequence
 from .carried import Carried
 from .corpus import cut_windows, run_window
 from .threads import one_blas_thread

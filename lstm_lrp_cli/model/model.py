@@ -87,6 +87,13 @@ class Model:
         The file that it was read from.
     assumptions : tuple of str
         What was taken for granted, since neither the file nor the mapping says it.
+
+    Examples
+    --------
+    >>> model.classes, model.labels, model.input_size
+    (2, ('negative', 'positive'), 16)
+    >>> model.assumptions
+    ()
     """
 
     nodes: tuple[Node, ...]

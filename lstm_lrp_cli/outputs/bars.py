@@ -12,9 +12,9 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
+from lstm_lrp_cli.inputs.batching import real_steps
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import real_steps
-from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import meaning_of_one, percent

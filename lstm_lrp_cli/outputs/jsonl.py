@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
-from lstm_lrp_cli.sequences.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.terminal.numbers import exact, exact_each
 from .writer import Layout, Writer
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.decision import Decision, decisions_of
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.numbers import exact, texts
 from .jsonl import json_lines
 from .table import Quoting, by_row

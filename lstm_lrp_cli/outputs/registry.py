@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_lrp_cli.sequences.naming import format_ending
+from lstm_lrp_cli.inputs.naming import format_ending
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Explanation

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.sequences.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
+from lstm_lrp_cli.inputs.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 from .result import OUTDATED, Result, misfit
 
 # How much is read at a time: some ten thousand tokens.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.naming import whole_number
+from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.sequences.naming import whole_number
-from lstm_lrp_cli.sequences.sequence import pieces
 from .result import Result, misfit
 
 try:

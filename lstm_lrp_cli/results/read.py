@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.formats import what_it_is
-from lstm_lrp_cli.sequences.stream import (
+from lstm_lrp_cli.inputs.stream import (
     OpenInput,
     display_name,
     is_text,
@@ -12,6 +11,7 @@ from lstm_lrp_cli.sequences.stream import (
     open_input,
     seen_of,
 )
+from lstm_lrp_cli.loading.files.formats import what_it_is
 from .json_lines import json_lines_blocks
 from .result import Result
 

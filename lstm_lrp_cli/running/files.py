@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.sequences.stream import compression_of
+from lstm_lrp_cli.inputs.stream import compression_of
 
 STANDARD_OUTPUT = Path("-")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
+from lstm_lrp_cli.inputs.read import Block, sequences_of
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.writer import Report, Writer
-from lstm_lrp_cli.sequences.read import Block, sequences_of
 from lstm_lrp_cli.terminal.console import json_document
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.text import printable

@@ -15,7 +15,7 @@ from lstm_lrp_cli.terminal.screen import progress
 from .files import STANDARD_OUTPUT, open_binary, open_output
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.sequences.read import Block
+    from lstm_lrp_cli.inputs.read import Block
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from .blocks import BlockRendering
 

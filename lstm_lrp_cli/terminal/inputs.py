@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lstm_lrp_cli.inputs.batching import masked_steps, real_lengths
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import masked_steps, real_lengths
-from lstm_lrp_cli.sequences.sequence import Sequence
 from .numbers import counted
 
 SHOWN_EMPTY = 5

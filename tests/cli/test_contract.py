@@ -25,9 +25,9 @@ from lstm_lrp_cli.cli import main
 from lstm_lrp_cli.cli.main import COMMANDS
 from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.explaining.explainer import Explainer
+from lstm_lrp_cli.inputs.read import Source, read_blocks
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.running.blocks import Rendering
-from lstm_lrp_cli.sequences.read import Source, read_blocks
 
 # Of `lrp evaluate`: short sequences, and few draws.
 QUICK = ("--methods", "lrp-all,random", "--min-length", "2", "--draws", "1")
@@ -399,8 +399,7 @@ READ = {
 
 @pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
 @pytest.mark.parametrize(
-    ("command", "name"),
-    [(command, name) for command, names in READ.items() for name in names],
+    ("command", "name"), [(command, name) for command, names in READ.items() for name in names]
 )
 def test_the_output_is_no_file_that_is_read(folder, command, name, linked):
     output = "link" if linked else name

@@ -14,8 +14,8 @@ import yaml
 from models import json_lines, table
 from plain_stateful import as_each_begins
 
+from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 SENTENCES = [
     *("the film is bad", "not bad", "", "the film", "is the film not bad", "bad"),

@@ -25,6 +25,9 @@ from lstm_lrp_cli.engine.perturbation import Copies
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import run_batch
+from lstm_lrp_cli.inputs.batching import make_batch
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -39,9 +42,6 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node, chain
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.batching import make_batch
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 SINGLE = ContextualDecomposition()
 

@@ -25,12 +25,12 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.batching import make_batch, prepare
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool, Reverse
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.batching import make_batch, prepare
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 OCCLUSION = METHODS["occlusion"](Settings())
 OMISSION = METHODS["omission"](Settings())

@@ -15,11 +15,11 @@ from lstm_lrp_cli.evaluate.evaluate import evaluate
 from lstm_lrp_cli.evaluate.experiment import Contestant, Experiment
 from lstm_lrp_cli.explaining import corpus
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
 from lstm_lrp_cli.model.model import Head
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 EXPERIMENT = Experiment(deletions=4, least_steps=3, draws=2)
 PADDED = 7

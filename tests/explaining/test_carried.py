@@ -28,10 +28,10 @@ from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import predict_corpus
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Flatten, Lstm
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 # Of the largest number of an explanation.
 TOLERANCE = 1e-9

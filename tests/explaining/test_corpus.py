@@ -15,11 +15,11 @@ from lstm_lrp_cli.explaining import corpus
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 
 def model(**settings) -> Model:

@@ -13,8 +13,8 @@ from lstm_lrp_cli.engine.methods.lrp import CONSERVATION
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.sizes import NOTHING, Size, Sizes, large_sizes
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 LIMIT = Size(limit=10.0)
 

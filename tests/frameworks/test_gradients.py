@@ -12,8 +12,8 @@ from random_models import Case, cases
 from together import explain_by
 
 from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings
+from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 
 def made(name, **chosen):

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from models import ids_of
 
+from lstm_lrp_cli.inputs.batching import prepare
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.batching import prepare
 
 WORDS = {"the": 1, "film": 2, "bad": 3, "not": 4, "good": 5, "dull": 6}
 RECIPE = Path(__file__).parents[2] / "docs" / "recipes" / "vocabularies.md"

@@ -21,11 +21,11 @@ from lstm_lrp_cli.engine.forward import outputs
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Lstm, Pool
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.sequences.read import Source, read_sequences
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "keras2"
 REFUSED = GOLDEN / "refused"

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 from together import lrp_ledger, make_model
 
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense
 from lstm_lrp_cli.outputs.heatmap import HeatMapWriter
 from lstm_lrp_cli.outputs.writer import Layout
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 MODEL = make_model(Dense(np.ones((2, 3)), None), classes=2, labels=("poor", "good"))
 

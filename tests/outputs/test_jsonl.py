@@ -9,11 +9,11 @@ from explained import explainer_of, explanation_of
 from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs import writer
 from lstm_lrp_cli.outputs.jsonl import JsonLinesWriter
 from lstm_lrp_cli.outputs.writer import Layout
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 DENSE = Dense(np.ones((2, 3)), None)
 LEDGER = lrp_ledger(0.5, tokens=0.25, biases=0.25)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from together import lrp_ledger
 
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.outputs.markdown import MarkdownWriter, escaped, visible
-from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.text import printable
 
 # Text that is more than text to some reader of Markdown.

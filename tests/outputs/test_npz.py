@@ -9,9 +9,9 @@ import pytest
 from explained import DETAILS, FEATURES, LABELS, explanation_of, explanations_of, layout_of
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.outputs import writer as writers
 from lstm_lrp_cli.outputs.npz import NpzWriter
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 
 def file_of(layout, *blocks):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from together import make_model
 
 from lstm_lrp_cli.explaining.prediction import Predictions
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs import predictions as layouts
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
@@ -24,7 +25,6 @@ from lstm_lrp_cli.running.predictions import (
     PredictionSummary,
     wilson_interval,
 )
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 CLASSES = 3
 LAYERS = (Embedding(np.ones((9, 2))), Dense(np.ones((CLASSES, 2)), None))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs import writer
 from lstm_lrp_cli.outputs.table import COLUMNS, TableWriter
 from lstm_lrp_cli.outputs.writer import Layout
-from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.numbers import exact
 
 WIDTH = 2

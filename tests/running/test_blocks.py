@@ -15,6 +15,8 @@ from lstm_lrp_cli.explaining import corpus
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Detail
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.inputs.read import Source, read_blocks
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.outputs.predictions import PredictionLayout as PredictionLayout
 from lstm_lrp_cli.outputs.registry import OUTPUTS
@@ -22,8 +24,6 @@ from lstm_lrp_cli.running import blocks as rendering_
 from lstm_lrp_cli.running.blocks import BLOCK_STEPS, BLOCK_VALUES, LEAST_BLOCK_STEPS, Rendering
 from lstm_lrp_cli.running.figures import Figures
 from lstm_lrp_cli.running.predictions import PredictionRendering
-from lstm_lrp_cli.sequences.read import Source, read_blocks
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 FEATURES = 4
 PICTURES = [each.name for each in OUTPUTS.values() if each.picture]

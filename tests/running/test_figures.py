@@ -12,10 +12,10 @@ from together import lrp_all, lrp_ledger, make_model
 
 from lstm_lrp_cli.engine.ledger import relative_residuals
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.running.figures import Figures
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 # Sums of these are exact, in any order.
 AMOUNTS = st.integers(-8, 8).map(lambda quarter: quarter / 4)

@@ -10,12 +10,12 @@ from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.explaining.question import chosen_of
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.writer import Layout
-from lstm_lrp_cli.sequences.sequence import Sequence
 
 WIDTH = 3
 LABELS = ("poor", 'so "so"', "good, or\tnot")

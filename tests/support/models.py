@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from lstm_lrp_cli.inputs.tokens import Tokenizer
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.tokens import Tokenizer
 
 TESTS = Path(__file__).parent.parent
 SAMPLES = TESTS.parent / "sample_models"

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.inputs.naming import INPUT_FORMATS, InputFormat
+from lstm_lrp_cli.inputs.stream import compression_of, display_name
 from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
-from lstm_lrp_cli.sequences.naming import INPUT_FORMATS, InputFormat
-from lstm_lrp_cli.sequences.stream import compression_of, display_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from lstm_lrp_cli.explaining.question import Question, Step
+    from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.loading.load import LoadedModel
     from lstm_lrp_cli.model.model import Model
-    from lstm_lrp_cli.sequences.read import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -168,7 +168,7 @@ class InputOptions:
 
     @property
     def source(self) -> Source:
-        from lstm_lrp_cli.sequences.read import Source
+        from lstm_lrp_cli.inputs.read import Source
 
         return Source(self.input or "", self.input_format, self.ids, self.labelled)
 

@@ -20,12 +20,12 @@ from lstm_lrp_cli.compare.side import (
 )
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.explaining.settings import parse_method, resolve_methods
+from lstm_lrp_cli.inputs.read import READ_STEPS, Block, read_blocks, sequences_of
+from lstm_lrp_cli.inputs.stream import display_name
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.read import READ_STEPS, Block, read_blocks, sequences_of
-from lstm_lrp_cli.sequences.stream import display_name
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.messages import warn
 from .arguments import InputOptions, QuestionOptions

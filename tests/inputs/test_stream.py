@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lstm_lrp_cli.sequences.stream import open_input
+from lstm_lrp_cli.inputs.stream import open_input
 
 
 class Dripping(io.RawIOBase):

@@ -45,7 +45,9 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
 
     Examples
     --------
-    >>> list(lrp.sequences(["a fine film", "a bore"], model, labels=["positive", "negative"]))
+    >>> one, two = lrp.sequences(["a fine film", "a bore"], model, labels=["positive", None])
+    >>> one.tokens, one.gold, two.gold
+    (('a', 'fine', 'film'), 1, None)
     """
     found = _found(inputs, model)
     return found if labels is None else _labelled(found, labels, model)

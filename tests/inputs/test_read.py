@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from together import make_model
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs import lines, stream
+from lstm_lrp_cli.inputs.read import Source, read_blocks, read_sequences, sequences_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Tokenization, Vocabulary
-from lstm_lrp_cli.sequences import lines, stream
-from lstm_lrp_cli.sequences.read import Source, read_blocks, read_sequences, sequences_of
 
 WORDS = ["<unk>", "the", "film", "not", "naïve"]
 LAYERS = (Embedding(np.ones((5, 2))), Dense(np.ones((3, 2)), None))

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replace_struct
 from together import make_model
 
+from lstm_lrp_cli.inputs.batching import batches, make_batch, masked_steps, real_lengths
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Padding, Tokenization, Vocabulary
-from lstm_lrp_cli.sequences.batching import batches, make_batch, masked_steps, real_lengths
-from lstm_lrp_cli.sequences.sequence import Sequence
-from lstm_lrp_cli.sequences.tokens import SKIPPED
 
 MODEL = make_model(Embedding(np.ones((9, 2))), Dense(np.ones((2, 2)), None), classes=2)
 IDS = st.lists(st.integers(0, 8) | st.just(SKIPPED), max_size=7)
