@@ -243,7 +243,8 @@ def test_a_hangup_that_is_ignored_stays_so(start, outputs, long, jobs):
     process = start("nohup", *LRP, "explain", KERAS.model, "-", *arguments)
     process.stdin.write(long.read_bytes())
     process.stdin.flush()
-    wait_until(lambda: any(path.stat().st_size for path in outputs.iterdir()))
+    wait_until(lambda: len(members(process.pid)) == {1: 1, 2: 3}[jobs])
+    wait_until(lambda: bool(list(outputs.iterdir())))
     to_all(process.pid, signal.SIGHUP)
     process.stdin.close()
     assert process.wait(timeout=60) == 0
