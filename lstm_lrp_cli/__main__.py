@@ -2,19 +2,76 @@
 
 import atexit
 import gc
+import math
 import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
 
 # Python looks for garbage after every 700 new objects that may hold others. Imports make tens of
 # thousands, all to stay; what a corpus leaves behind is freed by counting references.
 OBJECTS_BETWEEN_SEARCHES = 100_000
+# What asks a process to end; not everywhere are there all of them.
+ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+# Such a signal often comes twice: `timeout` sends it to a process and to its group. Within so many
+# seconds the second one is an echo, and does not disturb what the first one makes end.
+ECHO = 1.0
 
 
 def run() -> None:
-    """Run the command line, which is imported when the process is set up for it."""
-    start_fast()
-    from lstm_lrp_cli.cli import main
+    """Run the command line, which is imported when the process is set up for it.
 
-    main(prog_name="lrp")
+    A signal that asks the process to end is an exception, so that all which is under way is left
+    in order: no half file, no other process. Then the process ends as the signal would have ended
+    it, or with status 130 where it was interrupted.
+    """
+    received: list[int] = []
+    first = -math.inf
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal first
+        if time.monotonic() - first > ECHO:
+            first = time.monotonic()
+            received.append(number)
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def send_again(number: int) -> None:
+        nonlocal first
+        first = -math.inf
+        os.kill(os.getpid(), number)
+
+    def unraisable(lost: "sys.UnraisableHookArgs") -> None:
+        """Where a destructor or a callback swallows the exception, the signal is sent anew."""
+        if received and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
+            threading.Timer(0.001, send_again, [received.pop()]).start()  # not amid this call
+        else:
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = unraisable
+    # One that is ignored, as under nohup, stays so.
+    handled = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        start_fast()
+        from lstm_lrp_cli.cli import main
+
+        main(prog_name="lrp")
+    except BaseException:
+        if not received:  # else what was raised comes of the signal
+            raise
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+    # Here the exception is gone, and with it the last of what it held open.
+    for number in received[:1]:
+        if number == signal.SIGINT:
+            sys.exit(128 + number)
+        signal.raise_signal(number)
 
 
 def start_fast() -> None:
@@ -24,7 +81,7 @@ def start_fast() -> None:
     BLAS's threads up to a fifth where other programs kept the cores busy.
     """
     # OpenBLAS starts a thread for every core as NumPy is imported, and each spins for a while in
-    # wait of work, which a run in one thread (`scaling.threads`) never gives it.
+    # wait of work, which a run in one thread (`one_blas_thread`) never gives it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
     # What is alive at exit ends with the process; there is no garbage to look for among it.

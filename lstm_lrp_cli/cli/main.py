@@ -72,6 +72,8 @@ class LrpGroup(click.Group):
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
         try:
             return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except click.UsageError as error:
             raise _legible(error) from error
 

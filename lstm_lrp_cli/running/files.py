@@ -4,9 +4,9 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import compression_of
@@ -14,112 +14,101 @@ from lstm_lrp_cli.inputs.stream import compression_of
 STANDARD_OUTPUT = Path("-")
 
 
-@contextmanager
-def open_output(path: Path | None) -> Iterator[TextIO]:
+def open_output(path: Path | None) -> AbstractContextManager[TextIO]:
     """Open a file for text, or standard output where there is no path or it is "-".
 
     The file is written beside its place under another name and moved there when all went well;
     a link goes on pointing at it. It is compressed where its name ends in .gz, .xz or .bz2. A
     path that is no regular file (a pipe, /dev/null) is written to directly.
+
+    Raises
+    ------
+    UnusableInput
+        If it cannot be written.
     """
-    if path is None or path == STANDARD_OUTPUT:
-        _refuse_closed_output()
-        if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-            sys.stdout.reconfigure(encoding="utf-8")  # data is UTF-8 whatever the locale is
-            if isinstance(sys.stdout.buffer, io.RawIOBase):
-                # As with PYTHONUNBUFFERED: a long write may be cut short, and the rest be lost.
-                with open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as file:
-                    yield file
-                return
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    with _placed(path, "t") as file:
-        yield cast(TextIO, file)
+    return _opened(path, "t")
 
 
-@contextmanager
-def open_binary(path: Path | None) -> Iterator[BinaryIO]:
+def open_binary(path: Path | None) -> AbstractContextManager[BinaryIO]:
     """Open a file for bytes, or standard output, as `open_output` does for text."""
-    if path is None or path == STANDARD_OUTPUT:
-        _refuse_closed_output()
-        buffer = sys.stdout.buffer
-        if isinstance(buffer, io.RawIOBase):  # a long write may be cut short here too
-            with open(sys.stdout.fileno(), "wb", closefd=False) as file:
-                yield file
-            return
-        yield buffer
-        buffer.flush()
-        return
-    with _placed(path, "b") as opened:
-        yield cast(BinaryIO, opened)
-
-
-def _refuse_closed_output() -> None:
-    if sys.stdout is None:
-        raise UnusableInput("standard output", "is closed; name a file with -o")
-
-
-@contextmanager
-def _placed(path: Path, kind: str) -> Iterator[IO[Any]]:
-    """Open a file that comes to its place when it is whole, for text ("t") or bytes ("b")."""
-    target = Path(os.path.realpath(path))
-    # /dev/stdout may lead to a file, and is yet no place to move another one to.
-    in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
-    if in_device or (target.exists() and not target.is_file()):
-        with _opened(path, path, f"a{kind}") as file:
-            yield file
-        return
-    partial = _partial(target)
-    try:
-        with _opened(partial, path, f"w{kind}") as file:
-            yield file
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    return _opened(path, "b")
 
 
 @contextmanager
 def open_together(paths: Sequence[Path]) -> Iterator[Sequence[BinaryIO]]:
     """Open several files for bytes, which appear when all are whole, or none of them does."""
-    targets = [Path(os.path.realpath(path)) for path in paths]
-    partials = [_partial(target) for target in targets]
+    targets = []
+    for path in paths:
+        if (target := _target(path)) is None:
+            raise UnusableInput(str(path), "is no regular file; expected a file's name")
+        targets.append(target)
+    with _placed(*targets) as partials, ExitStack() as stack:
+        yield [
+            stack.enter_context(_file(partial, path, "wb", is_compressed=False))
+            for path, partial in zip(paths, partials, strict=True)
+        ]
+
+
+@contextmanager
+def _opened(path: Path | None, kind: str) -> Iterator[Any]:
+    """Open a file or standard output for text ("t") or bytes ("b")."""
+    if path is None or path == STANDARD_OUTPUT:
+        with _standard_output(kind) as file:
+            yield file
+    elif (target := _target(path)) is None:
+        with _file(path, path, f"a{kind}") as file:
+            yield file
+    else:
+        with _placed(target) as [partial], _file(partial, path, f"w{kind}") as file:
+            yield file
+
+
+@contextmanager
+def _standard_output(kind: str) -> Iterator[Any]:
+    file: Any = sys.stdout
+    if file is None:
+        raise UnusableInput("standard output", "is closed; name a file with -o")
+    is_data = kind == "b" or (isinstance(file, io.TextIOWrapper) and not file.isatty())
+    if is_data and kind == "t":
+        file.reconfigure(encoding="utf-8")  # data is UTF-8 whatever the locale is
+    if is_data and isinstance(file.buffer, io.RawIOBase):
+        # As with PYTHONUNBUFFERED: a long write may be cut short, and the rest be lost.
+        encoding = "utf-8" if kind == "t" else None
+        with open(file.fileno(), f"w{kind}", encoding=encoding, closefd=False) as buffered:
+            yield buffered
+        return
+    file = file if kind == "t" else file.buffer
+    yield file
+    file.flush()
+
+
+def _target(path: Path) -> Path | None:
+    """The regular file that is to be made or replaced; None where there is something else."""
+    target = Path(os.path.realpath(path))
+    # /dev/stdout may lead to a file, and is yet no place to move another one to.
+    in_device = str(path.absolute()).startswith(("/dev/", "/proc/"))
+    return None if in_device or (target.exists() and not target.is_file()) else target
+
+
+@contextmanager
+def _placed(*targets: Path) -> Iterator[list[Path]]:
+    """Names to write to, which are moved to their places when all went well, and else removed."""
+    partials = [target.with_name(f".{target.name}.{os.getpid()}.partial") for target in targets]
     try:
-        with ExitStack() as stack:
-            files = []
-            for path, target, partial in zip(paths, targets, partials, strict=True):
-                if target.exists() and not target.is_file():
-                    raise UnusableInput(str(path), "is no regular file; expected a file's name")
-                try:
-                    files.append(stack.enter_context(partial.open("wb")))
-                except OSError as error:
-                    raise _unwritable(path, error) from error
-            yield files
+        yield partials
         for target, partial in zip(targets, partials, strict=True):
             partial.replace(target)
-    except BaseException:
+    finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
-        raise
 
 
-def _partial(target: Path) -> Path:
-    """Where a file is written before it is moved to its place."""
-    return target.with_name(f".{target.name}.{os.getpid()}.partial")
-
-
-def _opened(path: Path, asked_for: Path, mode: str) -> IO[Any]:
+def _file(path: Path, asked_for: Path, mode: str, *, is_compressed: bool = True) -> Any:
     """Open a file, compressed where the name that was asked for says so."""
-    compression = compression_of(asked_for)
-    opener = compression.open if compression else open
+    compression = compression_of(asked_for) if is_compressed else None
+    opener: Any = compression.open if compression else open
+    text = {"encoding": "utf-8", "newline": ""} if mode.endswith("t") else {}
     try:
-        if mode.endswith("b"):
-            return cast(BinaryIO, opener(path, mode))
-        return cast(TextIO, opener(path, mode, encoding="utf-8", newline=""))
+        return opener(path, mode, **text)
     except OSError as error:
-        raise _unwritable(asked_for, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UnusableInput:
-    return UnusableInput(str(path), f"cannot be written: {error.strerror}")
+        raise UnusableInput(str(asked_for), f"cannot be written: {error.strerror}") from error

@@ -1,41 +1,52 @@
-"""Work on several tasks, by several processes where that pays."""
+"""Work on several tasks, by several processes where that pays.
+
+The pool is made by hand, for `concurrent.futures.ProcessPoolExecutor` breaks two promises. All its
+processes send through one pipe, of which the first one holds both ends: where one is killed amid
+a message, the others and the first one wait for ever. And a task has but one result, which is held
+whole wherever it passes, however large, and however long until its turn.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
-import queue
 import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
-from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from functools import cache
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from lstm_lrp_cli.errors import UnusableInput
 
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkContext, SpawnContext
+if TYPE_CHECKING:  # else imported where processes are started, since it takes a while
+    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Work = Callable[[Task], Iterable[Result]]
+
+# How many tasks are taken in advance for each process: one in work, and one that waits.
+TASKS_EACH = 2
+# Results that are not in turn are taken up to so many bytes of each process, which waits with more.
+MOST_HELD = 2**24
 
 
 @contextmanager
 def shared_out(
-    work: Callable[[Task], Iterable[Result]], tasks: Iterable[Task], jobs: int
+    work: Work[Task, Result], tasks: Iterable[Task], jobs: int
 ) -> Iterator[Iterator[Result]]:
     """Do some work on each of several tasks, and give the results in the tasks' order.
 
-    Where there is but one task, or one job, no process is started.
+    Where there is but one task, or one job, no process is started. No more than a few tasks are
+    taken in advance. Where a task fails, or taking one does, what came before it is given first.
 
     Parameters
     ----------
@@ -43,231 +54,196 @@ def shared_out(
         From a task to its results. Where processes cannot be forked it must be pickled.
     jobs : int
         The number of processes.
+
+    Raises
+    ------
+    UnusableInput
+        If no process can be started, or one ends early.
     """
     if jobs > 1:
-        tasks = _LookedAhead(tasks)
-        if tasks.several:
-            # What processes need takes a while to import.
-            # MOVED
-
-            with Workers(work, jobs) as workers:
-                yield workers.results(tasks)
+        tasks, several = _looked_ahead(tasks)
+        if several:
+            with _started(work, jobs) as workers:
+                yield _in_order(workers, tasks)
             return
     yield (result for task in tasks for result in work(task))
 
 
-class _LookedAhead(Generic[Task]):
-    """Tasks of which the first two were taken to see whether there are so many."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._rest = iter(tasks)
-        self._taken: list[Task] = []
-        self._failed: Exception | None = None
-        try:
-            self._taken.extend(islice(self._rest, 1))
-            self._taken.extend(islice(self._rest, 1))
-        except Exception as error:  # in its turn
-            self._failed = error
-
-    @property
-    def several(self) -> bool:
-        return len(self._taken) > 1
-
-    def __iter__(self) -> Iterator[Task]:
-        yield from self._taken
-        if self._failed is not None:
-            raise self._failed
-        yield from self._rest
+def _looked_ahead(tasks: Iterable[Task]) -> tuple[Iterator[Task], bool]:
+    """The tasks, and whether there are several; an error that comes early is raised in its turn."""
+    rest = iter(tasks)
+    taken: list[Task] = []
+    try:
+        for _ in range(2):
+            taken += islice(rest, 1)
+    except Exception as error:
+        rest = _raising(error)
+    return chain(taken, rest), len(taken) > 1
 
 
-Work = Callable[[Task], Iterable[Result]]
-
-# How many tasks a process has at a time: one in work, and one that waits, so that it never idles.
-TASKS_EACH = 2
-# Results that are not in turn are taken up to so many bytes of each task; a process that has more
-# waits with them.
-MOST_HELD = 2**24
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """What a process tells of a task: a result, its end, or the error that ended it.
-
-    Parameters
-    ----------
-    task : int
-        The task's number.
-    """
-
-    task: int
-    result: Any = None
-    error: BaseException | None = None
-    ended: bool = False
+def _raising(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A process, its pipe, and how many tasks it has been given and not ended."""
+    """A process, and its pipe.
+
+    Parameters
+    ----------
+    task : _Given or None
+        What it works on; None where it is idle.
+    held : int
+        How many bytes have come of it that were not handed out yet.
+    """
 
     process: BaseProcess
     pipe: Connection[Any, Any]
-    given: int = 0
+    task: _Given | None = None
+    held: int = 0
 
 
-@dataclass(slots=True)
-class _Received(Generic[Result]):
-    """What has come of a task and was not handed out yet."""
+@dataclass(slots=True, eq=False)
+class _Given:
+    """A task that was given to a process, and what has come of it and was not handed out yet."""
 
     worker: _Worker
-    results: list[Result] = field(default_factory=list)
-    held: int = 0
-    error: BaseException | None = None
+    results: list[Any] = field(default_factory=list)
+    size: int = 0
     ended: bool = False
+    error: Exception | None = None
 
-    @property
-    def is_news(self) -> bool:
-        """Whether there is anything to hand out."""
-        return bool(self.results) or self.ended
-
-
-class Workers(Generic[Task, Result]):
-    """Some processes that all do the same work; a context manager, which ends them."""
-
-    def __init__(self, work: Work[Task, Result], jobs: int) -> None:
-        context = _context()
-        self._workers: list[_Worker] = []
-        with _interrupts_held_back():
-            try:
-                for _ in range(jobs):
-                    self._workers.append(_started(context, work))
-            except OSError as error:
-                if not self._workers:
-                    raise UnusableInput(
-                        "--jobs", f"no process can be started: {error.strerror}; try --jobs 1"
-                    ) from error
-
-    def __enter__(self) -> Workers[Task, Result]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.pipe.close()
-        for worker in self._workers:
-            worker.process.terminate()
-            worker.process.join()
-
-    def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        """The results of all tasks, in the tasks' order.
-
-        No more than a few tasks are taken in advance. Where a task fails, or taking one does, what
-        came before it is given first.
-        """
-        upcoming = enumerate(tasks)
-        received: dict[int, _Received[Result]] = {}
-        failed: BaseException | None = None
-        turn, taken = 0, 0
-        while True:
-            while failed is None and taken - turn < TASKS_EACH * len(self._workers):
-                self._receive(received, turn, timeout=0)
-                if turn < taken and received[turn].is_news:
-                    break  # what is there is given before a slow input is waited for
-                try:
-                    number, task = next(upcoming)
-                except StopIteration:
-                    break
-                except Exception as error:  # in its turn, as if it were a task
-                    failed = error
-                    break
-                idlest = min(self._workers, key=lambda worker: worker.given)
-                self._give(idlest, number, task)
-                received[number] = _Received(idlest)
-                taken += 1
-            if turn == taken:
-                if failed is not None:
-                    raise failed
-                return
-            current = received[turn]
-            if not current.is_news:
-                self._receive(received, turn)
-            yield from current.results
-            current.results.clear()
-            current.held = 0
-            if current.error is not None:
-                raise current.error
-            if current.ended:
-                del received[turn]
-                turn += 1
-
-    def _give(self, worker: _Worker, number: int, task: Task) -> None:
-        try:
-            worker.pipe.send((number, task))
-        except OSError:
-            _has_died(worker)
-        worker.given += 1
-
-    def _receive(
-        self, received: dict[int, _Received[Result]], turn: int, timeout: float | None = None
-    ) -> None:
-        """Take what the processes have to tell; wait for it, or no longer than so many seconds.
-
-        One that holds much which is not in turn is not heard: its results wait in its pipe.
-        """
-        unheard = {
-            id(each.worker)
-            for number, each in received.items()
-            if each.held > MOST_HELD and number != turn
-        }
-        if turn in received:
-            unheard.discard(id(received[turn].worker))
-        heard = [worker for worker in self._workers if id(worker) not in unheard]
-        ready = wait([worker.pipe for worker in heard], timeout)
-        for worker in heard:
-            if worker.pipe not in ready:
-                continue
-            try:
-                data = worker.pipe.recv_bytes()
-            except (EOFError, OSError):
-                _has_died(worker)
-            message: _Message = pickle.loads(data)
-            of_task = received[message.task]
-            if message.ended or message.error is not None:
-                worker.given -= 1
-                of_task.ended, of_task.error = True, message.error
-            else:
-                of_task.results.append(message.result)
-                of_task.held += len(data)
-
-
-def _context() -> ForkContext | SpawnContext:
-    """Forking takes milliseconds, and shares the model's memory; only Linux does it safely."""
-    if sys.platform == "linux":
-        return multiprocessing.get_context("fork")
-    return multiprocessing.get_context("spawn")
-
-
-def _started(context: ForkContext | SpawnContext, work: Work[Task, Result]) -> _Worker:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(work, theirs, ours), daemon=True)
-    process.start()
-    theirs.close()
-    return _Worker(process, ours)
+    def hand_out(self) -> Iterator[Any]:
+        yield from self.results
+        self.results.clear()
+        self.worker.held -= self.size
+        self.size = 0
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let interrupts wait for the end: one amid a fork is lost, or ends the new process loudly."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield  # Python does not handle them here
+def _started(work: Work[Task, Result], jobs: int) -> Iterator[list[_Worker]]:
+    """As many processes as can be started, up to a number; they are ended at the end."""
+    from multiprocessing import get_context
+
+    # Forking takes milliseconds, and shares the model's memory; only Linux does it safely.
+    context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
+    workers: list[_Worker] = []
+    try:
+        with _signals_held_back():
+            try:
+                for _ in range(jobs):
+                    ours, theirs = context.Pipe()
+                    process = context.Process(target=_serve, args=(work, theirs, ours), daemon=True)
+                    process.start()
+                    theirs.close()
+                    workers.append(_Worker(process, ours))
+            except OSError as error:
+                if not workers:
+                    raise UnusableInput(
+                        "--jobs", f"no process can be started: {error.strerror}; try --jobs 1"
+                    ) from error
+        yield workers
+    finally:
+        for worker in workers:
+            worker.pipe.close()
+            worker.process.kill()  # there is nothing that it would have to leave in order
+        for worker in workers:
+            worker.process.join()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let signals wait for the end: one amid a fork is lost, or ends the new process loudly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles none here
         return
     held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    before = _handled()
+    for number in before:
+        signal.signal(number, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        signal.raise_signal(signal.SIGINT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
+def _handled() -> dict[int, Any]:
+    """The signals that Python handles, and what it does."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    # Those that the system handles are of an Enum, or None.
+    return {number: handler for number, handler in handlers.items() if callable(handler)}
+
+
+def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:
+    """The results of all tasks, in the tasks' order."""
+    waiting: deque[Task] = deque()
+    given: deque[_Given] = deque()
+    failed: Exception | None = None
+    more = True
+    while more or waiting or given:
+        timeout: int | None = 0
+        if given and (given[0].results or given[0].ended):
+            # What is there is given before a slow input is waited for.
+            yield from given[0].hand_out()
+            if given[0].error is not None:
+                raise given[0].error
+            if given[0].ended:
+                given.popleft()
+        elif more and len(waiting) + len(given) < TASKS_EACH * len(workers):
+            try:
+                waiting.append(next(tasks))
+            except StopIteration:
+                more = False
+            except Exception as error:  # in its turn, as if it were a task
+                more, failed = False, error
+        else:
+            timeout = None
+        _hear(workers, given[0].worker if given else None, timeout)
+        for worker in workers:
+            if waiting and worker.task is None:
+                given.append(_give(worker, waiting.popleft()))
+    if failed is not None:
+        raise failed
+
+
+def _give(worker: _Worker, task: Task) -> _Given:
+    try:
+        worker.pipe.send(task)
+    except OSError:
+        _has_died(worker)
+    worker.task = _Given(worker)
+    return worker.task
+
+
+def _hear(workers: list[_Worker], in_turn: _Worker | None, timeout: int | None) -> None:
+    """Take what the processes have to tell; wait for it, or no longer than so many seconds.
+
+    One of which much is held, and which is not in turn, is not heard: its results wait in its pipe.
+    """
+    from multiprocessing.connection import wait
+
+    heard = [each for each in workers if each is in_turn or each.held <= MOST_HELD]
+    ready = wait([worker.pipe for worker in heard], timeout)
+    for worker in heard:
+        if worker.pipe not in ready:
+            continue
+        try:
+            data = worker.pipe.recv_bytes()
+        except (EOFError, OSError):
+            _has_died(worker)
+        assert worker.task is not None
+        ended, told = pickle.loads(data)
+        if ended:
+            worker.task.ended, worker.task.error = True, told
+            worker.task = None
+        else:
+            worker.task.results.append(told)
+            worker.task.size += len(data)
+            worker.held += len(data)
 
 
 def _has_died(worker: _Worker) -> NoReturn:
@@ -279,27 +255,30 @@ def _has_died(worker: _Worker) -> NoReturn:
     )
 
 
-def _work(
+def _serve(
     work: Work[Task, Result], pipe: Connection[Any, Any], parents: Connection[Any, Any]
 ) -> None:
     """What a process does: one task after another, until there is nobody to give it one."""
     parents.close()
+    for number in _handled():
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
-    tasks: queue.SimpleQueue[tuple[int, Task] | None] = queue.SimpleQueue()
-    threading.Thread(target=_take, args=(pipe, tasks), daemon=True).start()
-    with one_blas_thread(), suppress(ConnectionError):
-        while (given := tasks.get()) is not None:
-            number, task = given
-            try:
-                for result in work(task):
-                    pipe.send(_Message(number, result))
-            except ConnectionError:
-                raise
-            except Exception as error:
-                error.add_note(traceback.format_exc())
-                pipe.send(_Message(number, error=_sendable(error)))
-            else:
-                pipe.send(_Message(number, ended=True))
+    with one_blas_thread(), suppress(EOFError, ConnectionError):
+        while True:
+            for message in _messages(work, pipe.recv()):
+                pipe.send(message)
+
+
+def _messages(work: Work[Task, Result], task: Task) -> Iterator[tuple[bool, Any]]:
+    """Of a task the results as (False, result), and the end as (True, error or None)."""
+    try:
+        for result in work(task):
+            yield False, result
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        yield True, _sendable(error)
+    else:
+        yield True, None
 
 
 def _sendable(error: Exception) -> Exception:
@@ -311,18 +290,50 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def _take(pipe: Connection[Any, Any], tasks: queue.SimpleQueue[Any]) -> None:
-    """Take tasks while another is in work, so that giving them never waits for it."""
-    with suppress(EOFError, OSError):
-        while True:
-            tasks.put(pipe.recv())
-    tasks.put(None)
+class _OneThread(AbstractContextManager[None]):
+    """Holds BLAS to one thread from when a thread of this process enters it until that leaves it.
+
+    Other threads that enter it meanwhile find it so. They do not take it over when the first one
+    leaves: OpenBLAS may not let one thread give back what another one has taken.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._depth = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._owner is None:
+                self._limits = _blas().limit(limits=1, user_api="blas")
+                self._owner = threading.get_ident()
+            self._depth += self._owner == threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= self._owner == threading.get_ident()
+            if self._owner is not None and not self._depth:
+                self._limits.restore_original_limits()
+                self._owner = None
 
 
-def one_blas_thread() -> threadpool_limits:
+_ONE_THREAD = _OneThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Hold NumPy's matrix products to one thread, as a context manager.
 
     The products of single steps are too small to be shared out. Threads that wait for each other
     gain little on an idle machine, and where several runs share it they take ten times as long.
+    BLAS has the threads that it had before when the outermost one is left.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+    return _ONE_THREAD
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS; to look for it among all libraries that are loaded takes a millisecond."""
+    import numpy  # noqa: F401  # it must be loaded to be found
+
+    return ThreadpoolController().select(user_api="blas")

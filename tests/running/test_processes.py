@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from multiprocessing.context import ForkProcess as Process
 
 import pytest
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.running import processes as workers
-from lstm_lrp_cli.running.processes import TASKS_EACH, Workers, shared_out
+from lstm_lrp_cli.running.processes import TASKS_EACH, shared_out
 
 
 def squares(task):
@@ -91,8 +92,7 @@ def test_few_tasks_are_taken_in_advance():
             taken.append(task)
             yield task
 
-    with Workers(squares, 2) as some:
-        results = some.results(tasks())
+    with shared_out(squares, tasks(), 2) as results:
         next(results)
         assert len(taken) <= 2 * TASKS_EACH
 
@@ -104,32 +104,28 @@ def test_a_process_that_is_killed_is_an_error_and_not_a_wait():
 
 
 def test_processes_end_with_the_work():
-    with Workers(own_process, 2) as some:
-        pids = set(some.results(range(10)))
+    with shared_out(own_process, range(10), 2) as results:
+        pids = set(results)
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_an_interrupt_amid_their_start_waits_until_all_are_there(monkeypatch):
+def test_an_interrupt_amid_their_start_waits_until_all_are_there_and_ends_them(monkeypatch):
     """Where it falls into a fork, Python drops it, or the new process tells of it."""
     started = []
-    start = workers._started
+    start = Process.start
 
-    def interrupted(context, work):
+    def interrupted(process):
         os.kill(os.getpid(), signal.SIGINT)
-        started.append(start(context, work))
-        return started[-1]
+        start(process)
+        started.append(process)
 
-    monkeypatch.setattr(workers, "_started", interrupted)
+    monkeypatch.setattr(Process, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Workers(own_process, 3)
+        collected(own_process, range(9), 3)
     assert len(started) == 3
-    for worker in started:
-        worker.pipe.close()
-    for worker in started:
-        worker.process.join(timeout=60)
-        assert worker.process.exitcode == 0
+    assert [process.exitcode for process in started] == [-signal.SIGKILL] * 3
 
 
 class Unsendable(Exception):

@@ -1,0 +1,251 @@
+"""What asks a process to end ends it as is usual, and leaves neither half files nor processes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from models import KERAS
+from processes import LRP, copies_of, pipe_has_data, run_lrp, wait_until
+
+if sys.platform != "linux":
+    pytest.skip("Linux tells of processes", allow_module_level=True)
+
+ROOT = Path(__file__).parents[2]
+STATUS = {signal.SIGTERM: -signal.SIGTERM, signal.SIGHUP: -signal.SIGHUP, signal.SIGINT: 130}
+# Runs `lrp` where one function sleeps when it is called, which a file tells of.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+folder, where = Path(sys.argv.pop(1)), sys.argv.pop(1)
+
+def asleep(*arguments):
+    if hasattr(arguments[0], "write"):
+        arguments[0].write(b"half")
+    (folder / "asleep").touch()
+    for _ in range(6000):  # a signal that comes just before a long sleep is not heard amid it
+        time.sleep(0.01)
+
+class Destroyed:
+    __del__ = asleep
+
+def patched():
+    if where == "moving":
+        Path.replace = asleep
+    elif where == "converting":
+        from lstm_lrp_cli.loading import convert
+        convert.WRITERS["npz"] = asleep
+    elif where == "starting":
+        from lstm_lrp_cli.loading import load
+        load.load_model = asleep
+    elif where == "destructor":
+        from lstm_lrp_cli.loading import load
+        load.load_model = lambda *arguments: (Destroyed() and None) or asleep(*arguments)
+
+from lstm_lrp_cli import __main__
+start_fast = __main__.start_fast
+__main__.start_fast = lambda: (start_fast(), patched())
+__main__.run()
+"""
+
+each_signal = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+jobs = pytest.mark.parametrize("jobs", [1, 2])
+
+
+def once(pid, number):
+    os.kill(pid, number)
+
+
+def to_all(pid, number):
+    os.killpg(pid, number)
+
+
+def as_timeout(pid, number):
+    """To the process, and then to its group."""
+    os.kill(pid, number)
+    os.killpg(pid, number)
+
+
+each_way = pytest.mark.parametrize("send", [once, to_all, as_timeout])
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def long(tmp_path):
+    """An input of several blocks."""
+    path = tmp_path / "long.txt"
+    path.write_bytes(KERAS.sequences.read_bytes() * 60)
+    return path
+
+
+@pytest.fixture
+def start():
+    """Start a command as a shell does, the leader of a group; its processes end with the test."""
+    started = []
+
+    def start_command(*command, **options):
+        process = subprocess.Popen(
+            [*map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start_command
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def members(group):
+    """The living processes of a group."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                after_name = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2]
+                state, _, its_group = after_name.split()[:3]
+                if state not in "ZX" and int(its_group) == group:
+                    found.append(int(folder.name))
+    return found
+
+
+def assert_ended_by(process, number):
+    error = process.stderr.read()
+    assert (process.wait(timeout=60), error) == (STATUS[number], b"")
+    wait_until(lambda: not members(process.pid))
+
+
+@each_signal
+@each_way
+@jobs
+def test_while_it_writes_a_file(start, outputs, long, number, send, jobs):
+    command = (*LRP, "explain", KERAS.model, long, "-q", "--jobs", jobs)
+    process = start(*command, "-o", outputs / "out.tsv")
+    wait_until(lambda: any(path.stat().st_size for path in outputs.iterdir()))
+    send(process.pid, number)
+    assert_ended_by(process, number)
+    assert not list(outputs.iterdir())
+
+
+@each_signal
+@each_way
+def test_while_its_processes_compute(start, outputs, long, number, send):
+    arguments = ("-q", "--jobs", 2, "--method", "occlusion", "-o", outputs / "out.jsonl")
+    process = start(*LRP, "explain", KERAS.model, long, *arguments)
+    wait_until(lambda: len(copies_of(process.pid)) == 2)
+    send(process.pid, number)
+    assert_ended_by(process, number)
+    assert not list(outputs.iterdir())
+
+
+@each_signal
+@jobs
+def test_while_it_waits_for_input(start, outputs, long, number, jobs):
+    arguments = ("-q", "--jobs", jobs, "-o", outputs / "out.tsv", "--report", outputs / "out.json")
+    process = start(*LRP, "explain", KERAS.model, "-", *arguments)
+    process.stdin.write(long.read_bytes())
+    process.stdin.flush()
+    wait_until(lambda: bool(list(outputs.iterdir())))
+    once(process.pid, number)
+    assert_ended_by(process, number)
+    assert not list(outputs.iterdir())
+
+
+@each_signal
+@each_way
+@jobs
+def test_while_nobody_reads_what_it_writes(start, long, number, send, jobs):
+    process = start(*LRP, "explain", KERAS.model, long, "-q", "--jobs", jobs)
+    wait_until(lambda: pipe_has_data(process.stdout.fileno()))
+    send(process.pid, number)
+    assert_ended_by(process, number)
+
+
+@each_signal
+def test_while_libraries_are_imported(start, outputs, number):
+    process = start(*LRP, "explain", KERAS.model, KERAS.sequences, "-o", outputs / "out.tsv")
+    maps = Path(f"/proc/{process.pid}/maps")
+    wait_until(lambda: "_multiarray_umath" in maps.read_text())
+    once(process.pid, number)
+    assert_ended_by(process, number)
+    assert not list(outputs.iterdir())
+
+
+@each_signal
+@each_way
+@pytest.mark.parametrize("where", ["starting", "destructor", "converting", "moving"])
+@pytest.mark.parametrize("command", ["explain", "convert"])
+def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
+    """At its start, where exceptions are lost, amid a file, and where it is not yet in place."""
+    if (where, command) == ("converting", "explain"):
+        where = "moving"
+    arguments = {
+        "explain": (KERAS.model, KERAS.sequences, "-q", "-o", outputs / "out.tsv"),
+        "convert": (KERAS.model, outputs / "out.npz"),
+    }[command]
+    process = start(sys.executable, "-c", PROGRAM, tmp_path, where, command, *arguments)
+    wait_until((tmp_path / "asleep").exists)
+    send(process.pid, number)
+    assert_ended_by(process, number)
+    assert not list(outputs.iterdir())
+
+
+@each_signal
+@jobs
+def test_at_any_moment_there_is_the_whole_file_or_none(start, outputs, long, number, jobs):
+    command = ("explain", KERAS.model, long, "-q", "--jobs", jobs, "-o", outputs / "out.tsv")
+    begin = time.monotonic()
+    assert run_lrp(*command).returncode == 0
+    took = time.monotonic() - begin
+    whole = (outputs / "out.tsv").read_bytes()
+    (outputs / "out.tsv").unlink()
+    waits = random.Random(number * jobs)
+    for _ in range(4):
+        process = start(*LRP, *command)
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda maps=maps: "_multiarray_umath" in maps.read_text())
+        time.sleep(waits.uniform(0, took))
+        once(process.pid, number)
+        status, error = process.wait(timeout=60), process.stderr.read()
+        # When all is done a signal ends what is left of the process at once, an interrupt too.
+        assert status in (STATUS[number], 0, -number)
+        assert error == b""
+        wait_until(lambda process=process: not members(process.pid))
+        assert [path.read_bytes() for path in outputs.iterdir()] in ([], [whole])
+        assert status != 0 or list(outputs.iterdir())
+        (outputs / "out.tsv").unlink(missing_ok=True)
+
+
+@jobs
+def test_a_hangup_that_is_ignored_stays_so(start, outputs, long, jobs):
+    arguments = ("-q", "--jobs", jobs, "-o", outputs / "out.tsv")
+    process = start("nohup", *LRP, "explain", KERAS.model, "-", *arguments)
+    process.stdin.write(long.read_bytes())
+    process.stdin.flush()
+    wait_until(lambda: len(members(process.pid)) == {1: 1, 2: 3}[jobs])
+    wait_until(lambda: bool(list(outputs.iterdir())))
+    to_all(process.pid, signal.SIGHUP)
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    assert [path.name for path in outputs.iterdir()] == ["out.tsv"]
