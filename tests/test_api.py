@@ -97,7 +97,7 @@ class TestLoad:
         assert all(each.filename == __file__ for each in told)
 
     def test_of_what_is_no_model_says_why(self):
-        with pytest.raises(lrp.UnusableInput, match="sentences.txt"):
+        with pytest.raises(lrp.UnusableInput, match=r"sentences\.txt"):
             lrp.load(KERAS.sequences)
 
     def test_another_precision_is_refused(self):

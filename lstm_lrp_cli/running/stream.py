@@ -112,7 +112,8 @@ def _write(
     jobs: int,
 ) -> int:
     """Write what several processes make of the blocks; how many characters that is, if text."""
-    from .processes import one_blas_thread, shared_out
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from .processes import shared_out
 
     with (
         one_blas_thread(),
@@ -147,7 +148,7 @@ def _show(
     told: bool,
 ) -> None:
     """Print a picture for people, whose end tells of all that came before."""
-    from .processes import one_blas_thread
+    from lstm_lrp_cli.explaining.threads import one_blas_thread
 
     with one_blas_thread(), opened as file, progress(told) as tell:
         writer = rendering.writer(file, summary)

@@ -11,7 +11,7 @@ import pytest
 from models import KERAS
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lstm_lrp_cli.running.processes import one_blas_thread
+from lstm_lrp_cli.explaining.threads import one_blas_thread
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_the_library_leaves_the_environment_alone():
     code = (
         "import os; before = dict(os.environ)\n"
         "import lstm_lrp_cli.running.stream\n"
-        "from lstm_lrp_cli.running.processes import one_blas_thread\n"
+        "from lstm_lrp_cli.explaining.threads import one_blas_thread\n"
         "with one_blas_thread(): assert dict(os.environ) == before\n"
         "assert dict(os.environ) == before\n"
     )
