@@ -141,18 +141,13 @@ def explain(
     )
     source = Source(input, input_format, ids, labelled)
     run = Run(
-        display_name(str(model)),
-        display_name(input),
-        methods,
-        dtype,
-        tuple(read.assumptions),
-        tuple(read.warnings),
+        display_name(str(model)), display_name(input), tuple(read.assumptions), tuple(read.warnings)
     )
-    about = run.about(loaded, detail)
+    summary = ExplainReport(loaded, methods, run)
+    about = summary.about(detail)
     rendering = Rendering(loaded, methods, question, form, detail, about, top)
     if rendering.reach == "features":
         refuse_values_of_steps(methods, loaded)
-    summary = ExplainReport(loaded, run)
     blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(
         rendering,

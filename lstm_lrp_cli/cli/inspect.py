@@ -71,7 +71,7 @@ def inspect(
         read_datasets,
     )
     from lstm_lrp_cli.loading.mapping.write import mapping_text
-    from lstm_lrp_cli.terminal.console import json_document
+    from lstm_lrp_cli.terminal.text import json_document
     # MOVED
 
     def show(contents: Contents) -> None:

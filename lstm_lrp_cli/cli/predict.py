@@ -71,11 +71,8 @@ def predict(
 
     from lstm_lrp_cli.loading.load import load_model
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
-    from lstm_lrp_cli.running.predictions import (
-        PredictionRendering,
-        PredictionRun,
-        PredictionSummary,
-    )
+    from lstm_lrp_cli.running.predictions import PredictionRendering, PredictReport
+    from lstm_lrp_cli.running.report import Run
     from lstm_lrp_cli.sequences.read import Source, read_blocks
     from lstm_lrp_cli.sequences.stream import display_name
 
@@ -86,14 +83,10 @@ def predict(
         refuse_labels(loaded)
     layout = PredictionLayout(loaded, labelled)
     rendering = PredictionRendering(layout, choose_format(form, output, PREDICTION_OUTPUTS))
-    run = PredictionRun(
-        display_name(str(model)),
-        display_name(input),
-        dtype,
-        tuple(read.assumptions),
-        tuple(read.warnings),
+    run = Run(
+        display_name(str(model)), display_name(input), tuple(read.assumptions), tuple(read.warnings)
     )
-    summary = PredictionSummary(layout, run)
+    summary = PredictReport(layout, run)
     source = Source(input, input_format, ids, labelled)
     blocks = read_blocks(source, loaded, rendering.block_steps)
     stream(

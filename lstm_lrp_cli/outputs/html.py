@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
-from dataclasses import replace
 from importlib import resources
 from typing import Any, TextIO
 
@@ -49,8 +48,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
     def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
         self._series = layout.model.embedding is None
-        # Tokens are told as a whole.
-        self._layout = layout if self._series else replace(layout, detail="token")
+        self._layout = layout
         self._model = layout.model
         self._decisions = decisions_of(layout.model)
         # All that may be predicted, and by where the scores of a decision begin, its first there.

@@ -136,9 +136,13 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def reach(self) -> Reach:
-        """How finely relevance is needed; a picture shows tokens as a whole."""
-        told_whole = OUTPUTS[self.form].picture and self.detail == "dimension"
-        return "features" if self.detail in WHOLE and not told_whole else "steps"
+        """How finely relevance is needed."""
+        return "features" if self.detail in WHOLE and not self._told_whole else "steps"
+
+    @property
+    def _told_whole(self) -> bool:
+        """Whether a picture shows tokens as a whole, whatever is asked for."""
+        return OUTPUTS[self.form].picture and self.detail == "dimension"
 
     @property
     def block_steps(self) -> int:
@@ -157,7 +161,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.model, self.detail, self.methods, self.about, self.top)
+        detail: Detail = "token" if self._told_whole else self.detail
+        return Layout(self.model, detail, self.methods, self.about, self.top)
 
     @property
     def binary(self) -> bool:
