@@ -23,6 +23,7 @@ from .loading.load import load_model
 from .model.model import Model
 from .outputs.registry import OUTPUTS, format_of
 from .outputs.writer import Layout
+from .running.figures import Figures
 from .running.files import open_binary, open_output
 from .running.report import ExplainReport, Run
 
@@ -252,9 +253,8 @@ def write(
     if not begin or not isinstance(begin[0].asked, Explainer):
         raise WrongUsage("there are no explanations to write", "explanations")
     explainer = begin[0].asked
-    run = Run(explainer, str(explainer.model.source or "model"), "sequences")
-    report = ExplainReport(run)
-    layout = Layout(explainer, run.about(), top, report)
+    report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
+    layout = Layout(explainer, report.about(), top, report)
     output = OUTPUTS[form]
     everything = chain(begin, explanations)
     opened = open_binary if output.binary else open_output
@@ -272,5 +272,5 @@ def _write(explanations: Iterator[Explanation], writer: Any, report: ExplainRepo
             writer.open()
             first = False
         writer.write(block)
-        report.add(block)
+        report.merge(Figures.of(block, report.model, report.methods))
     writer.close()

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.loading.mapping.schema import Mapping
-from lstm_lrp_cli.terminal.console import json_document, open_console, print_table
+from lstm_lrp_cli.terminal.console import open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted, steps_compared
-from lstm_lrp_cli.terminal.text import printable
+from lstm_lrp_cli.terminal.text import json_document, printable
 from .search import Match, MatchedMapping
 from .verify import Verification
 

@@ -100,7 +100,7 @@ def explain(
     if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
     explainer = Explainer(model, method, target=asked, by=by, **settings.given(method))
-    run = Run(explainer, of.name, given.name)
-    rendering = Rendering(explainer, form, run.about(), top)
+    report = ExplainReport(explainer, Run(of.name, given.name))
+    rendering = Rendering(explainer, form, report.about(), top)
     blocks = read_blocks(given.source, model, rendering.block_steps)
-    stream(rendering, blocks, ExplainReport(run), to)
+    stream(rendering, blocks, report, to)

@@ -67,7 +67,7 @@ def inspect(
     from lstm_lrp_cli.errors import UnusableInput
     from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
     from lstm_lrp_cli.loading.mapping.write import mapping_text
-    from lstm_lrp_cli.terminal.console import json_document
+    from lstm_lrp_cli.terminal.text import json_document
 
     refuse_same_file({"-o": document.output, "--write-mapping": write_mapping}, {"MODEL": model})
 

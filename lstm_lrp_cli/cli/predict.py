@@ -40,11 +40,8 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
     from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
-    from lstm_lrp_cli.running.predictions import (
-        PredictionRendering,
-        PredictionRun,
-        PredictionSummary,
-    )
+    from lstm_lrp_cli.running.predictions import PredictionRendering, PredictReport
+    from lstm_lrp_cli.running.report import Run
 
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     model = of.load()
@@ -52,7 +49,6 @@ def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destina
         refuse_labels(model)
     layout = PredictionLayout(model, given.labelled)
     rendering = PredictionRendering(layout, choose_format(form, to.output, PREDICTION_OUTPUTS))
-    assumptions, warnings = model.assumptions, tuple(model.warnings)
-    run = PredictionRun(of.name, given.name, of.dtype, assumptions, warnings)
+    report = PredictReport(layout, Run(of.name, given.name))
     blocks = read_blocks(given.source, model, rendering.block_steps)
-    stream(rendering, blocks, PredictionSummary(layout, run), to)
+    stream(rendering, blocks, report, to)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.formats import open_weights
-from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.files.weight_file import WeightFile, shape_text
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
@@ -72,6 +71,8 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
     For a model with an embedding, (N, T) or (T,) token ids.
     """
+    from lstm_lrp_cli.loading.files.numpy import open_npy  # with zipfile, which few need
+
     yield from sequences_of_array(open_npy(path, where), model, where)
 
 

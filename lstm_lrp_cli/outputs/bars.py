@@ -5,7 +5,7 @@ from itertools import compress, islice
 from typing import TextIO
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -33,10 +33,8 @@ ROOM_OF_BAR = 20
 class BarsWriter(Writer[Predictions]):
     """Prints what is predicted of the first sequences, and how likely it is to the model."""
 
-    def __init__(
-        self, file: TextIO, layout: PredictionLayout, console: Console | None = None
-    ) -> None:
-        self._console = console or open_console(file)
+    def __init__(self, file: TextIO, layout: PredictionLayout) -> None:
+        self._console = open_console(file)
         self._layout = layout
         self._left_out = 0
         model = layout.model

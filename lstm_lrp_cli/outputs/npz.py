@@ -15,17 +15,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
 from lstm_lrp_cli.model.arrays import Floats, Integers
-from .writer import (
-    Layout,
-    Sink,
-    Writer,
-    amount_names,
-    lengths_of,
-    numbers_of,
-    relevance_of,
-    tokens_of,
-    values_of,
-)
+from .writer import Joined, Layout, Sink, Writer, amount_names
 
 # What stands where there is no class or step.
 NONE = -1
@@ -133,26 +123,26 @@ class NpzSink(Sink):
 
 def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> Arrays:
     """The arrays of some explanations, or of none: then they show the shapes."""
-    model = layout.model
+    model, joined = layout.model, Joined(explanations, layout)
     sequences = [each.sequence for each in explanations]
     methods = {method.name: place for place, method in enumerate(layout.methods)}
     arrays = {
-        "sequence": numbers_of(explanations),
+        "sequence": joined.numbers,
         "method": _integers(methods[each.method] for each in explanations),
         "target": _integers(each.target_number if each.scored else None for each in explanations),
         "predicted": _integers(each.predicted_number for each in explanations),
         "label": _integers(each.gold for each in sequences),
         "scores": _scores(explanations, layout),
         "ledger": _ledgers(explanations, amount_names(layout)),
-        "offsets": lengths_of(explanations),
-        "relevance": relevance_of(explanations, layout),
+        "offsets": joined.lengths,
+        "relevance": joined.relevance,
         **_texts("id", ["" if each.id is None else str(each.id) for each in sequences]),
     }
     if model.by_step:
         arrays["step"] = _integers(each.step for each in explanations)
     if model.embedding is not None:
-        return {**arrays, **_texts("token", tokens_of(explanations))}
-    return {**arrays, "values": values_of(explanations, layout)}
+        return {**arrays, **_texts("token", joined.tokens)}
+    return {**arrays, "values": joined.values}
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -13,19 +13,7 @@ from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unkn
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
 from .table import COLUMNS
-from .writer import (
-    Layout,
-    Sink,
-    Writer,
-    amount_names,
-    features_of,
-    lengths_of,
-    numbers_of,
-    relevance_of,
-    starts,
-    tokens_of,
-    values_of,
-)
+from .writer import Joined, Layout, Sink, Writer, amount_names, starts
 
 try:
     import pyarrow as pa
@@ -61,7 +49,7 @@ class _BatchWriter(Writer[Sequence[Explanation]]):
         """The columns, which do not depend on what is written."""
 
     @abstractmethod
-    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
+    def _columns(self, part: Joined) -> Iterator[Any]:
         """The arrays of all columns."""
 
     def open(self) -> None:
@@ -69,7 +57,7 @@ class _BatchWriter(Writer[Sequence[Explanation]]):
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         for part in self._layout.parts(self._written(explanations)):
-            columns = list(self._columns(part))
+            columns = list(self._columns(Joined(part, self._layout)))
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -105,33 +93,33 @@ class RowsWriter(_BatchWriter):
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
         return (each for each in explanations if each.scored)
 
-    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
-        lengths, width = lengths_of(explanations), self._layout.values
+    def _columns(self, part: Joined) -> Iterator[Any]:
+        explanations, lengths, width = part.explanations, part.lengths, self._layout.values
         rows = lengths * width
         positions = np.arange(lengths.sum()) - np.repeat(starts(lengths)[:-1], lengths)
         scores = np.array([each.score for each in explanations], dtype=self._model.dtype)
-        yield np.repeat(numbers_of(explanations), rows)
+        yield np.repeat(part.numbers, rows)
         if self._model.by_step:
             yield np.repeat(np.array([each.step for each in explanations], dtype=np.int32), rows)
         if self._layout.several_methods:
             yield _repeated(pa.array([each.method for each in explanations]), rows)
         yield np.repeat(positions.astype(np.int32), width)
-        yield from self._own(explanations)
+        yield from self._own(part)
         yield _repeated(_texts(each.target for each in explanations), rows)
         yield np.repeat(scores, rows)
-        yield _present(relevance_of(explanations, self._layout).ravel())
+        yield _present(part.relevance.ravel())
 
-    def _own(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
+    def _own(self, part: Joined) -> Iterator[Any]:
         """The columns that only this detail has."""
         detail, width = self._layout.detail, self._layout.values
         if detail in ("token", "dimension"):
-            tokens = pa.array(tokens_of(explanations), pa.string())
+            tokens = pa.array(part.tokens, pa.string())
             yield _repeated(tokens, np.full(len(tokens), width))
         if detail == "dimension":
             yield np.tile(np.arange(width, dtype=np.int32), len(tokens))
         if detail == "feature":
-            yield pa.array(features_of(explanations), pa.string())
-            yield values_of(explanations, self._layout).ravel()
+            yield pa.array(part.features, pa.string())
+            yield part.values.ravel()
 
 
 class NestedWriter(_BatchWriter):
@@ -162,20 +150,20 @@ class NestedWriter(_BatchWriter):
             ("ledger", pa.struct([(name, pa.float64()) for name in amount_names(layout)]), True),
         )
 
-    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
+    def _columns(self, part: Joined) -> Iterator[Any]:
+        explanations, lengths = part.explanations, part.lengths
         sequences = [each.sequence for each in explanations]
-        lengths = lengths_of(explanations)
-        yield numbers_of(explanations)
+        yield part.numbers
         yield _texts(sequence.id for sequence in sequences)
         if self._model.embedding is not None:
-            yield _lists(lengths, pa.array(tokens_of(explanations), pa.string()))
+            yield _lists(lengths, pa.array(part.tokens, pa.string()))
             unknown = [unknown_places(sequence, self._model) for sequence in sequences]
             places = pa.array(list(chain.from_iterable(unknown)), pa.int32())
             yield _lists(map(len, unknown), places)
         else:
             names = [sequence.features or () for sequence in sequences]
             yield _lists(map(len, names), _texts(chain.from_iterable(names)))
-            yield _lists(lengths, _rows(values_of(explanations, self._layout)))
+            yield _lists(lengths, _rows(part.values))
         nothing = np.zeros(0, dtype=self._model.dtype)
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
         yield _lists([len(each.scores) for each in explanations], pa.array(scores))
@@ -188,7 +176,7 @@ class NestedWriter(_BatchWriter):
         yield _texts(each.label for each in explanations)
         if self._layout.several_methods:
             yield _texts(each.method for each in explanations)
-        relevance = relevance_of(explanations, self._layout)
+        relevance = part.relevance
         yield _lists(lengths, _rows(relevance) if self._layout.whole else _present(relevance))
         ledgers = [each.ledger and ledger_object(each.ledger) for each in explanations]
         yield pa.array(ledgers, self._schema.field("ledger").type)

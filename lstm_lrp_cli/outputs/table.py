@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import Any, TextIO
+from operator import attrgetter
+from typing import TextIO
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.words import strongest
-from .writer import Layout, Writer, features_of, relevance_of, tokens_of, values_of
+from .writer import Joined, Layout, Writer
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
     "token": ("token",),
@@ -37,6 +38,8 @@ class TableWriter(Writer[Sequence[Explanation]]):
         self._file = file
         self._layout = layout
         self._model = model
+        # What tells of explanations of the same sequence which is which.
+        self._which = ["step"] * model.by_step + ["method"] * layout.several_methods
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
         names = [str(model.target_name(target)) for target in range(model.targets)]
@@ -45,21 +48,22 @@ class TableWriter(Writer[Sequence[Explanation]]):
 
     def open(self) -> None:
         own = COLUMNS[self._layout.detail]
-        step = ("step",) if self._model.by_step else ()
-        method = ("method",) if self._layout.several_methods else ()
-        columns = ("sequence", *step, *method, "position", *own, "target", "score", "relevance")
+        columns = ("sequence", *self._which, "position", *own, "target", "score", "relevance")
         self._file.write(self._end.join(columns) + "\n")
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         for part in self._layout.parts(each for each in explanations if each.scored):
-            self._file.write(self._rows(part))
+            self._file.write(self._rows(Joined(part, self._layout)))
 
-    def _rows(self, explanations: Sequence[Explanation]) -> str:
+    def _rows(self, part: Joined) -> str:
         """All rows of some explanations. What the rows of one have in common is made once."""
-        end, layout = self._end, self._layout
+        explanations, end, layout = part.explanations, self._end, self._layout
         steps = [len(each.sequence) for each in explanations]
         rows = [count * layout.values for count in steps]
-        heads = map(self._head, explanations)
+        heads = [f"{each.sequence.number}{end}" for each in explanations]
+        for name in self._which:
+            more = map(attrgetter(name), explanations)
+            heads = [f"{head}{cell}{end}" for head, cell in zip(heads, more, strict=True)]
         places = [f"{position}{end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
@@ -67,11 +71,11 @@ class TableWriter(Writer[Sequence[Explanation]]):
             f"{self._targets[each.target_number]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
-        relevance = relevance_of(explanations, layout).ravel()
+        relevance = part.relevance.ravel()
         columns: list[Iterable[str]] = [
             _times(heads, rows),
             self._for_features(positions),
-            *self._own(explanations, sum(rows)),
+            *self._own(part, sum(rows)),
             _times(tails, rows),
             texts(relevance),
             repeat("\n", sum(rows)),
@@ -82,29 +86,20 @@ class TableWriter(Writer[Sequence[Explanation]]):
         picked = ([cells[row] for row in chosen] for cells in map(list, columns))
         return by_row(len(chosen), *picked)
 
-    def _head(self, explanation: Explanation) -> str:
-        """What stands before the position in all rows of an explanation."""
-        cells: list[Any] = [explanation.sequence.number]
-        if self._model.by_step:
-            cells.append(explanation.step)
-        if self._layout.several_methods:
-            cells.append(explanation.method)
-        return "".join(f"{cell}{self._end}" for cell in cells)
-
-    def _own(self, explanations: Sequence[Explanation], rows: int) -> Iterator[Iterable[str]]:
+    def _own(self, part: Joined, rows: int) -> Iterator[Iterable[str]]:
         """The columns that only this detail has, with what stands between two of them."""
         layout = self._layout
         if layout.detail in ("token", "dimension"):
-            tokens = tokens_of(explanations)
+            tokens = part.tokens
             yield self._for_features(self._quoting.of(tokens))
         if layout.detail == "dimension":
             yield repeat(self._end, rows)
             dimensions = [str(dimension) for dimension in range(layout.values)]
             yield chain.from_iterable(repeat(dimensions, len(tokens)))
         if layout.detail == "feature":
-            yield self._quoting.of(features_of(explanations))
+            yield self._quoting.of(part.features)
             yield repeat(self._end, rows)
-            yield texts(values_of(explanations, layout).ravel())
+            yield texts(part.values.ravel())
 
     def _for_features(self, of_steps: Iterable[str]) -> Iterable[str]:
         """A column of rows that each step has one of, for as many as it has."""

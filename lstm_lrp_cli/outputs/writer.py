@@ -6,7 +6,7 @@ from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -21,10 +21,12 @@ Written = TypeVar("Written", contravariant=True)
 PART_VALUES = 2**14
 
 
-class Report(Protocol):
+class Report(ABC):
     """What is told of a run, as far as it has come."""
 
-    def as_object(self) -> dict[str, Any]: ...
+    @abstractmethod
+    def as_object(self) -> dict[str, Any]:
+        """The report as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,37 +145,54 @@ class Sink(ABC):
     def __exit__(self, *exception: object) -> None: ...
 
 
-def numbers_of(explanations: Several[Explanation]) -> Integers:
-    """The number of each explanation's sequence."""
-    return np.array([each.sequence.number for each in explanations], dtype=np.int64)
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """Some explanations as arrays and lists of all their steps, one after another.
 
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        Or none: then they show the shapes.
+    layout : Layout
+    """
 
-def lengths_of(explanations: Several[Explanation]) -> Integers:
-    """How many steps each has."""
-    return np.array([len(each.sequence) for each in explanations], dtype=np.int64)
+    explanations: Several[Explanation]
+    layout: Layout
 
+    @property
+    def numbers(self) -> Integers:
+        """The number of each explanation's sequence."""
+        return np.array([each.sequence.number for each in self.explanations], dtype=np.int64)
 
-def relevance_of(explanations: Several[Explanation], layout: Layout) -> Floats:
-    """Of all steps, shape (steps,); where every value is told, (steps, features)."""
-    nothing = np.zeros((0, layout.values) if layout.whole else (0,), dtype=layout.model.dtype)
-    return np.concatenate([nothing, *map(layout.told, explanations)])
+    @property
+    def lengths(self) -> Integers:
+        """How many steps each has."""
+        return np.array([len(each.sequence) for each in self.explanations], dtype=np.int64)
 
+    @property
+    def relevance(self) -> Floats:
+        """Of all steps, shape (steps,); where every value is told, (steps, features)."""
+        layout = self.layout
+        nothing = np.zeros((0, layout.values) if layout.whole else (0,), dtype=layout.model.dtype)
+        return np.concatenate([nothing, *map(layout.told, self.explanations)])
 
-def values_of(explanations: Several[Explanation], layout: Layout) -> Floats:
-    """The values of all steps of numeric series, shape (steps, features)."""
-    nothing = np.zeros((0, layout.model.input_size), dtype=layout.model.dtype)
-    return np.concatenate([nothing, *(each.sequence.inputs for each in explanations)])
+    @property
+    def values(self) -> Floats:
+        """The values of all steps of numeric series, shape (steps, features)."""
+        model = self.layout.model
+        nothing = np.zeros((0, model.input_size), dtype=model.dtype)
+        return np.concatenate([nothing, *(each.sequence.inputs for each in self.explanations)])
 
+    @property
+    def features(self) -> list[str]:
+        """The names of all those values."""
+        sequences = (each.sequence for each in self.explanations)
+        return list(chain.from_iterable((each.features or ()) * len(each) for each in sequences))
 
-def tokens_of(explanations: Several[Explanation]) -> list[str]:
-    """All tokens."""
-    return list(chain.from_iterable(each.sequence.tokens or () for each in explanations))
-
-
-def features_of(explanations: Several[Explanation]) -> list[str]:
-    """The names of all values of all steps of numeric series."""
-    sequences = (each.sequence for each in explanations)
-    return list(chain.from_iterable((each.features or ()) * len(each) for each in sequences))
+    @property
+    def tokens(self) -> list[str]:
+        """All tokens."""
+        return list(chain.from_iterable(each.sequence.tokens or () for each in self.explanations))
 
 
 def starts(lengths: Integers) -> Integers:

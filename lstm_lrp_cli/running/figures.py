@@ -1,19 +1,22 @@
-"""The figures of a report, counted block by block."""
+"""The figures of reports, counted block by block: of what was explained, and what predicted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
 from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.engine.methods.method import Method, Promise
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.words import Taken
 
@@ -68,11 +71,29 @@ class Accounts:
 
 
 @dataclass(slots=True)
-class Figures(InputFigures):
-    """What a report counts of explanations and their sequences, as `InputFigures`.
+class RunFigures(InputFigures):
+    """What every report counts, as `InputFigures`.
 
     They do not grow with the corpus, and hold nothing of the model, so that they are cheap to send
     from one process to another.
+
+    Parameters
+    ----------
+    taken : Taken
+        How often each class was predicted.
+    """
+
+    taken: Taken = field(default_factory=Counter)
+
+    def merge(self, later: Self) -> None:
+        """Add the figures of what comes after these."""
+        self.add_input(later)
+        self.taken += later.taken
+
+
+@dataclass(slots=True)
+class Figures(RunFigures):
+    """What a report counts of explanations and their sequences.
 
     Parameters
     ----------
@@ -81,15 +102,12 @@ class Figures(InputFigures):
     labelled, right : int
         Sequences whose true class is known, and those whose prediction it is.
     explanations : int
-    taken : Taken
-        How often each class was predicted.
     """
 
     accounts: dict[str, Accounts] = field(default_factory=dict)
     labelled: int = 0
     right: int = 0
     explanations: int = 0
-    taken: Taken = field(default_factory=Counter)
 
     @classmethod
     def none(cls, model: Model, methods: Sequence[Method]) -> Figures:
@@ -116,15 +134,13 @@ class Figures(InputFigures):
             figures._count_predictions(scored, model)
         return figures
 
-    def merge(self, later: Figures) -> None:
-        """Add the figures of explanations that come after these."""
+    def merge(self, later: Self) -> None:
+        RunFigures.merge(self, later)
         for name, accounts in self.accounts.items():
             accounts.merge(later.accounts[name])
-        self.add_input(later)
         self.labelled += later.labelled
         self.right += later.right
         self.explanations += later.explanations
-        self.taken += later.taken
 
     def _count_sequences(self, explanations: Sequence[Explanation], model: Model) -> None:
         """Count each sequence once, however many explanations it has."""
@@ -153,3 +169,39 @@ class Figures(InputFigures):
                 place = each.predicted_number - each.decision.first
                 found[each.sequence.number, each.step, which] = place
         self.taken.update((which, place) for (_, _, which), place in found.items())
+
+
+@dataclass(slots=True)
+class PredictionFigures(RunFigures):
+    """What a report counts of predictions and their sequences.
+
+    Parameters
+    ----------
+    predictions : int
+        Sequences, or of a model by step their steps, that have scores.
+    pairs : Counter
+        How often each class was predicted of each, by the numbers of the true and the predicted
+        class.
+    """
+
+    predictions: int = 0
+    pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, predictions: Predictions, layout: PredictionLayout) -> PredictionFigures:
+        """Count one block."""
+        figures = cls(predictions=predictions.rows)
+        figures.count_input(predictions.sequences, layout.model)
+        for number, decision in enumerate(layout.decisions):
+            taken = decision.taken(predictions.scores).tolist()
+            figures.taken.update((number, place) for place in taken)
+            if layout.labelled:
+                golds = [sequence.gold for sequence in predictions.of_rows]
+                pairs = zip(golds, taken, strict=True)
+                figures.pairs.update((gold, place) for gold, place in pairs if gold is not None)
+        return figures
+
+    def merge(self, later: Self) -> None:
+        RunFigures.merge(self, later)
+        self.predictions += later.predictions
+        self.pairs += later.pairs

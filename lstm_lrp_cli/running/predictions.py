@@ -1,9 +1,5 @@
-"""How blocks are predicted and written."""
+"""How blocks are predicted and written, and the report of it."""
 
-from __future__ import annotations
-
-import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,21 +10,16 @@ from lstm_lrp_cli.inputs.read import Block, sequences_of
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.writer import Report, Writer
-from lstm_lrp_cli.terminal.console import json_document
-from lstm_lrp_cli.terminal.inputs import InputFigures
+from lstm_lrp_cli.statistics.confusion import Confusion, wilson_interval
 from lstm_lrp_cli.terminal.text import printable
-from lstm_lrp_cli.terminal.words import (
-    Taken,
-    class_name,
-    percent,
-    predicted_lines,
-    predicted_object,
-)
+from lstm_lrp_cli.terminal.words import class_name, percent
 from .blocks import PIECE_VALUES, BlockRendering, steps_of_block
+from .figures import PredictionFigures
+from .report import Run, RunReport
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionRendering(BlockRendering[Predictions, "PredictionFigures"]):
+class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     """How blocks are predicted and written.
 
     Parameters
@@ -64,80 +55,17 @@ class PredictionRendering(BlockRendering[Predictions, "PredictionFigures"]):
         return PredictionFigures.of(result, self.layout)
 
 
-@dataclass(slots=True)
-class PredictionFigures(InputFigures):
-    """What a report counts of predictions and their sequences, as `InputFigures`.
+class PredictReport(RunReport[PredictionFigures]):
+    """The report of what was predicted."""
 
-    Parameters
-    ----------
-    predictions : int
-        Sequences, or of a model by step their steps, that have scores.
-    taken : Taken
-        How often each class was predicted.
-    pairs : Counter
-        How often each class was predicted of each, by the numbers of the true and the predicted
-        class.
-    """
-
-    predictions: int = 0
-    taken: Taken = field(default_factory=Counter)
-    pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, predictions: Predictions, layout: PredictionLayout) -> PredictionFigures:
-        """Count one block."""
-        figures = cls(predictions=predictions.rows)
-        figures.count_input(predictions.sequences, layout.model)
-        for number, decision in enumerate(layout.decisions):
-            taken = decision.taken(predictions.scores).tolist()
-            figures.taken.update((number, place) for place in taken)
-            if layout.labelled:
-                golds = [sequence.gold for sequence in predictions.of_rows]
-                pairs = zip(golds, taken, strict=True)
-                figures.pairs.update((gold, place) for gold, place in pairs if gold is not None)
-        return figures
-
-    def merge(self, later: PredictionFigures) -> None:
-        """Add the figures of predictions that come after these."""
-        self.add_input(later)
-        self.predictions += later.predictions
-        self.taken += later.taken
-        self.pairs += later.pairs
-
-
-# The report as text has a table of so many classes, and of names of so many characters.
-TABLE_CLASSES = 10
-NAME_WIDTH = 14
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionRun:
-    """What was asked for, as the report says it, and what loading the model had to tell."""
-
-    model: str
-    input: str
-    dtype: str
-    assumptions: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-class PredictionSummary:
-    """The report of a run, from the figures of all that was predicted."""
-
-    def __init__(self, layout: PredictionLayout, run: PredictionRun) -> None:
+    def __init__(self, layout: PredictionLayout, run: Run) -> None:
+        super().__init__(layout.model, run, PredictionFigures())
         self.layout = layout
-        self.run = run
-        self.figures = PredictionFigures()
-
-    def merge(self, figures: PredictionFigures, /) -> None:
-        """Take in the figures of a block that was counted elsewhere, such as in a process."""
-        self.figures.merge(figures)
 
     def warnings(self) -> list[str]:
-        """What the user should know beyond the figures."""
-        became = "without scores" if self.layout.model.by_step else "predicted from no token at all"
-        found = self.figures.input_warnings(self.layout.model, f"kept, {became}")
-        return [*self.run.warnings, *found]
+        became = "without scores" if self.model.by_step else "predicted from no token at all"
+        found = self.figures.input_warnings(self.model, f"kept, {became}")
+        return [*self.model.warnings, *found]
 
     @property
     def confusion(self) -> Confusion | None:
@@ -148,57 +76,34 @@ class PredictionSummary:
         return Confusion(decision.classes, self.figures.pairs)
 
     def as_object(self) -> dict[str, Any]:
-        """The report as JSON has it."""
-        figures = self.figures
         return {
             "model": self.run.model,
             "input": self.run.input,
-            "dtype": self.run.dtype,
-            "sequences": figures.sequences,
-            "tokens": figures.steps,
-            "masked_tokens": figures.masked,
-            "unknown_tokens": figures.unknown,
-            "empty_sequences": figures.empty,
-            "padded_sequences": figures.padded,
-            "cut_sequences": figures.cut,
-            "predictions": figures.predictions,
-            "predicted": predicted_object(self.layout.decisions, figures.taken),
+            "dtype": str(self.model.dtype),
+            **self.figures.input_object(),
+            "predictions": self.figures.predictions,
+            "predicted": self._predicted(),
             **(_agreement(self.confusion) if self.confusion else {}),
-            "assumptions": self.run.assumptions,
+            "assumptions": self.model.assumptions,
             "warnings": self.warnings(),
         }
 
-    def as_json(self) -> str:
-        return json_document(self.as_object())
-
     def as_text(self) -> str:
-        """The report as a person reads it."""
-        figures, model = self.figures, self.layout.model
-        lines = [
-            ("model", f"{self.run.model} ({self.run.dtype})"),
-            ("input", figures.input_text(self.run.input, model)),
-        ]
-        for counts in predicted_lines(self.layout.decisions, figures.taken):
-            lines.append(("predicted", counts))
-        padded = figures.padded_text(model)
-        if padded is not None:
-            lines.append(("padded", padded))
-        cut = figures.cut_text(model)
-        if cut is not None:
-            lines.append(("cut", cut))
+        """The report as a person reads it, with the table of which classes were taken for which."""
+        confusion = self.confusion
+        return super().as_text() + ("" if confusion is None else "".join(_table(confusion)))
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        yield from super()._lines()
         confusion = self.confusion
         if confusion is not None:
-            low, high = wilson_interval(confusion.right, confusion.total)
+            low, high = map(percent, wilson_interval(confusion.right, confusion.total))
             right = f"{confusion.right:,} of {confusion.total:,} right"
-            lines.append(
-                (
-                    "accuracy",
-                    f"{percent(confusion.accuracy)} ({right}), "
-                    f"between {percent(low)} and {percent(high)} at 95 % confidence",
-                )
+            yield (
+                "accuracy",
+                f"{percent(confusion.accuracy)} ({right}), "
+                f"between {low} and {high} at 95 % confidence",
             )
-        text = "".join(f"{name:<16}{printable(text)}\n" for name, text in lines)
-        return text if confusion is None else text + "".join(_table(confusion))
 
 
 def _agreement(confusion: Confusion) -> dict[str, Any]:
@@ -228,6 +133,11 @@ def _agreement(confusion: Confusion) -> dict[str, Any]:
     }
 
 
+# The report as text has a table of so many classes, and of names of so many characters.
+TABLE_CLASSES = 10
+NAME_WIDTH = 14
+
+
 def _table(confusion: Confusion) -> Iterator[str]:
     """The confusion table as lines: true classes in rows, predicted ones in columns."""
     of_classes = confusion.by_class
@@ -254,99 +164,3 @@ def _table(confusion: Confusion) -> Iterator[str]:
 def _shortened(name: str) -> str:
     """A name that leaves a space behind it in its column."""
     return name if len(name) < NAME_WIDTH else f"{name[: NAME_WIDTH - 4]}..."
-
-
-# Of the standard normal distribution: 95 % lie within so many deviations of the mean.
-NORMAL_95 = 1.959963984540054
-
-
-@dataclass(frozen=True, slots=True)
-class OfClass:
-    """How one class was predicted.
-
-    Parameters
-    ----------
-    name : str or int
-    true, predicted, right : int
-        Sequences of that class, those predicted to be, and those that are both.
-    """
-
-    name: str | int
-    true: int
-    predicted: int
-    right: int
-
-    @property
-    def precision(self) -> float | None:
-        """The part of those predicted that is right; None where there are none."""
-        return self.right / self.predicted if self.predicted else None
-
-    @property
-    def recall(self) -> float | None:
-        """The part of the class that is predicted so; None where there is nothing of it."""
-        return self.right / self.true if self.true else None
-
-    @property
-    def f1(self) -> float | None:
-        """The harmonic mean of both; 0 where nothing is right."""
-        together = self.true + self.predicted
-        return 2 * self.right / together if together else None
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Which classes were predicted of which.
-
-    Parameters
-    ----------
-    classes : tuple of str or int
-        The names of all classes.
-    pairs : Counter
-        How often, by the places in `classes` of the true and the predicted class.
-    """
-
-    classes: tuple[str | int, ...]
-    pairs: Counter[tuple[int, int]]
-
-    @property
-    def total(self) -> int:
-        return self.pairs.total()
-
-    @property
-    def right(self) -> int:
-        return sum(count for (true, predicted), count in self.pairs.items() if true == predicted)
-
-    @property
-    def accuracy(self) -> float:
-        return self.right / self.total
-
-    @property
-    def occurring(self) -> list[int]:
-        """The classes that occur, as true or as predicted ones, in their order."""
-        return sorted({place for pair in self.pairs for place in pair})
-
-    @property
-    def by_class(self) -> list[OfClass]:
-        """The figures of each class that occurs."""
-        true: Counter[int] = Counter()
-        predicted: Counter[int] = Counter()
-        for (gold, taken), count in self.pairs.items():
-            true[gold] += count
-            predicted[taken] += count
-        return [
-            OfClass(self.classes[k], true[k], predicted[k], self.pairs[k, k])
-            for k in self.occurring
-        ]
-
-
-def wilson_interval(right: int, total: int, deviations: float = NORMAL_95) -> tuple[float, float]:
-    """Between which bounds a probability lies, of which so many of so many trials came true.
-
-    It is Wilson's score interval, which stays within 0 and 1 and holds for few trials too (Wilson
-    1927, "Probable Inference, the Law of Succession, and Statistical Inference").
-    """
-    share, square = right / total, deviations**2 / total
-    middle = (share + square / 2) / (1 + square)
-    reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    # Which 0 and 1 are exactly, but for rounding, where nothing or everything came true.
-    return (middle - reach if right else 0.0), (middle + reach if right < total else 1.0)

@@ -1,17 +1,19 @@
-"""The report: what was explained, and an account of where all the scores went."""
+"""The reports of runs: what was explained, and an account of where all the scores went."""
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
-from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
+from lstm_lrp_cli.explaining.explanation import ledger_object
 from lstm_lrp_cli.model.decision import decisions_of
-from lstm_lrp_cli.terminal.console import json_document
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.outputs.writer import Report
 from lstm_lrp_cli.terminal.numbers import counted, decimal
-from lstm_lrp_cli.terminal.text import printable
+from lstm_lrp_cli.terminal.text import json_document, printable
 from lstm_lrp_cli.terminal.words import (
     method_text,
     predicted_lines,
@@ -21,67 +23,85 @@ from lstm_lrp_cli.terminal.words import (
     size_warnings,
     sizes_text,
 )
-from .figures import Figures
+from .figures import Figures, RunFigures
+
+Counted = TypeVar("Counted", bound=RunFigures)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was asked for, as the report says it.
+    """What the model and the input are called."""
 
-    Parameters
-    ----------
-    explainer : Explainer
-    model, input : str
-        What they are called.
-    """
-
-    explainer: Explainer
     model: str
     input: str
 
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        return self.explainer.methods
 
-    @property
-    def dtype(self) -> str:
-        return str(self.explainer.model.dtype)
+class RunReport(Report, Generic[Counted]):
+    """What is told of a run beside its data, from the figures of all that was computed."""
 
-    def about(self) -> dict[str, Any]:
-        """What an output that is kept tells of the run."""
-        model = self.explainer.model
-        return {
-            "lrp": __version__,
-            "model": self.model,
-            "input": self.input,
-            "methods": [settings_object(method) for method in self.methods],
-            "dtype": self.dtype,
-            "by": self.explainer.detail,
-            "targets": [str(model.target_name(target)) for target in range(model.targets)],
-        }
-
-
-class ExplainReport:
-    """The report of a run, from the figures of all that was explained."""
-
-    def __init__(self, run: Run) -> None:
-        self.model = run.explainer.model
+    def __init__(self, model: Model, run: Run, figures: Counted) -> None:
+        self.model = model
         self.run = run
-        self.figures = Figures.none(self.model, run.methods)
+        self.figures = figures
 
-    def add(self, explanations: Sequence[Explanation]) -> None:
-        """Count a block of explanations: all those of each of its sequences, in order."""
-        self.merge(Figures.of(explanations, self.model, self.run.methods))
-
-    def merge(self, figures: Figures) -> None:
+    def merge(self, figures: Counted, /) -> None:
         """Take in the figures of a block that was counted elsewhere, such as in a process."""
         self.figures.merge(figures)
 
+    @abstractmethod
     def warnings(self) -> list[str]:
         """What the user should know beyond the figures."""
+
+    def as_json(self) -> str:
+        return json_document(self.as_object())
+
+    def as_text(self) -> str:
+        """The report as a person reads it."""
+        return "".join(f"{name:<16}{printable(text)}\n" for name, text in self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """The names and texts of its lines: first what was read, and what was predicted."""
+        figures, model = self.figures, self.model
+        yield "model", f"{self.run.model} ({model.dtype})"
+        yield "input", figures.input_text(self.run.input, model)
+        for counts in predicted_lines(decisions_of(model), figures.taken):
+            yield "predicted", counts
+        padded, cut = figures.padded_text(model), figures.cut_text(model)
+        if padded is not None:
+            yield "padded", padded
+        if cut is not None:
+            yield "cut", cut
+
+    def _predicted(self) -> dict[str, Any]:
+        """How often each class was predicted, as JSON has it."""
+        return predicted_object(decisions_of(self.model), self.figures.taken)
+
+
+class ExplainReport(RunReport[Figures]):
+    """The report of what was explained, by some methods."""
+
+    def __init__(self, explainer: Explainer, run: Run) -> None:
+        super().__init__(explainer.model, run, Figures.none(explainer.model, explainer.methods))
+        self.explainer = explainer
+        self.methods = explainer.methods
+
+    def about(self) -> dict[str, Any]:
+        """What an output that is kept tells of the run."""
+        names = map(self.model.target_name, range(self.model.targets))
+        return {
+            "lrp": __version__,
+            "model": self.run.model,
+            "input": self.run.input,
+            "methods": [settings_object(method) for method in self.methods],
+            "dtype": str(self.model.dtype),
+            "by": self.explainer.detail,
+            "targets": list(map(str, names)),
+        }
+
+    def warnings(self) -> list[str]:
         found = self.model.warnings
         found.extend(self.figures.input_warnings(self.model, "kept, with nothing to explain"))
-        for method in self.run.methods:
+        for method in self.methods:
             found.extend(self._broken_promise(method))
             found.extend(self._large_sizes(method))
         return found
@@ -95,7 +115,7 @@ class ExplainReport:
         mend = method.promise.mends.get(self.model.dtype)
         yield (
             f"relevance is not {method.promise.word}"
-            f"{f' by {method.name}' if len(self.run.methods) > 1 else ''}: "
+            f"{f' by {method.name}' if len(self.methods) > 1 else ''}: "
             f"sequence {check.sequence} has a residual of "
             f"{check.worst:.2g} of the shares' sizes, more than {check.tolerance:g}"
             f"{f'; {mend}' if mend else ''}"
@@ -108,28 +128,21 @@ class ExplainReport:
             yield from size_warnings(method, accounts.sizes, series=self.model.embedding is None)
 
     def as_object(self) -> dict[str, Any]:
-        """The report as JSON has it."""
         figures = self.figures
         accuracy = (
             {"labelled": figures.labelled, "right": figures.right} if figures.labelled else {}
         )
-        first, *_ = self.run.methods
+        first, *_ = self.methods
         return {
             "model": self.run.model,
             "input": self.run.input,
             **self._of_method(first),
-            "dtype": self.run.dtype,
-            "sequences": figures.sequences,
-            "tokens": figures.steps,
-            "masked_tokens": figures.masked,
-            "unknown_tokens": figures.unknown,
-            "empty_sequences": figures.empty,
-            "padded_sequences": figures.padded,
-            "cut_sequences": figures.cut,
+            "dtype": str(self.model.dtype),
+            **figures.input_object(),
             "explanations": figures.explanations,
-            "predicted": predicted_object(decisions_of(self.model), figures.taken),
+            "predicted": self._predicted(),
             **accuracy,
-            "methods": [self._of_method(method) for method in self.run.methods],
+            "methods": [self._of_method(method) for method in self.methods],
             "assumptions": self.model.assumptions,
             "warnings": self.warnings(),
         }
@@ -154,31 +167,14 @@ class ExplainReport:
             "sizes": accounts.sizes.as_object(),
         }
 
-    def as_json(self) -> str:
-        return json_document(self.as_object())
-
-    def as_text(self) -> str:
-        """The report as a person reads it."""
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        yield from super()._lines()
         figures = self.figures
-        lines = [
-            ("model", f"{self.run.model} ({self.run.dtype})"),
-            ("input", figures.input_text(self.run.input, self.model)),
-        ]
-        for counts in predicted_lines(decisions_of(self.model), figures.taken):
-            lines.append(("predicted", counts))
-        padded = figures.padded_text(self.model)
-        if padded is not None:
-            lines.append(("padded", padded))
-        cut = figures.cut_text(self.model)
-        if cut is not None:
-            lines.append(("cut", cut))
         if figures.labelled:
             share = 100 * figures.right / figures.labelled
-            right = f"{figures.right:,} of {figures.labelled:,} right"
-            lines.append(("accuracy", f"{share:.1f} % ({right})"))
-        for method in self.run.methods:
-            lines.extend(self._account(method))
-        return "".join(f"{name:<16}{printable(text)}\n" for name, text in lines)
+            yield "accuracy", f"{share:.1f} % ({figures.right:,} of {figures.labelled:,} right)"
+        for method in self.methods:
+            yield from self._account(method)
 
     def _account(self, method: Method) -> Iterator[tuple[str, str]]:
         """The lines of a method: what it was set to, and where all scores went."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from lstm_lrp_cli.terminal.messages import say_lines, warn
 from lstm_lrp_cli.terminal.screen import progress
@@ -16,8 +16,9 @@ from .files import STANDARD_OUTPUT, open_binary, open_output
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.inputs.read import Block
-    from lstm_lrp_cli.terminal.inputs import InputFigures
     from .blocks import BlockRendering
+    from .figures import RunFigures
+    from .report import RunReport
 
 
 MOST_USUAL_JOBS = 8
@@ -27,27 +28,7 @@ ONE_PROCESS = (
 # Where a report's text begins, behind the names of its lines.
 NAMES_WIDTH = 16
 
-Counted = TypeVar("Counted")
-Merged = TypeVar("Merged", contravariant=True)
-
-
-class MergedReport(Protocol[Merged]):
-    """What is told of a run beside its data."""
-
-    @property
-    def figures(self) -> InputFigures: ...
-
-    def merge(self, figures: Merged, /) -> None:
-        """Take in the figures of a block."""
-        ...
-
-    def as_object(self) -> dict[str, Any]: ...
-
-    def as_json(self) -> str: ...
-
-    def as_text(self) -> str: ...
-
-    def warnings(self) -> list[str]: ...
+Counted = TypeVar("Counted", bound="RunFigures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +58,7 @@ class Destination:
 def stream(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: MergedReport[Counted],
+    summary: RunReport[Counted],
     to: Destination,
 ) -> None:
     """Write what a rendering makes of an input's blocks, then the report."""
@@ -106,7 +87,7 @@ def stream(
 def _write(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: MergedReport[Counted],
+    summary: RunReport[Counted],
     output: Path | None,
     told: bool,
     jobs: int,
@@ -143,7 +124,7 @@ def _write(
 def _show(
     rendering: BlockRendering[Any, Counted],
     blocks: Iterator[Block],
-    summary: MergedReport[Counted],
+    summary: RunReport[Counted],
     opened: AbstractContextManager[TextIO],
     told: bool,
 ) -> None:

@@ -48,7 +48,7 @@ def _table(summary: Summary, file: TextIO) -> None:
 def _json(summary: Summary, file: TextIO) -> None:
     import msgspec
 
-    from lstm_lrp_cli.terminal.console import json_document
+    from lstm_lrp_cli.terminal.text import json_document
 
     file.write(json_document(msgspec.to_builtins(summary)))
 

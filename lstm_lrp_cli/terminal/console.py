@@ -1,11 +1,9 @@
 """The rich console that tables and heat maps are printed on."""
 
 import os
-import re
 import shutil
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
-import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
@@ -48,13 +46,3 @@ def print_table(table: Table, console: Console) -> None:
         else:
             column.overflow = "fold"
     console.print(table)
-
-
-# JSON may have them as they are; a terminal may take them for orders.
-CONTROLS = re.compile("[\x7f-\x9f]")
-
-
-def json_document(content: dict[str, Any]) -> str:
-    """Indented JSON, ending in a line break."""
-    text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode("utf-8")
-    return CONTROLS.sub(lambda control: f"\\u{ord(control[0]):04x}", text) + "\n"

@@ -93,6 +93,18 @@ class InputFigures:
         text = f"{name}: {counted(self.sequences, 'sequence')}, {counted(self.steps, step)}"
         return f"{text} ({', '.join(aside)})" if aside else text
 
+    def input_object(self) -> dict[str, int]:
+        """The counts as JSON has them."""
+        return {
+            "sequences": self.sequences,
+            "tokens": self.steps,
+            "masked_tokens": self.masked,
+            "unknown_tokens": self.unknown,
+            "empty_sequences": self.empty,
+            "padded_sequences": self.padded,
+            "cut_sequences": self.cut,
+        }
+
     def padded_text(self, model: Model) -> str | None:
         """How many sequences were filled up; None where none was."""
         if not self.padded or model.padding is None:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from typing import Any
 
 # They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
 JOINERS = "\u200c\u200d"
@@ -45,3 +46,15 @@ def before_number(text: str) -> str:
     if text.isascii() or not any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
         return text
     return text + LEFT_TO_RIGHT
+
+
+# JSON may have them as they are; a terminal may take them for orders.
+CONTROLS = re.compile("[\x7f-\x9f]")
+
+
+def json_document(content: dict[str, Any]) -> str:
+    """Indented JSON, ending in a line break."""
+    import msgspec  # which no help needs
+
+    text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode("utf-8")
+    return CONTROLS.sub(lambda control: f"\\u{ord(control[0]):04x}", text) + "\n"

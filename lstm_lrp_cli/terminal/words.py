@@ -1,4 +1,4 @@
-"""Words for what reports, tables and pictures tell: predictions, relevance, ledgers and methods."""
+"""What people are told of predictions, relevance, ledgers and methods, and in which words."""
 
 import math
 from collections import Counter
@@ -74,26 +74,6 @@ MASKED, LEFT_OUT, CUT_OFF = "masked", "left out", "cut off"
 NOT_READ = "_"
 
 
-def strongest(relevance: Floats, top: int) -> NDArray[np.signedinteger[Any]]:
-    """The places of the largest absolute values, of equal ones the first, strongest first.
-
-    What is missing (NaN) is not among them.
-    """
-    there = int(np.count_nonzero(~np.isnan(relevance)))
-    return np.argsort(-np.abs(relevance), kind="stable")[: min(top, there)]
-
-
-def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
-    """The places of the largest amounts above 0, and of the lowest below, strongest first.
-
-    What is missing (NaN) is neither.
-    """
-    order = np.argsort(-amounts, kind="stable").tolist()
-    above = [k for k in order if amounts[k] > 0][:most]
-    below = [k for k in order[::-1] if amounts[k] < 0][:most]
-    return above, below
-
-
 def why_missing(sequence: Sequence, model: Model) -> list[str]:
     """What each token is called if it has no relevance, since the model passes over it."""
     left_out, cut = sequence.inputs == SKIPPED, cut_off(sequence.inputs, model.padding)
@@ -129,6 +109,26 @@ def named_amounts(explanation: Explanation) -> tuple[Several[str], Floats]:
     if explanation.relevance.ndim == 1:
         return [f"step {step}" for step in range(len(sequence))], explanation.relevance
     return sequence.features or (), np.nansum(explanation.relevance, axis=0)
+
+
+def strongest(relevance: Floats, top: int) -> NDArray[np.signedinteger[Any]]:
+    """The places of the largest absolute values, of equal ones the first, strongest first.
+
+    What is missing (NaN) is not among them.
+    """
+    there = int(np.count_nonzero(~np.isnan(relevance)))
+    return np.argsort(-np.abs(relevance), kind="stable")[: min(top, there)]
+
+
+def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
+    """The places of the largest amounts above 0, and of the lowest below, strongest first.
+
+    What is missing (NaN) is neither.
+    """
+    order = np.argsort(-amounts, kind="stable").tolist()
+    above = [k for k in order if amounts[k] > 0][:most]
+    below = [k for k in order[::-1] if amounts[k] < 0][:most]
+    return above, below
 
 
 # What rounds to nothing is not shown.

@@ -18,13 +18,10 @@ from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs import predictions as layouts
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
-from lstm_lrp_cli.running.predictions import (
-    Confusion,
-    PredictionFigures,
-    PredictionRun,
-    PredictionSummary,
-    wilson_interval,
-)
+from lstm_lrp_cli.running.figures import PredictionFigures
+from lstm_lrp_cli.running.predictions import PredictReport
+from lstm_lrp_cli.running.report import Run
+from lstm_lrp_cli.statistics.confusion import Confusion, wilson_interval
 
 CLASSES = 3
 LAYERS = (Embedding(np.ones((9, 2))), Dense(np.ones((CLASSES, 2)), None))
@@ -126,7 +123,7 @@ class TestConfusion:
 
     def test_is_written_as_a_table(self):
         form = layout()
-        summary = PredictionSummary(form, PredictionRun("m", "in", "float64"))
+        summary = PredictReport(form, Run("m", "in"))
         summary.merge(PredictionFigures(sequences=10, predictions=10, pairs=PAIRS))
         assert summary.as_text().splitlines()[-6:] == [
             "confusion       a row for each true class, a column for each predicted one",
@@ -139,9 +136,7 @@ class TestConfusion:
 
     def test_names_are_made_safe_and_short(self):
         model = make_model(*LAYERS, classes=CLASSES, labels=("\x1b[2J", "b", "c" * 99))
-        summary = PredictionSummary(
-            PredictionLayout(model, True), PredictionRun("m", "in", "float64")
-        )
+        summary = PredictReport(PredictionLayout(model, True), Run("m", "in"))
         summary.merge(PredictionFigures(predictions=10, pairs=PAIRS))
         text = summary.as_text()
         assert "\x1b" not in text
