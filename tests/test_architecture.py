@@ -44,7 +44,6 @@ ONE_HOME = {
 MOST_MODULES = 12
 MOST_LINES = 400
 LONGER = {
-    "check.search": 654,
     "loading.files.formats": 485,
     "loading.keras.architecture": 424,
     "loading.keras.layers": 713,
@@ -68,7 +67,6 @@ CIRCLES = {
 }
 MOST_PARAMETERS = 7
 MORE_PARAMETERS = {
-    "check.search.search": 8,
     "cli.evaluate.resolve_contestants": 8,
     "cli.options.settings.resolve_methods": 8,
     "running.stream.stream": 8,
