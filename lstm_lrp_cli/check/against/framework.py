@@ -2,9 +2,10 @@
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,26 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.arrays import Integers
-from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare
 
 LONGEST_REASON = 300
+# What gives a model's scores in each framework's own code.
+SCORES = {
+    "keras": "model.predict(x)",
+    "onnxruntime": "session.run(None, {name: x})[0]",
+    "tensorflow": "model.predict(x)",
+    "torch": "model(x).detach().numpy()",
+}
+# What runs files of a format.
+RUN_BY = {
+    "HDF5": "a whole Keras model is run by --against keras",
+    "Keras": "--against keras runs it",
+    "ONNX": "--against onnxruntime runs it",
+    **dict.fromkeys(("PyTorch", "safetensors"), "--against torch runs its modules"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +85,41 @@ class Framework:
     run: Callable[[NDArray[Any]], NDArray[Any]]
     is_whole: bool = True
     carrying: Carrying | None = None
+
+
+def refuse_others(option: str, title: str, loaded: LoadedModel, formats: Collection[str]) -> None:
+    """Refuse a file that a framework does not load, before it is asked for.
+
+    Raises
+    ------
+    UnusableInput
+        Its format is none of those.
+    """
+    path, form = loaded.contents.path, loaded.contents.format
+    if form not in formats:
+        found = f"is {form}, which {title} does not load"
+        raise proves_nothing(option, path, found, RUN_BY.get(form, ""))
+
+
+def proves_nothing(option: str, path: Path, found: str, instead: str = "") -> UnusableInput:
+    """An error about a file that a framework cannot run by itself.
+
+    Parameters
+    ----------
+    option : str
+        The name that `--against` was given.
+    found : str
+        What the file is, or lacks.
+    instead : str
+        What else would be a check.
+    """
+    return UnusableInput(
+        f"--against {option}",
+        f"{path} {found}{f' ({instead})' if instead else ''}. Layers that the mapping arranges on "
+        "both sides would agree, whatever it says. Where your own model is, save its scores, and "
+        "compare by --expected scores.npy:",
+        f'import numpy\nnumpy.save("scores.npy", {SCORES[option]})',
+    )
 
 
 def import_framework(package: str, option: str, install: str) -> Any:
@@ -206,15 +257,3 @@ class Live:
         numbers[given.kept] = found[~given.padding]
         numbers[~prepare([inputs], self.model.padding).kept] = 0
         return numbers
-
-
-# From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
-Function = Callable[..., Any]
-
-
-def run_graph(model: Model, functions: Sequence[Function], embedded: Any) -> list[Any]:
-    """The value of each output of a model, given its input after the embedding."""
-    values = {MODEL_INPUT: embedded}
-    for place, (node, function) in enumerate(zip(model.nodes, functions, strict=True)):
-        values[place] = function(*(values[source] for source in node.sources))
-    return [values[output] for output in model.outputs]
