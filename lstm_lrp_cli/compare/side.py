@@ -13,9 +13,11 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.corpus import explain_corpus
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.sizes import Sizes
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.sequences.sequence import Sequence as InputSequence
+from lstm_lrp_cli.terminal.words import size_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +154,46 @@ def _several_methods(results: list[Result], methods: set[str | None], side: Side
     )
 
 
-def explained_by(
-    model: Model, sequences: Iterable[InputSequence], methods: Sequence[Method], question: Question
-) -> Iterator[list[Result]]:
-    """Explain sequences as `lrp explain` does.
+class Explaining:
+    """A model that explains what is compared, and how large its ledgers are beside the scores.
 
-    The results have what is compared of them, and no ledgers. Relevance is that of tokens, or of
-    every value in a numeric series where the methods tell of them.
+    Parameters
+    ----------
+    model : Model
+    methods : sequence of Method
     """
-    whole = model.embedding is None and not any(method.whole_steps for method in methods)
-    reach: Reach = "features" if whole else "steps"
-    for explanations in explain_corpus(model, sequences, methods, question, reach):
-        yield [_result(explanation, model) for explanation in explanations]
+
+    def __init__(self, model: Model, methods: Sequence[Method]) -> None:
+        self._model, self._methods = model, methods
+        self._sizes = {
+            method.name: Sizes.none(method.promise.nothing)
+            for method in methods
+            if method.promise is not None
+        }
+
+    def results(
+        self, sequences: Iterable[InputSequence], question: Question
+    ) -> Iterator[list[Result]]:
+        """Explain sequences as `lrp explain` does.
+
+        The results have what is compared of them, and no ledgers. Relevance is that of tokens, or
+        of every value in a numeric series where the methods tell of them.
+        """
+        model, methods = self._model, self._methods
+        whole = model.embedding is None and not any(method.whole_steps for method in methods)
+        reach: Reach = "features" if whole else "steps"
+        for explanations in explain_corpus(model, sequences, methods, question, reach):
+            for name, sizes in self._sizes.items():
+                own = [each for each in explanations if each.method == name]
+                self._sizes[name] = sizes.with_explanations(own)
+            yield [_result(explanation, model) for explanation in explanations]
+
+    def warnings(self) -> Iterator[str]:
+        """What `lrp explain` would warn of: numbers that cancel, or stabilizers."""
+        series = self._model.embedding is None
+        for method in self._methods:
+            if method.name in self._sizes:
+                yield from size_warnings(method, self._sizes[method.name], series=series)
 
 
 def _result(explanation: Explanation, model: Model) -> Result:

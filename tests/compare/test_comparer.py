@@ -11,8 +11,8 @@ from plain_comparison import amounts_of, correlations, differences, quantile, to
 
 from lstm_lrp_cli.compare import comparer as module
 from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
+from lstm_lrp_cli.compare.counts import p_value
 from lstm_lrp_cli.compare.pairing import matched
-from lstm_lrp_cli.compare.predictions import p_value
 from lstm_lrp_cli.compare.side import ExplainedSequence, Side
 from lstm_lrp_cli.results.result import Result
 
