@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -16,7 +17,7 @@ from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Sizes
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.sequences.sequence import Sequence as InputSequence
+from lstm_lrp_cli.sequences.sequence import Sequence
 from lstm_lrp_cli.terminal.words import size_warnings
 
 
@@ -163,7 +164,7 @@ class Explaining:
     methods : sequence of Method
     """
 
-    def __init__(self, model: Model, methods: Sequence[Method]) -> None:
+    def __init__(self, model: Model, methods: Several[Method]) -> None:
         self._model, self._methods = model, methods
         self._sizes = {
             method.name: Sizes.none(method.promise.nothing)
@@ -171,9 +172,7 @@ class Explaining:
             if method.promise is not None
         }
 
-    def results(
-        self, sequences: Iterable[InputSequence], question: Question
-    ) -> Iterator[list[Result]]:
+    def results(self, sequences: Iterable[Sequence], question: Question) -> Iterator[list[Result]]:
         """Explain sequences as `lrp explain` does.
 
         The results have what is compared of them, and no ledgers. Relevance is that of tokens, or

@@ -20,6 +20,8 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare
 
 LONGEST_REASON = 300
+# What rounding may make of scores, relative to those over 1.
+ROUNDING = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 # What gives a model's scores in each framework's own code.
 SCORES = {
     "keras": "model.predict(x)",
@@ -156,10 +158,6 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:LONGEST_REASON]
 
 
-# What rounding may make of scores, relative to those over 1.
-TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
-
-
 @dataclass(slots=True, eq=False)
 class Live:
     """A framework that runs beside the engine.
@@ -198,7 +196,7 @@ class Live:
 
     @property
     def tolerance(self) -> float:
-        return max(TOLERANCES[self.ran.dtype], TOLERANCES[self.model.dtype])
+        return max(ROUNDING[self.ran.dtype], ROUNDING[self.model.dtype])
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]

@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.weight_file import check_size
+from lstm_lrp_cli.loading.keras.json import find_beside
 from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, RECURRENT, SILENT
+from lstm_lrp_cli.loading.keras.weights import holds_layers
 from .framework import proves_nothing
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -110,8 +115,6 @@ def read_whole(path: Path, option: str, keras_version: str) -> WholeModel:
 
 
 def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
-    import h5py
-
     if not h5py.is_hdf5(path):
         return None
     with h5py.File(path) as file:
@@ -131,12 +134,6 @@ def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
 
 def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
     """Weights alone, to be written as a whole model with the architecture beside them."""
-    import h5py
-
-    from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-    from lstm_lrp_cli.loading.keras.json import find_beside
-    from lstm_lrp_cli.loading.keras.weights import holds_layers
-
     with Hdf5File(path) as file:
         beside = find_beside(file) if holds_layers(file) else None
         is_older = file.attribute("/", "layer_names") is not None
