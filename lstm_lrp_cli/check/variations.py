@@ -40,8 +40,6 @@ PLAIN: dict[str, Any] = {"forget_bias": 0.0, "recurrent_activation": "sigmoid"}
 ALL_BIASES = "all biases"
 # Words for what is no departure: every layout but one is refused by the shapes.
 USUAL = frozenset({ALL_BIASES, *(f"layout {name}" for name in LAYOUTS)})
-# How many variations that are near on one sequence are run on all, at the least.
-
 # The gate order, the sigmoid of the gates, and the forget bias.
 Setting = tuple[tuple[str, ...], GateActivationName, float]
 
