@@ -1,7 +1,7 @@
 """What the user's own framework computed: scores, and relevance where they have it.
 
 `Expectation` is what the checks ask, whether the numbers stand in a file (`Expected`) or are being
-computed (`against.live`).
+computed (`Live`, of `against`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -343,7 +343,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def deviation(ours: Floats, theirs: Floats) -> float:
+def _deviation(ours: Floats, theirs: Floats) -> float:
     """The largest difference, relative to expected scores over 1."""
     return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max(initial=0.0))
 
@@ -352,11 +352,11 @@ def deviation_of(kind: Kind, scores: Floats, likely: Floats, theirs: Floats) -> 
     """How far scores, or the probabilities that they make, are from numbers of a kind."""
     match kind:
         case "scores":
-            return deviation(scores, theirs)
+            return _deviation(scores, theirs)
         case "probabilities":
-            return deviation(likely, theirs)
+            return _deviation(likely, theirs)
     # No logarithm of what is rounded to 0, nor of values, which are no probabilities.
-    return deviation(np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)), theirs)
+    return _deviation(np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)), theirs)
 
 
 def probabilities_of(model: Model, scores: Floats) -> Floats:

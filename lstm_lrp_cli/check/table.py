@@ -1,4 +1,4 @@
-"""The result of `lrp check` as a table or as JSON."""
+"""The results of `lrp check` and `lrp match` as tables or as JSON."""
 
 from typing import TextIO
 
@@ -12,6 +12,9 @@ from lstm_lrp_cli.terminal.numbers import counted, steps_compared
 from lstm_lrp_cli.terminal.text import json_document, printable
 from .search import Match, MatchedMapping
 from .verify import Verification
+
+# How many mappings are shown that give the scores, and that do not.
+SHOWN_FOUND, SHOWN_OTHERS = 8, 2
 
 
 def print_verification(verification: Verification, file: TextIO) -> None:
@@ -85,9 +88,6 @@ def verification_json(verification: Verification, told: dict[str, list[str]]) ->
         ],
     }
     return json_document(document)
-
-
-SHOWN_FOUND, SHOWN_OTHERS = 8, 2
 
 
 def verdict(match: Match) -> str:

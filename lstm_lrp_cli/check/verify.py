@@ -1,6 +1,7 @@
 """All checks over a corpus: conservation, the reference check, and the framework's own numbers."""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +30,10 @@ from .expected import (
     kinds_of,
     probabilities_of,
 )
+
+# How many random sequences there are, and of how many steps at most.
+SEQUENCES = 64
+LONGEST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,70 +94,105 @@ def verify(
     UnusableInput
         The input cannot be used, or `expected` is of another number of sequences.
     """
-    by = f" by {rule.gates}" if rule.gives_to_gates else ""
-    rounding = TOLERANCES[model.dtype]
-    conservation = Check(
-        "conservation",
-        f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
-        rounding,
-    )
-    reference = Check(
-        "reference",
-        f"score = relevance of inputs and initial states{by}, at bias factor 1",
-        rounding,
-    )
-    if tolerance is None:
-        tolerance = expected.tolerance if expected else 0.0
-    forward = {kind: _forward_check(kind, expected, tolerance) for kind in KINDS}
-    relevance = Check("relevance", "relevance = expected relevance", tolerance)
-    method = Lrp(rule)
+    checks = _Checks(model, rule, expected, tolerance)
     finest = expected is not None and bool(expected.relevance)
-    asked = Explainer(model, [method], target=question, by=detail_of(model, finest=finest))
-    sizes = Sizes.none(method.promise.nothing)
-    whole_bias = Lrp(replace(rule, bias_factor=1.0))
-    everything = Explainer(model, [whole_bias], target=question, by=detail_of(model))
-    count = steps = masked = 0
-    possible = frozenset(KINDS)
+    chosen = Explainer(model, [Lrp(rule)], target=question, by=detail_of(model, finest=finest))
+    reference = Lrp(replace(rule, bias_factor=1.0))
+    everything = Explainer(model, [reference], target=question, by=detail_of(model))
     carried = Carried(model, None if expected is None else expected.abreast)
+    count = 0
     for window in windows(model, sequences, question):
         count += len(window)
         for batch, trace in run_window(model, window, carried):
-            if expected is not None:
-                for each in _compared(model, trace, batch, expected):
-                    number, found = each.sequence, each.deviations
-                    possible &= found.keys()
-                    forward = {kind: forward[kind].seen(found[kind], number) for kind in possible}
-                    steps += each.steps
-                masked += masked_steps(batch.sequences, model)
-            explanations = list(asked.of_batch(batch, trace))
-            sizes = sizes.with_explanations(explanations)
-            for explanation in explanations:
-                number = explanation.sequence.number
-                ledger = ledger_of(explanation)
-                conservation = conservation.seen(ledger.relative_residual, number)
-                if expected is not None and number in expected.relevance:
-                    theirs = expected.relevance[number]
-                    difference = _relevance_deviation(model, explanation, theirs)
-                    relevance = relevance.seen(difference, number)
-            for explanation in everything.of_batch(batch, trace):
-                ledger = ledger_of(explanation)
-                there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
-                gap = ledger.score - there
-                relative = abs(gap) / ledger.scale if gap else 0.0
-                reference = reference.seen(relative, explanation.sequence.number)
+            checks.see_scores(batch, trace)
+            checks.see_relevance(list(chosen.of_batch(batch, trace)))
+            checks.see_reference(everything.of_batch(batch, trace))
             del trace  # as run_window says
-    checks = [conservation, reference]
     if expected is not None:
         expected.check_count(count)
-        kinds = [kind for kind in expected.kinds if kind in possible]
-        checks.append(min((forward[kind] for kind in kinds), key=lambda c: c.worst))
+    return checks.verification(count)
+
+
+class _Checks:
+    """All checks, as more and more sequences are seen."""
+
+    def __init__(
+        self, model: Model, rule: LrpRule, expected: Expectation | None, tolerance: float | None
+    ) -> None:
+        self._model, self._expected = model, expected
+        by = f" by {rule.gates}" if rule.gives_to_gates else ""
+        rounding = TOLERANCES[model.dtype]
+        self._conservation = Check(
+            "conservation",
+            f"score = sum of the ledger's shares{by}, at bias factor {rule.bias_factor:g}",
+            rounding,
+        )
+        self._reference = Check(
+            "reference",
+            f"score = relevance of inputs and initial states{by}, at bias factor 1",
+            rounding,
+        )
+        if tolerance is None:
+            tolerance = expected.tolerance if expected else 0.0
+        # Of each kind that the expected numbers could be of, as far as they were seen.
+        self._forward = {kind: _forward_check(kind, expected, tolerance) for kind in KINDS}
+        self._relevance = Check("relevance", "relevance = expected relevance", tolerance)
+        self._sizes = Sizes.none(Lrp(rule).promise.nothing)
+        self._steps = self._masked = 0
+
+    def see_scores(self, batch: Batch, trace: Trace) -> None:
+        """Compare the scores of a batch, where there is something to compare with."""
+        if self._expected is None:
+            return
+        for each in _compared(self._model, trace, batch, self._expected):
+            self._forward = {
+                kind: check.seen(each.deviations[kind], each.sequence)
+                for kind, check in self._forward.items()
+                if kind in each.deviations
+            }
+            self._steps += each.steps
+        self._masked += masked_steps(batch.sequences, self._model)
+
+    def see_relevance(self, explanations: Several[Explanation]) -> None:
+        """Check explanations by the chosen rule."""
+        self._sizes = self._sizes.with_explanations(explanations)
+        expected = {} if self._expected is None else self._expected.relevance
+        for explanation in explanations:
+            number = explanation.sequence.number
+            residual = ledger_of(explanation).relative_residual
+            self._conservation = self._conservation.seen(residual, number)
+            if number in expected:
+                difference = _relevance_deviation(self._model, explanation, expected[number])
+                self._relevance = self._relevance.seen(difference, number)
+
+    def see_reference(self, explanations: Iterable[Explanation]) -> None:
+        """Check explanations at a bias factor of 1: biases have no share, and all else is there."""
+        for explanation in explanations:
+            ledger = ledger_of(explanation)
+            there = ledger["tokens"] + ledger["initial_state"] + ledger["padding"]
+            gap = ledger.score - there
+            relative = abs(gap) / ledger.scale if gap else 0.0
+            self._reference = self._reference.seen(relative, explanation.sequence.number)
+
+    def verification(self, sequences: int) -> Verification:
+        """How all checks went, over so many sequences."""
+        checks, expected = [self._conservation, self._reference], self._expected
+        if expected is None:
+            return Verification(tuple(checks), sequences, sizes=self._sizes)
+        possible = (self._forward[kind] for kind in expected.kinds if kind in self._forward)
+        checks.append(min(possible, key=lambda check: check.worst))
         if expected.relevance:
-            checks.append(relevance)
-    ran, whole = (expected.framework, expected.compared_with) if expected else (None, None)
-    verification = Verification(tuple(checks), count, ran, whole, sizes=sizes)
-    if expected is None or not model.by_step:
-        return verification
-    return replace(verification, steps=steps, masked=masked)
+            checks.append(self._relevance)
+        by_step = self._model.by_step
+        return Verification(
+            tuple(checks),
+            sequences,
+            expected.framework,
+            expected.compared_with,
+            self._steps if by_step else None,
+            self._masked if by_step else None,
+            self._sizes,
+        )
 
 
 def ledger_of(explanation: Explanation) -> Ledger:
@@ -243,12 +283,8 @@ def _relevance_deviation(
     return float(np.abs(ours[there] - expected).max(initial=0.0) / largest)
 
 
-SEQUENCES = 64
-LONGEST = 40
-
-
 def random_sequences(model: Model, seed: int = 0) -> Iterator[Sequence]:
-    """Random token ids or standard normal numbers, of lengths from 1 to 40.
+    """Random token ids or standard normal numbers, of lengths from 1 to LONGEST.
 
     Where sequences are filled up to a length, none is longer: the model may take no other.
     """

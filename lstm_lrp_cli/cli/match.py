@@ -65,7 +65,7 @@ def match(
 
     from lstm_lrp_cli.check.expected import read_expected, read_form_of_scores
     from lstm_lrp_cli.check.guess import guess_layers
-    from lstm_lrp_cli.check.search import first_model, search
+    from lstm_lrp_cli.check.search import Search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.threads import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
@@ -86,33 +86,23 @@ def match(
         base = contents.described.mapping
         layers = base.layers or None
         axes, width = read_form_of_scores(expected)
-        variants = [layers] if layers else guess_layers(file, width)
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
+        search = Search(contents, datasets, [layers] if layers else guess_layers(file, width))
 
         def build(by_scores: Mapping) -> LoadedModel:
             described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
             return build_model(replace(contents, described=described), datasets)
 
-        first = first_model(
-            *(contents, variants, datasets),
+        first = search.first_model(
             # One number a step may lie in rows of steps.
-            lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1)),
+            lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1))
         )
         numbers = read_expected(expected, first)
         count = len(numbers.scores)
         sequences = list(itertools.islice(read_sequences(given.source, first), count + 1))
         numbers.check_count(len(sequences))
         with counting("mappings") as tell:
-            found = search(
-                contents,
-                variants,
-                first,
-                datasets,
-                sequences[:MOST_SEQUENCES],
-                numbers,
-                tolerance,
-                tell,
-            )
+            found = search.match(first, sequences[:MOST_SEQUENCES], numbers, tolerance, tell)
         text, assumptions = None, list(map(str, contents.described.assumptions))
         if found.found:
             best = found.found[0]

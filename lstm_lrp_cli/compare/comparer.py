@@ -10,31 +10,11 @@ import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.statistics.correlation import (
-    LEAST_STEPS,
-    Ranked,
-    correlations,
-    linear_correlations,
-)
-from lstm_lrp_cli.statistics.tokens import (
-    COUNT,
-    MOST_ROWS,
-    TOTAL,
-    Dropped,
-    TokenStatistics,
-    most_to_drop,
-)
-from .comparison import (
-    Apart,
-    Comparison,
-    CorrelationCount,
-    DifferenceCount,
-    OfRelevance,
-    Rank,
-    TokenDifference,
-)
+from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations, linear_correlations
+from lstm_lrp_cli.statistics.tokens import Ranked
+from .comparison import Apart, Comparison, OfRelevance, Rank
+from .counts import CorrelationCount, DifferenceCount, PredictionCount, TokenCount
 from .pairing import PairedTokens
-from .predictions import PredictionCount
 from .side import Side
 
 # How many tokens are compared at a time.
@@ -92,7 +72,7 @@ class Comparer:
         self._pearson, self._spearman = CorrelationCount(), CorrelationCount()
         self._pairs = self._alone = self._other_tokens = self._masked_by_one = 0
         self._signs = self._same_sign = 0
-        self._tokens = TokenDifferences()
+        self._tokens = TokenCount()
         self._apart: Ranked[Apart] = Ranked(top)
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the figures
@@ -163,7 +143,9 @@ class Comparer:
         self._same_sign += int(np.count_nonzero(signs > 0))
         named = [pair for pair in pairs if pair.names]
         if named:
-            self._tokens.add(named)
+            names = [name for pair in named for name in pair.names]
+            of_named = zip(*((pair.a, pair.b) for pair in named), strict=True)
+            self._tokens.add(names, *map(np.concatenate, of_named))
         both = np.stack([a, b])
         pearson, spearman = (
             np.where(lengths >= LEAST_STEPS, correlate(both, place)[0, 1], np.nan)
@@ -183,43 +165,6 @@ class Comparer:
             # What has no correlation has no place among them, nor has what is the same.
             if amount > least:
                 self._apart.add(amount, partial(_apart, pair, linear, of_ranks))
-
-
-class TokenDifferences:
-    """Counts by how much the relevance of each token differs.
-
-    Beyond MOST_ROWS tokens the rarest are dropped, as `lrp summarize` does.
-    """
-
-    def __init__(self) -> None:
-        # All have the same tokens in the same order: differences, and relevance by A and by B.
-        self._tables = (TokenStatistics(), TokenStatistics(), TokenStatistics())
-        self.dropped: Dropped | None = None
-
-    def add(self, pairs: Sequence[Pair]) -> None:
-        names = [name for pair in pairs for name in pair.names]
-        a, b = (np.concatenate(each) for each in zip(*((p.a, p.b) for p in pairs), strict=True))
-        for table, amounts in zip(self._tables, (np.abs(b - a), a, b), strict=True):
-            table.add(names, amounts)
-        if len(self._tables[0]) > MOST_ROWS // len(self._tables):
-            most = most_to_drop(self._tables[:1], MOST_ROWS // len(self._tables) // 2)
-            dropped, *_ = (table.drop(most) for table in self._tables)
-            before = self.dropped or Dropped(0, 0)
-            self.dropped = Dropped(before.tokens + dropped, before.missing + most)
-
-    def largest(self, top: int, min_count: int) -> list[TokenDifference]:
-        """The tokens that differ most on average, of equal ones the more frequent first."""
-        counts = self._tables[0].figures[COUNT]
-        difference, a, b = (table.figures[TOTAL] / counts for table in self._tables)
-        ranked = np.flatnonzero((counts >= min_count) & (difference > 0))
-        ranked = ranked[np.lexsort((-counts[ranked], -difference[ranked]))[:top]]
-        names = self._tables[0].tokens
-        return [
-            TokenDifference(
-                names[row], int(counts[row]), float(difference[row]), float(a[row]), float(b[row])
-            )
-            for row in ranked.tolist()
-        ]
 
 
 def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]:

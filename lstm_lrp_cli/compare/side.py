@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -12,9 +13,11 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
-from lstm_lrp_cli.inputs.sequence import Sequence as InputSequence
+from lstm_lrp_cli.explaining.sizes import Sizes
+from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.terminal.words import size_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +154,45 @@ def _several_methods(results: list[Result], methods: set[str | None], side: Side
     )
 
 
-def explained_by(
-    model: Model, sequences: Iterable[InputSequence], methods: Sequence[Method], question: Question
-) -> Iterator[list[Result]]:
-    """Explain sequences as `lrp explain` does.
+class Explaining:
+    """A model that explains what is compared, and how large its ledgers are beside the scores.
 
-    The results have what is compared of them, and no ledgers. Relevance is that of tokens, or of
-    every value in a numeric series where the methods tell of them.
+    Parameters
+    ----------
+    model : Model
+    methods : sequence of Method
     """
-    finest = model.embedding is None and not any(method.whole_steps for method in methods)
-    by = detail_of(model, finest=finest)
-    for window in Explainer(model, methods, target=question, by=by).windows(sequences):
-        yield list(map(_result, window))
+
+    def __init__(self, model: Model, methods: Several[Method]) -> None:
+        self._model, self._methods = model, methods
+        self._sizes = {
+            method.name: Sizes.none(method.promise.nothing)
+            for method in methods
+            if method.promise is not None
+        }
+
+    def results(self, sequences: Iterable[Sequence], question: Question) -> Iterator[list[Result]]:
+        """Explain sequences as `lrp explain` does.
+
+        The results have what is compared of them, and no ledgers. Relevance is that of tokens, or
+        of every value in a numeric series where the methods tell of them.
+        """
+        model, methods = self._model, self._methods
+        finest = model.embedding is None and not any(method.whole_steps for method in methods)
+        by = detail_of(model, finest=finest)
+        explainer = Explainer(model, methods, target=question, by=by)
+        for explanations in explainer.windows(sequences):
+            for name, sizes in self._sizes.items():
+                own = [each for each in explanations if each.method == name]
+                self._sizes[name] = sizes.with_explanations(own)
+            yield list(map(_result, explanations))
+
+    def warnings(self) -> Iterator[str]:
+        """What `lrp explain` would warn of: numbers that cancel, or stabilizers."""
+        series = self._model.embedding is None
+        for method in self._methods:
+            if method.name in self._sizes:
+                yield from size_warnings(method, self._sizes[method.name], series=series)
 
 
 def _result(explanation: Explanation) -> Result:

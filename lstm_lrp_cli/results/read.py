@@ -1,8 +1,14 @@
-"""Files of results, read block by block, whatever they are written as."""
+"""Files of results, read block by block: JSON lines, or Parquet."""
 
 from collections.abc import Iterator
+from io import BufferedReader
+
+import msgspec
+import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 from lstm_lrp_cli.inputs.stream import (
     OpenInput,
     display_name,
@@ -12,10 +18,14 @@ from lstm_lrp_cli.inputs.stream import (
     seen_of,
 )
 from lstm_lrp_cli.loading.files.formats import what_it_is
-from .json_lines import json_lines_blocks
-from .result import Result
+from .result import OUTDATED, Result, misfit
 
 PARQUET = b"PAR1"
+# How much is read at a time: some ten thousand tokens.
+BLOCK_BYTES = 2**20
+EXPECTED = "expected a line of `lrp explain --format jsonl`"
+# Where null stands for what is no finite number; in relevance, for what is missing.
+NUMBERS = ("scores", "ledger")
 
 
 def read_results(source: str) -> Iterator[list[Result]]:
@@ -52,9 +62,102 @@ def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
             raise UnusableInput(
                 where, f"{found}; expected what `lrp explain` writes as JSON lines or Parquet"
             )
-        yield from json_lines_blocks(opened.file, where)
+        yield from _json_lines(opened.file, where)
         return
     from .parquet import parquet_blocks
 
     with on_disk(opened, ".parquet") as path:
         yield from parquet_blocks(path, where)
+
+
+class _Line(Struct):
+    """What a line may say; keys of other purposes are let be."""
+
+    sequence: int
+    target: str | int | None
+    relevance: list[float | list[float | None] | None]
+    id: str | int | None = None
+    tokens: list[str] | None = None
+    features: list[str] | None = None
+    scores: list[float] = []
+    output: str | None = None
+    predicted: str | int | None = None
+    step: int | None = None
+    label: str | int | None = None
+    method: str | None = None
+    ledger: dict[str, float] | None = None
+    unknown: list[int] = []
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def _json_lines(file: BufferedReader, where: str) -> Iterator[list[Result]]:
+    """The results of a file, those of some of its lines at a time.
+
+    Raises
+    ------
+    UnusableInput
+        A line is not what `lrp explain` writes. The error names it.
+    """
+    for block in blocks_of_lines(file, where, BLOCK_BYTES):
+        yield list(read_in_order(block, _read))
+
+
+def _read(lines: Lines) -> list[Result]:
+    """The result of each line that is not blank. Errors name the first line."""
+    found = _decoded(lines)
+    texts = enumerate(lines.data.split(b"\n"), start=lines.first)
+    numbers = [number for number, text in texts if text.strip()]
+    # What is decoded need not end where its line does: an object may be spread over several.
+    if len(found) != len(numbers):
+        raise UnusableInput(lines.place, f"is not one JSON object; {EXPECTED}")
+    return [_result(line, number, lines.place) for line, number in zip(found, numbers, strict=True)]
+
+
+def _decoded(lines: Lines) -> list[_Line]:
+    try:
+        return _DECODER.decode_lines(lines.data)
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`$[0]", "`$")
+        if any(f"got `null` - at `$.{key}" in problem for key in NUMBERS):
+            problem += ", which stands for NaN or infinity: the model's numbers overflowed"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = f"is not JSON: {error}"
+    if len(lines.data) > LONGEST_LINE:
+        problem = f"is longer than {LONGEST_LINE:,} bytes"
+    raise UnusableInput(lines.place, f"{problem}; {EXPECTED}")
+
+
+def _result(line: _Line, number: int, place: str) -> Result:
+    """A line whose parts fit each other."""
+    try:
+        relevance = np.array(line.relevance, dtype=np.float64)
+    except ValueError as error:
+        raise UnusableInput(
+            place, f"its `relevance` has lists of different lengths; {EXPECTED}"
+        ) from error
+    result = Result(
+        line.sequence,
+        line.target,
+        relevance,
+        line.id,
+        line.tokens,
+        line.features,
+        line.scores,
+        line.output,
+        line.predicted,
+        line.step,
+        line.label,
+        line.method,
+        line.ledger,
+        line.unknown,
+        number,
+    )
+    problem = misfit(result)
+    # Without labels of both, the two classes of a single score are numbers.
+    if isinstance(line.predicted, int) and len(line.scores) == 1:
+        problem = problem or (OUTDATED if line.predicted != (line.scores[0] > 0) else None)
+    if problem is not None:
+        raise UnusableInput(place, f"{problem}; {EXPECTED}")
+    return result

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from lstm_lrp_cli.model.arrays import Floats
 
+# How much of a sequence is kept to tell which it is.
+LONGEST_TEXT = 200
 OF_EVERY_LEDGER = {"score", "residual"}
 OUTDATED = (
     "predicts its one class whatever the sign of its only score, as an earlier lrp wrote it; "
@@ -104,12 +106,9 @@ def misfit(result: Result) -> str | None:
         width = relevance.shape[1]
         if len(features) != width:
             return f"has {len(features)} `features` and {width} values of `relevance` a step"
-    if not np.isfinite(relevance).all():
-        if np.isinf(relevance).any():
-            return "has infinity in `relevance`: the model's numbers overflowed"
-        missing = np.isnan(relevance)
-        if missing.ndim > 1 and (missing.any(axis=1) != missing.all(axis=1)).any():
-            return "has a step of whose `relevance` only a part is missing"
+    problem = None if np.isfinite(relevance).all() else _not_finite(relevance)
+    if problem is not None:
+        return problem
     if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
         return "has positions in `unknown` where there are no tokens"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
@@ -120,5 +119,11 @@ def misfit(result: Result) -> str | None:
     return None
 
 
-# How much of a sequence is kept to tell which it is.
-LONGEST_TEXT = 200
+def _not_finite(relevance: Floats) -> str | None:
+    """What is wrong where numbers of relevance are not finite: whole steps may be missing."""
+    if np.isinf(relevance).any():
+        return "has infinity in `relevance`: the model's numbers overflowed"
+    missing = np.isnan(relevance)
+    if missing.ndim > 1 and (missing.any(axis=1) != missing.all(axis=1)).any():
+        return "has a step of whose `relevance` only a part is missing"
+    return None

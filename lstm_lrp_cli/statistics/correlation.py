@@ -1,9 +1,5 @@
 """How far relevance agrees within a sequence: in its order (Spearman), or in its size (Pearson)."""
 
-import heapq
-from collections.abc import Callable
-from typing import Generic, TypeVar
-
 import numpy as np
 
 from lstm_lrp_cli.model.arrays import Floats, Integers
@@ -70,33 +66,3 @@ def _totals(values: Floats, sequence: Integers) -> Floats:
     starts = np.searchsorted(sequence, np.arange(sequence.max() + 1))
     totals: Floats = np.add.reduceat(values, starts, axis=-1)
     return totals
-
-
-Kept = TypeVar("Kept")
-
-
-class Ranked(Generic[Kept]):
-    """Keeps those with the highest amounts, of equal ones the first.
-
-    Parameters
-    ----------
-    top : int
-        How many are kept.
-    """
-
-    def __init__(self, top: int) -> None:
-        self._top = top
-        self._seen = 0
-        # Of which the first is the lowest, by which another may be pushed out.
-        self._heap: list[tuple[float, int, Kept]] = []
-
-    def add(self, amount: float, make: Callable[[], Kept]) -> None:
-        """Take in one, which is made only if it is kept."""
-        self._seen -= 1
-        if len(self._heap) < self._top:
-            heapq.heappush(self._heap, (amount, self._seen, make()))
-        elif amount > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (amount, self._seen, make()))
-
-    def highest_first(self) -> list[Kept]:
-        return [kept for *_, kept in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]

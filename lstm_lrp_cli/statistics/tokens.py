@@ -1,17 +1,24 @@
-"""What is counted of every token: how often it stands, and the mean and spread of its relevance."""
+"""What is kept of a corpus in bounded memory: figures of every token, and the highest of anything.
+
+Of a token that is how often it stands there, and the mean and spread of its relevance.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model.arrays import Floats, Integers
 
+# How many rows all tables may have together, of which each is a token of one method, target and
+# cell of the confusion matrix. A row takes some 200 bytes.
+MOST_ROWS = 500_000
 FIRST_ROOM = 16
 # What is kept of a token: how often it stands there, how often unknown, the sum of its relevance,
 # and the sum of the squares of what that differs from its mean by.
@@ -189,6 +196,31 @@ class Dropped:
     missing: int
 
 
-# How many rows all tables may have together, of which each is a token of one method, target and
-# cell of the confusion matrix. A row takes some 200 bytes.
-MOST_ROWS = 500_000
+Kept = TypeVar("Kept")
+
+
+class Ranked(Generic[Kept]):
+    """Keeps those with the highest amounts, of equal ones the first.
+
+    Parameters
+    ----------
+    top : int
+        How many are kept.
+    """
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._seen = 0
+        # Of which the first is the lowest, by which another may be pushed out.
+        self._heap: list[tuple[float, int, Kept]] = []
+
+    def add(self, amount: float, make: Callable[[], Kept]) -> None:
+        """Take in one, which is made only if it is kept."""
+        self._seen -= 1
+        if len(self._heap) < self._top:
+            heapq.heappush(self._heap, (amount, self._seen, make()))
+        elif amount > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (amount, self._seen, make()))
+
+    def highest_first(self) -> list[Kept]:
+        return [kept for *_, kept in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.engine.ledger import NO_SHARES, Ledger
+from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.results.result import LONGEST_TEXT, Result
 from lstm_lrp_cli.statistics.tokens import (
     MOST_ROWS,
     UNKNOWN,
     Dropped,
+    Ranked,
     TokenStatistics,
     most_to_drop,
 )
-from .positions import Positions, WorstResiduals
-from .summary import Cell, Kind, OfMethod, OfTarget, Summary
+from .summary import (
+    PARTS,
+    POSITIONS,
+    ByPosition,
+    Cell,
+    Kind,
+    OfMethod,
+    OfTarget,
+    PositionFigures,
+    Residual,
+    Summary,
+)
 
 # The true and the predicted class; None where the true one is not known.
 Confused = tuple[str | int, str | int | None] | None
@@ -110,7 +124,7 @@ class _Method:
         self.explanations = 0
         self._without_score = 0
         self._targets: defaultdict[str | int, _Target] = defaultdict(_Target)
-        self._residuals = WorstResiduals(top)
+        self._residuals: Ranked[Residual] = Ranked(top)
 
     @property
     def tables(self) -> Iterator[TokenStatistics]:
@@ -125,7 +139,10 @@ class _Method:
 
     def add(self, results: Sequence[Result], source: str) -> None:
         self.explanations += len(results)
-        self._residuals.add(results, source)
+        for result in results:
+            if result.ledger is not None:
+                relative = _relative(result.ledger)
+                self._residuals.add(relative, partial(_residual, result, source, relative))
         groups: defaultdict[tuple[str | int, Confused], list[Result]] = defaultdict(list)
         for result in results:
             if result.target is None:
@@ -157,7 +174,7 @@ class _Method:
             self._without_score,
             [counted.figures(target, top, min_count) for target, counted in targets],
             sorted(cells, key=lambda cell: (cell.right, -cell.explanations)),
-            self._residuals.figures(),
+            self._residuals.highest_first(),
         )
 
 
@@ -166,7 +183,7 @@ class _Target:
 
     def __init__(self) -> None:
         self.parts: defaultdict[Confused, _Part] = defaultdict(_Part)
-        self._positions = Positions()
+        self._positions = _Positions()
 
     @property
     def confused(self) -> Iterator[tuple[tuple[str | int, str | int | None], _Part]]:
@@ -196,6 +213,61 @@ class _Target:
             *table.extremes("total", top),
             self._positions.figures(),
         )
+
+
+class _Positions:
+    """Counts relevance by position, as more and more sequences come."""
+
+    def __init__(self) -> None:
+        self._from_start = _Bins(POSITIONS + 1)
+        self._tenths = _Bins(PARTS)
+
+    @property
+    def steps(self) -> int:
+        """How many tokens or steps there are in all."""
+        return int(self._tenths.counts.sum())
+
+    @property
+    def total(self) -> float:
+        """The sum of all relevance."""
+        return float(self._tenths.totals.sum())
+
+    def add(self, sequences: Sequence[Floats]) -> None:
+        """Add the relevance of each step of several sequences."""
+        lengths = np.array(list(map(len, sequences)), dtype=np.intp)
+        amounts = np.concatenate(sequences)
+        ends = np.cumsum(lengths)
+        positions = np.arange(len(amounts)) - np.repeat(ends - lengths, lengths)
+        self._from_start.add(np.minimum(positions, POSITIONS), amounts)
+        self._tenths.add(PARTS * positions // np.repeat(lengths, lengths), amounts)
+
+    def figures(self) -> ByPosition:
+        """What was counted so far."""
+        found = self._from_start.figures()
+        beyond = found.pop() if found and found[-1].position == POSITIONS else None
+        return ByPosition(found, beyond, self._tenths.figures())
+
+
+class _Bins:
+    """Amounts that fall into bins."""
+
+    def __init__(self, size: int) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
+        self.totals: NDArray[np.float64] = np.zeros(size)
+        self._sizes: NDArray[np.float64] = np.zeros(size)
+
+    def add(self, bins: Integers, amounts: Floats) -> None:
+        size = len(self.counts)
+        self.counts += np.bincount(bins, minlength=size)
+        self.totals += np.bincount(bins, amounts, size)
+        self._sizes += np.bincount(bins, np.abs(amounts), size)
+
+    def figures(self) -> list[PositionFigures]:
+        """Those of the bins into which something fell."""
+        there = np.flatnonzero(self.counts)
+        counts = self.counts[there]
+        columns = (there, counts, self.totals[there] / counts, self._sizes[there] / counts)
+        return list(map(PositionFigures, *(column.tolist() for column in columns)))
 
 
 class _Part:
@@ -228,3 +300,27 @@ def _order(target: str | int) -> tuple[bool, int, str]:
     if isinstance(target, int):
         return False, target, ""
     return True, 0, target
+
+
+def _residual(result: Result, source: str, relative: float) -> Residual:
+    assert result.ledger is not None
+    return Residual(
+        source,
+        result.sequence,
+        result.id,
+        result.target,
+        result.step,
+        " ".join(result.tokens or ())[:LONGEST_TEXT],
+        result.ledger["residual"],
+        relative,
+    )
+
+
+def _relative(ledger: dict[str, float]) -> float:
+    """The size of a residual; 1 where there is nothing to measure it against."""
+    residual = ledger["residual"]
+    if not residual:
+        return 0.0
+    shares = {name: amount for name, amount in ledger.items() if name not in NO_SHARES}
+    scale = Ledger(ledger["score"], shares).scale
+    return abs(residual) / scale if scale else 1.0

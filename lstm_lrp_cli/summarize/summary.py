@@ -4,9 +4,50 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lstm_lrp_cli.statistics.tokens import Dropped, TokenFigures
-from .positions import ByPosition, Residual
 
 Kind = Literal["token", "feature"]
+# Positions that are told one by one; all later ones are told together.
+POSITIONS = 100
+PARTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PositionFigures:
+    """What stands at one position, or in one part, of all sequences.
+
+    Parameters
+    ----------
+    position : int
+        From 0; of parts, the tenth of the sequence.
+    count : int
+        How many tokens or steps stand there.
+    mean, mean_absolute : float
+        Of their relevance, and of its size.
+    """
+
+    position: int
+    count: int
+    mean: float
+    mean_absolute: float
+
+
+@dataclass(frozen=True, slots=True)
+class ByPosition:
+    """Relevance by position. Positions at which nothing stands are left out.
+
+    Parameters
+    ----------
+    from_start : list of PositionFigures
+        The first ones, one by one.
+    later : PositionFigures or None
+        All behind those, under the number of the first of them; None where there are none.
+    tenths : list of PositionFigures
+        Of each sequence's length: those of the first, ..., last tenth.
+    """
+
+    from_start: list[PositionFigures]
+    later: PositionFigures | None
+    tenths: list[PositionFigures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +112,34 @@ class Cell:
     explanations: int
     highest_total: list[TokenFigures]
     lowest_total: list[TokenFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What is left of one score.
+
+    Parameters
+    ----------
+    source : str
+        The file of results.
+    sequence, id, target, step
+        As `Result` has them.
+    text : str
+        The beginning of the sequence; empty in a numeric series.
+    residual : float
+        As the ledger has it.
+    relative : float
+        Its size, relative to the larger of the score and the sum of the shares' sizes.
+    """
+
+    source: str
+    sequence: int
+    id: str | int | None
+    target: str | int | None
+    step: int | None
+    text: str
+    residual: float
+    relative: float
 
 
 @dataclass(frozen=True, slots=True)

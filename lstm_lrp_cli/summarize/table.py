@@ -14,11 +14,14 @@ from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import dropped_note, signed
-from .positions import PARTS, ByPosition, PositionFigures, Residual
-from .summary import Cell, OfMethod, OfTarget, Summary
+from .summary import PARTS, ByPosition, Cell, OfMethod, OfTarget, PositionFigures, Residual, Summary
 
 # How many residuals are shown, of which most are rounding.
 RESIDUALS = 5
+# How many positions are told one by one: more are left to JSON.
+SHOWN_POSITIONS = 10
+# How many tokens tell what a cell of the confusion matrix is about.
+TYPICAL = 5
 LONGEST_TOKEN = 24
 
 
@@ -145,12 +148,6 @@ def _table(title: str) -> Table:
 def _add_numbers(table: Table, names: Sequence[str]) -> None:
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-
-
-# How many positions are told one by one: more are left to JSON.
-SHOWN_POSITIONS = 10
-# How many tokens tell what a cell of the confusion matrix is about.
-TYPICAL = 5
 
 
 def method_title(method: OfMethod) -> str:

@@ -172,6 +172,27 @@ class TestLargeNumbersThatCancel:
             "lrp: warning: by lrp-half",
         ]
 
+    def test_are_a_warning_of_compare_for_each_method(self, run, model, tmp_path):
+        path, text = model
+        explained = run("explain", *model, "-o", tmp_path / "out.tsv")
+        asked = ("compare", path, "--input", text, "--methods", "lrp-all,occlusion")
+        result = run(*asked)
+        assert result.exit_code == 0, result.stderr
+        assert told(result) == told(explained)
+        document = json.loads(run(*asked, "--format", "json").stdout)
+        assert [f"lrp: warning: {each}" for each in document["warnings"]] == told(explained)
+
+    def test_are_a_warning_of_compare_that_names_the_model(self, run, model, tmp_path):
+        path, text = model
+        other = tmp_path / "other.npz"
+        with np.load(path) as arrays:
+            np.savez(other, **{**arrays, "c": np.zeros(3)})
+        other.with_suffix(".yaml").write_text(path.with_suffix(".yaml").read_text("utf-8"), "utf-8")
+        result = run("compare", other, path, "--input", text)
+        assert result.exit_code == 0, result.stderr
+        [line] = [line for line in result.stderr.splitlines() if "large beside" in line]
+        assert line.startswith(f"lrp: warning: {path}: by lrp-all, the ledger's shares are large")
+
     def test_are_a_warning_for_integrated_gradients(self, run, model, tmp_path):
         result = run(
             "explain", *model, "--method", "integrated-gradients", "-o", tmp_path / "o.tsv"

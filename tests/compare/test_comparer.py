@@ -9,10 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from plain_comparison import amounts_of, correlations, differences, quantile, token_differences
 
-from lstm_lrp_cli.compare import comparer as module
+from lstm_lrp_cli.compare import comparer, counts
 from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
+from lstm_lrp_cli.compare.counts import p_value
 from lstm_lrp_cli.compare.pairing import matched
-from lstm_lrp_cli.compare.predictions import p_value
 from lstm_lrp_cli.compare.side import ExplainedSequence, Side
 from lstm_lrp_cli.results.result import Result
 
@@ -93,7 +93,7 @@ class TestAgainstAPlainLoop:
     @settings(max_examples=80, deadline=None)
     def test_relevance(self, corpus, block):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "BLOCK_TOKENS", block)
+            patch.setattr(comparer, "BLOCK_TOKENS", block)
             comparison = compared(corpus)
         found, pairs = comparison.relevance, pairs_of(corpus)
         assert comparison.sequences == len(corpus)
@@ -234,7 +234,7 @@ class TestCorrelation:
 
 class TestMemory:
     def test_rare_tokens_are_dropped_and_that_is_told(self, monkeypatch):
-        monkeypatch.setattr(module, "MOST_ROWS", 30)
+        monkeypatch.setattr(counts, "MOST_ROWS", 30)
         corpus = [
             (
                 [result([1.0, 2.0], number, tokens=["often", f"once{number}"])],
@@ -242,7 +242,7 @@ class TestMemory:
             )
             for number in range(50)
         ]
-        monkeypatch.setattr(module, "BLOCK_TOKENS", 6)
+        monkeypatch.setattr(comparer, "BLOCK_TOKENS", 6)
         comparison = compared(corpus)
         (often,) = comparison.tokens
         assert (often.token, often.count, often.difference) == ("often", 50, 0.5)

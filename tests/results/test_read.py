@@ -8,7 +8,7 @@ import pytest
 from models import KERAS, PYTORCH, WEATHER, json_lines
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.results import json_lines as format_
+from lstm_lrp_cli.results import read as format_
 from lstm_lrp_cli.results.read import read_results
 
 LEDGER = {"score": 0.5, "tokens": 0.75, "biases": -0.25, "residual": 0.0}

@@ -11,8 +11,8 @@ from plain_summary import by_position, figures_of, relative_residual, steps_of
 
 from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.summarize import summarizer as module
-from lstm_lrp_cli.summarize.positions import POSITIONS
 from lstm_lrp_cli.summarize.summarizer import Summarizer
+from lstm_lrp_cli.summarize.summary import POSITIONS
 
 ALL = 10**6
 amounts = st.floats(-100, 100, allow_subnormal=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lstm_lrp_cli.check.against.framework import run_graph
+from lstm_lrp_cli.check.against.torch import run_graph
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,

@@ -1,6 +1,7 @@
-"""Frameworks that `lrp check --against` runs, each in a module of its name.
+"""Frameworks that `lrp check --against` runs, each on a file of its own.
 
-A module has `open_framework(loaded)`, which gives a `Framework`. It is imported when it is used.
+A module has `open_` and the framework's name, which takes what was loaded and gives a `Framework`.
+It is imported when it is used.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     from .framework import Framework
 
 
-FRAMEWORKS = ("keras", "onnxruntime", "tensorflow", "torch")
+# Each framework's module.
+FRAMEWORKS = {
+    "keras": "keras",
+    "onnxruntime": "onnxruntime",
+    "tensorflow": "keras",
+    "torch": "torch",
+}
 
 
 def open_framework(name: str, loaded: LoadedModel) -> Framework:
@@ -22,8 +29,8 @@ def open_framework(name: str, loaded: LoadedModel) -> Framework:
     Raises
     ------
     UnusableInput
-        It is not installed, or cannot run the model.
+        It does not load such files, is not installed, or cannot run the model.
     """
-    module = importlib.import_module(f"{__name__}.{name}")
-    framework: Framework = module.open_framework(loaded)
+    module = importlib.import_module(f"{__name__}.{FRAMEWORKS[name]}")
+    framework: Framework = getattr(module, f"open_{name}")(loaded)
     return framework

@@ -2,9 +2,10 @@
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,27 @@ from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, Prepared, prepare
 from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.arrays import Integers
-from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from lstm_lrp_cli.model.model import Model
 
 LONGEST_REASON = 300
+# What rounding may make of scores, relative to those over 1.
+ROUNDING = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+# What gives a model's scores in each framework's own code.
+SCORES = {
+    "keras": "model.predict(x)",
+    "onnxruntime": "session.run(None, {name: x})[0]",
+    "tensorflow": "model.predict(x)",
+    "torch": "model(x).detach().numpy()",
+}
+# What runs files of a format.
+RUN_BY = {
+    "HDF5": "a whole Keras model is run by --against keras",
+    "Keras": "--against keras runs it",
+    "ONNX": "--against onnxruntime runs it",
+    **dict.fromkeys(("PyTorch", "safetensors"), "--against torch runs its modules"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +89,41 @@ class Framework:
     carrying: Carrying | None = None
 
 
+def refuse_others(option: str, title: str, loaded: LoadedModel, formats: Collection[str]) -> None:
+    """Refuse a file that a framework does not load, before it is asked for.
+
+    Raises
+    ------
+    UnusableInput
+        Its format is none of those.
+    """
+    path, form = loaded.contents.path, loaded.contents.format
+    if form not in formats:
+        found = f"is {form}, which {title} does not load"
+        raise proves_nothing(option, path, found, RUN_BY.get(form, ""))
+
+
+def proves_nothing(option: str, path: Path, found: str, instead: str = "") -> UnusableInput:
+    """An error about a file that a framework cannot run by itself.
+
+    Parameters
+    ----------
+    option : str
+        The name that `--against` was given.
+    found : str
+        What the file is, or lacks.
+    instead : str
+        What else would be a check.
+    """
+    return UnusableInput(
+        f"--against {option}",
+        f"{path} {found}{f' ({instead})' if instead else ''}. Layers that the mapping arranges on "
+        "both sides would agree, whatever it says. Where your own model is, save its scores, and "
+        "compare by --expected scores.npy:",
+        f'import numpy\nnumpy.save("scores.npy", {SCORES[option]})',
+    )
+
+
 def import_framework(package: str, option: str, install: str) -> Any:
     """Import a package that `--against` needs, or say how to install it."""
     try:
@@ -103,10 +156,6 @@ def asking(where: str, problem: str) -> Iterator[None]:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:LONGEST_REASON]
-
-
-# What rounding may make of scores, relative to those over 1.
-TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 
 
 @dataclass(slots=True, eq=False)
@@ -147,7 +196,7 @@ class Live:
 
     @property
     def tolerance(self) -> float:
-        return max(TOLERANCES[self.ran.dtype], TOLERANCES[self.model.dtype])
+        return max(ROUNDING[self.ran.dtype], ROUNDING[self.model.dtype])
 
     def of_batch(
         self, batch: Batch, shapes: Sequence[tuple[int, ...]]
@@ -206,15 +255,3 @@ class Live:
         numbers[given.kept] = found[~given.padding]
         numbers[~prepare([inputs], self.model.padding).kept] = 0
         return numbers
-
-
-# From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
-Function = Callable[..., Any]
-
-
-def run_graph(model: Model, functions: Sequence[Function], embedded: Any) -> list[Any]:
-    """The value of each output of a model, given its input after the embedding."""
-    values = {MODEL_INPUT: embedded}
-    for place, (node, function) in enumerate(zip(model.nodes, functions, strict=True)):
-        values[place] = function(*(values[source] for source in node.sources))
-    return [values[output] for output in model.outputs]

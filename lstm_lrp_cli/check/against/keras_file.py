@@ -9,23 +9,20 @@ Keras 3 dropped.
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import h5py
 
-from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.weight_file import check_size
+from lstm_lrp_cli.loading.keras.json import find_beside
 from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, RECURRENT, SILENT
-from lstm_lrp_cli.model.arrays import Integers
-from lstm_lrp_cli.model.model import Head, Model
-from .framework import Carrying
-
-Run = Callable[[NDArray[Any]], NDArray[Any]]
+from lstm_lrp_cli.loading.keras.weights import holds_layers
+from .framework import proves_nothing
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # What training alone needs, and what Keras 3 knows no longer, or which does nothing here.
@@ -55,7 +52,6 @@ MODULES = (
 OPERATIONS = ("keras.ops.", "keras.src.ops.")
 # Where a wrapper keeps its layer, whose module Keras 3 needs and Keras up to 2.12 does not say.
 WRAPPED = ("layer", "backward_layer")
-LAST_ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +82,15 @@ class WholeModel:
         self.write(path, json.dumps(cleaned))
 
 
-def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
+def read_whole(path: Path, option: str, keras_version: str) -> WholeModel:
     """Read the architecture of a whole Keras model, or of weights that it stands beside.
+
+    Parameters
+    ----------
+    option : str
+        The name that `--against` was given.
+    keras_version : str
+        Of the Keras that is to run it.
 
     Raises
     ------
@@ -96,16 +99,15 @@ def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
     """
     found = _read_keras(path) if zipfile.is_zipfile(path) else _read_hdf5(path)
     if found is None:
-        raise UnusableInput(
-            where,
-            "says no architecture, so Keras cannot run it. Where the model is, save its scores by "
-            'numpy.save("scores.npy", model.predict(x)) and compare by --expected scores.npy; or '
-            f"save model.to_json() as {path.with_suffix('.json').name} beside Keras's weights",
+        beside = path.with_suffix(".json").name
+        raise proves_nothing(
+            *(option, path, "says no architecture, so Keras cannot run it"),
+            f"or save model.to_json() as {beside} beside Keras's weights",
         )
     whole, version = found
     if "hard_sigmoid" in json.dumps(whole.architecture) and version[:1] != keras_version[:1]:
         raise UnusableInput(
-            where,
+            f"--against {option}: {path}",
             f"its hard_sigmoid is that of Keras {version}, and another function in Keras "
             f"{keras_version}, which is installed; compare by --expected",
         )
@@ -113,8 +115,6 @@ def read_whole(path: Path, where: str, keras_version: str) -> WholeModel:
 
 
 def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
-    import h5py
-
     if not h5py.is_hdf5(path):
         return None
     with h5py.File(path) as file:
@@ -134,12 +134,6 @@ def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
 
 def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
     """Weights alone, to be written as a whole model with the architecture beside them."""
-    import h5py
-
-    from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-    from lstm_lrp_cli.loading.keras.json import find_beside
-    from lstm_lrp_cli.loading.keras.weights import holds_layers
-
     with Hdf5File(path) as file:
         beside = find_beside(file) if holds_layers(file) else None
         is_older = file.attribute("/", "layer_names") is not None
@@ -253,84 +247,3 @@ def _is_float(dtype: Any) -> bool:
         config = dtype.get("config")
         dtype = config.get("name") if isinstance(config, dict) else None
     return isinstance(dtype, str) and "float" in dtype
-
-
-def running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[Kind, Run]:
-    """What runs a Keras model, and whether it gives scores: they are lrp's own, in lrp's order."""
-    names = keras.Model(net.inputs, net.outputs).output_names
-    wanted = list(dict.fromkeys(head.name for head in model.heads))
-    scores = _before_last_activations(keras, net, model.heads)
-    chosen = net.outputs if scores is None else scores
-    if set(wanted) == set(names):
-        chosen = [chosen[names.index(name)] for name in wanted]
-    ready = keras.Model(net.inputs, chosen)
-
-    def run(inputs: NDArray[Any]) -> NDArray[Any]:
-        given = inputs.astype(np.int32 if model.embedding is not None else dtype)
-        found = ready(given, training=False)
-        outputs = found if isinstance(found, list | tuple) else [found]
-        return np.concatenate([np.asarray(each) for each in outputs], axis=-1)
-
-    return "probabilities" if scores is None else "scores", run
-
-
-def carrying(net: Any, run: Run) -> Carrying:
-    """What runs a stateful Keras model sequence by sequence, from states of zero on.
-
-    Keras runs whole batches. What there is no sequence for is filled up with zeros, and the states
-    that these would change are put back.
-    """
-    lstms = [each for each in net._flatten_layers() if type(each).__name__ == "LSTM"]
-    states = [state for lstm in lstms if lstm.stateful for state in lstm.states]
-    batch = int(net.inputs[0].shape[0])
-    for state in states:
-        state.assign(np.zeros(tuple(state.shape)))
-
-    def run_in_slots(inputs: NDArray[Any], slots: Integers) -> NDArray[Any]:
-        filled = np.zeros((batch, *inputs.shape[1:]), dtype=inputs.dtype)
-        filled[slots] = inputs
-        before = [np.array(state) for state in states]
-        found = run(filled)[slots]
-        empty = np.setdiff1d(np.arange(batch), slots)
-        for state, kept in zip(states, before, strict=True):
-            if len(empty):
-                now = np.array(state)
-                now[empty] = kept[empty]
-                state.assign(now)
-        return found
-
-    return Carrying(batch, run_in_slots)
-
-
-def _before_last_activations(keras: Any, net: Any, heads: Sequence[Head]) -> list[Any] | None:
-    """The scores: without a softmax or sigmoid that is the last of an output.
-
-    None where Keras has it in another place than the model's own last layer.
-    """
-    needed = {head.name for head in heads if head.activation != "linear"}
-    layers = [tensor._keras_history[0] for tensor in net.outputs]
-    last = [_ends_in_activation(keras, layer) for layer in layers]
-    if sum(last) < len(needed):
-        return None
-    scores = []
-    for tensor, layer, ends in zip(net.outputs, layers, last, strict=True):
-        if ends and type(layer).__name__ in ("Activation", "Softmax"):
-            scores.append(layer.input)
-        else:
-            if ends:
-                _inner(layer).activation = keras.activations.linear
-            scores.append(tensor)
-    return scores
-
-
-def _ends_in_activation(keras: Any, layer: Any) -> bool:
-    if layer._outbound_nodes or len(layer._inbound_nodes) != 1:
-        return False
-    activations = [getattr(keras.activations, name) for name in LAST_ACTIVATIONS]
-    activation = getattr(_inner(layer), "activation", None)
-    return type(layer).__name__ == "Softmax" or activation in activations
-
-
-def _inner(layer: Any) -> Any:
-    """The layer that is applied: that inside a wrapper for every step."""
-    return layer.layer if type(layer).__name__ == "TimeDistributed" else layer

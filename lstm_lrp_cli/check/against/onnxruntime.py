@@ -1,6 +1,5 @@
 """ONNX Runtime: an .onnx file as it is, one sequence at a time."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.model import Model
-from .framework import Framework, asking, import_framework
+from .framework import Framework, asking, import_framework, refuse_others
 
-OPTION = "--against onnxruntime"
 ERRORS_ALONE = 3
 DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -25,20 +23,18 @@ DTYPES: dict[str, np.dtype[Any]] = {
 PROBE = 3
 
 
-def open_framework(loaded: LoadedModel) -> Framework:
-    """Load the .onnx file."""
-    path = loaded.contents.path
-    if loaded.contents.format != "ONNX":
-        raise UnusableInput(
-            OPTION, f"runs .onnx files; {path} is {loaded.contents.format}. Compare by --expected"
-        )
-    return open_onnx(path, loaded.model)
+def open_onnxruntime(loaded: LoadedModel) -> Framework:
+    """Load the .onnx file.
 
-
-def open_onnx(path: Path, model: Model) -> Framework:
-    """Load an .onnx file that a model was read from."""
+    Raises
+    ------
+    UnusableInput
+        It is none, or ONNX Runtime refuses it.
+    """
+    refuse_others("onnxruntime", "ONNX Runtime", loaded, ("ONNX",))
     runtime = import_framework("onnxruntime", "onnxruntime", "onnxruntime")
-    where = f"{OPTION}: {path}"
+    model, path = loaded.model, loaded.contents.path
+    where = f"--against onnxruntime: {path}"
     with asking(where, "ONNX Runtime does not load it"):
         options = runtime.SessionOptions()
         options.log_severity_level = ERRORS_ALONE

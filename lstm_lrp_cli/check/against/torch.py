@@ -2,13 +2,13 @@
 
 A state dict holds no architecture, so torch cannot run it as a model: modules are connected as the
 mapping says, and the check says so. What a module is loaded with is torch's own affair, by the
-names of a state dict: gate order, layout, both biases and the direction of an nn.LSTM are not asked
-of the mapping. Weights under other names, or in other formats, are none that torch knows what to
-do with; they are refused.
+names of a state dict, and not asked of the mapping: gate order, layout, both biases and the
+direction of an nn.LSTM, layout and bias of an nn.Linear, what is what in an nn.BatchNorm1d. Weights
+under other names, or in other formats, are none that torch knows what to do with; they are refused.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +34,28 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from .framework import Framework, Function, asking, import_framework, run_graph
+from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from .framework import Framework, asking, import_framework, refuse_others
 
 NAME = "--against torch"
 # Before it, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 OLDEST = (2, 6)
 # What it loads; the format's name is that of the file's reader.
 FORMATS = ("PyTorch", "safetensors")
+# From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
+Function = Callable[..., Any]
 
 
-def open_framework(loaded: LoadedModel) -> Framework:
-    """Load the file's tensors into torch's modules."""
+def open_torch(loaded: LoadedModel) -> Framework:
+    """Load the file's tensors into torch's modules.
+
+    Raises
+    ------
+    UnusableInput
+        The file is none of torch's, or its weights have other names than torch gives; or torch has
+        no such module.
+    """
+    refuse_others("torch", "torch", loaded, FORMATS)
     torch = import_framework("torch", "torch", "torch")
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < OLDEST:
@@ -53,14 +64,7 @@ def open_framework(loaded: LoadedModel) -> Framework:
             f"found torch {torch.__version__}, which a file can have run code (CVE-2025-32434); "
             "python -m pip install 'torch>=2.6'",
         )
-    path, form = loaded.contents.path, loaded.contents.format
-    if form not in FORMATS:
-        raise UnusableInput(
-            NAME,
-            f"{path} is {form}, which torch does not load; save the scores of your own model, and "
-            "compare by --expected",
-        )
-    model = loaded.model
+    model, path = loaded.model, loaded.contents.path
     dtype = getattr(torch, model.dtype.name)
     name = f"torch {torch.__version__}"
     with asking(f"{NAME}: {path}", "torch does not load it"):
@@ -79,6 +83,14 @@ def open_framework(loaded: LoadedModel) -> Framework:
     return Framework(name, model.dtype, "scores", masks=False, run=run, is_whole=False)
 
 
+def run_graph(model: Model, functions: Sequence[Function], embedded: Any) -> list[Any]:
+    """The value of each output of a model, given its input after the embedding."""
+    values = {MODEL_INPUT: embedded}
+    for place, (node, function) in enumerate(zip(model.nodes, functions, strict=True)):
+        values[place] = function(*(values[source] for source in node.sources))
+    return [values[output] for output in model.outputs]
+
+
 class _Tensors:
     """The file's tensors by their names, as torch reads them."""
 
@@ -93,11 +105,12 @@ class _Tensors:
             reader = import_framework("safetensors.torch", "torch", "safetensors")
             self._read = reader.load_file(path)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._read
-
     def __getitem__(self, name: str) -> Any:
         return self._read[name].to(self._dtype)
+
+    def of_names(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """By role, the tensors of those names that the file has."""
+        return {role: self[name] for role, name in names.items() if name in self._read}
 
     def of_array(self, array: NDArray[Any]) -> Any:
         """A tensor of numbers that have no arrangement."""
@@ -235,47 +248,39 @@ class _Modules:
             role: f"{before}{role}{after}"
             for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         }
-        found = {role: self._tensors[name] for role, name in names.items() if name in self._tensors}
         zeros = self._tensors.of_array(np.zeros(gates))
-        return {"bias_ih": zeros, "bias_hh": zeros} | found
+        return {"bias_ih": zeros, "bias_hh": zeros} | self._tensors.of_names(names)
 
     def _linear(self, layer: Dense) -> Function:
         """An nn.Linear, with its own bias; a vector is one of a single output."""
-        weights_name, biases = self._linear_names[id(layer)]
-        weights = self._tensors[weights_name]
-        if weights.ndim == 1:
-            weights = weights[None]
-        elif not weights_name.endswith("weight"):
-            raise UnusableInput(
-                NAME,
-                f"`{weights_name}` is not what torch calls an nn.Linear's weights, so the mapping "
-                "alone knows how they lie; compare by --expected",
-            )
-        own = weights_name.removesuffix("weight") + "bias"
-        biases = [own] if own in self._tensors else biases
-        bias = sum(self._tensors[name] for name in biases) if biases else None
+        name, biases = self._linear_names[id(layer)]
+        weights = self._tensors[name]
+        if weights.ndim > 1 and not name.endswith("weight"):
+            raise _not_torchs(name, "an nn.Linear's weights", "how they lie")
+        bias = self._tensors.of_names({"bias": f"{name.removesuffix('weight')}bias"})
+        if biases and not bias:
+            raise _not_torchs(biases[0], "the bias of an nn.Linear", "whose it is")
+        weights = weights.reshape(-1, weights.shape[-1])
         outputs, inputs = layer.weights.shape
-        module = self._torch.nn.Linear(inputs, outputs, bias=bias is not None, dtype=self._dtype)
-        module.load_state_dict({"weight": weights} | ({} if bias is None else {"bias": bias}))
+        module = self._torch.nn.Linear(inputs, outputs, bias=bool(bias), dtype=self._dtype)
+        module.load_state_dict({"weight": weights} | bias)
         linear: Function = module
         return linear
 
     def _normalization(self, layer: Scale, spec: BatchNormSpec | None) -> Function:
-        if spec is None or spec.mean is None or spec.variance is None:
-            factors, offsets = map(self._tensors.of_array, (layer.factors, layer.offsets))
-            return lambda x: x * factors + offsets
-        module = self._torch.nn.BatchNorm1d(len(layer.factors), eps=spec.epsilon, dtype=self._dtype)
-        roles = {
-            "running_mean": spec.mean,
-            "running_var": spec.variance,
-            "weight": spec.scale,
-            "bias": spec.offset,
-        }
-        tensors = {role: self._tensors[name] for role, name in roles.items() if name is not None}
-        module.load_state_dict(
-            {role: tensor.expand(len(layer.factors)) for role, tensor in tensors.items()},
-            strict=False,
+        """An nn.BatchNorm1d, whatever roles the mapping gives to its parts."""
+        parts = (spec.mean, spec.variance, spec.scale, spec.offset) if spec else ()
+        name = next(filter(None, parts), "")
+        own = name[: name.rfind(".") + 1]
+        roles = ("running_mean", "running_var", "weight", "bias")
+        tensors = self._tensors.of_names({role: f"{own}{role}" for role in roles})
+        if spec is None or not {"running_mean", "running_var"} <= set(tensors):
+            raise _not_torchs(name, "part of an nn.BatchNorm1d", "what it is")
+        module = self._torch.nn.BatchNorm1d(
+            len(layer.factors), eps=spec.epsilon, affine="weight" in tensors, dtype=self._dtype
         )
+        # That some files lack how many batches there were changes nothing.
+        module.load_state_dict(tensors, strict=False)
         module.eval()
         # A batch of steps has its units in the middle there.
         return lambda x: module(x) if x.ndim == 2 else module(x.transpose(1, 2)).transpose(1, 2)
@@ -324,12 +329,17 @@ def _input_name(cell: LstmCell, spec: LstmSpec | None) -> str:
     name = direction.input if direction else None
     if not isinstance(name, str) or not RECURRENT_WEIGHT.match(name):
         shown = ", ".join(dataset_names(name)) or "combined weights"
-        raise UnusableInput(
-            NAME,
-            f"`{shown}` is not what torch calls an nn.LSTM's weights, so the mapping alone knows "
-            "how its gates lie; compare by --expected",
-        )
+        raise _not_torchs(shown, "an nn.LSTM's weights", "how its gates lie")
     return name
+
+
+def _not_torchs(name: str, what: str, known: str) -> UnusableInput:
+    """An error about weights of which the mapping alone knows something."""
+    return UnusableInput(
+        NAME,
+        f"`{name}` is not what torch calls {what}, so the mapping alone knows {known}; compare by "
+        "--expected",
+    )
 
 
 def _linear_names(specs: Iterable[LayerSpec]) -> Iterator[tuple[str, list[str]]]:

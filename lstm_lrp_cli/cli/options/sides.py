@@ -12,8 +12,8 @@ import numpy as np
 from lstm_lrp_cli.compare.pairing import same_sequences
 from lstm_lrp_cli.compare.side import (
     ExplainedSequence,
+    Explaining,
     Side,
-    explained_by,
     explained_sequences,
     explained_twice,
     named_alike,
@@ -54,6 +54,8 @@ class AskedModels:
         The models that were loaded, with their names, which may be the same.
     figures : list of (InputFigures, Model)
         What each model was given.
+    explaining : list of Explaining
+        What each model explains, in the order of `loaded`.
     """
 
     given: InputOptions
@@ -64,6 +66,7 @@ class AskedModels:
     settings: SettingOptions
     loaded: list[tuple[str, Model]] = field(default_factory=list)
     figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
+    explaining: list[Explaining] = field(default_factory=list)
 
     def told(self, warnings: list[str]) -> dict[str, Any]:
         """What is to be told beside the comparison, as JSON has it."""
@@ -100,15 +103,20 @@ class AskedModels:
         sequences = (each for block in blocks for each in sequences_of(block, model))
         figures = InputFigures()
         self.figures.append((figures, model))
-        return explained_by(model, figures.watch(sequences, model), chosen, question)
+        explaining = Explaining(model, chosen)
+        self.explaining.append(explaining)
+        return explaining.results(figures.watch(sequences, model), question)
 
     def input_warnings(self) -> list[str]:
-        """What the user should know of the input, when all of it was read."""
-        found = (
+        """What the user should know of input and explanations, when all of them were read."""
+        found = [
             warning
             for figures, model in self.figures
             for warning in figures.input_warnings(model, "compared, with nothing to explain")
-        )
+        ]
+        for (name, _), explaining in zip(self.loaded, self.explaining, strict=True):
+            which = f"{name}: " if len(self.loaded) > 1 else ""
+            found += (f"{which}{warning}" for warning in explaining.warnings())
         return list(dict.fromkeys(found))
 
 

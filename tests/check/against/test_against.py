@@ -3,14 +3,16 @@
 import json
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from models import KERAS, PYTORCH
 
-from lstm_lrp_cli.check.against import FRAMEWORKS, torch
+from lstm_lrp_cli.check.against import FRAMEWORKS, open_framework, torch
 from lstm_lrp_cli.check.against.framework import Framework
 from lstm_lrp_cli.engine.forward import forward, outputs
 from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 
 TEXT = "not bad\nthe film is bad\nbad\n"
@@ -48,7 +50,7 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch):
     fake = Fake()
-    monkeypatch.setattr(torch, "open_framework", fake.open)
+    monkeypatch.setattr(torch, "open_torch", fake.open)
     return fake
 
 
@@ -190,24 +192,40 @@ def test_without_input_random_sequences_are_run(run, fake):
 
 class TestErrors:
     @pytest.mark.parametrize("name", FRAMEWORKS)
-    def test_a_framework_that_is_not_installed(self, run, monkeypatch, name):
+    def test_a_framework_that_is_not_installed(self, monkeypatch, name):
         """It is named with the command that installs it, before anything else is done."""
         monkeypatch.setitem(sys.modules, name, None)
         monkeypatch.setenv("KERAS_BACKEND", "torch")  # one is chosen where none is
-        if name == "onnxruntime":
-            from lstm_lrp_cli.check.against.onnxruntime import open_onnx
-            from lstm_lrp_cli.errors import UnusableInput
-
-            model = load_model(KERAS.model, None, np.dtype(np.float64)).model
-            with pytest.raises(UnusableInput, match="python -m pip install onnxruntime"):
-                open_onnx(KERAS.model, model)
-            return
-        result = run("check", KERAS.model, KERAS.sequences, "--against", name)
-        assert result.exit_code == 3
-        assert result.stderr.startswith(
-            f"lrp: --against {name}: needs {name}, which is not installed"
+        loaded = load_model(KERAS.model, None, np.dtype(np.float64))
+        form = {"onnxruntime": "ONNX", "torch": "PyTorch"}.get(name, "HDF5")
+        contents = msgspec.structs.replace(loaded.contents, format=form)
+        with pytest.raises(UnusableInput) as raised:
+            open_framework(name, msgspec.structs.replace(loaded, contents=contents))
+        assert str(raised.value).startswith(
+            f"--against {name}: needs {name}, which is not installed: python -m pip install {name}"
         )
-        assert f"python -m pip install {name}" in result.stderr
+
+    def test_the_command_says_so(self, run, monkeypatch):
+        monkeypatch.setitem(sys.modules, "tensorflow", None)
+        monkeypatch.setenv("KERAS_BACKEND", "torch")  # which is set for the process
+        result = run("check", KERAS.model, KERAS.sequences, "--against", "tensorflow")
+        assert result.exit_code == 3
+        assert result.stderr.startswith("lrp: --against tensorflow: needs tensorflow, which is not")
+
+    @pytest.mark.parametrize("name", FRAMEWORKS)
+    def test_a_file_of_another_format(self, run, monkeypatch, name):
+        """It is refused, whether or not the framework is there: nothing would be checked."""
+        monkeypatch.setitem(sys.modules, name, None)
+        result = run("check", PYTORCH.model, PYTORCH.sequences, "--against", name)
+        assert result.exit_code == 3
+        assert result.stderr.startswith(f"lrp: --against {name}: {PYTORCH.model} is NPZ, which ")
+        assert "would agree, whatever it says" in result.stderr
+        assert "compare by --expected scores.npy:" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith('numpy.save("scores.npy", ')
+
+    def test_what_runs_the_file_is_named(self, run):
+        result = run("check", KERAS.model, KERAS.sequences, "--against", "torch")
+        assert "(a whole Keras model is run by --against keras)" in result.stderr
 
     def test_both_ways_to_compare(self, run):
         options = ("--against", "torch", "--expected", KERAS.expected)
