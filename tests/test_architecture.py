@@ -50,7 +50,6 @@ LONGER = {
     "loading.keras.layers": 713,
     "loading.keras.weights": 510,
     "loading.mapping.schema": 427,
-    "loading.onnx.ops": 672,
     "loading.torch.state_dict": 634,
 }
 CIRCLES = {
@@ -61,7 +60,7 @@ CIRCLES = {
             *("loading.files.formats", "loading.files.text_file"),
             *(f"loading.keras.{name}" for name in ("files", "json", "layers", "text", "weights")),
             *("loading.mapping.schema", "loading.mapping.yaml"),
-            *(f"loading.onnx.{name}" for name in ("graph", "layers", "lstm", "ops")),
+            *(f"loading.onnx.{name}" for name in ("call", "graph", "layers", "lstm", "moves", "ops")),
             "loading.torch.state_dict",
         }
     ),
