@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.weight_file import check_size
-from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, RECURRENT, SILENT
+from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, SILENT
+from lstm_lrp_cli.loading.keras.recurrent import RECURRENT
 from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.model import Head, Model
 from .framework import Carrying
@@ -137,7 +138,7 @@ def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
     import h5py
 
     from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-    from lstm_lrp_cli.loading.keras.json import find_beside
+    from lstm_lrp_cli.loading.keras.beside import find_beside
     from lstm_lrp_cli.loading.keras.weights import holds_layers
 
     with Hdf5File(path) as file:
