@@ -211,7 +211,7 @@ def read_architecture(
             f"is a Keras `{document['class_name']}`; expected a Sequential or a Functional model",
         )
     reader = _Reader(path, keras_version, weights_of)
-    outputs = reader.read_model(document, (), "", ())
+    outputs = reader.read_model(document, (), ())
     return Architecture(reader.layers, outputs, document["class_name"] == "Sequential")
 
 
@@ -224,35 +224,32 @@ class _Reader(Struct):
     layers: list[KerasLayer] = field(default_factory=list)
 
     def read_model(
-        self, entry: Config, places: tuple[Place, ...], prefix: str, feeding: tuple[str, ...]
+        self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...]
     ) -> list[str]:
         """Read one model that those layers feed, and return the layers that are its outputs."""
         body = entry["config"]
         entries = body if isinstance(body, list) else body["layers"]  # a list up to Keras 2.2
         numbered = dict(zip(map(id, entries), _places(entries), strict=True))
         if kind_of(entry) != "Sequential":
-            return self._read_graph(body, numbered, places, prefix, feeding)
+            return self._read_graph(body, numbered, places, feeding)
         for each in entries:
             place = numbered[id(each)]
-            feeding = tuple(self._read_layer(each, (*places, place), prefix, feeding))
+            feeding = tuple(self._read_layer(each, (*places, place), feeding))
         return list(feeding)
 
     def _read_layer(
         self,
         entry: Config,
         places: tuple[Place, ...],
-        prefix: str,
         sources: tuple[str, ...],
         called_with_mask: bool | None = None,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
-        place = places[-1]
-        name = f"{prefix}{place.name}"
-        if place.kind in MODELS:
-            return self.read_model(entry, places, f"{name}/", sources)
-        weights = self.weights_of(places)
+        kind, name = places[-1].kind, "/".join(place.name for place in places)
+        if kind in MODELS:
+            return self.read_model(entry, places, sources)
         layer = KerasLayer(
-            *(place.kind, name, entry["config"], sources, weights, self.path),
+            *(kind, name, entry["config"], sources, self.weights_of(places), self.path),
             *(self.keras_version, len(places) > 1, called_with_mask),
         )
         self.layers.append(layer)
@@ -263,7 +260,6 @@ class _Reader(Struct):
         body: Config,
         numbered: dict[int, Place],
         places: tuple[Place, ...],
-        prefix: str,
         feeding: tuple[str, ...],
     ) -> list[str]:
         calls, outputs = read_calls(self.path, body)
@@ -280,7 +276,6 @@ class _Reader(Struct):
             values[name] = self._read_layer(
                 call.entry,
                 (*places, numbered[id(call.entry)]),
-                prefix,
                 sources,
                 called_with_mask=None if call.masks is None else bool(call.masks),
             )

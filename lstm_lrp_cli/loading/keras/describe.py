@@ -62,7 +62,7 @@ def describe_architecture(
     stateful = _stateful(architecture.layers)
     placed = place(architecture, length)
     padding = _padding(architecture.layers, length)
-    outputs = [placed.alias[name] for name in architecture.outputs]
+    outputs = [placed.outputs[name].name for name in architecture.outputs]
     several = len(outputs) > 1 or outputs[0] != placed.last
     if several:
         placed.referred.update(outputs)

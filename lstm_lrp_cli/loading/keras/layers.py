@@ -5,6 +5,7 @@ are an entry of WEIGHTS in `architecture`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,7 +18,7 @@ from lstm_lrp_cli.loading.mapping.schema import (
 )
 from lstm_lrp_cli.model.layers import ActivationName, MergeName, PoolName
 from .architecture import KerasLayer
-from .recurrent import bidirectional, lstm
+from .recurrent import bidirectional, directions, lstm
 from .refused import unknown_layer
 
 POOLS: dict[str, PoolName] = {
@@ -56,28 +57,48 @@ SILENT = frozenset(
 STEPWISE = ("Dense", "Activation", *SILENT)
 
 
-class Feed(Struct, frozen=True):
-    """What a layer is fed with.
+class Output(Struct, frozen=True):
+    """What a layer puts out.
 
     Parameters
     ----------
-    by_step : list of bool
-        Whether each source has a vector a step.
-    weighs : list of bool
-        Whether each is a softmax over the steps.
-    length : int
-        The fixed number of steps of the model's input, or 0.
+    name : str
+        Of the layer of the mapping that it is; a silent layer's is its source's.
+    by_step : bool
+        Whether it has a vector a step.
+    is_masked : bool
+        Whether a mask goes with it.
+    weighs : bool
+        Whether it is a softmax over the steps.
     """
 
-    by_step: list[bool]
-    weighs: list[bool]
+    name: str
+    by_step: bool
+    is_masked: bool
+    weighs: bool
+
+
+class Feed(Struct, frozen=True):
+    """What a layer is fed with, by layers of a model whose input has so many steps, or 0."""
+
+    sources: list[Output]
     length: int
 
     @property
-    def has_steps(self) -> bool:
-        return all(self.by_step)
+    def steps(self) -> list[Output]:
+        """The sources that have a vector a step."""
+        return [source for source in self.sources if source.by_step]
 
-    def is_units(self, axis: int) -> bool:
+    @property
+    def has_steps(self) -> bool:
+        return len(self.steps) == len(self.sources)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a mask goes with any of the steps."""
+        return any(source.is_masked for source in self.steps)
+
+    def is_units(self, axis: Any) -> bool:
         """Whether an axis is that of units, the last."""
         return axis in (-1, 2 if self.has_steps else 1)
 
@@ -96,12 +117,21 @@ class KerasKind(Struct, frozen=True):
         Whether it is fed by several layers.
     takes_masked : bool
         Whether masked steps take part in it, as they never do in a mapping.
+    parts : callable or None
+        What each output is of a layer that has several.
     """
 
     specs: Callable[[KerasLayer, Feed], list[LayerSpec]]
     gives_steps: Callable[[KerasLayer], bool] = lambda layer: True
     joins: bool = False
     takes_masked: bool = False
+    parts: Callable[[KerasLayer], list[list[LayerSpec]]] | None = None
+
+    def outputs(self, layer: KerasLayer, feed: Feed) -> dict[str, list[LayerSpec]]:
+        """What each output of a layer is."""
+        several = self.parts if len(layer.outputs) > 1 else None
+        made = several(layer) if several else [self.specs(layer, feed)]
+        return dict(zip(layer.outputs, made, strict=True))
 
 
 def _embedding(layer: KerasLayer, feed: Feed) -> list[LayerSpec]:
@@ -156,11 +186,12 @@ def _pool(layer: KerasLayer, feed: Feed) -> list[LayerSpec]:
 
 def _merge(layer: KerasLayer, feed: Feed) -> list[LayerSpec]:
     merge = MERGES[layer.kind]
-    if len(feed.by_step) < 2 or len(set(feed.by_step)) > 1:
+    if len(feed.sources) < 2 or len(feed.steps) not in (0, len(feed.sources)):
         raise layer.unusable("joins steps with whole sequences; expected two of a kind")
     if merge == "concat" and not feed.is_units(layer.axis):
         raise layer.unusable(f"joins along axis {layer.axis}; expected -1, the units")
-    is_gate = merge == "product" and len(feed.weighs) == 2 and sum(feed.weighs) == 1
+    gates = [source for source in feed.sources if source.weighs]
+    is_gate = merge == "product" and len(feed.sources) == 2 and len(gates) == 1
     return [LayerSpec(merge="gate" if is_gate else merge)]
 
 
@@ -203,7 +234,9 @@ KINDS: dict[str, KerasKind] = {
     **dict.fromkeys(ACTIVATION_LAYERS, KerasKind(_activation_layer)),
     "Activation": KerasKind(lambda layer, feed: [LayerSpec(activation=layer.activation)]),
     "BatchNormalization": KerasKind(_batch_norm),
-    "Bidirectional": KerasKind(lambda layer, feed: bidirectional(layer), _returns_steps),
+    "Bidirectional": KerasKind(
+        lambda layer, feed: bidirectional(layer), _returns_steps, parts=directions
+    ),
     "CuDNNLSTM": LSTM,
     "Dense": KerasKind(_dense),
     "Embedding": KerasKind(_embedding),

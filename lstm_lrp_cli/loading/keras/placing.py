@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.mapping.schema import INPUT_NAME, LayerSpec
 from .architecture import Architecture, KerasLayer
-from .layers import KINDS, POOLS, SILENT, Feed
-from .recurrent import RECURRENT, directions
+from .layers import KINDS, POOLS, SILENT, Feed, Output
+from .recurrent import RECURRENT
 from .refused import MENDS, unknown_layer
 
 # Where it matters that a layer is given a mask.
@@ -24,58 +24,37 @@ class Placed(Struct):
 
     Parameters
     ----------
-    length : int
-        The fixed number of steps of the input, or 0.
-    has_mask : bool
-        Whether any layer makes a mask.
     specs : list of (name, LayerSpec)
-    alias : dict
-        The name under which each output of a Keras layer goes: a silent layer's is its source's.
-    by_step, masked : dict
-        Whether an output has a vector a step, and whether a mask goes with it.
-    weights_of_steps : set
-        The names that are a softmax over the steps.
+    outputs : dict of str to Output
+        Those of Keras's layers.
     referred : set
         The names that a `from` or `outputs` needs.
     last : str
         The name of the last of them.
     """
 
-    length: int
-    has_mask: bool
     specs: list[tuple[str, LayerSpec]] = field(default_factory=list)
-    alias: dict[str, str] = field(default_factory=dict)
-    by_step: dict[str, bool] = field(default_factory=dict)
-    masked: dict[str, bool] = field(default_factory=dict)
-    weights_of_steps: set[str] = field(default_factory=set)
+    outputs: dict[str, Output] = field(default_factory=dict)
     referred: set[str] = field(default_factory=set)
     last: str = INPUT_NAME
 
-    def feed(self, layer: KerasLayer) -> Feed:
-        """What feeds a layer."""
-        return Feed(
-            [self.by_step[source] for source in layer.sources],
-            [self.alias[source] in self.weights_of_steps for source in layer.sources],
-            self.length,
-        )
+    def add(self, called: str, specs: list[LayerSpec], sources: list[Output]) -> tuple[str, bool]:
+        """Add what an output of a layer amounts to: layers one behind the other.
 
-    def add(self, layer: KerasLayer, output: str, specs: list[LayerSpec]) -> None:
-        """Add what a layer, or one output of it, amounts to: layers one behind the other."""
-        sources = [self.alias[source] for source in layer.sources] or [INPUT_NAME]
+        The name that it goes by, and whether it is a softmax over the steps.
+        """
         if not specs:
-            self.alias[output] = sources[0]
-            return
+            return (sources[0].name, sources[0].weighs) if sources else (INPUT_NAME, False)
         if specs[0].merge == "gate":
-            sources.sort(key=lambda name: name not in self.weights_of_steps)
-        if sources != [self.last]:
-            self.referred.update(sources)
-            given = sources[0] if len(sources) == 1 else sources
+            sources = sorted(sources, key=lambda source: not source.weighs)
+        names = [source.name for source in sources] or [INPUT_NAME]
+        if names != [self.last]:
+            self.referred.update(names)
+            given = names[0] if len(names) == 1 else names
             specs = [replace(specs[0], source=given), *specs[1:]]
-        name = f"{output}_" if output == INPUT_NAME else output
-        self.specs += [("", spec) for spec in specs[:-1]] + [(name, specs[-1])]
-        if specs[-1].softmax is not None:
-            self.weights_of_steps.add(name)
-        self.alias[output] = self.last = name
+        self.last = f"{called}_" if called == INPUT_NAME else called
+        self.specs += [("", spec) for spec in specs[:-1]] + [(self.last, specs[-1])]
+        return self.last, specs[-1].softmax is not None
 
 
 def place(architecture: Architecture, length: int) -> Placed:
@@ -91,7 +70,8 @@ def place(architecture: Architecture, length: int) -> Placed:
     UnusableInput
         There are several inputs, or a layer that lrp does not know or cannot explain where it is.
     """
-    placed = Placed(length, any(map(makes_mask, architecture.layers)))
+    placed = Placed()
+    has_mask = any(map(makes_mask, architecture.layers))
     inputs = [layer for layer in architecture.layers if not layer.sources]
     if len(inputs) > 1:
         names = ", ".join(f"`{layer.name}`" for layer in inputs)
@@ -99,20 +79,21 @@ def place(architecture: Architecture, length: int) -> Placed:
     used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
     for layer in architecture.layers:
         _check_sources(layer, placed)
-        _check_place(layer, placed)
-        feed, kind = placed.feed(layer), KINDS.get(layer.kind)
+        feed = Feed([placed.outputs[source] for source in layer.sources], length)
+        _check_place(layer, feed, is_first=not placed.specs)
+        if has_mask:
+            _check_mask(layer, feed)
+        elif layer.called_with_mask:
+            raise layer.unusable("is called with a mask of its own; expected that of a layer")
+        kind = KINDS.get(layer.kind)
         if kind is None:
             raise unknown_layer(layer)
-        parted = len(layer.outputs) > 1
-        made = directions(layer) if parted else [kind.specs(layer, feed)]
-        for output, specs in zip(layer.outputs, made, strict=True):
-            if parted and output not in used:
-                continue
-            placed.add(layer, output, specs)
-            placed.by_step[output] = feed.has_steps and kind.gives_steps(layer)
-            placed.masked[output] = placed.by_step[output] and (
-                any(placed.masked[source] for source in layer.sources) or makes_mask(layer)
-            )
+        by_step = feed.has_steps and kind.gives_steps(layer)
+        is_masked = by_step and (feed.is_masked or makes_mask(layer))
+        for output, specs in kind.outputs(layer, feed).items():
+            if output in used or len(layer.outputs) == 1:
+                name, weighs = placed.add(output, specs, feed.sources)
+                placed.outputs[output] = Output(name, by_step, is_masked, weighs)
     return placed
 
 
@@ -122,7 +103,7 @@ def makes_mask(layer: KerasLayer) -> bool:
 
 def _check_sources(layer: KerasLayer, placed: Placed) -> None:
     for source in layer.sources:
-        if source not in placed.alias:
+        if source not in placed.outputs:
             raise layer.unusable(f"is fed by `{source}`, which gives no such output")
     kind = KINDS.get(layer.kind)
     if len(layer.sources) > 1 and not (kind and kind.joins):
@@ -131,36 +112,30 @@ def _check_sources(layer: KerasLayer, placed: Placed) -> None:
         raise layer.unusable(f"is fed by {len(layer.sources)} layers; expected one")
 
 
-def _check_place(layer: KerasLayer, placed: Placed) -> None:
-    """Refuse what Keras does with steps and masks and the engine does not."""
+def _check_place(layer: KerasLayer, feed: Feed, *, is_first: bool) -> None:
+    """Refuse arrays that are laid out otherwise, and what stands first in Keras's own models."""
     if layer.config.get("data_format", "channels_last") != "channels_last":
         raise layer.unusable("does not keep its steps first; expected channels_last")
     if "Quantized" in str(layer.config.get("dtype")):
         raise layer.unusable("is quantized; expected weights as they were trained")
     # What the model itself is fed with reaches these under the name of the input.
-    if layer.kind in ("Masking", "Embedding") and (
-        placed.specs or any(placed.alias[source] != INPUT_NAME for source in layer.sources)
-    ):
+    is_fed = not is_first or any(source.name != INPUT_NAME for source in feed.sources)
+    if layer.kind in ("Masking", "Embedding") and is_fed:
         does = "masks" if layer.kind == "Masking" else "embeds"
         raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")
-    if placed.has_mask:
-        _check_mask(layer, placed)
-    elif layer.called_with_mask:
-        raise layer.unusable("is called with a mask of its own; expected that of a layer")
 
 
-def _check_mask(layer: KerasLayer, placed: Placed) -> None:
-    """Refuse a layer that masked steps take part in, or that only a part of what feeds it masks."""
-    steps = [source for source in layer.sources if placed.by_step[source]]
-    if layer.is_inside and (steps or makes_mask(layer)):
+def _check_mask(layer: KerasLayer, feed: Feed) -> None:
+    """Refuse what Keras does with masked steps and the engine does not."""
+    if layer.is_inside and (feed.steps or makes_mask(layer)):
         raise layer.unusable(
             "is of a model inside the model, which passes no mask on; train without the mask"
         )
-    if any(placed.masked[source] for source in steps):
+    if feed.is_masked:
         _check_masked(layer)
         if layer.called_with_mask is False and layer.kind in MASKED:
             raise layer.unusable("is given no mask, unlike others; train without the mask")
-    if layer.kind not in INDIFFERENT and not all(placed.masked[source] for source in steps):
+    if layer.kind not in INDIFFERENT and not all(source.is_masked for source in feed.steps):
         raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
 
 

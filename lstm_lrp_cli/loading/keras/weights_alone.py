@@ -81,149 +81,6 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     )
 
 
-def _drafted(file: Hdf5File, found: "list[_FoundLayer]") -> Draft:
-    """The likeliest chain."""
-    chain = [each for each in found if each.spec.kinds]
-    questions = [
-        OpenQuestion(f"nothing says what `{each.name}` is")
-        for each in found
-        if each.kind == "unknown"
-    ]
-    choices = []
-    if layer_names(file) is None:
-        orders = _orders(chain)
-        if len(orders) != 1:
-            usual = "they stand in the usual order"
-            choices.append(OpenQuestion("sizes do not tell the order of its layers", usual))
-            orders = [sorted(chain, key=lambda each: RANKS[each.kind])]
-        [chain] = orders
-    questions += map(OpenQuestion, _misfits(chain))
-    is_masked = any(each.kind == "masking" for each in found)
-    if is_masked and any(each.spec.pool == "max" for each in chain):
-        questions.append(OpenQuestion("Keras pools masked steps too, which lrp skips"))
-    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
-    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
-    questions += [*choices, *_choices(chain, version)]
-    layers = [_linked(each, chain[k + 1 :], version) for k, each in enumerate(chain)]
-    names = [each.name for each in chain]
-    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
-    assumptions = [Assumption("layers", "; ".join(_told(names, layers)))]
-    if is_masked:
-        text = "its Masking layer masks steps of nothing but 0, Keras's default"
-        assumptions.append(Assumption("padding.value", text))
-    elif layers[0].layer.embedding is not None:
-        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
-        assumptions.append(Assumption("padding or layers", text))
-    return Draft(layers, questions, assumptions, Mapping(format=1, padding=padding))
-
-
-def _choices(chain: "list[_FoundLayer]", version: str) -> Iterator[OpenQuestion]:
-    """What is open of the layers, of which the chain has the likeliest."""
-    for place, each in enumerate(chain):
-        if _is_merged(each, chain[place + 1 :]):
-            what = f"whether `{each.name}` joins its directions by sum, mean or product"
-            yield OpenQuestion(f"nothing says {what}", "by sum")
-    hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
-    if hidden:
-        which = f"which activation {', '.join(hidden)} has"
-        yield OpenQuestion(f"nothing says {which}", HIDDEN[0], is_searched=True)
-    if version == AMBIGUOUS and any(_has_gates(each.spec) for each in chain):
-        yield OpenQuestion(
-            "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
-            f"which both call themselves Keras {AMBIGUOUS}",
-            "sigmoid",
-            is_searched=True,
-        )
-
-
-def _told(names: list[str], layers: list[DraftedLayer]) -> list[str]:
-    """What is taken for granted of each layer, those of which it is the same together."""
-    same: dict[str, list[str]] = {}
-    for name, layer in zip(names, layers, strict=True):
-        if layer.guess:
-            same.setdefault(layer.guess, []).append(f"`{name}`")
-    told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
-    chained = ["one layer feeds the next"] if len(layers) > 2 else []
-    return [*told, *chained, "each sequence begins anew (stateful=False)"]
-
-
-def _linked(each: "_FoundLayer", behind: "list[_FoundLayer]", version: str) -> DraftedLayer:
-    """A layer as it stands before others, and what of that is a guess."""
-    spec = each.spec
-    if spec.lstm is not None:
-        return _linked_lstm(each, spec.lstm, behind, version)
-    if spec.dense is not None and _is_hidden([each, *behind]):
-        relu, *others = (
-            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
-        )
-        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
-    guesses = {
-        "dense": "no activation, or a softmax or sigmoid that is the last",
-        "pool": "stands behind the last LSTM",
-        "norm": "epsilon 0.001",
-    }
-    return DraftedLayer(spec, guesses.get(each.kind, ""))
-
-
-def _linked_lstm(
-    each: "_FoundLayer", lstm: LstmSpec, behind: "list[_FoundLayer]", version: str
-) -> DraftedLayer:
-    told = ["reads forwards"] if lstm.backward is None else []
-    means: list[str] = []
-    others: dict[str, tuple[LayerSpec, ...]] = {}
-    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
-        lstm = replace(lstm, returns="sequence")
-    if _has_gates(each.spec):
-        gates = _gates_of(version)
-        lstm = replace(lstm, recurrent_activation=gates)
-        default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
-        told += ["tanh cells", f"{gates} gates{default}"]
-    is_merged = _is_merged(each, behind)
-    if is_merged:
-        lstm = replace(lstm, merge="sum")
-        means.append("directions summed")
-        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
-        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
-    if version == AMBIGUOUS and _has_gates(each.spec):
-        means.append("sigmoid gates, of TensorFlow 2")
-        hard = replace(lstm, recurrent_activation="hard_sigmoid")
-        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
-    told += ["directions summed"] * is_merged
-    if lstm.returns == "last":
-        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
-    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
-
-
-def _is_hidden(chain: "list[_FoundLayer]") -> bool:
-    """Whether the first of these is a dense layer whose activation another layer is given."""
-    first, *behind = chain
-    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
-
-
-def _is_merged(each: "_FoundLayer", behind: "list[_FoundLayer]") -> bool:
-    """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
-    return each.merged > 0 and each.merged == next(
-        (later.inputs for later in behind if later.inputs), 0
-    )
-
-
-def _has_gates(spec: LayerSpec) -> bool:
-    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
-    return spec.lstm is not None and spec.lstm.layout != "cudnn"
-
-
-def _gates_of(version: str) -> GateActivationName:
-    """What an LSTM's gates go through by default in the Keras that wrote a file.
-
-    Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
-    TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
-    """
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers is None or version == AMBIGUOUS:
-        return "sigmoid"
-    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
-
-
 class _FoundLayer(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
@@ -244,6 +101,8 @@ class _FoundLayer(Struct, frozen=True):
 def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
     """What a layer is, if the shapes of its weights agree with its class."""
     name, kind, weights = group.name, group.kind, group.weights
+    if kind in POOLS and not file.holds(group.path):
+        return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
     shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
     half = len(weights) // 2
     match kind, shapes:
@@ -269,17 +128,17 @@ def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
             return _FoundLayer(name, "norm", LayerSpec(batch_norm=norm), units, units)
-    other = _other_cell(name, shapes)
-    if other is not None:
-        return _FoundLayer(name, other)
+    return _FoundLayer(name, _other_cell(name, shapes) or _kind_without_weights(file, group))
+
+
+def _kind_without_weights(file: Hdf5File, group: LayerGroup) -> str:
+    """What a layer is by its class, if it has no weights."""
     if not file.holds(group.path):
-        if kind in POOLS:
-            return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
-        if kind == "Masking":
-            return _FoundLayer(name, "masking")
-        if kind in SILENT:
-            return _FoundLayer(name, "silent")
-    return _FoundLayer(name, "unknown")
+        if group.kind == "Masking":
+            return "masking"
+        if group.kind in SILENT:
+            return "silent"
+    return "unknown"
 
 
 def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
@@ -355,3 +214,146 @@ def _misfits(chain: Sequence[_FoundLayer]) -> list[str]:
         if each.outputs:
             sizes = (each.outputs, *[each.merged] * bool(each.merged))
     return problems
+
+
+def _drafted(file: Hdf5File, found: list[_FoundLayer]) -> Draft:
+    """The likeliest chain."""
+    chain = [each for each in found if each.spec.kinds]
+    questions = [
+        OpenQuestion(f"nothing says what `{each.name}` is")
+        for each in found
+        if each.kind == "unknown"
+    ]
+    choices = []
+    if layer_names(file) is None:
+        orders = _orders(chain)
+        if len(orders) != 1:
+            usual = "they stand in the usual order"
+            choices.append(OpenQuestion("sizes do not tell the order of its layers", usual))
+            orders = [sorted(chain, key=lambda each: RANKS[each.kind])]
+        [chain] = orders
+    questions += map(OpenQuestion, _misfits(chain))
+    is_masked = any(each.kind == "masking" for each in found)
+    if is_masked and any(each.spec.pool == "max" for each in chain):
+        questions.append(OpenQuestion("Keras pools masked steps too, which lrp skips"))
+    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
+    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
+    questions += [*choices, *_choices(chain, version)]
+    layers = [_linked(each, chain[k + 1 :], version) for k, each in enumerate(chain)]
+    names = [each.name for each in chain]
+    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
+    assumptions = [Assumption("layers", "; ".join(_told(names, layers)))]
+    if is_masked:
+        text = "its Masking layer masks steps of nothing but 0, Keras's default"
+        assumptions.append(Assumption("padding.value", text))
+    elif layers[0].layer.embedding is not None:
+        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
+        assumptions.append(Assumption("padding or layers", text))
+    return Draft(layers, questions, assumptions, Mapping(format=1, padding=padding))
+
+
+def _choices(chain: list[_FoundLayer], version: str) -> Iterator[OpenQuestion]:
+    """What is open of the layers, of which the chain has the likeliest."""
+    for place, each in enumerate(chain):
+        if _is_merged(each, chain[place + 1 :]):
+            what = f"whether `{each.name}` joins its directions by sum, mean or product"
+            yield OpenQuestion(f"nothing says {what}", "by sum")
+    hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
+    if hidden:
+        which = f"which activation {', '.join(hidden)} has"
+        yield OpenQuestion(f"nothing says {which}", HIDDEN[0], is_searched=True)
+    if version == AMBIGUOUS and any(_has_gates(each.spec) for each in chain):
+        yield OpenQuestion(
+            "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
+            f"which both call themselves Keras {AMBIGUOUS}",
+            "sigmoid",
+            is_searched=True,
+        )
+
+
+def _told(names: list[str], layers: list[DraftedLayer]) -> list[str]:
+    """What is taken for granted of each layer, those of which it is the same together."""
+    same: dict[str, list[str]] = {}
+    for name, layer in zip(names, layers, strict=True):
+        if layer.guess:
+            same.setdefault(layer.guess, []).append(f"`{name}`")
+    told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
+    chained = ["one layer feeds the next"] if len(layers) > 2 else []
+    return [*told, *chained, "each sequence begins anew (stateful=False)"]
+
+
+def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
+    """A layer as it stands before others, and what of that is a guess."""
+    spec = each.spec
+    if spec.lstm is not None:
+        return _linked_lstm(each, spec.lstm, behind, version)
+    if spec.dense is not None and _is_hidden([each, *behind]):
+        relu, *others = (
+            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
+        )
+        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+    guesses = {
+        "dense": "no activation, or a softmax or sigmoid that is the last",
+        "pool": "stands behind the last LSTM",
+        "norm": "epsilon 0.001",
+    }
+    return DraftedLayer(spec, guesses.get(each.kind, ""))
+
+
+def _linked_lstm(
+    each: _FoundLayer, lstm: LstmSpec, behind: list[_FoundLayer], version: str
+) -> DraftedLayer:
+    told = ["reads forwards"] if lstm.backward is None else []
+    means: list[str] = []
+    others: dict[str, tuple[LayerSpec, ...]] = {}
+    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
+        lstm = replace(lstm, returns="sequence")
+    if _has_gates(each.spec):
+        gates = _gates_of(version)
+        lstm = replace(lstm, recurrent_activation=gates)
+        default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
+        told += ["tanh cells", f"{gates} gates{default}"]
+    is_merged = _is_merged(each, behind)
+    if is_merged:
+        lstm = replace(lstm, merge="sum")
+        means.append("directions summed")
+        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
+        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
+    if version == AMBIGUOUS and _has_gates(each.spec):
+        means.append("sigmoid gates, of TensorFlow 2")
+        hard = replace(lstm, recurrent_activation="hard_sigmoid")
+        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
+    told += ["directions summed"] * is_merged
+    if lstm.returns == "last":
+        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
+    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
+
+
+def _is_hidden(chain: list[_FoundLayer]) -> bool:
+    """Whether the first of these is a dense layer whose activation another layer is given."""
+    first, *behind = chain
+    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
+
+
+def _is_merged(each: _FoundLayer, behind: list[_FoundLayer]) -> bool:
+    """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
+    return each.merged > 0 and each.merged == next(
+        (later.inputs for later in behind if later.inputs), 0
+    )
+
+
+def _has_gates(spec: LayerSpec) -> bool:
+    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
+    return spec.lstm is not None and spec.lstm.layout != "cudnn"
+
+
+def _gates_of(version: str) -> GateActivationName:
+    """What an LSTM's gates go through by default in the Keras that wrote a file.
+
+    Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
+    TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or version == AMBIGUOUS:
+        return "sigmoid"
+    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"

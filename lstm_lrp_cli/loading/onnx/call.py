@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping.schema import LayerSpec
 from .arrays import Array, ArrayCopies, Known, OnnxNode, Zeros, axis_of
 from .file import OnnxFile
@@ -25,13 +26,16 @@ class Call(Struct, frozen=True):
     layers: Layers
     file: OnnxFile
 
+    def unusable(self, problem: str) -> UnusableInput:
+        return self.node.unusable(problem)
+
     def value(self, place: int) -> Value | None:
         return self.values[place] if place < len(self.values) else None
 
     def signal(self, place: int = 0) -> Signal:
         value = self.value(place)
         if not isinstance(value, Signal):
-            raise self.node.unusable(
+            raise self.unusable(
                 f"takes `{self.node.inputs[place]}`, which the input does not change; "
                 "expected what a layer gives"
             )
@@ -45,7 +49,7 @@ class Call(Struct, frozen=True):
     def constant(self, place: int) -> Known:
         value = self.value(place)
         if not isinstance(value, Known):
-            raise self.node.unusable(
+            raise self.unusable(
                 f"takes `{self.node.inputs[place]}`, which is no constant; expected one"
             )
         return value
@@ -63,7 +67,7 @@ class Call(Struct, frozen=True):
 
     def dataset(self, name: str) -> str:
         if name not in self.file.datasets:
-            raise self.node.unusable(f"takes `{name}`, which is no vector or matrix of the file")
+            raise self.unusable(f"takes `{name}`, which is no vector or matrix of the file")
         return name
 
     def is_length(self, place: int, signal: Signal) -> bool:
@@ -95,7 +99,7 @@ class Call(Struct, frozen=True):
     def source(self, signal: Signal) -> str:
         """The layer that has just the units of a signal, which has no stack but of one entry."""
         if math.prod(signal.parts.shape[:-1]) != 1:
-            raise self.node.unusable(
+            raise self.unusable(
                 "takes several values at once (the directions or layers of an LSTM); expected one"
             )
         return self.layers.of(tuple(signal.parts.reshape(-1)))
@@ -109,7 +113,7 @@ class Call(Struct, frozen=True):
     def understood(self, signal: Signal | None) -> list[Value]:
         """The one output, where it has a meaning."""
         if signal is None:
-            raise self.node.unusable(
+            raise self.unusable(
                 "rearranges values in a way that lrp does not follow; expected whole axes: of "
                 "sequences, steps, units, directions"
             )

@@ -148,7 +148,7 @@ def _followed(
             and all(value is None or isinstance(value, Known) for value in given)
         ):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
-            return [Known(array, "") for array in ARRAY_OPS[node.op](node, arrays)]
+            return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
         if node.op in OPS:

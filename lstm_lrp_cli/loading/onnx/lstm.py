@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping.schema import CellSpec, GateNames, InitialSpec, LstmSpec
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
-from .arrays import ArrayCopies, Known, OnnxNode, are_zeros
+from .arrays import ArrayCopies, Known, are_zeros
 from .call import Call, Value
 from .file import bias_names, direction_name
 from .layers import DIRECTIONS, OnnxLstm
@@ -63,7 +63,7 @@ def follow_lstm(call: Call) -> list[Value]:
         It is given other axes than those of steps, sequences and features, or the lengths of
         sequences; or it computes what lrp does not.
     """
-    signal, node = call.signal(), call.node
+    signal = call.signal()
     layout = call.setting("layout", 0)
     steps, sequences = (1, 0) if layout else (0, 1)
     axes = signal.axes
@@ -74,11 +74,11 @@ def follow_lstm(call: Call) -> list[Value]:
         or axes[2] != FEATURE
         or (batch == STACK and not signal.is_unit(sequences))
     ):
-        raise node.unusable(
+        raise call.unusable(
             f"is given axes of {', '.join(axes)}; expected those of steps, sequences and features"
         )
     if call.value(4) is not None and not call.is_length(4, signal):
-        raise node.unusable(
+        raise call.unusable(
             "is given the lengths of sequences (sequence_lens); export the model without "
             "packing: lrp runs each sequence at its own length"
         )
@@ -100,13 +100,13 @@ def follow_lstm(call: Call) -> list[Value]:
 
 
 def _read(call: Call, source: str) -> OnnxLstm:
-    node, bias, peepholes = call.node, call.value(3), call.value(7)
+    bias, peepholes = call.value(3), call.value(7)
     if call.setting("clip") is not None:
-        raise node.unusable("clips its cells (clip), which lrp does not compute")
+        raise call.unusable("clips its cells (clip), which lrp does not compute")
     if call.setting("input_forget"):
-        raise node.unusable("couples input and forget gate (input_forget); expected gates apart")
+        raise call.unusable("couples input and forget gate (input_forget); expected gates apart")
     if not (peepholes is None or are_zeros([peepholes])):
-        raise node.unusable("has peepholes (P), which lrp does not compute; expected none")
+        raise call.unusable("has peepholes (P), which lrp does not compute; expected none")
     directions = DIRECTIONS[call.setting("direction", "forward")]
     cells = {}
     for k, is_backward in enumerate(directions):
@@ -116,24 +116,24 @@ def _read(call: Call, source: str) -> OnnxLstm:
             biases += bias_names(_weights(call, 3), k)
         for name in (*names, *biases):
             if name not in call.file.datasets:
-                raise node.unusable(f"finds no `{name}`: its weights are of another shape")
+                raise call.unusable(f"finds no `{name}`: its weights are of another shape")
         states = [_state(call, place, k) for place in (5, 6)]
         initial = InitialSpec(*states) if any(states) else None
         cells[is_backward] = CellSpec(names[0], names[1], bias=biases or None, initial=initial)
-    gates, activation = _activations(node, len(directions))
+    gates, activation = _activations(call, len(directions))
     settings = LstmSpec(
         gate_order=GATE_ORDER,
         layout="gates_by_features",
         activation=activation,
         recurrent_activation=gates,
     )
-    return OnnxLstm(node, source, int(call.constant(2).array.shape[-1]), cells, settings)
+    return OnnxLstm(call.node, source, int(call.constant(2).array.shape[-1]), cells, settings)
 
 
 def _weights(call: Call, place: int) -> str:
     value = call.value(place)
     if not isinstance(value, Known):
-        raise call.node.unusable("has weights that the input changes; expected constants")
+        raise call.unusable("has weights that the input changes; expected constants")
     return value.name
 
 
@@ -144,25 +144,25 @@ def _state(call: Call, place: int, direction: int) -> str | None:
         return None
     constant = value.of if isinstance(value, ArrayCopies) else value
     if not isinstance(constant, Known):
-        raise call.node.unusable(
+        raise call.unusable(
             "is given its initial state from outside; expected zeros or a constant: export the "
             "model without that input"
         )
     name = direction_name(constant.name, direction)
     if name not in call.file.datasets:
-        raise call.node.unusable(
+        raise call.unusable(
             f"begins in a state, `{constant.name}`, that is not one for all sequences"
         )
     return name
 
 
-def _activations(node: OnnxNode, directions: int) -> tuple[GateActivationName, ActivationName]:
+def _activations(call: Call, directions: int) -> tuple[GateActivationName, ActivationName]:
     """What the gates go through, and what cell candidate and cell state go through."""
     defaults = {operator.lower(): settings for operator, settings in ACTIVATIONS.items()}
-    names = [name.lower() for name in node.attributes.get("activations", [])]
+    names = [name.lower() for name in call.setting("activations", [])]
     names = names or ["sigmoid", "tanh", "tanh"] * directions
-    alphas = iter(node.attributes.get("activation_alpha", []))
-    betas = iter(node.attributes.get("activation_beta", []))
+    alphas = iter(call.setting("activation_alpha", []))
+    betas = iter(call.setting("activation_beta", []))
     found = []
     for name in names:
         settings = {
@@ -171,17 +171,17 @@ def _activations(node: OnnxNode, directions: int) -> tuple[GateActivationName, A
         }
         found.append((activation(name, settings), f"{name} {settings or ''}".strip()))
     if len(found) != 3 * directions or any(found[k] != found[k % 3] for k in range(len(found))):
-        raise node.unusable("has other activations in one direction; expected the same in both")
+        raise call.unusable("has other activations in one direction; expected the same in both")
     gates, candidate, state = found[:3]
     if gates[0] not in get_args(GateActivationName):
-        raise node.unusable(
+        raise call.unusable(
             f"has gates of activation {gates[1]}; lrp explains Sigmoid, and HardSigmoid with beta "
             "0.5 and alpha 0.2 (Keras 2) or 1/6 (Keras 3)"
         )
     if candidate != state:
-        raise node.unusable(
+        raise call.unusable(
             f"has cells of activations {candidate[1]} and {state[1]}; expected one for both"
         )
     if candidate[0] is None:
-        raise node.unusable(f"has cells of activation {candidate[1]}, which lrp does not know")
+        raise call.unusable(f"has cells of activation {candidate[1]}, which lrp does not know")
     return cast(GateActivationName, gates[0]), candidate[0]

@@ -35,14 +35,14 @@ def _cast(call: Call) -> list[Value]:
     is_input = all(part.layer == RAW_INPUT for part in signal.parts.reshape(-1))
     dtype = DTYPES.get(call.node.attributes["to"], "other")
     if "float" not in dtype and not is_input:
-        raise call.node.unusable(f"makes {dtype} of what a layer gives; expected floats")
+        raise call.unusable(f"makes {dtype} of what a layer gives; expected floats")
     return [signal]
 
 
 def _dropout(call: Call) -> list[Value]:
     training = call.array(2)
     if training is not None and training.any():
-        raise call.node.unusable("drops units at inference too (training_mode); expected none")
+        raise call.unusable("drops units at inference too (training_mode); expected none")
     return [call.signal()]
 
 
@@ -58,7 +58,7 @@ def _filled(call: Call) -> list[Value]:
     if not number.any():
         return [Zeros()]
     if len(sizes) != 1 or sizes[0] > LONGEST_SHAPE:
-        raise call.node.unusable("makes a tensor of a number that is not 0; expected zeros")
+        raise call.unusable("makes a tensor of a number that is not 0; expected zeros")
     return [Known(np.full(sizes, number.item()), "")]
 
 
@@ -77,7 +77,7 @@ def _copied(call: Call) -> list[Value]:
         if size in (1, signal.shape[axis]):
             continue
         if signal.size != 1 or not signal.is_unit(axis):
-            raise call.node.unusable("copies a value for several steps; expected single units")
+            raise call.unusable("copies a value for several steps; expected single units")
         if axes[axis] == STACK and FEATURE not in axes:
             signal = signal.squeezed([axis]) or signal
             axes[axis] = FEATURE
@@ -114,7 +114,7 @@ def _reshaped(call: Call, target: list[Any]) -> Signal | None:
     def flatten(signal: Signal) -> SignalPart:
         steps, size = signal.sizes[TIME], signal.size
         if not isinstance(steps, int) or size is None:
-            raise call.node.unusable(
+            raise call.unusable(
                 "lays all steps side by side, and their number is left open; expected an input of "
                 "so many steps"
             )
@@ -144,7 +144,7 @@ def _split(call: Call) -> list[Value]:
     axis = call.axis(signal, 0)
     size = signal.shape[axis]
     if not isinstance(size, int):
-        raise call.node.unusable("splits an axis whose size is left open; expected units")
+        raise call.unusable("splits an axis whose size is left open; expected units")
     sizes = split_sizes(call.node, call.array(1), size)
     found: list[Value] = []
     for end, part in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
@@ -166,7 +166,7 @@ def _gather(call: Call) -> list[Value]:
         return call.understood(signal.taken(axis_of(axis, len(signal.axes)), indices))
     table, ids = call.constant(0), call.signal(1)
     if axis or table.array.ndim != 2 or ids.parts.size != 1 or ids.parts.item().layer != RAW_INPUT:
-        raise call.node.unusable("looks numbers up; expected one embedding, of the model's input")
+        raise call.unusable("looks numbers up; expected one embedding, of the model's input")
     call.layers.embed(call.dataset(table.name))
     part = SignalPart(INPUT_NAME, table.array.shape[1])
     axes = tuple(STACK if label == FEATURE else label for label in ids.axes)
@@ -177,7 +177,7 @@ def _reverse(call: Call) -> list[Value]:
     """ReverseSequence, where it turns round all steps of all sequences."""
     signal = call.signal()
     if not call.is_length(1, signal) or signal.axes[call.setting("time_axis", 0)] != TIME:
-        raise call.node.unusable("turns round a part of the steps; expected all of them")
+        raise call.unusable("turns round a part of the steps; expected all of them")
     return [call.layer(signal, reverse="steps")]
 
 

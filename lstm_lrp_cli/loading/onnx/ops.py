@@ -72,7 +72,7 @@ def _divide(call: Call) -> list[Value]:
     constant = call.constant(1).array
     scaled = _scaled(call, call.signal(0), 1 / constant.item()) if constant.size == 1 else None
     if scaled is None:
-        raise call.node.unusable("divides by another number than that of the values in a sum")
+        raise call.unusable("divides by another number than that of the values in a sum")
     return [scaled]
 
 
@@ -100,12 +100,12 @@ def _vector(call: Call, signal: Signal, constant: Known) -> str:
     axes = signal.axes[len(signal.axes) - len(shape) :] if len(shape) <= len(signal.axes) else ()
     along = [label for label, size in zip(axes, shape, strict=False) if size != 1]
     if len(axes) < len(shape) or constant.array.size not in (1, signal.size) or len(along) > 1:
-        raise call.node.unusable(
+        raise call.unusable(
             f"takes a constant of {constant.array.size} numbers; expected one for each of "
             f"{signal.size} units"
         )
     if along not in ([], [FEATURE]):
-        raise call.node.unusable(f"takes a constant along the axis of {along[0]}; expected units")
+        raise call.unusable(f"takes a constant along the axis of {along[0]}; expected units")
     return call.dataset(vector_name(constant.name, constant.array))
 
 
@@ -113,7 +113,7 @@ def _merge(call: Call, kind: DirectionMergeName) -> list[Value]:
     signals = call.signals
     if len({signal.size for signal in signals}) > 1:
         sizes = " and ".join(str(signal.size) for signal in signals)
-        raise call.node.unusable(f"joins values of {sizes} units; expected as many each")
+        raise call.unusable(f"joins values of {sizes} units; expected as many each")
     return [signals[0] if len(signals) == 1 else _joined(call, signals, merge=kind)]
 
 
@@ -126,13 +126,13 @@ def _joined(call: Call, signals: Sequence[Signal], **kind: Any) -> Signal:
         there = [(signal, axis) for signal, axis in there if axis >= 0]
         meant = {signal.axes[axis] for signal, axis in there if not signal.is_unit(axis)}
         if len(meant) > 1:
-            raise call.node.unusable(f"joins axes of {' and '.join(sorted(meant))}")
+            raise call.unusable(f"joins axes of {' and '.join(sorted(meant))}")
         is_only_unit = size == 1 and any(signal.axes[axis] == FEATURE for signal, axis in there)
         unit = FEATURE if is_only_unit and FEATURE not in axes else STACK
         axes.append(meant.pop() if meant else unit)
     steps = [set(signal.meaning) - {FEATURE} for signal in signals]
     if any(found != steps[0] for found in steps):
-        raise call.node.unusable("joins a value of every step and one of the whole sequence")
+        raise call.unusable("joins a value of every step and one of the whole sequence")
     sources = [call.source(signal) for signal in signals]
     part = call.add(sources, size, **kind)
     return Signal.of(part, tuple(axes), signals[0].sizes)
@@ -152,16 +152,14 @@ def _matmul(call: Call) -> list[Value]:
 def _gemm(call: Call) -> list[Value]:
     signal, weights, settings = call.signal(), call.constant(1), call.node.attributes
     if settings.get("transA") or settings.get("alpha", 1) != 1 or settings.get("beta", 1) != 1:
-        raise call.node.unusable("turns or scales its inputs (transA, alpha, beta); expected not")
+        raise call.unusable("turns or scales its inputs (transA, alpha, beta); expected not")
     shape = weights.array.shape
     inputs, outputs = shape[::-1] if settings.get("transB") else shape
     bias = None
     if call.array(2) is not None:
         constant = call.constant(2)
         if constant.array.size != outputs:
-            raise call.node.unusable(
-                f"has a bias of {constant.array.size} numbers; expected {outputs}"
-            )
+            raise call.unusable(f"has a bias of {constant.array.size} numbers; expected {outputs}")
         bias = call.dataset(vector_name(constant.name, constant.array))
     return [_dense(call, signal, weights.name, inputs, outputs, bias)]
 
@@ -170,11 +168,11 @@ def _dense(
     call: Call, signal: Signal, name: str, inputs: int, outputs: int, bias: str | None = None
 ) -> Signal:
     if signal.axes[-1] != FEATURE:
-        raise call.node.unusable(
+        raise call.unusable(
             f"multiplies along the axis of {signal.axes[-1]}; expected that of features, the last"
         )
     if signal.size not in (None, inputs):
-        raise call.node.unusable(f"takes {inputs} features; what feeds it gives {signal.size}")
+        raise call.unusable(f"takes {inputs} features; what feeds it gives {signal.size}")
     transposed = call.setting("transB")
     dense = DenseSpec(
         call.dataset(name),
@@ -198,7 +196,7 @@ def _weighted_sum(call: Call) -> Signal:
         or units != (FEATURE,)
         or others not in ((), (STACK,), (FEATURE,))
     ):
-        raise call.node.unusable(
+        raise call.unusable(
             "multiplies two values that the input changes; expected one weight a step, and a sum "
             "over the steps"
         )
@@ -215,7 +213,7 @@ def _activate(call: Call) -> list[Value]:
     settings = {key: call.setting(key, default) for key, default in defaults.items()}
     kind = activation(call.node.op, settings)
     if kind is None:
-        raise call.node.unusable(f"has the settings {settings}; lrp knows {defaults}")
+        raise call.unusable(f"has the settings {settings}; lrp knows {defaults}")
     return _activation(call, kind)
 
 
@@ -233,7 +231,7 @@ def _clip(call: Call) -> list[Value]:
     if limits == (0, None):
         return _activation(call, "relu")
     if limits != (0, 6):
-        raise call.node.unusable(f"has the limits {limits[0]} and {limits[1]}; lrp knows 0 and 6")
+        raise call.unusable(f"has the limits {limits[0]} and {limits[1]}; lrp knows 0 and 6")
     return _activation(call, "relu6")
 
 
@@ -246,16 +244,14 @@ def _softmax(call: Call) -> list[Value]:
     if labels == [TIME]:
         return [call.layer(signal, softmax="steps")]
     if labels != [FEATURE]:
-        raise call.node.unusable(
-            f"runs over the axes of {', '.join(labels)}; expected units or steps"
-        )
+        raise call.unusable(f"runs over the axes of {', '.join(labels)}; expected units or steps")
     return _activation(call, "softmax")
 
 
 def _log_softmax(call: Call) -> list[Value]:
     """At the end, where it is left out, and the scores are those of a softmax."""
     if call.node.outputs[0] not in call.file.outputs:
-        raise call.node.unusable("stands within the model; expected it at its end")
+        raise call.unusable("stands within the model; expected it at its end")
     return _softmax(call)
 
 
@@ -263,7 +259,7 @@ def _reduce(call: Call) -> list[Value]:
     signal, kind = call.signal(), REDUCTIONS[call.node.op]
     axes = call.node.integers("axes", call.array(1))
     if axes is None:
-        raise call.node.unusable("runs over all axes; expected that of steps")
+        raise call.unusable("runs over all axes; expected that of steps")
     rank = len(signal.axes)
     gone = sorted((axis_of(axis, rank) for axis in axes), reverse=True)
     for axis in gone:
@@ -272,7 +268,7 @@ def _reduce(call: Call) -> list[Value]:
         elif signal.axes[axis] == STACK and not signal.is_unit(axis) and kind != "max":
             signal = _over_stack(call, signal, axis, kind)
         elif not signal.is_unit(axis):
-            raise call.node.unusable(
+            raise call.unusable(
                 f"runs over the axis of {signal.axes[axis]}; expected that of steps"
             )
     return call.understood(signal if call.setting("keepdims", 1) else signal.squeezed(gone))
@@ -288,7 +284,7 @@ def _over_stack(call: Call, signal: Signal, axis: int, kind: str) -> Signal:
 def _global_pool(call: Call) -> list[Value]:
     signal = call.signal()
     if signal.axes[1] != FEATURE or signal.axes[2:] != (TIME,):
-        raise call.node.unusable(
+        raise call.unusable(
             f"pools axes of {', '.join(signal.axes)}; expected sequences, units and steps"
         )
     return [signal.pooled(2, GLOBAL_POOLS[call.node.op], keep=True)]
@@ -298,7 +294,7 @@ def _batch_norm(call: Call) -> list[Value]:
     signal = call.signal()
     scale, offset, mean, variance = (call.dataset(call.constant(k).name) for k in range(1, 5))
     if signal.axes[1] != FEATURE or call.setting("training_mode"):
-        raise call.node.unusable("normalizes another axis than that of units, or as in training")
+        raise call.unusable("normalizes another axis than that of units, or as in training")
     epsilon = call.setting("epsilon", 1e-5)
     spec = BatchNormSpec(mean=mean, variance=variance, scale=scale, offset=offset, epsilon=epsilon)
     return [call.layer(signal, batch_norm=spec)]
