@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
@@ -145,16 +146,14 @@ class KerasLayer(Struct, frozen=True):
         axis = self.config.get("axis", -1)
         return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
 
-    def wrapped(self, entry: Config, weights: list[str]) -> "KerasLayer":
-        """The layer inside this one, under the name of this one."""
-        kind, config = kind_of(entry), entry["config"]
-        return KerasLayer(
-            kind, self.name, config, self.sources, weights, self.path, self.keras_version
-        )
+    def wrapped(self, weights: list[str]) -> "KerasLayer":
+        """The layer inside this one, under the name of this one, with some of its weights."""
+        entry = self.config["layer"]
+        return replace(self, kind=kind_of(entry), config=entry["config"], weights=weights)
 
-    def weight(self, role: str, among: list[str] | None = None) -> str:
+    def weight(self, role: str) -> str:
         """The full name of the weight that Keras calls kernel, bias, ..."""
-        names = self.weights if among is None else among
+        names = self.weights
         for name in names:
             if role_of(name) == role:
                 return name

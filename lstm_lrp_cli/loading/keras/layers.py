@@ -149,7 +149,7 @@ def _dense(layer: KerasLayer, feed: Feed) -> list[LayerSpec]:
 
 
 def _time_distributed(layer: KerasLayer, feed: Feed) -> list[LayerSpec]:
-    inner = layer.wrapped(layer.config["layer"], layer.weights)
+    inner = layer.wrapped(layer.weights)
     if inner.kind not in STEPWISE:
         raise unknown_layer(layer, inner.kind)
     return KINDS[inner.kind].specs(inner, feed)

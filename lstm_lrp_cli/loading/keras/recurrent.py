@@ -25,7 +25,7 @@ RECURRENT = (*CELLS, "Bidirectional")
 
 def lstm(layer: KerasLayer) -> list[LayerSpec]:
     """An LSTM that reads in one direction."""
-    cell = _cell(layer, layer.weights)
+    cell = _cell(layer)
     if not layer.config.get("go_backwards"):
         return [LayerSpec(lstm=_lstm(layer, forward=cell))]
     backward = LayerSpec(lstm=_lstm(layer, backward=cell))
@@ -37,26 +37,26 @@ def lstm(layer: KerasLayer) -> list[LayerSpec]:
 
 def bidirectional(layer: KerasLayer) -> list[LayerSpec]:
     """Both directions of an LSTM, made one."""
-    inner, forward, backward = _halves(layer)
+    forward, backward = _halves(layer)
+    cells = {"forward": _cell(forward), "backward": _cell(backward)}
     merge = layer.config["merge_mode"]
     if merge not in DIRECTION_MERGES:
         expected = ", ".join(DIRECTION_MERGES)
         raise layer.unusable(f"has merge mode {merge}; expected one of {expected}")
-    both = _lstm(inner, forward=forward, backward=backward, merge=DIRECTION_MERGES[merge])
-    return [LayerSpec(lstm=both)]
+    return [LayerSpec(lstm=_lstm(forward, merge=DIRECTION_MERGES[merge], **cells))]
 
 
 def directions(layer: KerasLayer) -> list[list[LayerSpec]]:
     """The two outputs of a bidirectional layer that does not merge them."""
-    inner, forward, backward = _halves(layer)
+    forward, backward = _halves(layer)
     return [
-        [LayerSpec(lstm=_lstm(inner, forward=forward))],
-        [LayerSpec(lstm=_lstm(inner, backward=backward))],
+        [LayerSpec(lstm=_lstm(forward, forward=_cell(forward)))],
+        [LayerSpec(lstm=_lstm(backward, backward=_cell(backward)))],
     ]
 
 
-def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
-    """The LSTM inside a bidirectional layer, and its forward and backward weights."""
+def _halves(layer: KerasLayer) -> tuple[KerasLayer, KerasLayer]:
+    """The forward and the backward LSTM inside a bidirectional layer."""
     entry = layer.config["layer"]
     kind = kind_of(entry)
     if kind not in CELLS:
@@ -71,19 +71,18 @@ def _halves(layer: KerasLayer) -> tuple[KerasLayer, CellSpec, CellSpec]:
         if other["config"].get(key) != entry["config"].get(key):
             raise layer.unusable(f"its two directions differ in `{key}`; expected one setting")
     half = len(layer.weights) // 2  # Keras lists the forward weights first
-    inner = layer.wrapped(entry, layer.weights)
-    return inner, _cell(inner, layer.weights[:half]), _cell(inner, layer.weights[half:])
+    return layer.wrapped(layer.weights[:half]), layer.wrapped(layer.weights[half:])
 
 
-def _cell(layer: KerasLayer, weights: list[str]) -> CellSpec:
+def _cell(layer: KerasLayer) -> CellSpec:
     if layer.config.get("time_major"):
         raise layer.unusable("takes steps before sequences; expected time_major=False")
     if layer.config.get("return_state"):
         raise layer.unusable("returns its state too; expected its output alone")
     return CellSpec(
-        input=layer.weight("kernel", weights),
-        recurrent=layer.weight("recurrent_kernel", weights),
-        bias=layer.weight("bias", weights) if layer.config.get("use_bias", True) else None,
+        input=layer.weight("kernel"),
+        recurrent=layer.weight("recurrent_kernel"),
+        bias=layer.weight("bias") if layer.config.get("use_bias", True) else None,
     )
 
 
