@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
-from .document import MODELS, Config, kind_of, name_of, read_calls, references
+from .document import MODELS, Config, kind_of, layers_of, name_of, read_calls, references
 
 # None is any size.
 Shape = tuple[int | None, ...]
@@ -226,11 +226,10 @@ class _Reader(Struct):
         self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...]
     ) -> list[str]:
         """Read one model that those layers feed, and return the layers that are its outputs."""
-        body = entry["config"]
-        entries = body if isinstance(body, list) else body["layers"]  # a list up to Keras 2.2
+        entries = layers_of(entry)
         numbered = dict(zip(map(id, entries), _places(entries), strict=True))
         if kind_of(entry) != "Sequential":
-            return self._read_graph(body, numbered, places, feeding)
+            return self._read_graph(entry["config"], numbered, places, feeding)
         for each in entries:
             place = numbered[id(each)]
             feeding = tuple(self._read_layer(each, (*places, place), feeding))

@@ -10,19 +10,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.weight_file import shape_text
 from lstm_lrp_cli.loading.mapping.schema import Described
-from .architecture import (
-    WEIGHTS,
-    WRAPPERS,
-    Architecture,
-    Place,
-    Shape,
-    WeightsOf,
-    read_architecture,
-    weight_shapes,
-)
+from .architecture import Architecture, Shape, read_architecture, weight_shapes
 from .describe import describe_architecture
-from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, kind_of, name_of, read_document
-from .weights import ROOTS, PlacedWeights, group_weights, layer_names
+from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
+from .weights import is_weight, weights_beside
 
 # No more files than these are looked at beside the weights.
 MOST_FILES = 200
@@ -30,7 +21,6 @@ MOST_FILES = 200
 MARK = b'"class_name"'
 # What is left of a weight file's name is that of its model: model.weights.h5, model_weights.h5.
 WEIGHTS_SUFFIX = re.compile(r"[._-]?weights$", re.IGNORECASE)
-HOLDING = (*WEIGHTS, *WRAPPERS, *MODELS)
 
 
 class Beside(Struct, frozen=True):
@@ -123,7 +113,7 @@ def _read(file: Hdf5File, path: Path) -> Beside | None:
         return None
     try:
         version = _version(file, document)
-        architecture = read_architecture(path, document, version, _weights_of(file, document))
+        architecture = read_architecture(path, document, version, weights_beside(file, document))
         _check_fit(file, path, architecture)
         losses = (document.get("compile_config") or {}).get("loss")
         origin = f"{path.name} beside {file.path.name}"
@@ -141,26 +131,6 @@ def _version(file: Hdf5File, document: Config) -> str:
     return str(said or ("3" if "module" in document else ""))
 
 
-def _weights_of(file: Hdf5File, document: Config) -> WeightsOf:
-    listed = layer_names(file)
-    if listed is None:
-        return PlacedWeights(file)
-    holding = [name for name in listed if file.attribute(name, "weight_names")]
-    body = document["config"]
-    entries = body if isinstance(body, list) else body["layers"]
-    names = [name_of(entry) for entry in entries]
-    groups = dict(zip(names, names, strict=True))
-    if not set(holding) <= set(names):  # Keras itself goes by their order
-        needing = [name_of(entry) for entry in entries if kind_of(entry) in HOLDING]
-        groups = dict(zip(needing, holding, strict=False))
-
-    def weights_of(places: tuple[Place, ...]) -> list[str]:
-        group = groups.get(places[0].name)
-        return [] if group is None else group_weights(file, group, places)
-
-    return weights_of
-
-
 def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
     """Refuse an architecture with other weights than the file's."""
     for layer in architecture.layers:
@@ -175,7 +145,7 @@ def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
                 f"layer `{layer.name}` ({layer.kind}) has weights {wanted}, found {held}",
             )
     used = {name for layer in architecture.layers for name in layer.weights}
-    left = [name for name in file.datasets if name not in used and _is_weight(file, name)]
+    left = [name for name in file.datasets if name not in used and is_weight(file, name)]
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise _misfit(file, path, f"none of its layers has `{left[0]}`{more}")
@@ -187,13 +157,6 @@ def _misfit(file: Hdf5File, path: Path, problem: str) -> UnusableInput:
         f"is not the architecture of {file.path.name}: {problem}; put the right one beside it, or "
         f"describe its layers in {file.path.with_suffix('.yaml').name}",
     )
-
-
-def _is_weight(file: Hdf5File, name: str) -> bool:
-    """Whether a dataset is a layer's: not the optimizer's, nor the state of a random generator."""
-    if layer_names(file) is None:
-        return name.startswith(ROOTS) and "seed_generator" not in name
-    return not name.startswith("top_level_model_weights/")
 
 
 def _are_alike(found: list[tuple[int, ...]], expected: list[Shape]) -> bool:

@@ -66,6 +66,13 @@ def name_of(entry: Config) -> str:
     return str(entry["config"].get("name") or entry["name"])
 
 
+def layers_of(entry: Config) -> list[Config]:
+    """The layers of a model, which are all that its settings were up to Keras 2.2."""
+    body = entry["config"]
+    layers: list[Config] = body if isinstance(body, list) else body["layers"]
+    return layers
+
+
 def _is_operation(entry: Config) -> bool:
     """Whether it is a function of Keras 3, and no layer; its `.h5` files do not say the module."""
     if "module" in entry:

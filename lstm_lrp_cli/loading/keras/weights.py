@@ -5,13 +5,16 @@ import re
 from msgspec import Struct, field
 
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from .architecture import Place, role_of
+from .architecture import WEIGHTS, WRAPPERS, Place, WeightsOf, role_of
+from .document import MODELS, Config, kind_of, layers_of, name_of
 from .layers import KINDS
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
 # What stands beside them in the file of a class of the user's own.
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
+# What holds weights.
+HOLDING = (*WEIGHTS, *WRAPPERS, *MODELS)
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
 
@@ -123,6 +126,33 @@ def group_weights(file: Hdf5File, group: str, places: tuple[Place, ...]) -> list
             n for n in names if f"/{places[-1].name}/" in f"/{n}"
         ]
     return [f"{group}/{name}" for name in names]
+
+
+def weights_beside(file: Hdf5File, document: Config) -> WeightsOf:
+    """How the layers of an architecture find their weights in a file that has them alone."""
+    listed = layer_names(file)
+    if listed is None:
+        return PlacedWeights(file)
+    holding = [name for name in listed if file.attribute(name, "weight_names")]
+    entries = layers_of(document)
+    names = [name_of(entry) for entry in entries]
+    groups = dict(zip(names, names, strict=True))
+    if not set(holding) <= set(names):  # Keras itself goes by their order
+        needing = [name_of(entry) for entry in entries if kind_of(entry) in HOLDING]
+        groups = dict(zip(needing, holding, strict=False))
+
+    def weights_of(places: tuple[Place, ...]) -> list[str]:
+        group = groups.get(places[0].name)
+        return [] if group is None else group_weights(file, group, places)
+
+    return weights_of
+
+
+def is_weight(file: Hdf5File, name: str) -> bool:
+    """Whether a dataset is a layer's: not the optimizer's, nor the state of a random generator."""
+    if layer_names(file) is None:
+        return name.startswith(ROOTS) and "seed_generator" not in name
+    return not name.startswith("top_level_model_weights/")
 
 
 class PlacedWeights(Struct):
