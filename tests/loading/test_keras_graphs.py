@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_lrp_cli.loading.keras.architecture import WEIGHTS, WRAPPERS
+from lstm_lrp_cli.loading.keras.layers import KINDS
+from lstm_lrp_cli.loading.keras.refused import MENDS, TEXT_LAYERS
 from lstm_lrp_cli.loading.load import load_model
 
 GRAPHS = Path(__file__).resolve().parents[1] / "golden" / "keras2" / "graphs"
@@ -22,6 +25,14 @@ BY_STEP = ("output_at_every_step", "time_distributed", "masked_tagger")
 def saved(name):
     """The file of a model; its ending says how Keras was asked to write it."""
     return next(path for path in GRAPHS.iterdir() if path.name.split(".")[0] == name)
+
+
+def test_a_layer_whose_weights_are_known_is_read():
+    assert {*WEIGHTS, *WRAPPERS} <= set(KINDS)
+
+
+def test_no_layer_is_both_read_and_refused():
+    assert not {*MENDS, *TEXT_LAYERS} & set(KINDS)
 
 
 def test_every_file_has_numbers():

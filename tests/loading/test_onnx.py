@@ -16,6 +16,7 @@ from models import GOLDEN
 from onnx_models import FEATURES, HIDDEN, OnnxGraph, random_weights
 
 from lstm_lrp_cli.loading.load import load_model, read_contents
+from lstm_lrp_cli.loading.onnx.lstm import ACTIVATIONS, activation
 
 KERAS = GOLDEN.parent / "onnx"
 EXPECTED = json.loads((KERAS / "expected.json").read_text("utf-8"))
@@ -499,3 +500,8 @@ def test_another_cell_is_called_by_its_name(run, tmp_path, op, what):
     assert result.exit_code == 3
     assert f"node `reader` ({op}): is {what}; lrp explains LSTMs, and no mapping" in result.stderr
     assert "took the LSTM apart" not in result.stderr
+
+
+@pytest.mark.parametrize("operator", ACTIVATIONS)
+def test_every_activation_is_known_by_its_defaults(operator):
+    assert activation(operator, ACTIVATIONS[operator]) is not None

@@ -11,9 +11,10 @@ from lstm_lrp_cli.loading.files.numpy import DAMAGED as DAMAGED_FILE
 from lstm_lrp_cli.loading.files.numpy import DAMAGED_ZIP
 from lstm_lrp_cli.loading.files.weight_file import check_size
 from lstm_lrp_cli.loading.mapping.schema import Described
-from .architecture import ALLOWED_CHARACTERS, DAMAGED, Place, read_architecture, read_document
-from .layers import describe_architecture
-from .weights import PlacedWeights
+from .architecture import Place, read_architecture
+from .describe import describe_architecture
+from .document import ALLOWED_CHARACTERS, DAMAGED, read_document
+from .weights import PlacedWeights, group_weights, holds_layers
 
 
 def describe_hdf5(file: Hdf5File, assume: bool) -> Described | None:
@@ -26,11 +27,11 @@ def describe_hdf5(file: Hdf5File, assume: bool) -> Described | None:
     """
     text = file.attribute("/", "model_config")
     if text is None:
-        from . import json as keras_json
-        from . import weights as keras_weights
+        from . import weights_alone
+        from .beside import find_beside
 
-        beside = keras_json.find_beside(file) if keras_weights.holds_layers(file) else None
-        return beside.described if beside else keras_weights.describe(file, assume)
+        beside = find_beside(file) if holds_layers(file) else None
+        return beside.described if beside else weights_alone.describe(file, assume)
     where = f"{file.path}: attribute model_config"
     version = str(file.attribute("/", "keras_version") or "")
     if version.startswith("1."):
@@ -57,19 +58,6 @@ def _weights(file: Hdf5File, places: tuple[Place, ...]) -> list[str]:
     root = "model_weights" if file.has_group("model_weights") else ""
     top = places[0].name
     return group_weights(file, f"{root}/{top}" if root else top, places)
-
-
-def group_weights(file: Hdf5File, group: str, places: tuple[Place, ...]) -> list[str]:
-    """A layer's datasets; those of a model inside the model all stand in that model's group."""
-    if not file.holds(group):
-        return []
-    names = [str(name) for name in file.attribute(group, "weight_names")]
-    if len(places) > 1:
-        whole = "/".join(place.name for place in places)  # as Keras 3 names them
-        names = [n for n in names if f"/{whole}/" in f"/{n}"] or [
-            n for n in names if f"/{places[-1].name}/" in f"/{n}"
-        ]
-    return [f"{group}/{name}" for name in names]
 
 
 def _losses(file: Hdf5File) -> Any:

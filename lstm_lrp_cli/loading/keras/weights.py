@@ -1,54 +1,22 @@
-"""Keras's weights alone, as `model.save_weights` writes them: names and shapes, no architecture.
+"""Where Keras keeps the weights of a layer in HDF5: by name up to Keras 2, by place in Keras 3."""
 
-What they leave open is assumed, and told, where there is one usual choice, and asked for where
-there are more.
-"""
-
-import itertools
 import re
-from collections.abc import Sequence
-from typing import Any
 
-from msgspec import UNSET, Struct, field
-from msgspec.structs import replace
+from msgspec import Struct, field
 
-from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.mapping.schema import (
-    Assumption,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    Described,
-    DraftedLayer,
-    EmbeddingSpec,
-    LayerSpec,
-    LstmLayout,
-    LstmSpec,
-    Mapping,
-    PaddingSpec,
-    layers_yaml,
-)
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
-from .architecture import Place
-from .layers import GATE_ORDER, POOLS, SILENT
+from .architecture import WEIGHTS, WRAPPERS, Place, WeightsOf, role_of
+from .document import MODELS, Config, kind_of, layers_of, name_of
+from .layers import KINDS
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
 # What stands beside them in the file of a class of the user's own.
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
+# What holds weights.
+HOLDING = (*WEIGHTS, *WRAPPERS, *MODELS)
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
 VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
-# What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
-AMBIGUOUS = "2.2.4-tf"
-# What a dense layer that feeds another may have, the likeliest first.
-HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
-# The kinds of layer that a chain has, as they usually follow each other.
-RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
-# Cells that are no LSTM's, by the shapes of their kernels.
-OTHER_CELLS = {"gru": "a GRU, (e, 3d) and (d, 3d)", "rnn": "a plain RNN, (e, d) and (d, d)"}
-# No more layers than these are put in order by their sizes.
-MOST_UNORDERED = 7
 
 
 def snake_case(kind: str) -> str:
@@ -59,16 +27,9 @@ def snake_case(kind: str) -> str:
 
 
 # The layers that Keras names by their class, unless the user does.
-CLASSES = {
-    snake_case(kind): kind
-    for kind in (
-        *("Embedding", "LSTM", "CuDNNLSTM", "Bidirectional", "Dense", "BatchNormalization"),
-        *("TimeDistributed", "Masking", *SILENT, *POOLS),
-    )
-    if not kind.startswith("ops.")
-} | {"input": "InputLayer"}
-
-
+CLASSES = {snake_case(kind): kind for kind in KINDS if not kind.startswith("ops.")}
+CLASSES["input"] = "InputLayer"
+# What the names of a layer's weights tell of its class.
 CELL = ("kernel", "recurrent_kernel", "bias")
 KINDS_BY_ROLES = {
     ("embeddings",): "Embedding",
@@ -77,6 +38,121 @@ KINDS_BY_ROLES = {
     **dict.fromkeys([("kernel", "bias"), ("kernel",)], "Dense"),
     ("gamma", "beta", "moving_mean", "moving_variance"): "BatchNormalization",
 }
+
+
+def layer_names(file: Hdf5File) -> list[str] | None:
+    """The layers in their order, as Keras lists them up to Keras 2; None in Keras 3's layout."""
+    listed = file.attribute("/", "layer_names")
+    return None if listed is None else [str(name) for name in listed]
+
+
+def holds_layers(file: Hdf5File) -> bool:
+    """Whether a file is laid out as Keras does, in any of its ways."""
+    return layer_names(file) is not None or any(map(file.children, ROOTS))
+
+
+class LayerGroup(Struct, frozen=True):
+    """A layer in a file of weights alone.
+
+    Parameters
+    ----------
+    path : str
+        Its group.
+    kind : str or None
+        Its class, as the group or its weights are called; None where neither tells it.
+    weights : list of str
+        Its datasets in Keras's order.
+    """
+
+    path: str
+    kind: str | None
+    weights: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.path.removeprefix(f"{ROOTS[0]}/").removeprefix(f"{ROOTS[1]}/")
+
+
+def layer_groups(file: Hdf5File) -> list[LayerGroup]:
+    """The layers of a file that says no architecture, in its order."""
+    listed = layer_names(file)
+    if listed is not None:
+        return [_named_group(file, name, is_first=k == 0) for k, name in enumerate(listed)]
+    groups = [group for root in ROOTS for group in file.children(root)]
+    if groups:
+        return [
+            LayerGroup(group, CLASSES.get(class_of(group)), _variables(file, group))
+            for group in groups
+        ]
+    own = [group for group in file.children("") if group not in NO_LAYERS]
+    return [_own_group(file, group) for group in own]
+
+
+def _named_group(file: Hdf5File, group: str, *, is_first: bool) -> LayerGroup:
+    """A layer of Keras 2's layout, whose weights have names."""
+    names = [f"{group}/{name}" for name in file.attribute(group, "weight_names")]
+    kind = None  # as of layers of a model inside the model
+    if not names:  # the first without weights is the input, whatever the user calls it
+        kind = CLASSES.get(class_of(group), "InputLayer" if is_first else None)
+    elif all(f"/{group}" in name for name in names):
+        kind = KINDS_BY_ROLES.get(tuple(map(role_of, names)))
+        if kind == "Dense" and class_of(group) == "time_distributed":
+            kind = "TimeDistributed"
+    return LayerGroup(group, kind, names)
+
+
+def _own_group(file: Hdf5File, group: str) -> LayerGroup:
+    """An attribute of a user's own class: what it seems to be, by its parts or its name."""
+    variables = _variables(file, group)
+    if not variables:
+        kind = CLASSES.get(class_of(group))
+    elif any("/forward_layer/" in name for name in variables):
+        kind = "Bidirectional"
+    elif any("/cell/" in name for name in variables):
+        kind = "LSTM"
+    else:
+        kind = "Embedding" if "emb" in group else "Dense"
+    return LayerGroup(group, kind, variables)
+
+
+def group_weights(file: Hdf5File, group: str, places: tuple[Place, ...]) -> list[str]:
+    """A layer's datasets; those of a model inside the model all stand in that model's group."""
+    if not file.holds(group):
+        return []
+    names = [str(name) for name in file.attribute(group, "weight_names")]
+    if len(places) > 1:
+        whole = "/".join(place.name for place in places)  # as Keras 3 names them
+        names = [n for n in names if f"/{whole}/" in f"/{n}"] or [
+            n for n in names if f"/{places[-1].name}/" in f"/{n}"
+        ]
+    return [f"{group}/{name}" for name in names]
+
+
+def weights_beside(file: Hdf5File, document: Config) -> WeightsOf:
+    """How the layers of an architecture find their weights in a file that has them alone."""
+    listed = layer_names(file)
+    if listed is None:
+        return PlacedWeights(file)
+    holding = [name for name in listed if file.attribute(name, "weight_names")]
+    entries = layers_of(document)
+    names = [name_of(entry) for entry in entries]
+    groups = dict(zip(names, names, strict=True))
+    if not set(holding) <= set(names):  # Keras itself goes by their order
+        needing = [name_of(entry) for entry in entries if kind_of(entry) in HOLDING]
+        groups = dict(zip(needing, holding, strict=False))
+
+    def weights_of(places: tuple[Place, ...]) -> list[str]:
+        group = groups.get(places[0].name)
+        return [] if group is None else group_weights(file, group, places)
+
+    return weights_of
+
+
+def is_weight(file: Hdf5File, name: str) -> bool:
+    """Whether a dataset is a layer's: not the optimizer's, nor the state of a random generator."""
+    if layer_names(file) is None:
+        return name.startswith(ROOTS) and "seed_generator" not in name
+    return not name.startswith("top_level_model_weights/")
 
 
 class PlacedWeights(Struct):
@@ -109,388 +185,12 @@ class PlacedWeights(Struct):
         if place.name in groups:
             return groups[place.name]
         kind = snake_case(place.kind)
-        numbered = [g for g in groups.values() if _class_of(g) == kind]
+        numbered = [g for g in groups.values() if class_of(g) == kind]
         numbered.sort(key=lambda group: (len(group), group))
         return numbered[place.number] if place.number < len(numbered) else None
 
 
-def holds_layers(file: Hdf5File) -> bool:
-    """Whether a file is laid out as Keras does, in any of its ways."""
-    return file.attribute("/", "layer_names") is not None or any(map(file.children, ROOTS))
-
-
-def describe(file: Hdf5File, assume: bool) -> Described | None:
-    """The chain that names and shapes imply; None where the file is not Keras's or has no LSTM.
-
-    Parameters
-    ----------
-    assume : bool
-        Whether the likeliest chain is taken where more than one could be meant.
-
-    Raises
-    ------
-    UnusableInput
-        More than one model could be made of it: the message asks, with a mapping to mend.
-    """
-    listed = file.attribute("/", "layer_names")  # in their order, up to Keras 2
-    found = _by_groups(file) if listed is None else _by_names(file, [str(n) for n in listed])
-    for each in found:
-        if each.kind in OTHER_CELLS:
-            raise UnusableInput(
-                f"{file.path}: {each.name}",
-                f"has the shapes of {OTHER_CELLS[each.kind]}, where an LSTM has (e, 4d) and "
-                "(d, 4d); it is no LSTM, and no mapping can describe it as one",
-            )
-    if not any(each.kind == "lstm" for each in found):
-        return None
-    draft = _drafted(file, found, in_order=listed is not None)
-    is_masked = any(each.kind == "masking" for each in found)
-    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
-    mapping = Mapping(format=1, padding=padding)
-    if draft.problems or (draft.choices and not assume):
-        way = "mend this" if draft.problems else "take the likeliest by --assume, or choose here"
-        if any(draft.choices.values()):
-            way = f"find by `lrp match` what gives your own scores, or {way}"
-        raise UnusableInput(
-            str(file.path),
-            "holds weights and no architecture, and names and shapes leave the model open: "
-            f"{'; '.join([*draft.problems, *draft.choices])}. Save the whole model, or beside it "
-            f"{file.path.with_suffix('.json').name} with model.to_json(), or {way} and save it as "
-            f"{file.path.with_suffix('.yaml').name}:",
-            layers_yaml(draft.layers, mapping),
-        )
-    mapping = replace(mapping, layers=[each.layer for each in draft.layers])
-    assumptions = [Assumption("layers", "; ".join(_told(draft)))]
-    if is_masked:
-        text = "its Masking layer masks steps of nothing but 0, Keras's default"
-        assumptions.append(Assumption("padding.value", text))
-    elif draft.layers[0].layer.embedding is not None:
-        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
-        assumptions.append(Assumption("padding or layers", text))
-    return Described.by(mapping, f"names and shapes in {file.path.name}", assumptions)
-
-
-class _Draft(Struct, frozen=True):
-    """The likeliest chain.
-
-    Parameters
-    ----------
-    names : list of str
-        What the file calls each layer.
-    layers : list of DraftedLayer
-        With what of each neither name nor shape shows.
-    choices : dict of str to bool
-        What is open, of which the chain has the likeliest, and whether `lrp match` tries others.
-    problems : list of str
-        What no choice settles.
-    """
-
-    names: list[str]
-    layers: list[DraftedLayer]
-    choices: dict[str, bool]
-    problems: list[str]
-
-
-def _told(draft: _Draft) -> list[str]:
-    """What is taken for granted of each layer, those of which it is the same together."""
-    same: dict[str, list[str]] = {}
-    for name, layer in zip(draft.names, draft.layers, strict=True):
-        if layer.guess:
-            same.setdefault(layer.guess, []).append(f"`{name}`")
-    told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
-    chained = ["one layer feeds the next"] if len(draft.layers) > 2 else []
-    return [*told, *chained, "each sequence begins anew (stateful=False)"]
-
-
-def _drafted(file: Hdf5File, found: "list[_FoundLayer]", *, in_order: bool) -> _Draft:
-    chain = [each for each in found if each.spec.kinds]
-    problems = [f"nothing says what `{each.name}` is" for each in found if each.kind == "unknown"]
-    choices: dict[str, bool] = {}
-    if not in_order:
-        orders = _orders(chain)
-        if len(orders) != 1:
-            choices["sizes do not tell the order of its layers"] = False
-        usual = sorted(chain, key=lambda each: RANKS[each.kind])
-        chain = orders[0] if len(orders) == 1 else usual
-    problems += _misfits(chain)
-    is_masked = any(each.kind == "masking" for each in found)
-    if is_masked and any(each.spec.pool == "max" for each in chain):
-        problems.append("Keras pools masked steps too, which lrp skips")
-    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
-    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
-    layers = []
-    for place, each in enumerate(chain):
-        behind = chain[place + 1 :]
-        if each.kind == "lstm" and _is_merged(each, behind):
-            what = f"whether `{each.name}` joins its directions by sum, mean or product"
-            choices[f"nothing says {what}"] = False
-        layers.append(_linked(each, behind, version))
-    hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
-    if hidden:
-        choices[f"nothing says which activation {', '.join(hidden)} has"] = True
-    if version == AMBIGUOUS and any(_has_gates(each.layer) for each in layers):
-        choices[
-            "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
-            f"which both call themselves Keras {AMBIGUOUS}"
-        ] = True
-    return _Draft([each.name for each in chain], layers, choices, problems)
-
-
-def _linked(each: "_FoundLayer", behind: "list[_FoundLayer]", version: str) -> DraftedLayer:
-    """A layer as it stands before others, and what of that is a guess."""
-    spec = each.spec
-    if spec.lstm is not None:
-        return _linked_lstm(each, spec.lstm, behind, version)
-    if spec.dense is not None and _is_hidden([each, *behind]):
-        relu, *others = (
-            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
-        )
-        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
-    guesses = {
-        "dense": "no activation, or a softmax or sigmoid that is the last",
-        "pool": "stands behind the last LSTM",
-        "norm": "epsilon 0.001",
-    }
-    return DraftedLayer(spec, guesses.get(each.kind, ""))
-
-
-def _linked_lstm(
-    each: "_FoundLayer", lstm: LstmSpec, behind: "list[_FoundLayer]", version: str
-) -> DraftedLayer:
-    told = ["reads forwards"] if lstm.backward is None else []
-    means: list[str] = []
-    others: dict[str, tuple[LayerSpec, ...]] = {}
-    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
-        lstm = replace(lstm, returns="sequence")
-    if _has_gates(each.spec):
-        gates = _gates_of(version)
-        lstm = replace(lstm, recurrent_activation=gates)
-        default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
-        told += ["tanh cells", f"{gates} gates{default}"]
-    is_merged = _is_merged(each, behind)
-    if is_merged:
-        lstm = replace(lstm, merge="sum")
-        means.append("directions summed")
-        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
-        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
-    if version == AMBIGUOUS and _has_gates(each.spec):
-        means.append("sigmoid gates, of TensorFlow 2")
-        hard = replace(lstm, recurrent_activation="hard_sigmoid")
-        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
-    told += ["directions summed"] * is_merged
-    if lstm.returns == "last":
-        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
-    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
-
-
-def _is_hidden(chain: "list[_FoundLayer]") -> bool:
-    """Whether the first of these is a dense layer whose activation another layer is given."""
-    first, *behind = chain
-    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
-
-
-def _is_merged(each: "_FoundLayer", behind: "list[_FoundLayer]") -> bool:
-    """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
-    return each.merged > 0 and each.merged == next(
-        (later.inputs for later in behind if later.inputs), 0
-    )
-
-
-def _has_gates(spec: LayerSpec) -> bool:
-    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
-    return spec.lstm is not None and spec.lstm.layout != "cudnn"
-
-
-def _gates_of(version: str) -> GateActivationName:
-    """What an LSTM's gates go through by default in the Keras that wrote a file.
-
-    Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
-    TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
-    """
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers is None or version == AMBIGUOUS:
-        return "sigmoid"
-    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
-
-
-class _FoundLayer(Struct, frozen=True):
-    """A layer by its weights: what it is, and how many units it takes and gives.
-
-    `kind` is one of RANKS or OTHER_CELLS, "masking", "silent", or "unknown", which is asked for. A
-    bidirectional layer gives `merged` units where it makes one of its directions. One that is
-    `by_step` is fed with every step.
-    """
-
-    name: str
-    kind: str
-    spec: LayerSpec = field(default_factory=LayerSpec)
-    inputs: int = 0
-    outputs: int = 0
-    merged: int = 0
-    by_step: bool = False
-
-
-def _by_groups(file: Hdf5File) -> list[_FoundLayer]:
-    """The layers of Keras 3's layout: of a model by class, of a user's own class by attribute."""
-    groups = [group for root in ROOTS for group in file.children(root)]
-    if groups:
-        return [
-            _recognised(file, group, CLASSES.get(_class_of(group)), _variables(file, group))
-            for group in groups
-        ]
-    own = [group for group in file.children("") if group not in NO_LAYERS]
-    return [
-        _recognised(file, group, _own_kind(file, group), _variables(file, group)) for group in own
-    ]
-
-
-def _by_names(file: Hdf5File, layers: list[str]) -> list[_FoundLayer]:
-    """The layers of Keras 2's layout, whose weights have names."""
-    found = []
-    for place, layer in enumerate(layers):
-        names = [f"{layer}/{name}" for name in file.attribute(layer, "weight_names")]
-        roles = tuple(name.rsplit("/", 1)[-1].split(":")[0] for name in names)
-        if not names:  # the first without weights is the input, whatever the user calls it
-            kind = CLASSES.get(_class_of(layer), None if place else "InputLayer")
-        elif all(f"/{layer}" in name for name in names):
-            kind = KINDS_BY_ROLES.get(roles)
-            if kind == "Dense" and _class_of(layer) == "time_distributed":
-                kind = "TimeDistributed"
-        else:  # layers of a model inside the model
-            kind = None
-        found.append(_recognised(file, layer, kind, names))
-    return found
-
-
-def _own_kind(file: Hdf5File, group: str) -> str | None:
-    """What an attribute of a user's class seems to be, by its parts or its name."""
-    variables = _variables(file, group)
-    if not variables:
-        return CLASSES.get(_class_of(group))
-    if any("/forward_layer/" in name for name in variables):
-        return "Bidirectional"
-    if any("/cell/" in name for name in variables):
-        return "LSTM"
-    return "Embedding" if "emb" in group else "Dense"
-
-
-def _recognised(file: Hdf5File, group: str, kind: str | None, weights: list[str]) -> _FoundLayer:
-    """What a layer of that class is, if the shapes of its weights agree."""
-    name = group.removeprefix(f"{ROOTS[0]}/").removeprefix(f"{ROOTS[1]}/")
-    shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
-    half = len(weights) // 2
-    match kind, shapes:
-        case "Embedding", [(tokens, size)]:
-            spec = LayerSpec(embedding=EmbeddingSpec(weights[0]))
-            return _FoundLayer(name, "embedding", spec, tokens, size)
-        case "LSTM" | "CuDNNLSTM", [(inputs, _), (units, _), *_] if _are_cell(shapes):
-            spec = LayerSpec(lstm=_lstm(shapes, forward=_cell(weights)))
-            return _FoundLayer(name, "lstm", spec, inputs, units)
-        case "Bidirectional", [(inputs, _), (units, _), *_] if (
-            _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
-        ):
-            both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
-            return _FoundLayer(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
-        case "Dense" | "TimeDistributed", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
-            bias = weights[1] if len(weights) > 1 else None
-            dense = DenseSpec(weights[0], "features_by_classes", bias)
-            by_step = kind == "TimeDistributed"
-            return _FoundLayer(
-                name, "dense", LayerSpec(dense=dense), inputs, outputs, by_step=by_step
-            )
-        case "BatchNormalization", [(units,), (_,), (_,), (_,)]:
-            scale, offset, mean, variance = weights
-            norm = BatchNormSpec(mean, variance, scale, offset)
-            return _FoundLayer(name, "norm", LayerSpec(batch_norm=norm), units, units)
-    other = _other_cell(name, shapes)
-    if other is not None:
-        return _FoundLayer(name, other)
-    if not file.holds(group):
-        if kind in POOLS:
-            return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
-        if kind == "Masking":
-            return _FoundLayer(name, "masking")
-        if kind in SILENT:
-            return _FoundLayer(name, "silent")
-    return _FoundLayer(name, "unknown")
-
-
-def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether these are the shapes of four gates: kernels, and one bias, or two of cuDNN."""
-    match shapes:
-        case [(_, gates), (units, same), *biases] if gates == same == 4 * units:
-            return biases in ([], [(gates,)], [(2 * gates,)])
-    return False
-
-
-def _other_cell(name: str, shapes: list[tuple[int, ...]]) -> str | None:
-    """Whether these are the shapes of another cell; a plain RNN's must be called one as well."""
-    match shapes:
-        case [(_, gates), (units, same), *_] if gates == same == 3 * units:
-            return "gru"
-        case [(_, gates), (units, same), *_] if gates == same == units and "rnn" in name.lower():
-            return "rnn"
-    return None
-
-
-def _lstm(
-    shapes: list[tuple[int, ...]], forward: CellSpec, backward: CellSpec | None = None
-) -> LstmSpec:
-    is_cudnn = len(shapes) > 2 and shapes[2][0] == 2 * shapes[0][1]
-    layout: LstmLayout = "cudnn" if is_cudnn else "features_by_gates"
-    return LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
-
-
-def _cell(weights: list[str]) -> CellSpec:
-    bias: Any = weights[2] if len(weights) > 2 else None
-    return CellSpec(input=weights[0], recurrent=weights[1], bias=bias)
-
-
-def _orders(chain: list[_FoundLayer]) -> list[list[_FoundLayer]]:
-    """The orders in which each layer takes what the one before gives: at most two of them.
-
-    An embedding comes first, layers of one class in the order of their numbers, and a pooling
-    behind the last LSTM.
-    """
-    pools = [each for each in chain if each.kind == "pool"]
-    sized = [each for each in chain if each.kind != "pool"]
-    if len(sized) > MOST_UNORDERED or len(pools) > 1:
-        return []
-    orders: list[list[_FoundLayer]] = []
-    for order in itertools.permutations(sized):
-        if _is_numbered(order) and not _misfits(order):
-            last = max(place for place, each in enumerate(order) if each.kind == "lstm")
-            orders.append([*order[: last + 1], *pools, *order[last + 1 :]])
-    return orders[:2]
-
-
-def _is_numbered(order: Sequence[_FoundLayer]) -> bool:
-    if any(each.kind == "embedding" for each in order[1:]):
-        return False
-    numbers: dict[str, int] = {}
-    for each in order:
-        kind = _class_of(each.name)
-        _, _, suffix = each.name.rpartition("_")
-        number = int(suffix) if suffix.isdigit() else 0
-        if number < numbers.get(kind, 0):
-            return False
-        numbers[kind] = number
-    return True
-
-
-def _misfits(chain: Sequence[_FoundLayer]) -> list[str]:
-    """Where a layer takes another number of units than the one before gives."""
-    problems = []
-    sizes: tuple[int, ...] = ()
-    for each in chain:
-        if sizes and each.inputs and each.inputs not in sizes:
-            problems.append(f"`{each.name}` takes {each.inputs} units where there are {sizes[0]}")
-        if each.outputs:
-            sizes = (each.outputs, *[each.merged] * bool(each.merged))
-    return problems
-
-
-def _class_of(group: str) -> str:
+def class_of(group: str) -> str:
     """The class in a name that Keras made of it: `layers/lstm_1` is an lstm."""
     return re.sub(r"_\d+$", "", group.rsplit("/", 1)[-1])
 

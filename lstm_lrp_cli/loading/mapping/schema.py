@@ -4,7 +4,6 @@ Every format describes its model as a `Mapping` too, so that one builder serves 
 win one by one, and what was inferred can be written out.
 """
 
-import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,76 +183,6 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task: Task | UnsetType = UNSET
     stateful: int | bool | UnsetType | None = UNSET
     unused: list[str] | UnsetType | None = UNSET
-
-
-class DraftedLayer(Struct, frozen=True):
-    """A layer of a mapping that a user is to mend.
-
-    What is said of it becomes a comment. Names from a file do not belong there: one with a line
-    feed would go on as YAML.
-
-    Parameters
-    ----------
-    layer : LayerSpec
-    guess : str
-        What of it is a guess; "" is nothing.
-    this : str
-        What it means, where others could stand in its place.
-    others : dict of str to tuple of LayerSpec
-        Those, by what they mean.
-    """
-
-    layer: LayerSpec
-    guess: str = ""
-    this: str = ""
-    others: dict[str, tuple[LayerSpec, ...]] = {}
-
-
-def layers_yaml(layers: Sequence[LayerSpec | DraftedLayer], beside: Mapping | None = None) -> str:
-    """A mapping of those layers as YAML, for a user to mend, guesses and choices as comments.
-
-    Parameters
-    ----------
-    layers : sequence of LayerSpec or DraftedLayer
-    beside : Mapping or None
-        What the mapping says but for its layers; None is its format alone.
-    """
-    from .yaml import yaml_text
-
-    lines = [*yaml_text(msgspec.to_builtins(beside or Mapping(format=1))).splitlines(), "layers:"]
-    for layer in layers:
-        each = layer if isinstance(layer, DraftedLayer) else DraftedLayer(layer)
-        shown = _lines([each.layer])
-        if each.guess:
-            lines.append(f"# a guess: {each.guess}")
-        if not each.others:
-            lines += shown
-            continue
-        others = {meaning: _lines(other) for meaning, other in each.others.items()}
-        shared = min(_alike(shown, other) for other in others.values())
-        lines += shown[:shared]
-        lines += ["# One of these: take # off the lines of another, and put it before this one's."]
-        lines += [f"# 1. {each.this}", *shown[shared:]]
-        for number, (meaning, other) in enumerate(others.items(), start=2):
-            lines += [f"# {number}. {meaning}", *(f"#{line}" for line in other[shared:])]
-    return "\n".join(lines) + "\n"
-
-
-def _lines(layers: Sequence[LayerSpec]) -> list[str]:
-    """Entries of `layers` as lines of YAML; what an LSTM returns is said, and last."""
-    from .yaml import yaml_text
-
-    entries = [msgspec.to_builtins(layer) for layer in layers]
-    for entry in entries:
-        if "lstm" in entry:
-            entry["lstm"]["returns"] = entry["lstm"].pop("returns", "last")
-    return yaml_text({"layers": entries}).removeprefix("layers:\n").splitlines()
-
-
-def _alike(one: list[str], other: list[str]) -> int:
-    """How many lines two texts begin with alike."""
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return sum(1 for _ in pairs)
 
 
 def settings(spec: Struct) -> dict[str, Any]:

@@ -155,75 +155,60 @@ def axis_of(axis: int, dimensions: int) -> int:
     return axis % dimensions
 
 
-def argument(values: list[Array | None], place: int) -> Array | None:
-    """An input that may be left out."""
-    return values[place] if place < len(values) else None
-
-
-def _first(values: list[Array | None]) -> Array:
-    assert values[0] is not None
-    return values[0]
-
-
-def _cast(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array = _first(values)
+def _cast(node: OnnxNode, array: Array) -> list[Array]:
     dtype = DTYPES[node.attributes["to"]]
     if array.dtype == object or dtype == "bfloat16":
         return [array]
     return [array.astype(dtype)]
 
 
-def _transpose(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    return [_first(values).transpose(node.attributes.get("perm"))]
+def _transpose(node: OnnxNode, array: Array) -> list[Array]:
+    return [array.transpose(node.attributes.get("perm"))]
 
 
-def _squeeze(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array = _first(values)
-    axes = node.integers("axes", argument(values, 1))
+def _squeeze(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+    axes = node.integers("axes", given)
     return [array.squeeze(None if axes is None else tuple(axes))]
 
 
-def _unsqueeze(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    axes = node.integers("axes", argument(values, 1))
-    return [np.expand_dims(_first(values), tuple(axes or ()))]
+def _unsqueeze(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+    return [np.expand_dims(array, tuple(node.integers("axes", given) or ()))]
 
 
-def _concat(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    arrays = [array for array in values if array is not None]
+def _concat(node: OnnxNode, *given: Array | None) -> list[Array]:
+    arrays = [array for array in given if array is not None]
     _check(node, sum(array.nbytes for array in arrays))
     return [np.concatenate(arrays, axis=node.attributes["axis"])]
 
 
-def _gather(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array, axis = _first(values), node.attributes.get("axis", 0)
-    indices = np.asarray(values[1], dtype=np.int64)
+def _gather(node: OnnxNode, array: Array, places: Array) -> list[Array]:
+    axis, indices = node.attributes.get("axis", 0), np.asarray(places, dtype=np.int64)
     _check(node, array.nbytes // max(array.shape[axis], 1) * indices.size)
     return [np.asarray(array.take(indices, axis=axis), array.dtype)]
 
 
-def _slice(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array = _first(values)
+def _slice(node: OnnxNode, array: Array, *given: Array | None) -> list[Array]:
     index = [slice(None)] * array.ndim
-    for axis, cut in slices(node, values[1:], array.ndim).items():
+    for axis, cut in slices(node, given, array.ndim).items():
         index[axis] = cut
     return [array[tuple(index)]]
 
 
-def slices(node: OnnxNode, given: list[Array | None], dimensions: int) -> dict[int, slice]:
-    """What a Slice takes of each axis that it cuts."""
-    starts = node.integers("starts", argument(given, 0)) or []
-    ends = node.integers("ends", argument(given, 1)) or []
-    axes = node.integers("axes", argument(given, 2)) or list(range(len(starts)))
-    steps = node.integers("steps", argument(given, 3)) or [1] * len(starts)
+def slices(node: OnnxNode, given: Sequence[Array | None], dimensions: int) -> dict[int, slice]:
+    """What a Slice takes of each axis that it cuts, by its inputs behind the first."""
+    given = (*given, None, None, None, None)
+    starts = node.integers("starts", given[0]) or []
+    ends = node.integers("ends", given[1]) or []
+    axes = node.integers("axes", given[2]) or list(range(len(starts)))
+    steps = node.integers("steps", given[3]) or [1] * len(starts)
     return {
         axis_of(axis, dimensions): slice(start, end, step)
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
     }
 
 
-def _reshape(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array = _first(values)
-    target = node.integers("shape", argument(values, 1)) or []
+def _reshape(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+    target = node.integers("shape", given) or []
     return [array.reshape(resolved(target, list(array.shape), node))]
 
 
@@ -239,9 +224,9 @@ def resolved(target: list[Any], sizes: list[Any], node: OnnxNode) -> list[Any]:
     return target
 
 
-def _split(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    array, axis = _first(values), node.attributes.get("axis", 0)
-    ends = np.cumsum(split_sizes(node, argument(values, 1), array.shape[axis]))[:-1]
+def _split(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+    axis = node.attributes.get("axis", 0)
+    ends = np.cumsum(split_sizes(node, given, array.shape[axis]))[:-1]
     return np.split(array, ends, axis=axis)
 
 
@@ -256,9 +241,7 @@ def split_sizes(node: OnnxNode, given: Array | None, size: int) -> list[int]:
     return sizes
 
 
-def _arithmetic(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    one, other = _first(values), values[1]
-    assert other is not None
+def _arithmetic(node: OnnxNode, one: Array, other: Array) -> list[Array]:
     _check(node, one.itemsize * math.prod(np.broadcast_shapes(one.shape, other.shape)))
     compute: dict[str, Callable[[Any, Any], Any]] = {
         "Add": operator.add,
@@ -269,28 +252,22 @@ def _arithmetic(node: OnnxNode, values: list[Array | None]) -> list[Array]:
     return [np.asarray(compute[node.op](one, other))]
 
 
-def _product(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+def _product(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
     """Of sizes: `Tensordot` of TensorFlow counts with it how many rows there are."""
-    axes = node.integers("axes", argument(values, 1))
+    axes = node.integers("axes", given)
     keep = bool(node.attributes.get("keepdims", 1))
-    reduced = _first(values).prod(axis=None if axes is None else tuple(axes), keepdims=keep)
-    return [np.asarray(reduced)]
+    return [np.asarray(array.prod(axis=None if axes is None else tuple(axes), keepdims=keep))]
 
 
-def _equal(node: OnnxNode, values: list[Array | None]) -> list[Array]:
+def _equal(node: OnnxNode, one: Array, other: Array) -> list[Array]:
     """Of sizes: PyTorch's `expand` chooses with it and with Where between old and new ones."""
-    return [np.asarray(_first(values) == values[1], dtype=bool)]
+    return [np.asarray(one == other, dtype=bool)]
 
 
-def _where(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    chosen, one, other = (np.asarray(value) for value in values)
+def _where(node: OnnxNode, chosen: Array, one: Array, other: Array) -> list[Array]:
     shape = np.broadcast_shapes(chosen.shape, one.shape, other.shape)
     _check(node, max(one.itemsize, other.itemsize) * math.prod(shape))
     return [np.where(chosen, one, other)]
-
-
-def _shape(node: OnnxNode, values: list[Array | None]) -> list[Array]:
-    return [part_of_shape(node, list(_first(values).shape))]
 
 
 def part_of_shape(node: OnnxNode, sizes: list[Any]) -> Array:
@@ -304,18 +281,19 @@ def _check(node: OnnxNode, claimed: int) -> None:
     check_size(node.where, (claimed,), 1, node.file_bytes)
 
 
-ARRAY_OPS: dict[str, Callable[[OnnxNode, list[Array | None]], list[Array]]] = {
+# Each is given its node and as many inputs as that has, None where one is left out.
+ARRAY_OPS: dict[str, Callable[..., list[Array]]] = {
     "Add": _arithmetic,
     "Cast": _cast,
     "Concat": _concat,
     "Div": _arithmetic,
     "Equal": _equal,
     "Gather": _gather,
-    "Identity": lambda node, values: [_first(values)],
+    "Identity": lambda node, array: [array],
     "Mul": _arithmetic,
     "ReduceProd": _product,
     "Reshape": _reshape,
-    "Shape": _shape,
+    "Shape": lambda node, array: [part_of_shape(node, list(array.shape))],
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,

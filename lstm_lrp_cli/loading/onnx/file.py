@@ -172,7 +172,7 @@ class OnnxFile:
         given = [name for name in node.inputs if name]
         if node.op not in ARRAY_OPS or not given or not self.constants.keys() >= set(given):
             return None
-        return ARRAY_OPS[node.op](node, [self.constants.get(name) for name in node.inputs])
+        return ARRAY_OPS[node.op](node, *map(self.constants.get, node.inputs))
 
     def _constant(self, node: OnnxNode) -> Array:
         ((key, value),) = node.attributes.items()

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping.schema import Described, LayerSpec, Mapping, PaddingSpec
 from .arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
+from .call import Call, Value
 from .file import DAMAGED, OnnxFile, OnnxInput
 from .layers import RAW_INPUT, Layers
-from .ops import MOVES, OPS, Call, Value
+from .moves import OF_ZEROS
+from .ops import OPS
 from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
 
 # What the axes of an input may mean, in the order in which that is tried.
@@ -146,14 +148,16 @@ def _followed(
             and all(value is None or isinstance(value, Known) for value in given)
         ):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
-            return [Known(array, "") for array in ARRAY_OPS[node.op](node, arrays)]
-        if node.op in MOVES and are_zeros(given if node.op == "Concat" else given[:1]):
+            return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
+        if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
         if node.op in OPS:
             return OPS[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
-    raise node.unusable(f"is not an operator that lrp can follow; it knows {', '.join(OPS)}")
+    raise node.unusable(
+        f"is not an operator that lrp can follow; it knows {', '.join(sorted(OPS))}"
+    )
 
 
 def _end(file: OnnxFile, name: str, value: Value | None, layers: Layers) -> str:

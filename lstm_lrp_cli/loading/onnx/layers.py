@@ -4,16 +4,55 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping.schema import INPUT_NAME, EmbeddingSpec, LayerSpec
-from .lstm import DIRECTIONS, OnnxLstm
+from lstm_lrp_cli.loading.mapping.schema import (
+    INPUT_NAME,
+    CellSpec,
+    EmbeddingSpec,
+    LayerSpec,
+    LstmSpec,
+)
+from lstm_lrp_cli.model.layers import Returns
+from .arrays import OnnxNode
 from .signal import SignalPart
 
 # The layer of a part that is the model's input before any embedding.
 RAW_INPUT = ""
+# For each direction, whether it reads backwards.
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+
+
+class OnnxLstm(Struct, frozen=True):
+    """An LSTM node.
+
+    Parameters
+    ----------
+    node : OnnxNode
+    source : str
+        The layer that feeds it.
+    hidden : int
+    cells : dict
+        One for each direction, by whether it reads backwards.
+    settings : LstmSpec
+        All but the directions and what it returns.
+    """
+
+    node: OnnxNode
+    source: str
+    hidden: int
+    cells: dict[bool, CellSpec]
+    settings: LstmSpec
+
+    def spec(self, backward: tuple[bool, ...], returns: Returns) -> LstmSpec:
+        """The mapping of some of its directions."""
+        return replace(
+            self.settings,
+            forward=self.cells[False] if False in backward else None,
+            backward=self.cells[True] if True in backward else None,
+            returns=returns,
+        )
 
 
 class Layers(Struct):
@@ -133,7 +172,7 @@ def _sources(spec: LayerSpec) -> list[str]:
 
 def _renamed(spec: LayerSpec, names: dict[str, str]) -> LayerSpec:
     sources = [names.get(name, name) for name in _sources(spec)]
-    return msgspec.structs.replace(
+    return replace(
         spec,
         name=names.get(str(spec.name), spec.name),
         source=sources if isinstance(spec.source, list) else sources[0],
@@ -144,10 +183,8 @@ def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
     """Without the sources that stand just before a layer, and the names that none asks for."""
     before = [INPUT_NAME, *(spec.name for spec in specs)]
     short = [
-        msgspec.structs.replace(spec, source=None) if spec.source == name else spec
+        replace(spec, source=None) if spec.source == name else spec
         for name, spec in zip(before, specs, strict=False)
     ]
     asked = outputs.union(*(_sources(spec) for spec in short))
-    return [
-        spec if spec.name in asked else msgspec.structs.replace(spec, name=None) for spec in short
-    ]
+    return [spec if spec.name in asked else replace(spec, name=None) for spec in short]

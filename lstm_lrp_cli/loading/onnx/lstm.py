@@ -5,74 +5,43 @@ slice for each direction, (4 hidden, inputs), and its bias is two, side by side.
 """
 
 import math
-from collections.abc import Container, Sequence
 from typing import cast, get_args
 
-import msgspec
-from msgspec import Struct
+import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping.schema import CellSpec, GateNames, InitialSpec, LstmSpec
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, Returns
-from .arrays import ArrayCopies, Known, OnnxNode, are_zeros
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from .arrays import ArrayCopies, Known, are_zeros
+from .call import Call, Value
 from .file import bias_names, direction_name
+from .layers import DIRECTIONS, OnnxLstm
+from .signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
 
 GATE_ORDER = ["i", "o", "f", "g"]
-# For each direction, whether it reads backwards.
-DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-
-# What alpha and beta of an activation are where a node does not say.
-DEFAULTS: dict[str, dict[str, float]] = {
-    "sigmoid": {},
-    "tanh": {},
-    "relu": {},
-    "softsign": {},
-    "softplus": {},
-    "elu": {"alpha": 1.0},
-    "selu": {"alpha": SELU_ALPHA, "gamma": SELU_SCALE},
-    "hardsigmoid": {"alpha": 0.2, "beta": 0.5},
+# The operators that are activations of cells too, and what alpha, beta and gamma of each are where
+# a node does not say.
+ACTIVATIONS: dict[str, dict[str, float]] = {
+    "Elu": {"alpha": 1.0},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "Relu": {},
+    "Selu": {"alpha": SELU_ALPHA, "gamma": SELU_SCALE},
+    "Sigmoid": {},
+    "Softplus": {},
+    "Softsign": {},
+    "Tanh": {},
 }
 
 
-class OnnxLstm(Struct, frozen=True):
-    """An LSTM node.
-
-    Parameters
-    ----------
-    node : OnnxNode
-    source : str
-        The layer that feeds it.
-    hidden : int
-    cells : dict
-        One for each direction, by whether it reads backwards.
-    settings : LstmSpec
-        All but the directions and what it returns.
-    """
-
-    node: OnnxNode
-    source: str
-    hidden: int
-    cells: dict[bool, CellSpec]
-    settings: LstmSpec
-
-    def spec(self, backward: tuple[bool, ...], returns: Returns) -> LstmSpec:
-        """The mapping of some of its directions."""
-        return msgspec.structs.replace(
-            self.settings,
-            forward=self.cells[False] if False in backward else None,
-            backward=self.cells[True] if True in backward else None,
-            returns=returns,
-        )
-
-
-def activation(name: str, settings: dict[str, float]) -> ActivationName | None:
-    """What lrp calls an activation of ONNX with its settings; None where it has none."""
+def activation(operator: str, settings: dict[str, float]) -> ActivationName | None:
+    """What lrp calls one of ACTIVATIONS with its settings; None where it has none."""
 
     def set_to(**wanted: float) -> bool:
         return all(math.isclose(settings[key], wanted[key], rel_tol=1e-6) for key in wanted)
 
-    match name:
-        case "sigmoid" | "tanh" | "relu" | "softsign" | "softplus":
+    match operator.lower():
+        case "sigmoid" | "tanh" | "relu" | "softsign" | "softplus" as name:
             return name
         case "elu" if set_to(alpha=1):
             return "elu"
@@ -85,106 +54,134 @@ def activation(name: str, settings: dict[str, float]) -> ActivationName | None:
     return None
 
 
-def read_lstm(
-    node: OnnxNode, values: Sequence[object], source: str, datasets: Container[str]
-) -> OnnxLstm:
-    """Read an LSTM node.
-
-    Parameters
-    ----------
-    node : OnnxNode
-    values : sequence
-        What its eight inputs are; None where one is left out.
-    source : str
-        The layer that feeds it.
-    datasets : container of str
-        What the file holds.
+def follow_lstm(call: Call) -> list[Value]:
+    """An LSTM node: all steps of its directions, and the state after the last of each.
 
     Raises
     ------
     UnusableInput
-        It computes what lrp does not.
+        It is given other axes than those of steps, sequences and features, or the lengths of
+        sequences; or it computes what lrp does not.
     """
-    _, weights, recurrent, bias, _, hidden, cell, peepholes = values
-    if node.attributes.get("clip") is not None:
-        raise node.unusable("clips its cells (clip), which lrp does not compute")
-    if node.attributes.get("input_forget"):
-        raise node.unusable("couples input and forget gate (input_forget); expected gates apart")
+    signal = call.signal()
+    layout = call.setting("layout", 0)
+    steps, sequences = (1, 0) if layout else (0, 1)
+    axes = signal.axes
+    batch = axes[sequences] if len(axes) == 3 else ""
+    if (
+        batch not in (BATCH, STACK)
+        or axes[steps] != TIME
+        or axes[2] != FEATURE
+        or (batch == STACK and not signal.is_unit(sequences))
+    ):
+        raise call.unusable(
+            f"is given axes of {', '.join(axes)}; expected those of steps, sequences and features"
+        )
+    if call.value(4) is not None and not call.is_length(4, signal):
+        raise call.unusable(
+            "is given the lengths of sequences (sequence_lens); export the model without "
+            "packing: lrp runs each sequence at its own length"
+        )
+    lstm = _read(call, call.source(signal))
+    name = str(len(call.layers.lstms))
+    call.layers.lstms[name] = lstm
+    parts = np.array(
+        [[SignalPart(name, lstm.hidden, backward)] for backward in lstm.cells], dtype=object
+    )
+    if batch == STACK:
+        parts = parts[np.newaxis] if layout else parts[:, np.newaxis]
+    order = (batch, TIME, STACK, FEATURE) if layout else (TIME, STACK, batch, FEATURE)
+    outputs = Signal(order, parts, signal.sizes)
+    ends = np.frompyfunc(
+        lambda part: replace(part, pooled="first" if part.backward else "last"), 1, 1
+    )
+    last = Signal(tuple(label for label in order if label != TIME), ends(parts), signal.sizes)
+    return [outputs, last]
+
+
+def _read(call: Call, source: str) -> OnnxLstm:
+    bias, peepholes = call.value(3), call.value(7)
+    if call.setting("clip") is not None:
+        raise call.unusable("clips its cells (clip), which lrp does not compute")
+    if call.setting("input_forget"):
+        raise call.unusable("couples input and forget gate (input_forget); expected gates apart")
     if not (peepholes is None or are_zeros([peepholes])):
-        raise node.unusable("has peepholes (P), which lrp does not compute; expected none")
-    backward = DIRECTIONS[node.attributes.get("direction", "forward")]
+        raise call.unusable("has peepholes (P), which lrp does not compute; expected none")
+    directions = DIRECTIONS[call.setting("direction", "forward")]
     cells = {}
-    for k, is_backward in enumerate(backward):
-        names = [direction_name(_weights(node, part), k) for part in (weights, recurrent)]
+    for k, is_backward in enumerate(directions):
+        names = [direction_name(_weights(call, place), k) for place in (1, 2)]
         biases: list[str | GateNames] = []
         if not (bias is None or are_zeros([bias])):
-            biases += bias_names(_weights(node, bias), k)
+            biases += bias_names(_weights(call, 3), k)
         for name in (*names, *biases):
-            if name not in datasets:
-                raise node.unusable(f"finds no `{name}`: its weights are of another shape")
-        states = [_state(node, state, k, datasets) for state in (hidden, cell)]
+            if name not in call.file.datasets:
+                raise call.unusable(f"finds no `{name}`: its weights are of another shape")
+        states = [_state(call, place, k) for place in (5, 6)]
         initial = InitialSpec(*states) if any(states) else None
         cells[is_backward] = CellSpec(names[0], names[1], bias=biases or None, initial=initial)
-    gates, activation = _activations(node, len(backward))
+    gates, activation = _activations(call, len(directions))
     settings = LstmSpec(
         gate_order=GATE_ORDER,
         layout="gates_by_features",
         activation=activation,
         recurrent_activation=gates,
     )
-    assert isinstance(recurrent, Known)
-    return OnnxLstm(node, source, int(recurrent.array.shape[-1]), cells, settings)
+    return OnnxLstm(call.node, source, int(call.constant(2).array.shape[-1]), cells, settings)
 
 
-def _weights(node: OnnxNode, value: object) -> str:
+def _weights(call: Call, place: int) -> str:
+    value = call.value(place)
     if not isinstance(value, Known):
-        raise node.unusable("has weights that the input changes; expected constants")
+        raise call.unusable("has weights that the input changes; expected constants")
     return value.name
 
 
-def _state(node: OnnxNode, value: object, direction: int, datasets: Container[str]) -> str | None:
+def _state(call: Call, place: int, direction: int) -> str | None:
     """The dataset of an initial state; None where it is zero."""
+    value = call.value(place)
     if value is None or are_zeros([value]):
         return None
     constant = value.of if isinstance(value, ArrayCopies) else value
     if not isinstance(constant, Known):
-        raise node.unusable(
+        raise call.unusable(
             "is given its initial state from outside; expected zeros or a constant: export the "
             "model without that input"
         )
     name = direction_name(constant.name, direction)
-    if name not in datasets:
-        raise node.unusable(
+    if name not in call.file.datasets:
+        raise call.unusable(
             f"begins in a state, `{constant.name}`, that is not one for all sequences"
         )
     return name
 
 
-def _activations(node: OnnxNode, directions: int) -> tuple[GateActivationName, ActivationName]:
+def _activations(call: Call, directions: int) -> tuple[GateActivationName, ActivationName]:
     """What the gates go through, and what cell candidate and cell state go through."""
-    names = [name.lower() for name in node.attributes.get("activations", [])]
+    defaults = {operator.lower(): settings for operator, settings in ACTIVATIONS.items()}
+    names = [name.lower() for name in call.setting("activations", [])]
     names = names or ["sigmoid", "tanh", "tanh"] * directions
-    alphas = iter(node.attributes.get("activation_alpha", []))
-    betas = iter(node.attributes.get("activation_beta", []))
+    alphas = iter(call.setting("activation_alpha", []))
+    betas = iter(call.setting("activation_beta", []))
     found = []
     for name in names:
         settings = {
             key: next(alphas if key == "alpha" else betas, default)
-            for key, default in DEFAULTS.get(name, {}).items()
+            for key, default in defaults.get(name, {}).items()
         }
         found.append((activation(name, settings), f"{name} {settings or ''}".strip()))
     if len(found) != 3 * directions or any(found[k] != found[k % 3] for k in range(len(found))):
-        raise node.unusable("has other activations in one direction; expected the same in both")
+        raise call.unusable("has other activations in one direction; expected the same in both")
     gates, candidate, state = found[:3]
     if gates[0] not in get_args(GateActivationName):
-        raise node.unusable(
+        raise call.unusable(
             f"has gates of activation {gates[1]}; lrp explains Sigmoid, and HardSigmoid with beta "
             "0.5 and alpha 0.2 (Keras 2) or 1/6 (Keras 3)"
         )
     if candidate != state:
-        raise node.unusable(
+        raise call.unusable(
             f"has cells of activations {candidate[1]} and {state[1]}; expected one for both"
         )
     if candidate[0] is None:
-        raise node.unusable(f"has cells of activation {candidate[1]}, which lrp does not know")
+        raise call.unusable(f"has cells of activation {candidate[1]}, which lrp does not know")
     return cast(GateActivationName, gates[0]), candidate[0]

@@ -1,11 +1,48 @@
-"""Keras models that begin with text: how to save the part behind, and the words beside it."""
+"""Keras's layers that are refused, and what can be done about each.
+
+Where a mapping has the model's layers, what the file says of them is not asked.
+"""
 
 import re
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.mapping.yaml import yaml_text
 from .architecture import Architecture, KerasLayer
 
+# Layers that make ids of words.
+TEXT_LAYERS = ("TextVectorization", "StringLookup", "IntegerLookup")
+# Recurrent layers that are no LSTM's. An RNN of LSTM cells is one, and can be described by hand.
+OTHER_CELLS = ("GRU", "CuDNNGRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+IF_IT_CAN = (
+    "if it does no more than a mapping can say, describe all layers by hand in {mapping}; docs/"
+    "mapping.md has the kinds"
+)
+ATTENTION = (
+    "as part of attention over the steps it needs no layer of its own: describe all layers by hand "
+    "in {mapping} (softmax: steps, merge: gate, pool: sum; or attention)"
+)
+SCALE_YOURSELF = "describe all other layers by hand in {mapping}, and scale the values yourself"
+# What is said of layers that are not converted, by kind.
+MENDS = {
+    "RepeatVector": f"{ATTENTION}; a decoder that it feeds has no mapping",
+    **dict.fromkeys(
+        ("Permute", "Reshape", "Lambda", "Dot"), f"{ATTENTION}; else it has no mapping"
+    ),
+    "RNN": "if its cells are LSTM cells, describe all layers by hand in {mapping}; others have no "
+    "mapping",
+    "Normalization": "describe all layers by hand in {mapping}, and it as a batch_norm of its mean "
+    "and variance with epsilon: 0",
+    "Rescaling": SCALE_YOURSELF,
+    **dict.fromkeys(OTHER_CELLS, "it is no LSTM, and no mapping can describe it as one"),
+    **dict.fromkeys(
+        (
+            *("Conv1D", "SeparableConv1D", "DepthwiseConv1D", "MaxPooling1D", "AveragePooling1D"),
+            *("LayerNormalization", "GroupNormalization", "UnitNormalization"),
+            *("Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"),
+            *("LeakyReLU", "PReLU", "ThresholdedReLU"),
+        ),
+        "nor has a mapping any like it",
+    ),
+}
 # What Keras's own standardization takes off: all punctuation of ASCII.
 PUNCTUATION = r"[!-/:-@\[-`{-~]"
 STANDARDIZED: dict[str, dict[str, object]] = {
@@ -14,6 +51,17 @@ STANDARDIZED: dict[str, dict[str, object]] = {
     "lower": {"lowercase": True},
 }
 SPLIT = {"character": "characters"}
+
+
+def unknown_layer(layer: KerasLayer, kind: str | None = None) -> UnusableInput:
+    """The refusal of a layer, or of the kind inside one, and what can be done about it."""
+    kind = kind or layer.kind
+    hint = MENDS.get(kind, IF_IT_CAN)
+    if kind == "Normalization" and layer.config.get("mean") is not None:
+        hint = f"{SCALE_YOURSELF}: its mean and variance are settings, and no weights"
+    mapping = layer.path.with_suffix(".yaml").name
+    what = "is not a layer" if kind == layer.kind else f"wraps a layer of kind {kind}, not one"
+    return layer.unusable(f"{what} that lrp can explain; {hint.format(mapping=mapping)}")
 
 
 def begins_with_text(layer: KerasLayer, architecture: Architecture) -> UnusableInput:
@@ -60,6 +108,8 @@ def _rows(architecture: Architecture) -> object:
 
 def _mapping(config: dict[str, object], rows: object) -> str:
     """What the layer does, as keys of a mapping."""
+    from lstm_lrp_cli.loading.mapping.yaml import yaml_text
+
     tokens: dict[str, object] = {}
     if config.get("split") in SPLIT:
         tokens["split"] = SPLIT[str(config["split"])]

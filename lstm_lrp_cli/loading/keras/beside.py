@@ -3,7 +3,6 @@
 import itertools
 import re
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -11,23 +10,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.weight_file import shape_text
 from lstm_lrp_cli.loading.mapping.schema import Described
-from .architecture import (
-    ALLOWED_CHARACTERS,
-    DAMAGED,
-    MODELS,
-    ROLES,
-    Architecture,
-    Config,
-    Place,
-    WeightsOf,
-    kind_of,
-    name_of,
-    read_architecture,
-    read_document,
-)
-from .files import group_weights
-from .layers import describe_architecture
-from .weights import ROOTS, PlacedWeights
+from .architecture import Architecture, Shape, read_architecture, weight_shapes
+from .describe import describe_architecture
+from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
+from .weights import is_weight, weights_beside
 
 # No more files than these are looked at beside the weights.
 MOST_FILES = 200
@@ -35,7 +21,6 @@ MOST_FILES = 200
 MARK = b'"class_name"'
 # What is left of a weight file's name is that of its model: model.weights.h5, model_weights.h5.
 WEIGHTS_SUFFIX = re.compile(r"[._-]?weights$", re.IGNORECASE)
-HOLDING = (*ROLES, "Bidirectional", "TimeDistributed", *MODELS)
 
 
 class Beside(Struct, frozen=True):
@@ -128,7 +113,7 @@ def _read(file: Hdf5File, path: Path) -> Beside | None:
         return None
     try:
         version = _version(file, document)
-        architecture = read_architecture(path, document, version, _weights_of(file, document))
+        architecture = read_architecture(path, document, version, weights_beside(file, document))
         _check_fit(file, path, architecture)
         losses = (document.get("compile_config") or {}).get("loss")
         origin = f"{path.name} beside {file.path.name}"
@@ -146,31 +131,11 @@ def _version(file: Hdf5File, document: Config) -> str:
     return str(said or ("3" if "module" in document else ""))
 
 
-def _weights_of(file: Hdf5File, document: Config) -> WeightsOf:
-    listed = file.attribute("/", "layer_names")
-    if listed is None:
-        return PlacedWeights(file)
-    holding = [str(name) for name in listed if file.attribute(str(name), "weight_names")]
-    body = document["config"]
-    entries = body if isinstance(body, list) else body["layers"]
-    names = [name_of(entry) for entry in entries]
-    groups = dict(zip(names, names, strict=True))
-    if not set(holding) <= set(names):  # Keras itself goes by their order
-        needing = [name_of(entry) for entry in entries if kind_of(entry) in HOLDING]
-        groups = dict(zip(needing, holding, strict=False))
-
-    def weights_of(places: tuple[Place, ...]) -> list[str]:
-        group = groups.get(places[0].name)
-        return [] if group is None else group_weights(file, group, places)
-
-    return weights_of
-
-
 def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
     """Refuse an architecture with other weights than the file's."""
     for layer in architecture.layers:
         found = [file.datasets[name].shape for name in layer.weights if name in file.datasets]
-        expected = _shapes(layer.kind, layer.config)
+        expected = weight_shapes(layer.kind, layer.config)
         if expected is not None and not _are_alike(found, expected):
             wanted = " and ".join(map(_text, expected)) or "none"
             held = " and ".join(map(shape_text, found)) or "none"
@@ -180,7 +145,7 @@ def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
                 f"layer `{layer.name}` ({layer.kind}) has weights {wanted}, found {held}",
             )
     used = {name for layer in architecture.layers for name in layer.weights}
-    left = [name for name in file.datasets if name not in used and _is_weight(file, name)]
+    left = [name for name in file.datasets if name not in used and is_weight(file, name)]
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise _misfit(file, path, f"none of its layers has `{left[0]}`{more}")
@@ -194,41 +159,7 @@ def _misfit(file: Hdf5File, path: Path, problem: str) -> UnusableInput:
     )
 
 
-def _is_weight(file: Hdf5File, name: str) -> bool:
-    """Whether a dataset is a layer's: not the optimizer's, nor the state of a random generator."""
-    if file.attribute("/", "layer_names") is None:
-        return name.startswith(ROOTS) and "seed_generator" not in name
-    return not name.startswith("top_level_model_weights/")
-
-
-def _shapes(kind: str, config: Config) -> list[tuple[Any, ...]] | None:
-    """The shapes of a layer's weights in Keras's order, None for any size; None of other layers."""
-    match kind:
-        case "Bidirectional" | "TimeDistributed":
-            inner = _shapes(kind_of(config["layer"]), config["layer"]["config"])
-            return inner and inner * (2 if kind == "Bidirectional" else 1)
-        case "Embedding":
-            return [(_size(config["input_dim"]), _size(config["output_dim"]))]
-        case "LSTM" | "CuDNNLSTM":
-            units = _size(config["units"])
-            biases = 4 * units * (2 if kind == "CuDNNLSTM" else 1)
-            bias = [(biases,)] * bool(config.get("use_bias", True))
-            return [(None, 4 * units), (units, 4 * units), *bias]
-        case "Dense":
-            units = _size(config["units"])
-            return [(None, units), *[(units,)] * bool(config["use_bias"])]
-        case "BatchNormalization":
-            return [(None,)] * len(ROLES[kind](config))
-    return None
-
-
-def _size(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"found a size of {type(value).__name__}")
-    return value
-
-
-def _are_alike(found: list[tuple[int, ...]], expected: list[tuple[Any, ...]]) -> bool:
+def _are_alike(found: list[tuple[int, ...]], expected: list[Shape]) -> bool:
     return [len(shape) for shape in found] == [len(shape) for shape in expected] and all(
         wanted in (None, size)
         for shape, other in zip(found, expected, strict=True)
@@ -236,5 +167,5 @@ def _are_alike(found: list[tuple[int, ...]], expected: list[tuple[Any, ...]]) ->
     )
 
 
-def _text(shape: tuple[Any, ...]) -> str:
+def _text(shape: Shape) -> str:
     return f"({', '.join('any' if size is None else str(size) for size in shape)})"

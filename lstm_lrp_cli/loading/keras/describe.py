@@ -1,0 +1,238 @@
+"""A whole Keras model as a mapping: layers, padding and states, and what its losses tell."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from lstm_lrp_cli.loading.mapping.schema import (
+    NO_CLASS,
+    Assumption,
+    Described,
+    LayerSpec,
+    Mapping,
+    PaddingSpec,
+    Task,
+)
+from .architecture import Architecture, KerasLayer
+from .placing import makes_mask, place
+from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer
+
+# Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
+# Keras gives them, in small letters and without underscores.
+REGRESSION_LOSSES = frozenset(
+    {
+        *("mse", "meansquarederror", "mae", "meanabsoluteerror"),
+        *("mape", "meanabsolutepercentageerror", "msle", "meansquaredlogarithmicerror"),
+        *("huber", "huberloss", "logcosh", "poisson"),
+    }
+)
+CLASS_LOSSES = frozenset(
+    {"categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy"}
+)
+BINARY_LOSSES = frozenset({"bce", "binarycrossentropy", "binaryfocalcrossentropy"})
+
+
+def describe_architecture(
+    architecture: Architecture, losses: Any, origin: str, keras_version: str
+) -> Described:
+    """The mapping of a whole model, and what of it is assumed.
+
+    Parameters
+    ----------
+    losses
+        What the model was compiled with: a name, an object, or several of them; None if unknown.
+    origin : str
+        What says it.
+    keras_version : str
+        Of the Keras that wrote it; empty where it is not said.
+
+    Raises
+    ------
+    UnusableInput
+        A layer cannot be explained, or Keras would compute it otherwise; it is named.
+    """
+    for layer in architecture.layers:
+        if layer.kind in TEXT_LAYERS:
+            raise begins_with_text(layer, architecture)
+        if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
+            raise unknown_layer(layer)
+    length = _length(architecture.layers)
+    stateful = _stateful(architecture.layers)
+    placed = place(architecture, length)
+    padding = _padding(architecture.layers, length)
+    outputs = [placed.outputs[name].name for name in architecture.outputs]
+    several = len(outputs) > 1 or outputs[0] != placed.last
+    if several:
+        placed.referred.update(outputs)
+    specs = [
+        _without_needless(spec, name if name in placed.referred else None, bool(stateful))
+        for name, spec in placed.specs
+    ]
+    ends = dict(placed.specs)
+    last = [ends.get(name, LayerSpec()) for name in outputs]
+    tasks = _output_tasks(architecture, last, losses)
+    assumptions = [*_sigmoids_of_values(outputs, last, losses)]
+    if not keras_version and any(map(_has_hard_sigmoid, specs)):
+        assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
+    if None in tasks:
+        assumptions.append(NO_CLASS)
+    if stateful:
+        assumptions.append(
+            Assumption(
+                "stateful",
+                f"the input comes as its stateful LSTMs had it, in batches of {stateful}: sequence "
+                f"n begins in the states in which sequence n - {stateful} ended, from the first "
+                f"on; settled by `stateful: {stateful}`, or `stateful: null` where each sequence "
+                "begins anew",
+            )
+        )
+    mapping = Mapping(
+        format=1,
+        layers=specs,
+        padding=UNSET if padding is None else padding,
+        outputs=outputs if several else UNSET,
+        task=_task(tasks, len(outputs)),
+        stateful=stateful or UNSET,
+    )
+    return Described.by(mapping, origin, assumptions)
+
+
+def _without_needless(spec: LayerSpec, name: str | None, carries: bool) -> LayerSpec:
+    """A layer with its name where others need it; an LSTM that carries nothing where others do."""
+    lstm = spec.lstm
+    if lstm is not None:
+        says = False if carries and not lstm.stateful else None
+        lstm = replace(lstm, stateful=says)
+    return replace(spec, name=name, lstm=lstm)
+
+
+def _has_hard_sigmoid(spec: LayerSpec) -> bool:
+    names = [spec.activation, spec.dense and spec.dense.activation]
+    if spec.lstm is not None:
+        names += [spec.lstm.activation, spec.lstm.recurrent_activation]
+    return "hard_sigmoid" in names
+
+
+def _length(layers: list[KerasLayer]) -> int:
+    """The fixed number of steps of the input; 0 where it is open."""
+    length = next((shape[1] or 0 for shape in _input_shapes(layers) if len(shape) > 1), 0)
+    if not isinstance(length, int):
+        raise ValueError(f"found an input of {length!r} steps")
+    return length
+
+
+def _input_shapes(layers: list[KerasLayer]) -> Iterator[Any]:
+    """The shapes of inputs, of batches of sequences."""
+    for layer in layers:
+        shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
+        if shape:
+            yield shape
+
+
+def _stateful(layers: list[KerasLayer]) -> int | bool:
+    """How many sequences a batch has between which stateful LSTMs carry their states.
+
+    False where none is stateful, true where the file does not say how many.
+    """
+    if not any(layer.inner.get("stateful") for layer in layers):
+        return False
+    batch = next((shape[0] for shape in _input_shapes(layers) if shape[0] is not None), True)
+    if not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"found an input of {batch!r} sequences")
+    return batch
+
+
+def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:
+    """The padding that the model must have been trained on, if any.
+
+    It pads with 0; on which side, the file does not say.
+    """
+    for layer in layers:
+        if makes_mask(layer):
+            value = float(layer.config.get("mask_value", 0))
+            return PaddingSpec(length=length, value=value, masked=True)
+    return PaddingSpec(length=length, value=0, masked=False) if length else None
+
+
+def _output_tasks(
+    architecture: Architecture, ends: list[LayerSpec], losses: Any
+) -> list[Task | None]:
+    """What each output that does not end in a softmax or sigmoid is of, by its loss.
+
+    None where that does not say it: it is one of the user's own, or there is none. The only output
+    may also end in sigmoids, of which a loss of classes says that they are no labels each.
+    """
+    layers = {layer.name: layer for layer in architecture.layers}
+    tasks: list[Task | None] = []
+    names = _loss_names(architecture.outputs, losses)
+    for name, end, loss in zip(architecture.outputs, ends, names, strict=True):
+        activation = _last_activation(end)
+        if activation == "sigmoid" and len(ends) == 1 and loss in CLASS_LOSSES:
+            return ["classification"]
+        if activation in ("softmax", "sigmoid"):
+            continue
+        units = layers[name].inner.get("units") if name in layers else None
+        tasks.append(_task_by(loss, is_single=units == 1))
+    return tasks
+
+
+def _sigmoids_of_values(
+    outputs: Sequence[str], ends: list[LayerSpec], losses: Any
+) -> Iterator[Assumption]:
+    """Sigmoids that were trained by a loss of values, which as many take for classes as not."""
+    for end, loss in zip(ends, _loss_names(outputs, losses), strict=True):
+        if _last_activation(end) == "sigmoid" and loss in REGRESSION_LOSSES:
+            yield Assumption(
+                "task or labels",
+                f"its sigmoid is of classes, though its loss, {loss}, is one of values",
+            )
+
+
+def _last_activation(end: LayerSpec) -> str | UnsetType | None:
+    return end.dense.activation if end.dense else end.activation
+
+
+def _loss_names(outputs: Sequence[str], losses: Any) -> list[str]:
+    """The name of each output's loss, as `_loss_name` tells it."""
+    match losses:
+        case {"class_name": _} | str() | None:
+            each = [losses] * len(outputs)
+        case dict():
+            each = [losses.get(name) for name in outputs]
+        case [*found] if len(found) == len(outputs):
+            each = found
+        case _:
+            each = [None] * len(outputs)
+    return [_loss_name(loss) for loss in each]
+
+
+def _task_by(loss: str, *, is_single: bool) -> Task | None:
+    if loss in REGRESSION_LOSSES:
+        return "regression"
+    # Several logits of a yes or no each are no classes of which one is taken.
+    return (
+        "classification" if loss in CLASS_LOSSES | (BINARY_LOSSES if is_single else set()) else None
+    )
+
+
+def _loss_name(loss: Any) -> str:
+    """The name of a loss of Keras's own, however it wrote it; empty of any other."""
+    match loss:
+        case [only]:
+            return _loss_name(only)
+        case str(name) | {"class_name": "function", "config": str(name)}:
+            return name.lower().replace("_", "")
+        case {"class_name": str(name)} if str(loss.get("module") or "keras").startswith("keras"):
+            return name.lower().replace("_", "")
+    return ""
+
+
+def _task(tasks: Sequence[Task | None], outputs: int) -> Task | UnsetType:
+    """What a mapping says of all outputs; nothing where their activations do."""
+    if not tasks:
+        return UNSET
+    same = set(tasks) if len(tasks) == outputs else {None}
+    [task] = same if len(same) == 1 else [None]
+    return task or "unknown"

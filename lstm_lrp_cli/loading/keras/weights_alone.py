@@ -1,0 +1,359 @@
+"""Keras's weights alone, as `model.save_weights` writes them: names and shapes, no architecture.
+
+What they leave open is assumed, and told, where there is one usual choice, and asked for where
+there are more.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import UNSET, Struct, field
+from msgspec.structs import replace
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
+from lstm_lrp_cli.loading.mapping.schema import (
+    Assumption,
+    BatchNormSpec,
+    CellSpec,
+    DenseSpec,
+    Described,
+    EmbeddingSpec,
+    LayerSpec,
+    LstmLayout,
+    LstmSpec,
+    Mapping,
+    PaddingSpec,
+)
+from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from .layers import POOLS, SILENT
+from .recurrent import GATE_ORDER
+from .weights import LayerGroup, class_of, layer_groups, layer_names
+
+# What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
+AMBIGUOUS = "2.2.4-tf"
+# What a dense layer that feeds another may have, the likeliest first.
+HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
+# The kinds of layer that a chain has, as they usually follow each other.
+RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
+# Cells that are no LSTM's, by the shapes of their kernels.
+OTHER_CELLS = {"gru": "a GRU, (e, 3d) and (d, 3d)", "rnn": "a plain RNN, (e, d) and (d, d)"}
+# No more layers than these are put in order by their sizes.
+MOST_UNORDERED = 7
+
+
+def describe(file: Hdf5File, assume: bool) -> Described | None:
+    """The chain that names and shapes imply; None where the file is not Keras's or has no LSTM.
+
+    Parameters
+    ----------
+    assume : bool
+        Whether the likeliest chain is taken where more than one could be meant.
+
+    Raises
+    ------
+    UnusableInput
+        More than one model could be made of it: the message asks, with a mapping to mend.
+    """
+    found = [_recognised(file, group) for group in layer_groups(file)]
+    for each in found:
+        if each.kind in OTHER_CELLS:
+            raise UnusableInput(
+                f"{file.path}: {each.name}",
+                f"has the shapes of {OTHER_CELLS[each.kind]}, where an LSTM has (e, 4d) and "
+                "(d, 4d); it is no LSTM, and no mapping can describe it as one",
+            )
+    if not any(each.kind == "lstm" for each in found):
+        return None
+    draft = _drafted(file, found)
+    way = "take the likeliest by --assume, or choose here" if draft.is_likely else "mend this"
+    if draft.is_searched:
+        way = f"find by `lrp match` what gives your own scores, or {way}"
+    return draft.settled(
+        file.path,
+        assume,
+        f"Save the whole model, or beside it {file.path.with_suffix('.json').name} with "
+        f"model.to_json(), or {way} and save it as {file.path.with_suffix('.yaml').name}",
+        opening="holds weights and no architecture, and ",
+    )
+
+
+class _FoundLayer(Struct, frozen=True):
+    """A layer by its weights: what it is, and how many units it takes and gives.
+
+    `kind` is one of RANKS or OTHER_CELLS, "masking", "silent", or "unknown", which is asked for. A
+    bidirectional layer gives `merged` units where it makes one of its directions. One that is
+    `by_step` is fed with every step.
+    """
+
+    name: str
+    kind: str
+    spec: LayerSpec = field(default_factory=LayerSpec)
+    inputs: int = 0
+    outputs: int = 0
+    merged: int = 0
+    by_step: bool = False
+
+
+def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
+    """What a layer is, if the shapes of its weights agree with its class."""
+    name, kind, weights = group.name, group.kind, group.weights
+    if kind in POOLS and not file.holds(group.path):
+        return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
+    shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
+    half = len(weights) // 2
+    match kind, shapes:
+        case "Embedding", [(tokens, size)]:
+            spec = LayerSpec(embedding=EmbeddingSpec(weights[0]))
+            return _FoundLayer(name, "embedding", spec, tokens, size)
+        case "LSTM" | "CuDNNLSTM", [(inputs, _), (units, _), *_] if _are_cell(shapes):
+            spec = LayerSpec(lstm=_lstm(shapes, forward=_cell(weights)))
+            return _FoundLayer(name, "lstm", spec, inputs, units)
+        case "Bidirectional", [(inputs, _), (units, _), *_] if (
+            _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
+        ):
+            both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
+            return _FoundLayer(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
+        case "Dense" | "TimeDistributed", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
+            bias = weights[1] if len(weights) > 1 else None
+            dense = DenseSpec(weights[0], "features_by_classes", bias)
+            by_step = kind == "TimeDistributed"
+            return _FoundLayer(
+                name, "dense", LayerSpec(dense=dense), inputs, outputs, by_step=by_step
+            )
+        case "BatchNormalization", [(units,), (_,), (_,), (_,)]:
+            scale, offset, mean, variance = weights
+            norm = BatchNormSpec(mean, variance, scale, offset)
+            return _FoundLayer(name, "norm", LayerSpec(batch_norm=norm), units, units)
+    return _FoundLayer(name, _other_cell(name, shapes) or _kind_without_weights(file, group))
+
+
+def _kind_without_weights(file: Hdf5File, group: LayerGroup) -> str:
+    """What a layer is by its class, if it has no weights."""
+    if not file.holds(group.path):
+        if group.kind == "Masking":
+            return "masking"
+        if group.kind in SILENT:
+            return "silent"
+    return "unknown"
+
+
+def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether these are the shapes of four gates: kernels, and one bias, or two of cuDNN."""
+    match shapes:
+        case [(_, gates), (units, same), *biases] if gates == same == 4 * units:
+            return biases in ([], [(gates,)], [(2 * gates,)])
+    return False
+
+
+def _other_cell(name: str, shapes: list[tuple[int, ...]]) -> str | None:
+    """Whether these are the shapes of another cell; a plain RNN's must be called one as well."""
+    match shapes:
+        case [(_, gates), (units, same), *_] if gates == same == 3 * units:
+            return "gru"
+        case [(_, gates), (units, same), *_] if gates == same == units and "rnn" in name.lower():
+            return "rnn"
+    return None
+
+
+def _lstm(
+    shapes: list[tuple[int, ...]], forward: CellSpec, backward: CellSpec | None = None
+) -> LstmSpec:
+    is_cudnn = len(shapes) > 2 and shapes[2][0] == 2 * shapes[0][1]
+    layout: LstmLayout = "cudnn" if is_cudnn else "features_by_gates"
+    return LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
+
+
+def _cell(weights: list[str]) -> CellSpec:
+    bias: Any = weights[2] if len(weights) > 2 else None
+    return CellSpec(input=weights[0], recurrent=weights[1], bias=bias)
+
+
+def _orders(chain: list[_FoundLayer]) -> list[list[_FoundLayer]]:
+    """The orders in which each layer takes what the one before gives: at most two of them.
+
+    An embedding comes first, layers of one class in the order of their numbers, and a pooling
+    behind the last LSTM.
+    """
+    pools = [each for each in chain if each.kind == "pool"]
+    sized = [each for each in chain if each.kind != "pool"]
+    if len(sized) > MOST_UNORDERED or len(pools) > 1:
+        return []
+    orders: list[list[_FoundLayer]] = []
+    for order in itertools.permutations(sized):
+        if _is_numbered(order) and not _misfits(order):
+            last = max(place for place, each in enumerate(order) if each.kind == "lstm")
+            orders.append([*order[: last + 1], *pools, *order[last + 1 :]])
+    return orders[:2]
+
+
+def _is_numbered(order: Sequence[_FoundLayer]) -> bool:
+    if any(each.kind == "embedding" for each in order[1:]):
+        return False
+    numbers: dict[str, int] = {}
+    for each in order:
+        kind = class_of(each.name)
+        _, _, suffix = each.name.rpartition("_")
+        number = int(suffix) if suffix.isdigit() else 0
+        if number < numbers.get(kind, 0):
+            return False
+        numbers[kind] = number
+    return True
+
+
+def _misfits(chain: Sequence[_FoundLayer]) -> list[str]:
+    """Where a layer takes another number of units than the one before gives."""
+    problems = []
+    sizes: tuple[int, ...] = ()
+    for each in chain:
+        if sizes and each.inputs and each.inputs not in sizes:
+            problems.append(f"`{each.name}` takes {each.inputs} units where there are {sizes[0]}")
+        if each.outputs:
+            sizes = (each.outputs, *[each.merged] * bool(each.merged))
+    return problems
+
+
+def _drafted(file: Hdf5File, found: list[_FoundLayer]) -> Draft:
+    """The likeliest chain."""
+    chain = [each for each in found if each.spec.kinds]
+    questions = [
+        OpenQuestion(f"nothing says what `{each.name}` is")
+        for each in found
+        if each.kind == "unknown"
+    ]
+    choices = []
+    if layer_names(file) is None:
+        orders = _orders(chain)
+        if len(orders) != 1:
+            usual = "they stand in the usual order"
+            choices.append(OpenQuestion("sizes do not tell the order of its layers", usual))
+            orders = [sorted(chain, key=lambda each: RANKS[each.kind])]
+        [chain] = orders
+    questions += map(OpenQuestion, _misfits(chain))
+    is_masked = any(each.kind == "masking" for each in found)
+    if is_masked and any(each.spec.pool == "max" for each in chain):
+        questions.append(OpenQuestion("Keras pools masked steps too, which lrp skips"))
+    # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
+    version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
+    questions += [*choices, *_choices(chain, version)]
+    layers = [_linked(each, chain[k + 1 :], version) for k, each in enumerate(chain)]
+    names = [each.name for each in chain]
+    padding = PaddingSpec(value=0, masked=True) if is_masked else UNSET
+    assumptions = [Assumption("layers", "; ".join(_told(names, layers)))]
+    if is_masked:
+        text = "its Masking layer masks steps of nothing but 0, Keras's default"
+        assumptions.append(Assumption("padding.value", text))
+    elif layers[0].layer.embedding is not None:
+        text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
+        assumptions.append(Assumption("padding or layers", text))
+    return Draft(layers, questions, assumptions, Mapping(format=1, padding=padding))
+
+
+def _choices(chain: list[_FoundLayer], version: str) -> Iterator[OpenQuestion]:
+    """What is open of the layers, of which the chain has the likeliest."""
+    for place, each in enumerate(chain):
+        if _is_merged(each, chain[place + 1 :]):
+            what = f"whether `{each.name}` joins its directions by sum, mean or product"
+            yield OpenQuestion(f"nothing says {what}", "by sum")
+    hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
+    if hidden:
+        which = f"which activation {', '.join(hidden)} has"
+        yield OpenQuestion(f"nothing says {which}", HIDDEN[0], is_searched=True)
+    if version == AMBIGUOUS and any(_has_gates(each.spec) for each in chain):
+        yield OpenQuestion(
+            "gates are hard_sigmoid where TensorFlow 1 wrote it, sigmoid where TensorFlow 2 did, "
+            f"which both call themselves Keras {AMBIGUOUS}",
+            "sigmoid",
+            is_searched=True,
+        )
+
+
+def _told(names: list[str], layers: list[DraftedLayer]) -> list[str]:
+    """What is taken for granted of each layer, those of which it is the same together."""
+    same: dict[str, list[str]] = {}
+    for name, layer in zip(names, layers, strict=True):
+        if layer.guess:
+            same.setdefault(layer.guess, []).append(f"`{name}`")
+    told = [f"{', '.join(names)}: {guess}" for guess, names in same.items()]
+    chained = ["one layer feeds the next"] if len(layers) > 2 else []
+    return [*told, *chained, "each sequence begins anew (stateful=False)"]
+
+
+def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
+    """A layer as it stands before others, and what of that is a guess."""
+    spec = each.spec
+    if spec.lstm is not None:
+        return _linked_lstm(each, spec.lstm, behind, version)
+    if spec.dense is not None and _is_hidden([each, *behind]):
+        relu, *others = (
+            LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
+        )
+        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+    guesses = {
+        "dense": "no activation, or a softmax or sigmoid that is the last",
+        "pool": "stands behind the last LSTM",
+        "norm": "epsilon 0.001",
+    }
+    return DraftedLayer(spec, guesses.get(each.kind, ""))
+
+
+def _linked_lstm(
+    each: _FoundLayer, lstm: LstmSpec, behind: list[_FoundLayer], version: str
+) -> DraftedLayer:
+    told = ["reads forwards"] if lstm.backward is None else []
+    means: list[str] = []
+    others: dict[str, tuple[LayerSpec, ...]] = {}
+    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
+        lstm = replace(lstm, returns="sequence")
+    if _has_gates(each.spec):
+        gates = _gates_of(version)
+        lstm = replace(lstm, recurrent_activation=gates)
+        default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
+        told += ["tanh cells", f"{gates} gates{default}"]
+    is_merged = _is_merged(each, behind)
+    if is_merged:
+        lstm = replace(lstm, merge="sum")
+        means.append("directions summed")
+        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
+        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
+    if version == AMBIGUOUS and _has_gates(each.spec):
+        means.append("sigmoid gates, of TensorFlow 2")
+        hard = replace(lstm, recurrent_activation="hard_sigmoid")
+        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
+    told += ["directions summed"] * is_merged
+    if lstm.returns == "last":
+        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
+    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
+
+
+def _is_hidden(chain: list[_FoundLayer]) -> bool:
+    """Whether the first of these is a dense layer whose activation another layer is given."""
+    first, *behind = chain
+    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
+
+
+def _is_merged(each: _FoundLayer, behind: list[_FoundLayer]) -> bool:
+    """Whether a bidirectional layer's two directions are made one, by what the next one takes."""
+    return each.merged > 0 and each.merged == next(
+        (later.inputs for later in behind if later.inputs), 0
+    )
+
+
+def _has_gates(spec: LayerSpec) -> bool:
+    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
+    return spec.lstm is not None and spec.lstm.layout != "cudnn"
+
+
+def _gates_of(version: str) -> GateActivationName:
+    """What an LSTM's gates go through by default in the Keras that wrote a file.
+
+    Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
+    TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or version == AMBIGUOUS:
+        return "sigmoid"
+    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
