@@ -45,7 +45,6 @@ MOST_MODULES = 12
 MOST_LINES = 400
 LONGER = {
     "check.search": 654,
-    "loading.files.formats": 485,
     "loading.keras.architecture": 424,
     "loading.keras.layers": 713,
     "loading.keras.weights": 510,
@@ -56,15 +55,6 @@ LONGER = {
 CIRCLES = {
     frozenset({"engine.lstm.cell", "engine.lstm.gates"}),
     frozenset({"engine.methods", "engine.methods.integrated_gradients"}),
-    frozenset(
-        {
-            *("loading.files.formats", "loading.files.text_file"),
-            *(f"loading.keras.{name}" for name in ("files", "json", "layers", "text", "weights")),
-            *("loading.mapping.schema", "loading.mapping.yaml"),
-            *(f"loading.onnx.{name}" for name in ("graph", "layers", "lstm", "ops")),
-            "loading.torch.state_dict",
-        }
-    ),
 }
 MOST_PARAMETERS = 7
 MORE_PARAMETERS = {

@@ -82,17 +82,16 @@ def match(
     from lstm_lrp_cli.check.search import first_model, search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.loading.building.datasets import Datasets
-    from lstm_lrp_cli.loading.files.formats import open_weights
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
     from lstm_lrp_cli.loading.mapping.write import mapping_text
+    from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
     from lstm_lrp_cli.running.processes import one_blas_thread
     from lstm_lrp_cli.sequences.read import Source, read_sequences
 
-    opened = open_weights(model)
-    with opened.file as file, one_blas_thread():
-        contents = describe_contents(opened, mapping, assume=True)
+    with open_arrays(model) as file, one_blas_thread():
+        contents = describe_contents(file, mapping, assume=True)
         base = contents.described.mapping
         given = base.layers or None
         axes, width = read_form_of_scores(expected)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.files.array_file import shape_text
 from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 from lstm_lrp_cli.sequences.batching import Batch, Prepared, prepare

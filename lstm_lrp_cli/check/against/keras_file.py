@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import check_size
+from lstm_lrp_cli.loading.files.array_file import check_size
 from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, RECURRENT, SILENT
 from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.model import Head, Model

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.files.array_file import shape_text
 from lstm_lrp_cli.loading.mapping.schema import (
     CellSpec,
     GateNames,

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.array_file import shape_text
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.files.weight_file import shape_text
 from lstm_lrp_cli.loading.mapping.schema import Described
 from .architecture import (
     ALLOWED_CHARACTERS,

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.text_file import read_text_file
-from lstm_lrp_cli.loading.files.weight_file import WeightFile
+from lstm_lrp_cli.loading.files.array_file import ArrayFile
+from lstm_lrp_cli.loading.files.formats import read_text_file
 from lstm_lrp_cli.model.text import Vocabulary
 from .schema import TokensSpec, settings
 
@@ -25,7 +25,7 @@ WHOLE = re.compile("[0-9]{1,12}")
 
 
 def read_vocabulary(
-    name: str, folder: Path, file: WeightFile, size: int, given: TokensSpec
+    name: str, folder: Path, file: ArrayFile, size: int, given: TokensSpec
 ) -> tuple[Vocabulary, TokensSpec]:
     """Read the vocabulary that a mapping names.
 

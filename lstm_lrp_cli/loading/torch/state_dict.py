@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import Stored, WeightFile, shape_text
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, shape_text
 from lstm_lrp_cli.loading.mapping.schema import (
     Assumption,
     AttentionSpec,
@@ -85,7 +85,7 @@ class _Question(Struct, frozen=True):
     is_searched: bool = False
 
 
-def describe(file: WeightFile, assume: bool) -> Described | None:
+def describe(file: ArrayFile, assume: bool) -> Described | None:
     """The mapping that a state dict implies; None where it has no LSTM by its name.
 
     Parameters
@@ -121,7 +121,7 @@ def describe(file: WeightFile, assume: bool) -> Described | None:
     return Described.by(mapping, f"names and shapes in {file.path.name}", assumed)
 
 
-def _ways_out(file: WeightFile, asked: list[_Question], is_likely: bool) -> str:
+def _ways_out(file: ArrayFile, asked: list[_Question], is_likely: bool) -> str:
     """What a user can do about questions, up to the draft."""
     saved = f"save it as {file.path.with_suffix('.yaml').name}"
     if not is_likely:
@@ -132,7 +132,7 @@ def _ways_out(file: WeightFile, asked: list[_Question], is_likely: bool) -> str:
     return f"Take the likeliest by --assume ({likeliest}){search}, or choose here and {saved}"
 
 
-def _settings_beside(file: WeightFile, found: "_FoundModule") -> dict[str, Any]:
+def _settings_beside(file: ArrayFile, found: "_FoundModule") -> dict[str, Any]:
     """The vocabulary and the labels that a script keeps in its checkpoint, where they fit."""
     settings: dict[str, Any] = {}
     rows = file.datasets[found.embeddings[0]].shape[0] if found.embeddings else 0
@@ -179,7 +179,7 @@ class _FoundModule(Struct, frozen=True):
         return [name for name in self.denses if self.order.index(name) > self.last_lstm]
 
 
-def _find(file: WeightFile) -> _FoundModule | None:
+def _find(file: ArrayFile) -> _FoundModule | None:
     datasets = file.datasets
     prefixes: list[str] = []
     for name in datasets:
@@ -273,7 +273,7 @@ def _gates(datasets: Names[str, Stored], name: str) -> int | None:
     return rows // width if rows == others and width and rows % width == 0 else None
 
 
-def _no_lstm(file: WeightFile, name: str, gates: int) -> UnusableInput:
+def _no_lstm(file: ArrayFile, name: str, gates: int) -> UnusableInput:
     """The refusal of a cell that no mapping can make an LSTM of."""
     recurrent = name.replace("weight_ih", "weight_hh")
     shape = shape_text(file.datasets[recurrent].shape)
