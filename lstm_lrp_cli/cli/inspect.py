@@ -63,6 +63,7 @@ def inspect(
     from msgspec import UNSET
 
     from lstm_lrp_cli.errors import UnusableInput
+    from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.load import (
         Contents,
         ask_for_layers,
@@ -70,7 +71,6 @@ def inspect(
         read_contents,
         read_datasets,
     )
-    from lstm_lrp_cli.loading.mapping.write import mapping_text
     from lstm_lrp_cli.terminal.console import json_document
     # MOVED
 

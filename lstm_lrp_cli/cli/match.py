@@ -82,9 +82,9 @@ def match(
     from lstm_lrp_cli.check.search import first_model, search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.loading.building.datasets import Datasets
+    from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
-    from lstm_lrp_cli.loading.mapping.write import mapping_text
     from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
     from lstm_lrp_cli.running.processes import one_blas_thread

@@ -105,10 +105,12 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 def _describe_hdf5(file: Any, assume: bool) -> Described | None:
     """What Keras wrote: a whole model, or weights that may have their architecture beside them."""
     from .files.hdf5 import refuse_table
-    from .keras import files, json, weights
+    from .keras import files
 
     refuse_table(file, "expected weights; MODEL comes before INPUT")
     if file.attribute("/", "model_config") is not None:
         return files.describe_hdf5(file)
+    from .keras import json, weights
+
     beside = json.find_beside(file) if weights.holds_layers(file) else None
     return beside.described if beside else weights.describe(file, assume)

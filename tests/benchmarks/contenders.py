@@ -19,7 +19,7 @@ from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question, choices
 from lstm_lrp_cli.loading import convert as converting
-from lstm_lrp_cli.loading.mapping.write import commented
+from lstm_lrp_cli.loading.convert import commented
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.registry import OUTPUTS

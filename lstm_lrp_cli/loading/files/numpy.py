@@ -1,10 +1,7 @@
 """NumPy's .npz, read without its pickles."""
 
-import lzma
 import math
 import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,9 +15,15 @@ from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
 
 # What NumPy raises at an array that is cut short or whose header is damaged.
 DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
-# What is raised at a damaged archive of anything, or one that is encrypted or oddly compressed, or
-# lacks a member.
-DAMAGED_ZIP = (*DAMAGED, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError)
+
+
+def damage_of_zips() -> tuple[type[Exception], ...]:
+    """What is raised at an archive that is damaged, encrypted, oddly compressed or not complete."""
+    import lzma  # with zipfile, which few files need
+    import zipfile
+    import zlib
+
+    return (*DAMAGED, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError)
 
 
 class NpzFile(ArrayFile):
@@ -29,12 +32,14 @@ class NpzFile(ArrayFile):
     format = "NPZ"
 
     def __init__(self, path: Path) -> None:
+        import zipfile
+
         super().__init__(path)
         with self._closed_if_refused():
             with damaged(
                 str(path),
                 lambda error: f"is not a whole NPZ file ({error}); copy or save it again",
-                *DAMAGED_ZIP,
+                *damage_of_zips(),
             ):
                 self._handle = self._zip = zipfile.ZipFile(path)
                 self._members = {
@@ -59,7 +64,9 @@ class NpzFile(ArrayFile):
         check_size(where, stored.shape, dtype.itemsize, self.size)
         with (
             damaged(
-                where, lambda error: f"cannot be read ({error}); save the file again", *DAMAGED_ZIP
+                where,
+                lambda error: f"cannot be read ({error}); save the file again",
+                *damage_of_zips(),
             ),
             self._zip.open(self._members[name]) as file,
         ):

@@ -111,12 +111,12 @@ def _names_in(folder: Path) -> list[str]:
 def _names_in_zip(path: Path) -> tuple[str, ...]:
     import zipfile
 
-    from .numpy import DAMAGED_ZIP
+    from .numpy import damage_of_zips
 
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except DAMAGED_ZIP:
+    except damage_of_zips():
         return ()  # the reader says what is wrong
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.array_file import check_size, damaged
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.files.numpy import damage_of_zips
 from lstm_lrp_cli.loading.mapping.schema import Described
 from .architecture import ALLOWED_CHARACTERS, DAMAGED, Place, read_architecture, read_document
 from .layers import describe_architecture
-from .weights import PlacedWeights
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -35,10 +35,7 @@ class KerasFile(Hdf5File):
 
 def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
     """The documents and the weights."""
-    # A model in HDF5 alone needs neither.
-    import zipfile
-
-    from lstm_lrp_cli.loading.files.numpy import DAMAGED_ZIP
+    import zipfile  # which a model in HDF5 alone does not need
 
     def content(name: str, limit: int | None = None) -> bytes:
         """A member's, of which a limit or the file's own size bounds the size."""
@@ -56,7 +53,7 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
         damaged(
             str(path),
             lambda error: f"is not a whole Keras file ({error}); copy or save it again",
-            *DAMAGED_ZIP,
+            *damage_of_zips(),
         ),
         zipfile.ZipFile(path) as archive,
     ):
@@ -135,6 +132,8 @@ def describe_archive(file: KerasFile) -> Described:
     UnusableInput
         A layer that the tool does not know, named; or an architecture that it cannot explain.
     """
+    from .weights import PlacedWeights  # which a model in HDF5 alone does not need
+
     document = file.documents[CONFIG]
     with _understood(file, file.where(CONFIG)):
         version = str(file.documents[METADATA]["keras_version"])

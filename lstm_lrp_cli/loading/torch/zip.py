@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, bfloat16, check_size, damaged
-from lstm_lrp_cli.loading.files.numpy import DAMAGED_ZIP
+from lstm_lrp_cli.loading.files.numpy import damage_of_zips
 from .pickled import Foreign, Tensor, read_pickle, refused
 
 # Under these keys training scripts keep a state dict in their checkpoints.
@@ -35,7 +35,7 @@ class TorchFile(ArrayFile):
             with damaged(
                 str(path),
                 lambda error: f"is not a whole PyTorch file ({error}); copy or save it again",
-                *DAMAGED_ZIP,
+                *damage_of_zips(),
             ):
                 self._handle = self._zip = zipfile.ZipFile(path)
                 names = self._zip.namelist()
@@ -66,7 +66,7 @@ class TorchFile(ArrayFile):
         dtype = np.dtype(stored).newbyteorder(">" if self._big_endian else "<")
         check_size(where, tensor.shape, dtype.itemsize, self.size)
         with damaged(
-            where, lambda error: f"cannot be read ({error}); save the file again", *DAMAGED_ZIP
+            where, lambda error: f"cannot be read ({error}); save the file again", *damage_of_zips()
         ):
             data = self._bytes(f"data/{storage.key}")
         spans = zip(tensor.shape, tensor.strides, strict=True)
