@@ -58,30 +58,33 @@ class Datasets(Struct, frozen=True):
             )
         self.used.add(name)
         array = self.file.read(name)
-        where = self.where(name)
         if array.dtype.kind not in "fiu":
-            raise UnusableInput(where, f"holds {array.dtype} elements; expected floats")
+            raise self.array_error([name], f"holds {array.dtype} elements; expected floats")
         if array.ndim != dimensions or not array.size:
-            raise UnusableInput(
-                where,
-                f"({key}) has shape {shape_text(array.shape)}; "
-                f"expected {'a vector' if dimensions == 1 else 'a matrix'}",
+            expected = "a vector" if dimensions == 1 else "a matrix"
+            raise self.array_error(
+                [name], f"({key}) has shape {shape_text(array.shape)}; expected {expected}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             numbers: Floats = array.astype(self.dtype)
         wrong = np.argwhere(~np.isfinite(numbers))
         if len(wrong):
             at = tuple(wrong[0].tolist())
-            raise UnusableInput(
-                where,
+            raise self.array_error(
+                [name],
                 f"holds {len(wrong):,} value{'s' * (len(wrong) > 1)} that "
                 f"{'are' if len(wrong) > 1 else 'is'} not finite in {self.dtype}, the first is "
                 f"{array[at]} at {list(at)}; expected numbers: was the training diverging?",
             )
         return numbers
 
-    def where(self, name: str) -> str:
-        return f"{self.file.path}: dataset `{name}`"
+    def array_error(self, names: Sequence[str], problem: str) -> UnusableInput:
+        """The error about datasets, of which several make one array."""
+        return UnusableInput(self.file.where(f"dataset `{' + '.join(names)}`"), problem)
+
+    def mapping_error(self, problem: str) -> UnusableInput:
+        """The error about what the mapping says."""
+        return UnusableInput(self.mapping_name, problem)
 
     def _listing(self) -> str:
         names = sorted(self.file.datasets)
@@ -163,40 +166,35 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
     """Build a dense layer that the layer before feeds with `inputs` features, where known."""
     names = [spec.weights] if isinstance(spec.weights, str) else spec.weights
     if not names:
-        raise UnusableInput(
-            datasets.mapping_name, f"{key}.weights: names no dataset; expected one or more"
-        )
+        raise datasets.mapping_error(f"{key}.weights: names no dataset; expected one or more")
     parts = [datasets.read(name, f"{key}.weights", 2) for name in names]
-    where = datasets.where(" + ".join(names))
     layout = spec.layout or _dense_layout(parts, inputs)
     if layout is None:
-        raise UnusableInput(
-            datasets.mapping_name,
+        raise datasets.mapping_error(
             f"{key}: `layout` is missing and the shapes leave it open; "
-            "set it to classes_by_features (as in PyTorch) or features_by_classes (as in Keras)",
+            "set it to classes_by_features (as in PyTorch) or features_by_classes (as in Keras)"
         )
     oriented = parts if layout == "classes_by_features" else [part.T for part in parts]
     if len({part.shape[0] for part in oriented}) > 1:
-        raise UnusableInput(
-            where, f"the matrices have different numbers of outputs under layout {layout}"
+        raise datasets.array_error(
+            names, f"the matrices have different numbers of outputs under layout {layout}"
         )
     weights = np.ascontiguousarray(np.concatenate(oriented, axis=1))
     outputs, found = weights.shape
     if inputs is not None and found != inputs:
         other = "features_by_classes" if layout == "classes_by_features" else "classes_by_features"
         mend = f"; set `layout: {other}`" if _dense_layout(parts, inputs) == other else ""
-        raise UnusableInput(
-            where,
+        raise datasets.array_error(
+            names,
             f"({key}.weights, layout {layout}) takes {found} features, "
             f"the layer before gives {inputs}{mend}",
         )
     bias: Floats | None = None
-    names = dataset_names(spec.bias)
-    for name in names:
+    for name in dataset_names(spec.bias):
         part = datasets.read(name, f"{key}.bias", 1)
         if len(part) != outputs:
-            raise UnusableInput(
-                datasets.where(name),
+            raise datasets.array_error(
+                [name],
                 f"({key}.bias) has {len(part)} values; expected {outputs}, one a class or unit",
             )
         bias = part if bias is None else bias + part
@@ -212,8 +210,8 @@ def build_vector(
     vector = datasets.read(name, f"{key}.weights", dimensions)
     if vector.size != max(vector.shape) or (inputs is not None and vector.size != inputs):
         expected = "a vector" if inputs is None else f"a vector of {inputs}"
-        raise UnusableInput(
-            datasets.where(name),
+        raise datasets.array_error(
+            [name],
             f"({key}.weights) has shape {shape_text(vector.shape)}; expected {expected}, one "
             "number a unit of what is weighed",
         )
@@ -221,9 +219,8 @@ def build_vector(
     if bias is not None:
         offset = datasets.read(bias, f"{key}.bias", 1)
         if len(offset) != 1:
-            raise UnusableInput(
-                datasets.where(bias), f"({key}.bias) has {len(offset)} values; expected 1"
-            )
+            problem = f"({key}.bias) has {len(offset)} values; expected 1"
+            raise datasets.array_error([bias], problem)
     return Dense(vector.reshape(1, -1), offset)
 
 
