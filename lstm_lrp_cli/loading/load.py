@@ -17,7 +17,7 @@ from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization, Vocabulary
 from .building.datasets import Datasets, listed, unused_weights
 from .building.graph import build_graph
-from .files.array_file import ArrayFile, Stored, shape_text
+from .files.array_file import ArrayFile, Stored, damaged, shape_text
 from .mapping.schema import (
     NO_CLASS,
     Assumption,
@@ -318,14 +318,15 @@ def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
 def _pattern(key: str, pattern: str | None, where: str) -> str | None:
     """A regular expression of the mapping, which must be one."""
     if pattern is not None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UnusableInput(
-                where, f"tokens.{key}: `{pattern}` is not a regular expression: {error}"
-            ) from error
+        with (
+            warnings.catch_warnings(action="ignore", category=FutureWarning),
+            damaged(
+                where,
+                lambda error: f"tokens.{key}: `{pattern}` is not a regular expression: {error}",
+                *(re.error, OverflowError, RecursionError),
+            ),
+        ):
+            re.compile(pattern)
     return pattern
 
 

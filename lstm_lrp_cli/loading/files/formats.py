@@ -34,20 +34,20 @@ class Format(Struct, frozen=True):
     Parameters
     ----------
     is_it : callable
-    reader : str or None
-        What reads it, as `opening` knows it; None where nothing does.
     what, mend : str
         What such a file is, and what can be done with one that is not read.
     lines : str
         Python that does it. It and `mend` may name the file, its {folder} (itself, if it is one),
         {prefix} (of a checkpoint's files) and the name of an {npz} beside it.
+    reader : str or None
+        What reads it, as `opening` knows it; None where nothing does.
     """
 
     is_it: Callable[[Seen], bool]
-    reader: Reader | None = None
-    what: str = ""
+    what: str
     mend: str = ""
     lines: str = ""
+    reader: Reader | None = None
 
 
 # An architecture as Keras's to_json and to_yaml write it.
@@ -62,6 +62,8 @@ GO_BACK = (
     "state dict"
 )
 UNPACK = "unpack it first"
+NO_WEIGHTS = "expected weights; MODEL comes before INPUT"
+SAVE_KERAS = "save the Keras model that it was made from as .keras or .h5"
 BY_HAND = "Keep its weights, and describe their layers in a mapping:"
 KERAS_2 = """\
 import tf_keras
@@ -96,15 +98,15 @@ torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
 # Read as arrays, for their scores to be compared, but no model.
 RESULTS = Format(
     lambda seen: seen.is_zip and seen.holds("about.npy", "ledger_names.npy"),
-    "NPZ",
     "is what `lrp explain` writes as NPZ",
+    reader="NPZ",
 )
-NPZ = Format(lambda seen: seen.is_zip, "NPZ", "is a zip archive")
-HDF5 = Format(lambda seen: seen.starts(b"\x89HDF\r\n\x1a\n"), "HDF5", "is an HDF5 file")
+NPZ = Format(lambda seen: seen.is_zip, "is a zip archive", reader="NPZ")
+HDF5 = Format(lambda seen: seen.starts(b"\x89HDF\r\n\x1a\n"), "is an HDF5 file", reader="HDF5")
 NPY = Format(
     lambda seen: seen.starts(b"\x93NUMPY"),
-    what="is one NumPy array (.npy)",
-    mend="MODEL comes before INPUT, and has weights by name: numpy.savez writes them as .npz",
+    "is one NumPy array (.npy)",
+    "MODEL comes before INPUT, and has weights by name: numpy.savez writes them as .npz",
 )
 
 # In this order: the first that fits.
@@ -112,72 +114,68 @@ FORMATS: tuple[Format, ...] = (
     # Folders, and what stands for one.
     Format(
         lambda seen: is_saved_model(seen) and (seen.folder / "keras_metadata.pb").is_file(),
-        what="is a TensorFlow SavedModel that Keras 2 wrote",
-        mend="Load it where tf_keras is installed (pip install tf_keras), and save it as .h5:",
-        lines=KERAS_2,
+        "is a TensorFlow SavedModel that Keras 2 wrote",
+        "Load it where tf_keras is installed (pip install tf_keras), and save it as .h5:",
+        KERAS_2,
     ),
     Format(
         is_saved_model,
-        what="is a TensorFlow SavedModel",
-        mend="Save the Keras model that it was exported from as .keras or .h5. Or keep its "
+        "is a TensorFlow SavedModel",
+        "Save the Keras model that it was exported from as .keras or .h5. Or keep its "
         "weights, and describe their layers in a mapping:",
-        lines=VARIABLES,
+        VARIABLES,
     ),
     Format(
         lambda seen: seen.is_folder and seen.holds("checkpoint"),
-        what="is a folder of TensorFlow checkpoints",
-        mend=BY_HAND,
-        lines=CHECKPOINT,
+        "is a folder of TensorFlow checkpoints",
+        BY_HAND,
+        CHECKPOINT,
     ),
     Format(
         lambda seen: seen.is_folder and seen.holds("config.json", "model.weights.h5"),
-        what="is an unpacked .keras file",
-        mend="zip its files into one again, and call that .keras",
+        "is an unpacked .keras file",
+        "zip its files into one again, and call that .keras",
     ),
     Format(
         lambda seen: seen.is_folder and seen.holds("Manifest.json", "Data"),
-        what="is a Core ML package",
-        mend=GO_BACK,
+        "is a Core ML package",
+        GO_BACK,
     ),
     Format(
         lambda seen: seen.is_folder and bool(_weights_in(seen)),
-        what="is a directory; expected a model file",
-        mend="it holds {inside}: give one of them",
+        "is a directory; expected a model file",
+        "it holds {inside}: give one of them",
     ),
-    Format(lambda seen: seen.is_folder, what="is a directory; expected a model file"),
+    Format(lambda seen: seen.is_folder, "is a directory; expected a model file"),
     # Its first bytes are a number, and may be what others have for a signature.
-    Format(is_safetensors, "safetensors", "is a safetensors file"),
+    Format(is_safetensors, "is a safetensors file", reader="safetensors"),
     # Zips.
     Format(
         lambda seen: seen.holds("data.pkl", "constants.pkl"),
-        what="is a TorchScript program",
-        mend="Save its state dict:",
-        lines=SCRIPTED,
+        "is a TorchScript program",
+        "Save its state dict:",
+        SCRIPTED,
     ),
     Format(
         lambda seen: (
             seen.is_zip
             and (seen.holds("models/model.json") or seen.holds("serialized_exported_program.json"))
         ),
-        what="is a program that torch.export wrote",
-        mend="Save its state dict:",
-        lines=EXPORTED,
+        "is a program that torch.export wrote",
+        "Save its state dict:",
+        EXPORTED,
     ),
-    Format(lambda seen: seen.holds("data.pkl"), "PyTorch", "is a PyTorch file"),
+    Format(lambda seen: seen.holds("data.pkl"), "is a PyTorch file", reader="PyTorch"),
     Format(
         lambda seen: {"config.json", "model.weights.h5"} <= set(seen.names),
-        "Keras",
         "is a .keras file",
+        reader="Keras",
     ),
-    Format(
-        lambda seen: seen.holds("xl/workbook.xml"),
-        what="is an Excel workbook",
-        mend="expected weights; MODEL comes before INPUT",
-    ),
+    Format(lambda seen: seen.holds("xl/workbook.xml"), "is an Excel workbook", NO_WEIGHTS),
     Format(
         lambda seen: seen.is_zip and seen.holds("coefficients.bin", "configuration.json"),
-        what="is a model of Deeplearning4j",
-        mend="save its parameters by name, with their shapes, as an .npz, and describe their "
+        "is a model of Deeplearning4j",
+        "save its parameters by name, with their shapes, as an .npz, and describe their "
         "layers in a mapping",
     ),
     Format(
@@ -186,128 +184,116 @@ FORMATS: tuple[Format, ...] = (
             and bool(_weights_in(seen))
             and not any(name.endswith(".npy") for name in seen.names)
         ),
-        what="is a zip of other files",
-        mend="it holds {inside}: unpack it, and give one of them",
+        "is a zip of other files",
+        "it holds {inside}: unpack it, and give one of them",
     ),
     RESULTS,
     NPZ,
     # What has a signature.
     HDF5,
-    Format(
-        lambda seen: seen.beginning[4:8] == b"TFL3", what="is a TensorFlow Lite model", mend=GO_BACK
-    ),
+    Format(lambda seen: seen.beginning[4:8] == b"TFL3", "is a TensorFlow Lite model", GO_BACK),
     Format(
         lambda seen: seen.beginning[4:8] == b"ORTM",
-        what="is a model in ONNX Runtime's own format",
-        mend="give the .onnx file that it was made from",
+        "is a model in ONNX Runtime's own format",
+        "give the .onnx file that it was made from",
     ),
     NPY,
-    Format(
-        lambda seen: seen.starts(b"PAR1"),
-        what="is a Parquet table",
-        mend="expected weights; MODEL comes before INPUT",
-    ),
+    Format(lambda seen: seen.starts(b"PAR1"), "is a Parquet table", NO_WEIGHTS),
     Format(
         lambda seen: seen.starts(b"ARROW1\0", b"SQLite format 3\0"),
-        what="is a table of Arrow or SQLite",
-        mend="expected weights; MODEL comes before INPUT",
+        "is a table of Arrow or SQLite",
+        NO_WEIGHTS,
     ),
     Format(
         lambda seen: seen.starts(b"MATLAB "),
-        what="is a MATLAB file (.mat)",
-        mend="read it by scipy.io.loadmat, or h5py from version 7.3 on, write its arrays by "
+        "is a MATLAB file (.mat)",
+        "read it by scipy.io.loadmat, or h5py from version 7.3 on, write its arrays by "
         "numpy.savez, and describe their layers in a mapping",
     ),
-    Format(lambda seen: seen.starts(b"\x1f\x8b"), what="is compressed by gzip", mend=UNPACK),
+    Format(lambda seen: seen.starts(b"\x1f\x8b"), "is compressed by gzip", UNPACK),
     Format(
         lambda seen: seen.starts(b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"),
-        what="is compressed",
-        mend=UNPACK,
+        "is compressed",
+        UNPACK,
     ),
-    Format(lambda seen: seen.beginning[257:262] == b"ustar", what="is a tar archive", mend=UNPACK),
+    Format(lambda seen: seen.beginning[257:262] == b"ustar", "is a tar archive", UNPACK),
     # Pickles.
     Format(
         lambda seen: seen.starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
-        what="is a file of PyTorch before 1.6",
-        mend="It is one bare pickle, which is never executed; save it again:",
-        lines=LEGACY,
+        "is a file of PyTorch before 1.6",
+        "It is one bare pickle, which is never executed; save it again:",
+        LEGACY,
     ),
     Format(
         is_lone_pickle,
-        what="is a bare pickle{pickled}, which is never executed",
-        mend="load it in Python where it comes from, and save the model itself: "
+        "is a bare pickle{pickled}, which is never executed",
+        "load it in Python where it comes from, and save the model itself: "
         'model.save("model.keras") in Keras, torch.save(model.state_dict(), "model.pt") in '
         "PyTorch, or its arrays by numpy.savez",
     ),
     # Protobufs.
-    Format(
-        lambda seen: protobuf_message(seen).startswith(b"\n"),
-        what="is a Core ML model",
-        mend=GO_BACK,
-    ),
+    Format(lambda seen: protobuf_message(seen).startswith(b"\n"), "is a Core ML model", GO_BACK),
     Format(
         is_frozen_graph,
-        what="is a frozen TensorFlow graph",
-        mend="Save the model that it was frozen from. Or keep its constants, and describe their "
+        "is a frozen TensorFlow graph",
+        "Save the model that it was frozen from. Or keep its constants, and describe their "
         "layers in a mapping:",
-        lines=CONSTANTS,
+        CONSTANTS,
     ),
-    Format(is_onnx, "ONNX", "is an ONNX file"),
+    Format(is_onnx, "is an ONNX file", reader="ONNX"),
     # Parts of TensorFlow's checkpoints.
     Format(
         lambda seen: (
             seen.ending == TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", seen.path.name) is not None
         ),
-        what="is part of a TensorFlow checkpoint",
-        mend=BY_HAND,
-        lines=CHECKPOINT,
+        "is part of a TensorFlow checkpoint",
+        BY_HAND,
+        CHECKPOINT,
     ),
     Format(  # fields may stand in another order
         lambda seen: seen.path.suffix == ".onnx" and bool(seen.beginning) and not seen.text,
-        "ONNX",
         "is an ONNX file",
+        reader="ONNX",
     ),
     # Texts.
     Format(
         lambda seen: seen.text.startswith("model_checkpoint_path:"),
-        what="is the list of a TensorFlow checkpoint's files",
-        mend=BY_HAND,
-        lines=CHECKPOINT,
+        "is the list of a TensorFlow checkpoint's files",
+        BY_HAND,
+        CHECKPOINT,
     ),
     Format(
         lambda seen: seen.text.startswith("version https://git-lfs"),
-        what="is a pointer of Git LFS, and not the file itself",
-        mend="fetch it by `git lfs pull`",
+        "is a pointer of Git LFS, and not the file itself",
+        "fetch it by `git lfs pull`",
     ),
     Format(
         lambda seen: re.match(r"\s*<(!doctype html|html)", seen.text, re.I) is not None,
-        what="is a web page",
-        mend="download the file itself",
+        "is a web page",
+        "download the file itself",
     ),
     Format(
         lambda seen: seen.text.lstrip().startswith("{") and '"modelTopology"' in seen.text,
-        what="is a model of TensorFlow.js",
-        mend="save the Keras model that it was made from as .keras or .h5",
+        "is a model of TensorFlow.js",
+        SAVE_KERAS,
     ),
     Format(
         lambda seen: KERAS_TEXT.match(seen.text) is not None,
-        what="is a Keras architecture without weights",
-        mend='save the whole model, model.save("model.keras"), or give the file of its weights',
+        "is a Keras architecture without weights",
+        'save the whole model, model.save("model.keras"), or give the file of its weights',
     ),
     Format(
-        lambda seen: seen.text.startswith("node {"),
-        what="is a TensorFlow graph as text",
-        mend="save the Keras model that it was made from as .keras or .h5",
+        lambda seen: seen.text.startswith("node {"), "is a TensorFlow graph as text", SAVE_KERAS
     ),
     Format(
         lambda seen: MAPPING_KEY.search(seen.text) is not None,
-        what="is a mapping",
-        mend="MODEL is the weight file that it describes; name the mapping by --mapping",
+        "is a mapping",
+        "MODEL is the weight file that it describes; name the mapping by --mapping",
     ),
     Format(
         lambda seen: bool(seen.text.strip()),
-        what="is text that begins with `{begins}`",
-        mend="expected a weight file; MODEL comes before INPUT",
+        "is text that begins with `{begins}`",
+        "expected a weight file; MODEL comes before INPUT",
     ),
 )
 

@@ -44,9 +44,6 @@ class Seen(Struct, frozen=True):
     def starts(self, *signatures: bytes) -> bool:
         return self.beginning.startswith(signatures)
 
-    def matches(self, pattern: bytes) -> bool:
-        return re.match(pattern, self.beginning, re.DOTALL) is not None
-
     def holds(self, *ends: str) -> bool:
         """Whether for each of them there is a name that is it, or has it behind a folder."""
         names = [f"/{name}" for name in self.names]
@@ -214,4 +211,4 @@ def is_safetensors(seen: Seen) -> bool:
 
 
 def is_lone_pickle(seen: Seen) -> bool:
-    return seen.matches(rb"\x80[\2-\5]")
+    return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
