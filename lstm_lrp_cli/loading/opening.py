@@ -9,7 +9,7 @@ from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from .files.array_file import ArrayFile
-from .files.formats import RESULTS, Reader, facts_of, format_of
+from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
 from .mapping.schema import Described
 
@@ -97,7 +97,7 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .onnx import graph
 
             return graph.describe(known)
-    if RESULTS.is_it(look(file.path)):
+    if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None
 

@@ -96,8 +96,9 @@ import torch
 torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
 
 # Read as arrays, for their scores to be compared, but no model.
+IN_RESULTS = ("about", "ledger_names")
 RESULTS = Format(
-    lambda seen: seen.is_zip and seen.holds("about.npy", "ledger_names.npy"),
+    lambda seen: seen.is_zip and seen.holds(*(f"{name}.npy" for name in IN_RESULTS)),
     "is what `lrp explain` writes as NPZ",
     reader="NPZ",
 )

@@ -3,6 +3,7 @@
 import math
 import tokenize
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,13 +18,31 @@ from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
 DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
 
 
-def damage_of_zips() -> tuple[type[Exception], ...]:
-    """What is raised at an archive that is damaged, encrypted, oddly compressed or not complete."""
+def unpacking(where: str, whole: str = "") -> AbstractContextManager[None]:
+    """Reads a zip that may be damaged, encrypted, oddly compressed or incomplete.
+
+    Parameters
+    ----------
+    where : str
+    whole : str
+        What the whole file is called; "" is a part of one.
+
+    Raises
+    ------
+    UnusableInput
+    """
     import lzma  # with zipfile, which few files need
     import zipfile
     import zlib
 
-    return (*DAMAGED, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError)
+    problem, mend = "cannot be read", "save the file again"
+    if whole:
+        problem, mend = f"is not a whole {whole} file", "copy or save it again"
+    return damaged(
+        where,
+        lambda error: f"{problem} ({error}); {mend}",
+        *(*DAMAGED, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError),
+    )
 
 
 class NpzFile(ArrayFile):
@@ -36,11 +55,7 @@ class NpzFile(ArrayFile):
 
         super().__init__(path)
         with self._closed_if_refused():
-            with damaged(
-                str(path),
-                lambda error: f"is not a whole NPZ file ({error}); copy or save it again",
-                *damage_of_zips(),
-            ):
+            with unpacking(str(path), "NPZ"):
                 self._handle = self._zip = zipfile.ZipFile(path)
                 self._members = {
                     member.filename.removesuffix(".npy"): member
@@ -62,14 +77,7 @@ class NpzFile(ArrayFile):
         dtype = np.dtype(stored.dtype)
         check_numeric(where, dtype)
         check_size(where, stored.shape, dtype.itemsize, self.size)
-        with (
-            damaged(
-                where,
-                lambda error: f"cannot be read ({error}); save the file again",
-                *damage_of_zips(),
-            ),
-            self._zip.open(self._members[name]) as file,
-        ):
+        with unpacking(where), self._zip.open(self._members[name]) as file:
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
 

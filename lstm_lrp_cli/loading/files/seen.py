@@ -108,12 +108,12 @@ def _names_in(folder: Path) -> list[str]:
 def _names_in_zip(path: Path) -> tuple[str, ...]:
     import zipfile
 
-    from .numpy import damage_of_zips
+    from .numpy import unpacking
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with unpacking(str(path)), zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except damage_of_zips():
+    except UnusableInput:
         return ()  # the reader says what is wrong
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.array_file import check_size, damaged
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.files.numpy import damage_of_zips
+from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.mapping.schema import Described
 from .architecture import ALLOWED_CHARACTERS, DAMAGED, Place, read_architecture, read_document
 from .layers import describe_architecture
@@ -49,14 +49,7 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
         with archive.open(member) as file:
             return file.read(size)
 
-    with (
-        damaged(
-            str(path),
-            lambda error: f"is not a whole Keras file ({error}); copy or save it again",
-            *damage_of_zips(),
-        ),
-        zipfile.ZipFile(path) as archive,
-    ):
+    with unpacking(str(path), "Keras"), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             parts = name.replace("\\", "/").split("/")
             if parts[0] == "" or ".." in parts or ":" in parts[0]:

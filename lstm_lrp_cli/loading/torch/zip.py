@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, bfloat16, check_size, damaged
-from lstm_lrp_cli.loading.files.numpy import damage_of_zips
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, bfloat16, check_size
+from lstm_lrp_cli.loading.files.numpy import unpacking
 from .pickled import Foreign, Tensor, read_pickle, refused
 
 # Under these keys training scripts keep a state dict in their checkpoints.
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
+# No checkpoint nests its settings deeper; the names of what stands in d dicts take d^2 characters.
+DEEPEST = 100
 
 
 class TorchFile(ArrayFile):
@@ -32,11 +34,7 @@ class TorchFile(ArrayFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._closed_if_refused():
-            with damaged(
-                str(path),
-                lambda error: f"is not a whole PyTorch file ({error}); copy or save it again",
-                *damage_of_zips(),
-            ):
+            with unpacking(str(path), "PyTorch"):
                 self._handle = self._zip = zipfile.ZipFile(path)
                 names = self._zip.namelist()
                 pickled = min((n for n in names if n.split("/")[-1] == "data.pkl"), key=len)
@@ -65,9 +63,7 @@ class TorchFile(ArrayFile):
         stored = "uint16" if storage.dtype == "bfloat16" else storage.dtype
         dtype = np.dtype(stored).newbyteorder(">" if self._big_endian else "<")
         check_size(where, tensor.shape, dtype.itemsize, self.size)
-        with damaged(
-            where, lambda error: f"cannot be read ({error}); save the file again", *damage_of_zips()
-        ):
+        with unpacking(where):
             data = self._bytes(f"data/{storage.key}")
         spans = zip(tensor.shape, tensor.strides, strict=True)
         last = tensor.offset + sum((size - 1) * stride for size, stride in spans)
@@ -112,18 +108,18 @@ def named(content: Any, tensor: type) -> Iterator[tuple[str, Any]]:
         for key, value in state.items():
             yield str(key).removeprefix("module.") if wrapped else str(key), value
     # Everything else by its path, each dict once: a pickle may hold a dict that holds itself.
-    pending = [("", content)]
+    pending = [("", 0, content)]
     seen = {id(state)}
     while pending:
-        path, value = pending.pop()
-        if id(value) in seen:
+        path, depth, value = pending.pop()
+        if id(value) in seen or depth > DEEPEST:
             continue
         if isinstance(value, dict) and any(
             isinstance(each, dict | list | tuple | tensor) for each in value.values()
         ):
             seen.add(id(value))
             prefix = f"{path}/" if path else ""
-            pending += [(f"{prefix}{key}", each) for key, each in value.items()]
+            pending += [(f"{prefix}{key}", depth + 1, each) for key, each in value.items()]
         elif isinstance(value, tensor) and state is not None and "/" not in path:
             yield f"/{path}", value  # such as a best score: no weight of the state dict
         else:
