@@ -129,7 +129,7 @@ class TestExplainToAFile:
     def test_an_hdf5_model_needs_h5py_besides(self, imported, explained):
         modules = imported(*explained(WEATHER, lines=29))
         assert libraries(modules) & OF_SOME_USES == {"h5py"}
-        others = {"json", "weights", "onnx", "torch", "state_dict", "safetensors", "pickled"}
+        others = {"onnx", "torch", "state_dict", "safetensors", "pickled"}
         assert not others & loading(modules)
 
     def test_yaml_is_needed_for_a_mapping_alone(self, imported, explained, tmp_path):
