@@ -20,9 +20,9 @@ from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.inputs.lines import decoded_lines
 from lstm_lrp_cli.inputs.series import csv_rows
 from lstm_lrp_cli.inputs.stream import open_input
-from lstm_lrp_cli.loading.files.formats import open_weights
+from lstm_lrp_cli.loading.files.array_file import shape_text
 from lstm_lrp_cli.loading.files.numpy import open_npy
-from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model.arrays import Booleans, Floats
 from lstm_lrp_cli.model.model import Model
 
@@ -252,7 +252,7 @@ def _from_array(scores: NDArray[Any], where: str, model: Model) -> Expected:
 
 
 def _from_npz(path: Path) -> NDArray[Any]:
-    with open_weights(path).file as file:
+    with open_arrays(path) as file:
         names = list(file.datasets)
         name = "scores" if "scores" in names else names[0]
         if name != "scores" and len(names) > 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import WeightFile
+from lstm_lrp_cli.loading.files.array_file import ArrayFile
 from lstm_lrp_cli.loading.mapping.schema import (
     CellSpec,
     DenseLayout,
@@ -37,7 +37,7 @@ class _Direction:
     layout: LstmLayout
 
 
-def guess_layers(file: WeightFile, classes: int) -> list[list[LayerSpec]]:
+def guess_layers(file: ArrayFile, classes: int) -> list[list[LayerSpec]]:
     """The chains of embedding, one LSTM and output layer that shapes allow.
 
     Raises
@@ -60,7 +60,7 @@ def guess_layers(file: WeightFile, classes: int) -> list[list[LayerSpec]]:
     return variants
 
 
-def _variants(file: WeightFile, classes: int) -> Iterator[list[LayerSpec]]:
+def _variants(file: ArrayFile, classes: int) -> Iterator[list[LayerSpec]]:
     shapes = {
         name: stored.shape
         for name, stored in file.datasets.items()

@@ -59,7 +59,6 @@ def convert(
 
     from lstm_lrp_cli.loading import convert as converting
     from lstm_lrp_cli.loading.load import load_model
-    from lstm_lrp_cli.loading.mapping.write import commented
 
     form = form or _format_of(output)
     described = output.with_suffix(".yaml")
@@ -91,7 +90,9 @@ def convert(
     with open_together(paths) as (weights_file, mapping_file, *others):
         converting.WRITERS[form](weights_file, arrays)
         mapping_file.write(
-            commented(title, document, {}, contents.described.assumptions).encode("utf-8")
+            converting.commented(title, document, {}, contents.described.assumptions).encode(
+                "utf-8"
+            )
         )
         for file in others:
             file.write(converting.vocabulary_text(converted.vocabulary or {}).encode("utf-8"))

@@ -70,19 +70,18 @@ def match(
     from lstm_lrp_cli.explaining.threads import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.loading.building.datasets import Datasets
-    from lstm_lrp_cli.loading.files.formats import open_weights
+    from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
-    from lstm_lrp_cli.loading.mapping.write import mapping_text
+    from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
 
     refuse_same_file(
         {"-o": document.output, "--write-mapping": write_mapping},
         {"MODEL": model, **given.files, "--expected": expected},
     )
-    opened = open_weights(model)
-    with opened.file as file, one_blas_thread():
-        contents = describe_contents(opened, mapping, assume=True)
+    with open_arrays(model) as file, one_blas_thread():
+        contents = describe_contents(file, mapping, assume=True)
         base = contents.described.mapping
         layers = base.layers or None
         axes, width = read_form_of_scores(expected)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.formats import open_weights
-from lstm_lrp_cli.loading.files.weight_file import WeightFile, shape_text
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, shape_text
+from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
 from .naming import natural_order, whole_number
@@ -71,7 +72,6 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
     For a model with an embedding, (N, T) or (T,) token ids.
     """
-    from lstm_lrp_cli.loading.files.numpy import open_npy  # with zipfile, which few need
 
     yield from sequences_of_array(open_npy(path, where), model, where)
 
@@ -79,7 +79,7 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
     """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence."""
     try:
-        file = open_weights(path).file
+        file = open_arrays(path)
     except UnusableInput as error:  # a spooled input is not to be called by its temporary name
         raise UnusableInput(where, error.problem) from error
     with file:
@@ -121,7 +121,7 @@ def _misshaped(shape: tuple[int, ...], model: Model) -> str:
     return f"{found}; {expected}"
 
 
-def _check_names(file: WeightFile, where: str, model: Model) -> None:
+def _check_names(file: ArrayFile, where: str, model: Model) -> None:
     """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
     from lstm_lrp_cli.loading.files.hdf5 import refuse_table
 

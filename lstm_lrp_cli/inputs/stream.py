@@ -15,7 +15,7 @@ from lstm_lrp_cli.errors import UnusableInput
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-    from lstm_lrp_cli.loading.seen import Seen
+    from lstm_lrp_cli.loading.files.seen import Seen
 
 
 STANDARD_INPUT = "-"
@@ -91,7 +91,7 @@ def open_input(source: str) -> Iterator[OpenInput]:
 
 def seen_of(opened: OpenInput, where: str) -> "Seen":
     """What is seen of an input, of which more is seen where it is a file on disk."""
-    from lstm_lrp_cli.loading.seen import LOOKED_AT, Seen, look
+    from lstm_lrp_cli.loading.files.seen import LOOKED_AT, Seen, look
 
     path = opened.plain_path
     return Seen(Path(where), opened.beginning[:LOOKED_AT]) if path is None else look(path)

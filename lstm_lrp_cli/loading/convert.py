@@ -1,11 +1,14 @@
-"""A model as plain arrays and a mapping that names them, so that it loads to the same model."""
+"""A model written out, so that it loads to the same: its mapping, or all of it as plain arrays."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.model.arrays import GATES, Floats
@@ -24,11 +27,13 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model
+from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors
 from .load import LoadedModel
 from .mapping.schema import (
     INPUT_NAME,
+    Assumption,
     BatchNormSpec,
     CellSpec,
     DenseSpec,
@@ -37,8 +42,10 @@ from .mapping.schema import (
     InitialSpec,
     LayerSpec,
     LstmSpec,
+    TokensSpec,
+    settings,
 )
-from .mapping.write import layer_settings, text_settings
+from .mapping.yaml import comment, yaml_text
 
 Arrays = Mapping[str, Floats]
 
@@ -58,6 +65,18 @@ _KINDS: dict[type[Layer], str] = {
     Activation: "activation",
     StepSoftmax: "softmax",
     Merge: "merge",
+}
+# What each key of a mapping means.
+COMMENTS = {
+    "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
+    "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
+    "labels": "The names of the outputs, in their order; of one score, of its two classes.",
+    "padding": "The padding that the model was trained on.",
+    "layers": "From the input to the scores; the names are datasets of the model file.",
+    "outputs": "The layers that give the scores.",
+    "task": "What the scores are: of classes, or the predicted values themselves.",
+    "stateful": "A sequence begins where the one so many before it ended; null: anew.",
+    "unused": "Weights in the file that are no part of the model.",
 }
 # What a float32 holds without a loss.
 NARROW = frozenset({"float32", "float16", "bfloat16"})
@@ -96,6 +115,58 @@ def convert(model: Model) -> Converted:
     if model.stateful is not None:
         document["stateful"] = model.stateful
     return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
+
+
+def mapping_text(loaded: LoadedModel, folder: Path) -> str:
+    """The complete mapping as YAML, to stand in a folder (the vocabulary's path is relative)."""
+    contents, described = loaded.contents, loaded.contents.described
+    title = f"How lrp reads {contents.path.name} ({contents.format})."
+    return commented(title, _complete(loaded, folder), described.origins, described.assumptions)
+
+
+def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """The mapping's keys with every default written out."""
+    mapping = loaded.contents.described.mapping
+    complete: dict[str, Any] = {}
+    if isinstance(mapping.vocabulary, str):
+        name = mapping.vocabulary
+        if not loaded.vocabulary_in_file:
+            name = Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
+        complete["vocabulary"] = name
+    complete |= text_settings(loaded.model)
+    if "tokens" in complete and isinstance(mapping.tokens, TokensSpec):
+        given = settings(mapping.tokens)
+        complete["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
+    layers = [] if mapping.layers is UNSET else mapping.layers
+    complete["layers"] = [layer_settings(layer) for layer in layers]
+    if mapping.outputs:
+        complete["outputs"] = mapping.outputs
+    if mapping.task is not UNSET:
+        complete["task"] = mapping.task
+    if mapping.stateful is not UNSET:
+        complete["stateful"] = loaded.model.stateful
+    unused = [*(mapping.unused or []), *loaded.unused_weights]
+    if unused:
+        complete["unused"] = unused
+    return complete
+
+
+def commented(
+    title: str,
+    document: dict[str, Any],
+    origins: Mapping[str, str],
+    assumptions: Iterable[Assumption] = (),
+) -> str:
+    """A mapping as YAML, with what each key means, where it comes from, and what was assumed."""
+    lines = [comment(title), "format: 1"]
+    for key, value in document.items():
+        origin = origins.get(key)
+        source = f" (from {origin})" if origin else ""
+        assumed = [each.text for each in assumptions if each.key.split(".")[0] == key]
+        lines += ["", comment(f"{COMMENTS[key]}{source}")]
+        lines += [comment(f"Assumed, and now said: {text}.") for text in assumed]
+        lines += [yaml_text({key: value}).rstrip("\n")]
+    return "\n".join(lines) + "\n"
 
 
 def vocabulary_text(ids: Mapping[str, int]) -> str:
@@ -243,6 +314,46 @@ class _Layers:
     def _keep(self, name: str, array: Floats) -> str:
         self.arrays[name] = array
         return name
+
+
+def text_settings(model: Model) -> dict[str, Any]:
+    """How a model takes text and padding, and the names of its outputs, as a mapping says it."""
+    found: dict[str, Any] = {}
+    if model.embedding is not None:
+        tokenization = model.tokenization
+        found["tokens"] = {
+            "split": tokenization.split,
+            "lowercase": tokenization.lowercase,
+            "remove": tokenization.remove,
+            "separate": tokenization.separate,
+            "unknown": model.vocabulary.unknown_id if model.vocabulary else None,
+            "skip": tokenization.skip,
+            "start": tokenization.start_id,
+        }
+    if model.labels:
+        found["labels"] = list(model.labels)
+    if model.padding:
+        # What nobody said stays unsaid, so that it goes on being told.
+        found["padding"] = {
+            name: getattr(model.padding, name)
+            for name in ("side", "length", "value", "masked", "truncate")
+            if name not in SIDES or name in model.padding.told
+        }
+    return found
+
+
+def layer_settings(spec: LayerSpec) -> dict[str, Any]:
+    """One layer with all its settings, without the parts that it does not have."""
+    place = {"name": spec.name, "from": spec.source}
+    settings = getattr(spec, spec.kind)
+    if not isinstance(settings, str):
+        given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        settings = {
+            name: msgspec.to_builtins(value)
+            for name, value in given.items()
+            if value is not None or name == "bias"
+        }
+    return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
 
 
 def _ends(model: Model) -> list[Head]:

@@ -15,10 +15,9 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization, Vocabulary
-from .building.datasets import Datasets
+from .building.datasets import Datasets, listed, unused_weights
 from .building.graph import build_graph
-from .files.formats import Opened, open_weights
-from .files.weight_file import Stored, WeightFile, shape_text
+from .files.array_file import ArrayFile, Stored, damaged, shape_text
 from .mapping.schema import (
     NO_CLASS,
     Assumption,
@@ -29,7 +28,7 @@ from .mapping.schema import (
     settings,
 )
 from .mapping.vocabulary import read_vocabulary
-from .seen import listed, unused_weights
+from .opening import describe, open_arrays
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
@@ -127,9 +126,8 @@ def load_model(
     ------
     UnusableInput
     """
-    opened = open_weights(path)
-    with opened.file as file:
-        contents = describe_contents(opened, mapping_path, assume)
+    with open_arrays(path) as file:
+        contents = describe_contents(file, mapping_path, assume)
         if contents.described.mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
             more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
@@ -228,14 +226,13 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
 
 def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
-    opened = open_weights(path)
-    with opened.file:
-        return describe_contents(opened, mapping_path, assume)
+    with open_arrays(path) as file:
+        return describe_contents(file, mapping_path, assume)
 
 
 def read_datasets(path: Path) -> Contents:
     """What a weight file holds, whatever it says of its architecture."""
-    with open_weights(path).file as file:
+    with open_arrays(path) as file:
         described = Described(Mapping(), {})
         return Contents(file.path, file.format, None, described, dict(file.datasets))
 
@@ -248,9 +245,8 @@ def ask_for_layers(contents: Contents) -> str:
     return f"the file does not say its architecture; describe it in {name} or by --mapping"
 
 
-def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = False) -> Contents:
+def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool = False) -> Contents:
     """What an open file holds, and the mapping of it, inferred and given."""
-    file = opened.file
     mapping_path = mapping_path or _beside(file.path)
     given = Described(Mapping(), {})
     if mapping_path is not None:
@@ -258,7 +254,7 @@ def describe_contents(opened: Opened, mapping_path: Path | None, assume: bool = 
     says_layers = given.mapping.layers is not UNSET
     try:
         # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
-        inferred = opened.describe(assume or says_layers) or Described(Mapping(), {})
+        inferred = describe(file, assume or says_layers) or Described(Mapping(), {})
     except UnusableInput:
         if not says_layers:
             raise
@@ -296,7 +292,7 @@ def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | Non
 
 
 def _words(
-    mapping: Mapping, model: Model, folder: Path, file: WeightFile
+    mapping: Mapping, model: Model, folder: Path, file: ArrayFile
 ) -> tuple[Vocabulary | None, TokensSpec]:
     """The vocabulary, if there is one, and how text is cut into tokens; `start` is an id."""
     tokens = mapping.tokens or TokensSpec()
@@ -322,14 +318,15 @@ def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
 def _pattern(key: str, pattern: str | None, where: str) -> str | None:
     """A regular expression of the mapping, which must be one."""
     if pattern is not None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UnusableInput(
-                where, f"tokens.{key}: `{pattern}` is not a regular expression: {error}"
-            ) from error
+        with (
+            warnings.catch_warnings(action="ignore", category=FutureWarning),
+            damaged(
+                where,
+                lambda error: f"tokens.{key}: `{pattern}` is not a regular expression: {error}",
+                *(re.error, OverflowError, RecursionError),
+            ),
+        ):
+            re.compile(pattern)
     return pattern
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputFormat:
     """One way to write results.
 
     Parameters
@@ -80,7 +80,7 @@ def _class(place: str) -> Any:
 
 
 _TABLE = (
-    Output(
+    OutputFormat(
         "tsv",
         "table.TableWriter",
         "predictions.PredictionTableWriter",
@@ -88,7 +88,7 @@ _TABLE = (
         settings={"delimiter": "\t"},
         tells_top=True,
     ),
-    Output(
+    OutputFormat(
         "csv",
         "table.TableWriter",
         "predictions.PredictionTableWriter",
@@ -96,18 +96,20 @@ _TABLE = (
         settings={"delimiter": ","},
         tells_top=True,
     ),
-    Output(
+    OutputFormat(
         "jsonl",
         "jsonl.JsonLinesWriter",
         "predictions.PredictionJsonLinesWriter",
         endings=(".jsonl", ".ndjson"),
     ),
-    Output("parquet", "parquet.RowsWriter", endings=(".parquet",), binary=True),
-    Output("parquet-nested", "parquet.NestedWriter", binary=True),
-    Output("npz", "npz.NpzWriter", endings=(".npz",), binary=True, whole_unasked=True),
-    Output("markdown", "markdown.MarkdownWriter", endings=(".md",), picture=True),
-    Output("terminal", "heatmap.HeatMapWriter", "bars.BarsWriter", picture=True, tells_top=True),
-    Output("html", "html.HtmlWriter", endings=(".html", ".htm"), picture=True),
+    OutputFormat("parquet", "parquet.RowsWriter", endings=(".parquet",), binary=True),
+    OutputFormat("parquet-nested", "parquet.NestedWriter", binary=True),
+    OutputFormat("npz", "npz.NpzWriter", endings=(".npz",), binary=True, whole_unasked=True),
+    OutputFormat("markdown", "markdown.MarkdownWriter", endings=(".md",), picture=True),
+    OutputFormat(
+        "terminal", "heatmap.HeatMapWriter", "bars.BarsWriter", picture=True, tells_top=True
+    ),
+    OutputFormat("html", "html.HtmlWriter", endings=(".html", ".htm"), picture=True),
 )
 
 # By name, those of explanations and those of predictions.

@@ -3,6 +3,8 @@
 import gzip
 import io
 import random
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -11,6 +13,9 @@ import pytest
 import yaml
 from damage import damaged
 from models import TESTS
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.torch.zip import TorchFile
 
 DAMAGES_EACH = 60
 
@@ -86,3 +91,18 @@ def test_damage_is_never_a_bug(run, small, files, tmp_path: Path, spoilt):
             errors = [line for line in result.stderr.splitlines() if "warning" not in line]
             assert len(errors) <= 2  # `lrp check` says first that it makes its own input
             assert errors[-1].startswith("lrp: ")
+
+
+def test_a_chain_of_dicts_takes_no_more_memory_than_its_file(tmp_path: Path):
+    """The name of what stands in d dicts is as long, so 10,000 names took 100 million letters."""
+    levels = 10_000
+    nest = b"}X\x01\0\0\0vK\x01sX\x01\0\0\0k" * levels
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as file:
+        file.writestr("model/data.pkl", b"\x80\x02" + nest + b"N" + b"s" * levels + b".")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableInput, match="holds no tensors"):
+            TorchFile(tmp_path / "model.pt")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

@@ -23,9 +23,8 @@ from random_models import describable
 from lstm_lrp_cli.check.against.torch import open_torch
 from lstm_lrp_cli.engine.forward import forward
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.loading.convert import convert
+from lstm_lrp_cli.loading.convert import commented, convert
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.loading.mapping.write import commented
 from lstm_lrp_cli.model.layers import Activation, Lstm, Scale
 
 GOLDEN = TESTS / "golden"

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from random_models import Case, describable
 from together import explain_together, in_precision
 
-from lstm_lrp_cli.loading.convert import WRITERS, convert, narrowed
+from lstm_lrp_cli.loading.convert import WRITERS, commented, convert, narrowed
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.loading.mapping.write import commented
 from lstm_lrp_cli.model.model import Head, Model
 
 

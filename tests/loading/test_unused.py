@@ -8,6 +8,8 @@ import pytest
 import yaml
 from models import KERAS, PYTORCH, SAMPLES, TESTS, WEATHER
 
+from lstm_lrp_cli.loading.load import load_model
+
 NAMED = "weights that no layer uses are no part of the model: "
 WEIGHTS = (".h5", ".keras", ".onnx", ".npz")
 
@@ -101,3 +103,15 @@ def test_of_many_the_first_are_named_and_all_are_in_inspects_json(run, small):
     assert "extra/00, extra/01" in result.stderr
     assert "extra/11 and 18 more (unused)" in result.stderr
     assert len(json.loads(result.stdout)["unused"]) == 30
+
+
+def test_a_model_itself_says_what_was_assumed(small):
+    del small.dense["bias"]
+    path = small.save()
+    model = load_model(path, None, np.dtype(np.float64)).model
+    assert model.source == path
+    [assumed] = model.assumptions
+    assert assumed == f"{NAMED}c (unused)"
+    assert model.warnings == [f"{path.name} does not say, and it is assumed: {assumed}"]
+    small.mapping["unused"] = ["c"]
+    assert load_model(small.save(), None, np.dtype(np.float64)).model.warnings == []

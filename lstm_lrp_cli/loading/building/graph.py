@@ -115,30 +115,26 @@ class _Builder(Struct):
 
     def finish(self, outputs: list[str] | None, task: Task) -> Model:
         """Connect the scores, leaving out a softmax or sigmoid at the very end."""
-        where = self.datasets.mapping_name
+        wrong = self.datasets.mapping_error
         lstms = [node.layer for node in self.nodes if isinstance(node.layer, Lstm)]
         if not lstms:
-            raise UnusableInput(where, "layers: there is no lstm among them")
+            raise wrong("layers: there is no lstm among them")
         if self.stateful and not any(lstm.stateful for lstm in lstms):
-            raise UnusableInput(
-                where, "stateful: every lstm says `stateful: false`; expected null, or one that is"
+            raise wrong(
+                "stateful: every lstm says `stateful: false`; expected null, or one that is"
             )
         if outputs is not None and len(set(outputs)) < len(outputs):
-            raise UnusableInput(where, f"outputs: [{', '.join(outputs)}] names a layer twice")
+            raise wrong(f"outputs: [{', '.join(outputs)}] names a layer twice")
         places = [self.current] if outputs is None else [self._output(name) for name in outputs]
         self._check_use(places)
         if len({self.values[place].by_step for place in places}) > 1:
-            raise UnusableInput(
-                where, "outputs: some give a score at every step, others one a sequence; choose"
-            )
+            raise wrong("outputs: some give a score at every step, others one a sequence; choose")
         heads: list[Head] = []
         kept: list[int] = []
         for name, place in zip([None] if outputs is None else outputs, places, strict=True):
             size = self.values[place].size
             if size is None:
-                raise UnusableInput(
-                    where, f"outputs: `{name}` gives the input's own features; no weights made it"
-                )
+                raise wrong(f"outputs: `{name}` gives the input's own features; no weights made it")
             score, activation = self._before_output_activation(place)
             kept.append(score)
             if task == "regression":
@@ -266,9 +262,7 @@ class _Builder(Struct):
 
     def _output(self, name: str) -> int:
         if name not in self.names or self.names[name] == MODEL_INPUT:
-            raise UnusableInput(
-                self.datasets.mapping_name, f"outputs: there is no layer named `{name}`"
-            )
+            raise self.datasets.mapping_error(f"outputs: there is no layer named `{name}`")
         return self.names[name]
 
     def _check_use(self, outputs: list[int]) -> None:
@@ -294,7 +288,7 @@ class _Builder(Struct):
         return place, "linear"
 
     def _misplaced(self, key: str, problem: str) -> UnusableInput:
-        return UnusableInput(self.datasets.mapping_name, f"{key}: {problem}")
+        return self.datasets.mapping_error(f"{key}: {problem}")
 
 
 def _without_unused(
@@ -321,9 +315,7 @@ def _scale(spec: BatchNormSpec, datasets: Datasets, key: str, inputs: int | None
     names = {role: getattr(spec, role) for role in ("mean", "variance", "scale", "offset")}
     names = {role: name for role, name in names.items() if name is not None}
     if not names:
-        raise UnusableInput(
-            datasets.mapping_name, f"{key}: names no dataset; expected one or more of its four"
-        )
+        raise datasets.mapping_error(f"{key}: names no dataset; expected one or more of its four")
     vectors = {role: datasets.read(name, f"{key}.{role}", 1) for role, name in names.items()}
     first, *_ = vectors
     size, source = len(vectors[first]), f"as in `{first}`"
@@ -331,9 +323,8 @@ def _scale(spec: BatchNormSpec, datasets: Datasets, key: str, inputs: int | None
         size, source = inputs, "which the layer before gives"
     for role, vector in vectors.items():
         if len(vector) not in (1, size):
-            raise UnusableInput(
-                datasets.where(names[role]),
-                f"({key}.{role}) has {len(vector)} values; expected {size}, {source}",
+            raise datasets.array_error(
+                [names[role]], f"({key}.{role}) has {len(vector)} values; expected {size}, {source}"
             )
         vectors[role] = np.broadcast_to(vector, size)
     dtype = datasets.dtype
@@ -341,10 +332,8 @@ def _scale(spec: BatchNormSpec, datasets: Datasets, key: str, inputs: int | None
     if "variance" in vectors:
         variance = vectors["variance"] + spec.epsilon
         if not (variance > 0).all():
-            raise UnusableInput(
-                datasets.where(names["variance"]),
-                f"({key}.variance) is not positive; is it the variance?",
-            )
+            problem = f"({key}.variance) is not positive; is it the variance?"
+            raise datasets.array_error([names["variance"]], problem)
         factors = 1.0 / np.sqrt(variance)
     if "scale" in vectors:
         factors = factors * vectors["scale"]

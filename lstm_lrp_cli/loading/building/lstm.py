@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import shape_text
+from lstm_lrp_cli.loading.files.array_file import shape_text
 from lstm_lrp_cli.loading.mapping.schema import (
     CellSpec,
     GateNames,
@@ -35,102 +35,83 @@ def build_lstm(
         Whether the model's LSTMs are, but for those that say otherwise.
     """
     if spec.stateful and not stateful:
-        raise UnusableInput(
-            datasets.mapping_name,
+        raise datasets.mapping_error(
             f"{key}.stateful: found true, and the mapping does not say of how many sequences; "
-            "expected `stateful: N` beside `layers`, N the batch size",
+            "expected `stateful: N` beside `layers`, N the batch size"
         )
     stateful = stateful and spec.stateful is not False
     if not math.isfinite(spec.forget_bias):
-        raise UnusableInput(
-            datasets.mapping_name, f"{key}.forget_bias: found {spec.forget_bias}; expected a number"
+        raise datasets.mapping_error(
+            f"{key}.forget_bias: found {spec.forget_bias}; expected a number"
         )
     if spec.activation == "softmax":
-        raise UnusableInput(
-            datasets.mapping_name,
-            f"{key}.activation: found softmax; expected a function of single units",
+        raise datasets.mapping_error(
+            f"{key}.activation: found softmax; expected a function of single units"
         )
-    cells = []
-    if spec.forward is not None:
-        cells.append(_cell(spec, spec.forward, datasets, f"{key}.forward", inputs))
-    if spec.backward is not None:
-        cell = _cell(spec, spec.backward, datasets, f"{key}.backward", inputs)
-        cells.append(replace(cell, backward=True))
+    cells = [
+        replace(_cell(spec, cell, datasets, f"{key}.{side}", inputs), backward=side == "backward")
+        for side, cell in (("forward", spec.forward), ("backward", spec.backward))
+        if cell is not None
+    ]
     if not cells:
-        raise UnusableInput(
-            datasets.mapping_name, f"{key}: give `forward`, `backward` or both, with their weights"
+        raise datasets.mapping_error(
+            f"{key}: give `forward`, `backward` or both, with their weights"
         )
     sizes = [(cell.input_size, cell.hidden_size, cell.output_size) for cell in cells]
     if len(set(sizes)) > 1:
-        raise UnusableInput(
-            datasets.mapping_name,
+        raise datasets.mapping_error(
             f"{key}: the directions differ in size: inputs and hidden units are "
-            + " and ".join(f"{cell.input_size} and {cell.hidden_size}" for cell in cells),
+            + " and ".join(f"{cell.input_size} and {cell.hidden_size}" for cell in cells)
         )
     return Lstm(
         tuple(cells), spec.merge, spec.returns, spec.recurrent_activation, spec.activation, stateful
     )
 
 
-class _Stacking(Struct, frozen=True):
-    """How a file keeps the gates of a cell.
-
-    Parameters
-    ----------
-    layout : {"gates_by_features", "features_by_gates", "cudnn"}
-    order : list of int
-        Where each of i, f, g, o stands.
-    """
-
-    layout: LstmLayout
-    order: list[int]
-
-
 def _cell(
     spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str, inputs: int | None
 ) -> LstmCell:
+    """One direction's weights; `key` is the direction's, and the LSTM's is what it stands in."""
     lstm_key = key.rsplit(".", 1)[0]
     _check_weights(cell, datasets, key)
     order = _gate_order(spec, cell, datasets, lstm_key)
     layout = spec.layout or _lstm_layout(cell, datasets)
     if layout is None:
-        raise UnusableInput(
-            datasets.mapping_name,
+        raise datasets.mapping_error(
             f"{lstm_key}: `layout` is missing, and nothing tells it where recurrent weights are "
             "given by gate, as a list or combined with those of the input; set it to "
-            "gates_by_features (PyTorch) or features_by_gates (Keras)",
+            "gates_by_features (PyTorch) or features_by_gates (Keras)"
         )
-    stacking = _Stacking(layout, order)
-    projection = _projection(cell, datasets, key, layout)
+    gates = _Gates(datasets, layout, order)
+    projection = gates.projection(cell.projection, f"{key}.projection")
+    source: Weight
     if cell.combined is not None:
-        weights, recurrent = _combined(
-            cell.combined, datasets, f"{key}.combined", stacking, projection
-        )
-        names = datasets.where(" + ".join(dataset_names(cell.combined)))
-        found = f"({key}.combined) has shape {_found(cell.combined, datasets)}"
+        source, source_key = cell.combined, f"{key}.combined"
+        weights, recurrent = gates.combined(cell.combined, source_key, projection)
     else:
         assert cell.input is not None
         assert cell.recurrent is not None
-        recurrent = _recurrent(cell.recurrent, datasets, key, stacking, projection)
-        weights = _gate_matrices(cell.input, datasets, f"{key}.input", stacking)
-        names = datasets.where(" + ".join(dataset_names(cell.input)))
-        found = f"({key}.input) has shape {_found(cell.input, datasets)}"
+        source, source_key = cell.input, f"{key}.input"
+        recurrent = gates.recurrent(cell.recurrent, f"{key}.recurrent", projection)
+        weights = gates.matrices(source, source_key)
     hidden = recurrent.shape[1]
     if weights.shape[1] != hidden:
-        raise UnusableInput(
-            names,
-            f"{found}: {weights.shape[1]} units a gate under layout {layout}; "
+        raise gates.misshaped(
+            source,
+            source_key,
+            f": {weights.shape[1]} units a gate under layout {layout}; "
             f"expected {hidden}, as in `recurrent`; is it transposed?",
         )
     if inputs is not None and weights.shape[2] != inputs:
-        raise UnusableInput(
-            names,
-            f"{found}: {weights.shape[2]} features under layout {layout}; "
+        raise gates.misshaped(
+            source,
+            source_key,
+            f": {weights.shape[2]} features under layout {layout}; "
             f"expected {inputs}, which the layer before gives",
         )
     bias = np.zeros((len(GATES), hidden), dtype=datasets.dtype)
     for part in _biases(cell):
-        bias += _gate_bias(part, datasets, f"{key}.bias", stacking, hidden)
+        bias += gates.bias(part, f"{key}.bias", hidden)
     bias[FORGET] += spec.forget_bias
     initial = cell.initial or InitialSpec()
     return LstmCell(
@@ -138,10 +119,8 @@ def _cell(
         recurrent,
         bias,
         projection=projection,
-        initial_hidden=_state(
-            initial.hidden, datasets, f"{key}.initial.hidden", recurrent.shape[2]
-        ),
-        initial_cell=_state(initial.cell, datasets, f"{key}.initial.cell", hidden),
+        initial_hidden=gates.state(initial.hidden, f"{key}.initial.hidden", recurrent.shape[2]),
+        initial_cell=gates.state(initial.cell, f"{key}.initial.cell", hidden),
     )
 
 
@@ -155,75 +134,7 @@ def _check_weights(cell: CellSpec, datasets: Datasets, key: str) -> None:
         problem = f"`{missing}` is missing; expected `input` and `recurrent`, or `combined`"
     else:
         return
-    raise UnusableInput(datasets.mapping_name, f"{key}: {problem}")
-
-
-def _recurrent(
-    reference: Weight, datasets: Datasets, key: str, stacking: _Stacking, projection: Floats | None
-) -> Floats:
-    """The recurrent weights, shape (4, hidden, outputs)."""
-    layout = stacking.layout
-    recurrent = _gate_matrices(reference, datasets, f"{key}.recurrent", stacking)
-    hidden = recurrent.shape[1]
-    where = datasets.where(" + ".join(dataset_names(reference)))
-    found = f"({key}.recurrent) has shape {_found(reference, datasets)}"
-    if projection is not None:
-        if projection.shape != (recurrent.shape[2], hidden):
-            raise UnusableInput(
-                where,
-                f"{found}: {hidden} hidden units that take {recurrent.shape[2]} outputs; "
-                f"`projection` makes {projection.shape[0]} of {projection.shape[1]}",
-            )
-    elif recurrent.shape[2] != hidden:
-        wanted = (4 * hidden, hidden) if layout == "gates_by_features" else (hidden, 4 * hidden)
-        other = "features_by_gates" if layout == "gates_by_features" else "gates_by_features"
-        raise UnusableInput(
-            where,
-            f"{found}; expected {shape_text(wanted)} or the like, "
-            f"4 gates of as many units as features, under layout {layout}; "
-            f"if the file keeps it transposed, set `layout: {other}`",
-        )
-    return recurrent
-
-
-def _combined(
-    reference: str | GateNames,
-    datasets: Datasets,
-    key: str,
-    stacking: _Stacking,
-    projection: Floats | None,
-) -> tuple[Floats, Floats]:
-    """One kernel of inputs and hidden states, [x; h], cut into those two."""
-    both = _gate_matrices(reference, datasets, key, stacking)
-    outputs = both.shape[1] if projection is None else len(projection)
-    inputs = both.shape[2] - outputs
-    if inputs < 1:
-        raise UnusableInput(
-            datasets.where(" + ".join(dataset_names(reference))),
-            f"({key}) has shape {_found(reference, datasets)}: {both.shape[2]} features, "
-            f"inputs and {outputs} hidden states, under layout {stacking.layout}; "
-            "is it transposed?",
-        )
-    return both[:, :, :inputs], both[:, :, inputs:]
-
-
-def _projection(cell: CellSpec, datasets: Datasets, key: str, layout: LstmLayout) -> Floats | None:
-    """What makes the outputs of the hidden units, shape (outputs, hidden)."""
-    if cell.projection is None:
-        return None
-    matrix = datasets.read(cell.projection, f"{key}.projection", 2)
-    return matrix if layout == "gates_by_features" else np.ascontiguousarray(matrix.T)
-
-
-def _state(name: str | None, datasets: Datasets, key: str, size: int) -> Floats | None:
-    if name is None:
-        return None
-    state = datasets.read(name, key, 1)
-    if len(state) != size:
-        raise UnusableInput(
-            datasets.where(name), f"({key}) has {len(state)} values; expected {size}"
-        )
-    return state
+    raise datasets.mapping_error(f"{key}: {problem}")
 
 
 def _biases(cell: CellSpec) -> list[str | GateNames]:
@@ -239,17 +150,15 @@ def _gate_order(spec: LstmSpec, cell: CellSpec, datasets: Datasets, key: str) ->
         weights = [cell.combined] if cell.combined is not None else [cell.input, cell.recurrent]
         if all(isinstance(part, dict) for part in (*weights, *_biases(cell))):
             return list(range(len(GATES)))
-        raise UnusableInput(
-            datasets.mapping_name,
+        raise datasets.mapping_error(
             f"{key}: `gate_order` is missing; say how the gates are stacked, "
-            "such as [i, f, g, o] (PyTorch, Keras) or [i, g, f, o] (TensorFlow 1)",
+            "such as [i, f, g, o] (PyTorch, Keras) or [i, g, f, o] (TensorFlow 1)"
         )
     if sorted(spec.gate_order) != sorted(GATES):
         found = ", ".join(spec.gate_order)
         hint = "; the cell candidate, Keras's c, is `g`" if "c" in spec.gate_order else ""
-        raise UnusableInput(
-            datasets.mapping_name,
-            f"{key}.gate_order: found [{found}]; expected each of i, f, g, o once{hint}",
+        raise datasets.mapping_error(
+            f"{key}.gate_order: found [{found}]; expected each of i, f, g, o once{hint}"
         )
     return [spec.gate_order.index(gate) for gate in GATES]
 
@@ -273,32 +182,143 @@ def _lstm_layout(cell: CellSpec, datasets: Datasets) -> LstmLayout | None:
     return "gates_by_features" if stored.shape[0] >= stored.shape[1] else "features_by_gates"
 
 
-def _gate_matrices(reference: Weight, datasets: Datasets, key: str, stacking: _Stacking) -> Floats:
-    """A weight of all gates in the engine's form, shape (4, hidden, features)."""
-    layout = stacking.layout
-    names = _names(reference, datasets, key)
-    parts = [datasets.read(name, key, 2) for name in names]
-    where = datasets.where(" + ".join(names))
-    oriented = parts if layout == "gates_by_features" else [part.T for part in parts]
-    if isinstance(reference, dict):
-        if len({part.shape for part in oriented}) > 1:
-            raise UnusableInput(where, f"({key}) the gates' matrices differ in shape")
-        if layout == "cudnn":
-            oriented = [_from_cudnn(part) for part in oriented]
-        return np.stack(oriented)
-    if len({part.shape[0] for part in oriented}) > 1:
-        raise UnusableInput(where, f"({key}) the matrices differ in their numbers of gate units")
-    joined = np.concatenate(oriented, axis=1)
-    if joined.shape[0] % len(GATES):
-        raise UnusableInput(
-            where,
-            f"({key}) has shape {_found(reference, datasets)}: {joined.shape[0]} gate units under "
-            f"layout {layout}; expected a multiple of 4; is it transposed?",
-        )
-    gates = joined.reshape(len(GATES), -1, joined.shape[1])
-    if layout == "cudnn":
-        gates = np.stack([_from_cudnn(gate) for gate in gates])
-    return np.ascontiguousarray(gates[stacking.order])
+class _Gates(Struct, frozen=True):
+    """Reads weights of all gates as a file keeps them.
+
+    Parameters
+    ----------
+    datasets : Datasets
+    layout : {"gates_by_features", "features_by_gates", "cudnn"}
+    order : list of int
+        Where each of i, f, g, o stands.
+    """
+
+    datasets: Datasets
+    layout: LstmLayout
+    order: list[int]
+
+    def matrices(self, reference: Weight, key: str) -> Floats:
+        """A weight of all gates in the engine's form, shape (4, hidden, features)."""
+        names = self._names(reference, key)
+        parts = [self.datasets.read(name, key, 2) for name in names]
+        oriented = parts if self.layout == "gates_by_features" else [part.T for part in parts]
+        if isinstance(reference, dict):
+            if len({part.shape for part in oriented}) > 1:
+                raise self.datasets.array_error(
+                    names, f"({key}) the gates' matrices differ in shape"
+                )
+            if self.layout == "cudnn":
+                oriented = [_from_cudnn(part) for part in oriented]
+            return np.stack(oriented)
+        if len({part.shape[0] for part in oriented}) > 1:
+            raise self.datasets.array_error(
+                names, f"({key}) the matrices differ in their numbers of gate units"
+            )
+        joined = np.concatenate(oriented, axis=1)
+        if joined.shape[0] % len(GATES):
+            raise self.misshaped(
+                reference,
+                key,
+                f": {joined.shape[0]} gate units under layout {self.layout}; "
+                "expected a multiple of 4; is it transposed?",
+            )
+        gates = joined.reshape(len(GATES), -1, joined.shape[1])
+        if self.layout == "cudnn":
+            gates = np.stack([_from_cudnn(gate) for gate in gates])
+        return np.ascontiguousarray(gates[self.order])
+
+    def recurrent(self, reference: Weight, key: str, projection: Floats | None) -> Floats:
+        """The recurrent weights, shape (4, hidden, outputs)."""
+        recurrent = self.matrices(reference, key)
+        hidden = recurrent.shape[1]
+        if projection is not None:
+            if projection.shape != (recurrent.shape[2], hidden):
+                raise self.misshaped(
+                    reference,
+                    key,
+                    f": {hidden} hidden units that take {recurrent.shape[2]} outputs; "
+                    f"`projection` makes {projection.shape[0]} of {projection.shape[1]}",
+                )
+        elif recurrent.shape[2] != hidden:
+            by_gates = self.layout == "gates_by_features"
+            wanted = (4 * hidden, hidden) if by_gates else (hidden, 4 * hidden)
+            other = "features_by_gates" if by_gates else "gates_by_features"
+            raise self.misshaped(
+                reference,
+                key,
+                f"; expected {shape_text(wanted)} or the like, "
+                f"4 gates of as many units as features, under layout {self.layout}; "
+                f"if the file keeps it transposed, set `layout: {other}`",
+            )
+        return recurrent
+
+    def combined(
+        self, reference: str | GateNames, key: str, projection: Floats | None
+    ) -> tuple[Floats, Floats]:
+        """One kernel of inputs and hidden states, [x; h], cut into those two."""
+        both = self.matrices(reference, key)
+        outputs = both.shape[1] if projection is None else len(projection)
+        inputs = both.shape[2] - outputs
+        if inputs < 1:
+            raise self.misshaped(
+                reference,
+                key,
+                f": {both.shape[2]} features, inputs and {outputs} hidden states, under layout "
+                f"{self.layout}; is it transposed?",
+            )
+        return both[:, :, :inputs], both[:, :, inputs:]
+
+    def bias(self, reference: str | GateNames, key: str, hidden: int) -> Floats:
+        """One bias in the engine's form, shape (4, hidden); cuDNN's two are added."""
+        names = self._names(reference, key)
+        biases = 2 if self.layout == "cudnn" else 1
+        expected = biases * hidden * (1 if isinstance(reference, dict) else len(GATES))
+        parts = [self.datasets.read(name, key, 1) for name in names]
+        for name, part in zip(names, parts, strict=True):
+            self._check_length(name, key, part, expected)
+        summed = [part.reshape(biases, -1).sum(axis=0) for part in parts]
+        if isinstance(reference, dict):
+            return np.stack(summed)
+        return np.asarray(summed[0].reshape(len(GATES), hidden)[self.order])
+
+    def projection(self, name: str | None, key: str) -> Floats | None:
+        """What makes the outputs of the hidden units, shape (outputs, hidden)."""
+        if name is None:
+            return None
+        matrix = self.datasets.read(name, key, 2)
+        by_gates = self.layout == "gates_by_features"
+        return matrix if by_gates else np.ascontiguousarray(matrix.T)
+
+    def state(self, name: str | None, key: str, size: int) -> Floats | None:
+        """The state before the first step, shape (size,)."""
+        if name is None:
+            return None
+        state = self.datasets.read(name, key, 1)
+        self._check_length(name, key, state, size)
+        return state
+
+    def misshaped(self, reference: Weight, key: str, problem: str) -> UnusableInput:
+        """The error about the shape of a weight, which it tells before the problem."""
+        names, datasets = dataset_names(reference), self.datasets
+        shapes = dict.fromkeys(shape_text(datasets.file.datasets[name].shape) for name in names)
+        return datasets.array_error(names, f"({key}) has shape {' and '.join(shapes)}{problem}")
+
+    def _check_length(self, name: str, key: str, vector: Floats, expected: int) -> None:
+        if len(vector) != expected:
+            problem = f"({key}) has {len(vector)} values; expected {expected}"
+            raise self.datasets.array_error([name], problem)
+
+    def _names(self, reference: Weight, key: str) -> list[str]:
+        """The datasets of a weight; those of single gates in the order i, f, g, o."""
+        if not reference:
+            raise self.datasets.mapping_error(f"{key}: names no dataset; expected one or more")
+        if not isinstance(reference, dict):
+            return dataset_names(reference)
+        if sorted(reference) != sorted(GATES):
+            raise self.datasets.mapping_error(
+                f"{key}: found gates {', '.join(reference)}; expected each of i, f, g, o once"
+            )
+        return [reference[gate] for gate in GATES]
 
 
 def _from_cudnn(gate: Floats) -> Floats:
@@ -308,42 +328,3 @@ def _from_cudnn(gate: Floats) -> Floats:
     memory; cuDNN took them for (hidden, features).
     """
     return np.ascontiguousarray(gate.T).reshape(gate.shape)
-
-
-def _gate_bias(
-    reference: str | GateNames, datasets: Datasets, key: str, stacking: _Stacking, hidden: int
-) -> Floats:
-    """One bias of all gates in the engine's form, shape (4, hidden); cuDNN's two are added."""
-    names = _names(reference, datasets, key)
-    parts = [datasets.read(name, key, 1) for name in names]
-    expected = hidden if isinstance(reference, dict) else len(GATES) * hidden
-    biases = 2 if stacking.layout == "cudnn" else 1
-    for name, part in zip(names, parts, strict=True):
-        if len(part) != biases * expected:
-            raise UnusableInput(
-                datasets.where(name),
-                f"({key}) has {len(part)} values; expected {biases * expected}",
-            )
-    summed = [part.reshape(biases, -1).sum(axis=0) for part in parts]
-    if isinstance(reference, dict):
-        return np.stack(summed)
-    return np.asarray(summed[0].reshape(len(GATES), hidden)[stacking.order])
-
-
-def _names(reference: Weight, datasets: Datasets, key: str) -> list[str]:
-    """The datasets of a weight; those of single gates in the order i, f, g, o."""
-    if not reference:
-        raise UnusableInput(datasets.mapping_name, f"{key}: names no dataset; expected one or more")
-    if not isinstance(reference, dict):
-        return dataset_names(reference)
-    if sorted(reference) != sorted(GATES):
-        raise UnusableInput(
-            datasets.mapping_name,
-            f"{key}: found gates {', '.join(reference)}; expected each of i, f, g, o once",
-        )
-    return [reference[gate] for gate in GATES]
-
-
-def _found(reference: Weight, datasets: Datasets) -> str:
-    shapes = [shape_text(datasets.file.datasets[name].shape) for name in dataset_names(reference)]
-    return " and ".join(dict.fromkeys(shapes))

@@ -1,52 +1,54 @@
-"""HDF5 as a tree of named arrays. Keras's own layout of it is read by `keras_h5`."""
+"""HDF5 as a tree of named arrays."""
 
 import mmap
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .weight_file import Stored, WeightFile, check_numeric, check_size
+from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
+
+# What h5py raises at a file that is damaged.
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
-class Hdf5File:
+class Hdf5File(ArrayFile):
     """An HDF5 file. Only hard links are followed, so nothing outside the file is ever read."""
 
     format = "HDF5"
 
     def __init__(self, path: Path, content: BinaryIO | None = None) -> None:
         """Open a file, or its content where another file holds it."""
-        self.path = path
-        self._size = path.stat().st_size
-        self.documents: Mapping[str, Any] = _Attributes(self)
+        super().__init__(path)
+        self.documents = _Attributes(self)
         self._groups: list[str] = []
-        try:
-            self._file = h5py.File(content or path, "r")
-        except OSError as error:
-            raise UnusableInput(
-                str(path),
+        with damaged(
+            str(path),
+            lambda error: (
                 f"cannot be opened as HDF5: it is cut short or damaged ({_reason(error)}); "
-                "copy or save it again",
-            ) from error
-        try:
+                "copy or save it again"
+            ),
+            OSError,
+        ):
+            self._handle = self._file = h5py.File(content or path, "r")
+        with (
+            self._closed_if_refused(),
+            damaged(
+                str(path),
+                lambda error: f"is a damaged HDF5 file ({_reason(error)}); copy or save it again",
+                *DAMAGED,
+            ),
+        ):
             self._check_heap(content)
             self.datasets = self._list()
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            self._file.close()
-            raise UnusableInput(
-                str(path), f"is a damaged HDF5 file ({_reason(error)}); copy or save it again"
-            ) from error
-        except UnusableInput:
-            self._file.close()
-            raise
 
     def read(self, name: str) -> NDArray[Any]:
-        where = f"{self.path}: {name}"
+        where = self.where(name)
         dataset = self._file[name]
         if dataset.shape is None:
             raise UnusableInput(where, "is empty; expected numbers")
@@ -54,34 +56,27 @@ class Hdf5File:
             raise UnusableInput(
                 where, "keeps its data in other files, which are not followed; copy the data in"
             )
-        try:
-            if h5py.check_string_dtype(dataset.dtype) is not None:
-                check_size(where, dataset.shape, max(dataset.dtype.itemsize, 16), self._size)
-                texts: NDArray[Any] = np.asarray(dataset.asstr("utf-8")[...], dtype=np.str_)
-                return texts
-            check_numeric(where, dataset.dtype)
-            check_size(where, dataset.shape, dataset.dtype.itemsize, self._size)
-            array: NDArray[Any] = dataset[...]
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UnusableInput(
-                where, f"cannot be read ({_reason(error)}); save the file again"
-            ) from error
+        is_text = h5py.check_string_dtype(dataset.dtype) is not None
+        with _readable(where):
+            if not is_text:
+                check_numeric(where, dataset.dtype)
+            itemsize = max(dataset.dtype.itemsize, 16 if is_text else 1)
+            check_size(where, dataset.shape, itemsize, self.size)
+            array: NDArray[Any] = (
+                np.asarray(dataset.asstr("utf-8")[...], np.str_) if is_text else dataset[...]
+            )
         return array
 
     def attribute(self, group: str, name: str) -> Any:
         """An attribute of a group, or None where either is not there; bytes are decoded."""
-        where = f"{self.path}: {group}@{name}"
-        try:
+        where = self.where(f"{group}@{name}")
+        with _readable(where):
             holder = self._file.get(group)
             if holder is None or name not in holder.attrs:
                 return None
             stored = holder.attrs.get_id(name)
-            check_size(where, stored.shape or (), max(stored.dtype.itemsize, 16), self._size)
+            check_size(where, stored.shape or (), max(stored.dtype.itemsize, 16), self.size)
             value = holder.attrs[name]
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise UnusableInput(
-                where, f"cannot be read ({_reason(error)}); save the file again"
-            ) from error
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if isinstance(value, np.ndarray):
@@ -92,14 +87,9 @@ class Hdf5File:
 
     def attribute_names(self, group: str) -> list[str]:
         """The names of a group's or dataset's attributes; none where it is not there."""
-        try:
+        with _readable(self.where(group), "its attributes "):
             holder = self._file.get(group)
             return [] if holder is None else list(holder.attrs)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise UnusableInput(
-                f"{self.path}: {group}",
-                f"its attributes cannot be read ({_reason(error)}); save the file again",
-            ) from error
 
     def has_group(self, name: str) -> bool:
         """Whether a group of that name stands at the top of the file."""
@@ -118,15 +108,6 @@ class Hdf5File:
     def holds(self, group: str) -> bool:
         """Whether there is any dataset in a group, or in the groups inside it."""
         return any(name.startswith(f"{group}/") for name in self.datasets)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()
 
     def _check_heap(self, content: BinaryIO | None) -> None:
         _, length_bytes = self._file.id.get_create_plist().get_sizes()
@@ -149,7 +130,7 @@ class Hdf5File:
                 link = group.get(key, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
                     raise UnusableInput(
-                        f"{self.path}: {name}",
+                        self.where(name),
                         f"is a link to another file ({link.filename}); external links are not "
                         "followed: copy the data in",
                     )
@@ -167,7 +148,7 @@ class Hdf5File:
         return datasets
 
 
-def refuse_table(file: WeightFile, mend: str) -> None:
+def refuse_table(file: ArrayFile, mend: str) -> None:
     """Refuse a file in which pandas keeps tables: their columns are no arrays of one name each.
 
     Raises
@@ -207,9 +188,18 @@ def _describe(dataset: h5py.Dataset) -> Stored:
     return Stored(dataset.shape, "text" if text else dataset.dtype.name)
 
 
+def _readable(where: str, what: str = "") -> AbstractContextManager[None]:
+    """Reads a part of a file, and refuses it where it is damaged."""
+    return damaged(
+        where,
+        lambda error: f"{what}cannot be read ({_reason(error)}); save the file again",
+        *DAMAGED,
+    )
+
+
 def _reason(error: Exception) -> str:
     """The one line of an h5py message that a user can use."""
-    return str(error).strip("'\"").splitlines()[0]
+    return str(error).strip("'\"").partition("\n")[0]
 
 
 # The signature and the only version that there is.

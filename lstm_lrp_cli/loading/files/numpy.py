@@ -1,96 +1,93 @@
 """NumPy's .npz, read without its pickles."""
 
-import lzma
 import math
 import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .weight_file import Stored, check_numeric, check_size
+from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
 
-# What zipfile raises at a damaged archive, or one that is encrypted or oddly compressed.
-DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
+# What NumPy raises at an array that is cut short or whose header is damaged.
+DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
 
 
-class NpzFile:
+def unpacking(where: str, whole: str = "") -> AbstractContextManager[None]:
+    """Reads a zip that may be damaged, encrypted, oddly compressed or incomplete.
+
+    Parameters
+    ----------
+    where : str
+    whole : str
+        What the whole file is called; "" is a part of one.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    import lzma  # with zipfile, which few files need
+    import zipfile
+    import zlib
+
+    problem, mend = "cannot be read", "save the file again"
+    if whole:
+        problem, mend = f"is not a whole {whole} file", "copy or save it again"
+    return damaged(
+        where,
+        lambda error: f"{problem} ({error}); {mend}",
+        *(*DAMAGED, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError),
+    )
+
+
+class NpzFile(ArrayFile):
     """A zip of .npy arrays. Only the headers are read until an array is asked for."""
 
     format = "NPZ"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._size = path.stat().st_size
-        self.documents: dict[str, Any] = {}
-        self._zip: zipfile.ZipFile | None = None
-        try:
-            self._zip = zipfile.ZipFile(path)
-            self._members = {
-                member.filename.removesuffix(".npy"): member
-                for member in self._zip.infolist()
-                if member.filename.endswith(".npy")
-            }
-            self.datasets = {name: self._header(name) for name in self._members}
-        except UnusableInput:
-            self.close()
-            raise
-        except (*DAMAGED, *DAMAGED_ZIP) as error:
-            self.close()
-            raise UnusableInput(
-                str(path), f"is not a whole NPZ file ({error}); copy or save it again"
-            ) from error
-        if not self.datasets:
-            self.close()
-            raise UnusableInput(
-                str(path),
-                "is a zip without .npy arrays (a PyTorch or .keras file?); "
-                "expected what numpy.savez writes",
-            )
+        import zipfile
+
+        super().__init__(path)
+        with self._closed_if_refused():
+            with unpacking(str(path), "NPZ"):
+                self._handle = self._zip = zipfile.ZipFile(path)
+                self._members = {
+                    member.filename.removesuffix(".npy"): member
+                    for member in self._zip.infolist()
+                    if member.filename.endswith(".npy")
+                }
+                self.datasets = {name: self._header(name) for name in self._members}
+            if not self.datasets:
+                raise UnusableInput(
+                    str(path),
+                    "is a zip without .npy arrays (a PyTorch or .keras file?); "
+                    "expected what numpy.savez writes",
+                )
 
     def read(self, name: str) -> NDArray[Any]:
-        stored = self.datasets[name]
-        where = f"{self.path}: {name}"
+        stored, where = self.datasets[name], self.where(name)
         if stored.dtype == "object":
             check_numeric(where, np.dtype(object))
         dtype = np.dtype(stored.dtype)
         check_numeric(where, dtype)
-        check_size(where, stored.shape, dtype.itemsize, self._size)
-        assert self._zip is not None
-        try:
-            with self._zip.open(self._members[name]) as file:
-                array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-        except (*DAMAGED, *DAMAGED_ZIP) as error:
-            raise UnusableInput(where, f"cannot be read ({error}); save the file again") from error
+        check_size(where, stored.shape, dtype.itemsize, self.size)
+        with unpacking(where), self._zip.open(self._members[name]) as file:
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._zip is not None:
-            self._zip.close()
-
     def _header(self, name: str) -> Stored:
-        assert self._zip is not None
-        member = self._members[name]
-        where = f"{self.path}: {name}"
+        member, where = self._members[name], self.where(name)
         with self._zip.open(member) as file:
-            try:
+            with damaged(where, lambda error: f"is not a NumPy array ({error})", *DAMAGED):
                 version = npy.read_magic(file)
                 read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 shape, _, dtype = read(file)
-            except DAMAGED as error:
-                raise UnusableInput(where, f"is not a NumPy array ({error})") from error
             header = file.tell()
         if dtype.hasobject:
             return Stored(shape, "object")
@@ -110,10 +107,6 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez(file, **members)
 
 
-# What NumPy raises at an array that is cut short or whose header is damaged.
-DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
-
-
 def open_npy(path: Path, where: str) -> NDArray[Any]:
     """Map a .npy file into memory; nothing is read until it is used.
 
@@ -127,15 +120,17 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
     UnusableInput
         It is no whole .npy file, or holds pickled objects.
     """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UnusableInput(where, "there is no such file") from error
-    except DAMAGED as error:
-        raise UnusableInput(
+    with (
+        damaged(
             where,
-            f"is not a whole .npy file of numbers ({error}); pickled objects are never executed",
-        ) from error
+            lambda error: (
+                f"is not a whole .npy file of numbers ({error}); pickled objects are never executed"
+            ),
+            *DAMAGED,
+        ),
+        damaged(where, lambda _: "there is no such file", FileNotFoundError),
+    ):
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
         raise UnusableInput(where, "is a whole NPZ archive; call it .npz")

@@ -5,13 +5,13 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .weight_file import Stored, bfloat16
+from .array_file import ArrayFile, Stored, bfloat16, damaged
 
 DTYPES = {
     "F64": "float64",
@@ -32,35 +32,39 @@ LENGTH = struct.Struct("<Q")
 ALIGNMENT = 8
 
 
-class SafetensorsFile:
+class SafetensorsFile(ArrayFile):
     """A safetensors file. Every offset is checked against the file before anything is read."""
 
     format = "safetensors"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        size = path.stat().st_size
+        super().__init__(path)
+        size = self.size
         with path.open("rb") as file:
             beginning = file.read(LENGTH.size)
             length = LENGTH.unpack(beginning)[0] if len(beginning) == LENGTH.size else size
             if length > min(size - LENGTH.size, LONGEST_HEADER):
-                raise self._unusable(f"its header claims {length:,} bytes, the file has {size:,}")
+                problem = f"its header claims {length:,} bytes, the file has {size:,}"
+                raise UnusableInput(str(path), _not_whole(problem))
             text = file.read(length)
         self._data = LENGTH.size + length
-        try:
+        with damaged(
+            str(path),
+            lambda error: _not_whole(f"its header is not of the format ({error!r})"),
+            *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+        ):
             header = json.loads(text)
             metadata = header.pop("__metadata__", None) or {}
-            self.documents: dict[str, Any] = {str(k): str(v) for k, v in metadata.items()}
+            self.documents = {str(k): str(v) for k, v in metadata.items()}
             self._entries = {name: _entry(entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise self._unusable(f"its header is not of the format ({error!r})") from error
         for name, (stored, begin, end) in self._entries.items():
             claimed = _dtype(stored).itemsize * math.prod(stored.shape)
             if not 0 <= begin <= end <= size - self._data or end - begin != claimed:
-                raise self._unusable(
+                problem = (
                     f"tensor `{name}` of {claimed:,} bytes is said to stand from byte {begin:,} "
                     f"to {end:,}; the file has {size - self._data:,} bytes of tensors"
                 )
+                raise UnusableInput(str(path), _not_whole(problem))
         self.datasets = {name: stored for name, (stored, _, _) in self._entries.items()}
 
     def read(self, name: str) -> NDArray[Any]:
@@ -70,19 +74,9 @@ class SafetensorsFile:
             array = np.frombuffer(file.read(end - begin), _dtype(stored)).reshape(stored.shape)
         return bfloat16(array) if stored.dtype == "bfloat16" else array
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing stays open."""
-
-    def _unusable(self, problem: str) -> UnusableInput:
-        return UnusableInput(
-            str(self.path), f"is not a whole safetensors file: {problem}; copy or save it again"
-        )
+def _not_whole(problem: str) -> str:
+    return f"is not a whole safetensors file: {problem}; copy or save it again"
 
 
 def _entry(entry: dict[str, Any]) -> tuple[Stored, int, int]:

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.text_file import read_text_file
-from lstm_lrp_cli.loading.files.weight_file import WeightFile
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, damaged
+from lstm_lrp_cli.loading.files.formats import read_text_file
 from lstm_lrp_cli.model.text import Vocabulary
 from .schema import TokensSpec, settings
 
@@ -25,7 +25,7 @@ WHOLE = re.compile("[0-9]{1,12}")
 
 
 def read_vocabulary(
-    name: str, folder: Path, file: WeightFile, size: int, given: TokensSpec
+    name: str, folder: Path, file: ArrayFile, size: int, given: TokensSpec
 ) -> tuple[Vocabulary, TokensSpec]:
     """Read the vocabulary that a mapping names.
 
@@ -206,10 +206,8 @@ def _parsed(where: str, document: Any) -> Any:
     """A value that a file keeps, of JSON where it is text."""
     if not isinstance(document, str):
         return document
-    try:
+    with damaged(where, lambda error: f"is not valid JSON: {error}", ValueError, RecursionError):
         return json.loads(document, object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise UnusableInput(where, f"is not valid JSON: {error}") from error
 
 
 def _from_json(where: str, document: Any) -> tuple[dict[str, int], TokensSpec]:
@@ -226,7 +224,11 @@ def _from_keras_tokenizer(where: str, document: Any) -> tuple[dict[str, int], To
     It lower-cases, turns its filters into the separator, and leaves out the words that it does not
     know or that num_words excludes, unless it has a token for them (keras_preprocessing.text).
     """
-    try:
+    with damaged(
+        where,
+        lambda error: f"is not what Keras's Tokenizer.to_json() writes ({error!r})",
+        *(KeyError, TypeError, ValueError, AttributeError, RecursionError),
+    ):
         config = document["config"]
         ids = json.loads(config["word_index"], object_pairs_hook=_without_repeats)
         by_character = bool(config.get("char_level"))
@@ -245,10 +247,6 @@ def _from_keras_tokenizer(where: str, document: Any) -> tuple[dict[str, int], To
             skip=unknown is None,
             limit=limit if isinstance(limit, int) else max(ids.values()) + 1,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UnusableInput(
-            where, f"is not what Keras's Tokenizer.to_json() writes ({error!r})"
-        ) from error
     return _from_document(where, ids), tokens
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.text_file import read_text_file
+from lstm_lrp_cli.loading.files.formats import read_text_file
 
 ALLOWED_BYTES = 2**20
 

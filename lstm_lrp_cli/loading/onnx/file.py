@@ -13,13 +13,20 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import Stored, bfloat16, check_size, shape_text
+from lstm_lrp_cli.loading.files.array_file import (
+    ArrayFile,
+    Stored,
+    bfloat16,
+    check_size,
+    damaged,
+    shape_text,
+)
 from .arrays import ARRAY_OPS, DTYPES, Array, OnnxNode
 
 # Where TensorProto keeps its numbers if not as raw bytes; half floats stand as their bits.
@@ -51,18 +58,16 @@ class OnnxInput(Struct, frozen=True):
     dtype: str
 
 
-class OnnxFile:
+class OnnxFile(ArrayFile):
     """An ONNX file, decoded, with all that is constant in its graph."""
 
     format = "ONNX"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._size = path.stat().st_size
-        self.documents: dict[str, Any] = {}
+        super().__init__(path)
         model = _decode(path)
         graph = model.graph
-        try:
+        with damaged(str(path), lambda error: _not_whole(repr(error)), *DAMAGED):
             self.opset = max(
                 (entry.version for entry in model.opset_import if _is_own(entry.domain)), default=1
             )
@@ -73,15 +78,13 @@ class OnnxFile:
                 _input(value) for value in graph.input if value.name not in self.constants
             ]
             self.outputs = [str(value.name) for value in graph.output]
-        except DAMAGED as error:
-            raise _damaged(path, repr(error)) from error
         if graph.sparse_initializer:
             raise UnusableInput(str(path), "keeps weights as sparse tensors; expected dense ones")
         made = [*self.constants, *(entry.name for entry in self.inputs)]
         made += [name for node in self.nodes for name in node.outputs if name]
         twice = [name for name, count in Counter(made).items() if count > 1]
         if twice:
-            raise _damaged(path, f"it makes `{twice[0]}` twice")
+            raise UnusableInput(str(path), _not_whole(f"it makes `{twice[0]}` twice"))
         with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
             self._arrays = self._named(self._fold())
         self.datasets = {
@@ -93,7 +96,7 @@ class OnnxFile:
 
     def array(self, proto: Any) -> Array:
         """The numbers of a TensorProto, whose count must be the one that its shape says."""
-        where = f"{self.path}: tensor `{proto.name}`"
+        where = self.where(f"tensor `{proto.name}`")
         if proto.data_location == EXTERNAL or len(proto.external_data):
             raise UnusableInput(
                 where,
@@ -129,19 +132,10 @@ class OnnxFile:
             array = array.astype(dtype, copy=False)
         return array.reshape(shape)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing stays open."""
-
     def _node(self, proto: Any) -> OnnxNode:
         return OnnxNode(
             str(self.path),
-            self._size,
+            self.size,
             proto.op_type if _is_own(proto.domain) else f"{proto.domain}.{proto.op_type}",
             proto.name,
             list(proto.input),
@@ -161,7 +155,7 @@ class OnnxFile:
             if arrays is None:
                 continue
             made += sum(array.nbytes for array in arrays)
-            check_size(node.where, (made,), 1, self._size)
+            check_size(node.where, (made,), 1, self.size)
             folded.add(place)
             self.constants |= dict(zip(node.outputs, arrays, strict=False))
         return folded
@@ -305,17 +299,13 @@ def _decode(path: Path) -> Any:
             str(path),
             "is an ONNX file, which needs the package onnx; pip install 'lstm-lrp-cli[onnx]'",
         ) from error
-    try:
+    with damaged(str(path), lambda error: _not_whole(str(error)), DecodeError, ValueError):
         # Only the bytes are decoded: weights in other files are not looked for.
         return onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, problem: str) -> UnusableInput:
-    return UnusableInput(
-        str(path), f"is not a whole ONNX file ({problem}); copy or export it again"
-    )
+def _not_whole(problem: str) -> str:
+    return f"is not a whole ONNX file ({problem}); copy or export it again"
 
 
 def _is_own(domain: str) -> bool:

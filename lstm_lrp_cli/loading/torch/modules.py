@@ -7,7 +7,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.weight_file import Stored, WeightFile, shape_text
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, shape_text
 
 FIRST_WEIGHT = re.compile(r".*?weight_ih_l0$")
 # What nn.LSTM, nn.GRU and nn.RNN call theirs, of each layer and direction, and the same of a cell.
@@ -210,7 +210,7 @@ def is_named_embedding(name: str) -> bool:
     return "emb" in name.lower()
 
 
-def find_modules(file: WeightFile) -> Modules | None:
+def find_modules(file: ArrayFile) -> Modules | None:
     """The modules of a state dict; None where it has no LSTM by its names.
 
     Raises
@@ -253,7 +253,7 @@ def _gates(datasets: Names[str, Stored], name: str) -> int | None:
     return rows // width if rows == others and width and rows % width == 0 else None
 
 
-def _no_lstm(file: WeightFile, name: str, gates: int) -> UnusableInput:
+def _no_lstm(file: ArrayFile, name: str, gates: int) -> UnusableInput:
     """The refusal of a cell that no mapping can make an LSTM of."""
     recurrent = name.replace("weight_ih", "weight_hh")
     shape = shape_text(file.datasets[recurrent].shape)

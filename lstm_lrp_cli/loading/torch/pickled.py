@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.array_file import damaged
 
 # The element type of each storage class, as NumPy names it; NumPy has no bfloat16.
 STORAGES = {
@@ -126,12 +127,12 @@ def read_pickle(data: bytes, where: str) -> Any:
     UnusableInput
         It is damaged, or has an instruction that is not known; nothing has been executed.
     """
-    try:
+    with damaged(
+        where,
+        lambda error: f"is a damaged pickle ({type(error).__name__}: {error}); save the file again",
+        *(struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError),
+    ):
         return _Machine(data, where).run()
-    except (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UnusableInput(
-            where, f"is a damaged pickle ({type(error).__name__}: {error}); save the file again"
-        ) from error
 
 
 class _Machine:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.files.weight_file import WeightFile
+from lstm_lrp_cli.loading.files.array_file import ArrayFile
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.loading.mapping.schema import (
     Assumption,
@@ -48,7 +48,7 @@ LABELS = frozenset(
 )
 
 
-def describe(file: WeightFile, assume: bool) -> Described | None:
+def describe(file: ArrayFile, assume: bool) -> Described | None:
     """The mapping that a state dict implies; None where it has no LSTM by its name.
 
     Parameters
@@ -71,7 +71,7 @@ def describe(file: WeightFile, assume: bool) -> Described | None:
     return draft.settled(file.path, assume, _ways_out(file, draft))
 
 
-def _ways_out(file: WeightFile, draft: Draft) -> str:
+def _ways_out(file: ArrayFile, draft: Draft) -> str:
     """What a user can do about questions, up to the draft."""
     saved = f"save it as {file.path.with_suffix('.yaml').name}"
     if not draft.is_likely:
@@ -335,7 +335,7 @@ def _lstms(found: Modules, prefix: str) -> list[LstmSpec]:
     ]
 
 
-def _settings_beside(file: WeightFile, found: Modules) -> dict[str, Any]:
+def _settings_beside(file: ArrayFile, found: Modules) -> dict[str, Any]:
     """The vocabulary and the labels that a script keeps in its checkpoint, where they fit."""
     settings: dict[str, Any] = {}
     rows = found.shape(found.embeddings[0])[0] if found.embeddings else 0

@@ -6,21 +6,23 @@ Neither torch nor pickle is used: the pickle is read by `pickled`, which execute
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.numpy import DAMAGED, DAMAGED_ZIP
-from lstm_lrp_cli.loading.files.weight_file import Stored, bfloat16, check_size
+from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, bfloat16, check_size
+from lstm_lrp_cli.loading.files.numpy import unpacking
 from .pickled import Foreign, Tensor, read_pickle, refused
 
 # Under these keys training scripts keep a state dict in their checkpoints.
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
+# No checkpoint nests its settings deeper; the names of what stands in d dicts take d^2 characters.
+DEEPEST = 100
 
 
-class TorchFile:
+class TorchFile(ArrayFile):
     """A PyTorch file. Tensors are read when they are asked for.
 
     A state dict inside a checkpoint gives its tensors under their own names, without the prefix
@@ -30,52 +32,39 @@ class TorchFile:
     format = "PyTorch"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._size = path.stat().st_size
-        self._zip: zipfile.ZipFile | None = None
-        try:
-            self._zip = zipfile.ZipFile(path)
-            names = self._zip.namelist()
-            pickled = min((n for n in names if n.split("/")[-1] == "data.pkl"), key=len)
-            self._root = pickled.removesuffix("data.pkl")
-            self._big_endian = (
-                f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
-            )
-            content = read_pickle(self._bytes("data.pkl"), f"{path}: {pickled}")
-            _check_state(content, f"{path}: {pickled}")
-        except UnusableInput:
-            self.close()
-            raise
-        except (*DAMAGED, *DAMAGED_ZIP, KeyError) as error:
-            self.close()
-            raise UnusableInput(
-                str(path), f"is not a whole PyTorch file ({error}); copy or save it again"
-            ) from error
-        self._tensors: dict[str, Tensor] = {}
-        self.documents: dict[str, Any] = {}
-        for name, value in named(content, Tensor):
-            if isinstance(value, Tensor):
-                self._tensors[name] = value
-            elif not isinstance(value, Foreign):
-                self.documents[name] = value
+        super().__init__(path)
+        with self._closed_if_refused():
+            with unpacking(str(path), "PyTorch"):
+                self._handle = self._zip = zipfile.ZipFile(path)
+                names = self._zip.namelist()
+                pickled = min((n for n in names if n.split("/")[-1] == "data.pkl"), key=len)
+                self._root = pickled.removesuffix("data.pkl")
+                self._big_endian = (
+                    f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
+                )
+                content = read_pickle(self._bytes("data.pkl"), self.where(pickled))
+                _check_state(content, self.where(pickled))
+            found = list(named(content, Tensor))
+            self._tensors = {name: each for name, each in found if isinstance(each, Tensor)}
+            if not self._tensors:
+                raise UnusableInput(
+                    str(path),
+                    "holds no tensors; expected what torch.save(model.state_dict()) writes",
+                )
+        self.documents = {
+            name: each for name, each in found if not isinstance(each, Tensor | Foreign)
+        }
         self.datasets = {n: Stored(t.shape, t.storage.dtype) for n, t in self._tensors.items()}
-        if not self.datasets:
-            self.close()
-            raise UnusableInput(
-                str(path), "holds no tensors; expected what torch.save(model.state_dict()) writes"
-            )
 
     def read(self, name: str) -> NDArray[Any]:
         tensor = self._tensors[name]
         storage = tensor.storage
-        where = f"{self.path}: {name}"
+        where = self.where(name)
         stored = "uint16" if storage.dtype == "bfloat16" else storage.dtype
         dtype = np.dtype(stored).newbyteorder(">" if self._big_endian else "<")
-        check_size(where, tensor.shape, dtype.itemsize, self._size)
-        try:
+        check_size(where, tensor.shape, dtype.itemsize, self.size)
+        with unpacking(where):
             data = self._bytes(f"data/{storage.key}")
-        except (*DAMAGED, *DAMAGED_ZIP, KeyError) as error:
-            raise UnusableInput(where, f"cannot be read ({error}); save the file again") from error
         spans = zip(tensor.shape, tensor.strides, strict=True)
         last = tensor.offset + sum((size - 1) * stride for size, stride in spans)
         if 0 not in tensor.shape and (last + 1) * dtype.itemsize > len(data):
@@ -93,23 +82,12 @@ class TorchFile:
         )
         return bfloat16(view) if storage.dtype == "bfloat16" else view.astype(stored)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._zip is not None:
-            self._zip.close()
-
     def _bytes(self, name: str) -> bytes:
-        assert self._zip is not None
         member = self._zip.getinfo(self._root + name)
-        if member.file_size > self._size:
+        if member.file_size > self.size:
             raise UnusableInput(
-                f"{self.path}: {member.filename}",
-                f"claims {member.file_size:,} bytes in a file of {self._size:,}; PyTorch does not "
+                self.where(member.filename),
+                f"claims {member.file_size:,} bytes in a file of {self.size:,}; PyTorch does not "
                 "compress its files, so it is not read",
             )
         return self._zip.read(member)
@@ -130,18 +108,18 @@ def named(content: Any, tensor: type) -> Iterator[tuple[str, Any]]:
         for key, value in state.items():
             yield str(key).removeprefix("module.") if wrapped else str(key), value
     # Everything else by its path, each dict once: a pickle may hold a dict that holds itself.
-    pending = [("", content)]
+    pending = [("", 0, content)]
     seen = {id(state)}
     while pending:
-        path, value = pending.pop()
-        if id(value) in seen:
+        path, depth, value = pending.pop()
+        if id(value) in seen or depth > DEEPEST:
             continue
         if isinstance(value, dict) and any(
             isinstance(each, dict | list | tuple | tensor) for each in value.values()
         ):
             seen.add(id(value))
             prefix = f"{path}/" if path else ""
-            pending += [(f"{prefix}{key}", each) for key, each in value.items()]
+            pending += [(f"{prefix}{key}", depth + 1, each) for key, each in value.items()]
         elif isinstance(value, tensor) and state is not None and "/" not in path:
             yield f"/{path}", value  # such as a best score: no weight of the state dict
         else:

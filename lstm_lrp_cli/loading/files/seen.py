@@ -1,14 +1,13 @@
 """What a file or a folder shows of itself before it is read: how it begins and what it holds."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from .files.weight_file import Stored
 
 # How much of a file is looked at.
 LOOKED_AT = 4096
@@ -45,13 +44,15 @@ class Seen(Struct, frozen=True):
     def starts(self, *signatures: bytes) -> bool:
         return self.beginning.startswith(signatures)
 
-    def matches(self, pattern: bytes) -> bool:
-        return re.match(pattern, self.beginning, re.DOTALL) is not None
-
     def holds(self, *ends: str) -> bool:
         """Whether for each of them there is a name that is it, or has it behind a folder."""
         names = [f"/{name}" for name in self.names]
         return all(any(name.endswith(f"/{end}") for name in names) for end in ends)
+
+    @property
+    def folder(self) -> Path:
+        """What it lies in, or itself if it is a folder."""
+        return self.path if self.is_folder else self.path.parent
 
     @property
     def is_zip(self) -> bool:
@@ -107,12 +108,12 @@ def _names_in(folder: Path) -> list[str]:
 def _names_in_zip(path: Path) -> tuple[str, ...]:
     import zipfile
 
-    from .files.numpy import DAMAGED_ZIP
+    from .numpy import unpacking
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with unpacking(str(path)), zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except (*DAMAGED_ZIP, OSError, ValueError):
+    except UnusableInput:
         return ()  # the reader says what is wrong
 
 
@@ -170,56 +171,44 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return number, at
 
 
-# What training keeps beside the weights, by a part of its name: an optimizer's state, losses.
-OF_TRAINING = re.compile(
-    r"optim|schedul|loss|criterion|metric|seed_generator|grad_scaler|amp_scaler|callback|iteration"
-)
-# What TensorFlow 1 calls an optimizer's slots and its averages, behind the weight's own name.
-SLOT = re.compile(
-    r"/(adam|adamax|rmsprop|momentum|adagrad|adadelta|ftrl\w*|exponential\w*)(_\d+)?$"
-)
-LONGEST_LIST = 12
+def is_onnx(seen: Seen) -> bool:
+    """An ONNX file is a protobuf without a signature: its version comes first, a number.
 
-
-def unused_weights(
-    datasets: Mapping[str, Stored], used: set[str], told: Sequence[str]
-) -> list[str]:
-    """The datasets that may be weights of a layer and that no layer uses.
-
-    Single numbers, whole numbers and texts are none, and neither is what training keeps.
-
-    Parameters
-    ----------
-    datasets : mapping of str to Stored
-        All that the file holds.
-    used : set of str
-        Those that a part of the model came from.
-    told : sequence of str
-        Names, or patterns such as `decoder.*`, of those that the mapping says no layer uses.
+    Then comes one of the fields of who made it, its graph and its operators. No safetensors header
+    is as long as those bytes would make it. Other protobufs that begin with a number go on with a
+    message, which begins with a field, and no name of a program does.
     """
-    return [
-        name
-        for name, stored in datasets.items()
-        if name not in used
-        and stored.shape
-        and stored.dtype.startswith(("float", "bfloat"))
-        and not _is_of_training(name.lower())
-        # Beside the state dict that is read, a checkpoint may keep the same once more.
-        and name.rsplit("/", 1)[-1] not in used
-        and not any(_is_meant(name, each) for each in told)
-    ]
+    version, field, length = seen.beginning[:1], seen.beginning[2:3], seen.beginning[4:8]
+    fields = version == b"\x08" and field and field in b"\x12\x1a\x22\x28\x32\x3a\x42"
+    return bool(fields) and any(length) and not protobuf_message(seen).startswith(b"\n")
 
 
-def _is_meant(name: str, pattern: str) -> bool:
-    """Whether a name is a pattern's; only `*` stands for others, since names have brackets."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+def protobuf_message(seen: Seen) -> bytes:
+    """What the second field of a protobuf holds, if the first is a number and it is number 2."""
+    if not seen.starts(b"\x08"):
+        return b""
+    (_, first), (number, second), *_ = [*protobuf_fields(seen.beginning), (0, b""), (0, b"")]
+    return second if not first and number == 2 else b""
 
 
-def _is_of_training(name: str) -> bool:
-    return bool(OF_TRAINING.search(name) or SLOT.search(name))
+def is_saved_model(seen: Seen) -> bool:
+    if seen.is_folder:
+        return seen.holds("saved_model.pb") or seen.holds("saved_model.pbtxt")
+    return seen.starts(b"\x08\x01") and protobuf_message(seen).startswith(b"\n")
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence; the first few of many."""
-    more = len(names) - LONGEST_LIST
-    return ", ".join(names[:LONGEST_LIST]) + (f" and {more} more" if more > 0 else "")
+def is_frozen_graph(seen: Seen) -> bool:
+    """Whether it begins with a node of TensorFlow's: a name, and the name of an operation."""
+    if not seen.starts(b"\n"):
+        return False
+    first = dict(protobuf_fields(next(protobuf_fields(seen.beginning), (0, b""))[1]))
+    return all(re.fullmatch(rb"[\w./>^-]+", first.get(number, b"")) for number in (1, 2))
+
+
+def is_safetensors(seen: Seen) -> bool:
+    """It begins with the length of its header, which is a JSON object; JSON itself has no zeros."""
+    return seen.beginning[8:9] == b"{" and b"\0" in seen.beginning[:8]
+
+
+def is_lone_pickle(seen: Seen) -> bool:
+    return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
