@@ -1,6 +1,6 @@
 """`lrp explain --format`: files of bytes, and pages for people, as a shell makes them.
 
-What is in them, tests/reporting and tests/frameworks/test_readers.py say.
+What is in them, tests/outputs and tests/frameworks/test_readers.py say.
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import page as benchmarks_page
 import pytest
-from shell import run_block
+from shell import run_block, run_python
 
 from lstm_lrp_cli.loading.mapping.schema import _SPECS, read_mapping
 
@@ -39,10 +39,10 @@ def script(name):
     return module
 
 
-def marked_blocks(page, marker):
+def marked_blocks(page, marker, language=r"\w*"):
     """The fenced blocks directly below <!-- marker -->, with any indentation taken off."""
     text = (ROOT / page).read_text("utf-8")
-    pattern = rf"^<!-- {marker} -->\n```\w*\n(.*?)^```$"
+    pattern = rf"^<!-- {marker} -->\n```{language}\n(.*?)^```$"
     return re.findall(pattern, text, re.DOTALL | re.MULTILINE)
 
 
@@ -128,10 +128,11 @@ CHECKED_PAGES = (
     *("quick-start", "matching", "checking", "converting", "predicting", "summarizing"),
     "comparing",
 )
+CHECKED = ("README.md", *(f"docs/{name}.md" for name in CHECKED_PAGES))
 COMMANDS = [
     pytest.param(block, id=f"{page}-{number}")
-    for page in ("README.md", *(f"docs/{name}.md" for name in CHECKED_PAGES))
-    for number, block in enumerate(marked_blocks(page, "checked"))
+    for page in CHECKED
+    for number, block in enumerate(marked_blocks(page, "checked", "sh"))
 ]
 
 
@@ -146,6 +147,25 @@ def test_commands_run(block, tmp_path):
 
 def test_there_are_commands():
     assert len(COMMANDS) >= 8
+
+
+PROGRAMS = [
+    pytest.param(page, block, id=f"{page}-{number}")
+    for page in CHECKED
+    for number, block in enumerate(marked_blocks(page, "checked", "python"))
+]
+
+
+@pytest.mark.parametrize(("page", "block"), PROGRAMS)
+def test_python_prints_what_the_page_shows(page, block, tmp_path):
+    (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
+    shown = run_python(block, tmp_path)
+    assert shown
+    assert f"```text\n{shown}```" in (ROOT / page).read_text("utf-8")
+
+
+def test_the_readme_shows_the_library():
+    assert any(param.values[0] == "README.md" for param in PROGRAMS)
 
 
 def test_the_readme_has_the_command_that_sets_up_and_runs():

@@ -1,4 +1,4 @@
-"""Blocks of shell from the documentation, run as a reader would."""
+"""Blocks of shell and Python from the documentation, run as a reader would."""
 
 import os
 import subprocess
@@ -54,3 +54,18 @@ def run_block(block: str, folder: Path) -> list[str]:
     statuses = folder / "statuses"
     run_script(block, folder, statuses)
     return statuses.read_text("utf-8").split() if statuses.exists() else []
+
+
+def run_python(block: str, folder: Path) -> str:
+    """Run a block of Python in a folder; give what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
