@@ -5,10 +5,9 @@
 >>> [e] = lrp.explain(model, "a fine and moving film")
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING as _CHECKING
 
-if TYPE_CHECKING:
+if _CHECKING:
     from .api import (
         Explainer,
         Explanation,
@@ -38,12 +37,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The names above, imported when they are used (PEP 562): `lrp --help` needs no NumPy."""
     if name in __all__:
-        return getattr(import_module(f"{__name__}.api"), name)
+        from . import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(["__version__", *__all__])

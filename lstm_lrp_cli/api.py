@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, islice
 from operator import attrgetter
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from .errors import UnusableInput, WrongUsage
 from .explaining.explainer import Explainer
-from .explaining.explanation import Explanation
+from .explaining.explanation import Explanation, Explanations
 from .explaining.prediction import Prediction, predictions_of
 from .inputs.memory import sequences
 from .inputs.naming import InputFormat
@@ -83,10 +84,14 @@ def load(
     >>> model.labels
     ('negative', 'positive')
     """
-    if str(np.dtype(dtype)) not in ("float64", "float32"):
+    if str(dtype) not in ("float64", "float32"):
         raise WrongUsage(f"{dtype!r} is neither float64 nor float32", "dtype")
+    if not isinstance(path, str | PathLike):
+        raise WrongUsage(f"is of type {type(path).__name__}; expected the path of a file", "path")
+    if not isinstance(mapping, str | PathLike | None):
+        raise WrongUsage("expected the path of a YAML file", "mapping")
     where = None if mapping is None else Path(mapping)
-    model = load_model(Path(path), where, np.dtype(dtype), assume).model
+    model = load_model(Path(path), where, np.dtype(str(dtype)), assume).model
     for warning in model.warnings:
         warnings.warn(warning, stacklevel=2)
     return model
@@ -141,7 +146,7 @@ def read(
 
 def explain(
     model: Model, inputs: Any, methods: Any = "lrp-all", *, labels: Any = None, **asked: Any
-) -> list[Explanation]:
+) -> Explanations:
     """Explain what a model makes of some sequences.
 
     Parameters
@@ -172,11 +177,11 @@ def explain(
     Examples
     --------
     >>> [e] = lrp.explain(model, "a fine and moving film")
-    >>> e.predicted, e.tokens[3], round(e.relevance[3], 2), abs(e.ledger.residual) < 1e-10
+    >>> e.predicted, e.tokens[3], round(float(e.relevance[3]), 2), abs(e.ledger.residual) < 1e-10
     ('positive', 'moving', 0.68, True)
     """
     explainer = Explainer(model, methods, **asked)
-    return list(explainer(sequences(inputs, model, labels)))
+    return Explanations(explainer(sequences(inputs, model, labels)))
 
 
 def predict(model: Model, inputs: Any) -> list[Prediction]:
@@ -208,7 +213,7 @@ def predict(model: Model, inputs: Any) -> list[Prediction]:
 
 
 def write(
-    explanations: Iterable[Explanation],
+    explanations: Explanation | Iterable[Explanation],
     path: str | Path,
     *,
     format: str | None = None,
@@ -218,7 +223,7 @@ def write(
 
     Parameters
     ----------
-    explanations : iterable of Explanation
+    explanations : Explanation, or iterable of Explanation
         All of one explainer, in their order, as `explain` or an `Explainer` gives them; they are
         written as they come.
     path : str or Path
@@ -248,11 +253,12 @@ def write(
         raise WrongUsage(f"{found} is of no format; expected {', '.join(OUTPUTS)}", "format")
     if top is not None and not OUTPUTS[form].tells_top:
         raise WrongUsage(f"{form} has a place for every relevance", "top")
-    explanations = iter(explanations)
+    explanations = iter([explanations] if isinstance(explanations, Explanation) else explanations)
     begin = list(islice(explanations, 1))
-    if not begin or not isinstance(begin[0].asked, Explainer):
+    if not begin or not isinstance(begin[0], Explanation):
         raise WrongUsage("there are no explanations to write", "explanations")
     explainer = begin[0].asked
+    assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
     layout = Layout(explainer, report.about(), top, report)
     output = OUTPUTS[form]
@@ -265,9 +271,17 @@ def write(
 def _write(explanations: Iterator[Explanation], writer: Any, report: ExplainReport) -> None:
     """Write some sequences at a time, each with all of its explanations."""
     of_sequences = (list(own) for _, own in groupby(explanations, attrgetter("sequence.number")))
-    first = True
+    first, last, explainer = True, 0, report.explainer
     while some := list(islice(of_sequences, WRITTEN_TOGETHER)):
         block = [explanation for own in some for explanation in own]
+        for each in block:
+            if each.asked is not explainer or each.number < last:
+                raise WrongUsage(
+                    "they are of several explainers, or not in the order of their sequences; "
+                    "explain all by one: Explainer(model, 'lrp-all,occlusion')",
+                    "explanations",
+                )
+            last = each.number
         if first:
             writer.open()
             first = False

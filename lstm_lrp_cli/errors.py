@@ -30,7 +30,7 @@ class UnusableInput(Exception):
     """
 
     def __init__(self, where: str, problem: str, paste: str = "") -> None:
-        super().__init__(f"{where}: {problem}")
+        super().__init__(f"{where}: {problem}" + f"\n{paste}" * bool(paste))
         self.where = where
         self.problem = problem
         self.paste = paste

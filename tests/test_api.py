@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from processes import run_lrp
 from threadpoolctl import threadpool_info
 
 import lstm_lrp_cli as lrp
+from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.outputs.registry import OUTPUTS
 
 TEXTS = ["a fine and moving film", "The plot is a bore .", "unheardof wordsalad"]
@@ -40,12 +42,17 @@ def same(found, expected):
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         assert one.tokens == other.tokens
-        assert (one.target, one.predicted, one.score) == (
-            other.target,
-            other.predicted,
-            other.score,
-        )
-        np.testing.assert_array_equal(one.relevance, other.relevance)
+        assert (one.target, one.predicted) == (other.target, other.predicted)
+        assert one.score == pytest.approx(other.score, abs=1e-12)
+        np.testing.assert_allclose(one.relevance, other.relevance, rtol=0, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def expected(model, tmp_path_factory):
+    """What the command line's reader makes of the texts."""
+    path = tmp_path_factory.mktemp("given") / "lines.txt"
+    path.write_text("\n".join(TEXTS) + "\n")
+    return lrp.explain(model, lrp.read(path, model))
 
 
 class TestNames:
@@ -81,15 +88,12 @@ class TestNames:
 
 class TestLoad:
     def test_says_what_is_assumed_and_keeps_it(self, tmp_path):
-        import h5py
-
         path = tmp_path / "model.npz"
         shutil.copy(PYTORCH.model, path)
         mapping = PYTORCH.model.with_suffix(".yaml").read_text()
         text = mapping.replace("labels: [negative, neutral, positive]\n", "")
         (tmp_path / "vocab.txt").write_bytes((PYTORCH.model.parent / "vocab.txt").read_bytes())
         (tmp_path / "other.yaml").write_text(text)
-        del h5py
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             model = lrp.load(path, tmp_path / "other.yaml")
@@ -107,12 +111,6 @@ class TestLoad:
 
 class TestTextsThatAProgramHas:
     """However they are given, they are explained as the command line explains the same lines."""
-
-    @pytest.fixture(scope="class")
-    def expected(self, model, tmp_path_factory):
-        path = tmp_path_factory.mktemp("given") / "lines.txt"
-        path.write_text("\n".join(TEXTS) + "\n")
-        return lrp.explain(model, lrp.read(path, model))
 
     def test_one(self, model, expected):
         same(lrp.explain(model, TEXTS[0]), expected[:1])
@@ -133,9 +131,9 @@ class TestTextsThatAProgramHas:
         ids = [each.sequence.inputs for each in expected]
         named = [each.relevance for each in lrp.explain(model, ids)]
         for one, other in zip(named, expected, strict=True):
-            np.testing.assert_array_equal(one, other.relevance)
+            np.testing.assert_allclose(one, other.relevance, rtol=0, atol=1e-12)
         [alone] = lrp.explain(model, ids[0].tolist())
-        np.testing.assert_array_equal(alone.relevance, expected[0].relevance)
+        np.testing.assert_allclose(alone.relevance, expected[0].relevance, rtol=0, atol=1e-12)
 
     def test_many_are_made_as_they_are_needed(self, model):
         taken = []
@@ -202,7 +200,7 @@ class TestSeriesThatAProgramHas:
         stacked = lrp.explain(weather, np.stack(alike))
         same(stacked, lrp.explain(weather, alike))
         [nested] = lrp.explain(weather, series[0].tolist())
-        np.testing.assert_array_equal(nested.relevance, expected[0].relevance)
+        np.testing.assert_allclose(nested.relevance, expected[0].relevance, rtol=0, atol=1e-12)
 
     def test_a_table_names_its_features(self, weather, series):
         pandas = pytest.importorskip("pandas")
@@ -236,7 +234,7 @@ class TestExplainer:
         lines = [json.loads(line) for line in written.stdout.splitlines()]
         assert len(lines) == len(found)
         for line, each in zip(lines, found, strict=True):
-            assert line["relevance"] == each.relevance.tolist()
+            assert line["relevance"] == pytest.approx(each.relevance.tolist(), abs=1e-12)
             assert line["tokens"] == list(each.tokens)
             assert (line["predicted"], line["target"], line["method"]) == (
                 each.predicted,
@@ -244,7 +242,7 @@ class TestExplainer:
                 each.method,
             )
             if each.ledger is not None:
-                assert line["ledger"]["residual"] == each.ledger.residual
+                assert line["ledger"]["residual"] == pytest.approx(each.ledger.residual, abs=1e-12)
 
     def test_reads_no_more_than_is_asked_for(self, model):
         def broken():
@@ -264,7 +262,7 @@ class TestExplainer:
             ({"by": "step"}, "takes tokens; expected token or dimension"),
             ({"step": "last"}, "one score a sequence"),
             ({"methods": "lpr-all"}, "there is no method 'lpr-all'"),
-            ({"methods": "occlusion", "eps": 0.1}, "`eps` needs `method` lrp-all"),
+            ({"methods": "occlusion", "eps": 0.1}, "`eps` needs `methods` lrp-all"),
             ({"eps": -1}, "`eps`: -1.0 is not in the range x>=0"),
             ({"bias_factor": "much"}, "'much' is not a valid float"),
             ({"methods": "integrated-gradients", "steps": 2.5}, "not a valid integer"),
@@ -291,6 +289,64 @@ class TestExplainer:
         assert threads() == before
 
 
+class TestWhatANewcomerDoes:
+    """Mistakes that are made have an error that says what was expected."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (lambda model: lrp.explain(str(KERAS.model), "text"), "expected what `load` gives"),
+            (lambda model: lrp.load(model), "expected the path of a file"),
+            (lambda model: lrp.load(KERAS.model, {"labels": []}), "the path of a YAML file"),
+            (lambda model: lrp.load(KERAS.model, dtype="foo"), "neither float64 nor float32"),
+            (lambda model: lrp.explain(model, "a", method="random"), "did you mean 'methods'"),
+            (
+                lambda model: lrp.write(lrp.predict(model, "a"), "x.tsv"),
+                "there are no explanations",
+            ),
+            (
+                lambda model: lrp.write(lrp.explain(model, "a") + lrp.explain(model, "b"), "x.tsv"),
+                "of several explainers",
+            ),
+        ],
+    )
+    def test_wrong_usage(self, model, tmp_path, monkeypatch, wrong, message):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            wrong(model)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_explainer_takes_what_explain_takes(self, model, expected):
+        same(list(lrp.Explainer(model)(TEXTS)), expected)
+
+    def test_a_span_is_a_pair_as_well(self, model):
+        by = {"methods": "contextual-decomposition", "by": "token"}
+        [one], [other] = (lrp.explain(model, TEXTS[0], span=span, **by) for span in [(0, 2), "0:2"])
+        np.testing.assert_array_equal(one.relevance, other.relevance)
+
+    def test_a_file_that_is_taken_for_a_text_is_warned_of(self, model):
+        with pytest.warns(UserWarning, match=r"lrp\.read reads it"):
+            lrp.explain(model, str(KERAS.sequences))
+
+    def test_one_explanation_is_written(self, model, tmp_path):
+        lrp.write(lrp.explain(model, "a film")[0], tmp_path / "x.tsv")
+        assert len((tmp_path / "x.tsv").read_text().splitlines()) == 3
+
+    def test_what_stands_at_the_end_of_a_cell_is_short(self, model):
+        for shown in (model, lrp.Explainer(model, "lrp-all,occlusion")):
+            assert len(repr(shown)) < 400
+            assert "model.h5" in repr(shown)
+
+    def test_several_explanations_show_their_heat_maps(self, model):
+        found = lrp.explain(model, TEXTS * 10)
+        assert found._repr_html_().count("<b>") == 20
+        assert "and 10 more" in found._repr_html_()
+
+    def test_what_a_message_ends_in_is_there(self):
+        error = lrp.UnusableInput("m.pt", "choose here and save it as m.yaml:", "layers:")
+        assert str(error).splitlines() == ["m.pt: choose here and save it as m.yaml:", "layers:"]
+
+
 class TestPredict:
     def test_gives_what_the_command_line_writes(self, model):
         written = run_lrp("predict", KERAS.model, KERAS.sequences, "--format", "jsonl")
@@ -313,8 +369,10 @@ class TestWrite:
         explainer = lrp.Explainer(model, by=by)
         lrp.write(explainer(lrp.read(KERAS.sequences, model)), ours, format=form)
         run_lrp("explain", KERAS.model, KERAS.sequences, "--format", form, "-o", theirs, "-q")
-        if form in ("tsv", "csv", "jsonl", "terminal"):
+        if form in ("tsv", "csv", "jsonl"):
             assert ours.read_bytes() == theirs.read_bytes()
+        elif form == "terminal":  # with the terminal's own width
+            assert all(b"incredible" in path.read_bytes() for path in (ours, theirs))
         else:  # they tell of the run, of which a program has no names
             assert ours.stat().st_size == pytest.approx(theirs.stat().st_size, rel=0.02)
 
@@ -390,12 +448,9 @@ class TestShown:
     def test_text_is_never_markup(self, tmp_path):
         words = ['<script>alert("x")</script>', '"><b>', "&amp;", "</div>"]
         model = lrp.load(PYTORCH.model)
-        ids = [[5, 6, 7, 8]]
-        tokens = {**model.vocabulary.tokens, **dict(zip(ids[0], words, strict=True))}
-        from dataclasses import replace
-
-        hostile = replace(model, vocabulary=replace(model.vocabulary, tokens=tokens))
-        [e] = lrp.explain(hostile, ids)
+        known = {word: number for number, word in enumerate(words, 5)}
+        hostile = replace(model, vocabulary=replace(model.vocabulary, ids=known))
+        [e] = lrp.explain(hostile, [words])
         assert e.tokens == tuple(words)
         assert all(word in tags_of(e).text for word in words)
 
@@ -419,13 +474,9 @@ class TestShown:
 
     def test_a_long_text(self, model):
         [e] = lrp.explain(model, "fine film " * 500)
-        assert "and 940 more tokens" in repr(e)
+        assert "and 940 weaker tokens" in repr(e)
 
     def test_what_the_model_does_not_read(self, weather, series):
-        from dataclasses import replace
-
-        from lstm_lrp_cli.model.text import Padding
-
         masked = replace(weather, padding=Padding("pre", 0, 0.0, True))
         given = series[0].copy()
         given[:2] = 0.0

@@ -81,7 +81,7 @@ class LrpGroup(click.Group):
         try:
             return super().invoke(ctx)
         except UnusableInput as error:
-            return _stop(ctx, error, str(error), error.paste)
+            return _stop(ctx, error, f"{error.where}: {error.problem}", error.paste)
         except BrokenPipeError:
             _drop_output()  # the reader has what it wanted
             ctx.exit(0)

@@ -14,6 +14,7 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
 from .carried import Carried
@@ -25,7 +26,7 @@ from .shown import html_of, text_of
 from .threads import one_blas_thread
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
 class Explainer:
     """Explains sequences: called with some, it gives their explanations one by one.
 
@@ -78,6 +79,9 @@ class Explainer:
         by: Detail | None = None,
         **settings: Any,
     ) -> None:
+        if not isinstance(model, Model):
+            found = type(model).__name__
+            raise WrongUsage(f"is of type {found}; expected what `load` gives", "model")
         question = target
         if not isinstance(question, Question):
             question = Question.of(model, question, step)
@@ -95,6 +99,10 @@ class Explainer:
             object.__setattr__(self, field, value)
         if self.reach == "features":
             self._refuse_whole_steps()
+
+    def __repr__(self) -> str:
+        names = ", ".join(method.name for method in self.methods)
+        return f"Explainer({self.model!r}, by {names}, of {self.question.target}, {self.detail}s)"
 
     @property
     def reach(self) -> Reach:
@@ -116,14 +124,14 @@ class Explainer:
                     f"`by` {whole}."
                 )
 
-    def __call__(self, sequences: Iterable[Sequence]) -> Iterator[Explanation]:
+    def __call__(self, inputs: Any) -> Iterator[Explanation]:
         """Explain sequences in their order, as they are asked for.
 
         Parameters
         ----------
-        sequences : iterable of Sequence
-            As `read` or `sequences` gives them. They are read as they are needed; where reading
-            fails, what was read before is explained first.
+        inputs : str, iterable, array or table
+            What `read` gives, or whatever else `sequences` takes. It is read as it is needed; where
+            reading fails, what was read before is explained first.
 
         Yields
         ------
@@ -136,7 +144,7 @@ class Explainer:
             A sequence cannot be read, lacks the step or the true class that is asked for, or its
             scores or relevance are not finite.
         """
-        found = self.windows(sequences)
+        found = self.windows(sequences(inputs, self.model))
         while True:
             with one_blas_thread():
                 window = next(found, None)
@@ -145,19 +153,20 @@ class Explainer:
             yield from window
 
     def windows(
-        self, sequences: Iterable[Sequence], carried: Carried | None = None
+        self, given: Iterable[Sequence], carried: Carried | None = None
     ) -> Iterator[list[Explanation]]:
         """Explain sequences in their order, window by window.
 
         Parameters
         ----------
+        given : iterable of Sequence
         carried : Carried or None
             What earlier sequences of the same run left; None is nothing.
         """
         model, methods = self.model, self.methods
         keep_gates = any(method.keeps_gates for method in methods)
         carried = carried or Carried(model)
-        for window in windows(model, sequences, self.question, len(methods)):
+        for window in windows(model, given, self.question, len(methods)):
             if self.question.target == "gold":
                 _check_labels(window)
             found: list[Explanation] = []

@@ -117,6 +117,16 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return self.asked.model
 
     @property
+    def number(self) -> int:
+        """The sequence's place among those that were given, from 0."""
+        return self.sequence.number
+
+    @property
+    def id(self) -> str | int | None:
+        """The name that the input gives the sequence."""
+        return self.sequence.id
+
+    @property
     def tokens(self) -> tuple[str, ...] | None:
         """The tokens, as they are shown; None of a numeric series."""
         return self.sequence.tokens
@@ -194,3 +204,14 @@ def ledger_object(ledger: Ledger) -> dict[str, float]:
     if ledger.stabilizers_size is not None:
         content["stabilizers_size"] = ledger.stabilizers_size
     return content
+
+
+class Explanations(list[Explanation]):
+    """Several explanations; a notebook shows the heat maps of the first of them."""
+
+    MOST_SHOWN = 20
+
+    def _repr_html_(self) -> str:
+        shown = "".join(each._repr_html_() for each in self[: self.MOST_SHOWN])
+        left = len(self) - self.MOST_SHOWN
+        return shown + (f"<div>and {left:,} more</div>" if left > 0 else "")

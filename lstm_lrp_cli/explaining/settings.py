@@ -71,15 +71,15 @@ class Setting:
         return number
 
 
-def span_slice(given: str | slice) -> slice:
+def span_slice(given: str | slice | tuple[int, int]) -> slice:
     """The tokens of a span, as Python has them: from 0, or from -1 backwards.
 
     Raises
     ------
     ValueError
     """
-    if isinstance(given, slice):
-        start, stop = given.start, given.stop
+    if not isinstance(given, str):
+        start, stop = (given.start, given.stop) if isinstance(given, slice) else tuple(given)
     else:
         try:
             start, stop = (int(part) if part.strip() else None for part in given.split(":"))
@@ -97,6 +97,8 @@ def _bounded(bound: int | None) -> int | None:
     return None if bound is None else max(-LONGEST, min(bound, LONGEST))
 
 
+# What is not a method's, and may be mistaken for it.
+ASKED = ("methods", "target", "step", "by", "labels")
 # A baseline is looked up once the model is known.
 SETTINGS = {
     "eps": Setting("NUMBER", float, 0),
@@ -140,7 +142,7 @@ def parse_method(text: str) -> Named:
     kind = kind.strip()
     if kind not in METHODS:
         raise WrongUsage(
-            f"there is no method {kind!r}; the methods are {', '.join(METHODS)}.", "method"
+            f"there is no method {kind!r}; the methods are {', '.join(METHODS)}.", "methods"
         )
     pairs: list[str] = []
     for part in parts:
@@ -154,12 +156,12 @@ def parse_method(text: str) -> Named:
         given, _, value = (piece.strip() for piece in pair.partition("="))
         key = given.replace("-", "_")
         if key not in METHODS[kind].takes or key in settings or "=" not in pair:
-            raise WrongUsage(f"{text.strip()!r}: {_takes(kind)}", "method")
+            raise WrongUsage(f"{text.strip()!r}: {_takes(kind)}", "methods")
         try:
             settings[key] = SETTINGS[key].of(value)
         except ValueError as error:
             raise WrongUsage(
-                f"{text.strip()!r}: {given}: {error}; {_takes(kind)}", "method"
+                f"{text.strip()!r}: {given}: {error}; {_takes(kind)}", "methods"
             ) from error
         shown.append(f"{given.replace('_', '-')}={value}")
     return Named(":".join(shown), kind, settings)
@@ -183,7 +185,7 @@ def parse_methods(names: str | Iterable[str]) -> tuple[Named, ...]:
     each = names.split(",") if isinstance(names, str) else names
     found = tuple(map(parse_method, each))
     if len({named.name for named in found}) < len(found):
-        raise WrongUsage("a method is named twice.", "method")
+        raise WrongUsage("a method is named twice.", "methods")
     return found
 
 
@@ -203,10 +205,14 @@ def resolve_methods(
         if value is None:
             continue
         if key not in SETTINGS:
-            raise WrongUsage(f"there is no setting {key!r}; expected {', '.join(SETTINGS)}.")
+            from difflib import get_close_matches
+
+            near = get_close_matches(key, (*SETTINGS, *ASKED), 1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; expected {', '.join(SETTINGS)}."
+            raise WrongUsage(f"there is no setting {key!r}{meant}")
         if not any(key in METHODS[each.kind].takes for each in named):
             owner = next(kind for kind in METHODS if key in METHODS[kind].takes)
-            raise WrongUsage(f"`{key}` needs `method` {owner}.")
+            raise WrongUsage(f"`{key}` needs `methods` {owner}.")
         try:
             given[key] = SETTINGS[key].of(value)
         except ValueError as error:

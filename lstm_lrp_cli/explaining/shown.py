@@ -55,10 +55,13 @@ def text_of(explanation: Explanation) -> str:
         amounts = np.nansum(explanation.relevance, axis=0)
     else:
         names, what = tuple(f"step {step}" for step in range(len(amounts))), "steps"
-    pairs = zip(names[:TEXT_TOKENS], amounts.tolist(), strict=False)
-    told = " ".join(f"{name}({_number(amount)})".replace(" ", "\0") for name, amount in pairs)
-    more = f" and {len(names) - TEXT_TOKENS:,} more {what}" if len(names) > TEXT_TOKENS else ""
-    body = fill(told + more, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    # The strongest, in their order; a space within what stands together is no place to fold.
+    strongest = np.argsort(-np.abs(np.nan_to_num(amounts)), kind="stable")[:TEXT_TOKENS]
+    told = (f"{names[at]}({_number(amounts[at])})" for at in np.sort(strongest).tolist())
+    body = " ".join(each.replace(" ", "\0") for each in told)
+    if len(names) > TEXT_TOKENS:
+        body += f" and\0{len(names) - TEXT_TOKENS:,}\0weaker\0{what}"
+    body = fill(body, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = [", ".join(_heading(explanation)), body.replace("\0", " "), *_notes(explanation)]
     return "\n".join(line for line in lines if line)
 
@@ -74,7 +77,7 @@ def _heading(explanation: Explanation) -> Iterator[str]:
     if explanation.predicted is not None:
         yield f"predicted {explanation.predicted}"
     if explanation.right is not None:
-        yield "right" if explanation.right else f"wrong, true {explanation.label}"
+        yield "right" if explanation.right else f"wrong, labelled {explanation.label}"
     yield f"{explanation.target} {explanation.score:+.3f} by {explanation.method}"
 
 

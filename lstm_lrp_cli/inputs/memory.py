@@ -1,5 +1,7 @@
 """Sequences that a program has in memory: texts, tokens, ids, arrays and tables."""
 
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count, islice
 from typing import Any
@@ -13,6 +15,8 @@ from .sequence import Sequence
 from .series import checked_values, sequences_of_array
 from .tokens import Encoded, Tokenizer, gold_class
 
+# A longer text is no name of a file.
+LONGEST_NAME = 4096
 # How many texts are looked up at once.
 TOGETHER = 256
 
@@ -54,6 +58,9 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
 
 
 def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
+    if isinstance(inputs, str) and len(inputs) < LONGEST_NAME and os.path.isfile(inputs):
+        message = f"{inputs!r} is a file, and taken for a text; lrp.read reads it"
+        warnings.warn(message, stacklevel=4)
     if isinstance(inputs, str | Sequence):
         inputs = [inputs]
     elif isinstance(inputs, bytes | dict) or not isinstance(inputs, Iterable):
@@ -147,7 +154,7 @@ def _tokens(tokenizer: Tokenizer, items: list[Any], first: int, model: Model) ->
         where = f"sequence {number}"
         if isinstance(item, str | bytes | dict) or not isinstance(item, Iterable):
             raise _unlike(where, item, model)
-        own = list(item)
+        own = np.asarray(item).tolist() if hasattr(item, "__array__") else list(item)
         if all(isinstance(token, str) for token in own):
             yield from tokenizer.of_tokens([own], where)
         elif all(map(_is_number, own)) and _numbers(own, where).dtype.kind in "iu":

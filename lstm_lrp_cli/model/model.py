@@ -52,7 +52,7 @@ class Head:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """A trained classifier or regressor, ready to be run and explained.
 
@@ -91,7 +91,7 @@ class Model:
     Examples
     --------
     >>> model.classes, model.labels, model.input_size
-    (2, ('negative', 'positive'), 16)
+    (2, ('negative', 'positive'), 48)
     >>> model.assumptions
     ()
     """
@@ -111,6 +111,13 @@ class Model:
     stateful: int | None = None
     source: Path | None = None
     assumptions: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Its file, layers and classes, and not its weights."""
+        kinds = ", ".join(type(layer).__name__ for layer in self.layers)
+        names = ", ".join(self.labels or ()) or f"{self.classes} scores"
+        assumed = f", assuming {'; '.join(self.assumptions)}" if self.assumptions else ""
+        return f"Model({self.source or 'made by hand'}: {kinds}; {names}{assumed})"
 
     @property
     def layers(self) -> tuple[Layer, ...]:

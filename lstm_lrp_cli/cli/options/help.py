@@ -106,6 +106,8 @@ class Command(click.Command):
 
         def option(keyword: str) -> str:
             names = {param.name: f"--{_long(param)}" for param in self._options}
+            if keyword == "methods":
+                return "--method"  # which every command has
             return names.get(keyword) or f"--{keyword.replace('_', '-')}"
 
         problem = re.sub("`([a-z_]+)`", lambda found: option(found[1]), error.problem)
