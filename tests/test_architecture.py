@@ -54,8 +54,6 @@ LONGER = {
     "loading.torch.state_dict": 634,
 }
 CIRCLES = {
-    frozenset({"engine.lstm.cell", "engine.lstm.gates"}),
-    frozenset({"engine.methods", "engine.methods.integrated_gradients"}),
     frozenset(
         {
             *("loading.files.formats", "loading.files.text_file"),

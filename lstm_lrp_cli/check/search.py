@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import run_batch
@@ -350,7 +351,7 @@ class _Judge:
 
     def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
         """The scores of a batch; of a model by step, those of all real steps, one after another."""
-        scores = run_batch(model, batch, carried).scores
+        scores = run_batch(Runner(model), batch, carried).scores
         return scores[batch.own_rows] if model.by_step else scores
 
     def matched(self, built: "_Built", setting: "Setting") -> MatchedMapping:

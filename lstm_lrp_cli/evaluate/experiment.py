@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.methods import UNSIGNED
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.methods.random_control import RandomControl
 from lstm_lrp_cli.explaining.corpus import finite_relevance
@@ -35,7 +34,7 @@ class Contestant:
     @property
     def signed(self) -> bool:
         """Whether its relevance tells what speaks for a class from what speaks against it."""
-        return self.name not in UNSIGNED
+        return self.methods[0].signed
 
     @property
     def is_control(self) -> bool:
@@ -157,5 +156,5 @@ class ExplainedBatch:
 
     def told(self, found: Relevance) -> Floats:
         """What was given of the steps, as `tell` has it."""
-        own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
+        own: Floats = of_steps(found.values)[self.batch.own_rows]
         return own

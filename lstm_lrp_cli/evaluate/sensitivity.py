@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from .experiment import Contestant, Experiment, ExplainedBatch
@@ -83,8 +83,8 @@ def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: b
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    model = reading_numbers(trace.model)
-    return forward(model, embedded, trace.packing, None, keep_gates, trace.begun)
+    runner = Runner(reading_numbers(trace.model), keep_gates=keep_gates)
+    return runner.forward(embedded, trace.packing, trace.padding, trace.begun)
 
 
 def reading_numbers(model: Model) -> Model:

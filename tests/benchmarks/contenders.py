@@ -12,6 +12,7 @@ import numpy as np
 from sentences import ids
 
 from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.explaining import corpus
@@ -61,9 +62,9 @@ def batch_of(model: Model, sentences: Iterable[tuple[str, ...]]) -> Batch:
 def explain_batch(method: str, model: Model, batch: Batch) -> Floats:
     """What a method finds of every token for the predicted class, shape (rows,): from ids on."""
     chosen = METHODS[method](Settings())
-    trace = corpus.run_batch(model, batch, Carried(model), keep_gates=chosen.keeps_gates)
+    trace = corpus.run_batch(Runner(model, keep_gates=chosen.keeps_gates), batch, Carried(model))
     [choice] = choices(QUESTION, trace, batch)
-    return chosen.explain(trace, choice.chosen, batch.padding, "steps").inputs
+    return chosen.explain(trace, choice.chosen, "steps").values
 
 
 def filled(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Floats:

@@ -1,5 +1,6 @@
 """Gradients are those of golden numbers and of the plain version, for models of every shape."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -177,9 +178,9 @@ def test_padding_has_a_share_of_integrated_gradients() -> None:
     trace, _ = run_together(golden.model, golden.sequences)
     padding = trace.packing.step % 2 == 0
     chosen = Chosen(np.zeros(trace.packing.batch, dtype=int))
-    found = IntegratedGradients().explain(trace, chosen, padding, "steps")
-    of_padding = trace.packing.total(np.where(padding, found.inputs, 0.0))
-    of_tokens = trace.packing.total(np.where(padding, 0.0, found.inputs))
+    found = IntegratedGradients().explain(replace(trace, padding=padding), chosen, "steps")
+    of_padding = trace.packing.total(np.where(padding, found.values, 0.0))
+    of_tokens = trace.packing.total(np.where(padding, 0.0, found.values))
     for share, expected in (("padding", of_padding), ("tokens", of_tokens)):
         np.testing.assert_allclose(found.ledgers.shares[share], expected, rtol=1e-12, atol=1e-15)
 
