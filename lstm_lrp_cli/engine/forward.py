@@ -23,7 +23,7 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
 from .activations import ACTIVATIONS
-from .layers import dense, merging, pooling, steps
+from .layers import dense, merging, steps
 from .lstm import layer as lstm
 from .lstm.inputs import CellInput, TokenTable, numeric_inputs
 from .lstm.layer import LstmRecord
@@ -185,7 +185,7 @@ def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
     rows = packing if sources[0].by_step else None
     match layer:
         case Pool():
-            return pooling.run(layer, inputs, packing)
+            return steps.pool(layer, inputs, packing)
         case Flatten():
             return steps.flatten(layer, inputs, packing)
         case Reverse():

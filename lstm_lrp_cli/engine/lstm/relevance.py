@@ -215,6 +215,4 @@ class _StepRelevance:
 
 
 def _collected(reach: Reach, record: CellRecord) -> _FeatureRelevance | _StepRelevance:
-    if reach == "features":
-        return _FeatureRelevance(record)
-    return _StepRelevance(record)
+    return _FeatureRelevance(record) if reach == "features" else _StepRelevance(record)
