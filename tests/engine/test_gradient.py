@@ -15,7 +15,7 @@ from together import cut, explain_by, in_precision, make_model, run_together
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings, integrated_gradients
-from lstm_lrp_cli.engine.methods.gradient import gradient, gradient_times_input
+from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, gradient
 from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
@@ -237,4 +237,4 @@ def test_a_gradient_needs_what_the_forward_pass_has_to_keep() -> None:
     golden = Golden("small")
     trace, order = run_together(golden.model, golden.sequences)
     with pytest.raises(ValueError, match="did not keep the gates"):
-        gradient_times_input(trace, Chosen(np.zeros(len(order), dtype=int)), "steps")
+        GradientTimesInput().explain(trace, Chosen(np.zeros(len(order), dtype=int)), "steps")

@@ -13,39 +13,24 @@ from lstm_lrp_cli.engine.records import Reach, Record
 from lstm_lrp_cli.model.arrays import Floats
 from .method import Method
 
-# What overflows shows in the result, which the caller checks.
-_overflows = np.errstate(over="ignore", invalid="ignore")
 
+# What overflows shows in relevance, which the caller checks; here, and in both methods.
+@np.errstate(over="ignore", invalid="ignore")
+def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> Floats:
+    """The partial derivatives of the chosen scores by the embedded inputs.
 
-@_overflows
-def gradient(trace: Trace, chosen: Chosen) -> Floats:
-    """The partial derivatives of the chosen scores, shape (rows, features).
+    Parameters
+    ----------
+    trace : Trace
+        Of a forward pass that kept the gates.
+    chosen : Chosen
+    reach : {"features", "steps"}
 
-    The trace must have kept its gates.
+    Returns
+    -------
+    ndarray, shape (rows, features), or (rows,)
+        The derivatives, or, of steps, the sum of their products with the inputs.
     """
-    return _pulled_back(trace, chosen, "features")
-
-
-@_overflows
-def squared_gradient(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The squared gradient, shape (rows, features), or summed over features, (rows,)."""
-    partial = _pulled_back(trace, chosen, "features")
-    if reach == "features":
-        return np.square(partial)
-    of_steps = np.empty(len(partial), partial.dtype)
-    row_dots(partial, partial, of_steps)
-    return of_steps
-
-
-@_overflows
-def gradient_times_input(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The gradient times the inputs, shape (rows, features), or summed over features, (rows,)."""
-    pulled_back = _pulled_back(trace, chosen, reach)
-    return pulled_back if reach == "steps" else pulled_back * trace.embedded
-
-
-def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The gradient of every feature, or, of steps, its product with the input."""
 
     def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
         if reads_input and isinstance(record, LstmRecord):
@@ -68,8 +53,14 @@ class Gradient(Method):
     signed = False
     keeps_gates = True
 
+    @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        return Relevance(squared_gradient(trace, chosen, reach))
+        partial = gradient(trace, chosen)
+        if reach == "features":
+            return Relevance(np.square(partial))
+        squared = np.empty(len(partial), partial.dtype)
+        row_dots(partial, partial, squared)
+        return Relevance(squared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +70,7 @@ class GradientTimesInput(Method):
     name: str = "gradient-x-input"
     keeps_gates = True
 
+    @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        return Relevance(gradient_times_input(trace, chosen, reach))
+        found = gradient(trace, chosen, reach)
+        return Relevance(found if reach == "steps" else found * trace.embedded)
