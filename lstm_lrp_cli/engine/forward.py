@@ -197,10 +197,9 @@ def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
         case Scale():
             return dense.scale(layer, inputs, rows)
         case Activation():
-            return dense.activate(layer, inputs, packing.batch)
+            return dense.activate(layer, inputs)
         case Merge():
-            parts = [source.array for source in sources]
-            return merging.run(layer.kind, parts, rows, packing.batch)
+            return merging.run(layer.kind, [source.array for source in sources], rows)
         case _:
             raise TypeError(layer)
 

@@ -60,7 +60,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """What each sequence's relevance lost on its way, in float64.
+    """What each sequence's relevance lost on its way, in float64. They add up.
 
     Parameters
     ----------
@@ -114,3 +114,7 @@ class Shares:
             self.biases + other.biases,
             self.stabilizers + other.stabilizers,
         )
+
+
+# Of a layer that passes on all that it gets, whatever the batch.
+NOTHING_LOST = Shares.none(1)

@@ -154,7 +154,7 @@ class TestAttention:
 
     def weighed(self, gate: list[list[float]], rule: LrpRule) -> tuple[list[Floats | None], ...]:
         parts = [np.array(gate), self.signal]
-        record = merging.run("gate", parts, self.packing, 1)
+        record = merging.run("gate", parts, self.packing)
         down, shares = record.relevance(self.relevance, rule)
         return list(down), [shares.initial_state, shares.biases, *shares.stabilizers]
 

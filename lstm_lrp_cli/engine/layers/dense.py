@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
@@ -61,10 +61,9 @@ class ActivationRecord:
     kind: ActivationName
     inputs: Floats
     outputs: Floats
-    batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return [relevance], Shares.none(self.batch)
+        return [relevance], NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         down = np.empty_like(gradient)
@@ -85,6 +84,6 @@ def scale(layer: Scale, inputs: Floats, packing: Packing | None) -> ScaleRecord:
     return ScaleRecord(layer, inputs, inputs * layer.factors + layer.offsets, packing)
 
 
-def activate(layer: Activation, inputs: Floats, batch: int) -> ActivationRecord:
+def activate(layer: Activation, inputs: Floats) -> ActivationRecord:
     """Apply an activation to values of shape (n, units)."""
-    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs), batch)
+    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import MergeName
@@ -20,15 +20,12 @@ class MergeRecord:
     ----------
     packing : Packing or None
         Of parts with a row a step; None where they have one a sequence.
-    batch : int
-        How many sequences there are.
     """
 
     kind: MergeName
     parts: Sequence[Floats]
     outputs: Floats
     packing: Packing | None
-    batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         """Split the relevance of the outputs among the parts.
@@ -36,12 +33,12 @@ class MergeRecord:
         A sum or mean is a linear map fed by all parts' units. In a product no factor is a gate, so
         each gets the same; where the first one is, the rule for gates says what it gets.
         """
-        parts, count, nothing = self.parts, len(self.parts), Shares.none(self.batch)
+        parts, count = self.parts, len(self.parts)
         if count == 1:
-            return [relevance], nothing
+            return [relevance], NOTHING_LOST
         match self.kind:
             case "concat":
-                return _apart(relevance, parts), nothing
+                return _apart(relevance, parts), NOTHING_LOST
             case "sum" | "mean":
                 messages = rule.messages(
                     relevance, self.outputs, None, count * self.outputs.shape[1]
@@ -50,7 +47,7 @@ class MergeRecord:
                 down = [part * values + messages.share for part in parts]
                 return down, Shares.absorbed(messages, self.packing)
             case "product":
-                return [relevance * (1.0 / count)] * count, nothing
+                return [relevance * (1.0 / count)] * count, NOTHING_LOST
             case "gate":
                 return self._of_gate(relevance, rule)
 
@@ -58,7 +55,7 @@ class MergeRecord:
         """Split that of a gate times a signal; a gate of one unit gets it of all units."""
         gate, signal = self.parts
         split = split_product(gate, signal, relevance, rule)
-        of_gate, shares = split.gate, Shares.none(self.batch)
+        of_gate, shares = split.gate, NOTHING_LOST
         if of_gate is not None and of_gate.shape != gate.shape:
             of_gate = of_gate.sum(axis=1, keepdims=True)
         if split.stabilizers is not None:
@@ -81,11 +78,9 @@ class MergeRecord:
                 ]
 
 
-def run(
-    kind: MergeName, parts: Sequence[Floats], packing: Packing | None, batch: int
-) -> MergeRecord:
+def run(kind: MergeName, parts: Sequence[Floats], packing: Packing | None) -> MergeRecord:
     """Merge one or more arrays of shape (n, units), as `MergeRecord` has them."""
-    return MergeRecord(kind, parts, merge(kind, parts), packing, batch)
+    return MergeRecord(kind, parts, merge(kind, parts), packing)
 
 
 def concatenated(parts: Sequence[Floats]) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Flatten, Pool
@@ -139,7 +139,7 @@ class FlattenRecord:
     outputs: Floats
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return self.gradient(relevance), Shares.none(self.packing.batch)
+        return self.gradient(relevance), NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [self.packing.pack(gradient.reshape(self.packing.rows, -1))]
@@ -156,10 +156,9 @@ class OrderRecord:
 
     order: Integers
     outputs: Floats
-    batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return self.gradient(relevance), Shares.none(self.batch)
+        return self.gradient(relevance), NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [gradient[self.order]]
@@ -173,7 +172,7 @@ class StepSoftmaxRecord:
     outputs: Floats
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return [relevance], Shares.none(self.packing.batch)
+        return [relevance], NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         weighted = gradient * self.outputs
@@ -195,7 +194,7 @@ def flatten(layer: Flatten, inputs: Floats, packing: Packing) -> FlattenRecord:
 
 def reverse(inputs: Floats, packing: Packing) -> OrderRecord:
     """Turn the steps of each sequence round."""
-    return OrderRecord(packing.reverse, inputs[packing.reverse], packing.batch)
+    return OrderRecord(packing.reverse, inputs[packing.reverse])
 
 
 def softmax(inputs: Floats, packing: Packing) -> StepSoftmaxRecord:

@@ -104,5 +104,5 @@ def run(
             parts.append(record.at_end(record.h[packing.last], each.initial_hidden))
         else:
             parts.append(in_reading_order(each, record.h, packing))
-    merged = merging.run(layer.merge, parts, None if returns_last else packing, packing.batch)
+    merged = merging.run(layer.merge, parts, None if returns_last else packing)
     return LstmRecord(layer, packing, records, merged)
