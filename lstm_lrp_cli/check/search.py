@@ -326,8 +326,7 @@ class _Judge:
         ]
         if by_step:  # what stands at masked steps means nothing
             real = (each for batch in self._batches for each in batch.kept())
-            kept = zip(of_each, real, strict=True)
-            self._theirs = np.concatenate([scores[real] for scores, real in kept])
+            self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
         else:
             self._theirs = np.stack(of_each)
 

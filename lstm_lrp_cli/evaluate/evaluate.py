@@ -1,7 +1,9 @@
 """Methods compared over a corpus as it flows: sums are kept, and nothing of a single sequence."""
 
 from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
+from itertools import compress
 from time import process_time
 from typing import Literal
 
@@ -14,7 +16,7 @@ from lstm_lrp_cli.explaining.question import Question, Target
 from lstm_lrp_cli.explaining.sizes import Sizes, absolute_sums
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.sequences.batching import Batch, masked_steps, prepare
+from lstm_lrp_cli.sequences.batching import Batch, masked_steps, real_lengths
 from lstm_lrp_cli.sequences.sequence import Sequence
 from .experiment import Contestant, Experiment, ExplainedBatch
 from .measures import Agreement, Effects, Sensitivity
@@ -158,15 +160,12 @@ class Gathered:
             if (promise := each.methods[0].promise) is not None
         }
 
-    def parted(self, sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+    def parted(self, sequences: Several[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
         """The sequences that have enough steps that the model is run on, and those left out."""
-        judged: list[Sequence] = []
-        left_out: list[Sequence] = []
-        for sequence in sequences:
-            run = prepare([sequence.inputs], self.model.padding).kept.sum()
-            (judged if run >= self.experiment.least_steps else left_out).append(sequence)
+        long = real_lengths(sequences, self.model) >= self.experiment.least_steps
+        left_out = list(compress(sequences, ~long))
         self._left_out += len(left_out)
-        return judged, left_out
+        return list(compress(sequences, long)), left_out
 
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""
