@@ -72,26 +72,26 @@ def erased_scores(
     return scores
 
 
-def run_replaced(trace: Trace, some: Copies, places: Integers, steps: Floats) -> Trace:
+def run_replaced(trace: Trace, some: Copies, places: Integers, features: Floats) -> Trace:
     """Run copies with some of their rows replaced.
 
     Parameters
     ----------
     places : ndarray of int, shape (replaced,)
         The rows, of all copies.
-    steps : ndarray, shape (replaced, features), or (1, features)
+    features : ndarray, shape (replaced, features), or (1, features)
         What they are replaced with, each or all.
     """
     model, inputs = trace.model, trace.inputs[some.rows]
     begun = trace.begun.of(some.sequences)
     if model.embedding is None:
-        inputs[places] = steps
+        inputs[places] = features
         return Runner(model).forward(inputs, some.packing, begun=begun)
     # What replaces tokens is a token more. Of those that occur there are few: each is in many
     # copies, and multiplied once.
     tokens, ids = np.unique(inputs, return_inverse=True)
-    weights = np.concatenate([model.embedding.weights[tokens], steps])
-    ids[places] = len(tokens) + np.arange(len(steps))
+    weights = np.concatenate([model.embedding.weights[tokens], features])
+    ids[places] = len(tokens) + np.arange(len(features))
     runner = Runner(replace(model, embedding=Embedding(weights)))
     return runner.forward(ids, some.packing, begun=begun)
 

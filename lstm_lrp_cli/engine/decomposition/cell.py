@@ -191,7 +191,7 @@ def run(record: CellRecord, copies: Copies, inputs: CellParts, relevant_steps: B
     of_biases = {gate: ACTIVATIONS[kind](cell.bias[gate]) for gate, kind in kinds.items()}
     hidden = np.empty((2, late.packing.rows, cell.output_size), dtype=record.h.dtype)
     before, c = _states_before(record, copies, late)
-    for at in late.packing.steps():
+    for at in late.packing.slices():
         rows, n = late.rows[at], at.stop - at.start
         z = before[:, np.newaxis, :n] @ recurrent
         inputs.add_products(rows, z)

@@ -115,7 +115,7 @@ def _pool_sum(inputs: Floats, packing: Packing, weights: Floats) -> SumRecord:
 def _pool_max(inputs: Floats, packing: Packing) -> MaxRecord:
     outputs = np.zeros((packing.batch, inputs.shape[1]), dtype=inputs.dtype)
     winners = np.zeros((packing.started, inputs.shape[1]), dtype=np.intp)
-    for rows in reversed(list(packing.steps())):
+    for rows in reversed(list(packing.slices())):
         step = inputs[rows]
         running = len(step)
         ends_here = packing.lengths[:running, np.newaxis] == packing.step[rows.start] + 1

@@ -93,7 +93,7 @@ def run(
     space = aligned_empty((3, packing.batch, hidden), dtype)
     h_before, c_before = begun.hidden, begun.cell
     running = -1
-    for rows in packing.steps():
+    for rows in packing.slices():
         n = rows.stop - rows.start
         if n != running:  # a view is made once, and not at every step
             running = n

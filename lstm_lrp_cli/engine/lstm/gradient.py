@@ -50,7 +50,7 @@ def gradient(
     space = aligned_empty((4, batch, cell.hidden_size), dtype)
     collected = _collected(reach, record)
     running = -1
-    for rows in reversed(list(packing.steps())):
+    for rows in reversed(list(packing.slices())):
         n = rows.stop - rows.start
         if n != running:  # a view is made once, and not at every step
             running = n

@@ -55,7 +55,7 @@ def relevance(
     by_biases = np.zeros(packing.rows, dtype)
     by_sums, by_candidates, by_projections = np.zeros((3, 2, packing.rows), dtype)
     shares = np.zeros(packing.rows, dtype)
-    slices = list(packing.steps())
+    slices = list(packing.slices())
     running = -1
     for step in range(len(slices) - 1, -1, -1):
         rows = slices[step]
@@ -66,14 +66,9 @@ def relevance(
             scratch = space[2:, :n]
         if at_steps is not None:
             np.add(of_h, at_steps[rows], out=of_h)
-        of_m = of_h
-        if cell.projection is not None:
-            of_m = _of_projection(record, of_h, rows, rule, by_projections[:, rows])
         # m = o tanh(c), of which tanh(c) passes it to the cell state unchanged; the next
         # step's cell state gives to it too.
-        if gates is not None:
-            of_m = gates.split_output(rows, of_m)
-        np.add(of_m, of_c, out=of_c)
+        np.add(_of_signal(record, of_h, rows, rule, by_projections, gates), of_c, out=of_c)
         ig, fc = record.ig[rows], record.fc[rows]
         np.add(ig, fc, out=c)
         rule.divide(of_c, c, messages, by_sums[:, rows], scratch)
@@ -91,14 +86,7 @@ def relevance(
         rule.divide(messages, record.z_g[rows], values, by_candidates[:, rows], scratch)
         np.dot(values, b_g, out=by_biases[rows])
         collected.take(rows)
-        before = _before(record, step, slices, n)
-        if before is None:
-            of_h[:] = 0.0
-        else:
-            np.dot(values, u_g, out=of_h)
-            if from_gates is not None:
-                np.add(of_h, from_gates, out=of_h)
-            np.multiply(of_h, before, out=of_h)
+        _pass_back(_before(record, step, slices, n), values, u_g, from_gates, of_h)
         if rule.bias_factor:
             absorbed = by_biases[rows] + by_candidates[0, rows]
             shares[rows] = rule.shared(absorbed, outputs + cell.input_size)
@@ -115,17 +103,36 @@ def relevance(
     return collected.result(shares, gates.values), lost + gates.absorbed(packing)
 
 
-def _of_projection(
-    record: CellRecord, of_h: Floats, rows: slice, rule: LrpRule, stabilizers: Floats
+def _of_signal(
+    record: CellRecord,
+    of_h: Floats,
+    rows: slice,
+    rule: LrpRule,
+    stabilizers: Floats,
+    gates: GateRelevance | None,
 ) -> Floats:
-    """Pass relevance of h = P m to m, and write what the stabilizers get of each row."""
-    assert record.cell.projection is not None
-    values = np.empty_like(of_h)
-    scratch = np.empty((2, *of_h.shape), dtype=of_h.dtype)
-    rule.divide(of_h, record.h[rows], values, stabilizers, scratch)
-    of_m: Floats = record.m[rows] * (values @ record.cell.projection)
-    of_m += rule.shared(stabilizers[0], record.cell.hidden_size)[:, np.newaxis]
-    return of_m
+    """What tanh(c) gets of h = m = o tanh(c), or of h = P m, whose stabilizers' part is written."""
+    of_m, cell = of_h, record.cell
+    if cell.projection is not None:
+        values = np.empty_like(of_h)
+        scratch = np.empty((2, *of_h.shape), dtype=of_h.dtype)
+        rule.divide(of_h, record.h[rows], values, stabilizers[:, rows], scratch)
+        of_m = record.m[rows] * (values @ cell.projection)
+        of_m += rule.shared(stabilizers[0, rows], cell.hidden_size)[:, np.newaxis]
+    return of_m if gates is None else gates.split_output(rows, of_m)
+
+
+def _pass_back(
+    before: Floats | None, values: Floats, u_g: Floats, from_gates: Floats | None, of_h: Floats
+) -> None:
+    """Write what the hidden state before a step gets of the messages of candidate and gates."""
+    if before is None:
+        of_h[:] = 0.0
+        return
+    np.dot(values, u_g, out=of_h)
+    if from_gates is not None:
+        np.add(of_h, from_gates, out=of_h)
+    np.multiply(of_h, before, out=of_h)
 
 
 def _before(record: CellRecord, step: int, slices: list[slice], n: int) -> Floats | None:
