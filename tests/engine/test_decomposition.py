@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from random_models import Case, cases
 from together import in_precision, make_model, run_together
 
+from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.decomposition.graph import decompose
 from lstm_lrp_cli.engine.decomposition.parts import Parts, activated, activated_with_bias
@@ -315,7 +316,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 @given(cases())
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contextual_decomposition, "COPIES_BYTES", 1)
+        patch.setattr(perturbation, "COPIES_BYTES", 1)
         few = explain(SINGLE, case, reach)
     assert_alike(few, explain(SINGLE, case, reach))
 
