@@ -65,7 +65,7 @@ CIRCLES = {
             *(f"loading.onnx.{name}" for name in ("graph", "layers", "lstm", "ops")),
             "loading.torch.state_dict",
         }
-    ),
+    )
 }
 MOST_PARAMETERS = 7
 MORE_PARAMETERS = {
