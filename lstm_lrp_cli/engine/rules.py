@@ -61,7 +61,7 @@ class LrpRule:
     bias_factor : float
         delta: 0 lets biases and stabilizers absorb their part, 1 redistributes all of it.
     gates : str
-        What a gate gets of the relevance of what it lets through (`engine/gate_rules.py`).
+        What a gate gets of the relevance of what it lets through: one of GATE_RULES.
     """
 
     eps: float = 1e-3
