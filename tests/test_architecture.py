@@ -35,6 +35,9 @@ ERRORS = "errors"  # for all but the model
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # The engine computes with NumPy, and the model is what it computes with.
 NUMPY_ALONE = ("engine", "model")
+# There is a ledger a sequence: as a frozen dataclass, it takes ten times as long to be made, and
+# `lrp explain` 5 % longer for short sentences.
+BESIDE_NUMPY = {"engine.ledger: msgspec"}
 ONE_HOME = {
     "click": ("cli",),
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
@@ -45,10 +48,7 @@ ONE_HOME = {
 MOST_MODULES = 12
 MOST_LINES = 400
 LONGER: dict[str, int] = {}
-CIRCLES = {
-    frozenset({"engine.lstm.cell", "engine.lstm.gates"}),
-    frozenset({"engine.methods", "engine.methods.integrated_gradients"}),
-}
+CIRCLES: set[frozenset[str]] = set()
 MOST_PARAMETERS = 7
 MORE_PARAMETERS: dict[str, int] = {}
 MOST_FILES = 200
@@ -172,7 +172,7 @@ def circles_of(uses: dict[str, set[str]]) -> Iterator[set[str]]:
 
 @pytest.mark.parametrize("room", NUMPY_ALONE)
 def test_it_is_numpy_alone(room):
-    allowed = {"numpy", "msgspec", NAME, *sys.stdlib_module_names}
+    allowed = {"numpy", NAME, *sys.stdlib_module_names}
     others = {
         f"{module.name}: {begin}"
         for module in modules().values()
@@ -180,7 +180,7 @@ def test_it_is_numpy_alone(room):
         for begin, _, _ in module.imports()
         if begin.partition(".")[0] not in allowed
     }
-    assert not others
+    assert others <= BESIDE_NUMPY
 
 
 @pytest.mark.parametrize("library", ONE_HOME)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import run_batch
@@ -304,8 +305,7 @@ class _Judge:
         ]
         if by_step:  # what stands at masked steps means nothing
             real = (each for batch in self._batches for each in batch.kept())
-            kept = zip(of_each, real, strict=True)
-            self._theirs = np.concatenate([scores[real] for scores, real in kept])
+            self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
         else:
             self._theirs = np.stack(of_each)
 
@@ -329,7 +329,7 @@ class _Judge:
 
     def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
         """The scores of a batch; of a model by step, those of all real steps, one after another."""
-        scores = run_batch(model, batch, carried).scores
+        scores = run_batch(Runner(model), batch, carried).scores
         return scores[batch.own_rows] if model.by_step else scores
 
     def matched(self, built: _Built, setting: Setting) -> MatchedMapping:

@@ -1,4 +1,4 @@
-"""The relevance of a model's inputs for one target a sequence, with its ledger."""
+"""From one score of each sequence down to the inputs: what every method has in common there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.model import MODEL_INPUT
 from .forward import Trace
 from .ledger import Ledgers
-from .lstm.layer import LstmRecord
-from .packing import Packing
-from .records import Reach, Record, Shares
-from .rules import LrpRule
+from .records import Reach, Record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,13 +20,13 @@ class Relevance:
 
     Parameters
     ----------
-    inputs : ndarray, shape (rows, features), or (rows,) of whole steps
-        Relevance of every dimension of every (embedded) step, or of the step.
+    values : ndarray, shape (rows, features), or (rows,) of steps
+        Of every dimension of every (embedded) step, or of the step.
     ledgers : Ledgers or None
         None where the method does not account for the score.
     """
 
-    inputs: Floats
+    values: Floats
     ledgers: Ledgers | None = None
 
 
@@ -83,90 +80,26 @@ class Chosen:
         return there, (rows[there], self.targets[there])
 
 
-# What overflows shows in the ledger, which the caller checks.
-@np.errstate(over="ignore", invalid="ignore")
-def relevance(
-    trace: Trace,
-    chosen: Chosen,
-    rule: LrpRule,
-    padding: Booleans | None = None,
-    reach: Reach = "features",
-) -> Relevance:
-    """Propagate one score of each sequence down to the inputs.
-
-    Parameters
-    ----------
-    trace : Trace
-    chosen : Chosen
-    rule : LrpRule
-    padding : ndarray of bool, shape (rows,), or None
-        The rows that are padding.
-    reach : {"features", "steps"}
-        Whether relevance is told of every dimension, or of whole steps, which costs less.
-    """
-    packing = trace.packing
-    explained = chosen.of(trace.scores)
-    inputs, shares = _backward(trace, chosen.alone(trace.scores, explained), rule, reach)
-    tokens, of_padding = inputs_and_padding(inputs, padding, packing)
-    ledgers = Ledgers(
-        explained,
-        {
-            "tokens": tokens,
-            "initial_state": shares.initial_state,
-            "biases": shares.biases,
-            "stabilizers": shares.stabilizers[0],
-            "padding": of_padding,
-        },
-        shares.stabilizers[1],
-    )
-    return Relevance(inputs, ledgers)
-
-
-def _backward(trace: Trace, scores: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
-    """Pass the scores' relevance down to the input, and add up what does not arrive there."""
-    shares = Shares.none(trace.packing.batch)
-
-    def step(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
-        nonlocal shares
-        down: Sequence[Floats | None]
-        if reads_input and isinstance(record, LstmRecord):
-            of_inputs, kept = record.pass_down(amount, rule, reach)
-            down = [of_inputs]
-        else:
-            down, kept = record.relevance(amount, rule)
-        shares += kept
-        return down
-
-    def arrive(amount: Floats) -> Floats:
-        return told(amount, reach)
-
-    return walk_down(trace, scores, step, arrive), shares
-
-
-def inputs_and_padding(
-    relevance: Floats, padding: Booleans | None, packing: Packing
-) -> tuple[Floats, Floats]:
+def inputs_and_padding(relevance: Floats, trace: Trace) -> tuple[Floats, Floats]:
     """What the inputs of each sequence have in all, and its padding, each of shape (batch,).
 
     Parameters
     ----------
     relevance : ndarray, shape (rows, features), or (rows,)
-    padding : ndarray of bool, shape (rows,), or None
-        The rows that are padding.
     """
-    of_rows = whole_steps(relevance)
-    if padding is None:
+    packing, of_rows = trace.packing, of_steps(relevance)
+    if trace.padding is None:
         return packing.total(of_rows), np.zeros(packing.batch)
-    of_padding = np.where(padding, of_rows, 0.0)
+    of_padding = np.where(trace.padding, of_rows, 0.0)
     return packing.total(of_rows - of_padding), packing.total(of_padding)
 
 
 def told(relevance: Floats, reach: Reach) -> Floats:
     """Relevance of every feature, or of steps already, as far down as it is asked for."""
-    return relevance if reach == "features" else whole_steps(relevance).astype(relevance.dtype)
+    return relevance if reach == "features" else of_steps(relevance).astype(relevance.dtype)
 
 
-def whole_steps(relevance: Floats) -> Floats:
+def of_steps(relevance: Floats) -> Floats:
     """Relevance of steps, shape (rows,), in float64, of that of their features or their own."""
     if relevance.ndim == 1:
         return relevance.astype(np.float64)
@@ -176,11 +109,11 @@ def whole_steps(relevance: Floats) -> Floats:
 
 # Passes what a record's outputs have to its sources, None to those that get nothing; told whether
 # its one source is the model's input.
-Step = Callable[[Record, Floats, bool], Sequence[Floats | None]]
+PassDown = Callable[[Record, Floats, bool], Sequence[Floats | None]]
 
 
 def walk_down(
-    trace: Trace, scores: Floats, step: Step, arrive: Callable[[Floats], Floats]
+    trace: Trace, scores: Floats, pass_down: PassDown, arrive: Callable[[Floats], Floats]
 ) -> Floats:
     """Pass amounts from node to node; what several nodes give to one adds up.
 
@@ -188,10 +121,10 @@ def walk_down(
     ----------
     scores : ndarray, of the shape of the trace's scores
         What these have.
-    step : callable
+    pass_down : callable
     arrive : callable
         Takes what arrives at the input, and gives it the form in which it adds up: of every
-        feature, shape (rows, features), or of whole steps, (rows,).
+        feature, shape (rows, features), or of steps, (rows,).
 
     Returns
     -------
@@ -212,7 +145,7 @@ def walk_down(
         if place not in waiting:
             continue  # no score depends on it, or it is a gate, which gets nothing
         sources = model.nodes[place].sources
-        down = step(trace.records[place], waiting.pop(place), sources == (MODEL_INPUT,))
+        down = pass_down(trace.records[place], waiting.pop(place), sources == (MODEL_INPUT,))
         for source, amount in zip(sources, down, strict=True):
             if amount is not None:
                 give(source, amount)

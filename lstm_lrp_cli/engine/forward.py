@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
@@ -23,7 +23,7 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
 from .activations import ACTIVATIONS
-from .layers import dense, merging, pooling, steps
+from .layers import dense, merging, steps
 from .lstm import layer as lstm
 from .lstm.inputs import CellInput, TokenTable, numeric_inputs
 from .lstm.layer import LstmRecord
@@ -44,6 +44,8 @@ class Trace:
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
+    padding : ndarray of bool, shape (rows,), or None
+        The rows that are padding, where there are any.
     begun : States
         The states with which stateful LSTMs began.
     """
@@ -53,6 +55,7 @@ class Trace:
     inputs: NDArray[Any]
     records: Sequence[Record]
     scores: Floats
+    padding: Booleans | None = None
     begun: States = NOTHING_CARRIED
 
     @property
@@ -79,21 +82,14 @@ class Trace:
         return self.inputs if embedding is None else embedding.weights[self.inputs]
 
 
-class Value(Protocol):
-    """What a node is given."""
-
-    @property
-    def array(self) -> Floats:
-        """Of shape (rows, units) by step, else (batch, units)."""
-        ...
-
-    @property
-    def by_step(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """What a node gave, or a model's numeric input."""
+    """What a node gave, or a model's numeric input.
+
+    Parameters
+    ----------
+    array : ndarray, shape (rows, units) by step, else (batch, units)
+    """
 
     array: Floats
     by_step: bool
@@ -117,65 +113,79 @@ class Tokens:
         return self.table.embedding.weights[self.ids]
 
 
-# What overflows shows in the scores, which the caller checks.
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def forward(
-    model: Model,
-    inputs: NDArray[Any],
-    packing: Packing,
-    table: TokenTable | None = None,
-    keep_gates: bool = False,
-    begun: States = NOTHING_CARRIED,
-) -> Trace:
-    """Run a model over a packed batch.
+# What a node is given.
+Value = Computed | Tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runner:
+    """Runs a model over packed batches.
 
     Parameters
     ----------
-    inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
-        Ids where the model begins with an embedding.
-    packing : Packing
+    model : Model
     table : TokenTable or None
         Made for a wider choice of tokens, so that it serves several batches. It must hold every id
-        of the inputs.
+        of the inputs. None is one of each batch's own.
     keep_gates : bool
         Whether the records keep the gates' activations, which only some methods need.
-    begun : States
-        The states with which stateful LSTMs begin each sequence; all others, and all where none are
-        given, begin with the initial ones.
     """
-    values: dict[int, Value] = {}
-    if model.embedding is None:
-        values[MODEL_INPUT] = Computed(inputs, True)
-    else:
-        table = table or TokenTable.of(model, model.embedding, inputs)
-        values[MODEL_INPUT] = Tokens(table, inputs)
-    records: list[Record] = []
-    for place, node in enumerate(model.nodes):
-        sources = [values[source] for source in node.sources]
-        record = run(place, node.layer, sources, packing, keep_gates, begun)
-        records.append(record)
-        values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
-    scores = merging.concatenated([values[output].array for output in model.outputs])
-    return Trace(model, packing, inputs, records, scores, begun=begun)
+
+    model: Model
+    table: TokenTable | None = None
+    keep_gates: bool = False
+
+    # What overflows shows in the scores, which the caller checks.
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def forward(
+        self,
+        inputs: NDArray[Any],
+        packing: Packing,
+        padding: Booleans | None = None,
+        begun: States = NOTHING_CARRIED,
+    ) -> Trace:
+        """Run the model over a packed batch.
+
+        Parameters
+        ----------
+        inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
+            Ids where the model begins with an embedding.
+        packing : Packing
+        padding : ndarray of bool, shape (rows,), or None
+            The rows that are padding, for those who explain the trace: the model runs on them too.
+        begun : States
+            The states with which stateful LSTMs begin each sequence; all others, and all where none
+            are given, begin with the initial ones.
+        """
+        model = self.model
+        values: dict[int, Value] = {}
+        if model.embedding is None:
+            values[MODEL_INPUT] = Computed(inputs, True)
+        else:
+            table = self.table or TokenTable.of(model, model.embedding, inputs)
+            values[MODEL_INPUT] = Tokens(table, inputs)
+        records: list[Record] = []
+        for place, node in enumerate(model.nodes):
+            sources = [values[source] for source in node.sources]
+            if isinstance(node.layer, Lstm):
+                read = _cell_inputs(place, node.layer, sources[0], packing)
+                carried = begun.cells.get(place)
+                record: Record = lstm.run(node.layer, read, packing, carried, self.keep_gates)
+            else:
+                record = run(node.layer, sources, packing)
+            records.append(record)
+            values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
+        scores = merging.concatenated([values[output].array for output in model.outputs])
+        return Trace(model, packing, inputs, records, scores, padding, begun)
 
 
-def run(
-    place: int,
-    layer: Layer,
-    sources: Sequence[Value],
-    packing: Packing,
-    keep_gates: bool = False,
-    begun: States = NOTHING_CARRIED,
-) -> Record:
-    """Run one layer, which is the model's node of that place."""
-    if isinstance(layer, Lstm):
-        cell_inputs = _cell_inputs(place, layer, sources[0], packing)
-        return lstm.run(layer, cell_inputs, packing, begun.cells.get(place), keep_gates)
+def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
+    """Run one layer that is no LSTM."""
     inputs = sources[0].array
-    by_step = packing if sources[0].by_step else None
+    rows = packing if sources[0].by_step else None
     match layer:
         case Pool():
-            return pooling.run(layer, inputs, packing)
+            return steps.pool(layer, inputs, packing)
         case Flatten():
             return steps.flatten(layer, inputs, packing)
         case Reverse():
@@ -183,13 +193,13 @@ def run(
         case StepSoftmax():
             return steps.softmax(inputs, packing)
         case Dense():
-            return dense.run(layer, inputs, by_step)
+            return dense.run(layer, inputs, rows)
         case Scale():
-            return dense.scale(layer, inputs, by_step)
+            return dense.scale(layer, inputs, rows)
         case Activation():
-            return dense.activate(layer, inputs, packing.batch)
+            return dense.activate(layer, inputs)
         case Merge():
-            return merging.run(layer, [source.array for source in sources], by_step, packing.batch)
+            return merging.run(layer.kind, [source.array for source in sources], rows)
         case _:
             raise TypeError(layer)
 

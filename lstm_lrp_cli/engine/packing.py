@@ -97,7 +97,7 @@ class Packing:
         """Where each started sequence begins in `by_sequence`, shape (started,)."""
         return (np.cumsum(self.lengths) - self.lengths)[: self.started]
 
-    def steps(self) -> Iterator[slice]:
+    def slices(self) -> Iterator[slice]:
         """The slice of rows of each step, from the first."""
         for start, stop in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
             yield slice(start, stop)

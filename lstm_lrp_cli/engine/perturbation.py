@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model.arrays import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding
 from lstm_lrp_cli.model.model import Model
 from .backward import Chosen
-from .forward import Trace, forward, row_bytes
+from .forward import Runner, Trace, row_bytes
 from .packing import Packing
 
 # The copies that are run at a time take about so much memory.
 COPIES_BYTES = 64 * 2**20
 
 
-def explained_rows(trace: Trace, chosen: Chosen, padding: Booleans | None) -> Integers:
+def explained_rows(trace: Trace, chosen: Chosen) -> Integers:
     """The rows that are not padding, of sequences that have a chosen score."""
+    padding = trace.padding
     explained = np.ones(trace.packing.rows, dtype=bool) if padding is None else ~padding
     if chosen.rows is not None:
         explained &= chosen.rows[trace.packing.sequence] >= 0
@@ -71,27 +72,28 @@ def erased_scores(
     return scores
 
 
-def run_replaced(trace: Trace, some: Copies, places: Integers, steps: Floats) -> Trace:
+def run_replaced(trace: Trace, some: Copies, places: Integers, features: Floats) -> Trace:
     """Run copies with some of their rows replaced.
 
     Parameters
     ----------
     places : ndarray of int, shape (replaced,)
         The rows, of all copies.
-    steps : ndarray, shape (replaced, features), or (1, features)
+    features : ndarray, shape (replaced, features), or (1, features)
         What they are replaced with, each or all.
     """
     model, inputs = trace.model, trace.inputs[some.rows]
     begun = trace.begun.of(some.sequences)
     if model.embedding is None:
-        inputs[places] = steps
-        return forward(model, inputs, some.packing, begun=begun)
+        inputs[places] = features
+        return Runner(model).forward(inputs, some.packing, begun=begun)
     # What replaces tokens is a token more. Of those that occur there are few: each is in many
     # copies, and multiplied once.
     tokens, ids = np.unique(inputs, return_inverse=True)
-    weights = np.concatenate([model.embedding.weights[tokens], steps])
-    ids[places] = len(tokens) + np.arange(len(steps))
-    return forward(replace(model, embedding=Embedding(weights)), ids, some.packing, begun=begun)
+    weights = np.concatenate([model.embedding.weights[tokens], features])
+    ids[places] = len(tokens) + np.arange(len(features))
+    runner = Runner(replace(model, embedding=Embedding(weights)))
+    return runner.forward(ids, some.packing, begun=begun)
 
 
 def most_rows(model: Model) -> int:

@@ -21,7 +21,7 @@ from .arrays import filled
 
 GateRuleName = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
 
-# By the size of a float: the whole numbers of that size, and the one that is its sign bit.
+# By the size of a float: the integers of that size, and the one that is its sign bit.
 SIGN_BITS: dict[int, tuple[type[np.unsignedinteger[Any]], np.unsignedinteger[Any]]] = {
     4: (np.uint32, np.uint32(1 << 31)),
     8: (np.uint64, np.uint64(1 << 63)),
@@ -61,7 +61,7 @@ class LrpRule:
     bias_factor : float
         delta: 0 lets biases and stabilizers absorb their part, 1 redistributes all of it.
     gates : str
-        What a gate gets of the relevance of what it lets through (`engine/gate_rules.py`).
+        What a gate gets of the relevance of what it lets through: one of GATE_RULES.
     """
 
     eps: float = 1e-3
@@ -165,9 +165,9 @@ class LrpRule:
             np.divide(relevance, sizes, out=values, where=~nothing)
             np.copyto(values, eps, where=nothing)
         # Two passes over bits take half the time of `np.copysign` and a product, or less.
-        whole, sign = SIGN_BITS[z.itemsize]
-        np.bitwise_and(z.view(whole), sign, out=signs.view(whole))
-        np.bitwise_xor(values.view(whole), signs.view(whole), out=values.view(whole))
+        bits, sign = SIGN_BITS[z.itemsize]
+        np.bitwise_and(z.view(bits), sign, out=signs.view(bits))
+        np.bitwise_xor(values.view(bits), signs.view(bits), out=values.view(bits))
 
 
 class Split(NamedTuple):

@@ -1,25 +1,91 @@
 """Methods compared over a corpus as it flows: sums are kept, and nothing of a single sequence."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, replace
+from itertools import compress
 from time import process_time
+from typing import Literal
 
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.corpus import carry_through, run_window, windows
-from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.question import Question, Target
 from lstm_lrp_cli.explaining.sizes import Sizes, absolute_sums
-from lstm_lrp_cli.inputs.batching import Batch, masked_steps, prepare
+from lstm_lrp_cli.inputs.batching import Batch, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations
-from .evaluation import Curves, Evaluation, Measures
-from .experiment import Contestant, Experiment, ExplainedBatch, ExplainedScores
-from .perturbation import Effects, Perturbation, Sums, perturbations
-from .sensitivity import Sensitivity
+from .experiment import Contestant, Experiment, ExplainedBatch
+from .measures import Agreement, Effects, Sensitivity
+from .perturbation import Curves, CurveSums, perturbations
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is told of one contestant by one number.
+
+    Parameters
+    ----------
+    hits : float
+        The share of sequences whose most relevant step is the one that the score changes most
+        without.
+    sensitivity : float or None
+        How much relevance changes at most as the input is moved by a little: the mean over
+        sequences. None where that was left out, or nothing had relevance.
+    seconds : float
+        Of this process for 1,000 steps, besides the forward pass.
+    sizes : Sizes or None
+        How large its ledgers are beside the scores; None where it gives none.
+    """
+
+    hits: float
+    sensitivity: float | None
+    seconds: float
+    sizes: Sizes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A comparison of methods.
+
+    Parameters
+    ----------
+    contestants : tuple of Contestant
+    experiment : Experiment
+    unit : {"token", "step"}
+        What sequences consist of.
+    explained : str or int
+        Of every sequence "gold", its true class, or "predicted", or the class of that number.
+    sequences : int
+        How many were long enough.
+    steps, masked : int
+        Of all of them, those that the model is run on, and those that its mask passes over.
+    left_out : int
+        Sequences that were too short.
+    curves : tuple of Curves
+    agreement : ndarray, shape (contestants, contestants)
+        Mean rank correlations; NaN where there are none.
+    measures : dict of Measures
+        By the contestants' names.
+    forward_seconds : float
+        Of this process for 1,000 steps: the forward pass that all of them begin with.
+    """
+
+    contestants: tuple[Contestant, ...]
+    experiment: Experiment
+    unit: Literal["token", "step"]
+    explained: Target
+    sequences: int
+    steps: int
+    masked: int
+    left_out: int
+    curves: tuple[Curves, ...]
+    agreement: Floats
+    measures: dict[str, Measures]
+    forward_seconds: float
 
 
 def evaluate(
@@ -79,15 +145,11 @@ class Gathered:
         self.tell = tell
         self.keep_gates = any(each.methods[0].keeps_gates for each in contestants)
         self.forward_seconds = 0.0
-        self._classifies = True
         self._sequences = self._steps = self._masked = self._left_out = self._parts = 0
-        self._perturbations = perturbations(labelled=question.target == "gold")
-        self._counts = dict.fromkeys(self._perturbations, 0)
-        self._sums = {
-            (perturbation, contestant.name): Sums(len(contestant.methods), experiment.deletions)
-            for perturbation in self._perturbations
-            for contestant in contestants
-        }
+        self._curves = [
+            CurveSums(perturbation, contestants, experiment.deletions)
+            for perturbation in perturbations(gold=question.target == "gold")
+        ]
         self._agreement = Agreement(np.array([each.signed for each in contestants]))
         self._effects = Effects(contestants)
         self._sensitivity = Sensitivity(contestants, experiment, self.keep_gates)
@@ -98,20 +160,16 @@ class Gathered:
             if (promise := each.methods[0].promise) is not None
         }
 
-    def parted(self, sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+    def parted(self, sequences: Several[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
         """The sequences that have enough steps that the model is run on, and those left out."""
-        judged: list[Sequence] = []
-        left_out: list[Sequence] = []
-        for sequence in sequences:
-            run = prepare([sequence.inputs], self.model.padding).kept.sum()
-            (judged if run >= self.experiment.least_steps else left_out).append(sequence)
+        long = real_lengths(sequences, self.model) >= self.experiment.least_steps
+        left_out = list(compress(sequences, ~long))
         self._left_out += len(left_out)
-        return judged, left_out
+        return list(compress(sequences, long)), left_out
 
     def add(self, batch: Batch, trace: Trace) -> None:
         """Take in a batch."""
-        seen = ExplainedBatch(batch, trace, ExplainedScores.of(self.question, trace, batch))
-        self._classifies = seen.explained.decision is not None
+        seen = ExplainedBatch.of(self.question, batch, trace)
         seen = replace(
             seen,
             relevance=tuple(
@@ -119,7 +177,8 @@ class Gathered:
                 for place, contestant in enumerate(self.contestants)
             ),
         )
-        self._add_curves(seen)
+        for curves in self._curves:
+            curves.add(seen, lambda: self._part_done(batch))
         self._agreement.add(seen.first, seen.sequence)
         self._effects.add(seen)
         self._sensitivity.add(seen, lambda: self._part_done(batch))
@@ -143,23 +202,10 @@ class Gathered:
         self._part_done(seen.batch)
         return told
 
-    def _add_curves(self, seen: ExplainedBatch) -> None:
-        everything = np.arange(len(seen.batch.sequences))
-        right = seen.explained.predicted(seen.trace.scores, everything)
-        for perturbation in self._perturbations:
-            chosen = perturbation.among(right)
-            self._counts[perturbation] += len(chosen)
-            for contestant, of_seeds in zip(self.contestants, seen.relevance, strict=True):
-                sums = self._sums[perturbation, contestant.name]
-                for seed, relevance in enumerate(of_seeds):
-                    scores = perturbation.scores(seen, relevance, chosen, self.experiment.deletions)
-                    sums.add(seed, scores, chosen, seen.explained)
-                self._part_done(seen.batch)
-
     def _part_done(self, batch: Batch) -> None:
         """Tell of the progress after a part of a batch's work: one method in one test."""
         self._parts += 1
-        tests = 1 + len(self._perturbations) + self.experiment.draws
+        tests = 1 + len(self._curves) + self.experiment.draws
         share = self._parts / (tests * len(self.contestants))
         self.tell(self._sequences + int(len(batch.sequences) * share))
 
@@ -183,65 +229,8 @@ class Gathered:
             self._steps,
             self._masked,
             self._left_out,
-            tuple(map(self._curves, self._perturbations)),
+            tuple(each.curves() for each in self._curves),
             self._agreement.mean(),
             dict(zip(names, measures, strict=True)),
             self.forward_seconds * per_thousand,
         )
-
-    def _curves(self, perturbation: Perturbation) -> Curves:
-        count = self._counts[perturbation]
-        sums = {
-            contestant.name: self._sums[perturbation, contestant.name]
-            for contestant in self.contestants
-            if count
-        }
-        return Curves(
-            perturbation,
-            count,
-            {name: each.score(count) for name, each in sums.items()},
-            {name: each.predicted(count) for name, each in sums.items() if self._classifies},
-        )
-
-
-class Agreement:
-    """The mean rank correlation of each pair of methods, over the sequences seen so far.
-
-    Ranks are those of signed relevance. Where one of two methods has no signs, of what the other
-    gives the sizes are ranked.
-
-    Parameters
-    ----------
-    signed : ndarray of bool, shape (methods,)
-        Whether a method's relevance has signs.
-    """
-
-    def __init__(self, signed: Booleans) -> None:
-        self._both_signed = signed[:, np.newaxis] & signed
-        self._sums = np.zeros(self._both_signed.shape)
-        self._counts = np.zeros(self._both_signed.shape, dtype=np.intp)
-
-    def add(self, relevance: Floats, sequence: Integers) -> None:
-        """Take in the relevance of some sequences.
-
-        Parameters
-        ----------
-        relevance : ndarray, shape (methods, steps)
-        sequence : ndarray of int, shape (steps,)
-            The sequence of each, in ascending order.
-        """
-        long = np.bincount(sequence) >= LEAST_STEPS
-        found = np.where(
-            self._both_signed[:, :, np.newaxis],
-            correlations(relevance, sequence),
-            correlations(np.abs(relevance), sequence),
-        )
-        there = ~np.isnan(found) & long
-        self._sums += np.where(there, found, 0.0).sum(axis=2)
-        self._counts += there.sum(axis=2)
-
-    def mean(self) -> Floats:
-        """Shape (methods, methods); NaN where no sequence had one."""
-        nothing = np.full_like(self._sums, np.nan)
-        np.divide(self._sums, self._counts, out=nothing, where=self._counts > 0)
-        return nothing

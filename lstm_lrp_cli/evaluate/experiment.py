@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.methods import UNSIGNED
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.methods.random_control import RandomControl
 from lstm_lrp_cli.explaining.corpus import finite_relevance
@@ -35,7 +34,7 @@ class Contestant:
     @property
     def signed(self) -> bool:
         """Whether its relevance tells what speaks for a class from what speaks against it."""
-        return self.name not in UNSIGNED
+        return self.methods[0].signed
 
     @property
     def is_control(self) -> bool:
@@ -70,21 +69,29 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExplainedScores:
-    """What is explained of a batch, of a model with one vector of scores a sequence.
+class ExplainedBatch:
+    """A batch of sequences that all have steps, and the one score of each that is explained.
 
     Parameters
     ----------
+    batch : Batch
+    trace : Trace
+        Of a model with one vector of scores a sequence.
     chosen : Chosen
     decision : Decision or None
         The classes among which the explained ones stand; None where the output is a value.
+    relevance : tuple of ndarray, each of shape (seeds, steps)
+        Of each contestant, what `tell` gives.
     """
 
+    batch: Batch
+    trace: Trace
     chosen: Chosen
     decision: Decision | None
+    relevance: tuple[Floats, ...] = ()
 
     @classmethod
-    def of(cls, question: Question, trace: Trace, batch: Batch) -> ExplainedScores:
+    def of(cls, question: Question, batch: Batch, trace: Trace) -> ExplainedBatch:
         """What a question that asks for one score of each sequence asks of a batch.
 
         The predicted class is that of a single score too, and not the score whatever it predicts.
@@ -93,7 +100,17 @@ class ExplainedScores:
         chosen = choice.chosen
         if question.target == "predicted" and choice.predicted is not None:
             chosen = chosen_of(trace.model, choice.predicted)
-        return cls(chosen, choice.decision)
+        return cls(batch, trace, chosen, choice.decision)
+
+    @property
+    def sequence(self) -> Integers:
+        """The sequence of each step, in ascending order, shape (steps,)."""
+        return self.trace.packing.sequence[self.batch.own_rows]
+
+    @property
+    def first(self) -> Floats:
+        """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
+        return np.stack([of_seeds[0] for of_seeds in self.relevance])
 
     def scores(self, scores: Floats, sequences: Integers) -> Floats:
         """The explained scores, shape (n,), of all scores (n, classes) of some sequences."""
@@ -110,52 +127,17 @@ class ExplainedScores:
                 found = (taken == 1) == (explained.slopes > 0)
         return found
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExplainedBatch:
-    """A batch of sequences that all have steps.
-
-    Parameters
-    ----------
-    batch : Batch
-    trace : Trace
-    explained : Explained
-    relevance : tuple of ndarray, each of shape (seeds, steps)
-        Of each contestant, what `tell` gives.
-    """
-
-    batch: Batch
-    trace: Trace
-    explained: ExplainedScores
-    relevance: tuple[Floats, ...] = ()
-
-    @property
-    def sequence(self) -> Integers:
-        """The sequence of each step, in ascending order, shape (steps,)."""
-        return self.trace.packing.sequence[self.batch.own_rows]
-
-    @property
-    def first(self) -> Floats:
-        """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
-        return np.stack([of_seeds[0] for of_seeds in self.relevance])
-
-    def tell(self, method: Method, trace: Trace | None = None) -> Floats:
-        """What a method tells of the steps, sequence after sequence, shape (steps,), in float64.
+    def explain(self, method: Method, trace: Trace | None = None) -> Relevance:
+        """What a method gives of steps, of padding too.
 
         Parameters
         ----------
         trace : Trace or None
             Another forward pass over the batch.
         """
-        return self.told(self.explain(method, trace))
-
-    def explain(self, method: Method, trace: Trace | None = None) -> Relevance:
-        """What a method gives of whole steps, of padding too."""
-        return finite_relevance(
-            self.batch, trace or self.trace, self.explained.chosen, method, "steps"
-        )
+        return finite_relevance(self.batch, trace or self.trace, self.chosen, method, "steps")
 
     def told(self, found: Relevance) -> Floats:
-        """What was given of the steps, as `tell` has it."""
-        own: Floats = whole_steps(found.inputs)[self.batch.own_rows]
+        """What was given of the steps, one sequence after another, shape (steps,), in float64."""
+        own: Floats = of_steps(found.values)[self.batch.own_rows]
         return own

@@ -8,15 +8,15 @@ its area is the AOPC of Samek et al. 2017, "Evaluating the Visualization of What
 Network Has Learned".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from lstm_lrp_cli.engine.methods.occlusion import Occlusion
 from lstm_lrp_cli.engine.perturbation import erased_scores
 from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from .experiment import Contestant, ExplainedBatch, ExplainedScores
+from .experiment import Contestant, ExplainedBatch
 
 Group = Literal["all", "right", "wrong"]
 
@@ -69,9 +69,9 @@ class Perturbation:
         return found[:, np.minimum(np.arange(most + 1), longest)]
 
 
-def perturbations(*, labelled: bool) -> tuple[Perturbation, ...]:
-    """Those of the papers; without labels, those that need none."""
-    if not labelled:
+def perturbations(*, gold: bool) -> tuple[Perturbation, ...]:
+    """Those of the papers; without true classes, those that need none."""
+    if not gold:
         return (Perturbation("deletion", "all"), Perturbation("insertion", "all"))
     return (
         Perturbation("deletion", "right"),
@@ -139,54 +139,69 @@ def spread(values: Floats) -> Floats | None:
     return values.std(axis=0, ddof=1) if len(values) > 1 else None
 
 
-class Sums:
-    """What curves are the means of: sums over the sequences seen so far, for each seed."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """The curves of one perturbation, by the contestants' names.
 
-    def __init__(self, seeds: int, steps: int) -> None:
-        self._score = np.zeros((seeds, steps + 1))
-        self._predicted = np.zeros((seeds, steps + 1))
+    Parameters
+    ----------
+    perturbation : Perturbation
+    sequences : int
+        How many it was made with. Where there are none, there are no curves.
+    score : dict of Curve
+        The mean of the explained score.
+    predicted : dict of Curve
+        The share of sequences whose explained class is the predicted one: where it is the true
+        class, the accuracy. Without curves where the model predicts no class.
+    """
 
-    def add(
-        self, seed: int, scores: Floats, sequences: Integers, explained: ExplainedScores
+    perturbation: Perturbation
+    sequences: int
+    score: dict[str, Curve]
+    predicted: dict[str, Curve]
+
+
+class CurveSums:
+    """What the curves of one perturbation are means of: sums over the sequences seen so far."""
+
+    def __init__(
+        self, perturbation: Perturbation, contestants: tuple[Contestant, ...], deletions: int
     ) -> None:
-        """Take in scores of shape (sequences, 1 + steps, classes)."""
-        for count in range(scores.shape[1]):
-            at = scores[:, count]
-            self._score[seed, count] += explained.scores(at, sequences).sum()
-            self._predicted[seed, count] += explained.predicted(at, sequences).sum()
-
-    def score(self, sequences: int) -> Curve:
-        """The mean of the explained score."""
-        return Curve(self._score / sequences)
-
-    def predicted(self, sequences: int) -> Curve:
-        """The share of sequences whose explained class is the predicted one."""
-        return Curve(self._predicted / sequences)
-
-
-class Effects:
-    """How often each contestant found that step, of the sequences seen so far."""
-
-    def __init__(self, contestants: tuple[Contestant, ...]) -> None:
-        self._contestants = contestants
-        self._hits = np.zeros(len(contestants))
+        self._perturbation = perturbation
+        self._deletions = deletions
         self._sequences = 0
+        self._classifies = True
+        # Of the score, and of whether it is predicted: by seed and step.
+        self._sums = {
+            each.name: np.zeros((2, len(each.methods), deletions + 1)) for each in contestants
+        }
 
-    def add(self, seen: ExplainedBatch) -> None:
-        """Take in a batch. Where relevance has no signs, neither has the change of the score."""
-        sequence = seen.sequence
-        effects = seen.tell(Occlusion())
-        for place, contestant in enumerate(self._contestants):
-            signed = contestant.signed
-            largest = ranks_from_most(effects if signed else np.abs(effects), sequence) == 0
-            hits = [
-                np.count_nonzero(largest & (ranks_from_most(relevance, sequence) == 0))
-                for relevance in seen.relevance[place]
-            ]
-            self._hits[place] += np.mean(hits)
-        self._sequences += len(seen.batch.sequences)
+    def add(self, seen: ExplainedBatch, done: Callable[[], None]) -> None:
+        """Take in a batch; tell of each method that is done."""
+        self._classifies = seen.decision is not None
+        everything = np.arange(len(seen.batch.sequences))
+        chosen = self._perturbation.among(seen.predicted(seen.trace.scores, everything))
+        self._sequences += len(chosen)
+        for (of_score, of_predicted), of_seeds in zip(
+            self._sums.values(), seen.relevance, strict=True
+        ):
+            for seed, relevance in enumerate(of_seeds):
+                scores = self._perturbation.scores(seen, relevance, chosen, self._deletions)
+                for count in range(scores.shape[1]):
+                    at = scores[:, count]
+                    of_score[seed, count] += seen.scores(at, chosen).sum()
+                    of_predicted[seed, count] += seen.predicted(at, chosen).sum()
+            done()
 
-    def shares(self) -> list[float]:
-        """The share of sequences, of each contestant; of several seeds their mean."""
-        shares: list[float] = (self._hits / max(self._sequences, 1)).tolist()
-        return shares
+    def curves(self) -> Curves:
+        """What it came to."""
+        count = self._sequences
+        means = {name: sums / count for name, sums in self._sums.items()} if count else {}
+        return Curves(
+            self._perturbation,
+            count,
+            {name: Curve(score) for name, (score, _) in means.items()},
+            {name: Curve(predicted) for name, (_, predicted) in means.items()}
+            if self._classifies
+            else {},
+        )

@@ -16,8 +16,8 @@ from lstm_lrp_cli.terminal.folding import FoldedParts
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.text import json_document, printable
 from lstm_lrp_cli.terminal.words import times_text
-from .evaluation import Curves, Evaluation, Measures
-from .perturbation import Curve, Perturbation
+from .evaluate import Evaluation, Measures
+from .perturbation import Curve, Curves, Perturbation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

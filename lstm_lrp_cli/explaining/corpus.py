@@ -5,8 +5,8 @@ from collections.abc import Sequence as Several
 
 import numpy as np
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, whole_steps
-from lstm_lrp_cli.engine.forward import Trace, forward, row_bytes
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
+from lstm_lrp_cli.engine.forward import Runner, Trace, row_bytes
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
@@ -35,9 +35,9 @@ def finite_relevance(
     batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
 ) -> Relevance:
     """What a method gives of a batch, which must be finite."""
-    result = method.explain(trace, chosen, batch.padding, reach)
+    result = method.explain(trace, chosen, reach)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
-        of_sequences = batch.packing.total(whole_steps(result.inputs))
+        of_sequences = batch.packing.total(of_steps(result.values))
     what = f"relevance by {method.name} overflows"
     _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result
@@ -56,11 +56,11 @@ def run_window(
     carried : Carried
         What the windows before left, to which this one adds.
     """
-    table = window_table(model, window) if window else None
+    runner = Runner(model, window_table(model, window), keep_gates)
     rows = batch_rows(model, keep_gates)
     for sequences in carried.abreast(window):
         for batch in batches(sequences, model, BATCH_SEQUENCES, rows):
-            yield batch, run_batch(model, batch, carried, table, keep_gates)
+            yield batch, run_batch(runner, batch, carried)
 
 
 def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) -> None:
@@ -70,16 +70,11 @@ def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) 
             pass
 
 
-def run_batch(
-    model: Model,
-    batch: Batch,
-    carried: Carried,
-    table: TokenTable | None = None,
-    keep_gates: bool = False,
-) -> Trace:
+def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
+    model = runner.model
     _check_lengths(model, batch)
-    trace = forward(model, batch.inputs, batch.packing, table, keep_gates, carried.begun(batch))
+    trace = runner.forward(batch.inputs, batch.packing, batch.padding, carried.begun(batch))
     carried.keep(batch, trace)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
@@ -90,8 +85,8 @@ def run_batch(
 
 
 def window_table(model: Model, window: Several[Sequence]) -> TokenTable | None:
-    """A table of all tokens of a window, padding too; None where the model takes numbers."""
-    if model.embedding is None:
+    """A table of all tokens of a window, padding too; None where there are none."""
+    if model.embedding is None or not window:
         return None
     ids = np.concatenate([sequence.inputs for sequence in window])
     if model.padding is not None:

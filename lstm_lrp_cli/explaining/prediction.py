@@ -185,8 +185,8 @@ def predict_window(model: Model, window: Several[Sequence], carried: Carried) ->
 def _of_sequences(batch: Batch, trace: Trace) -> Iterator[tuple[Floats, Integers]]:
     """The rows of scores of each sequence, and of which steps they are."""
     if not trace.model.by_step:
-        whole = np.zeros(1, dtype=np.intp)
-        yield from zip(trace.scores[:, np.newaxis], repeat(whole))
+        only = np.zeros(1, dtype=np.intp)
+        yield from zip(trace.scores[:, np.newaxis], repeat(only))
         return
     for scores, kept in zip(batch.per_sequence(trace.scores), batch.kept(), strict=True):
         yield scores[kept], np.flatnonzero(kept)

@@ -212,7 +212,7 @@ def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
     short = np.flatnonzero((rows < 0) & (batch.real > 0))
     if len(short):
         first = short[0]
-        real, given = int(batch.real[first]), int(batch.lengths[first])
+        real, given = int(batch.real[first]), int(batch.given[first])
         more = " that the model is run on" if given > real else ""
         raise UnusableInput(
             f"sequence {batch.sequences[first].number}",

@@ -1,4 +1,4 @@
-"""How large a run's ledgers are beside the scores that they account for."""
+"""What a run measures: ledgers beside the scores that they account for, and deviations."""
 
 from __future__ import annotations
 

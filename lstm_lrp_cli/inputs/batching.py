@@ -26,7 +26,7 @@ class Batch:
     Parameters
     ----------
     sequences : tuple of Sequence
-    lengths : ndarray of int, shape (batch,)
+    given : ndarray of int, shape (batch,)
         The steps of each sequence as it was read.
     packing : Packing
     inputs : ndarray, shape (rows,) or (rows, features)
@@ -37,7 +37,7 @@ class Batch:
     """
 
     sequences: tuple[Sequence, ...]
-    lengths: Integers
+    given: Integers
     packing: Packing
     inputs: NDArray[Any]
     padding: Booleans | None
@@ -49,17 +49,17 @@ class Batch:
         Padding is left out. Steps that are not real have NaN: they have no value.
         """
         flat = rows[self.own_rows]
-        if len(flat) < self.lengths.sum():
-            steps = np.full((self.lengths.sum(), *rows.shape[1:]), np.nan, dtype=rows.dtype)
+        if len(flat) < self.given.sum():
+            steps = np.full((self.given.sum(), *rows.shape[1:]), np.nan, dtype=rows.dtype)
             steps[self.positions] = flat
             flat = steps
-        return pieces(flat, self.lengths.tolist())
+        return pieces(flat, self.given.tolist())
 
     def kept(self) -> list[Booleans]:
         """Which steps of each sequence are real."""
-        steps = np.zeros(self.lengths.sum(), dtype=bool)
+        steps = np.zeros(self.given.sum(), dtype=bool)
         steps[self.positions] = True
-        return pieces(steps, self.lengths.tolist())
+        return pieces(steps, self.given.tolist())
 
     @cached_property
     def real(self) -> Integers:
@@ -81,7 +81,7 @@ class Batch:
         there = np.flatnonzero((numbers >= 0) & (numbers < self.real))
         places = (np.cumsum(self.real) - self.real + numbers)[there]
         rows[there] = self.own_rows[places]
-        positions[there] = self.positions[places] - (np.cumsum(self.lengths) - self.lengths)[there]
+        positions[there] = self.positions[places] - (np.cumsum(self.given) - self.given)[there]
         return rows, positions
 
     @cached_property

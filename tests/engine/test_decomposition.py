@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from random_models import Case, cases
 from together import in_precision, make_model, run_together
 
+from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.decomposition.graph import decompose
 from lstm_lrp_cli.engine.decomposition.parts import Parts, activated, activated_with_bias
-from lstm_lrp_cli.engine.forward import Trace
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
@@ -72,9 +73,9 @@ def explained(
     order = [sequence.number for sequence in batch.sequences]
     rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    result = method.explain(run_batch(model, batch, Carried(model)), chosen, batch.padding, reach)
+    result = method.explain(run_batch(Runner(model), batch, Carried(model)), chosen, reach)
     assert result.ledgers is not None
-    of_sequences = map(Found, batch.per_sequence(result.inputs), result.ledgers)
+    of_sequences = map(Found, batch.per_sequence(result.values), result.ledgers)
     found = dict(zip(order, of_sequences, strict=True))
     return [found[k] for k in range(len(sequences))]
 
@@ -315,7 +316,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 @given(cases())
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contextual_decomposition, "COPIES_BYTES", 1)
+        patch.setattr(perturbation, "COPIES_BYTES", 1)
         few = explain(SINGLE, case, reach)
     assert_alike(few, explain(SINGLE, case, reach))
 

@@ -13,7 +13,6 @@ from lstm_lrp_cli.engine.methods import LRP_METHODS
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Split, split_product
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Merge
 
 # Two products: 0.5 * 1.0 and 0.25 * -1.25, so that q + a is 1.5 and -1.
 GATE = np.array([[0.5, 0.25]])
@@ -151,11 +150,11 @@ class TestAttention:
 
     signal = np.array([[1.0, -0.75], [0.5, 0.0]])
     relevance = np.array([[6.0, 4.0], [2.0, 1.0]])
-    steps = Packing(np.array([2]))
+    packing = Packing(np.array([2]))
 
     def weighed(self, gate: list[list[float]], rule: LrpRule) -> tuple[list[Floats | None], ...]:
         parts = [np.array(gate), self.signal]
-        record = merging.run(Merge("gate"), parts, self.steps, 1)
+        record = merging.run("gate", parts, self.packing)
         down, shares = record.relevance(self.relevance, rule)
         return list(down), [shares.initial_state, shares.biases, *shares.stabilizers]
 

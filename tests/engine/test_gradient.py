@@ -1,5 +1,6 @@
 """Gradients are those of golden numbers and of the plain version, for models of every shape."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from together import cut, explain_by, in_precision, make_model, run_together
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings, integrated_gradients
-from lstm_lrp_cli.engine.methods.gradient import gradient, gradient_times_input
+from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, gradient
 from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
@@ -177,9 +178,9 @@ def test_padding_has_a_share_of_integrated_gradients() -> None:
     trace, _ = run_together(golden.model, golden.sequences)
     padding = trace.packing.step % 2 == 0
     chosen = Chosen(np.zeros(trace.packing.batch, dtype=int))
-    found = IntegratedGradients().explain(trace, chosen, padding, "steps")
-    of_padding = trace.packing.total(np.where(padding, found.inputs, 0.0))
-    of_tokens = trace.packing.total(np.where(padding, 0.0, found.inputs))
+    found = IntegratedGradients().explain(replace(trace, padding=padding), chosen, "steps")
+    of_padding = trace.packing.total(np.where(padding, found.values, 0.0))
+    of_tokens = trace.packing.total(np.where(padding, 0.0, found.values))
     for share, expected in (("padding", of_padding), ("tokens", of_tokens)):
         np.testing.assert_allclose(found.ledgers.shares[share], expected, rtol=1e-12, atol=1e-15)
 
@@ -236,4 +237,4 @@ def test_a_gradient_needs_what_the_forward_pass_has_to_keep() -> None:
     golden = Golden("small")
     trace, order = run_together(golden.model, golden.sequences)
     with pytest.raises(ValueError, match="did not keep the gates"):
-        gradient_times_input(trace, Chosen(np.zeros(len(order), dtype=int)), "steps")
+        GradientTimesInput().explain(trace, Chosen(np.zeros(len(order), dtype=int)), "steps")

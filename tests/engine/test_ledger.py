@@ -1,12 +1,15 @@
 """The ledger: the score, the shares it went into, and what they leave unaccounted for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from together import lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.backward import Chosen, relevance
-from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.backward import Chosen, Relevance
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
@@ -74,9 +77,9 @@ def test_two_ledgers_together_have_the_stabilizers_of_both_by_size() -> None:
 def test_relevance_of_tokens_is_summed_in_float64() -> None:
     model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
     step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
-    trace = forward(model, step, Packing(np.array([1])))
-    found = relevance(trace, Chosen(np.array([0])), LrpRule())
-    np.testing.assert_array_equal(found.inputs, step)
+    trace = Runner(model).forward(step, Packing(np.array([1])))
+    found = Lrp(LrpRule()).explain(trace, Chosen(np.array([0])), "features")
+    np.testing.assert_array_equal(found.values, step)
     assert found.ledgers.shares["tokens"].tolist() == [
         2.0**24 + 2.0
     ]  # float32 would lose both ones
@@ -103,20 +106,23 @@ class TestPadding:
             Dense(rng.normal(size=(2, 3)), rng.normal(size=2)),
             classes=2,
         )
-        return forward(model, np.array([4, 0, 3, 1, 2]), self.packing)
+        return Runner(model).forward(np.array([4, 0, 3, 1, 2]), self.packing)
+
+    def explained(self, trace: Trace) -> Relevance:
+        return Lrp(self.rule).explain(trace, Chosen(self.targets), "features")
 
     def test_relevance_of_padding_steps_is_not_that_of_tokens(self, trace: Trace) -> None:
-        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
-        a0, b0, a1, b1, a2 = found.inputs.sum(axis=1)
+        found = self.explained(replace(trace, padding=self.padding))
+        a0, b0, a1, b1, a2 = found.values.sum(axis=1)
         np.testing.assert_allclose(found.ledgers.shares["tokens"], [a2, b0], rtol=1e-14)
         np.testing.assert_allclose(found.ledgers.shares["padding"], [a0 + a1, b1], rtol=1e-14)
 
     def test_padding_takes_its_share_from_the_tokens_and_from_nothing_else(
         self, trace: Trace
     ) -> None:
-        without = relevance(trace, Chosen(self.targets), self.rule)
-        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
-        np.testing.assert_array_equal(found.inputs, without.inputs)
+        without = self.explained(trace)
+        found = self.explained(replace(trace, padding=self.padding))
+        np.testing.assert_array_equal(found.values, without.values)
         np.testing.assert_allclose(
             found.ledgers.shares["tokens"] + found.ledgers.shares["padding"],
             without.ledgers.shares["tokens"],
@@ -129,5 +135,5 @@ class TestPadding:
         assert without.ledgers.shares["padding"].tolist() == [0.0, 0.0]
 
     def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
-        found = relevance(trace, Chosen(self.targets), self.rule, self.padding)
+        found = self.explained(replace(trace, padding=self.padding))
         assert all(ledger.relative_residual < 1e-14 for ledger in found.ledgers)

@@ -32,7 +32,7 @@ def test_a_step_is_the_slice_of_the_sequences_that_still_run() -> None:
     packing = packed(3, 2, 0)
     assert packing.active.tolist() == [2, 2, 1]
     assert packing.offsets.tolist() == [0, 2, 4, 5]
-    assert list(packing.steps()) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert list(packing.slices()) == [slice(0, 2), slice(2, 4), slice(4, 5)]
 
 
 def test_sequences_without_steps_count_in_the_batch_but_are_not_started() -> None:
@@ -102,7 +102,7 @@ def test_totals_of_float32_are_summed_in_float64() -> None:
 def test_a_batch_of_nothing_but_empty_sequences(lengths: tuple[int, ...]) -> None:
     packing = packed(*lengths)
     assert (packing.batch, packing.started, packing.rows) == (len(lengths), 0, 0)
-    assert list(packing.steps()) == []
+    assert list(packing.slices()) == []
     assert packing.total(np.zeros(0)).tolist() == [0.0] * len(lengths)
     for rows in (packing.reverse, packing.last, packing.by_sequence, packing.boundaries):
         assert rows.tolist() == []

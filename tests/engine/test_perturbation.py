@@ -19,7 +19,7 @@ from together import in_precision, make_model
 
 from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.forward import forward
+from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.packing import Packing
@@ -71,10 +71,10 @@ def explained(
     order = [sequence.number for sequence in batch.sequences]
     rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    trace = forward(model, batch.inputs.astype(kind(model)), batch.packing)
-    result = method.explain(trace, chosen, batch.padding, reach)
+    trace = Runner(model).forward(batch.inputs.astype(kind(model)), batch.packing, batch.padding)
+    result = method.explain(trace, chosen, reach)
     assert result.ledgers is None
-    found = dict(zip(order, batch.per_sequence(result.inputs), strict=True))
+    found = dict(zip(order, batch.per_sequence(result.values), strict=True))
     return [found[k] for k in range(len(sequences))]
 
 
@@ -211,21 +211,21 @@ def test_padding_has_no_relevance(case: Case, name: str) -> None:
     model = case.model
     batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(case.sequences)], model)
     assume(batch.padding is not None)
-    trace = forward(model, batch.inputs, batch.packing)
+    trace = Runner(model).forward(batch.inputs, batch.packing, batch.padding)
     chosen = Chosen(
         np.zeros(len(batch.sequences), dtype=np.intp),
         batch.find(np.zeros(len(batch.sequences), dtype=np.intp))[0] if model.by_step else None,
     )
     for reach in get_args(Reach):
-        found = METHODS[name](Settings()).explain(trace, chosen, batch.padding, reach)
-        assert not found.inputs[batch.padding].any()
+        found = METHODS[name](Settings()).explain(trace, chosen, reach)
+        assert not found.values[batch.padding].any()
 
 
 def test_no_copies_are_made_of_a_sequence_without_the_step_that_is_explained() -> None:
     model = make_model(Embedding(np.eye(3)), Reverse(), classes=3, by_step=True)
-    trace = forward(model, np.array([0, 1, 2]), Packing(np.array([2, 1])))
+    trace = Runner(model).forward(np.array([0, 1, 2]), Packing(np.array([2, 1])))
     chosen = Chosen(np.zeros(2, dtype=np.intp), np.array([2, -1]))
-    assert perturbation.explained_rows(trace, chosen, None).tolist() == [0, 2]
+    assert perturbation.explained_rows(trace, chosen).tolist() == [0, 2]
 
 
 SUM = make_model(Embedding(np.arange(6.0).reshape(3, 2)), Pool("sum"), classes=2)

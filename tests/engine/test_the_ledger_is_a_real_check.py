@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from together import explain_together, in_precision, make_model, run_together
 
-from lstm_lrp_cli.engine.backward import Chosen, relevance
+from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.ledger import TOLERANCES
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
 from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
@@ -160,7 +161,7 @@ def test_an_error_in_the_rule_shows_in_an_lstm_alone(
     chosen = Chosen(np.array([TARGETS[k] for k in order]))
 
     def worst(rule: LrpRule) -> float:
-        ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
+        ledgers = Lrp(rule).explain(trace, chosen, reach).ledgers
         return max(ledger.relative_residual for ledger in ledgers)
 
     assert worst(LrpRule(EPS, BIAS_FACTOR, gates)) < tolerance(model)
@@ -179,7 +180,7 @@ def test_an_error_in_what_the_biases_of_a_cell_get_shows(
     chosen = Chosen(np.array([TARGETS[k] for k in order]))
     rule = LrpRule(EPS, bias_factor, gates)
     model.layers[1].cells[0].bias[gate] *= 1.5  # after the forward pass
-    ledgers = relevance(trace, chosen, rule, reach=reach).ledgers
+    ledgers = Lrp(rule).explain(trace, chosen, reach).ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
 
@@ -192,7 +193,7 @@ def test_weights_of_a_gate_other_than_those_of_the_forward_pass_show(
     trace, order = run_together(model, SEQUENCES)
     getattr(model.layers[2].cells[0], weights)[gate] *= 1.1
     chosen = Chosen(np.array([TARGETS[k] for k in order]))
-    ledgers = relevance(trace, chosen, LrpRule(EPS, BIAS_FACTOR, "lrp-half")).ledgers
+    ledgers = Lrp(LrpRule(EPS, BIAS_FACTOR, "lrp-half")).explain(trace, chosen, "features").ledgers
     assert max(ledger.relative_residual for ledger in ledgers) > tolerance(model)
 
 
@@ -259,7 +260,7 @@ def test_weights_other_than_those_of_the_forward_pass_show(
     trace, order = run_together(model, SEQUENCES)
     change(model)
     targets = np.array([TARGETS[k] for k in order])
-    ledgers = relevance(trace, Chosen(targets), LrpRule(EPS, BIAS_FACTOR)).ledgers
+    ledgers = Lrp(LrpRule(EPS, BIAS_FACTOR)).explain(trace, Chosen(targets), "features").ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
 

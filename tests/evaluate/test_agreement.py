@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from plain_evaluation import rank_correlation
 
-from lstm_lrp_cli.evaluate.evaluate import Agreement
+from lstm_lrp_cli.evaluate.measures import Agreement
 from lstm_lrp_cli.statistics.correlation import average_ranks, correlations
 
 

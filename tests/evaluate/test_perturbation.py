@@ -33,5 +33,5 @@ def test_of_several_seeds_there_is_a_spread():
 
 
 def test_without_labels_no_sequence_is_right_or_wrong():
-    assert {each.group for each in perturbations(labelled=False)} == {"all"}
-    assert {each.group for each in perturbations(labelled=True)} == {"right", "wrong"}
+    assert {each.group for each in perturbations(gold=False)} == {"all"}
+    assert {each.group for each in perturbations(gold=True)} == {"right", "wrong"}

@@ -21,7 +21,7 @@ from models import KERAS, PYTORCH, TESTS, WEATHER
 from random_models import describable
 
 from lstm_lrp_cli.check.against.torch import open_torch
-from lstm_lrp_cli.engine.forward import forward
+from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.loading.convert import commented, convert
 from lstm_lrp_cli.loading.load import load_model
@@ -634,7 +634,7 @@ def torchs_name(name):
 
 def engine_scores(model, sequence):
     packing = Packing(np.array([len(sequence)]))
-    return forward(model, sequence, packing).scores
+    return Runner(model).forward(sequence, packing).scores
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -1,17 +1,18 @@
 """Explaining several sequences with the engine in one batch, and getting them back one by one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, relevance
-from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.backward import Chosen
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.records import Reach
@@ -100,7 +101,7 @@ def run_together(
     inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
     if model.embedding is None:
         inputs = inputs.astype(model.dtype)
-    return forward(model, inputs, packing, table, keep_gates), order
+    return Runner(model, table, keep_gates).forward(inputs, packing), order
 
 
 def explain_together(
@@ -116,11 +117,8 @@ def explain_together(
 
     Of a model that gives scores at every step, `steps` has the step of each sequence.
     """
-
-    def explain(trace: Trace, chosen: Chosen) -> Relevance:
-        return relevance(trace, chosen, rule, reach=reach)
-
-    return each_explained(explain, *run_together(model, sequences, table), targets, steps)
+    trace, order = run_together(model, sequences, table)
+    return each_explained(Lrp(rule), trace, order, targets, steps, reach)
 
 
 def explain_by(
@@ -132,28 +130,25 @@ def explain_by(
     reach: Reach = "features",
 ) -> list[Explained]:
     """The same by any method."""
-
-    def explain(trace: Trace, chosen: Chosen) -> Relevance:
-        return method.explain(trace, chosen, None, reach)
-
     trace, order = run_together(model, sequences, keep_gates=method.keeps_gates)
-    return each_explained(explain, trace, order, targets, steps)
+    return each_explained(method, trace, order, targets, steps, reach)
 
 
 def each_explained(
-    explain: Callable[[Trace, Chosen], Relevance],
+    method: Method,
     trace: Trace,
     order: list[int],
     targets: Sequence[int],
     steps: Sequence[int] | None,
+    reach: Reach,
 ) -> list[Explained]:
     """Explain a batch, and tell its sequences apart again, in the order of what was given."""
     scores, rows = trace.scores, None
     if steps is not None:
         at = [trace.packing.offsets[steps[k]] + place for place, k in enumerate(order)]
         scores, rows = scores[at], np.array(at)
-    found = explain(trace, Chosen(np.array([targets[k] for k in order]), rows))
-    of_sequences = cut(found.inputs, trace.packing)
+    found = method.explain(trace, Chosen(np.array([targets[k] for k in order]), rows), reach)
+    of_sequences = cut(found.values, trace.packing)
     ledgers = [None] * len(order) if found.ledgers is None else found.ledgers
     results = {
         k: Explained(*of_sequence)

@@ -160,13 +160,13 @@ class TestSequencesAreRunTogether:
     def passes(self, monkeypatch):
         """Of every forward pass, how many sequences run in it."""
         counted: list[int] = []
-        forward = corpus.forward
+        run_batch = corpus.run_batch
 
-        def watched(model, inputs, packing, *rest):
-            counted.append(len(packing.lengths))
-            return forward(model, inputs, packing, *rest)
+        def watched(runner, batch, carried):
+            counted.append(len(batch.sequences))
+            return run_batch(runner, batch, carried)
 
-        monkeypatch.setattr(corpus, "forward", watched)
+        monkeypatch.setattr(corpus, "run_batch", watched)
         return counted
 
     def run(self, one, path):

@@ -12,7 +12,6 @@ So each copy begins late, at that step, with the states of the ordinary pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -26,19 +25,6 @@ from lstm_lrp_cli.model.layers import ActivationName, LstmCell
 from .parts import BiasedParts, Parts, activated, activated_with_bias
 
 
-class CellParts(Protocol):
-    """What a cell reads, in parts and in its reading order."""
-
-    @property
-    def has_relevant(self) -> Booleans:
-        """The rows that have a relevant part, shape (rows,)."""
-        ...
-
-    def add_products(self, rows: Integers, z: Floats) -> None:
-        """Add W x of both parts at some rows to z, shape (2, 4, n, hidden)."""
-        ...
-
-
 class ComputedParts:
     """Inputs that a layer below gives.
 
@@ -46,6 +32,11 @@ class ComputedParts:
     ----------
     parts : Parts
         Of shape (rows, inputs), in the reading order.
+
+    Attributes
+    ----------
+    has_relevant : ndarray of bool, shape (rows,)
+        The rows that have a relevant part.
     """
 
     def __init__(self, cell: LstmCell, parts: Parts) -> None:
@@ -54,6 +45,7 @@ class ComputedParts:
         self.has_relevant = np.asarray(parts.relevant.any(axis=1))
 
     def add_products(self, rows: Integers, z: Floats) -> None:
+        """Add W x of both parts at some rows to z, shape (2, 4, n, hidden)."""
         z[0] += self._parts.relevant[rows] @ self._weights
         z[1] += self._parts.irrelevant[rows] @ self._weights
 
@@ -93,6 +85,10 @@ class InputParts:
             z[0][:, marked] += self._relevant[:, places]
             products[:, marked] = self._irrelevant[:, places]
         z[1] += products
+
+
+# What a cell reads, in parts and in its reading order.
+CellParts = ComputedParts | InputParts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +191,7 @@ def run(record: CellRecord, copies: Copies, inputs: CellParts, relevant_steps: B
     of_biases = {gate: ACTIVATIONS[kind](cell.bias[gate]) for gate, kind in kinds.items()}
     hidden = np.empty((2, late.packing.rows, cell.output_size), dtype=record.h.dtype)
     before, c = _states_before(record, copies, late)
-    for at in late.packing.steps():
+    for at in late.packing.slices():
         rows, n = late.rows[at], at.stop - at.start
         z = before[:, np.newaxis, :n] @ recurrent
         inputs.add_products(rows, z)

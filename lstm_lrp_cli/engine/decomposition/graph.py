@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
 
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.layers import dense, merging, pooling, steps
-from lstm_lrp_cli.engine.layers.pooling import MaxRecord
+from lstm_lrp_cli.engine.layers import dense, merging, steps
+from lstm_lrp_cli.engine.layers.steps import MaxRecord
 from lstm_lrp_cli.engine.lstm.inputs import in_reading_order
 from lstm_lrp_cli.engine.lstm.layer import LstmRecord
 from lstm_lrp_cli.engine.perturbation import Copies
@@ -38,36 +37,28 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT
 from . import cell as cell_decomposition
-from .cell import CellParts, ComputedParts, InputParts
+from .cell import ComputedParts, InputParts
 from .parts import Parts, activated, product
 
 NO_STEPS: Booleans = np.zeros(0, dtype=bool)
 
 
-class DecomposedValue(Protocol):
-    """What a node is given."""
-
-    @property
-    def parts(self) -> Parts:
-        """Of shape (rows, units) by step, else (copies, units)."""
-        ...
-
-    @property
-    def relevant_steps(self) -> Booleans:
-        """By step: the rows that are of relevant steps, shape (rows,). Else none, shape (0,)."""
-        ...
-
-    def read_by(self, cell: LstmCell, copies: Copies) -> CellParts: ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class DecomposedOutput:
-    """What a node gave."""
+    """What a node gave.
+
+    Parameters
+    ----------
+    parts : Parts
+        Of shape (rows, units) by step, else (copies, units).
+    relevant_steps : ndarray of bool, shape (rows,)
+        By step: the rows that are of relevant steps. Else none, shape (0,).
+    """
 
     parts: Parts
     relevant_steps: Booleans
 
-    def read_by(self, cell: LstmCell, copies: Copies) -> CellParts:
+    def read_by(self, cell: LstmCell, copies: Copies) -> ComputedParts:
         return ComputedParts(cell, _in_order(cell, self.parts, copies))
 
 
@@ -108,13 +99,17 @@ class Input:
     def relevant_steps(self) -> Booleans:
         return self.relevant if self.relevant.ndim == 1 else np.zeros(len(self.places), dtype=bool)
 
-    def read_by(self, cell: LstmCell, copies: Copies) -> CellParts:
+    def read_by(self, cell: LstmCell, copies: Copies) -> InputParts:
         return InputParts(
             cell,
             self.features,
             in_reading_order(cell, self.places, copies.packing),
             in_reading_order(cell, self.entries, copies.packing),
         )
+
+
+# What a node is given.
+DecomposedValue = DecomposedOutput | Input
 
 
 # What overflows shows in the scores, which the caller checks.
@@ -216,7 +211,7 @@ def _pooled(layer: Pool, record: Record, parts: Parts, copies: Copies) -> Parts:
     """Pool parts over steps. A maximum's are those of the step that has the largest whole value."""
     packing = copies.packing
     if layer.kind != "max":
-        return parts.each(lambda part: pooling.run(layer, part, packing).outputs)
+        return parts.each(lambda part: steps.pool(layer, part, packing).outputs)
     assert isinstance(record, MaxRecord)
     winners = record.winners[copies.sequences[: packing.started]]
     at = packing.offsets[copies.originals.step[winners]] + np.arange(packing.started)[:, np.newaxis]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
@@ -15,18 +15,18 @@ from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseRecord:
-    """A linear map of every step (`steps` given) or of every sequence (None)."""
+    """A linear map of values with a row a step (`packing` is theirs), or one a sequence (None)."""
 
     layer: Dense
     inputs: Floats
     outputs: Floats
-    steps: Packing | None
+    packing: Packing | None
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         weights = self.layer.weights
         messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
         down = self.inputs * (messages.values @ weights) + messages.share
-        return [down], Shares.absorbed(messages, self.steps)
+        return [down], Shares.absorbed(messages, self.packing)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [gradient @ self.layer.weights]
@@ -39,7 +39,7 @@ class ScaleRecord:
     layer: Scale
     inputs: Floats
     outputs: Floats
-    steps: Packing | None
+    packing: Packing | None
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         values, absorbed = rule.unit_messages(relevance, self.outputs)
@@ -47,7 +47,7 @@ class ScaleRecord:
         handed_on = rule.shared(of_biases + absorbed, 1)
         down = values * (self.inputs * self.layer.factors) + handed_on
         biases = (1.0 - rule.bias_factor) * of_biases.sum(axis=1, dtype=np.float64)
-        kept = Shares.lost(biases, rule.kept(absorbed), self.steps)
+        kept = Shares.lost(biases, rule.kept(absorbed), self.packing)
         return [down.astype(relevance.dtype)], kept
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
@@ -61,10 +61,9 @@ class ActivationRecord:
     kind: ActivationName
     inputs: Floats
     outputs: Floats
-    batch: int
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return [relevance], Shares.none(self.batch)
+        return [relevance], NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         down = np.empty_like(gradient)
@@ -72,19 +71,19 @@ class ActivationRecord:
         return [down]
 
 
-def run(layer: Dense, inputs: Floats, steps: Packing | None) -> DenseRecord:
+def run(layer: Dense, inputs: Floats, packing: Packing | None) -> DenseRecord:
     """Apply a dense layer to values of shape (n, inputs)."""
     outputs = inputs @ layer.weights.T
     if layer.bias is not None:
         outputs += layer.bias
-    return DenseRecord(layer, inputs, outputs, steps)
+    return DenseRecord(layer, inputs, outputs, packing)
 
 
-def scale(layer: Scale, inputs: Floats, steps: Packing | None) -> ScaleRecord:
+def scale(layer: Scale, inputs: Floats, packing: Packing | None) -> ScaleRecord:
     """Scale and shift every unit of values of shape (n, units)."""
-    return ScaleRecord(layer, inputs, inputs * layer.factors + layer.offsets, steps)
+    return ScaleRecord(layer, inputs, inputs * layer.factors + layer.offsets, packing)
 
 
-def activate(layer: Activation, inputs: Floats, batch: int) -> ActivationRecord:
+def activate(layer: Activation, inputs: Floats) -> ActivationRecord:
     """Apply an activation to values of shape (n, units)."""
-    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs), batch)
+    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs))

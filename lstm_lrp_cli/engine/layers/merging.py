@@ -6,34 +6,81 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model.arrays import Floats
-from lstm_lrp_cli.model.layers import Merge, MergeName
+from lstm_lrp_cli.model.layers import MergeName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergeRecord:
-    """A join of several sources, at every step (`steps` given) or once a sequence (None)."""
+    """Several parts made one.
 
-    layer: Merge
+    Parameters
+    ----------
+    packing : Packing or None
+        Of parts with a row a step; None where they have one a sequence.
+    """
+
+    kind: MergeName
     parts: Sequence[Floats]
     outputs: Floats
-    steps: Packing | None
-    batch: int
+    packing: Packing | None
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        return split(
-            self.layer.kind, self.parts, self.outputs, relevance, self.steps, self.batch, rule
-        )
+        """Split the relevance of the outputs among the parts.
+
+        A sum or mean is a linear map fed by all parts' units. In a product no factor is a gate, so
+        each gets the same; where the first one is, the rule for gates says what it gets.
+        """
+        parts, count = self.parts, len(self.parts)
+        if count == 1:
+            return [relevance], NOTHING_LOST
+        match self.kind:
+            case "concat":
+                return _apart(relevance, parts), NOTHING_LOST
+            case "sum" | "mean":
+                messages = rule.messages(
+                    relevance, self.outputs, None, count * self.outputs.shape[1]
+                )
+                values = messages.values * (1.0 if self.kind == "sum" else 1.0 / count)
+                down = [part * values + messages.share for part in parts]
+                return down, Shares.absorbed(messages, self.packing)
+            case "product":
+                return [relevance * (1.0 / count)] * count, NOTHING_LOST
+            case "gate":
+                return self._of_gate(relevance, rule)
+
+    def _of_gate(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        """Split that of a gate times a signal; a gate of one unit gets it of all units."""
+        gate, signal = self.parts
+        split = split_product(gate, signal, relevance, rule)
+        of_gate, shares = split.gate, NOTHING_LOST
+        if of_gate is not None and of_gate.shape != gate.shape:
+            of_gate = of_gate.sum(axis=1, keepdims=True)
+        if split.stabilizers is not None:
+            shares = Shares.lost(np.zeros(len(relevance)), split.stabilizers, self.packing)
+        return [of_gate, split.signal], shares
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
-        return pull_back(self.layer.kind, self.parts, gradient)
+        parts, kind = self.parts, self.kind
+        match kind:
+            case "concat":
+                return _apart(gradient, parts)
+            case "sum":
+                return [gradient] * len(parts)
+            case "mean":
+                return [gradient * gradient.dtype.type(1.0 / len(parts))] * len(parts)
+            case "product" | "gate":
+                return [
+                    _of_factor(part, merge(kind, [gradient, *parts[:k], *parts[k + 1 :]]))
+                    for k, part in enumerate(parts)
+                ]
 
 
-def run(layer: Merge, parts: Sequence[Floats], steps: Packing | None, batch: int) -> MergeRecord:
-    """Join values of shape (n, units)."""
-    return MergeRecord(layer, parts, merge(layer.kind, parts), steps, batch)
+def run(kind: MergeName, parts: Sequence[Floats], packing: Packing | None) -> MergeRecord:
+    """Merge one or more arrays of shape (n, units), as `MergeRecord` has them."""
+    return MergeRecord(kind, parts, merge(kind, parts), packing)
 
 
 def concatenated(parts: Sequence[Floats]) -> Floats:
@@ -58,66 +105,6 @@ def merge(kind: MergeName, parts: Sequence[Floats]) -> Floats:
             for part in parts[2:]:
                 product = product * part
             return product
-
-
-def split(
-    kind: MergeName,
-    parts: Sequence[Floats],
-    merged: Floats,
-    relevance: Floats,
-    steps: Packing | None,
-    batch: int,
-    rule: LrpRule,
-) -> tuple[Sequence[Floats | None], Shares]:
-    """Split the relevance of merged outputs among the parts.
-
-    A sum or mean is a linear map fed by all parts' units. In a product no factor is a gate, so each
-    gets the same; where the first one is, the rule for gates says what it gets.
-    """
-    if len(parts) == 1:
-        return [relevance], Shares.none(batch)
-    match kind:
-        case "concat":
-            return _apart(relevance, parts), Shares.none(batch)
-        case "sum" | "mean":
-            messages = rule.messages(relevance, merged, None, len(parts) * merged.shape[1])
-            values = messages.values * (1.0 if kind == "sum" else 1.0 / len(parts))
-            down = [part * values + messages.share for part in parts]
-            return down, Shares.absorbed(messages, steps)
-        case "product":
-            return [relevance * (1.0 / len(parts))] * len(parts), Shares.none(batch)
-        case "gate":
-            return _split_gate(parts, relevance, steps, batch, rule)
-
-
-def _split_gate(
-    parts: Sequence[Floats], relevance: Floats, steps: Packing | None, batch: int, rule: LrpRule
-) -> tuple[Sequence[Floats | None], Shares]:
-    """Split the relevance of a gate times a signal; a gate of one unit gets it of all units."""
-    gate, signal = parts
-    split = split_product(gate, signal, relevance, rule)
-    of_gate, shares = split.gate, Shares.none(batch)
-    if of_gate is not None and of_gate.shape != gate.shape:
-        of_gate = of_gate.sum(axis=1, keepdims=True)
-    if split.stabilizers is not None:
-        shares = Shares.lost(np.zeros(len(relevance)), split.stabilizers, steps)
-    return [of_gate, split.signal], shares
-
-
-def pull_back(kind: MergeName, parts: Sequence[Floats], gradient: Floats) -> Sequence[Floats]:
-    """The gradient with respect to each part, given that of the merged outputs."""
-    match kind:
-        case "concat":
-            return _apart(gradient, parts)
-        case "sum":
-            return [gradient] * len(parts)
-        case "mean":
-            return [gradient * gradient.dtype.type(1.0 / len(parts))] * len(parts)
-        case "product" | "gate":
-            return [
-                _of_factor(part, merge(kind, [gradient, *parts[:k], *parts[k + 1 :]]))
-                for k, part in enumerate(parts)
-            ]
 
 
 def _of_factor(factor: Floats, gradient: Floats) -> Floats:

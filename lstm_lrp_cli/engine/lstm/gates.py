@@ -4,10 +4,6 @@ What a gate gets goes through its linear map z = W x_t + U h_(t-1) + b by the ep
 three gates' maps feed on the same units, and so are treated as one map of three times as many.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
@@ -16,11 +12,8 @@ from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.records import Shares
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model.arrays import Floats
+from .cell import CellRecord
 from .inputs import PROPER_GATES
-
-if TYPE_CHECKING:
-    from .cell import CellRecord
-
 
 # Where the input, forget and output gate stand among the three.
 _I, _F, _O = range(3)

@@ -5,17 +5,13 @@ signal, q a, the gate's pre-activation gets q' a = (q a) (q'/q), of which the fo
 product. As in `cell`, the loop writes into the same few arrays at every step.
 """
 
-from typing import Protocol
-
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, pull_back, relative_slopes
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
-from lstm_lrp_cli.model.layers import LstmCell
 from .cell import CellRecord
-from .inputs import CellInput
 
 # The candidate stands behind the gates, which have much in common.
 _ORDER = [INPUT, FORGET, OUTPUT, CANDIDATE]
@@ -39,7 +35,7 @@ def gradient(
     Returns
     -------
     ndarray, shape (rows, inputs), or (rows,)
-        The gradient of every feature, or, of whole steps, its product with the input x.
+        The gradient of every feature, or, of steps, its product with the input x.
     """
     if record.gates is None:
         raise ValueError("the forward pass did not keep the gates")
@@ -54,7 +50,7 @@ def gradient(
     space = aligned_empty((4, batch, cell.hidden_size), dtype)
     collected = _collected(reach, record)
     running = -1
-    for rows in reversed(list(packing.steps())):
+    for rows in reversed(list(packing.slices())):
         n = rows.stop - rows.start
         if n != running:  # a view is made once, and not at every step
             running = n
@@ -99,57 +95,47 @@ def _add_up(parts: Floats, out: Floats) -> None:
     np.add(out, parts[3], out=out)
 
 
-class _Collected(Protocol):
-    """Takes the gradient of a cell's pre-activations, step by step from the last."""
+class _FeatureGradient:
+    """Takes the gradient of a cell's pre-activations, step by step from the last.
+
+    It makes of them the gradient of every feature, shape (rows, inputs).
+    """
+
+    def __init__(self, record: CellRecord) -> None:
+        cell, packing = record.cell, record.packing
+        batch, dtype = packing.batch, cell.input.dtype
+        self._weights = cell.input[_ORDER]
+        self._gradients = aligned_empty((4, batch, cell.hidden_size), dtype)
+        self._parts = aligned_empty((4, batch, cell.input_size), dtype)
+        self._of_inputs = aligned_empty((packing.rows, cell.input_size), dtype)
 
     def gradients(self, rows: slice) -> Floats:
         """Where those of a step are to be written, shape (4, n, hidden), gates first."""
-        ...
-
-    def take(self, rows: slice) -> None:
-        """Take them as they are written now."""
-        ...
-
-    def result(self) -> Floats:
-        """What has come of them, once all steps are done."""
-        ...
-
-
-class _Features:
-    """The gradient of every feature, shape (rows, inputs)."""
-
-    def __init__(self, cell: LstmCell, rows: int, batch: int) -> None:
-        self._weights = cell.input[_ORDER]
-        dtype = cell.input.dtype
-        self._gradients = aligned_empty((4, batch, cell.hidden_size), dtype)
-        self._parts = aligned_empty((4, batch, cell.input_size), dtype)
-        self._of_inputs = aligned_empty((rows, cell.input_size), dtype)
-
-    def gradients(self, rows: slice) -> Floats:
         return self._gradients[:, : rows.stop - rows.start]
 
     def take(self, rows: slice) -> None:
+        """Take them as they are written now."""
         gradients = self.gradients(rows)
         parts = self._parts[:, : gradients.shape[1]]
         np.matmul(gradients, self._weights, out=parts)
         _add_up(parts, self._of_inputs[rows])
 
     def result(self) -> Floats:
+        """What has come of them, once all steps are done."""
         return self._of_inputs
 
 
-class _Steps:
-    """The gradient of whole steps times their inputs, shape (rows,), without a product with W.
+class _StepGradient:
+    """The same times the inputs, summed over a step's features, (rows,), without a product with W.
 
     x . (W^T d) = (W x) . d, and W x is what the cell reads; of the gates it reads -(W x + b).
     """
 
-    def __init__(self, cell: LstmCell, inputs: CellInput, rows: int, batch: int) -> None:
-        self._inputs = inputs
-        dtype = cell.input.dtype
-        self._gradients, self._products = (
-            aligned_empty((4, batch, cell.hidden_size), dtype) for _ in range(2)
-        )
+    def __init__(self, record: CellRecord) -> None:
+        cell, rows, dtype = record.cell, record.packing.rows, record.cell.input.dtype
+        self._inputs = record.inputs
+        shape = (4, record.packing.batch, cell.hidden_size)
+        self._gradients, self._products = (aligned_empty(shape, dtype) for _ in range(2))
         self._biases = cell.bias[_ORDER[:3], :, np.newaxis]
         self._of_candidates = np.empty(rows, dtype)
         self._of_gates, self._of_biases = np.empty((2, 3, rows, 1), dtype)
@@ -172,7 +158,5 @@ class _Steps:
         return of_steps
 
 
-def _collected(reach: Reach, record: CellRecord) -> _Collected:
-    if reach == "features":
-        return _Features(record.cell, record.packing.rows, record.packing.batch)
-    return _Steps(record.cell, record.inputs, record.packing.rows, record.packing.batch)
+def _collected(reach: Reach, record: CellRecord) -> _FeatureGradient | _StepGradient:
+    return _FeatureGradient(record) if reach == "features" else _StepGradient(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +16,6 @@ from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model
 
 
-class CellInput(Protocol):
-    """The inputs of a packed batch, in the order in which a cell reads them."""
-
-    @property
-    def weights(self) -> CellWeights: ...
-
-    @property
-    def features(self) -> Floats:
-        """The inputs themselves, shape (rows, inputs)."""
-        ...
-
-    def read_gates(self, rows: slice, out: Floats) -> None:
-        """Write the rows' part of -z of the gates, -(W x + b), shape (3, n, hidden)."""
-        ...
-
-    def read_candidate(self, rows: slice, out: Floats) -> None:
-        """Write the rows' part of z of the candidate, W x + b, shape (n, hidden)."""
-        ...
-
-    def read_products(self, rows: slice, out: Floats) -> None:
-        """Write the rows' W x of the candidate, shape (n, hidden), without its bias."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class NumericInput:
     """Inputs that are numbers: of a series, or of the layer below.
@@ -47,20 +23,24 @@ class NumericInput:
     Parameters
     ----------
     features : ndarray, shape (rows, inputs)
+        In the order in which the cell reads them.
     """
 
     weights: CellWeights
     features: Floats
 
     def read_gates(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of -z of the gates, -(W x + b), shape (3, n, hidden)."""
         np.matmul(self.features[rows], self.weights.input_gates, out=out)
         np.add(out, self.weights.bias_gates, out=out)
 
     def read_candidate(self, rows: slice, out: Floats) -> None:
+        """Write the rows' part of z of the candidate, W x + b, shape (n, hidden)."""
         self.read_products(rows, out)
         np.add(out, self.weights.bias_candidate, out=out)
 
     def read_products(self, rows: slice, out: Floats) -> None:
+        """Write the rows' W x of the candidate, shape (n, hidden), without its bias."""
         np.matmul(self.features[rows], self.weights.input_candidate, out=out)
 
 
@@ -98,7 +78,7 @@ class CellTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenInput:
-    """Inputs that are tokens: their products stand in a table, and are looked up.
+    """Inputs that are tokens, read as numbers are: their products are looked up in a table.
 
     Parameters
     ----------
@@ -130,6 +110,10 @@ class TokenInput:
 
     def read_products(self, rows: slice, out: Floats) -> None:
         self.table.products.take(self.places[rows], axis=0, out=out, mode="clip")
+
+
+# The inputs of a packed batch, in the order in which a cell reads them.
+CellInput = NumericInput | TokenInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)

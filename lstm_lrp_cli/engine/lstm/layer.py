@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lstm_lrp_cli.engine.layers import merging
+from lstm_lrp_cli.engine.layers.merging import MergeRecord
 from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Reach, Shares, reached
+from lstm_lrp_cli.engine.records import Reach, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.engine.states import CellStates
 from lstm_lrp_cli.model.arrays import Floats
 from lstm_lrp_cli.model.layers import Lstm
 from . import cell
 from . import gradient as cell_gradient
+from . import relevance as cell_relevance
 from .cell import CellRecord
 from .inputs import CellInput, in_reading_order
 
@@ -23,38 +25,31 @@ class LstmRecord:
     layer: Lstm
     packing: Packing
     cells: Sequence[CellRecord]
-    parts: Sequence[Floats]
-    outputs: Floats
+    merged: MergeRecord
+
+    @property
+    def outputs(self) -> Floats:
+        return self.merged.outputs
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         inputs, shares = self.pass_down(relevance, rule, "features")
         return [inputs], shares
 
     def pass_down(self, relevance: Floats, rule: LrpRule, reach: Reach) -> tuple[Floats, Shares]:
-        """Pass relevance to the inputs, or to their steps as a whole.
+        """Pass relevance to the inputs, or to their steps.
 
         Returns
         -------
-        ndarray, shape (rows, inputs), or (rows,) of whole steps
+        ndarray, shape (rows, inputs), or (rows,) of steps
         Shares
         """
-        packing, returns_last = self.packing, self.layer.returns == "last"
-        parts, shares = merging.split(
-            self.layer.merge,
-            self.parts,
-            self.outputs,
-            relevance,
-            None if returns_last else packing,
-            packing.batch,
-            rule,
-        )
+        parts, shares = self.merged.relevance(relevance, rule)
         of_cells = []
         for record, part in zip(self.cells, parts, strict=True):
             assert part is not None  # directions have no gate between them
-            collected = reached(reach, record.cell, record.inputs, packing)
-            of_inputs, kept = record.relevance(*self._at(record, part), rule, collected)
+            of_inputs, kept = cell_relevance.relevance(record, *self._at(record, part), rule, reach)
             shares += kept
-            of_cells.append(in_reading_order(record.cell, of_inputs, packing))
+            of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
         return sum(of_cells[1:], of_cells[0]), shares
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
@@ -66,13 +61,11 @@ class LstmRecord:
         Returns
         -------
         ndarray, shape (rows, inputs), or (rows,)
-            The gradient, or, of whole steps, its product with the inputs.
+            The gradient, or, of steps, its product with the inputs.
         """
         of_cells = []
-        parts = merging.pull_back(self.layer.merge, self.parts, gradient)
-        for record, part in zip(self.cells, parts, strict=True):
-            at_end, at_steps = self._at(record, part)
-            of_inputs = cell_gradient.gradient(record, at_end, at_steps, reach)
+        for record, part in zip(self.cells, self.merged.gradient(gradient), strict=True):
+            of_inputs = cell_gradient.gradient(record, *self._at(record, part), reach)
             of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
         return sum(of_cells[1:], of_cells[0])
 
@@ -102,12 +95,14 @@ def run(
         The states with which each cell begins; None is its initial ones.
     """
     begun = carried or [CellStates.initial(each, packing.batch) for each in layer.cells]
+    returns_last = layer.returns == "last"
     records, parts = [], []
     for each, read, states in zip(layer.cells, inputs, begun, strict=True):
         record = cell.run(layer, each, read, packing, states, keep_gates)
         records.append(record)
-        if layer.returns == "last":
+        if returns_last:
             parts.append(record.at_end(record.h[packing.last], each.initial_hidden))
         else:
             parts.append(in_reading_order(each, record.h, packing))
-    return LstmRecord(layer, packing, records, parts, merging.merge(layer.merge, parts))
+    merged = merging.run(layer.merge, parts, None if returns_last else packing)
+    return LstmRecord(layer, packing, records, merged)

@@ -13,13 +13,12 @@ import numpy as np
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.decomposition.graph import decompose
 from lstm_lrp_cli.engine.decomposition.parts import Parts
-from lstm_lrp_cli.engine.forward import Trace, row_bytes
+from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers, relative_residuals
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.perturbation import COPIES_BYTES, Copies, copies, explained_rows
+from lstm_lrp_cli.engine.perturbation import Copies, copies, explained_rows, most_rows
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model.arrays import Booleans, Integers
-from .method import Promise
+from .method import Method, Promise
 
 EXACTNESS = Promise(
     "exact", ("relevant", "irrelevant"), TOLERANCES, {np.dtype(np.float32): "try --dtype float64"}
@@ -27,7 +26,7 @@ EXACTNESS = Promise(
 
 
 @dataclass(frozen=True, slots=True)
-class ContextualDecomposition:
+class ContextualDecomposition(Method):
     """The relevant part of the score.
 
     The ledger of a sequence is of the one decomposition whose parts come least near to the score.
@@ -41,8 +40,7 @@ class ContextualDecomposition:
 
     span: slice | None = None
     name: str = "contextual-decomposition"
-    promise: Promise = EXACTNESS
-    keeps_gates: bool = False
+    promise = EXACTNESS
 
     @property
     def runs_often(self) -> bool:
@@ -61,21 +59,19 @@ class ContextualDecomposition:
         )
         return {"span": f"{start}:{stop}"}
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         if self.span is not None:
-            return _of_span(trace, chosen, padding, self.span)
-        rows = explained_rows(trace, chosen, padding)
+            return _of_span(trace, chosen, self.span)
+        rows = explained_rows(trace, chosen)
         if reach == "steps":
             return _of_steps(trace, chosen, rows)
         return _of_features(trace, chosen, rows)
 
 
-def _of_span(trace: Trace, chosen: Chosen, padding: Booleans | None, span: slice) -> Relevance:
+def _of_span(trace: Trace, chosen: Chosen, span: slice) -> Relevance:
     """Decompose each sequence once. The relevance of the span is the same for each of its steps."""
     packing = trace.packing
-    within = _in_span(span, packing, padding)
+    within = _in_span(span, trace)
     sequences = np.arange(packing.batch)
     parts = _decomposed(trace, chosen, sequences, lambda some: within[some.rows])
     lengths = np.bincount(packing.sequence[within], minlength=packing.batch)
@@ -84,19 +80,18 @@ def _of_span(trace: Trace, chosen: Chosen, padding: Booleans | None, span: slice
     return Relevance(inputs, _ledgers(trace, chosen, sequences, parts))
 
 
-def _in_span(span: slice, packing: Packing, padding: Booleans | None) -> Booleans:
+def _in_span(span: slice, trace: Trace) -> Booleans:
     """The rows of the steps from one to another of each sequence, shape (rows,).
 
     Parameters
     ----------
     span : slice
-        As Python has it: from 0, from -1 backwards, and cut to what there is.
-    padding : ndarray of bool, shape (rows,), or None
-        The rows that are padding, which do not count.
+        As Python has it: from 0, from -1 backwards, and cut to what there is, without padding.
     """
+    packing = trace.packing
     rows = packing.by_sequence
-    if padding is not None:
-        rows = rows[~padding[rows]]
+    if trace.padding is not None:
+        rows = rows[~trace.padding[rows]]
     sequence = packing.sequence[rows]
     lengths = np.bincount(sequence, minlength=packing.batch)
     steps = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[sequence]
@@ -172,7 +167,7 @@ def _decomposed(
         Of shape (copies,), in float64.
     """
     parts = Parts(*np.zeros((2, len(sequences))))
-    for some in copies(trace.packing, sequences, COPIES_BYTES // row_bytes(trace.model)):
+    for some in copies(trace.packing, sequences, most_rows(trace.model)):
         scores, of_copies = decompose(trace, some, relevant(some)), some.chosen(chosen)
         parts.relevant[some.numbers] = of_copies.of(scores.relevant)
         parts.irrelevant[some.numbers] = of_copies.of(scores.irrelevant)

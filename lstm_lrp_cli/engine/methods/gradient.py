@@ -1,8 +1,7 @@
 """The gradient of one score a sequence with respect to the embedded inputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,43 +10,29 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance, told, walk_down
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.lstm.layer import LstmRecord
 from lstm_lrp_cli.engine.records import Reach, Record
-from lstm_lrp_cli.model.arrays import Booleans, Floats
-
-# What overflows shows in the result, which the caller checks.
-_overflows = np.errstate(over="ignore", invalid="ignore")
+from lstm_lrp_cli.model.arrays import Floats
+from .method import Method
 
 
-@_overflows
-def gradient(trace: Trace, chosen: Chosen) -> Floats:
-    """The partial derivatives of the chosen scores, shape (rows, features).
+# What overflows shows in relevance, which the caller checks; here, and in both methods.
+@np.errstate(over="ignore", invalid="ignore")
+def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> Floats:
+    """The partial derivatives of the chosen scores by the embedded inputs.
 
-    The trace must have kept its gates.
+    Parameters
+    ----------
+    trace : Trace
+        Of a forward pass that kept the gates.
+    chosen : Chosen
+    reach : {"features", "steps"}
+
+    Returns
+    -------
+    ndarray, shape (rows, features), or (rows,)
+        The derivatives, or, of steps, the sum of their products with the inputs.
     """
-    return _pulled_back(trace, chosen, "features")
 
-
-@_overflows
-def squared_gradient(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The squared gradient, shape (rows, features), or summed over features, (rows,)."""
-    partial = _pulled_back(trace, chosen, "features")
-    if reach == "features":
-        return np.square(partial)
-    of_steps = np.empty(len(partial), partial.dtype)
-    row_dots(partial, partial, of_steps)
-    return of_steps
-
-
-@_overflows
-def gradient_times_input(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The gradient times the inputs, shape (rows, features), or summed over features, (rows,)."""
-    pulled_back = _pulled_back(trace, chosen, reach)
-    return pulled_back if reach == "steps" else pulled_back * trace.embedded
-
-
-def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
-    """The gradient of every feature, or, of whole steps, its product with the input."""
-
-    def step(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
+    def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
         if reads_input and isinstance(record, LstmRecord):
             return [record.pull_back(amount, reach)]
         return record.gradient(amount)
@@ -57,38 +42,35 @@ def _pulled_back(trace: Trace, chosen: Chosen, reach: Reach) -> Floats:
             return amount
         return told(amount * trace.embedded, reach)
 
-    return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), step, arrive)
+    return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), pass_down, arrive)
 
 
 @dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(Method):
     """How fast the score changes with an input, whichever way: its partial derivative, squared."""
 
     name: str = "gradient"
-    settings: dict[str, Any] = field(default_factory=dict)
-    promise: None = None
-    keeps_gates: bool = True
-    runs_often: bool = False
-    whole_steps: bool = False
+    signed = False
+    keeps_gates = True
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
-        return Relevance(squared_gradient(trace, chosen, reach))
+    @np.errstate(over="ignore", invalid="ignore")
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
+        partial = gradient(trace, chosen)
+        if reach == "features":
+            return Relevance(np.square(partial))
+        squared = np.empty(len(partial), partial.dtype)
+        row_dots(partial, partial, squared)
+        return Relevance(squared)
 
 
 @dataclass(frozen=True, slots=True)
-class GradientTimesInput:
+class GradientTimesInput(Method):
     """What each input adds to the score, were the score linear as it is here."""
 
     name: str = "gradient-x-input"
-    settings: dict[str, Any] = field(default_factory=dict)
-    promise: None = None
-    keeps_gates: bool = True
-    runs_often: bool = False
-    whole_steps: bool = False
+    keeps_gates = True
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
-        return Relevance(gradient_times_input(trace, chosen, reach))
+    @np.errstate(over="ignore", invalid="ignore")
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
+        found = gradient(trace, chosen, reach)
+        return Relevance(found if reach == "steps" else found * trace.embedded)

@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told
-from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.ledger import Ledgers
 from lstm_lrp_cli.engine.perturbation import copies
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Booleans, Floats
-from lstm_lrp_cli.model.model import Model
-from . import ZERO, Baseline
+from lstm_lrp_cli.model.arrays import Floats
 from .gradient import gradient
-from .method import Promise
+from .method import Method, Promise
+from .settings import ZERO, Baseline
 
 # How far quadrature may be off, relative to the ledger's scale: a matter of the number of points.
 GAP = 5e-2
@@ -43,35 +42,32 @@ MOST_ROWS = 2**12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IntegratedGradients:
+class IntegratedGradients(Method):
     """Integrated gradients.
 
     Parameters
     ----------
-    steps : int
-        Points of the way at which the gradient is taken.
+    points : int
+        Of the way, at which the gradient is taken.
     baseline : Baseline
         Where the way begins at every step.
     """
 
-    steps: int = 50
+    points: int = 50
     baseline: Baseline = ZERO
     name: str = "integrated-gradients"
-    promise: Promise = COMPLETENESS
-    keeps_gates: bool = False
-    runs_often: bool = True
-    whole_steps: bool = False
+    promise = COMPLETENESS
+    runs_often = True
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"steps": self.steps, "baseline": self.baseline.name}
+        return {"steps": self.points, "baseline": self.baseline.name}
 
     # What overflows shows in relevance, which the caller checks.
     @np.errstate(over="ignore", invalid="ignore")
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         numeric = replace(trace.model, embedding=None)  # which takes what is embedded
+        runner = Runner(numeric, keep_gates=True)
         inputs = trace.embedded
         baseline = np.zeros_like(inputs)
         if self.baseline.features is not None:
@@ -80,11 +76,11 @@ class IntegratedGradients:
         mean = np.zeros(inputs.shape)
         for points, weights in self._points(len(inputs)):
             on_way = baseline[:, np.newaxis] + way[:, np.newaxis] * points[:, np.newaxis]
-            gradients = _gradients(numeric, trace, chosen, on_way.astype(inputs.dtype))
+            gradients = _gradients(runner, trace, chosen, on_way.astype(inputs.dtype))
             mean += np.einsum("rpf,p->rf", gradients, weights)
         relevance = told((way * mean).astype(inputs.dtype), reach)
-        tokens, of_padding = inputs_and_padding(relevance, padding, trace.packing)
-        at_baseline = forward(numeric, baseline, trace.packing, begun=trace.begun)
+        tokens, of_padding = inputs_and_padding(relevance, trace)
+        at_baseline = runner.forward(baseline, trace.packing, begun=trace.begun)
         shares = {
             "tokens": tokens,
             "baseline": chosen.of(at_baseline.scores),
@@ -94,14 +90,14 @@ class IntegratedGradients:
 
     def _points(self, rows: int) -> Iterator[tuple[Floats, Floats]]:
         """The points between 0 and 1 and their weights, so many at a time as make one batch."""
-        points, weights = np.polynomial.legendre.leggauss(self.steps)
+        points, weights = np.polynomial.legendre.leggauss(self.points)
         at_once = max(MOST_ROWS // max(rows, 1), 1)
-        for start in range(0, self.steps, at_once):
+        for start in range(0, self.points, at_once):
             some = slice(start, start + at_once)
             yield (points[some] + 1.0) / 2.0, weights[some] / 2.0
 
 
-def _gradients(model: Model, trace: Trace, chosen: Chosen, inputs: Floats) -> Floats:
+def _gradients(runner: Runner, trace: Trace, chosen: Chosen, inputs: Floats) -> Floats:
     """The gradient at several inputs of the same sequences, each of shape (rows, points, features).
 
     The points of a row are the same row of as many copies, and so lie one after the other.
@@ -109,11 +105,9 @@ def _gradients(model: Model, trace: Trace, chosen: Chosen, inputs: Floats) -> Fl
     rows, points, features = inputs.shape
     sequences = np.repeat(np.arange(trace.packing.batch), points)
     [all_points] = copies(trace.packing, sequences, most_rows=max(rows * points, 1))
-    moved = forward(
-        model,
+    moved = runner.forward(
         inputs.reshape(rows * points, features),
         all_points.packing,
-        keep_gates=True,
         begun=trace.begun.of(all_points.sequences),
     )
     return gradient(moved, all_points.chosen(chosen)).reshape(inputs.shape)

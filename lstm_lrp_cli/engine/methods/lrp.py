@@ -1,17 +1,19 @@
 """Layer-wise relevance propagation, by one of its rules for gates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.backward import Chosen, Relevance, relevance
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers
+from lstm_lrp_cli.engine.lstm.layer import LstmRecord
+from lstm_lrp_cli.engine.records import Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.arrays import Booleans
-from .method import Promise
+from lstm_lrp_cli.model.arrays import Floats
+from .method import Method, Promise
 
 CONSERVATION = Promise(
     "conserved",
@@ -22,7 +24,7 @@ CONSERVATION = Promise(
 
 
 @dataclass(frozen=True, slots=True)
-class Lrp:
+class Lrp(Method):
     """LRP (Bach et al. 2015; for LSTMs Arras et al. 2017), named by its rule for gates.
 
     Parameters
@@ -34,10 +36,7 @@ class Lrp:
 
     rule: LrpRule
     name: str = ""
-    promise: Promise = CONSERVATION
-    keeps_gates: bool = False
-    runs_often: bool = False
-    whole_steps: bool = False
+    promise = CONSERVATION
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.rule.gates)
@@ -46,7 +45,40 @@ class Lrp:
     def settings(self) -> dict[str, Any]:
         return {"eps": self.rule.eps, "bias_factor": self.rule.bias_factor}
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
-        return relevance(trace, chosen, self.rule, padding, reach)
+    # What overflows shows in the ledger, which the caller checks.
+    @np.errstate(over="ignore", invalid="ignore")
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
+        explained = chosen.of(trace.scores)
+        shares = Shares.none(trace.packing.batch)
+
+        def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
+            nonlocal shares
+            down: Sequence[Floats | None]
+            if reads_input and isinstance(record, LstmRecord):
+                of_inputs, kept = record.pass_down(amount, self.rule, reach)
+                down = [of_inputs]
+            else:
+                down, kept = record.relevance(amount, self.rule)
+            shares += kept
+            return down
+
+        def arrive(amount: Floats) -> Floats:
+            return told(amount, reach)
+
+        of_scores = chosen.alone(trace.scores, explained)
+        values = walk_down(trace, of_scores, pass_down, arrive)
+        tokens, of_padding = inputs_and_padding(values, trace)
+        return Relevance(
+            values,
+            Ledgers(
+                explained,
+                {
+                    "tokens": tokens,
+                    "initial_state": shares.initial_state,
+                    "biases": shares.biases,
+                    "stabilizers": shares.stabilizers[0],
+                    "padding": of_padding,
+                },
+                shares.stabilizers[1],
+            ),
+        )

@@ -1,7 +1,8 @@
 """What every method that explains has in common."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,6 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Booleans
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +40,44 @@ class Promise:
         return Ledger(0.0, dict.fromkeys(self.shares, 0.0), size)
 
 
-class Method(Protocol):
-    """A way to tell how much each input has to do with a score."""
+class Method(ABC):
+    """A way to tell how much each input has to do with a score.
 
-    @property
-    def name(self) -> str:
-        """As the command line has it."""
-        ...
+    Attributes
+    ----------
+    name : str
+        As the command line has it.
+    promise : Promise or None
+        What the sum of its relevance must come to; None where nothing is promised.
+    signed : bool
+        Whether its relevance tells what speaks for a score from what speaks against it.
+    keeps_gates : bool
+        Whether it needs what the forward pass computes of gates.
+    """
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What it was set to, by name, as the report tells it."""
-        ...
-
-    @property
-    def promise(self) -> Promise | None:
-        """What the sum of its relevance must come to; None where nothing is promised."""
-        ...
-
-    @property
-    def keeps_gates(self) -> bool:
-        """Whether it needs what the forward pass computes of gates."""
-        ...
+    __slots__ = ()
+    name: str
+    promise: Promise | None = None
+    signed = True
+    keeps_gates = False
 
     @property
     def runs_often(self) -> bool:
         """Whether it runs the model many times for each sequence."""
-        ...
+        return False
 
     @property
     def whole_steps(self) -> bool:
         """Whether it can tell only of whole steps, and not of their features."""
-        ...
+        return False
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was set to, by name, as the report tells it."""
+        return {}
+
+    @abstractmethod
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         """Explain one score of each sequence of a batch.
 
         Parameters
@@ -83,9 +85,6 @@ class Method(Protocol):
         trace : Trace
             The forward pass.
         chosen : Chosen
-        padding : ndarray of bool, shape (rows,), or None
-            The rows that are padding.
         reach : {"features", "steps"}
-            Whether relevance is told of every dimension, or of whole steps.
+            Whether relevance is told of every dimension, or of steps, which may cost less.
         """
-        ...

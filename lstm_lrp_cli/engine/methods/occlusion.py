@@ -5,8 +5,7 @@ Jurafsky 2016, "Understanding Neural Networks through Representation Erasure"; a
 scores of LSTMs, Arras et al. 2019, "Evaluating Recurrent Neural Network Explanations".
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,24 +13,19 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.perturbation import Copies, explained_rows, losses, run_replaced
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Booleans, Integers
+from lstm_lrp_cli.model.arrays import Integers
+from .method import Method
 
 
 @dataclass(frozen=True, slots=True)
-class Occlusion:
+class Occlusion(Method):
     """The score, minus that of the sequence with zeros in one place."""
 
     name: str = "occlusion"
-    settings: dict[str, Any] = field(default_factory=dict)
-    promise: None = None
-    keeps_gates: bool = False
-    runs_often: bool = True
-    whole_steps: bool = False
+    runs_often = True
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
-        rows = explained_rows(trace, chosen, padding)
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
+        rows = explained_rows(trace, chosen)
         if reach == "steps":
             return self._steps(trace, chosen, rows)
         return self._features(trace, chosen, rows)

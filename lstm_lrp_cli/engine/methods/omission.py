@@ -4,37 +4,32 @@ Kádár, Chrupała and Alishahi 2017, "Representation of Linguistic Form and Fun
 Neural Networks", who compare the last hidden states; here it is scores, as in occlusion.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
-from lstm_lrp_cli.engine.forward import Trace, forward
+from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.perturbation import Copies, explained_rows, losses
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.arrays import Booleans, Integers
+from lstm_lrp_cli.model.arrays import Integers
 from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
+from .method import Method
 
 
 @dataclass(frozen=True, slots=True)
-class Omission:
+class Omission(Method):
     """The score, minus that of the sequence without a step."""
 
     name: str = "omission"
-    settings: dict[str, Any] = field(default_factory=dict)
-    promise: None = None
-    keeps_gates: bool = False
-    runs_often: bool = True
-    whole_steps: bool = True
+    runs_often = True
+    whole_steps = True
 
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         """Explain one score of each sequence of a batch, by whole steps alone.
 
         Raises
@@ -46,7 +41,7 @@ class Omission:
             raise ValueError("a step is left out as a whole")
         model = trace.model
         _check(model)
-        rows = explained_rows(trace, chosen, padding)
+        rows = explained_rows(trace, chosen)
         table = None
         if model.embedding is not None:
             ids = trace.inputs
@@ -54,8 +49,10 @@ class Omission:
                 ids = np.append(ids, int(model.padding.value))
             table = TokenTable.of(model, model.embedding, ids)
 
+        runner = Runner(model, table)
+
         def shortened(some: Copies) -> Trace:
-            return _without(trace, some, rows[some.numbers], table)
+            return _without(trace, some, rows[some.numbers], runner)
 
         relevance = np.zeros(trace.packing.rows, dtype=model.dtype)
         relevance[rows] = losses(trace, chosen, rows, shortened)
@@ -83,7 +80,7 @@ def _padded_length(model: Model) -> int:
     return 0 if model.padding is None else model.padding.fills
 
 
-def _without(trace: Trace, some: Copies, rows: Integers, table: TokenTable | None) -> Trace:
+def _without(trace: Trace, some: Copies, rows: Integers, runner: Runner) -> Trace:
     """Run copies without one row of each, padded anew where the model is given padding.
 
     Parameters
@@ -104,4 +101,4 @@ def _without(trace: Trace, some: Copies, rows: Integers, table: TokenTable | Non
         inputs[filling] = padding.value
     kept, of = steps[~filling], some.sequences[copy[~filling]]
     inputs[~filling] = trace.inputs[trace.packing.offsets[kept] + of]
-    return forward(trace.model, inputs, packing, table, begun=trace.begun.of(some.sequences))
+    return runner.forward(inputs, packing, begun=trace.begun.of(some.sequences))

@@ -10,11 +10,11 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.perturbation import explained_rows
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Booleans
+from .method import Method
 
 
 @dataclass(frozen=True, slots=True)
-class RandomControl:
+class RandomControl(Method):
     """Standard normal numbers, drawn by a sequence's own content.
 
     A sequence so has the same numbers in whatever company, order or process it is explained. Where
@@ -27,10 +27,6 @@ class RandomControl:
 
     seed: int
     name: str = "random"
-    promise: None = None
-    keeps_gates: bool = False
-    runs_often: bool = False
-    whole_steps: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -38,12 +34,10 @@ class RandomControl:
 
     # A number too large for float32 is infinite there.
     @np.errstate(over="ignore")
-    def explain(
-        self, trace: Trace, chosen: Chosen, padding: Booleans | None, reach: Reach
-    ) -> Relevance:
+    def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         packing = trace.packing
         explained = np.zeros(packing.rows, dtype=bool)
-        explained[explained_rows(trace, chosen, padding)] = True
+        explained[explained_rows(trace, chosen)] = True
         rows = packing.by_sequence[explained[packing.by_sequence]]
         counts = np.bincount(packing.sequence[rows], minlength=packing.batch)
         # The same number in either precision is the same content.

@@ -1,6 +1,4 @@
-"""How much relevance changes as the input hardly does: the maximum sensitivity of Yeh et al. 2019,
-"On the (In)fidelity and Sensitivity of Explanations", relative to the relevance itself.
-"""
+"""What is told of methods beside curves: agreement, the most effective step, and sensitivity."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,16 +6,92 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.forward import Trace, forward
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.engine.forward import Runner, Trace
+from lstm_lrp_cli.engine.methods.occlusion import Occlusion
+from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations
 from .experiment import Contestant, Experiment, ExplainedBatch
+from .perturbation import ranks_from_most
+
+
+class Agreement:
+    """The mean rank correlation of each pair of methods, over the sequences seen so far.
+
+    Ranks are those of signed relevance. Where one of two methods has no signs, of what the other
+    gives the sizes are ranked.
+
+    Parameters
+    ----------
+    signed : ndarray of bool, shape (methods,)
+        Whether a method's relevance has signs.
+    """
+
+    def __init__(self, signed: Booleans) -> None:
+        self._both_signed = signed[:, np.newaxis] & signed
+        self._sums = np.zeros(self._both_signed.shape)
+        self._counts = np.zeros(self._both_signed.shape, dtype=np.intp)
+
+    def add(self, relevance: Floats, sequence: Integers) -> None:
+        """Take in the relevance of some sequences.
+
+        Parameters
+        ----------
+        relevance : ndarray, shape (methods, steps)
+        sequence : ndarray of int, shape (steps,)
+            The sequence of each, in ascending order.
+        """
+        long = np.bincount(sequence) >= LEAST_STEPS
+        found = np.where(
+            self._both_signed[:, :, np.newaxis],
+            correlations(relevance, sequence),
+            correlations(np.abs(relevance), sequence),
+        )
+        there = ~np.isnan(found) & long
+        self._sums += np.where(there, found, 0.0).sum(axis=2)
+        self._counts += there.sum(axis=2)
+
+    def mean(self) -> Floats:
+        """Shape (methods, methods); NaN where no sequence had one."""
+        nothing = np.full_like(self._sums, np.nan)
+        np.divide(self._sums, self._counts, out=nothing, where=self._counts > 0)
+        return nothing
+
+
+class Effects:
+    """How often a method's most relevant step is the one that the score changes most without."""
+
+    def __init__(self, contestants: tuple[Contestant, ...]) -> None:
+        self._contestants = contestants
+        self._hits = np.zeros(len(contestants))
+        self._sequences = 0
+
+    def add(self, seen: ExplainedBatch) -> None:
+        """Take in a batch. Where relevance has no signs, neither has the change of the score."""
+        sequence = seen.sequence
+        effects = seen.told(seen.explain(Occlusion()))
+        for place, contestant in enumerate(self._contestants):
+            signed = contestant.signed
+            largest = ranks_from_most(effects if signed else np.abs(effects), sequence) == 0
+            hits = [
+                np.count_nonzero(largest & (ranks_from_most(relevance, sequence) == 0))
+                for relevance in seen.relevance[place]
+            ]
+            self._hits[place] += np.mean(hits)
+        self._sequences += len(seen.batch.sequences)
+
+    def shares(self) -> list[float]:
+        """The share of sequences, of each contestant; of several seeds their mean."""
+        shares: list[float] = (self._hits / max(self._sequences, 1)).tolist()
+        return shares
 
 
 class Sensitivity:
     """How much the relevance of each contestant changes at most over all draws.
 
-    Of the random control it is that of its first seed.
+    The maximum sensitivity of Yeh et al. 2019, "On the (In)fidelity and Sensitivity of
+    Explanations", relative to the relevance itself. Of the random control it is that of its first
+    seed.
 
     Parameters
     ----------
@@ -43,7 +117,7 @@ class Sensitivity:
         for draw in range(self._experiment.draws):
             trace = moved(seen, self._experiment, draw, self._keep_gates)
             for place, contestant in enumerate(self._contestants):
-                changed = seen.tell(contestant.methods[0], trace)
+                changed = seen.told(seen.explain(contestant.methods[0], trace))
                 change = norms(changed - first[place], sequence)
                 np.maximum(worst[place], change, out=worst[place])
                 done()
@@ -83,8 +157,8 @@ def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: b
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    model = reading_numbers(trace.model)
-    return forward(model, embedded, trace.packing, None, keep_gates, trace.begun)
+    runner = Runner(reading_numbers(trace.model), keep_gates=keep_gates)
+    return runner.forward(embedded, trace.packing, trace.padding, trace.begun)
 
 
 def reading_numbers(model: Model) -> Model:
