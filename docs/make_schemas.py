@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.mapping import (
     AttentionSpec,
     BatchNormSpec,
     CellSpec,
@@ -30,8 +30,8 @@ from lstm_lrp_cli.loading.mapping.schema import (
     PaddingSpec,
     TokensSpec,
 )
-from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS
+from lstm_lrp_cli.results import Result
 
 PAGE = Path(__file__).parent / "schemas.md"
 

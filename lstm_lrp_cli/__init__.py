@@ -8,7 +8,7 @@
 from typing import TYPE_CHECKING as _CHECKING
 
 if _CHECKING:
-    from .api import (
+    from lstm_lrp_cli.api import (
         Explainer,
         Explanation,
         Model,
@@ -40,7 +40,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """The names above, imported when they are used (PEP 562): `lrp --help` needs no NumPy."""
     if name in __all__:
-        from . import api
+        from lstm_lrp_cli import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

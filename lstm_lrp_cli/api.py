@@ -12,21 +12,21 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .errors import UnusableInput, WrongUsage
-from .explaining.explainer import Explainer
-from .explaining.explanation import Explanation, Explanations
-from .explaining.prediction import Prediction, predictions_of
-from .inputs.memory import sequences
-from .inputs.naming import InputFormat
-from .inputs.read import Source, read_sequences
-from .inputs.sequence import Sequence
-from .loading.load import load_model
-from .model.model import Model
-from .outputs.registry import OUTPUTS, format_of
-from .outputs.writer import Layout
-from .running.figures import Figures
-from .running.files import open_binary, open_output
-from .running.report import ExplainReport, Run
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.explaining.explainer import Explainer
+from lstm_lrp_cli.explaining.explanation import Explanation, Explanations
+from lstm_lrp_cli.explaining.prediction import Prediction, predictions_of
+from lstm_lrp_cli.inputs.memory import sequences
+from lstm_lrp_cli.inputs.read import Source, read_sequences
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.stream import InputFormat
+from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.outputs import OUTPUTS, format_of
+from lstm_lrp_cli.outputs.writer import Layout
+from lstm_lrp_cli.running.figures import Figures
+from lstm_lrp_cli.running.files import open_binary, open_output
+from lstm_lrp_cli.running.report import ExplainReport, Run
 
 __all__ = [
     "Explainer",

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info
 
 import lstm_lrp_cli as lrp
 from lstm_lrp_cli.model.text import Padding
-from lstm_lrp_cli.outputs.registry import OUTPUTS
+from lstm_lrp_cli.outputs import OUTPUTS
 
 TEXTS = ["a fine and moving film", "The plot is a bore .", "unheardof wordsalad"]
 

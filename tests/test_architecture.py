@@ -37,7 +37,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NUMPY_ALONE = ("engine", "model")
 # There is a ledger a sequence: as a frozen dataclass, it takes ten times as long to be made, and
 # `lrp explain` 5 % longer for short sentences.
-BESIDE_NUMPY = {"engine.ledger: msgspec"}
+BESIDE_NUMPY = {"engine.records: msgspec"}
 ONE_HOME = {
     "click": ("cli",),
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
@@ -51,8 +51,8 @@ LONGER: dict[str, int] = {}
 CIRCLES: set[frozenset[str]] = set()
 MOST_PARAMETERS = 7
 MORE_PARAMETERS: dict[str, int] = {}
-MOST_FILES = 200
-LEAST_MEDIAN = 130
+MOST_FILES = 175
+LEAST_MEDIAN = 170
 MOST_IMPORTS = 0.12  # of the lines of code
 
 

@@ -20,10 +20,10 @@ from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.inputs.lines import decoded_lines
 from lstm_lrp_cli.inputs.series import csv_rows
 from lstm_lrp_cli.inputs.stream import open_input
-from lstm_lrp_cli.loading.files.array_file import shape_text
+from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.opening import open_arrays
-from lstm_lrp_cli.model.arrays import Booleans, Floats
+from lstm_lrp_cli.model import Booleans, Floats
 from lstm_lrp_cli.model.model import Model
 
 # Before a last softmax or sigmoid, behind it, or behind its logarithm.

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.files import ArrayFile
+from lstm_lrp_cli.loading.mapping import (
     CellSpec,
     DenseLayout,
     DenseSpec,

@@ -14,14 +14,13 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import run_batch
+from lstm_lrp_cli.explaining.windows import Carried, run_batch
 from lstm_lrp_cli.inputs.batching import Batch, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.building.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
-from lstm_lrp_cli.loading.mapping.schema import LayerSpec
-from lstm_lrp_cli.model.arrays import FORGET, GATES, Floats
+from lstm_lrp_cli.loading.mapping import LayerSpec
+from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.layers import Lstm
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding

@@ -6,7 +6,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.loading.mapping.schema import Mapping
+from lstm_lrp_cli.loading.mapping import Mapping
 from lstm_lrp_cli.terminal.console import open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted, steps_compared
 from lstm_lrp_cli.terminal.text import json_document, printable

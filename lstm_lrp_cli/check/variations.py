@@ -12,8 +12,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lstm_lrp_cli.loading.mapping.schema import CellSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec
-from lstm_lrp_cli.model.arrays import GATES
+from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec
+from lstm_lrp_cli.model import GATES
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, PoolName, Returns
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")

@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods.lrp import Lrp
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import run_window, windows
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
+from lstm_lrp_cli.explaining.windows import Carried, run_window, windows
 from lstm_lrp_cli.inputs.batching import Batch, masked_steps
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 from .expected import (
     KINDS,

@@ -10,7 +10,7 @@ import click
 from lstm_lrp_cli.check.against import FRAMEWORKS
 from lstm_lrp_cli.engine.methods import LRP_METHODS
 from lstm_lrp_cli.running.files import open_output
-from lstm_lrp_cli.terminal.messages import say, warn
+from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
@@ -94,7 +94,7 @@ def check(
     from lstm_lrp_cli.check.verify import SEQUENCES, random_sequences, verify
     from lstm_lrp_cli.engine.methods.lrp import Lrp
     from lstm_lrp_cli.explaining.settings import resolve_methods
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.numbers import counted

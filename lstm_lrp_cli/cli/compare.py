@@ -13,8 +13,8 @@ from click.core import ParameterSource
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import open_output
-from lstm_lrp_cli.terminal.messages import warn
 from lstm_lrp_cli.terminal.screen import progress
+from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
@@ -41,7 +41,7 @@ from .options.methods import (
 )
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.compare.comparison import Rank
+    from lstm_lrp_cli.compare import Rank
 
 
 # What results have been asked already.
@@ -197,7 +197,7 @@ def compare(
     from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
     from lstm_lrp_cli.compare.pairing import matched
     from lstm_lrp_cli.compare.table import comparison_json, print_comparison
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.loading.files.formats import is_weight_file
     from .options.sides import AskedModels, both_sides
 

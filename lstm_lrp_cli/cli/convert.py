@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from lstm_lrp_cli.running.files import open_together
-from lstm_lrp_cli.terminal.messages import say, warn
+from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DTYPES,
     assume_option,

@@ -13,8 +13,8 @@ import click
 from lstm_lrp_cli.engine.methods import METHODS
 from lstm_lrp_cli.explaining.settings import parse_method
 from lstm_lrp_cli.running.files import open_output, open_together
-from lstm_lrp_cli.terminal.messages import warn
 from lstm_lrp_cli.terminal.screen import counting
+from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
@@ -39,7 +39,7 @@ from .options.methods import (
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method
-    from lstm_lrp_cli.evaluate.experiment import Contestant
+    from lstm_lrp_cli.evaluate import Contestant
     from lstm_lrp_cli.explaining.question import Question
     from lstm_lrp_cli.model.model import Model
 
@@ -174,8 +174,8 @@ def evaluate(
     and what each method costs.
     """
     from lstm_lrp_cli.errors import UnusableInput
+    from lstm_lrp_cli.evaluate import Experiment
     from lstm_lrp_cli.evaluate.evaluate import evaluate as run
-    from lstm_lrp_cli.evaluate.experiment import Experiment
     from lstm_lrp_cli.evaluate.table import (
         draw_curves,
         evaluation_json,
@@ -183,7 +183,7 @@ def evaluate(
         require_matplotlib,
     )
     from lstm_lrp_cli.explaining.settings import resolve_methods
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.words import size_warnings
@@ -281,7 +281,7 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
 def contestants_of(methods: Iterable[Method], seeds: int) -> tuple[Contestant, ...]:
     """Each method, random once for each of its seeds."""
     from lstm_lrp_cli.engine.methods.random_control import RandomControl
-    from lstm_lrp_cli.evaluate.experiment import Contestant
+    from lstm_lrp_cli.evaluate import Contestant
 
     return tuple(
         Contestant(

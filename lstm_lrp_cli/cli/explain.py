@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.outputs.registry import OUTPUTS
+from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,

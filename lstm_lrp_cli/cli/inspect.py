@@ -14,16 +14,14 @@ from rich.text import Text
 
 from lstm_lrp_cli.loading.building.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
-from lstm_lrp_cli.loading.mapping.schema import LayerSpec, PaddingSpec
+from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.running.files import open_output
-from lstm_lrp_cli.terminal.console import open_console
-from lstm_lrp_cli.terminal.folding import FoldedParts
-from lstm_lrp_cli.terminal.messages import say, warn
+from lstm_lrp_cli.terminal.console import FoldedParts, open_console
 from lstm_lrp_cli.terminal.numbers import counted
-from lstm_lrp_cli.terminal.text import printable
+from lstm_lrp_cli.terminal.text import printable, say, warn
 from .options.arguments import (
     DocumentOptions,
     assume_option,

@@ -11,9 +11,8 @@ import click
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.terminal.messages import say
-from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable
-from .options.help import write_examples
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say
+from .options.help import Command, write_examples
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -51,6 +50,8 @@ class LrpGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
+        if name == "completion":
+            return completion
         command: click.Command = getattr(importlib.import_module(f"lstm_lrp_cli.cli.{name}"), name)
         return command
 
@@ -138,3 +139,41 @@ def main() -> None:
     Exit status: 0 done; 1 a check failed; 2 wrong usage;
     3 a model, mapping or input that cannot be used; 130 interrupted.
     """
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        'eval "$(lrp completion bash)"',
+        'lrp completion zsh > "${fpath[1]}/_lrp"',
+        "lrp completion fish > ~/.config/fish/completions/lrp.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what lets SHELL (bash, zsh or fish) complete commands, options and values.
+
+    \b
+    bash: put the first example into ~/.bashrc (bash 4.4 or later).
+    zsh: run the second once; or put eval "$(lrp completion zsh)" behind
+         compinit in ~/.zshrc.
+    fish: run the third once.
+
+    It holds in new shells. The program must be found by the name of lrp.
+    """
+    click.echo(completion_script(ctx.find_root().command, shell))
+
+
+def completion_script(program: click.Command, shell: str) -> str:
+    """What a shell runs once, to ask the program for completions from then on."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None
+    script = made(program, {}, "lrp", "_LRP_COMPLETE").source()
+    # Click's script for fish takes what stands before a comma for all, also in a list of methods.
+    return script.replace('string split ","', 'string split --max 1 ","')

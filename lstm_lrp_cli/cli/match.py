@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from lstm_lrp_cli.running.files import open_output
-from lstm_lrp_cli.terminal.messages import say, warn
 from lstm_lrp_cli.terminal.screen import counting
+from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
@@ -67,12 +67,12 @@ def match(
     from lstm_lrp_cli.check.guess import guess_layers
     from lstm_lrp_cli.check.search import Search
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
-    from lstm_lrp_cli.loading.mapping.schema import Described, Mapping
+    from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
 

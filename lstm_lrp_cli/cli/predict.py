@@ -2,7 +2,7 @@
 
 import click
 
-from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
+from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from lstm_lrp_cli.inputs.naming import format_ending
-from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, format_ending
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
-from lstm_lrp_cli.summarize.page import ENDINGS, OUTPUTS
 from lstm_lrp_cli.terminal.screen import progress
 from .options.arguments import refuse_same_file
 from .options.help import Command
+
+FORMS = ("table", "json", "html")
+ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
 
 
 @click.command(
@@ -42,7 +43,7 @@ from .options.help import Command
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(OUTPUTS)),
+    type=click.Choice(FORMS),
     help="[default: by the ending of -o (.json, .html), else table]",
 )
 @click.option(
@@ -69,6 +70,7 @@ def summarize(
     """
     from lstm_lrp_cli.results.read import read_results
     from lstm_lrp_cli.summarize.summarizer import Summarizer
+    from lstm_lrp_cli.summarize.table import write_summary
 
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
     summarizer = Summarizer(top, min_count, target)
@@ -84,7 +86,7 @@ def summarize(
             f"there are no explanations of {target!r}, but of {others}.", param_hint="--target"
         )
     with open_output(output) as file:
-        OUTPUTS[form or _format_of(output)](summarizer.summary(), file)
+        write_summary(summarizer.summary(), form or _format_of(output), file)
 
 
 def _format_of(output: Path | None) -> str:

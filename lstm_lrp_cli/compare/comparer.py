@@ -8,11 +8,11 @@ from itertools import compress, starmap
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.results.result import Result
-from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations, linear_correlations
+from lstm_lrp_cli.model import Floats, Integers
+from lstm_lrp_cli.results import Result
+from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations, linear_correlations
 from lstm_lrp_cli.statistics.tokens import Ranked
-from .comparison import Apart, Comparison, OfRelevance, Rank
+from . import Apart, Comparison, OfRelevance, Rank
 from .counts import CorrelationCount, DifferenceCount, PredictionCount, TokenCount
 from .pairing import PairedTokens
 from .side import Side

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.results.result import LONGEST_TEXT, Result
+from lstm_lrp_cli.model import Floats, Integers
+from lstm_lrp_cli.results import LONGEST_TEXT, Result
 from lstm_lrp_cli.statistics.tokens import (
     COUNT,
     MOST_ROWS,
@@ -17,7 +17,7 @@ from lstm_lrp_cli.statistics.tokens import (
     TokenStatistics,
     most_to_drop,
 )
-from .comparison import (
+from . import (
     QUANTILES,
     Change,
     ComparedPredictions,

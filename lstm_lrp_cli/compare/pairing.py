@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.results import Result
 from .side import ExplainedSequence, Side
 
 # What both sides must have of an explanation: its target and step.

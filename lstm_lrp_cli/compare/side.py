@@ -16,7 +16,7 @@ from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Sizes
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.terminal.words import size_warnings
 
 

@@ -17,7 +17,7 @@ from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.shades import shade_of, strengths_of
 from lstm_lrp_cli.terminal.text import json_document, printable
 from lstm_lrp_cli.terminal.words import dropped_note, percent, signed
-from .comparison import (
+from . import (
     QUANTILES,
     Apart,
     ComparedPredictions,

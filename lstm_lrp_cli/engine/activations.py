@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks".

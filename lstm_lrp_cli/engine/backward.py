@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.model import MODEL_INPUT
 from .forward import Trace
-from .ledger import Ledgers
-from .records import Reach, Record
+from .records import Ledgers, Reach, Record
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
@@ -22,14 +22,13 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
 )
 from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
+from . import lstm
 from .activations import ACTIVATIONS
+from .arrays import Packing
 from .layers import dense, merging, steps
-from .lstm import layer as lstm
-from .lstm.inputs import CellInput, TokenTable, numeric_inputs
-from .lstm.layer import LstmRecord
-from .packing import Packing
+from .lstm import LstmRecord
+from .lstm.inputs import NOTHING_CARRIED, CellInput, States, TokenTable, numeric_inputs
 from .records import Record
-from .states import NOTHING_CARRIED, States
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding
 from lstm_lrp_cli.model.model import Model
+from .arrays import Packing
 from .backward import Chosen
 from .forward import Runner, Trace, row_bytes
-from .packing import Packing
 
 # The copies that are run at a time take about so much memory.
 COPIES_BYTES = 64 * 2**20

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from .arrays import filled
 
 GateRuleName = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]

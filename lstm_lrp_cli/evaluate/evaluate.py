@@ -10,15 +10,14 @@ from typing import Literal
 import numpy as np
 
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import carry_through, run_window, windows
 from lstm_lrp_cli.explaining.question import Question, Target
 from lstm_lrp_cli.explaining.sizes import Sizes, absolute_sums
+from lstm_lrp_cli.explaining.windows import Carried, carry_through, run_window, windows
 from lstm_lrp_cli.inputs.batching import Batch, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
-from .experiment import Contestant, Experiment, ExplainedBatch
+from . import Contestant, Experiment, ExplainedBatch
 from .measures import Agreement, Effects, Sensitivity
 from .perturbation import Curves, CurveSums, perturbations
 

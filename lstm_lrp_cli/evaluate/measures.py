@@ -8,10 +8,10 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.methods.occlusion import Occlusion
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.statistics.correlation import LEAST_STEPS, correlations
-from .experiment import Contestant, Experiment, ExplainedBatch
+from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations
+from . import Contestant, Experiment, ExplainedBatch
 from .perturbation import ranks_from_most
 
 

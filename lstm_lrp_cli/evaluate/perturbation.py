@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from lstm_lrp_cli.engine.perturbation import erased_scores
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
-from .experiment import Contestant, ExplainedBatch
+from lstm_lrp_cli.model import Booleans, Floats, Integers
+from . import Contestant, ExplainedBatch
 
 Group = Literal["all", "right", "wrong"]
 

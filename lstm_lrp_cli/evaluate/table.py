@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.terminal.console import open_console, print_table
-from lstm_lrp_cli.terminal.folding import FoldedParts
+from lstm_lrp_cli.terminal.console import FoldedParts, open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.text import json_document, printable
 from lstm_lrp_cli.terminal.words import times_text

@@ -17,13 +17,11 @@ from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from .carried import Carried
-from .corpus import finite_relevance, run_window, windows
 from .explanation import WHOLE, Detail, Explanation
 from .question import Choice, Question, choices
 from .settings import resolve_methods
 from .shown import html_of, text_of
-from .threads import one_blas_thread
+from .windows import Carried, finite_relevance, one_blas_thread, run_window, windows
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)

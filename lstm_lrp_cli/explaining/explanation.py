@@ -7,11 +7,11 @@ from typing import Literal, Protocol
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Model
 

@@ -14,12 +14,10 @@ from msgspec import Struct
 from lstm_lrp_cli.engine.forward import Trace, probabilities
 from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
-from .carried import Carried
-from .corpus import cut_windows, run_window
-from .threads import one_blas_thread
+from .windows import Carried, cut_windows, one_blas_thread, run_window
 
 # About what a score takes until it is written: itself, its probability, and the text of both.
 SCORE_BYTES = 64

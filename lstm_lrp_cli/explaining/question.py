@@ -12,8 +12,8 @@ from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.inputs.batching import Batch
-from lstm_lrp_cli.inputs.naming import whole_number
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.inputs.stream import whole_number
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
 from lstm_lrp_cli.model.model import Model
 

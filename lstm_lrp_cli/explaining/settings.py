@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.engine.methods import METHODS, ZERO, Baseline, Settings
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.inputs.naming import whole_number
+from lstm_lrp_cli.inputs.stream import whole_number
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method

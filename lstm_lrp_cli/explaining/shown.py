@@ -13,7 +13,7 @@ from textwrap import fill
 
 import numpy as np
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from .explanation import Explanation
 
 FOR, AGAINST = (240, 120, 20), (40, 120, 240)

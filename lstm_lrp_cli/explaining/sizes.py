@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.ledger import Ledger, Ledgers
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.engine.records import Ledger, Ledgers
+from lstm_lrp_cli.model import Floats, Integers
 from .explanation import Explanation
 
 # A run warns where it is so of more than this part of its explanations, or of all of them together:

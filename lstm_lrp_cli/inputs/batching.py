@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.model.arrays import Booleans, Floats, Integers
+from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from .sequence import Sequence, pieces

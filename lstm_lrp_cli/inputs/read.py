@@ -9,9 +9,19 @@ from lstm_lrp_cli.loading.files.formats import HDF5, NPY, NPZ, format_of, what_i
 from lstm_lrp_cli.model.model import Model
 from . import lines, series
 from .lines import Lines
-from .naming import ENDINGS, InputFormat, format_ending
 from .sequence import Sequence
-from .stream import BOM, OpenInput, display_name, is_text, on_disk, open_input, seen_of
+from .stream import (
+    BOM,
+    ENDINGS,
+    InputFormat,
+    OpenInput,
+    display_name,
+    format_ending,
+    is_text,
+    on_disk,
+    open_input,
+    seen_of,
+)
 
 # How many steps are read at a time where sequences are wanted one by one.
 READ_STEPS = 2**11

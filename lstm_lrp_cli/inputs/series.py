@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, shape_text
+from lstm_lrp_cli.loading.files import ArrayFile, shape_text
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.opening import open_arrays
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
-from .naming import natural_order, whole_number
 from .sequence import Sequence
+from .stream import natural_order, whole_number
 from .tokens import Tokenizer
 
 

@@ -1,14 +1,15 @@
-"""Opening an input: a file or standard input, compressed or not."""
+"""Opening an input, compressed or not, and what its name tells of its format."""
 
 import importlib
 import io
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
 
@@ -200,3 +201,40 @@ def compression_of(path: Path) -> Compression | None:
     """What a file's name says it is compressed with."""
     ending = path.suffix.lower()
     return next((known for known in COMPRESSIONS if known.ending == ending), None)
+
+
+InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
+INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
+
+ENDINGS: dict[str, InputFormat] = {
+    ".txt": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "h5",
+    ".hdf5": "h5",
+}
+
+
+def format_ending(path: Path) -> str:
+    """The ending that tells a file's format, in lower case: ".csv" of "x.CSV.gz", "" of "x"."""
+    named = path.with_suffix("") if compression_of(path) else path
+    return named.suffix.lower()
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of decimal digits is; None for other text, or a number beyond use."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names as people do: series2 before series10."""
+
+    def key(name: str) -> list[tuple[int, int, str]]:
+        parts = re.findall(r"\d+|\D+", name)
+        numbers = [(whole_number(part), part) for part in parts]
+        return [(1, 0, part) if number is None else (0, number, "") for number, part in numbers]
+
+    return sorted(names, key=key)

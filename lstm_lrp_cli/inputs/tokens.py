@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Vocabulary
-from .naming import whole_number
 from .sequence import pieces
+from .stream import whole_number
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
 SKIPPED = -1

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from lstm_lrp_cli.model.arrays import GATES, Floats
+from lstm_lrp_cli.model import GATES, Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,
@@ -31,7 +31,7 @@ from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors
 from .load import LoadedModel
-from .mapping.schema import (
+from .mapping import (
     INPUT_NAME,
     Assumption,
     BatchNormSpec,

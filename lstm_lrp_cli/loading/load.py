@@ -15,18 +15,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization, Vocabulary
+from .building import build_graph
 from .building.datasets import Datasets, listed, unused_weights
-from .building.graph import build_graph
-from .files.array_file import ArrayFile, Stored, damaged, shape_text
-from .mapping.schema import (
-    NO_CLASS,
-    Assumption,
-    Described,
-    Mapping,
-    TokensSpec,
-    read_mapping,
-    settings,
-)
+from .files import ArrayFile, Stored, damaged, shape_text
+from .mapping import NO_CLASS, Assumption, Described, Mapping, TokensSpec, read_mapping, settings
 from .mapping.vocabulary import read_vocabulary
 from .opening import describe, open_arrays
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
-from .files.array_file import ArrayFile
+from .files import ArrayFile
 from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
-from .mapping.schema import Described
+from .mapping import Described
 
 
 def open_arrays(path: Path) -> ArrayFile:

@@ -7,7 +7,7 @@ matrix as (outputs, inputs).
 from dataclasses import dataclass
 from typing import Literal
 
-from .arrays import Floats
+from . import Floats
 
 ActivationName = Literal[
     "linear",

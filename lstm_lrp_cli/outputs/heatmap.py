@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.terminal.console import open_console
-from lstm_lrp_cli.terminal.folding import folded
+from lstm_lrp_cli.terminal.console import folded, open_console
 from lstm_lrp_cli.terminal.numbers import counted, decimal
 from lstm_lrp_cli.terminal.shades import (
     FAINT,

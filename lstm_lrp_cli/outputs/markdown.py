@@ -9,9 +9,9 @@ from typing import TextIO
 
 import numpy as np
 
-from lstm_lrp_cli.engine.ledger import Ledger
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import (

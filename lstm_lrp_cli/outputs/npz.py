@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from .writer import Joined, Layout, Sink, Writer, amount_names
 
 # What stands where there is no class or step.

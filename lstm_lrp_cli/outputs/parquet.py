@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
 from .table import COLUMNS
 from .writer import Joined, Layout, Sink, Writer, amount_names, starts

@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from lstm_lrp_cli.explaining.explanation import Detail, Explanation
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.words import strongest
 from .writer import Joined, Layout, Writer

@@ -12,7 +12,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explanation import WHOLE, Asked, Detail, Explanation
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 
 Written = TypeVar("Written", contravariant=True)

@@ -1,1 +1,129 @@
-"""What `lrp explain` wrote, read back."""
+"""One explanation as it was written: what every command that reads results begins with."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from lstm_lrp_cli.model import Floats
+
+# How much of a sequence is kept to tell which it is.
+LONGEST_TEXT = 200
+OF_EVERY_LEDGER = {"score", "residual"}
+OUTDATED = (
+    "predicts its one class whatever the sign of its only score, as an earlier lrp wrote it; "
+    "explain the sequences again"
+)
+
+
+class Result(Struct, frozen=True, eq=False):
+    """What a file of results says of one sequence, target, step and method.
+
+    Parameters
+    ----------
+    sequence : int
+        The sequence's number in the input, from 0.
+    target : str, int or None
+        The explained class, or value, as label or number; None where there was no score to explain.
+    relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
+        As finely as it was told. NaN (null) at steps that the model passes over; else finite.
+    id : str, int or None
+        The name that the input gave the sequence.
+    tokens : list of str or None
+        None in a numeric series.
+    features : list of str or None
+        The names of a numeric series' features.
+    scores : list of float
+        All scores.
+    predicted : str, int or None
+        The predicted class among which the target stands, as label or number; None where the scores
+        are values.
+    output : str or None
+        At which output that is, of a model with several.
+    step : int or None
+        Where the model gives scores at every step: the step whose score is explained.
+    label : str, int or None
+        The true class, where it is known.
+    method : str or None
+        None where the results are of one method, which they then do not name.
+    ledger : dict or None
+        `score`, the shares and `residual`; None where the method does not account for the score.
+    unknown : list of int
+        The positions of tokens that the vocabulary does not know.
+    line : int or None
+        The line of its file, from 1; None where it does not stand in one.
+    """
+
+    sequence: int
+    target: str | int | None
+    relevance: Floats
+    id: str | int | None = None
+    tokens: list[str] | None = None
+    features: list[str] | None = None
+    scores: list[float] = []
+    output: str | None = None
+    predicted: str | int | None = None
+    step: int | None = None
+    label: str | int | None = None
+    method: str | None = None
+    ledger: dict[str, float] | None = None
+    unknown: list[int] = []
+    line: int | None = None
+
+    @property
+    def relevance_of_steps(self) -> Floats:
+        """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
+        total: Floats = self.relevance.sum(axis=1)
+        return total
+
+    def without_masked(self) -> Result:
+        """The same without the steps that the model passes over, as if they had not been there."""
+        missing = np.isnan(self.relevance)
+        if not missing.any():
+            return self
+        real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
+        there: list[int] = np.flatnonzero(real).tolist()
+        tokens, unknown = self.tokens, set(self.unknown)
+        return msgspec.structs.replace(
+            self,
+            relevance=self.relevance[there],
+            tokens=None if tokens is None else [tokens[place] for place in there],
+            unknown=[k for k, place in enumerate(there) if place in unknown],
+        )
+
+
+def misfit(result: Result) -> str | None:
+    """What of a result does not fit the rest of it; None where all does."""
+    tokens, features, relevance = result.tokens, result.features, result.relevance
+    if tokens is None and features is None:
+        return "has neither `tokens` nor `features`"
+    if tokens is not None and len(tokens) != len(relevance):
+        return f"has {len(tokens)} `tokens` and {len(relevance)} values of `relevance`"
+    if tokens is None and features is not None and relevance.ndim == 2:
+        width = relevance.shape[1]
+        if len(features) != width:
+            return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    problem = None if np.isfinite(relevance).all() else _not_finite(relevance)
+    if problem is not None:
+        return problem
+    if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
+        return "has positions in `unknown` where there are no tokens"
+    if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
+        return "has a `ledger` without `score` and `residual`"
+    explained = 0.0 if result.ledger is None else result.ledger["score"]
+    if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
+        return OUTDATED  # of two classes with one score, the predicted one has a score above 0
+    return None
+
+
+def _not_finite(relevance: Floats) -> str | None:
+    """What is wrong where numbers of relevance are not finite: whole steps may be missing."""
+    if np.isinf(relevance).any():
+        return "has infinity in `relevance`: the model's numbers overflowed"
+    missing = np.isnan(relevance)
+    if missing.ndim > 1 and (missing.any(axis=1) != missing.all(axis=1)).any():
+        return "has a step of whose `relevance` only a part is missing"
+    return None

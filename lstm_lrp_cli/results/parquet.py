@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.naming import whole_number
 from lstm_lrp_cli.inputs.sequence import pieces
-from lstm_lrp_cli.model.arrays import Floats
-from .result import Result, misfit
+from lstm_lrp_cli.inputs.stream import whole_number
+from lstm_lrp_cli.model import Floats
+from . import Result, misfit
 
 try:
     import pyarrow as pa

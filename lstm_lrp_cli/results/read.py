@@ -18,7 +18,7 @@ from lstm_lrp_cli.inputs.stream import (
     seen_of,
 )
 from lstm_lrp_cli.loading.files.formats import what_it_is
-from .result import OUTDATED, Result, misfit
+from . import OUTDATED, Result, misfit
 
 PARQUET = b"PAR1"
 # How much is read at a time: some ten thousand tokens.

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
-from lstm_lrp_cli.outputs.registry import OUTPUTS
+from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.writer import Layout, Report, Writer
 from .figures import Figures
 

@@ -9,8 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from lstm_lrp_cli.engine.ledger import Ledger, relative_residuals
 from lstm_lrp_cli.engine.methods.method import Method, Promise
+from lstm_lrp_cli.engine.records import Ledger, relative_residuals
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.explaining.sizes import Check, Sizes

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lstm_lrp_cli.explaining.carried import Carried
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
+from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
+from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
-from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.writer import Report, Writer
-from lstm_lrp_cli.statistics.confusion import Confusion, wilson_interval
+from lstm_lrp_cli.statistics.agreement import Confusion, wilson_interval
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import class_name, percent
 from .blocks import PIECE_VALUES, BlockRendering, steps_of_block

@@ -21,7 +21,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.threads import one_blas_thread
+from lstm_lrp_cli.explaining.windows import one_blas_thread
 
 if TYPE_CHECKING:  # else imported where processes are started, since it takes a while
     from multiprocessing.connection import Connection

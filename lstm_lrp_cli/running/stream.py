@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from lstm_lrp_cli.terminal.messages import say_lines, warn
 from lstm_lrp_cli.terminal.screen import progress
+from lstm_lrp_cli.terminal.text import say_lines, warn
 from .files import STANDARD_OUTPUT, open_binary, open_output
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _write(
     jobs: int,
 ) -> int:
     """Write what several processes make of the blocks; how many characters that is, if text."""
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
     from .processes import shared_out
 
     with (
@@ -129,7 +129,7 @@ def _show(
     told: bool,
 ) -> None:
     """Print a picture for people, whose end tells of all that came before."""
-    from lstm_lrp_cli.explaining.threads import one_blas_thread
+    from lstm_lrp_cli.explaining.windows import one_blas_thread
 
     with one_blas_thread(), opened as file, progress(told) as tell:
         writer = rendering.writer(file, summary)

@@ -14,7 +14,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model.arrays import Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 
 # How many rows all tables may have together, of which each is a token of one method, target and
 # cell of the confusion matrix. A row takes some 200 bytes.

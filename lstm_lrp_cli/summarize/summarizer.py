@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.ledger import NO_SHARES, Ledger
-from lstm_lrp_cli.model.arrays import Floats, Integers
-from lstm_lrp_cli.results.result import LONGEST_TEXT, Result
+from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
+from lstm_lrp_cli.model import Floats, Integers
+from lstm_lrp_cli.results import LONGEST_TEXT, Result
 from lstm_lrp_cli.statistics.tokens import (
     MOST_ROWS,
     UNKNOWN,

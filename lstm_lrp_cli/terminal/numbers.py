@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.inputs.sequence import pieces
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 
 # How many decimal digits a float32 may need. Rounded to 6, a shorter decimal is found as well.
 DIGITS = (6, 7, 8, 9)

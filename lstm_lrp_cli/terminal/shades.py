@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.model.arrays import Floats
-from .folding import cells_of, folded
+from lstm_lrp_cli.model import Floats
+from .console import cells_of, folded
 from .numbers import decimal
 from .text import printable
 from .words import NOT_READ, by_feature

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.sizes import Size, Sizes, large_sizes
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.statistics.tokens import Dropped

@@ -226,7 +226,7 @@ class TestReport:
         assert "5 tokens (2 unknown)" in run("explain", small.save(), sentences).stderr
 
     def test_says_when_relevance_is_not_conserved(self, run, small, sentences, monkeypatch):
-        monkeypatch.setattr("lstm_lrp_cli.engine.ledger.Ledger.residual", 0.5)
+        monkeypatch.setattr("lstm_lrp_cli.engine.records.Ledger.residual", 0.5)
         result = run("explain", small.save(), sentences)
         assert "conserved       NO" in result.stderr
         assert "warning: relevance is not conserved" in result.stderr

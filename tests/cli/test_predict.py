@@ -479,7 +479,7 @@ def corpus(tmp_path_factory):
 class TestStreams:
     def test_a_sequence_is_predicted_as_if_it_were_alone(self, run, corpus, monkeypatch):
         """Windows and batches change neither order nor scores, but for rounding."""
-        monkeypatch.setattr("lstm_lrp_cli.explaining.corpus.WINDOW_STEPS", 100)
+        monkeypatch.setattr("lstm_lrp_cli.explaining.windows.WINDOW_STEPS", 100)
         options = (KERAS.model, KERAS.sequences, "-q")
         small_windows = table(run("predict", *options).stdout)
         monkeypatch.undo()

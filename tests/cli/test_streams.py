@@ -91,7 +91,7 @@ def test_nothing_but_data_goes_to_standard_output():
 
 def test_a_corpus_longer_than_a_window_keeps_its_order(run, tmp_path, monkeypatch):
     """Batches are sorted by length, output is not."""
-    monkeypatch.setattr("lstm_lrp_cli.explaining.corpus.BATCH_BYTES", 2**20)
+    monkeypatch.setattr("lstm_lrp_cli.explaining.windows.BATCH_BYTES", 2**20)
     long = tmp_path / "long.txt"
     long.write_bytes(KERAS.sequences.read_bytes() * 12)
     found = json_lines(run("explain", KERAS.model, long, "--format", "jsonl").stdout)

@@ -14,7 +14,7 @@ from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
 from lstm_lrp_cli.compare.counts import p_value
 from lstm_lrp_cli.compare.pairing import matched
 from lstm_lrp_cli.compare.side import ExplainedSequence, Side
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.results import Result
 
 ALL = 10**6
 SIDES = Side("a.jsonl"), Side("b.jsonl")

@@ -10,7 +10,7 @@ import page as benchmarks_page
 import pytest
 from shell import run_block, run_python
 
-from lstm_lrp_cli.loading.mapping.schema import _SPECS, read_mapping
+from lstm_lrp_cli.loading.mapping import _SPECS, read_mapping
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

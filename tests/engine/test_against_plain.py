@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
 from together import Explained, explain_together, in_precision, make_model
 
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from together import make_model
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT
+from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT
 from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 

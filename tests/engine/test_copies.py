@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.perturbation import Copies, copies
-from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model import Integers
 
 property_test = settings(deadline=None, derandomize=True, database=None)
 packings = st.lists(st.integers(0, 9), min_size=1, max_size=6).map(

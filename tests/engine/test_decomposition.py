@@ -14,22 +14,20 @@ from random_models import Case, cases
 from together import in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine import perturbation
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.decomposition.graph import decompose
-from lstm_lrp_cli.engine.decomposition.parts import Parts, activated, activated_with_bias
+from lstm_lrp_cli.engine.decomposition import decompose
+from lstm_lrp_cli.engine.decomposition.cell import Parts, activated, activated_with_bias
 from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.perturbation import Copies
-from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.explaining.carried import Carried
-from lstm_lrp_cli.explaining.corpus import run_batch
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
+from lstm_lrp_cli.explaining.windows import Carried, run_batch
 from lstm_lrp_cli.inputs.batching import make_batch
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.layers import merging
 from lstm_lrp_cli.engine.methods import LRP_METHODS
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Split, split_product
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 
 # Two products: 0.5 * 1.0 and 0.25 * -1.25, so that q + a is 1.5 and -1.
 GATE = np.array([[0.5, 0.25]])

@@ -14,12 +14,12 @@ from together import cut, explain_by, in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings, integrated_gradients
-from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, gradient
-from lstm_lrp_cli.engine.methods.integrated_gradients import IntegratedGradients
+from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings
+from lstm_lrp_cli.engine.methods import gradient as integrated_gradients
+from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, IntegratedGradients, gradient
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     ActivationName,
     Dense,

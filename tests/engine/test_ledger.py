@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from together import lrp_ledger, make_model
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.methods.lrp import Lrp
-from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 

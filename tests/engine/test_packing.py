@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.arrays import Packing
 
 
 def packed(*lengths: int) -> Packing:

@@ -18,16 +18,16 @@ from random_models import Case, cases
 from together import in_precision, make_model
 
 from lstm_lrp_cli.engine import perturbation
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import make_batch, prepare
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Embedding, Flatten, Pool, Reverse
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding

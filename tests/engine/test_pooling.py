@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.layers import steps
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Pool, PoolName
 
 # Three sequences, of 3, 2 and 0 steps, of two units each.

@@ -12,11 +12,10 @@ import pytest
 from together import explain_together, in_precision, make_model, run_together
 
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.methods.lrp import Lrp
-from lstm_lrp_cli.engine.records import Reach, Shares
+from lstm_lrp_cli.engine.records import TOLERANCES, Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
-from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
+from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
 from lstm_lrp_cli.model.model import Model
 

@@ -5,7 +5,7 @@ import pytest
 from plain_evaluation import rank_correlation
 
 from lstm_lrp_cli.evaluate.measures import Agreement
-from lstm_lrp_cli.statistics.correlation import average_ranks, correlations
+from lstm_lrp_cli.statistics.agreement import average_ranks, correlations
 
 
 def test_equal_values_share_their_ranks():

@@ -10,10 +10,10 @@ from plain_evaluation import rank_correlation, scores_as_steps_go, scores_of
 from together import make_model
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.evaluate import Contestant, Experiment
 from lstm_lrp_cli.evaluate import evaluate as evaluating
 from lstm_lrp_cli.evaluate.evaluate import evaluate
-from lstm_lrp_cli.evaluate.experiment import Contestant, Experiment
-from lstm_lrp_cli.explaining import corpus
+from lstm_lrp_cli.explaining import windows as corpus
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.load import load_model

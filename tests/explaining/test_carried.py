@@ -17,17 +17,17 @@ from plain_stateful import as_each_begins
 from random_models import Case, stateful
 from together import explain_by, in_precision
 
-from lstm_lrp_cli.engine.ledger import TOLERANCES
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import TOLERANCES
 from lstm_lrp_cli.engine.rules import GateRuleName
-from lstm_lrp_cli.explaining import corpus
-from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining import windows as corpus
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import predict_corpus
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Flatten, Lstm
 from lstm_lrp_cli.model.model import Model

@@ -11,10 +11,10 @@ from together import make_model
 
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining import corpus
-from lstm_lrp_cli.explaining.carried import Carried
+from lstm_lrp_cli.explaining import windows as corpus
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell

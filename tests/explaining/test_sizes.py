@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from together import make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods.contextual_decomposition import EXACTNESS
-from lstm_lrp_cli.engine.methods.integrated_gradients import COMPLETENESS
+from lstm_lrp_cli.engine.methods.gradient import COMPLETENESS
 from lstm_lrp_cli.engine.methods.lrp import CONSERVATION
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.sizes import NOTHING, Size, Sizes, large_sizes

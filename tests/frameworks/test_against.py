@@ -21,8 +21,8 @@ from models import KERAS, PYTORCH, TESTS, WEATHER
 from random_models import describable
 
 from lstm_lrp_cli.check.against.torch import open_torch
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.forward import Runner
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.loading.convert import commented, convert
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.layers import Activation, Lstm, Scale

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lstm_lrp_cli.inputs.naming import natural_order
+from lstm_lrp_cli.inputs.stream import natural_order
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import yaml
 from models import json_lines
 
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.loading.mapping.schema import KINDS
+from lstm_lrp_cli.loading.mapping import KINDS
 from lstm_lrp_cli.model.layers import Dense, Merge, Pool, StepSoftmax
 from lstm_lrp_cli.model.model import MODEL_INPUT, Head
 

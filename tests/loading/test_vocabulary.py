@@ -339,12 +339,12 @@ class TestAttributesOfAnHdf5File:
     def test_that_claims_more_than_a_file_of_its_size_holds(self, tmp_path, monkeypatch):
         with h5py.File(tmp_path / "m.h5", "w") as file:
             file.attrs["words"] = TOKENS
-        monkeypatch.setattr("lstm_lrp_cli.loading.files.array_file.ALLOWED_BYTES", 79)
-        monkeypatch.setattr("lstm_lrp_cli.loading.files.array_file.ALLOWED_EXPANSION", 0)
+        monkeypatch.setattr("lstm_lrp_cli.loading.files.ALLOWED_BYTES", 79)
+        monkeypatch.setattr("lstm_lrp_cli.loading.files.ALLOWED_EXPANSION", 0)
         with Hdf5File(tmp_path / "m.h5") as file:
             with pytest.raises(UnusableInput, match="claims 80 bytes"):
                 file.attribute("/", "words")
-            monkeypatch.setattr("lstm_lrp_cli.loading.files.array_file.ALLOWED_BYTES", 80)
+            monkeypatch.setattr("lstm_lrp_cli.loading.files.ALLOWED_BYTES", 80)
             assert file.attribute("/", "words") == TOKENS
 
     def test_the_whole_mapping_names_it_as_it_is(self, run, small, vocabulary):

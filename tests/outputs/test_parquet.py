@@ -9,8 +9,8 @@ import pytest
 from explained import DETAILS, LABELS, explanations_of, layout_of
 from models import json_lines, table
 
+from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.jsonl import JsonLinesWriter
-from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.outputs.table import TableWriter
 
 KINDS = {"by_step": [False, True], "several": [False, True]}

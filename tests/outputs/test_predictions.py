@@ -15,13 +15,13 @@ from together import make_model
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs import predictions as layouts
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
-from lstm_lrp_cli.outputs.registry import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.figures import PredictionFigures
 from lstm_lrp_cli.running.predictions import PredictReport
 from lstm_lrp_cli.running.report import Run
-from lstm_lrp_cli.statistics.confusion import Confusion, wilson_interval
+from lstm_lrp_cli.statistics.agreement import Confusion, wilson_interval
 
 CLASSES = 3
 LAYERS = (Embedding(np.ones((9, 2))), Dense(np.ones((CLASSES, 2)), None))

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS, PREDICTION_OUTPUTS
+from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.writer import Writer
 
 PLACES = [

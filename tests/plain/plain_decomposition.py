@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from plain_forward import activate, embedded, forward, initial_states
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

@@ -6,7 +6,7 @@ Like plain_forward, it shares nothing with the package but the dataclasses that 
 import numpy as np
 from plain_forward import scores_of
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 
 

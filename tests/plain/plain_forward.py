@@ -13,7 +13,7 @@ import numpy as np
 from numpy import exp, log1p, tanh
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

@@ -12,7 +12,7 @@ Functions"). It takes the plain forward pass alone, and nothing that knows of de
 import numpy as np
 from plain_forward import scores_of
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 
 TINY = 1e-30

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from plain_forward import embedded, hidden_states, read, run, side_by_side
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

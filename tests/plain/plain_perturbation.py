@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from plain_forward import embedded, scores_of
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from plain_forward import embedded, read, run
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Lstm
 from lstm_lrp_cli.model.model import Model, Node
 

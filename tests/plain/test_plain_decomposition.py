@@ -12,7 +12,7 @@ from plain_forward import embedded, scores_of
 from random_models import Case, cases
 from together import make_model
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

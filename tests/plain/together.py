@@ -7,17 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.records import Ledger, Reach
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
 from lstm_lrp_cli.model.model import Head, Model, Node, chain
 

@@ -11,15 +11,15 @@ from together import lrp_all, make_model
 
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.explaining import corpus
+from lstm_lrp_cli.explaining import windows as corpus
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Detail
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.inputs.read import Source, read_blocks
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
+from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.predictions import PredictionLayout as PredictionLayout
-from lstm_lrp_cli.outputs.registry import OUTPUTS
 from lstm_lrp_cli.running import blocks as rendering_
 from lstm_lrp_cli.running.blocks import BLOCK_STEPS, BLOCK_VALUES, LEAST_BLOCK_STEPS, Rendering
 from lstm_lrp_cli.running.figures import Figures

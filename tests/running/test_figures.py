@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from together import lrp_all, lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.ledger import relative_residuals
+from lstm_lrp_cli.engine.records import relative_residuals
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding

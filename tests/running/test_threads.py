@@ -11,7 +11,7 @@ import pytest
 from models import KERAS
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lstm_lrp_cli.explaining.threads import one_blas_thread
+from lstm_lrp_cli.explaining.windows import one_blas_thread
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_summary import by_position, figures_of, relative_residual, steps_of
 
-from lstm_lrp_cli.results.result import Result
+from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.summarize import summarizer as module
 from lstm_lrp_cli.summarize.summarizer import Summarizer
 from lstm_lrp_cli.summarize.summary import POSITIONS

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from together import lrp_all, lrp_ledger, make_model
 
-from lstm_lrp_cli.engine.ledger import Ledger
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.explaining.question import chosen_of
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.model import Model

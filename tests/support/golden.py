@@ -4,7 +4,7 @@ import numpy as np
 from models import GOLDEN
 from together import make_model
 
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lstm_lrp_cli.check.against.torch import run_graph
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
     Activation,
     Dense,

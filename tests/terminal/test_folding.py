@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from lstm_lrp_cli.terminal.folding import cells_of, clusters, folded
+from lstm_lrp_cli.terminal.console import cells_of, clusters, folded
 
 FAMILY = "👩\u200d👩\u200d👧"
 WORDS = st.text(st.sampled_from("ab日本한글שלا❤👍👩🇩🇪\u0301\u0308\ufe0f\u200d🏽"), min_size=1)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, Prepared, prepare
-from lstm_lrp_cli.loading.files.array_file import shape_text
+from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model import Integers
 from lstm_lrp_cli.model.model import Model
 
 LONGEST_REASON = 300

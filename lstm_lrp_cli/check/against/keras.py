@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.model.arrays import Integers
+from lstm_lrp_cli.model import Integers
 from lstm_lrp_cli.model.model import Head, Model
 from .framework import Carrying, Framework, asking, import_framework, refuse_others
 from .keras_file import read_whole

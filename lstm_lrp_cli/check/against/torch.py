@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.building.datasets import dataset_names
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping.schema import BatchNormSpec, LayerSpec, LstmSpec
+from lstm_lrp_cli.loading.mapping import BatchNormSpec, LayerSpec, LstmSpec
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
 from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.inputs.naming import INPUT_FORMATS, InputFormat
-from lstm_lrp_cli.inputs.stream import compression_of, display_name
-from lstm_lrp_cli.outputs.registry import ENDINGS, OUTPUTS, format_of
+from lstm_lrp_cli.inputs.stream import INPUT_FORMATS, InputFormat, compression_of, display_name
+from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
 

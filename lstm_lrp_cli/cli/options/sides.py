@@ -24,10 +24,10 @@ from lstm_lrp_cli.inputs.read import READ_STEPS, Block, read_blocks, sequences_o
 from lstm_lrp_cli.inputs.stream import display_name
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.results.read import read_results
-from lstm_lrp_cli.results.result import Result
 from lstm_lrp_cli.terminal.inputs import InputFigures
-from lstm_lrp_cli.terminal.messages import warn
+from lstm_lrp_cli.terminal.text import warn
 from .arguments import InputOptions, QuestionOptions
 from .methods import SettingOptions
 

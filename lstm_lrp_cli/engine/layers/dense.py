@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
-from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MergeName
 
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
-from lstm_lrp_cli.engine.arrays import aligned_empty
-from lstm_lrp_cli.engine.packing import Packing
-from lstm_lrp_cli.engine.states import CellStates
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Lstm, LstmCell
-from .inputs import CellInput
+from .inputs import CellInput, CellStates
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,10 @@ three gates' maps feed on the same units, and so are treated as one map of three
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
-from lstm_lrp_cli.engine.arrays import aligned_empty
-from lstm_lrp_cli.engine.packing import Packing
+from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
 from lstm_lrp_cli.engine.records import Shares
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from .cell import CellRecord
 from .inputs import PROPER_GATES
 

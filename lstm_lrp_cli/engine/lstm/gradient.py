@@ -10,7 +10,7 @@ import numpy as np
 from lstm_lrp_cli.engine.activations import activate, pull_back, relative_slopes
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
+from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from .cell import CellRecord
 
 # The candidate stands behind the gates, which have much in common.

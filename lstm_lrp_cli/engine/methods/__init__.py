@@ -38,7 +38,7 @@ def _gradient_x_input(settings: Settings) -> Method:
 
 
 def _integrated_gradients(settings: Settings) -> Method:
-    from .integrated_gradients import IntegratedGradients
+    from .gradient import IntegratedGradients
 
     return IntegratedGradients(settings.steps, settings.baseline)
 
@@ -50,7 +50,7 @@ def _occlusion(settings: Settings) -> Method:
 
 
 def _omission(settings: Settings) -> Method:
-    from .omission import Omission
+    from .occlusion import Omission
 
     return Omission()
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
-from lstm_lrp_cli.engine.decomposition.graph import decompose
-from lstm_lrp_cli.engine.decomposition.parts import Parts
+from lstm_lrp_cli.engine.decomposition import decompose
+from lstm_lrp_cli.engine.decomposition.cell import Parts
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers, relative_residuals
 from lstm_lrp_cli.engine.perturbation import Copies, copies, explained_rows, most_rows
-from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model.arrays import Booleans, Integers
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, relative_residuals
+from lstm_lrp_cli.model import Booleans, Integers
 from .method import Method, Promise
 
 EXACTNESS = Promise(

@@ -8,11 +8,10 @@ import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import TOLERANCES, Ledgers
-from lstm_lrp_cli.engine.lstm.layer import LstmRecord
-from lstm_lrp_cli.engine.records import Reach, Record, Shares
+from lstm_lrp_cli.engine.lstm import LstmRecord
+from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from .method import Method, Promise
 
 CONSERVATION = Promise(

@@ -8,8 +8,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.ledger import Ledger
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.records import Ledger, Reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.model.arrays import Floats
+    from lstm_lrp_cli.model import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

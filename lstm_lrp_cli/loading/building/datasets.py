@@ -8,9 +8,9 @@ import numpy as np
 from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, shape_text
-from lstm_lrp_cli.loading.mapping.schema import Bias, DenseSpec, Weight
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, shape_text
+from lstm_lrp_cli.loading.mapping import Bias, DenseSpec, Weight
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense
 
 # The keys of a mapping whose values name datasets, in every kind of layer.

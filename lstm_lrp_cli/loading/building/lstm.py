@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import shape_text
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.files import shape_text
+from lstm_lrp_cli.loading.mapping import (
     CellSpec,
     GateNames,
     InitialSpec,
@@ -19,7 +19,7 @@ from lstm_lrp_cli.loading.mapping.schema import (
     LstmSpec,
     Weight,
 )
-from lstm_lrp_cli.model.arrays import FORGET, GATES, Floats
+from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.layers import Lstm, LstmCell
 from .datasets import Datasets, dataset_names
 

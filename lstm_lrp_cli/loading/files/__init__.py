@@ -1,1 +1,156 @@
-"""Files of named arrays, sized before they are read: one file a format."""
+"""What every file of arrays offers: arrays by name, which are sized before any is read."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lstm_lrp_cli.errors import UnusableInput
+
+# A file may unfold to this much and no more: weights are noise, which hardly compresses.
+ALLOWED_BYTES = 64 * 2**20
+ALLOWED_EXPANSION = 100
+
+
+class Stored(Struct, frozen=True):
+    """An array as a file describes it, before any of it is read.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : str
+        NumPy's name of the element type, or "text".
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {shape_text(self.shape)}"
+
+
+class _Handle(Protocol):
+    def close(self) -> None: ...
+
+
+class ArrayFile(ABC):
+    """An open file of arrays, to be closed by who opened it.
+
+    Attributes
+    ----------
+    format : str
+        What its kind is called.
+    path : Path
+    size : int
+        Of the whole file, in bytes.
+    datasets : mapping of str to Stored
+        The arrays that it holds.
+    documents : mapping of str to any
+        What it keeps beside them, such as a checkpoint's vocabulary: plain values by name.
+    """
+
+    format: str
+    datasets: Mapping[str, Stored]
+    documents: Mapping[str, Any]
+    _handle: _Handle | None = None  # where the file stays open
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        self.documents = {}
+
+    @abstractmethod
+    def read(self, name: str) -> NDArray[Any]:
+        """Read one of the datasets.
+
+        Raises
+        ------
+        UnusableInput
+            It cannot be had, would take more memory than a file of that size honestly holds, or
+            would execute code.
+        """
+
+    def where(self, name: str) -> str:
+        """What errors call a part of the file."""
+        return f"{self.path}: {name}"
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _closed_if_refused(self) -> Iterator[None]:
+        """Opens a file, of which nothing stays open if it turns out to be of no use."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+
+@contextmanager
+def damaged(
+    where: str, problem: Callable[[Exception], str], *errors: type[Exception]
+) -> Iterator[None]:
+    """Reads what may be damaged, and refuses it where that raises one of some errors.
+
+    Parameters
+    ----------
+    where : str
+        What is read.
+    problem : callable
+        What to say of it, made of the error.
+    errors : type of Exception
+
+    Raises
+    ------
+    UnusableInput
+    """
+    try:
+        yield
+    except errors as error:
+        raise UnusableInput(where, problem(error)) from error
+
+
+def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
+    """Refuse an array that unfolds to far more bytes than its file has."""
+    # Elements of no bytes take memory all the same, once they are read.
+    claimed = max(itemsize, 1) * math.prod(shape)
+    if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
+        raise UnusableInput(
+            where,
+            f"claims {claimed:,} bytes in a file of {file_bytes:,}; no such file of weights is "
+            "honest, so it is not read",
+        )
+
+
+def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
+    """Refuse what is neither a number nor text: such arrays are kept as pickles."""
+    if dtype.kind not in "fiubSU":
+        raise UnusableInput(
+            where,
+            f"holds {dtype} elements; expected numbers (pickled objects are never executed: "
+            "save the array again as float32 or float64)",
+        )
+
+
+def bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """The numbers that 16-bit words hold as bfloat16, the upper half of a float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as (240, 60)."""
+    return f"({', '.join(map(str, shape))})"

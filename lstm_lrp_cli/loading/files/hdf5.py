@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
+from . import ArrayFile, Stored, check_numeric, check_size, damaged
 
 # What h5py raises at a file that is damaged.
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .array_file import ArrayFile, Stored, check_numeric, check_size, damaged
+from . import ArrayFile, Stored, check_numeric, check_size, damaged
 
 # What NumPy raises at an array that is cut short or whose header is damaged.
 DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)

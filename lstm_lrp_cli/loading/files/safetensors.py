@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from .array_file import ArrayFile, Stored, bfloat16, damaged
+from . import ArrayFile, Stored, bfloat16, damaged
 
 DTYPES = {
     "F64": "float64",

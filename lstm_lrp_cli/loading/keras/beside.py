@@ -7,9 +7,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import shape_text
+from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.mapping.schema import Described
+from lstm_lrp_cli.loading.mapping import Described
 from .architecture import Architecture, Shape, read_architecture, weight_shapes
 from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document

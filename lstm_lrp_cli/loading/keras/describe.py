@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.mapping import (
     NO_CLASS,
     Assumption,
     Described,

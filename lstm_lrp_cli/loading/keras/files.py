@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import check_size, damaged
+from lstm_lrp_cli.loading.files import check_size, damaged
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.numpy import unpacking
-from lstm_lrp_cli.loading.mapping.schema import Described
+from lstm_lrp_cli.loading.mapping import Described
 from .architecture import Place, read_architecture
 from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, read_document

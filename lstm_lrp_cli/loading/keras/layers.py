@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.mapping import (
     BatchNormSpec,
     DenseSpec,
     EmbeddingSpec,

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.mapping import (
     Assumption,
     BatchNormSpec,
     CellSpec,
@@ -28,6 +27,7 @@ from lstm_lrp_cli.loading.mapping.schema import (
     Mapping,
     PaddingSpec,
 )
+from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 from .layers import POOLS, SILENT
 from .recurrent import GATE_ORDER

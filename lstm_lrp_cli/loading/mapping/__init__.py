@@ -1,1 +1,356 @@
-"""The mapping, which describes a model: its keys, its YAML, its vocabulary."""
+"""The mapping: what a weight file cannot say of itself, as YAML or as inferred from the file.
+
+Every format describes its model as a `Mapping` too, so that one builder serves all, the user's keys
+win one by one, and what was inferred can be written out.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.model.layers import (
+    ActivationName,
+    DirectionMergeName,
+    GateActivationName,
+    MergeName,
+    PoolName,
+    Returns,
+)
+
+GateNames = dict[str, str]
+Weight = str | list[str] | GateNames
+Bias = str | list[str | GateNames] | GateNames | None
+LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
+DenseLayout = Literal["classes_by_features", "features_by_classes"]
+# Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
+# those of classes, or predicted values, or nobody says it.
+Task = Literal["classification", "regression", "unknown"]
+
+# What `from` calls the model's input.
+INPUT_NAME = "input"
+
+
+class EmbeddingSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    weights: str
+
+
+class InitialSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The states before the first step; zero where not given."""
+
+    hidden: str | None = None
+    cell: str | None = None
+
+
+class CellSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One direction of an LSTM: `input` and `recurrent`, or both in one as `combined`."""
+
+    input: Weight | None = None
+    recurrent: Weight | None = None
+    combined: str | GateNames | None = None
+    bias: Bias = None
+    projection: str | None = None
+    initial: InitialSpec | None = None
+
+
+class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    gate_order: list[str] | None = None
+    layout: LstmLayout | None = None
+    forward: CellSpec | None = None
+    backward: CellSpec | None = None
+    merge: DirectionMergeName = "concat"
+    returns: Returns = "last"
+    activation: ActivationName = "tanh"
+    recurrent_activation: GateActivationName = "sigmoid"
+    forget_bias: float = 0.0
+    stateful: bool | None = None
+
+
+class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    weights: str | list[str]
+    layout: DenseLayout | None = None
+    bias: str | list[str] | None = None
+    activation: ActivationName = "linear"
+
+
+class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    steps: int
+
+
+class BatchNormSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit.
+
+    Without `mean` and `variance` it is y = scale x + offset, as exporters write it.
+    """
+
+    mean: str | None = None
+    variance: str | None = None
+    scale: str | None = None
+    offset: str | None = None
+    epsilon: float = 1e-3
+
+
+class AttentionSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A weighted sum over steps; the weights are a softmax over steps of one number each.
+
+    The number is weights . h + bias of the step's vector h, or of what `hidden` makes of it.
+    """
+
+    weights: str
+    bias: str | None = None
+    hidden: DenseSpec | None = None
+
+
+class LayerSpec(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"source": "from"}
+):
+    """One entry of `layers`: exactly one of the kinds, and where it stands in the model.
+
+    Without `source` a layer is fed by the one before it in the list.
+    """
+
+    name: str | None = None
+    source: str | list[str] | None = None
+    embedding: EmbeddingSpec | None = None
+    lstm: LstmSpec | None = None
+    pool: PoolName | None = None
+    dense: DenseSpec | None = None
+    activation: ActivationName | None = None
+    flatten: FlattenSpec | None = None
+    reverse: Literal["steps"] | None = None
+    softmax: Literal["steps"] | None = None
+    batch_norm: BatchNormSpec | None = None
+    merge: MergeName | None = None
+    attention: AttentionSpec | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that are given: one, in a valid mapping."""
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
+
+    @property
+    def kind(self) -> str:
+        return self.kinds[0]
+
+
+KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name", "source"))
+
+
+class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How text becomes ids.
+
+    The vocabulary's ids are shifted by `offset`, and those from `limit` on are unknown. `start`
+    stands before every sequence. Unknown tokens are left out where `skip` is true.
+    """
+
+    split: Literal["whitespace", "characters", "separate"] | UnsetType = UNSET
+    lowercase: bool | UnsetType = UNSET
+    remove: str | UnsetType | None = UNSET
+    separate: str | UnsetType | None = UNSET
+    unknown: str | int | UnsetType | None = UNSET
+    skip: bool | UnsetType = UNSET
+    start: str | int | UnsetType | None = UNSET
+    offset: int | UnsetType = UNSET
+    limit: int | UnsetType | None = UNSET
+
+
+class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    side: Literal["pre", "post"] | UnsetType | None = UNSET
+    length: int | UnsetType = UNSET
+    value: float | UnsetType = UNSET
+    masked: bool | UnsetType = UNSET
+    truncate: Literal["pre", "post"] | UnsetType | None = UNSET
+
+
+class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole mapping. A key that is not given is left to what the file says.
+
+    By `stateful: N` a sequence begins in the states in which the one N before it ended, in every
+    LSTM but those that say `stateful: false` themselves.
+    """
+
+    format: Literal[1] | UnsetType = UNSET
+    vocabulary: str | UnsetType | None = UNSET
+    tokens: TokensSpec | UnsetType | None = UNSET
+    labels: list[str | int | float] | UnsetType | None = UNSET
+    padding: PaddingSpec | UnsetType | None = UNSET
+    layers: list[LayerSpec] | UnsetType = UNSET
+    outputs: list[str] | UnsetType | None = UNSET
+    task: Task | UnsetType = UNSET
+    stateful: int | bool | UnsetType | None = UNSET
+    unused: list[str] | UnsetType | None = UNSET
+
+
+def settings(spec: Struct) -> dict[str, Any]:
+    """The keys of a spec that are set."""
+    values = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+class Assumption(Struct, frozen=True):
+    """What is taken for granted of a model, since its file does not say it.
+
+    Parameters
+    ----------
+    key : str
+        The mapping's key that says it, such as `layers` or `padding.truncate`; where any of several
+        does, `task or labels`.
+    text : str
+        What is assumed, as a clause.
+    """
+
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.key})"
+
+    def is_settled_by(self, mapping: Mapping) -> bool:
+        """Whether a mapping says it, so that nothing is left to assume."""
+        return any(_says(mapping, key) for key in self.key.split(" or "))
+
+
+# Of scores without softmax or sigmoid that nobody calls classes.
+NO_CLASS = Assumption("task or labels", "its scores are of no classes, so none is predicted")
+
+
+def _says(mapping: Mapping, key: str) -> bool:
+    """Whether a mapping has a key, or says by null that there is nothing that would have it."""
+    value: Any = mapping
+    for name in key.split("."):
+        if value is None:
+            return True
+        value = getattr(value, name, UNSET)
+    return value is not UNSET
+
+
+class Described(Struct, frozen=True):
+    """A mapping, and where each of its keys comes from.
+
+    Parameters
+    ----------
+    mapping : Mapping
+    origins : dict
+        For each top-level key that is set, who said so.
+    assumptions : tuple of Assumption
+        What the mapping has that nobody said.
+    is_followed : bool
+        Whether its layers are a graph's, followed from the inputs to the outputs: what those do not
+        take is no weight.
+    """
+
+    mapping: Mapping
+    origins: dict[str, str]
+    assumptions: tuple[Assumption, ...] = ()
+    is_followed: bool = False
+
+    @classmethod
+    def by(
+        cls, mapping: Mapping, origin: str, assumptions: Sequence[Assumption] = ()
+    ) -> "Described":
+        keys = (key for key in mapping.__struct_fields__ if getattr(mapping, key) is not UNSET)
+        return cls(mapping, dict.fromkeys(keys, origin), tuple(assumptions))
+
+    def overridden_by(self, other: "Described") -> "Described":
+        """The other's keys win, one by one, inside `tokens` and `padding` too."""
+        changes: dict[str, Any] = {}
+        origins = dict(self.origins)
+        for key, origin in other.origins.items():
+            ours, theirs = getattr(self.mapping, key), getattr(other.mapping, key)
+            if isinstance(ours, TokensSpec | PaddingSpec) and isinstance(theirs, Struct):
+                given = settings(theirs)
+                changes[key] = msgspec.structs.replace(ours, **given)
+                origins[key] = f"{origins[key]}, with {', '.join(given)} from {origin}"
+            else:
+                changes[key] = theirs
+                origins[key] = origin
+        left = (each for each in self.assumptions if not each.is_settled_by(other.mapping))
+        return Described(
+            msgspec.structs.replace(self.mapping, **changes),
+            origins,
+            (*left, *other.assumptions),
+            self.is_followed and other.mapping.layers is UNSET,
+        )
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    UnusableInput
+        The file is no YAML, or a key or value is not of the schema; the key's path is named.
+    """
+    from .yaml import read_yaml
+
+    document = read_yaml(path)
+    try:
+        mapping = msgspec.convert({} if document is None else document, Mapping)
+    except msgspec.ValidationError as error:
+        raise UnusableInput(str(path), _explain(str(error))) from error
+    for index, layer in enumerate([] if mapping.layers is UNSET else mapping.layers):
+        if len(layer.kinds) != 1:
+            found = " and ".join(layer.kinds) or "nothing"
+            raise UnusableInput(
+                str(path),
+                f"layers[{index}]: found {found}; expected one of "
+                f"{', '.join(KINDS)} with its settings",
+            )
+    return mapping
+
+
+_SPECS: dict[str, type[Struct]] = {
+    "": Mapping,
+    "tokens": TokensSpec,
+    "padding": PaddingSpec,
+    "layers[]": LayerSpec,
+    "embedding": EmbeddingSpec,
+    "lstm": LstmSpec,
+    "forward": CellSpec,
+    "backward": CellSpec,
+    "initial": InitialSpec,
+    "dense": DenseSpec,
+    "flatten": FlattenSpec,
+    "batch_norm": BatchNormSpec,
+    "attention": AttentionSpec,
+    "hidden": DenseSpec,
+}
+
+
+def _explain(message: str) -> str:
+    """Turn msgspec's message into one that leads with the key's path and proposes the mend."""
+    problem, _, at = message.partition(" - at `$")
+    path = at.rstrip("`").removeprefix(".")
+    *parents, key = re.sub(r"\[\d+\]", "[]", path).split(".")
+    unknown = re.match(r"Object contains unknown field `(.*)`", problem)
+    if unknown:
+        spec = _SPECS[key]
+        problem = (
+            f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_encode_fields__)}"
+        )
+    elif problem.startswith("Invalid enum value"):
+        found = problem.removeprefix("Invalid enum value ").strip("'")
+        hints = get_type_hints(_SPECS[parents[-1] if parents else ""])
+        choices = [str(choice) for choice in _choices(hints[key.removesuffix("[]")])]
+        problem = f"found `{found}`; {_nearest(found, choices)}"
+    else:
+        problem = problem[0].lower() + problem[1:]
+    return f"{path}: {problem}" if path else problem
+
+
+def _nearest(found: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(found, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """The values that a type such as `Literal["a", "b"] | None` names."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [choice for part in get_args(annotation) for choice in _choices(part)]

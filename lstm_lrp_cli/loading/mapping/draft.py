@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from .schema import Assumption, Described, LayerSpec, Mapping
+from . import Assumption, Described, LayerSpec, Mapping
 
 
 class OpenQuestion(Struct, frozen=True):

@@ -10,10 +10,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, damaged
+from lstm_lrp_cli.loading.files import ArrayFile, damaged
 from lstm_lrp_cli.loading.files.formats import read_text_file
 from lstm_lrp_cli.model.text import Vocabulary
-from .schema import TokensSpec, settings
+from . import TokensSpec, settings
 
 ALLOWED_BYTES = 256 * 2**20
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import check_size
+from lstm_lrp_cli.loading.files import check_size
 
 Array = NDArray[Any]
 

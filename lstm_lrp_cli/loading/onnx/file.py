@@ -19,14 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import (
-    ArrayFile,
-    Stored,
-    bfloat16,
-    check_size,
-    damaged,
-    shape_text,
-)
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, bfloat16, check_size, damaged, shape_text
 from .arrays import ARRAY_OPS, DTYPES, Array, OnnxNode
 
 # Where TensorProto keeps its numbers if not as raw bytes; half floats stand as their bits.

@@ -10,11 +10,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.mapping.schema import Described, LayerSpec, Mapping, PaddingSpec
+from lstm_lrp_cli.loading.mapping import Described, LayerSpec, Mapping, PaddingSpec
 from .arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
-from .call import Call, Value
 from .file import DAMAGED, OnnxFile, OnnxInput
-from .layers import RAW_INPUT, Layers
+from .layers import RAW_INPUT, Call, Layers, Value
 from .moves import OF_ZEROS
 from .ops import OPS
 from .signal import BATCH, FEATURE, TIME, Signal, SignalPart

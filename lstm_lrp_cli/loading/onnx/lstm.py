@@ -11,12 +11,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
-from lstm_lrp_cli.loading.mapping.schema import CellSpec, GateNames, InitialSpec, LstmSpec
+from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
 from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
 from .arrays import ArrayCopies, Known, are_zeros
-from .call import Call, Value
 from .file import bias_names, direction_name
-from .layers import DIRECTIONS, OnnxLstm
+from .layers import DIRECTIONS, Call, OnnxLstm, Value
 from .signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
 
 GATE_ORDER = ["i", "o", "f", "g"]

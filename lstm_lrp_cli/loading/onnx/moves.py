@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping.schema import INPUT_NAME, FlattenSpec
+from lstm_lrp_cli.loading.mapping import INPUT_NAME, FlattenSpec
 from .arrays import (
     DTYPES,
     ArrayCopies,
@@ -22,8 +22,7 @@ from .arrays import (
     slices,
     split_sizes,
 )
-from .call import Call, Operator, Value
-from .layers import RAW_INPUT
+from .layers import RAW_INPUT, Call, Operator, Value
 from .signal import FEATURE, STACK, TIME, Signal, SignalPart, is_reversal
 
 # How many axes NumPy's arrays may have.

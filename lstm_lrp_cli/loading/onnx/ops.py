@@ -10,11 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping.schema import BatchNormSpec, DenseSpec
+from lstm_lrp_cli.loading.mapping import BatchNormSpec, DenseSpec
 from lstm_lrp_cli.model.layers import ActivationName, DirectionMergeName, PoolName
 from .arrays import Known, axis_of
-from .call import Call, Operator, Value
 from .file import column_name, vector_name
+from .layers import Call, Operator, Value
 from .lstm import ACTIVATIONS, activation, follow_lstm
 from .moves import MOVES
 from .signal import FEATURE, STACK, TIME, Signal, SignalPart, total

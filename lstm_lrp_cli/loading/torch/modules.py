@@ -7,7 +7,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, shape_text
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, shape_text
 
 FIRST_WEIGHT = re.compile(r".*?weight_ih_l0$")
 # What nn.LSTM, nn.GRU and nn.RNN call theirs, of each layer and direction, and the same of a cell.

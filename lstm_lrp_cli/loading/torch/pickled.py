@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import damaged
+from lstm_lrp_cli.loading.files import damaged
 
 # The element type of each storage class, as NumPy names it; NumPy has no bfloat16.
 STORAGES = {

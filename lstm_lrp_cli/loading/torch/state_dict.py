@@ -10,9 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.files.array_file import ArrayFile
-from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
-from lstm_lrp_cli.loading.mapping.schema import (
+from lstm_lrp_cli.loading.files import ArrayFile
+from lstm_lrp_cli.loading.mapping import (
     Assumption,
     AttentionSpec,
     BatchNormSpec,
@@ -24,6 +23,7 @@ from lstm_lrp_cli.loading.mapping.schema import (
     LstmSpec,
     Mapping,
 )
+from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.layers import PoolName, Returns
 from .modules import AFFINE, MOMENTS, Modules, find_modules, is_named_embedding
 

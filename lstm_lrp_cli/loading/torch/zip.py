@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.array_file import ArrayFile, Stored, bfloat16, check_size
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, bfloat16, check_size
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from .pickled import Foreign, Tensor, read_pickle, refused
 

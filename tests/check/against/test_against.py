@@ -10,8 +10,8 @@ from models import KERAS, PYTORCH
 
 from lstm_lrp_cli.check.against import FRAMEWORKS, open_framework, torch
 from lstm_lrp_cli.check.against.framework import Framework
+from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.forward import Runner, outputs
-from lstm_lrp_cli.engine.packing import Packing
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 
@@ -132,7 +132,7 @@ def test_sequences_are_run_in_groups_of_one_length_with_those_of_a_batch_alone(c
 
 
 def test_a_long_corpus_is_run_window_by_window(run, fake, monkeypatch):
-    from lstm_lrp_cli.explaining import corpus
+    from lstm_lrp_cli.explaining import windows as corpus
 
     monkeypatch.setattr(corpus, "BATCH_BYTES", 2**16)  # so that it has many windows
     result = run("check", KERAS.model, KERAS.sequences, "--against", "torch", "--format", "json")

@@ -1,24 +1,129 @@
-"""Explaining a corpus as it flows: windows of sequences, batches of like length, in order."""
+"""A corpus as it flows: windows, batches, the states carried between them, and threads."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
+from contextlib import AbstractContextManager
+from functools import cache
+from itertools import groupby
+from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Runner, Trace, row_bytes
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
+from lstm_lrp_cli.engine.lstm.inputs import NOTHING_CARRIED, States, TokenTable
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, batches
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model.arrays import Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Flatten
 from lstm_lrp_cli.model.model import Model
-from .carried import Carried
 from .question import Question
+
+
+class Carried:
+    """The states in which a model's last sequences ended, for those that begin in them.
+
+    Each run over a corpus has one of its own, from the first sequence on, and gives it all
+    sequences in their order. A stateless model's is of no effect.
+
+    Parameters
+    ----------
+    model : Model
+    abreast : int or None
+        How many sequences may run side by side for another reason than the model's own.
+    """
+
+    def __init__(self, model: Model, abreast: int | None = None) -> None:
+        limits = [limit for limit in (model.stateful, abreast) if limit is not None]
+        self._most = min(limits, default=None)
+        self._slots = model.stateful
+        self._initial = States.initial(model)
+        self._ended: dict[int, States] = {}
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether a sequence may begin where another one ended."""
+        return self._slots is not None
+
+    def abreast(self, sequences: Several[Sequence]) -> Iterator[Several[Sequence]]:
+        """Groups of sequences of which none begins where another one ends, in order."""
+        if self._most is None:
+            yield sequences
+            return
+        most = self._most
+        for _, group in groupby(sequences, lambda sequence: sequence.number // most):
+            yield list(group)
+
+    def begun(self, batch: Batch) -> States:
+        """The states with which the sequences of a batch begin."""
+        if self._slots is None:
+            return NOTHING_CARRIED
+        slots = [sequence.number % self._slots for sequence in batch.sequences]
+        return States.joined([self._ended.get(slot, self._initial) for slot in slots])
+
+    def keep(self, batch: Batch, trace: Trace) -> None:
+        """Keep the states in which the sequences of a batch ended."""
+        if self._slots is None:
+            return
+        ended = trace.ended
+        for place, sequence in enumerate(batch.sequences):
+            self._ended[sequence.number % self._slots] = ended.of(np.array([place]))
+
+
+class _OneThread(AbstractContextManager[None]):
+    """Holds BLAS to one thread from when a thread of this process enters it until that leaves it.
+
+    Other threads that enter it meanwhile find it so. They do not take it over when the first one
+    leaves: OpenBLAS may not let one thread give back what another one has taken.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._depth = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._owner is None:
+                self._limits = _blas().limit(limits=1, user_api="blas")
+                self._owner = threading.get_ident()
+            self._depth += self._owner == threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= self._owner == threading.get_ident()
+            if self._owner is not None and not self._depth:
+                self._limits.restore_original_limits()
+                self._owner = None
+
+
+_ONE_THREAD = _OneThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Hold NumPy's matrix products to one thread, as a context manager.
+
+    The products of single steps are too small to be shared out. Threads that wait for each other
+    gain little on an idle machine, and where several runs share it they take ten times as long.
+    BLAS has the threads that it had before when the outermost one is left.
+    """
+    return _ONE_THREAD
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS; to look for it among all libraries that are loaded takes a millisecond."""
+    import numpy  # noqa: F401  # it must be loaded to be found
+
+    return ThreadpoolController().select(user_api="blas")
+
 
 # A batch has so many sequences: enough for large products, few enough for the processor's cache.
 # Where they are long or the model is large it has fewer, so that its arrays take about this much.
