@@ -1,4 +1,4 @@
-"""What a model is: layers, how they are connected, and the kinds of array that are passed around."""
+"""What a model is: layers, how they are connected, and the arrays that are passed around."""
 
 from typing import Any, Final, Literal
 
