@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.shown import times_text
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.text import json_document, printable
-from lstm_lrp_cli.terminal.words import times_text
 from .evaluate import Evaluation, Measures
 from .perturbation import Curve, Curves, Perturbation
 

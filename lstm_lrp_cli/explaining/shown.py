@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_lrp_cli.model import Floats
 from .explanation import Explanation
+from .sizes import large_sizes
 
 FOR, AGAINST = (240, 120, 20), (40, 120, 240)
 # How strongly the strongest is coloured: text must be read on it.
@@ -87,11 +88,35 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     if ledger is None:
         return
     shares = ", ".join(
-        f"{name.replace('_', ' ')} {_number(amount)}"
+        f"{share_name(name, series=explanation.tokens is None)} {_number(amount)}"
         for name, amount in ledger.shares.items()
         if abs(amount) >= 5e-4
     )
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
+    for doubt in doubts(explanation, series=explanation.tokens is None):
+        yield f"! {doubt}: take single numbers with care"
+
+
+def doubts(explanation: Explanation, *, series: bool) -> list[str]:
+    """What of one explanation is large beside its score, as in "shares 63 times the score"."""
+    return [
+        f"{size_name(name, series=series)} {times_text(ratio)} times the score"
+        for name, ratio in large_sizes(explanation).items()
+    ]
+
+
+def times_text(ratio: float) -> str:
+    """A ratio as people read it."""
+    return f"{ratio:,.0f}" if 100 <= ratio < 1e6 else f"{ratio:.2g}"
+
+
+def share_name(name: str, *, series: bool) -> str:
+    """A ledger's share as people read it; a numeric series has steps for tokens."""
+    return "steps" if series and name == "tokens" else name.replace("_", " ")
+
+
+def size_name(name: str, *, series: bool) -> str:
+    return "stabilizers by size" if name == "stabilizers" else share_name(name, series=series)
 
 
 def _number(amount: float) -> str:

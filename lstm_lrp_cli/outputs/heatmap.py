@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.terminal.console import folded, open_console
 from lstm_lrp_cli.terminal.numbers import counted, decimal
 from lstm_lrp_cli.terminal.shades import (
@@ -25,7 +26,6 @@ from lstm_lrp_cli.terminal.shades import (
 from lstm_lrp_cli.terminal.text import before_number, printable
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
-    doubts,
     for_and_against,
     named_amounts,
     shown_shares,

@@ -16,13 +16,14 @@ from markupsafe import Markup
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.terminal.numbers import rounded_each
-from lstm_lrp_cli.terminal.words import class_name, doubts, shown, what_is_missing
+from lstm_lrp_cli.terminal.words import class_name, shown, what_is_missing
 from .writer import Layout, Writer
 
 STYLES = ("report.css",)

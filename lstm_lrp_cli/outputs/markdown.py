@@ -11,13 +11,13 @@ import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
     by_feature,
-    doubts,
     for_and_against,
     method_text,
     named_amounts,

@@ -9,6 +9,7 @@ from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import ledger_object
+from lstm_lrp_cli.explaining.shown import share_name
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.writer import Report
@@ -19,7 +20,6 @@ from lstm_lrp_cli.terminal.words import (
     predicted_lines,
     predicted_object,
     settings_object,
-    share_name,
     size_warnings,
     sizes_text,
 )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.explaining.sizes import Size, Sizes, large_sizes
+from lstm_lrp_cli.explaining.shown import share_name, size_name, times_text
+from lstm_lrp_cli.explaining.sizes import Size, Sizes
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
@@ -135,11 +136,6 @@ def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
 LEAST_SHARE = 5e-4
 
 
-def share_name(name: str, *, series: bool) -> str:
-    """A ledger's share as people read it; a numeric series has steps for tokens."""
-    return "steps" if series and name == "tokens" else name.replace("_", " ")
-
-
 def shown_shares(ledger: Ledger, *, series: bool) -> list[str]:
     """A ledger's shares as people read them, without those that round to zero."""
     return [
@@ -149,18 +145,10 @@ def shown_shares(ledger: Ledger, *, series: bool) -> list[str]:
     ]
 
 
-def doubts(explanation: Explanation, *, series: bool) -> list[str]:
-    """What of one explanation is large beside its score, as in "shares 63 times the score"."""
-    return [
-        f"{_what(name, series=series)} {times_text(ratio)} times the score"
-        for name, ratio in large_sizes(explanation).items()
-    ]
-
-
 def sizes_text(sizes: Sizes, *, series: bool) -> str:
     """How many times all scores each size is, and how many times at most."""
     return "times the score: " + "; ".join(
-        f"{_what(name, series=series)} {times_text(size.relative)}{_most(size)}"
+        f"{size_name(name, series=series)} {times_text(size.relative)}{_most(size)}"
         for name, size in sizes.by_name.items()
     )
 
@@ -169,7 +157,7 @@ def size_warnings(method: Method, sizes: Sizes, *, series: bool) -> Iterator[str
     """What a run warns of, in one line for each method: numbers that cancel, or stabilizers."""
     telling = {name: size for name, size in sizes.by_name.items() if size.tells}
     stabilizers = telling.pop("stabilizers", None)
-    unit, eps = _what("tokens", series=series), float(method.settings.get("eps", 0.0))
+    unit, eps = size_name("tokens", series=series), float(method.settings.get("eps", 0.0))
     if telling:
         name, size = next(iter(telling.items()))
         what = "the ledger's shares" if name == "shares" else f"single {unit}"
@@ -194,11 +182,6 @@ def size_warnings(method: Method, sizes: Sizes, *, series: bool) -> Iterator[str
         )
 
 
-def times_text(ratio: float) -> str:
-    """A ratio as people read it."""
-    return f"{ratio:,.0f}" if 100 <= ratio < 1e6 else f"{ratio:.2g}"
-
-
 def _most(size: Size) -> str:
     """Of several explanations, where it is most, and in how many it is large."""
     if size.compared < 2:
@@ -215,10 +198,6 @@ def _where(size: Size) -> str:
         f"over {size.limit:g} times in {size.large:,} of {counted(size.compared, 'explanation')} "
         f"(most {times_text(size.worst)}: sequence {size.sequence})"
     )
-
-
-def _what(name: str, *, series: bool) -> str:
-    return "stabilizers by size" if name == "stabilizers" else share_name(name, series=series)
 
 
 def settings_object(method: Method) -> dict[str, Any]:
