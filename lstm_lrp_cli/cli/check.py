@@ -29,7 +29,6 @@ from .options.methods import (
     SET_IN_NAME,
     SettingOptions,
     rule_name,
-    rule_settings,
     setting_options,
     tolerance_option,
 )
@@ -56,7 +55,7 @@ from .options.methods import (
     help=f"{', '.join(LRP_METHODS)}: the rule whose conservation is checked; {SET_IN_NAME}",
 )
 @question_options
-@setting_options(*rule_settings)
+@setting_options("eps", "bias_factor")
 @expected_option()
 @click.option(
     "--against",

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.settings import SETTINGS
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import progress
@@ -30,15 +31,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.methods import (
-    POSITIVE,
-    SettingOptions,
-    complete_methods,
-    other_settings,
-    path_settings,
-    rule_settings,
-    setting_options,
-)
+from .options.methods import POSITIVE, SettingOptions, complete_methods, setting_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.compare import Rank
@@ -48,7 +41,7 @@ if TYPE_CHECKING:
 OF_MODELS = (
     *("input", "mapping", "mapping_a", "mapping_b", "assume"),
     *("ids", "labelled", "input_format", "step"),
-    *("eps", "bias_factor", "dtype", "steps", "baseline", "span", "seed"),
+    *("dtype", *SETTINGS),
 )
 WORDS = ("predicted", "gold", "all")
 
@@ -163,7 +156,7 @@ rank_options = group(
     help="The method of both, or of A and of B.  [default: lrp-all of models]",
 )
 @question_options
-@setting_options(*rule_settings, *path_settings, *other_settings)
+@setting_options(*SETTINGS)
 @rank_options
 @click.option(
     "--tolerance",

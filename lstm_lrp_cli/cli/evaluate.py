@@ -27,15 +27,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.methods import (
-    POSITIVE,
-    SettingOptions,
-    method_names,
-    methods_option,
-    path_settings,
-    rule_settings,
-    setting_options,
-)
+from .options.methods import POSITIVE, SettingOptions, method_names, methods_option, setting_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method
@@ -149,7 +141,7 @@ experiment_options = group(
     "the predicted one]",
 )
 @experiment_options
-@setting_options(*path_settings, *rule_settings)
+@setting_options("steps", "baseline", "eps", "bias_factor")
 @path_option(
     "--plot",
     callback=plot_path,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.explaining.settings import SETTINGS
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
@@ -21,14 +22,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.methods import (
-    SettingOptions,
-    methods_option,
-    other_settings,
-    path_settings,
-    rule_settings,
-    setting_options,
-)
+from .options.methods import SettingOptions, methods_option, setting_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Detail
@@ -51,7 +45,7 @@ if TYPE_CHECKING:
 @input_argument()
 @methods_option("--method")
 @question_options
-@setting_options(*rule_settings, *path_settings, *other_settings)
+@setting_options(*SETTINGS)
 @click.option(
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),

@@ -215,8 +215,10 @@ def _gives_steps(layer: Layer, source: Value) -> bool:
             return layer.returns == "sequence"
         case Pool() | Flatten():
             return False
-        case _:
+        case Dense() | Scale() | Activation() | Merge() | Reverse() | StepSoftmax():
             return source.by_step
+        case _:
+            raise TypeError(f"whether {type(layer).__name__} gives steps is not known")
 
 
 def outputs(model: Model, scores: Floats) -> Floats:

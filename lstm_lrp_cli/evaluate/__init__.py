@@ -1,4 +1,4 @@
-"""What is compared, and how."""
+"""`lrp evaluate`: the methods that compete, what they are asked, and a batch explained by each."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ class Setting:
     ----------
     value : str
         What stands for its value in help and messages.
+    help : str
+        What it is, in help.
     kind : type
         float, int, or str for what `read` makes of it.
     least, most : int or None
@@ -39,6 +41,7 @@ class Setting:
     """
 
     value: str
+    help: str
     kind: type = str
     least: int | None = None
     most: int | None = None
@@ -101,12 +104,20 @@ def _bounded(bound: int | None) -> int | None:
 ASKED = ("methods", "target", "step", "by", "labels")
 # A baseline is looked up once the model is known.
 SETTINGS = {
-    "eps": Setting("NUMBER", float, 0),
-    "bias_factor": Setting("NUMBER", float, 0, 1),
-    "steps": Setting("N", int, 1),
-    "baseline": Setting("VALUE"),
-    "span": Setting("FROM:TO", read=span_slice),
-    "seed": Setting("N", int, 0),
+    "eps": Setting("NUMBER", "Stabilizer of LRP.", float, 0),
+    "bias_factor": Setting(
+        "NUMBER", "Part of LRP's biases and stabilizers that is redistributed.", float, 0, 1
+    ),
+    "steps": Setting("N", "Of integrated-gradients: points of the path.", int, 1),
+    "baseline": Setting(
+        "VALUE", "Of integrated-gradients: where the path begins: zero, a token, an id or a number."
+    ),
+    "span": Setting(
+        "FROM:TO",
+        "Of contextual-decomposition: tokens taken as one, from 0, TO not among them.",
+        read=span_slice,
+    ),
+    "seed": Setting("N", "Of random.", int, 0),
 }
 
 

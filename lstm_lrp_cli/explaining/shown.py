@@ -1,4 +1,4 @@
-"""An explanation as it shows itself: as HTML in a notebook, and as plain text elsewhere.
+"""How an explanation shows itself, as HTML and as text, and what its ledger and doubts are called.
 
 The HTML has neither scripts nor style sheets, and no colour of its own for text and paper: what
 colours relevance is translucent, so that it shows on light and dark notebooks alike. Warm is for
@@ -28,6 +28,8 @@ TABLE = "border-collapse:collapse;color:inherit"
 # Plain text tells of so many tokens, or of so many features.
 TEXT_TOKENS = 60
 TEXT_WIDTH = 88
+# What rounds to nothing is not shown.
+LEAST_SHARE = 5e-4
 
 
 def html_of(explanation: Explanation) -> str:
@@ -90,7 +92,7 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     shares = ", ".join(
         f"{share_name(name, series=explanation.tokens is None)} {_number(amount)}"
         for name, amount in ledger.shares.items()
-        if abs(amount) >= 5e-4
+        if abs(amount) >= LEAST_SHARE
     )
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
     for doubt in doubts(explanation, series=explanation.tokens is None):

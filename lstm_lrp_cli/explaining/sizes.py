@@ -1,4 +1,4 @@
-"""What a run measures: ledgers beside the scores that they account for, and deviations."""
+"""How large ledgers are beside scores; and Check, the worst deviation within its tolerance."""
 
 from __future__ import annotations
 

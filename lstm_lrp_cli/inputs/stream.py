@@ -1,4 +1,4 @@
-"""Opening an input, compressed or not, and what its name tells of its format."""
+"""Opening an input, compressed or not; the formats of inputs, and what a name tells of them."""
 
 import importlib
 import io

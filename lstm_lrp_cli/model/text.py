@@ -1,4 +1,4 @@
-"""How text becomes the token ids that a model was trained on."""
+"""How text becomes the token ids that a model was trained on, and how sequences are filled up."""
 
 from dataclasses import dataclass
 from functools import cached_property

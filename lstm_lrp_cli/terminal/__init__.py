@@ -1,1 +1,1 @@
-"""What people read: lines, colours, words and numbers on a terminal."""
+"""What people read, on a terminal above all: words, numbers, colours, and lines that fit."""

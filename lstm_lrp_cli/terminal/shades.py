@@ -1,4 +1,4 @@
-"""The colours of relevance: red for the target and blue against it, as a terminal can show them.
+"""The colours of relevance, red for the target and blue against it; and series drawn in them.
 
 No relevance is the terminal's own background: colours grow from it, darker on a light one, lighter
 on a dark one. Few terminals say which they have. For the others, colours are as dark as can be

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.explaining.shown import share_name, size_name, times_text
+from lstm_lrp_cli.explaining.shown import LEAST_SHARE, share_name, size_name, times_text
 from lstm_lrp_cli.explaining.sizes import Size, Sizes
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Sequence
@@ -133,7 +133,6 @@ def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
 
 
 # What rounds to nothing is not shown.
-LEAST_SHARE = 5e-4
 
 
 def shown_shares(ledger: Ledger, *, series: bool) -> list[str]:

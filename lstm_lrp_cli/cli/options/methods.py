@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from lstm_lrp_cli.engine.methods import LRP_METHODS, METHODS
+from lstm_lrp_cli.engine.methods import LRP_METHODS, METHODS, Settings
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.explaining.settings import SETTINGS, Setting, parse_method, parse_methods
 from .arguments import Command, group
 
 # What help says of settings in names.
 SET_IN_NAME = "with settings as in lrp-all:eps=1e-6."
+DEFAULTS = Settings()
 
 
 class NumberRange(click.FloatRange):
@@ -49,14 +50,18 @@ def reader(setting: Setting) -> Callable[[str], Any]:
     return read
 
 
-def setting_option(name: str, help: str, **more: Any) -> Callable[[Command], Command]:
+def setting_option(name: str) -> Callable[[Command], Command]:
     """The option of a setting of methods."""
+    setting, default = SETTINGS[name], getattr(DEFAULTS, name)
+    is_shown = isinstance(default, float)  # click tells of it, with the range
+    told = getattr(default, "name", default)
     return click.option(
         f"--{name.replace('_', '-')}",
-        type=_type_of(SETTINGS[name]),
-        metavar=SETTINGS[name].value,
-        help=help,
-        **more,
+        type=_type_of(setting),
+        default=default if is_shown else None,
+        show_default=is_shown,
+        metavar=setting.value,
+        help=setting.help + ("" if is_shown or told is None else f"  [default: {told}]"),
     )
 
 
@@ -64,56 +69,28 @@ def setting_option(name: str, help: str, **more: Any) -> Callable[[Command], Com
 class SettingOptions:
     """What methods are set to that do not say it in their names."""
 
-    eps: float
-    bias_factor: float
-    steps: int | None = None
-    baseline: str | None = None
-    span: slice | None = None
-    seed: int | None = None
+    values: dict[str, Any]
 
     def given(self, methods: tuple[str, ...]) -> dict[str, Any]:
-        """Those that are given; --eps and --bias-factor, which have defaults, where some take them.
+        """Those that are given, of which click gives some their defaults.
 
         Parameters
         ----------
         methods : tuple of str
+            A default stays where one of them takes it.
         """
         takers = {key for name in methods for key in METHODS[parse_method(name).kind].takes}
-        settings = asdict(self)
-        for key in ("eps", "bias_factor"):
-            if key not in takers:
-                del settings[key]
-        return settings
+        return {
+            key: value
+            for key, value in self.values.items()
+            if key in takers or value != getattr(DEFAULTS, key)
+        }
 
 
-rule_settings = (
-    setting_option("eps", "Stabilizer of LRP.", default=0.001, show_default=True),
-    setting_option(
-        "bias_factor",
-        "Part of LRP's biases and stabilizers that is redistributed.",
-        default=0.0,
-        show_default=True,
-    ),
-)
-path_settings = (
-    setting_option("steps", "Of integrated-gradients: points of the path.  [default: 50]"),
-    setting_option(
-        "baseline",
-        "Of integrated-gradients: where the path begins: zero, a token, an id or a number.  "
-        "[default: zero]",
-    ),
-)
-other_settings = (
-    setting_option(
-        "span", "Of contextual-decomposition: tokens taken as one, from 0, TO not among them."
-    ),
-    setting_option("seed", "Of random.  [default: 0]"),
-)
-
-
-def setting_options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Settings, which arrive as one value."""
-    return group("settings", SettingOptions, *options)
+def setting_options(*names: str) -> Callable[[Command], Command]:
+    """The options of these settings, which arrive as one value."""
+    options = map(setting_option, names)
+    return group("settings", lambda **values: SettingOptions(values), *options)
 
 
 def methods_option(
