@@ -69,8 +69,7 @@ def summarize(
     explanations with the worst residuals. Results of several methods have a section for each.
     """
     from lstm_lrp_cli.results.read import read_results
-    from lstm_lrp_cli.summarize.summarizer import Summarizer
-    from lstm_lrp_cli.summarize.table import write_summary
+    from lstm_lrp_cli.summarize.summarizer import Summarizer, write_summary
 
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
     summarizer = Summarizer(top, min_count, target)

@@ -8,7 +8,6 @@ the target and cool against it, which every kind of colour blindness tells apart
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from textwrap import fill
 
 import numpy as np
@@ -30,6 +29,13 @@ TEXT_TOKENS = 60
 TEXT_WIDTH = 88
 # What rounds to nothing is not shown.
 LEAST_SHARE = 5e-4
+
+
+def escape(text: str) -> str:
+    """Text that is shown, and never markup."""
+    import html  # which the command line does not need
+
+    return html.escape(text)
 
 
 def html_of(explanation: Explanation) -> str:

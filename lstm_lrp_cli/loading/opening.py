@@ -105,12 +105,10 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 def _describe_hdf5(file: Any, assume: bool) -> Described | None:
     """What Keras wrote: a whole model, or weights that may have their architecture beside them."""
     from .files.hdf5 import refuse_table
-    from .keras import files
+    from .keras import files, weights, weights_alone
 
     refuse_table(file, "expected weights; MODEL comes before INPUT")
     if file.attribute("/", "model_config") is not None:
         return files.describe_hdf5(file)
-    from .keras import beside, weights, weights_alone
-
-    found = beside.find_beside(file) if weights.holds_layers(file) else None
+    found = files.find_beside(file) if weights.holds_layers(file) else None
     return found.described if found else weights_alone.describe(file, assume)

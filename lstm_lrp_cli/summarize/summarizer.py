@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TextIO
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from lstm_lrp_cli.statistics.tokens import (
     TokenStatistics,
     most_to_drop,
 )
+from lstm_lrp_cli.terminal.text import json_document
 from .summary import (
     PARTS,
     POSITIONS,
@@ -324,3 +327,19 @@ def _relative(ledger: dict[str, float]) -> float:
     shares = {name: amount for name, amount in ledger.items() if name not in NO_SHARES}
     scale = Ledger(ledger["score"], shares).scale
     return abs(residual) / scale if scale else 1.0
+
+
+def write_summary(summary: Summary, form: str, file: TextIO) -> None:
+    """Write a summary.
+
+    Parameters
+    ----------
+    form : {"table", "json", "html"}
+        Tables for people, one JSON document, or a page that needs nothing but itself.
+    """
+    if form == "json":
+        file.write(json_document(msgspec.to_builtins(summary)))
+        return
+    from .table import print_summary, write_page
+
+    (write_page if form == "html" else print_summary)(summary, file)

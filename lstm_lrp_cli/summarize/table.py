@@ -1,9 +1,8 @@
-"""A summary as it is written: as tables for people, as JSON, or as a page."""
+"""A summary as tables for people, and as a page."""
 
 from collections.abc import Sequence
 from typing import TextIO
 
-import msgspec
 from rich import box
 from rich.columns import Columns
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.text import Text
 from lstm_lrp_cli.statistics.tokens import TokenFigures
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import counted
-from lstm_lrp_cli.terminal.text import json_document, printable
+from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import dropped_note, signed
 from .summary import PARTS, ByPosition, Cell, OfMethod, OfTarget, PositionFigures, Residual, Summary
 
@@ -189,22 +188,7 @@ def tenth_rows(positions: ByPosition) -> list[tuple[str, PositionFigures]]:
     ]
 
 
-def write_summary(summary: Summary, form: str, file: TextIO) -> None:
-    """Write a summary as tables for people, one JSON document, or a page that needs but itself.
-
-    Parameters
-    ----------
-    form : {"table", "json", "html"}
-    """
-    if form == "json":
-        file.write(json_document(msgspec.to_builtins(summary)))
-    elif form == "html":
-        _write_page(summary, file)
-    else:
-        print_summary(summary, file)
-
-
-def _write_page(summary: Summary, file: TextIO) -> None:
+def write_page(summary: Summary, file: TextIO) -> None:
     """In the style of the report. All text of it is escaped, and nothing else is loaded or run."""
     from lstm_lrp_cli import __version__
     from lstm_lrp_cli.outputs.html import element, rendered

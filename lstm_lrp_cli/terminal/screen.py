@@ -1,14 +1,16 @@
 """A pager for what is longer than the screen, as git has one, and how far a run is."""
 
+from __future__ import annotations
+
 import io
 import os
-import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:  # else imported where a pager is opened
+    import subprocess
 
 USUAL_PAGER = "less"
 # Of less: end at once where all fits the screen, show colours, leave on the screen what was shown.
@@ -17,6 +19,9 @@ LESS = "FRX"
 
 def pager_command() -> str | None:
     """The pager to show a long picture with; None where there is none, or none is wanted."""
+    import shlex
+    import shutil
+
     if os.environ.get("TERM") in (None, "dumb", "unknown"):
         return None
     command = os.environ.get("LRP_PAGER", os.environ.get("PAGER", USUAL_PAGER))
@@ -35,6 +40,8 @@ def open_pager(command: str) -> Iterator[TextIO]:
 
     A pager that ends early is a closed pipe.
     """
+    import subprocess
+
     # Whatever else less is set to, colours are for it to show.
     less = f"-R {os.environ['LESS']}" if "LESS" in os.environ else LESS
     with subprocess.Popen(

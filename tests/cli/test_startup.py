@@ -104,7 +104,7 @@ class TestWithoutAModel:
         modules = imported(*arguments)
         assert libraries(modules) == {"click"}
         own = {m for m in modules if m.startswith(f"{OWN}.cli.")}
-        assert own == {f"{OWN}.cli.main", f"{OWN}.cli.help", f"{OWN}.cli.say"}
+        assert own == {f"{OWN}.cli.main", f"{OWN}.cli.options", f"{OWN}.cli.options.help"}
 
     @pytest.mark.parametrize(
         "command",

@@ -73,9 +73,9 @@ class TestReach:
         asked: list[Reach] = []
         explained = Lrp.explain
 
-        def watched(self, trace, chosen, padding, reach):
+        def watched(self, trace, chosen, reach):
             asked.append(reach)
-            return explained(self, trace, chosen, padding, reach)
+            return explained(self, trace, chosen, reach)
 
         monkeypatch.setattr(Lrp, "explain", watched)
         one = rendering(TOKENS, "tsv", detail)

@@ -56,7 +56,7 @@ def test_results_come_in_the_order_of_the_tasks(jobs):
 def test_where_a_task_fails_what_came_before_is_given_first(jobs):
     found, error = collected(failing, range(20), jobs)
     assert found == [0, 1, 2, 3, 4, 5]
-    assert str(error) == "in.txt: line 5: is not text"
+    assert str(error) == "in.txt: line 5: is not text\na: mend"
     assert error.paste == "a: mend"
 
 

@@ -100,7 +100,7 @@ def test_the_library_leaves_the_environment_alone():
     code = (
         "import os; before = dict(os.environ)\n"
         "import lstm_lrp_cli.running.stream\n"
-        "from lstm_lrp_cli.explaining.threads import one_blas_thread\n"
+        "from lstm_lrp_cli.explaining.windows import one_blas_thread\n"
         "with one_blas_thread(): assert dict(os.environ) == before\n"
         "assert dict(os.environ) == before\n"
     )

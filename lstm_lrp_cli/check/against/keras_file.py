@@ -19,7 +19,7 @@ import h5py
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.keras.beside import find_beside
+from lstm_lrp_cli.loading.keras.files import find_beside
 from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, SILENT
 from lstm_lrp_cli.loading.keras.recurrent import RECURRENT
 from lstm_lrp_cli.loading.keras.weights import holds_layers

@@ -198,10 +198,12 @@ def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
 
 def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Step | None:
     """The step that --step names: a number from 0, or from -1 backwards, or "all"."""
+    if value is None:
+        return None
     from lstm_lrp_cli.explaining.question import resolve_step
 
     try:
-        return None if value is None else resolve_step(value)
+        return resolve_step(value)
     except WrongUsage as error:
         raise click.BadParameter(error.problem, ctx, param) from error
 

@@ -1,0 +1,246 @@
+"""What `lrp inspect` tells of a file, and of the model that is read from it: tables, or JSON."""
+
+import json
+import math
+import re
+from typing import Any, TextIO
+
+import msgspec
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from lstm_lrp_cli.loading.building.datasets import named_datasets
+from lstm_lrp_cli.loading.load import Contents, LoadedModel
+from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
+from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Lstm, Scale
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.text import SIDES, Padding
+from lstm_lrp_cli.terminal.console import FoldedParts, open_console
+from lstm_lrp_cli.terminal.numbers import counted
+from lstm_lrp_cli.terminal.text import printable
+
+# What a dataset's name, type and shape may be folded behind: no shape is.
+JOINTS = re.compile(r"(?<=/)|(?<= )(?!\d+[,)])")
+
+
+def inspection(loaded: LoadedModel) -> dict[str, Any]:
+    """All that is known of a model, as JSON has it."""
+    model, contents = loaded.model, loaded.contents
+    mapping = contents.described.mapping
+    vocabulary = model.vocabulary
+    unknown = vocabulary.unknown_id if vocabulary else None
+    layers = [
+        _layer(spec, built, contents)
+        for spec, built in zip(mapping.layers or [], loaded.built, strict=True)
+    ]
+    return {
+        **contents_object(contents),
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "outputs": model.classes,
+        "output_activation": _activation(model),
+        "heads": [
+            {"name": head.name, "outputs": head.size, "activation": head.activation}
+            for head in model.heads
+        ],
+        "by_step": model.by_step,
+        "task": mapping.task or "classification",
+        "labels": model.labels,
+        "vocabulary": vocabulary
+        and {
+            "source": mapping.vocabulary,
+            "tokens": vocabulary.size,
+            "cut": vocabulary.cut,
+            "unknown_id": unknown,
+            "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
+        },
+        "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
+        "padding": _padding(model.padding),
+        "stateful": model.stateful,
+        "assumptions": loaded.assumptions,
+        "unused": loaded.unused,
+    }
+
+
+def contents_object(contents: Contents) -> dict[str, Any]:
+    """What a file holds, as JSON has it."""
+    return {
+        "model": str(contents.path),
+        "format": contents.format,
+        "mapping": str(contents.mapping_path) if contents.mapping_path else None,
+        "origins": contents.described.origins,
+        "datasets": {
+            name: {"shape": stored.shape, "dtype": stored.dtype}
+            for name, stored in contents.datasets.items()
+        },
+    }
+
+
+def print_contents(contents: Contents, file: TextIO) -> None:
+    """Print the datasets of a file whose architecture is not known."""
+    table = _table(f"{contents.path} ({contents.format})", "dataset", "shape", "type")
+    for name, stored in contents.datasets.items():
+        shape = ", ".join(map(str, stored.shape))
+        table.add_row(Text(printable(name)), f"({shape})", stored.dtype)
+    open_console(file).print(table)
+
+
+def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
+    """Print the layers, what was inferred and from what, what is assumed, and what is unused."""
+    console = open_console(file)
+    contents, found = loaded.contents, inspection(loaded)
+    layers = _table(
+        f"{contents.path} ({contents.format})", "layer", "what it is", "datasets", "parameters"
+    )
+    layers.columns[-1].justify = "right"
+    for layer in found["layers"]:
+        datasets = [FoldedParts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
+        name = f" {printable(layer['name'])}" if layer["name"] else ""
+        layers.add_row(
+            Text(f"{layer['kind']}{name}"),
+            Text(printable(layer["what"])),
+            Group(*datasets),
+            f"{layer['parameters']:,}",
+        )
+    behind = found["output_activation"]
+    after = "" if behind == "linear" else f", before the {behind}"
+    each = " at every step" if found["by_step"] else ""
+    outputs = counted(found["outputs"], "output") + each + after
+    layers.add_row("scores", outputs, "", f"{found['parameters']:,}", style="bold")
+    console.print(layers)
+
+    facts = _table(None, "what", "value", "from")
+    for key, value in _facts(found):
+        facts.add_row(key, Text(printable(value)), Text(printable(found["origins"].get(key, ""))))
+    if facts.row_count:
+        console.print(facts)
+    for assumption in found["assumptions"]:
+        console.print(f"assumed: {printable(assumption)}", markup=False)
+    if loaded.unused:
+        shown = [printable(f"{name} {contents.datasets[name]}") for name in loaded.unused[:10]]
+        more = len(loaded.unused) - len(shown)
+        rest = f" and {more} more" if more else ""
+        console.print(f"unused datasets: {', '.join(shown)}{rest}", markup=False)
+
+
+def _padding(padding: Padding | None) -> dict[str, Any] | None:
+    """The padding, and which of its sides nobody said, where they matter."""
+    if padding is None:
+        return None
+    unsaid = SIDES - padding.told if padding.length else frozenset()
+    if padding.masked:
+        unsaid -= {"side"}
+    known = {key: getattr(padding, key) for key in PaddingSpec.__struct_fields__}
+    return {**known, "not_said": sorted(unsaid)}
+
+
+def _yaml(value: Any) -> str:
+    """A value as a mapping has it, but for quotes."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _activation(model: Model) -> str:
+    """What the framework applies to the scores, of all heads."""
+    return ", ".join(dict.fromkeys(head.activation for head in model.heads))
+
+
+def _table(title: str | None, *columns: str) -> Table:
+    heading = Text(printable(title)) if title else None
+    table = Table(title=heading, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _layer(spec: LayerSpec, built: Layer, contents: Contents) -> dict[str, Any]:
+    names = list(dict.fromkeys(named_datasets(getattr(spec, spec.kind))))
+    fed_by = [spec.source] if isinstance(spec.source, str) else spec.source
+    return {
+        "kind": spec.kind,
+        "name": spec.name,
+        "from": fed_by,
+        "what": _what(spec, built) + (f", from {' and '.join(fed_by)}" if fed_by else ""),
+        "datasets": [f"{name} {contents.datasets[name]}" for name in names],
+        "parameters": sum(math.prod(contents.datasets[name].shape) for name in names),
+    }
+
+
+def _what(spec: LayerSpec, built: Layer) -> str:
+    match built:
+        case Embedding():
+            rows, dimensions = built.weights.shape
+            return f"{rows:,} tokens, {dimensions} dimensions"
+        case Lstm():
+            return _lstm(spec, built)
+        case Dense() if spec.dense is not None:
+            outputs, inputs = built.weights.shape
+            bias = "no bias" if built.bias is None else "bias"
+            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}"
+        case Dense():
+            return f"weights over the steps, of {built.weights.shape[1]} units"
+        case Scale():
+            return f"{len(built.factors)} units"
+        case Flatten():
+            return f"{built.steps} steps"
+        case _:
+            return str(getattr(spec, spec.kind))
+
+
+def _lstm(spec: LayerSpec, built: Lstm) -> str:
+    directions = " and ".join("backward" if cell.backward else "forward" for cell in built.cells)
+    merged = f", merge {built.merge}" if len(built.cells) > 1 else ""
+    order = spec.lstm.gate_order if spec.lstm else None
+    gates = f"gate order {', '.join(order)}" if order else "weights by gate"
+    forget = (
+        f", forget bias {spec.lstm.forget_bias:g}" if spec.lstm and spec.lstm.forget_bias else ""
+    )
+    cell = built.cells[0]
+    projected = f" projected to {cell.output_size}" if cell.projection is not None else ""
+    activation = "" if built.activation == "tanh" else f", {built.activation} cells"
+    return (
+        f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
+        f"{gates}, {built.gate_activation} gates{activation}{forget}{', stateful' * built.stateful}"
+    )
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [("layers", f"{len(found['layers'])}")]
+    if found["vocabulary"]:
+        vocabulary = found["vocabulary"]
+        unknown = (
+            "no token for unknown ones"
+            if vocabulary["unknown_id"] is None
+            else f"unknown ones are {vocabulary['unknown_token']} (id {vocabulary['unknown_id']})"
+        )
+        tokens = f"{vocabulary['source']}: {vocabulary['tokens']:,} tokens"
+        cut = f", {vocabulary['cut']:,} more cut off" if vocabulary["cut"] else ""
+        facts.append(("vocabulary", f"{tokens}{cut}, {unknown}"))
+    elif found["tokens"]:
+        facts.append(("vocabulary", "none: input is token ids (--ids)"))
+    for key in ("tokens", "padding"):
+        if found[key]:
+            known = dict(found[key])
+            not_said = known.pop("not_said", ())
+            facts.append(
+                (
+                    key,
+                    ", ".join(
+                        f"{name} {_yaml(value)}{' (not said)' * (name in not_said)}"
+                        for name, value in known.items()
+                    ),
+                )
+            )
+    says = {
+        "regression": "each output is a value",
+        "unknown": "no class is predicted but by a softmax or sigmoid",
+    }
+    if found["task"] in says:
+        facts.append(("task", f"{found['task']}: {says[found['task']]}"))
+    if found["stateful"] is not None:
+        facts.append(
+            ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
+        )
+    if found["labels"]:
+        facts.append(("labels", ", ".join(found["labels"])))
+    return facts
