@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 from types import FrameType
 
@@ -20,6 +19,9 @@ ENDING = [
 # Such a signal often comes twice: `timeout` sends it to a process and to its group. Within so many
 # seconds the second one is an echo, and does not disturb what the first one makes end.
 ECHO = 1.0
+# Python looks for signals between its own steps. One that comes in the instant before a call that
+# waits, as for input, would be heard when that call ends: every so many seconds each is woken.
+TICK = 0.5
 
 
 def run() -> None:
@@ -30,32 +32,38 @@ def run() -> None:
     it, or with status 130 where it was interrupted.
     """
     received: list[int] = []
+    lost: list[int] = []
     first = -math.inf
 
     def end(number: int, _: FrameType | None) -> None:
         nonlocal first
         if time.monotonic() - first > ECHO:
             first = time.monotonic()
-            received.append(number)
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+            leave(number)
 
-    def send_again(number: int) -> None:
-        nonlocal first
-        first = -math.inf
-        os.kill(os.getpid(), number)
+    def leave(number: int) -> None:
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    def unraisable(lost: "sys.UnraisableHookArgs") -> None:
-        """Where a destructor or a callback swallows the exception, the signal is sent anew."""
-        if received and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
-            threading.Timer(0.001, send_again, [received.pop()]).start()  # not amid this call
+    def wake(number: int, _: FrameType | None) -> None:
+        if lost:
+            leave(lost.pop())
+
+    def unraisable(swallowed: "sys.UnraisableHookArgs") -> None:
+        """What a destructor or a callback swallows is raised again at the next tick."""
+        if received and isinstance(swallowed.exc_value, KeyboardInterrupt | SystemExit):
+            lost.append(received.pop())
         else:
-            sys.__unraisablehook__(lost)
+            sys.__unraisablehook__(swallowed)
 
     sys.unraisablehook = unraisable
     # One that is ignored, as under nohup, stays so.
     handled = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
     for number in handled:
         signal.signal(number, end)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, wake)
+        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
     try:
         start_fast()
         from lstm_lrp_cli.cli import main
@@ -65,6 +73,8 @@ def run() -> None:
         if not received:  # else what was raised comes of the signal
             raise
     finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
     # Here the exception is gone, and with it the last of what it held open.
