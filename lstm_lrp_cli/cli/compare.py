@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -60,8 +59,7 @@ def two_methods(ctx: click.Context, param: click.Parameter, value: str | None) -
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class ModelsOptions:
+class ModelsOptions(NamedTuple):
     """How the models are read."""
 
     mapping: Path | None
@@ -83,8 +81,7 @@ models_options = group(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RankOptions:
+class RankOptions(NamedTuple):
     """How many differences are told, and which."""
 
     top: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -58,8 +58,7 @@ def plot_path(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class ExperimentOptions:
+class ExperimentOptions(NamedTuple):
     """What is done to sequences, and to how many."""
 
     deletions: int

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lstm_lrp_cli.engine.methods import METHODS, ZERO, Baseline, Settings
 from lstm_lrp_cli.errors import WrongUsage
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 LONGEST = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What a method can be set to.
 
     Parameters
@@ -121,8 +119,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A method as it is named, with what its name sets.
 
     Parameters

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lstm_lrp_cli.inputs.stream import format_ending
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from .writer import Layout, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFormat:
+class OutputFormat(NamedTuple):
     """One way to write results.
 
     Parameters
@@ -49,7 +48,7 @@ class OutputFormat:
     explanations: str
     predictions: str = ""
     endings: tuple[str, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = MappingProxyType({})
     binary: bool = False
     picture: bool = False
     tells_top: bool = False

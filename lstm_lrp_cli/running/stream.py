@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 from lstm_lrp_cli.terminal.screen import progress
 from lstm_lrp_cli.terminal.text import say_lines, warn
@@ -31,8 +30,7 @@ NAMES_WIDTH = 16
 Counted = TypeVar("Counted", bound="RunFigures")
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where the output and the report go, and how many processes make them.
 
     Parameters

@@ -1,10 +1,12 @@
 """What people are told of predictions, relevance, ledgers and methods, and in which words."""
 
+from __future__ import annotations
+
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,10 @@ from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.statistics.tokens import Dropped
 from .numbers import counted, decimal
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.statistics.tokens import Dropped
 
 # How often, by the numbers of the decision and of the class, its place among the decision's.
 Taken = Counter[tuple[int, int]]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -114,8 +113,7 @@ dtype_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
+class ModelOptions(NamedTuple):
     """Which model, and how it is read."""
 
     model: Path
@@ -148,8 +146,7 @@ model_options = group(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class InputOptions:
+class InputOptions(NamedTuple):
     """Which sequences, and how they are written; no input where none is named."""
 
     input: str | None
@@ -208,8 +205,7 @@ def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -
         raise click.BadParameter(error.problem, ctx, param) from error
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionOptions:
+class QuestionOptions(NamedTuple):
     """What is explained of each sequence."""
 
     target: str
@@ -254,8 +250,7 @@ question_options = group(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentOptions:
+class DocumentOptions(NamedTuple):
     """Where one document goes, as a table or as JSON."""
 
     form: str

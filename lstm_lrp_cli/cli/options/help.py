@@ -10,7 +10,6 @@ import click
 from click.core import ParameterSource
 
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.explaining.settings import SETTINGS
 
 # What stands in which section of help, in what order, by the names of parameters. What is in none
 # of them stands in the last.
@@ -20,7 +19,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("ids", "labelled", "input_format", "min_length", "limit"),
     ),
     "What is explained": ("target", "step", "by", "top", "min_count"),
-    "Method": (*("method", "methods", *SETTINGS, "seeds"),),
+    "Method": (
+        *("method", "methods", "eps", "bias_factor", "steps", "baseline", "span", "seed", "seeds"),
+    ),
     "Experiment": ("deletions", "radius", "draws"),
     "Comparison": ("rank", "expected", "against", "tolerance"),
     "Output": ("form", "output", "write_mapping", "plot", "report", "quiet", "no_pager"),
