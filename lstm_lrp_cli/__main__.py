@@ -31,57 +31,66 @@ def run() -> None:
     in order: no half file, no other process. Then the process ends as the signal would have ended
     it, or with status 130 where it was interrupted.
     """
-    received: list[int] = []
-    lost: list[int] = []
-    first = -math.inf
-
-    def end(number: int, _: FrameType | None) -> None:
-        nonlocal first
-        if time.monotonic() - first > ECHO:
-            first = time.monotonic()
-            leave(number)
-
-    def leave(number: int) -> None:
-        received.append(number)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-    def wake(number: int, _: FrameType | None) -> None:
-        if lost:
-            leave(lost.pop())
-
-    def unraisable(swallowed: "sys.UnraisableHookArgs") -> None:
-        """What a destructor or a callback swallows is raised again at the next tick."""
-        if received and isinstance(swallowed.exc_value, KeyboardInterrupt | SystemExit):
-            lost.append(received.pop())
-        else:
-            sys.__unraisablehook__(swallowed)
-
-    sys.unraisablehook = unraisable
-    # One that is ignored, as under nohup, stays so.
-    handled = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
-    for number in handled:
-        signal.signal(number, end)
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, wake)
-        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
-    try:
+    signals = _Signals()
+    with signals:
         start_fast()
         from lstm_lrp_cli.cli import main
 
         main(prog_name="lrp")
-    except BaseException:
-        if not received:  # else what was raised comes of the signal
-            raise
-    finally:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in handled:
-            signal.signal(number, signal.SIG_DFL)
     # Here the exception is gone, and with it the last of what it held open.
-    for number in received[:1]:
+    for number in signals.received[:1]:
         if number == signal.SIGINT:
             sys.exit(128 + number)
         signal.raise_signal(number)
+
+
+class _Signals:
+    """Makes exceptions in the main thread of the signals that ask the process to end.
+
+    Leaving it swallows the exception that came of one, which then is in `received`.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._lost: list[int] = []
+        self._first = -math.inf
+        # One that is ignored, as under nohup, stays so.
+        self._handled = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+
+    def __enter__(self) -> None:
+        sys.unraisablehook = self._unraisable
+        for number in self._handled:
+            signal.signal(number, self._end)
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, self._wake)
+            signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+
+    def __exit__(self, *raised: object) -> bool:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in self._handled:
+            signal.signal(number, signal.SIG_DFL)
+        return bool(self.received)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if time.monotonic() - self._first > ECHO:
+            self._first = time.monotonic()
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        self.received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _wake(self, number: int, _: FrameType | None) -> None:
+        if self._lost:
+            self._leave(self._lost.pop())
+
+    def _unraisable(self, swallowed: "sys.UnraisableHookArgs") -> None:
+        """What a destructor or a callback swallows is raised again at the next tick."""
+        if self.received and isinstance(swallowed.exc_value, KeyboardInterrupt | SystemExit):
+            self._lost.append(self.received.pop())
+        else:
+            sys.__unraisablehook__(swallowed)
 
 
 def start_fast() -> None:

@@ -17,6 +17,7 @@ from processes import run_lrp
 from threadpoolctl import threadpool_info
 
 import lstm_lrp_cli as lrp
+from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.model.text import Padding
 from lstm_lrp_cli.outputs import OUTPUTS
 
@@ -267,6 +268,8 @@ class TestExplainer:
             ({"bias_factor": "much"}, "'much' is not a valid float"),
             ({"methods": "integrated-gradients", "steps": 2.5}, "not a valid integer"),
             ({"sped": 1}, "there is no setting 'sped'"),
+            ({"methods": []}, "none is named"),
+            ({"methods": [METHODS["occlusion"](Settings())], "eps": 1}, "`eps`|none is named"),
         ],
     )
     def test_a_question_that_makes_no_sense(self, model, asked, message):
@@ -276,6 +279,11 @@ class TestExplainer:
     def test_the_true_class_must_be_known(self, model):
         with pytest.raises(lrp.UnusableInput, match="sequence 1: has no true class"):
             lrp.explain(model, TEXTS, target="gold", labels=["positive", None, None])
+
+    def test_relevance_that_is_not_conserved_is_warned_of(self, model, monkeypatch):
+        monkeypatch.setattr("lstm_lrp_cli.engine.records.Ledger.residual", 0.5)
+        with pytest.warns(UserWarning, match="relevance is not conserved"):
+            lrp.explain(model, TEXTS)
 
     def test_no_more_threads_are_taken_than_before(self, model):
         def threads():

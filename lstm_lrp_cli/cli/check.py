@@ -99,10 +99,7 @@ def check(
     from lstm_lrp_cli.terminal.numbers import counted
     from lstm_lrp_cli.terminal.words import size_warnings
 
-    if expected is not None and against is not None:
-        raise click.UsageError("--expected and --against exclude each other; give one of them.")
-    if given.input is None and expected is not None:
-        raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")
+    _check_usage(given, expected, against)
     read = {**of.files, **given.files, "--expected": expected}
     refuse_same_file({"-o": document.output}, read)
     loaded = of.load_whole()
@@ -147,3 +144,11 @@ def check(
         )
     if failed:
         sys.exit(1)
+
+
+def _check_usage(given: InputOptions, expected: Path | None, against: str | None) -> None:
+    """Refuse what does not go together."""
+    if expected is not None and against is not None:
+        raise click.UsageError("--expected and --against exclude each other; give one of them.")
+    if given.input is None and expected is not None:
+        raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")

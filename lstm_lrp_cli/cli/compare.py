@@ -247,15 +247,20 @@ def _check_usage(
         raise click.UsageError(
             "without B, two methods of A are compared; say which: --methods lrp-all,occlusion."
         )
-    if any(models):
-        if input is None:
-            model = paths[models.index(True)]
-            raise click.UsageError(f"{model} is a model; say what it explains: --input FILE.")
-        if "mapping_b" in given and models != (models[0], True):
-            raise click.UsageError("--mapping-b: B is no model.")
-        if "mapping_a" in given and not models[0]:
-            raise click.UsageError("--mapping-a: A is no model.")
+    if not any(models):
+        _refuse_of_models(ctx, paths, given)
         return
+    if input is None:
+        model = paths[models.index(True)]
+        raise click.UsageError(f"{model} is a model; say what it explains: --input FILE.")
+    if "mapping_b" in given and models != (models[0], True):
+        raise click.UsageError("--mapping-b: B is no model.")
+    if "mapping_a" in given and not models[0]:
+        raise click.UsageError("--mapping-a: A is no model.")
+
+
+def _refuse_of_models(ctx: click.Context, paths: tuple[str, ...], given: dict[str, str]) -> None:
+    """Refuse, of results, what only models can be asked."""
     for name in OF_MODELS:
         if name in given:
             raise click.UsageError(

@@ -78,7 +78,7 @@ class LrpGroup(click.Group):
         except click.UsageError as error:
             raise _legible(error) from error
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: C901 - a case each
         try:
             return super().invoke(ctx)
         except UnusableInput as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Explainer:
         several = [methods] if isinstance(methods, str) else list(methods)
         named = [name for each in several if isinstance(each, str) for name in each.split(",")]
         made = tuple(each for each in several if not isinstance(each, str))
-        if named or not made:
+        if named or settings or not made:
             made += resolve_methods(named, model, settings)
         for field, value in (
             ("model", model),
@@ -148,7 +149,24 @@ class Explainer:
                 window = next(found, None)
             if window is None:
                 return
+            if self._is_broken(window):
+                message = "relevance is not conserved; `lrp check` tells more of it"
+                warnings.warn(message, stacklevel=2)
             yield from window
+
+    def _is_broken(self, window: Several[Explanation]) -> bool:
+        """Whether more is left of a score than its method promises."""
+        dtype = self.model.dtype
+        promised = {
+            method.name: method.promise.tolerances[dtype]
+            for method in self.methods
+            if method.promise
+        }
+        return any(
+            each.ledger is not None and each.ledger.relative_residual > promised[each.method]
+            for each in window
+            if each.method in promised
+        )
 
     def windows(
         self, given: Iterable[Sequence], carried: Carried | None = None

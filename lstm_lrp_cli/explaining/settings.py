@@ -192,6 +192,8 @@ def parse_methods(names: str | Iterable[str]) -> tuple[Named, ...]:
     """
     each = names.split(",") if isinstance(names, str) else names
     found = tuple(map(parse_method, each))
+    if not found:
+        raise WrongUsage(f"none is named; the methods are {', '.join(METHODS)}.", "methods")
     if len({named.name for named in found}) < len(found):
         raise WrongUsage("a method is named twice.", "methods")
     return found

@@ -61,16 +61,18 @@ def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
     if isinstance(inputs, str) and len(inputs) < LONGEST_NAME and os.path.isfile(inputs):
         message = f"{inputs!r} is a file, and taken for a text; lrp.read reads it"
         warnings.warn(message, stacklevel=4)
-    if isinstance(inputs, str | Sequence):
-        inputs = [inputs]
-    elif isinstance(inputs, bytes | dict) or not isinstance(inputs, Iterable):
+    if isinstance(inputs, bytes | dict) or not isinstance(inputs, Iterable | Sequence):
         raise _unlike("input", inputs, model)
     if hasattr(inputs, "columns"):
         return _of_table(inputs, model)
     array = _array(inputs)
     if array is not None:
         return _of_numbers(array, model)
-    items = iter(inputs)
+    return _of_items(iter([inputs] if isinstance(inputs, str | Sequence) else inputs), model)
+
+
+def _of_items(items: Iterator[Any], model: Model) -> Iterator[Sequence]:
+    """Sequences one by one, which are what the first of them is; or the items of one sequence."""
     begin = list(islice(items, 1))
     if not begin:
         return iter(())

@@ -243,7 +243,7 @@ class _Layers:
         self.specs.append(replace(spec, name=name, source=source))
         return name
 
-    def _spec(self, layer: Layer, prefix: str) -> LayerSpec:
+    def _spec(self, layer: Layer, prefix: str) -> LayerSpec:  # noqa: C901 - a case each
         match layer:
             case Embedding():
                 weights = self._keep(f"{prefix}.weights", layer.weights)

@@ -176,7 +176,7 @@ def _handled() -> dict[int, Any]:
     return {number: handler for number, handler in handlers.items() if callable(handler)}
 
 
-def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:
+def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:  # noqa: C901 - a case each
     """The results of all tasks, in the tasks' order."""
     waiting: deque[Task] = deque()
     given: deque[_Given] = deque()

@@ -151,7 +151,7 @@ class _Builder(Struct):
             by_step=self.values[kept[0]].by_step,
         )
 
-    def _add_layer(self, spec: LayerSpec, sources: tuple[int, ...], key: str) -> None:
+    def _add_layer(self, spec: LayerSpec, sources: tuple[int, ...], key: str) -> None:  # noqa: C901 - a case each
         source = self.values[sources[0]]
         if spec.lstm is not None:
             self._need_steps(sources, key)

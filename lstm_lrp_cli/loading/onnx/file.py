@@ -271,8 +271,13 @@ def _lstm_parts(
                 bias_names(names[3], direction), np.array_split(both, 2), strict=True
             ):
                 yield names[3], part, half
-    layout = node.attributes.get("layout", 0)
-    for name in names[5:]:
+    yield from _initial_states(names[5:], node.attributes.get("layout", 0), constants, makers)
+
+
+def _initial_states(
+    names: list[str], layout: int, constants: dict[str, Array], makers: dict[str, OnnxNode]
+) -> Iterator[tuple[str, str, Array]]:
+    for name in names:
         base = broadcast_from(name, makers)
         states = constants.get(base)
         if states is None or states.ndim != 3 or not states.any():
