@@ -269,7 +269,7 @@ class TestExplainer:
             ({"methods": "integrated-gradients", "steps": 2.5}, "not a valid integer"),
             ({"sped": 1}, "there is no setting 'sped'"),
             ({"methods": []}, "none is named"),
-            ({"methods": [METHODS["occlusion"](Settings())], "eps": 1}, "`eps`|none is named"),
+            ({"methods": [METHODS["occlusion"](Settings())], "eps": 1}, "have been made"),
         ],
     )
     def test_a_question_that_makes_no_sense(self, model, asked, message):

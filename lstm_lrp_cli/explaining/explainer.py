@@ -87,7 +87,11 @@ class Explainer:
         several = [methods] if isinstance(methods, str) else list(methods)
         named = [name for each in several if isinstance(each, str) for name in each.split(",")]
         made = tuple(each for each in several if not isinstance(each, str))
-        if named or settings or not made:
+        if settings and not named:
+            raise WrongUsage(
+                "settings are for methods by name, and these have been made", "methods"
+            )
+        if named or not made:
             made += resolve_methods(named, model, settings)
         for field, value in (
             ("model", model),
