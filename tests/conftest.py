@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,12 @@ for name in list(os.environ):
     ours = name.startswith("LRP_") and not name.startswith("LRP_REQUIRE_")
     if ours or name in (*OF_THE_TERMINAL, *OF_PROGRAMS):
         del os.environ[name]
+
+# In a background job, or under nohup, programs that tests start would not hear them.
+for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, usual)
 
 Run = Callable[..., Result]
 
