@@ -282,7 +282,7 @@ class TestExplainer:
 
     def test_relevance_that_is_not_conserved_is_warned_of(self, model, monkeypatch):
         monkeypatch.setattr("lstm_lrp_cli.engine.records.Ledger.residual", 0.5)
-        with pytest.warns(UserWarning, match="relevance is not conserved"):
+        with pytest.warns(UserWarning, match="relevance is not conserved by lrp-all"):
             lrp.explain(model, TEXTS)
 
     def test_no_more_threads_are_taken_than_before(self, model):

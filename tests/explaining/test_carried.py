@@ -4,6 +4,7 @@ What is carried is the plain version's; then each sequence is a stateless model'
 """
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -58,7 +59,7 @@ def explained(case: Case, method: Method, model: Model | None = None) -> list[Ex
     model = model or case.model
     by = detail_of(model, finest=not method.whole_steps)
     explainer = Explainer(model, [method], target=Question("all", "all"), by=by)
-    return [each for each in explainer(given_sequences(case)) if each.scored]
+    return [each for each in chain(*explainer.windows(given_sequences(case))) if each.scored]
 
 
 def models_of(case: Case) -> list[Model]:
