@@ -153,24 +153,26 @@ class Explainer:
                 window = next(found, None)
             if window is None:
                 return
-            if self._is_broken(window):
-                message = "relevance is not conserved; `lrp check` tells more of it"
+            for message in self._broken_promises(window):
                 warnings.warn(message, stacklevel=2)
             yield from window
 
-    def _is_broken(self, window: Several[Explanation]) -> bool:
-        """Whether more is left of a score than its method promises."""
-        dtype = self.model.dtype
-        promised = {
-            method.name: method.promise.tolerances[dtype]
-            for method in self.methods
-            if method.promise
-        }
-        return any(
-            each.ledger is not None and each.ledger.relative_residual > promised[each.method]
-            for each in window
-            if each.method in promised
-        )
+    def _broken_promises(self, window: Several[Explanation]) -> Iterator[str]:
+        """Where more is left of a score than a method promises, one for each method."""
+        for method in self.methods:
+            promise = method.promise
+            if promise is None:
+                continue
+            residuals = [
+                each.ledger.relative_residual
+                for each in window
+                if each.method == method.name and each.ledger is not None
+            ]
+            if max(residuals, default=0.0) > promise.tolerances[self.model.dtype]:
+                yield (
+                    f"relevance is not {promise.word} by {method.name}: a residual is "
+                    f"{max(residuals):.2g} of the shares' sizes"
+                )
 
     def windows(
         self, given: Iterable[Sequence], carried: Carried | None = None
