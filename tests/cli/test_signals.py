@@ -193,7 +193,7 @@ def test_while_libraries_are_imported(start, outputs, number):
 
 
 @each_signal
-@each_way
+@pytest.mark.parametrize("send", [once, as_timeout])
 @pytest.mark.parametrize("where", ["starting", "destructor", "converting", "moving"])
 @pytest.mark.parametrize("command", ["explain", "convert"])
 def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
@@ -221,7 +221,7 @@ def test_at_any_moment_there_is_the_whole_file_or_none(start, outputs, long, num
     whole = (outputs / "out.tsv").read_bytes()
     (outputs / "out.tsv").unlink()
     waits = random.Random(number * jobs)
-    for _ in range(4):
+    for _ in range(2):
         process = start(*LRP, *command)
         maps = Path(f"/proc/{process.pid}/maps")
         wait_until(lambda maps=maps: "_multiarray_umath" in maps.read_text())
