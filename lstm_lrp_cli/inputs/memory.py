@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -127,9 +127,8 @@ def _of_words(
     if model.embedding is None:
         raise UnusableInput("input", f"is text, and the model takes {_wanted(model)}")
     tokenizer, items = Tokenizer(model), iter(items)
-    number = count()
+    start = 0
     while some := list(islice(items, TOGETHER)):
-        start = next(number)
         try:
             encoded = list(look_up(tokenizer, some, start, model))
         except UnusableInput:
@@ -140,7 +139,7 @@ def _of_words(
                 yield Sequence(place, found.ids, found.tokens, unknown=found.unknown)
         for place, found in enumerate(encoded, start):
             yield Sequence(place, found.ids, found.tokens, unknown=found.unknown)
-        number = count(start + len(some))
+        start += len(some)
 
 
 def _cut(tokenizer: Tokenizer, texts: list[Any], first: int, model: Model) -> Iterable[Encoded]:
