@@ -244,6 +244,20 @@ class TestWrongUsage:
         assert problem in " ".join(result.stderr.split())
 
 
+class TestSettingThatNoMethodTakes:
+    @pytest.mark.parametrize("setting", [("--eps", "0.5"), ("--bias-factor", "1")])
+    @pytest.mark.parametrize("method", ["gradient", "occlusion,omission"])
+    def test_changes_nothing_where_it_has_a_default(self, run, few, method, setting):
+        arguments = ("explain", KERAS.model, few, "--method", method)
+        with_it, without = run(*arguments, *setting), run(*arguments)
+        assert (with_it.exit_code, without.exit_code) == (0, 0)
+        assert (with_it.stdout, with_it.stderr) == (without.stdout, without.stderr)
+
+    def test_may_stand_in_the_environment(self, run, few, monkeypatch):
+        monkeypatch.setenv("LRP_EXPLAIN_EPS", "0.5")
+        assert run("explain", KERAS.model, few, "--method", "gradient").exit_code == 0
+
+
 class TestReading:
     def test_very_large_shares_are_told_shortly(self, run):
         """By LRP-prop, relevance of these sentences is up to 1e71."""

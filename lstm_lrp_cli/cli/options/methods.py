@@ -50,10 +50,15 @@ def reader(setting: Setting) -> Callable[[str], Any]:
     return read
 
 
+def _has_shown_default(name: str) -> bool:
+    """Whether click fills in a setting's default, and tells of it with the range."""
+    return isinstance(getattr(DEFAULTS, name), float)
+
+
 def setting_option(name: str) -> Callable[[Command], Command]:
     """The option of a setting of methods."""
     setting, default = SETTINGS[name], getattr(DEFAULTS, name)
-    is_shown = isinstance(default, float)  # click tells of it, with the range
+    is_shown = _has_shown_default(name)
     told = getattr(default, "name", default)
     return click.option(
         f"--{name.replace('_', '-')}",
@@ -72,18 +77,16 @@ class SettingOptions:
     values: dict[str, Any]
 
     def given(self, methods: tuple[str, ...]) -> dict[str, Any]:
-        """Those that are given, of which click gives some their defaults.
+        """Those that are given, and those with a default that one of the methods takes.
 
-        Parameters
-        ----------
-        methods : tuple of str
-            A default stays where one of them takes it.
+        One command line, or a variable of the environment, may serve several methods by turns,
+        so that a setting with a default is no wrong usage where none takes it.
         """
         takers = {key for name in methods for key in METHODS[parse_method(name).kind].takes}
         return {
             key: value
             for key, value in self.values.items()
-            if key in takers or value != getattr(DEFAULTS, key)
+            if key in takers or not _has_shown_default(key)
         }
 
 
