@@ -21,7 +21,7 @@ from lstm_lrp_cli.loading.building.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
 from lstm_lrp_cli.loading.mapping import LayerSpec
 from lstm_lrp_cli.model import FORGET, GATES, Floats
-from lstm_lrp_cli.model.layers import Lstm
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from .expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of

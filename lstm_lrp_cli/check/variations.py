@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec
 from lstm_lrp_cli.model import GATES
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName, PoolName, Returns
+from lstm_lrp_cli.model.layers import PoolName
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName, Returns
 
 SIGMOIDS: tuple[GateActivationName, ...] = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
 FORGET_BIASES = (0.0, 1.0)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks".
 SELU_ALPHA = 1.6732632423543772

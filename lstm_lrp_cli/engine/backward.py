@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.model.model import MODEL_INPUT
+from lstm_lrp_cli.model.layers import MODEL_INPUT
 from .forward import Trace
 from .records import Ledgers, Reach, Record
 

@@ -14,14 +14,15 @@ from lstm_lrp_cli.model.layers import (
     Embedding,
     Flatten,
     Layer,
-    Lstm,
     Merge,
     Pool,
     Reverse,
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT, Model, OutputActivation
+from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.model import Model, OutputActivation
 from . import lstm
 from .activations import ACTIVATIONS
 from .arrays import Packing

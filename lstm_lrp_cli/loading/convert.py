@@ -18,15 +18,15 @@ from lstm_lrp_cli.model.layers import (
     Embedding,
     Flatten,
     Layer,
-    Lstm,
-    LstmCell,
     Merge,
     Pool,
     Reverse,
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.model import Head, Model
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors

@@ -1,35 +1,19 @@
 """The kinds of layer that a model is made of.
 
-All weights are in the engine's own form: gates in the order i, f, g, o on the leading axis, and a
-matrix as (outputs, inputs).
+All weights are in the engine's own form: a matrix as (outputs, inputs). Recurrent layers are in
+`recurrent`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from . import Floats
+from .recurrent import ActivationName, Gru, Lstm, SimpleRnn
 
-ActivationName = Literal[
-    "linear",
-    "relu",
-    "tanh",
-    "sigmoid",
-    "softmax",
-    "hard_sigmoid",
-    "hard_sigmoid_relu6",
-    "relu6",
-    "elu",
-    "selu",
-    "silu",
-    "softplus",
-    "softsign",
-    "exponential",
-]
-GateActivationName = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_relu6"]
-MergeName = Literal["concat", "sum", "mean", "product", "gate"]
-DirectionMergeName = Literal["concat", "sum", "mean", "product"]
+MergeName = Literal["concat", "sum", "difference", "mean", "product", "max", "gate"]
 PoolName = Literal["mean", "max", "sum", "first", "last"]
-Returns = Literal["last", "sequence"]
+WindowPoolName = Literal["mean", "max"]
+AttentionName = Literal["dot", "additive"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,79 +28,86 @@ class Embedding:
     weights: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LstmCell:
-    """The weights with which an LSTM reads a sequence in one direction.
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which steps each output step is made of.
+
+    Output step t is made of the steps stride t - before + dilation k of the input, k from 0 to
+    width - 1. What is before the first step or behind the last is padding, of zeros.
 
     Parameters
     ----------
-    input : ndarray, shape (4, hidden, inputs)
-    recurrent : ndarray, shape (4, hidden, outputs)
-    bias : ndarray, shape (4, hidden)
-        The sum of all biases that the file keeps; zeros where it keeps none.
-    backward : bool
-        Whether it reads the sequence from its end.
-    projection : ndarray, shape (outputs, hidden), or None
-        What makes the hidden state of o tanh(c), as in Sak, Senior and Beaufays 2014, "Long
-        Short-Term Memory Recurrent Neural Network Architectures". None where it is o tanh(c)
-        itself; then there are as many outputs as hidden units.
-    initial_hidden : ndarray, shape (outputs,), or None
-    initial_cell : ndarray, shape (hidden,), or None
-        The states before the first step, where none are carried to it; None is zero.
+    width : int
+    stride, dilation : int
+    padding : (int, int), or "same"
+        How many steps are added before and after (causal: all before). `same` makes
+        ceil(steps / stride) steps: of what is missing, half is before, rounded down.
     """
 
-    input: Floats
-    recurrent: Floats
-    bias: Floats
-    backward: bool = False
-    projection: Floats | None = None
-    initial_hidden: Floats | None = None
-    initial_cell: Floats | None = None
-
-    @property
-    def hidden_size(self) -> int:
-        return int(self.input.shape[1])
-
-    @property
-    def output_size(self) -> int:
-        return int(self.recurrent.shape[2])
-
-    @property
-    def input_size(self) -> int:
-        return int(self.input.shape[2])
+    width: int
+    stride: int = 1
+    dilation: int = 1
+    padding: tuple[int, int] | Literal["same"] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lstm:
-    """An LSTM that reads forwards, backwards, or both.
+class Convolution:
+    """A linear map of the steps in a window, the same at each of its places (Conv1D).
 
     Parameters
     ----------
-    cells : tuple of LstmCell
-        One, or the forward and the backward one, of the same sizes.
-    merge : {"concat", "sum", "mean", "product"}
-        How the hidden states of two cells become one output.
-    returns : {"last", "sequence"}
-        The hidden state after the last step that a cell reads, or that of every step.
-    gate_activation : {"sigmoid", "hard_sigmoid", "hard_sigmoid_relu6"}
-        What the input, forget and output gates go through.
-    activation : ActivationName
-        What the cell candidate and the cell state go through.
-    stateful : bool
-        Whether it begins a sequence in the states in which it ended an earlier one.
+    weights : ndarray, shape (outputs, inputs / groups, width)
+    bias : ndarray, shape (outputs,), or None
+    window : Window
+    groups : int
+        Units are split into so many groups, and each group of outputs is fed by its own.
     """
 
-    cells: tuple[LstmCell, ...]
-    merge: DirectionMergeName = "concat"
-    returns: Returns = "last"
-    gate_activation: GateActivationName = "sigmoid"
-    activation: ActivationName = "tanh"
-    stateful: bool = False
+    weights: Floats
+    bias: Floats | None
+    window: Window
+    groups: int = 1
 
-    @property
-    def output_size(self) -> int:
-        size = self.cells[0].output_size
-        return size * len(self.cells) if self.merge == "concat" else size
+
+@dataclass(frozen=True, slots=True)
+class WindowPool:
+    """The largest or the mean of the steps in a window, unit by unit.
+
+    Parameters
+    ----------
+    kind : {"mean", "max"}
+    window : Window
+    counts_padding : bool
+        Whether a mean is over the whole width where padding is in the window (PyTorch's way), and
+        not over the steps that there are (Keras's).
+    """
+
+    kind: WindowPoolName
+    window: Window
+    counts_padding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upsample:
+    """Every step so many times, one after the other."""
+
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """Steps of zeros added before the first and after the last."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Steps left out at the beginning and at the end."""
+
+    before: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +123,33 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Flatten:
     """All steps of a sequence side by side, step after step, as one vector.
+
+    Parameters
+    ----------
+    steps : int
+        How many steps every sequence must have.
+    """
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unflatten:
+    """A vector cut into so many steps of as many units each, in its order."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A vector, the same at each of so many steps (RepeatVector)."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose:
+    """Steps and units change places: as many steps as there were units, of `steps` units each.
 
     Parameters
     ----------
@@ -174,6 +192,48 @@ class Scale:
     offsets: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalize:
+    """Units freed of their mean and divided by their deviation, then scaled and shifted.
+
+    Layer normalization (Ba, Kiros and Hinton 2016) where `groups` is None: over the units of a
+    step. Group normalization (Wu and He 2018) else: over all steps, and the units of a group.
+
+    Parameters
+    ----------
+    factors, offsets : ndarray, shape (units,)
+    epsilon : float
+        What is added to the variance.
+    groups : int or None
+    """
+
+    factors: Floats
+    offsets: Floats
+    epsilon: float
+    groups: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """The units from one up to another."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeakyRelu:
+    """x where it is above 0, else x times a slope.
+
+    Parameters
+    ----------
+    slopes : ndarray, shape (units,) or (1,)
+        Of each unit (PReLU), or of all.
+    """
+
+    slopes: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
     """A function applied unit by unit (softmax: over the units)."""
@@ -192,14 +252,111 @@ class Merge:
 
     Parameters
     ----------
-    kind : {"concat", "sum", "mean", "product", "gate"}
-        Side by side, or unit by unit. A gate is a product whose first factor is a gate: attention
+    kind : {"concat", "sum", "difference", "mean", "product", "gate"}
+        Side by side, or unit by unit. A difference is of two. A gate is a product whose first factor
+        is a gate: attention
         weights, of one unit or as many as the second factor has.
     """
 
     kind: MergeName
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """Sums of values, weighted by how well the keys that go with them fit a query.
+
+    Fed by queries, values and keys: one vector a step each; queries may be one vector a sequence.
+    The weights are a softmax over the steps of the values (Bahdanau et al. 2015; Luong et al. 2015;
+    of several heads, Vaswani et al. 2017).
+
+    Parameters
+    ----------
+    kind : {"dot", "additive"}
+        The fit is scale q . k, or factors . tanh(q + k).
+    heads : int
+        The units of queries, keys and values are split into so many, in their order, and each part
+        attends by itself.
+    scale : float
+    factors : ndarray, shape (units,), or None
+        Of additive attention; None is ones.
+    causal : bool
+        Whether a query at a step fits only what is at that step or before.
+    """
+
+    kind: AttentionName = "dot"
+    heads: int = 1
+    scale: float = 1.0
+    factors: Floats | None = None
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Each:
+    """A graph of its own for each of the sequences that a sequence is made of (TimeDistributed).
+
+    Every so many steps are a sequence to the graph. What it makes of them stands one after another:
+    one vector each, or the steps of each.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        Fed by MODEL_INPUT, -1.
+    output : int
+        The node whose output it is.
+    steps : int
+        How many make one.
+    """
+
+    nodes: "tuple[Node, ...]"
+    output: int
+    steps: int
+
+
 Layer = (
-    Embedding | Lstm | Pool | Flatten | Reverse | Dense | Scale | Activation | StepSoftmax | Merge
+    Embedding
+    | Lstm
+    | Gru
+    | SimpleRnn
+    | Convolution
+    | WindowPool
+    | Upsample
+    | Pad
+    | Crop
+    | Pool
+    | Flatten
+    | Unflatten
+    | Repeat
+    | Transpose
+    | Reverse
+    | Dense
+    | Scale
+    | Normalize
+    | Select
+    | LeakyRelu
+    | Activation
+    | StepSoftmax
+    | Merge
+    | Attention
+    | Each
 )
+
+# The source that is no node: the model's first input, after the embedding where it has one. The
+# second is -2, and so on.
+MODEL_INPUT: Final = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A layer, and what feeds it.
+
+    Parameters
+    ----------
+    layer : Layer
+        Of any kind but Embedding. Several nodes may have the same one.
+    sources : tuple of int
+        The nodes whose outputs it is given, by their place in the model; MODEL_INPUT is the
+        model's input.
+    """
+
+    layer: Layer
+    sources: tuple[int, ...]

@@ -4,33 +4,14 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
-from .layers import Dense, Embedding, Layer, Lstm, Scale
+from .layers import MODEL_INPUT, Embedding, Layer, Node
 from .text import Padding, Tokenization, Vocabulary
 
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
-
-# The source that is no node: the model's input, after the embedding where there is one.
-MODEL_INPUT: Final = -1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """A layer, and what feeds it.
-
-    Parameters
-    ----------
-    layer : Layer
-        Of any kind but Embedding.
-    sources : tuple of int
-        The nodes whose outputs it is given, by their place in the model; INPUT is the model's.
-    """
-
-    layer: Layer
-    sources: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +33,59 @@ class Head:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a model is given of a sequence, or one of several such things.
+
+    Parameters
+    ----------
+    size : int
+        Features of one step, after the embedding where there is one.
+    embedding : Embedding or None
+        None where it takes numbers.
+    name : str or None
+        What the model calls it, where it has several.
+    steps : bool
+        Whether it is a sequence of steps; else it is one vector.
+    vocabulary, tokenization, padding
+        None where the input has no words, or was not padded.
+    """
+
+    size: int
+    embedding: Embedding | None = None
+    name: str | None = None
+    steps: bool = True
+    vocabulary: Vocabulary | None = None
+    tokenization: Tokenization = field(default_factory=Tokenization)
+    padding: Padding | None = None
+
+    @property
+    def step_values(self) -> int:
+        """The numbers that a sequence holds of each step: a token's id, or its features."""
+        return self.size if self.embedding is None else 1
+
+    @property
+    def masks(self) -> bool:
+        """Whether the model passes over its padding."""
+        return self.padding is not None and self.padding.masked
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether unknown tokens are left out before the model sees them."""
+        vocabulary = self.vocabulary
+        return self.tokenization.skip and vocabulary is not None and vocabulary.unknown_id is None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether sequences that are too long are cut."""
+        return self.padding is not None and self.padding.truncate is not None
+
+    @property
+    def skips(self) -> bool:
+        """Whether the model may not be run on all steps of a sequence."""
+        return self.masks or self.leaves_out or self.cuts
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """A trained classifier or regressor, ready to be run and explained.
@@ -67,8 +101,8 @@ class Model:
         The scores, in groups. Of a regressor, each score is a head of its own.
     dtype : numpy.dtype
         The precision of every weight.
-    embedding : Embedding or None
-        None where the model takes numbers.
+    inputs : tuple of Input
+        The first is MODEL_INPUT's, the second MODEL_INPUT - 1's.
     by_step : bool
         Whether there are scores for every step of a sequence, or once for the whole.
     regression : bool
@@ -78,8 +112,6 @@ class Model:
         predicted among them.
     labels : tuple of str or None
         The names of all targets; where two classes have one score, also that of class 1 alone.
-    vocabulary, tokenization, padding
-        None where the model has no words, or was not trained on padded input.
     stateful : int or None
         How many sequences run side by side where stateful LSTMs carry their states on: sequence n
         begins in those in which sequence n - stateful ended. None where no LSTM is stateful.
@@ -100,14 +132,11 @@ class Model:
     outputs: tuple[int, ...]
     heads: tuple[Head, ...]
     dtype: np.dtype[np.floating]
-    embedding: Embedding | None = None
+    inputs: tuple[Input, ...]
     by_step: bool = False
     regression: bool = False
     undecided: bool = False
     labels: tuple[str, ...] | None = None
-    vocabulary: Vocabulary | None = None
-    tokenization: Tokenization = field(default_factory=Tokenization)
-    padding: Padding | None = None
     stateful: int | None = None
     source: Path | None = None
     assumptions: tuple[str, ...] = ()
@@ -122,8 +151,12 @@ class Model:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers, each after those that feed it."""
-        embedding = () if self.embedding is None else (self.embedding,)
-        return (*embedding, *(node.layer for node in self.nodes))
+        embeddings = (each.embedding for each in self.inputs if each.embedding is not None)
+        return (*embeddings, *(node.layer for node in self.nodes))
+
+    def input_of(self, place: int) -> Input:
+        """The input that feeds nodes under a place: MODEL_INPUT, or one below."""
+        return self.inputs[MODEL_INPUT - place]
 
     @property
     def classes(self) -> int:
@@ -131,22 +164,34 @@ class Model:
         return sum(head.size for head in self.heads)
 
     @property
+    def embedding(self) -> Embedding | None:
+        """That of the first input."""
+        return self.inputs[0].embedding
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """That of the first input."""
+        return self.inputs[0].vocabulary
+
+    @property
+    def tokenization(self) -> Tokenization:
+        """That of the first input."""
+        return self.inputs[0].tokenization
+
+    @property
+    def padding(self) -> Padding | None:
+        """That of the first input."""
+        return self.inputs[0].padding
+
+    @property
     def input_size(self) -> int:
-        """Features of one step, after the embedding where there is one."""
-        for layer in self.layers:
-            match layer:
-                case Embedding() | Dense():
-                    return int(layer.weights.shape[1])
-                case Lstm():
-                    return layer.cells[0].input_size
-                case Scale():
-                    return len(layer.factors)
-        raise ValueError("a model without weights has no input size")
+        """Features of one step of the first input, after the embedding where there is one."""
+        return self.inputs[0].size
 
     @property
     def step_values(self) -> int:
-        """The numbers that a sequence holds of each step: a token's id, or its features."""
-        return self.input_size if self.embedding is None else 1
+        """The numbers that a sequence holds of each step of the first input."""
+        return self.inputs[0].step_values
 
     @property
     def head_slices(self) -> list[slice]:
@@ -157,23 +202,22 @@ class Model:
     @property
     def masks(self) -> bool:
         """Whether it passes over padding."""
-        return self.padding is not None and self.padding.masked
+        return any(each.masks for each in self.inputs)
 
     @property
     def leaves_out(self) -> bool:
         """Whether unknown tokens are left out before it sees them."""
-        vocabulary = self.vocabulary
-        return self.tokenization.skip and vocabulary is not None and vocabulary.unknown_id is None
+        return any(each.leaves_out for each in self.inputs)
 
     @property
     def cuts(self) -> bool:
         """Whether sequences that are too long are cut."""
-        return self.padding is not None and self.padding.truncate is not None
+        return any(each.cuts for each in self.inputs)
 
     @property
     def skips(self) -> bool:
         """Whether it may not be run on all steps of a sequence."""
-        return self.masks or self.leaves_out or self.cuts
+        return any(each.skips for each in self.inputs)
 
     @property
     def binary(self) -> bool:

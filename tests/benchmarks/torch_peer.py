@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from workload import Ids
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Dense, Lstm
+from lstm_lrp_cli.model.layers import Dense
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
 
 BATCHINGS = ("packed", "equal-length")

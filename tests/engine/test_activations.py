@@ -7,7 +7,7 @@ import pytest
 from together import make_model, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, invert_gates
-from lstm_lrp_cli.model.layers import GateActivationName, Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import GateActivationName, Lstm, LstmCell
 
 GATES = get_args(GateActivationName)
 

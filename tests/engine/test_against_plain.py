@@ -15,22 +15,9 @@ from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import (
-    Activation,
-    Dense,
-    Flatten,
-    GateActivationName,
-    Layer,
-    Lstm,
-    LstmCell,
-    Merge,
-    Pool,
-    PoolName,
-    Reverse,
-    Scale,
-    StepSoftmax,
-)
-from lstm_lrp_cli.model.model import MODEL_INPUT
+from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, PoolName, Reverse, Scale, StepSoftmax
+from lstm_lrp_cli.model.recurrent import GateActivationName, Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT
 
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 # And what is no share.

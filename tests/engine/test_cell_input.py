@@ -7,7 +7,8 @@ from together import make_model
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT
-from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 
 VOCABULARY = 9

@@ -28,18 +28,10 @@ from lstm_lrp_cli.inputs.batching import make_batch
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import (
-    Activation,
-    Dense,
-    Embedding,
-    Lstm,
-    LstmCell,
-    Merge,
-    Pool,
-    Reverse,
-    StepSoftmax,
-)
-from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node, chain
+from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Merge, Pool, Reverse, StepSoftmax
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
+from lstm_lrp_cli.model.model import Head, Model, chain
 from lstm_lrp_cli.model.text import Padding
 
 SINGLE = ContextualDecomposition()

@@ -20,14 +20,8 @@ from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, IntegratedG
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import (
-    ActivationName,
-    Dense,
-    GateActivationName,
-    Lstm,
-    LstmCell,
-    Pool,
-)
+from lstm_lrp_cli.model.layers import Dense, Pool
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName, Lstm, LstmCell
 
 GRADIENT, TIMES_INPUT = (METHODS[name](Settings()) for name in ("gradient", "gradient-x-input"))
 # Relative to the largest number that is added up.

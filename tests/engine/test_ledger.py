@@ -12,7 +12,8 @@ from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
+from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 def test_the_residual_is_the_score_without_its_shares() -> None:

@@ -16,7 +16,8 @@ from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import TOLERANCES, Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell, Pool
+from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 
 EPS, BIAS_FACTOR = 0.05, 0.3

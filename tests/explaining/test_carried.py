@@ -30,7 +30,8 @@ from lstm_lrp_cli.explaining.prediction import predict_corpus
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.layers import Flatten, Lstm
+from lstm_lrp_cli.model.layers import Flatten
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 
@@ -192,7 +193,8 @@ def counting(batch: int, **settings: Any) -> Model:
     """
     from together import make_model
 
-    from lstm_lrp_cli.model.layers import LstmCell, Pool
+    from lstm_lrp_cli.model.layers import Pool
+    from lstm_lrp_cli.model.recurrent import LstmCell
 
     bias = np.array([[40.0], [40.0], [0.0], [40.0]])
     weights = np.zeros((4, 1, 1))

@@ -25,7 +25,8 @@ from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.loading.convert import commented, convert
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.model.layers import Activation, Lstm, Scale
+from lstm_lrp_cli.model.layers import Activation, Scale
+from lstm_lrp_cli.model.recurrent import Lstm
 
 GOLDEN = TESTS / "golden"
 

@@ -8,7 +8,8 @@ from models import json_lines
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.mapping import KINDS
 from lstm_lrp_cli.model.layers import Dense, Merge, Pool, StepSoftmax
-from lstm_lrp_cli.model.model import MODEL_INPUT, Head
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.model import Head
 
 FLOAT64 = np.dtype(np.float64)
 

@@ -10,7 +10,7 @@ import pytest
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model import FORGET
-from lstm_lrp_cli.model.layers import Lstm
+from lstm_lrp_cli.model.recurrent import Lstm
 
 ORDERS = ["".join(order) for order in itertools.permutations("ifgo")]
 

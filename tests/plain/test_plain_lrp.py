@@ -5,7 +5,7 @@ import pytest
 from plain_lrp import Account, GateRule, Rule, explain, product_relevance
 from together import make_model
 
-from lstm_lrp_cli.model.layers import Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 def shared(gates: GateRule, gate: float, signal: float, delta: float = 0.0) -> tuple[float, ...]:

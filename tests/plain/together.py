@@ -17,8 +17,10 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger, Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Embedding, Layer, Lstm
-from lstm_lrp_cli.model.model import Head, Model, Node, chain
+from lstm_lrp_cli.model.layers import Embedding, Layer
+from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.layers import Node
+from lstm_lrp_cli.model.model import Head, Model, chain
 
 
 def lrp_ledger(

@@ -17,7 +17,8 @@ from lstm_lrp_cli.explaining.explanation import Detail
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.inputs.read import Source, read_blocks
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.predictions import PredictionLayout as PredictionLayout
 from lstm_lrp_cli.running import blocks as rendering_

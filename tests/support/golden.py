@@ -5,7 +5,8 @@ from models import GOLDEN
 from together import make_model
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Lstm, LstmCell
+from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
 
 FILES = ("small", "medium", "saturated")

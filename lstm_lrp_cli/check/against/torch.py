@@ -26,15 +26,15 @@ from lstm_lrp_cli.model.layers import (
     Dense,
     Flatten,
     Layer,
-    Lstm,
-    LstmCell,
     Merge,
     Pool,
     Reverse,
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.model import Model
 from .framework import Framework, asking, import_framework, refuse_others
 
 NAME = "--against torch"

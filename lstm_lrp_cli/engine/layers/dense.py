@@ -10,7 +10,8 @@ from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, ActivationName, Dense, Scale
+from lstm_lrp_cli.model.layers import Activation, Dense, Scale
+from lstm_lrp_cli.model.recurrent import ActivationName
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,14 +20,15 @@ from lstm_lrp_cli.model.layers import (
     Embedding,
     Flatten,
     Layer,
-    Lstm,
     Merge,
     Pool,
     Reverse,
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT, Head, Model, Node
+from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
+from lstm_lrp_cli.model.model import Head, Model
 from .datasets import Datasets, build_dense, build_vector
 from .lstm import build_lstm
 

@@ -20,7 +20,7 @@ from lstm_lrp_cli.loading.mapping import (
     Weight,
 )
 from lstm_lrp_cli.model import FORGET, GATES, Floats
-from lstm_lrp_cli.model.layers import Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from .datasets import Datasets, dataset_names
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .document import MODELS, Config, kind_of, layers_of, name_of, read_calls, references
 
 # None is any size.

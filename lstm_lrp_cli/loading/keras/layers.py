@@ -16,7 +16,8 @@ from lstm_lrp_cli.loading.mapping import (
     FlattenSpec,
     LayerSpec,
 )
-from lstm_lrp_cli.model.layers import ActivationName, MergeName, PoolName
+from lstm_lrp_cli.model.layers import MergeName, PoolName
+from lstm_lrp_cli.model.recurrent import ActivationName
 from .architecture import KerasLayer
 from .recurrent import bidirectional, directions, lstm
 from .refused import unknown_layer

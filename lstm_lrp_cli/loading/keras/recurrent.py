@@ -7,7 +7,7 @@ its kernels as (inputs, outputs).
 from typing import Any
 
 from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec, LstmSpec
-from lstm_lrp_cli.model.layers import DirectionMergeName, GateActivationName
+from lstm_lrp_cli.model.recurrent import DirectionMergeName, GateActivationName
 from .architecture import KerasLayer
 from .document import kind_of
 from .refused import unknown_layer

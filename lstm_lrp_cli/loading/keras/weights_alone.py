@@ -28,7 +28,7 @@ from lstm_lrp_cli.loading.mapping import (
     PaddingSpec,
 )
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .layers import POOLS, SILENT
 from .recurrent import GATE_ORDER
 from .weights import LayerGroup, class_of, layer_groups, layer_names

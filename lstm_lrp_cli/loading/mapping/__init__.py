@@ -13,12 +13,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.layers import (
+from lstm_lrp_cli.model.layers import MergeName, PoolName
+from lstm_lrp_cli.model.recurrent import (
     ActivationName,
     DirectionMergeName,
     GateActivationName,
-    MergeName,
-    PoolName,
     Returns,
 )
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, CellSpec, EmbeddingSpec, LayerSpec, LstmSpec
-from lstm_lrp_cli.model.layers import Returns
+from lstm_lrp_cli.model.recurrent import Returns
 from .arrays import Array, ArrayCopies, Known, OnnxNode, Zeros, axis_of
 from .file import OnnxFile
 from .signal import TIME, Signal, SignalPart

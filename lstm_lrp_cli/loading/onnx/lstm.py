@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
-from lstm_lrp_cli.model.layers import ActivationName, GateActivationName
+from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .arrays import ArrayCopies, Known, are_zeros
 from .file import bias_names, direction_name
 from .layers import DIRECTIONS, Call, OnnxLstm, Value

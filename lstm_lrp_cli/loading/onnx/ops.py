@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.mapping import BatchNormSpec, DenseSpec
-from lstm_lrp_cli.model.layers import ActivationName, DirectionMergeName, PoolName
+from lstm_lrp_cli.model.layers import PoolName
+from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName
 from .arrays import Known, axis_of
 from .file import column_name, vector_name
 from .layers import Call, Operator, Value

@@ -24,7 +24,8 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
 )
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
-from lstm_lrp_cli.model.layers import PoolName, Returns
+from lstm_lrp_cli.model.layers import PoolName
+from lstm_lrp_cli.model.recurrent import Returns
 from .modules import AFFINE, MOMENTS, Modules, find_modules, is_named_embedding
 
 # PyTorch keeps (W_ii|W_if|W_ig|W_io), each (hidden, inputs): see torch.nn.LSTM.

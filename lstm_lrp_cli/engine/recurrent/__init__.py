@@ -9,7 +9,7 @@ from lstm_lrp_cli.engine.layers.merging import MergeRecord
 from lstm_lrp_cli.engine.records import Reach, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Lstm
+from lstm_lrp_cli.model.recurrent import Lstm
 from . import cell
 from . import gradient as cell_gradient
 from . import relevance as cell_relevance

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats, Integers
-from lstm_lrp_cli.model.layers import Embedding, Lstm, LstmCell
-from lstm_lrp_cli.model.model import MODEL_INPUT, Model
+from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.model import Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

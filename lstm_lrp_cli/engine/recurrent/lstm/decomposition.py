@@ -18,7 +18,7 @@ from lstm_lrp_cli.engine.lstm.cell import CellRecord
 from lstm_lrp_cli.engine.lstm.inputs import from_left
 from lstm_lrp_cli.engine.perturbation import Copies
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Booleans, Floats, Integers
-from lstm_lrp_cli.model.layers import ActivationName, LstmCell
+from lstm_lrp_cli.model.recurrent import ActivationName, LstmCell
 
 
 @dataclass(frozen=True, slots=True, eq=False)

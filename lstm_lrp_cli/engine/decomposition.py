@@ -26,8 +26,6 @@ from lstm_lrp_cli.model.layers import (
     Dense,
     Flatten,
     Layer,
-    Lstm,
-    LstmCell,
     Merge,
     MergeName,
     Pool,
@@ -35,7 +33,8 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import MODEL_INPUT
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT
 from . import cell as cell_decomposition
 from .cell import ComputedParts, InputParts, Parts, activated, product
 
