@@ -14,8 +14,8 @@ from lstm_lrp_cli.loading.building.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Scale
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console
 from lstm_lrp_cli.terminal.numbers import counted

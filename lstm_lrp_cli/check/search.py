@@ -21,8 +21,8 @@ from lstm_lrp_cli.loading.building.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
 from lstm_lrp_cli.loading.mapping import LayerSpec
 from lstm_lrp_cli.model import FORGET, GATES, Floats
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import Padding
 from .expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of
 from .variations import (
@@ -264,7 +264,8 @@ class Search:
                     spec.masked is True,
                     truncate=spec.truncate or None,
                 )
-                model = replace(built.model, padding=filled)
+                [given] = built.model.inputs
+                model = replace(built.model, inputs=(replace(given, padding=filled),))
                 each = _Built(replace(variation, padding=spec), model)
                 found.append(_Judge(sequences, expected, model).matched(each, setting))
         return found

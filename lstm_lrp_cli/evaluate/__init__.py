@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
@@ -105,22 +106,25 @@ class ExplainedBatch:
     @property
     def sequence(self) -> Integers:
         """The sequence of each step, in ascending order, shape (steps,)."""
-        return self.trace.packing.sequence[self.batch.own_rows]
+        return self.trace.given[0].packing.sequence[self.batch.own_rows]
 
     @property
     def first(self) -> Floats:
         """The relevance of each contestant, of the first of its seeds, shape (methods, steps)."""
         return np.stack([of_seeds[0] for of_seeds in self.relevance])
 
+    def _chosen(self, sequences: Integers) -> Chosen:
+        return self.chosen.of_copies(Copies(sequences, sequences), None)
+
     def scores(self, scores: Floats, sequences: Integers) -> Floats:
         """The explained scores, shape (n,), of all scores (n, classes) of some sequences."""
-        return self.chosen.among(sequences).of(scores)
+        return self._chosen(sequences).of(scores)
 
     def predicted(self, scores: Floats, sequences: Integers) -> Booleans:
         """Whether the explained class is the predicted one, as `scores` has it."""
         found = np.zeros(len(scores), dtype=bool)
         if self.decision is not None:
-            explained, taken = self.chosen.among(sequences), self.decision.taken(scores)
+            explained, taken = self._chosen(sequences), self.decision.taken(scores)
             if self.decision.one is None:
                 found = taken == explained.targets - self.decision.scores.start
             else:
@@ -139,5 +143,5 @@ class ExplainedBatch:
 
     def told(self, found: Relevance) -> Floats:
         """What was given of the steps, one sequence after another, shape (steps,), in float64."""
-        own: Floats = of_steps(found.values)[self.batch.own_rows]
+        own: Floats = of_steps(found.values[0])[self.batch.own_rows]
         return own

@@ -144,7 +144,7 @@ def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: b
     of its sequence's numbers. A sequence is moved alike in whatever company.
     """
     trace, rows, sequence = seen.trace, seen.batch.own_rows, seen.sequence
-    embedded = np.array(trace.embedded)
+    embedded = np.array(trace.given[0].embedded)
     values = embedded[rows]
     counts = np.bincount(sequence)
     sizes = np.sqrt(np.bincount(sequence, np.square(values).mean(axis=1)) / counts)
@@ -158,7 +158,8 @@ def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: b
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
     runner = Runner(reading_numbers(trace.model), keep_gates=keep_gates)
-    return runner.forward(embedded, trace.packing, trace.padding, trace.begun)
+    given = replace(trace.given[0], array=embedded, embedding=None)
+    return runner.forward([given], trace.begun)
 
 
 def reading_numbers(model: Model) -> Model:
@@ -168,7 +169,7 @@ def reading_numbers(model: Model) -> Model:
         # A method that pads anew, as omission does, fills a step with it, feature by feature.
         filling: Any = embedding.weights[int(padding.value)]
         padding = replace(padding, value=filling)
-    return replace(model, embedding=None, padding=padding)
+    return replace(model, inputs=(replace(model.inputs[0], embedding=None, padding=padding),))
 
 
 def norms(values: Floats, sequence: Integers) -> Floats:

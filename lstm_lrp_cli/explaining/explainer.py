@@ -222,7 +222,7 @@ class Explainer:
             chosen.of(trace.scores).tolist(),
             repeat(choice.decision),
             repeat(None) if choice.predicted is None else choice.predicted.tolist(),
-            batch.per_sequence(result.values),
+            batch.per_sequence(result.values[0]),
             repeat(None) if result.ledgers is None else result.ledgers,
             repeat(method.name),
             repeat(None) if steps is None else steps.tolist(),

@@ -12,16 +12,16 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
-from lstm_lrp_cli.engine.forward import Runner, Trace, row_bytes
-from lstm_lrp_cli.engine.lstm.inputs import NOTHING_CARRIED, States, TokenTable
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace, row_bytes
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.records import Reach, WrongSteps
+from lstm_lrp_cli.engine.recurrent.inputs import NOTHING_CARRIED, States, TokenTable
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, batches
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Flatten
+from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Model
 from .question import Question
 
@@ -142,7 +142,7 @@ def finite_relevance(
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, reach)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
-        of_sequences = batch.packing.total(of_steps(result.values))
+        of_sequences = batch.packing.total(of_steps(result.values[0]))
     what = f"relevance by {method.name} overflows"
     _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result
@@ -161,7 +161,7 @@ def run_window(
     carried : Carried
         What the windows before left, to which this one adds.
     """
-    runner = Runner(model, window_table(model, window), keep_gates)
+    runner = Runner(model, [window_table(model, window)], keep_gates)
     rows = batch_rows(model, keep_gates)
     for sequences in carried.abreast(window):
         for batch in batches(sequences, model, BATCH_SEQUENCES, rows):
@@ -178,13 +178,17 @@ def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) 
 def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     model = runner.model
-    _check_lengths(model, batch)
-    trace = runner.forward(batch.inputs, batch.packing, batch.padding, carried.begun(batch))
+    given = [Given(batch.inputs, batch.packing, model.embedding, batch.padding)]
+    try:
+        trace = runner.forward(given, carried.begun(batch))
+    except WrongSteps as wrong:
+        raise _wrong_steps(wrong, batch) from wrong
     carried.keep(batch, trace)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
+        assert trace.steps is not None
         with np.errstate(over="ignore", invalid="ignore"):
-            scores = batch.packing.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
+            scores = trace.steps.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
     _check_finite(scores, "scores overflow", batch, model)
     return trace
 
@@ -196,21 +200,19 @@ def window_table(model: Model, window: Several[Sequence]) -> TokenTable | None:
     ids = np.concatenate([sequence.inputs for sequence in window])
     if model.padding is not None:
         ids = np.append(ids, int(model.padding.value))
-    return TokenTable.of(model, model.embedding, ids[ids != SKIPPED])
+    return TokenTable.of(model, MODEL_INPUT, model.embedding, ids[ids != SKIPPED])
 
 
-def _check_lengths(model: Model, batch: Batch) -> None:
-    """Refuse a sequence of another length than a layer takes."""
-    needed = {layer.steps for layer in model.layers if isinstance(layer, Flatten)}
-    for steps in needed:
-        wrong = np.flatnonzero(batch.packing.lengths != steps)
-        if len(wrong):
-            raise UnusableInput(
-                f"sequence {batch.sequences[wrong[0]].number}",
-                f"has {batch.packing.lengths[wrong[0]]} steps, and the model lays just {steps} "
-                f"side by side (flatten); cut longer sequences, and have shorter ones filled up by "
-                f"the mapping: padding: {{length: {steps}, ..}}",
-            )
+def _wrong_steps(wrong: WrongSteps, batch: Batch) -> UnusableInput:
+    """The error about a sequence of another number of steps than a layer takes."""
+    found = batch.packing.lengths[wrong.sequence]
+    problem = f"has {found} steps"
+    if wrong.found != found:
+        problem += f", of which a layer is given {wrong.found}"
+    problem += f", and the model {wrong.does} just {wrong.expected}"
+    mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
+    mend += f": {{length: {wrong.expected}, ..}}" if wrong.found == found else ""
+    return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
 
 
 def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> None:
@@ -281,7 +283,7 @@ def table_tokens(model: Model) -> int | None:
     """How many different tokens a table has room for; None where that is all that there are."""
     if model.embedding is None:
         return None
-    of_token = TokenTable.bytes_of_token(model)
+    of_token = TokenTable.bytes_of_token(model, MODEL_INPUT)
     if of_token * len(model.embedding.weights) <= TABLE_BYTES:
         return None
     return TABLE_BYTES // of_token

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.model import GATES, Floats
 from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
     Activation,
     Dense,
     Embedding,
@@ -24,9 +25,8 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors

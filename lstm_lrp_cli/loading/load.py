@@ -158,9 +158,14 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         model,
         regression=mapping.task == "regression",
         undecided=mapping.task == "unknown",
-        vocabulary=vocabulary,
-        tokenization=_tokenization(tokens, where),
-        padding=_padding(mapping, model, where),
+        inputs=(
+            replace(
+                model.inputs[0],
+                vocabulary=vocabulary,
+                tokenization=_tokenization(tokens, where),
+                padding=_padding(mapping, model, where),
+            ),
+        ),
         stateful=stateful,
         source=contents.path,
     )

@@ -252,10 +252,9 @@ class Merge:
 
     Parameters
     ----------
-    kind : {"concat", "sum", "difference", "mean", "product", "gate"}
-        Side by side, or unit by unit. A difference is of two. A gate is a product whose first factor
-        is a gate: attention
-        weights, of one unit or as many as the second factor has.
+    kind : {"concat", "sum", "difference", "mean", "product", "max", "gate"}
+        Side by side, or unit by unit. A difference is of two. A gate is a product whose first
+        factor is a gate: attention weights, of one unit or as many as the second factor has.
     """
 
     kind: MergeName

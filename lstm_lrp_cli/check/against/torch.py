@@ -22,6 +22,7 @@ from lstm_lrp_cli.loading.mapping import BatchNormSpec, LayerSpec, LstmSpec
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
 from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
     Activation,
     Dense,
     Flatten,
@@ -32,9 +33,8 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from .framework import Framework, asking, import_framework, refuse_others
 
 NAME = "--against torch"

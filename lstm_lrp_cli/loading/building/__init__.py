@@ -1,6 +1,7 @@
 """From a mapping and a weight file to the nodes of a model."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,19 +17,21 @@ from lstm_lrp_cli.loading.mapping import (
     Task,
 )
 from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
     Activation,
+    Dense,
     Embedding,
     Flatten,
     Layer,
     Merge,
+    Node,
     Pool,
     Reverse,
     Scale,
     StepSoftmax,
 )
+from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.recurrent import Lstm
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
-from lstm_lrp_cli.model.model import Head, Model
 from .datasets import Datasets, build_dense, build_vector
 from .lstm import build_lstm
 
@@ -148,7 +151,7 @@ class _Builder(Struct):
             scores,
             tuple(heads),
             self.datasets.dtype,
-            self.embedding,
+            (Input(_input_size(self.embedding, nodes), self.embedding),),
             by_step=self.values[kept[0]].by_step,
         )
 
@@ -290,6 +293,21 @@ class _Builder(Struct):
 
     def _misplaced(self, key: str, problem: str) -> UnusableInput:
         return self.datasets.mapping_error(f"{key}: {problem}")
+
+
+def _input_size(embedding: Embedding | None, nodes: Sequence[Node]) -> int:
+    """Features of one step of the input."""
+    if embedding is not None:
+        return int(embedding.weights.shape[1])
+    for node in nodes:
+        match node.layer:
+            case Dense():
+                return int(node.layer.weights.shape[1])
+            case Lstm():
+                return node.layer.cells[0].input_size
+            case Scale():
+                return len(node.layer.factors)
+    raise ValueError("a model without weights has no input size")
 
 
 def _without_unused(
