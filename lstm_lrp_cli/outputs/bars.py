@@ -40,7 +40,7 @@ class BarsWriter(Writer[Predictions]):
         model = layout.model
         values = range(0 if layout.decisions else model.classes)
         self._values, self._values_left_out = values[:VALUES], len(values[VALUES:])
-        series = model.embedding is None
+        series = not model.takes_tokens
         roomy = ROOM[series] + ROOM_OF_BAR * len(layout.decisions)
         self._bars = self._console.width >= roomy
         self._table = Table(box=box.SIMPLE_HEAD)
@@ -93,7 +93,10 @@ class BarsWriter(Writer[Predictions]):
         steps = [None] * part.rows if part.steps is None else part.steps.tolist()
         if model.by_step:
             columns.append(map(str, steps))
-        columns.append(_shown(*each, model) for each in zip(part.of_rows, steps, strict=True))
+        columns.append(
+            _shown(sequence, None if part.of_input is None else step, model, part.of_input or 0)
+            for sequence, step in zip(part.of_rows, steps, strict=True)
+        )
         golds = [sequence.gold for sequence in part.of_rows]
         if layout.labelled:
             columns.append(_names(layout.true_classes(part)))
@@ -115,13 +118,29 @@ def _number(sequence: Sequence) -> Text:
     return Text(f"{sequence.number}{name}")
 
 
-def _shown(sequence: Sequence, step: int | None, model: Model) -> Text:
-    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks."""
-    real = real_steps(sequence, model)
-    if sequence.tokens is None:
-        return Text(f"{real.sum():,}")
-    text = " ".join(compress(sequence.tokens, real)) if step is None else sequence.tokens[step]
-    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
+    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks.
+
+    Parameters
+    ----------
+    step : int or None
+        None where the row is of a whole sequence.
+    of : int
+        The number of the input that it is a step of.
+    """
+    parts = zip(model.inputs, sequence.parts, strict=True)
+    if step is not None:
+        parts = iter([(model.inputs[of], sequence.parts[of])])
+    shown = []
+    for read, part in parts:
+        real = real_steps(part, read)
+        if part.tokens is None:
+            shown.append(f"{real.sum():,}")
+        else:
+            shown.append(
+                " ".join(compress(part.tokens, real)) if step is None else part.tokens[step]
+            )
+    return Text(printable(" | ".join(shown)), no_wrap=True, overflow="ellipsis")
 
 
 def _names(names: Iterable[str | int | None]) -> list[Text]:
