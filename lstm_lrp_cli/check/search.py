@@ -164,7 +164,7 @@ class Search:
             There is no variation whose weights fit together.
         """
         mapping = self.contents.described.mapping
-        real = real_lengths(sequences, first).tolist()
+        real = real_lengths(sequences, first)[0].tolist()
         # Of a stateful model, one that begins in its initial states.
         anew = slice(mapping.stateful or None)
         _, short = min(
@@ -189,7 +189,7 @@ class Search:
         ranked.sort(key=lambda each: each.worst if each.worst == each.worst else np.inf)
         steps = masked = None
         if first.by_step:
-            steps, masked = sum(real), masked_steps(sequences, first)
+            steps, masked = sum(real), sum(masked_steps(sequences, first))
         return Match(ranked, tolerance, tried, len(sequences), steps, masked)
 
     def _near(

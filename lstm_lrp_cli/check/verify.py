@@ -292,20 +292,21 @@ def _relevance_deviation(
         raise UnusableInput(
             theirs.where, f"its relevance is not that of all inputs; expected those of {names}"
         )
-    deviations = []
-    for name, amounts in ours.items():
-        expected = theirs.values[name]
-        if amounts.shape != expected.shape:
-            of = "" if name is None else f" of {name}"
-            raise UnusableInput(
-                theirs.where,
-                f"its relevance{of} has shape {expected.shape}; the sequence has {amounts.shape}",
-            )
-        there = ~np.isnan(amounts)  # masked steps have none
-        largest = np.abs(expected[there]).max(initial=1.0)
-        apart = np.abs(amounts[there] - expected[there])
-        deviations.append(float(apart.max(initial=0.0) / largest))
-    return max(deviations)
+    return max(_apart(part, amounts, theirs) for part, amounts in ours.items())
+
+
+def _apart(part: str | None, ours: Floats, theirs: ExpectedRelevance) -> float:
+    """How far relevance at one input is from the expected, relative to its largest over 1."""
+    expected = theirs.values[part]
+    if ours.shape != expected.shape:
+        of = "" if part is None else f" of {part}"
+        raise UnusableInput(
+            theirs.where,
+            f"its relevance{of} has shape {expected.shape}; the sequence has {ours.shape}",
+        )
+    there = ~np.isnan(ours)  # masked steps have none
+    largest = np.abs(expected[there]).max(initial=1.0)
+    return float(np.abs(ours[there] - expected[there]).max(initial=0.0) / largest)
 
 
 def random_sequences(model: Model, seed: int = 0) -> Iterator[Sequence]:

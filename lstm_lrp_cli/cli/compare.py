@@ -143,8 +143,8 @@ rank_options = group(
         type=click.Path(),  # so that a variable of the environment is not cut at spaces
         metavar="FILE",
         shell_complete=complete_files,
-        help="Sequences that models explain; - is standard input. For models of several inputs also "
-        "NAME=FILE, once for each.",
+        help="Sequences that models explain; - is standard input. For models of several inputs "
+        "also NAME=FILE, once for each.",
     )
 )
 @click.option(

@@ -189,7 +189,7 @@ def _pair(one: Result, other: Result) -> Pair:
     amounts: list[tuple[Floats, Floats, Integers]] = []
     begin = 0
     for part, another in zip(one.parts, other.parts, strict=True):
-        positions = begin + np.arange(len(part.relevance))
+        positions: Integers = begin + np.arange(len(part.relevance))
         begin += len(positions)
         if part.tokens is None and part.relevance.ndim == another.relevance.ndim == 2:
             names += part.named(part.features or []) * len(positions)

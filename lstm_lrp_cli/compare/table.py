@@ -152,7 +152,8 @@ def _correlations(both: dict[str, Correlations]) -> Table:
 def _tokens(comparison: Comparison) -> Table:
     kind = comparison.kind
     table = _table(
-        f"{plural(kind)} whose relevance differs most on average (count ≥ {comparison.min_count:,})",
+        f"{plural(kind)} whose relevance differs most on average "
+        f"(count ≥ {comparison.min_count:,})",
         (),
     )
     table.add_column(kind, max_width=LONGEST_TOKEN, overflow="ellipsis", no_wrap=True)

@@ -143,10 +143,11 @@ def finite_relevance(
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, reach)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
-        of_sequences = sum(
+        first, *others = (
             packing.total(of_steps(values))
             for packing, values in zip(trace.packings, result.values, strict=True)
         )
+        of_sequences = sum(others, start=first)
     what = f"relevance by {method.name} overflows"
     _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result

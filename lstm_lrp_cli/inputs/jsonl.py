@@ -38,7 +38,8 @@ def read_json_lines(lines: Lines, model: Model, *, ids: bool, labelled: bool) ->
     """Read one JSON object a line: tokens, ids as tokens, text, or a series' values.
 
     For a model with several inputs, an object has a key for each, by its name: a text, a list of
-    tokens or of ids; of numbers a list, or a list of them for each step. Errors name the first line.
+    tokens or of ids; of numbers a list, or a list of them for each step. Errors name the first
+    line.
     """
     place = lines.place
     if model.several_inputs:

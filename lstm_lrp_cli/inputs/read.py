@@ -201,7 +201,7 @@ def _of_files(files: list[str], source: Source, model: Model) -> Iterator[Sequen
         if with_labels is None:
             raise UnusableInput(
                 display_name(files[0]),
-                "has no labels, nor has a file of another input; they are read from .txt and .jsonl",
+                "has no labels, nor has another input's file; they are read from .txt and .jsonl",
             )
     streams = [
         read_sequences(

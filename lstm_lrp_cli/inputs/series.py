@@ -177,22 +177,7 @@ def checked_values(
         raise UnusableInput(
             where, "is a numeric series; the model takes tokens (it has an embedding)"
         )
-    if values.dtype.kind not in "fiu":
-        raise UnusableInput(where, f"holds {values.dtype} elements; expected numbers")
-    if values.ndim == 1 and not read.steps:
-        values = values[np.newaxis]
-    elif values.ndim == 1 and read.size == 1:
-        values = values[:, np.newaxis]
-    if values.ndim != 2:
-        raise UnusableInput(
-            where, f"a sequence has shape {shape_text(values.shape)}; expected (steps, {read.size})"
-        )
-    if not read.steps and len(values) != 1:
-        raise UnusableInput(
-            where,
-            f"has {len(values)} steps, and the model takes one vector a sequence; "
-            f"expected {read.size} numbers",
-        )
+    values = _as_steps(values, read, where)
     features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
     if len(features) != values.shape[1]:
         raise UnusableInput(
@@ -215,6 +200,27 @@ def checked_values(
             where, f"{found}{more}; expected finite numbers: fill or drop what is missing"
         )
     return numbers, features
+
+
+def _as_steps(values: NDArray[Any], read: Input, where: str) -> NDArray[Any]:
+    """Numbers as a row for each step; a vector is one step."""
+    if values.dtype.kind not in "fiu":
+        raise UnusableInput(where, f"holds {values.dtype} elements; expected numbers")
+    if values.ndim == 1 and not read.steps:
+        values = values[np.newaxis]
+    elif values.ndim == 1 and read.size == 1:
+        values = values[:, np.newaxis]
+    if values.ndim != 2:
+        raise UnusableInput(
+            where, f"a sequence has shape {shape_text(values.shape)}; expected (steps, {read.size})"
+        )
+    if not read.steps and len(values) != 1:
+        raise UnusableInput(
+            where,
+            f"has {len(values)} steps, and the model takes one vector a sequence; "
+            f"expected {read.size} numbers",
+        )
+    return values
 
 
 def _of_rows(

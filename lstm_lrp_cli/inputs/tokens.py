@@ -29,7 +29,7 @@ class Encoded(NamedTuple):
 
 
 class Tokenizer:
-    """Cuts text as an input's mapping says, and looks the tokens up, those of many lines at once."""
+    """Cuts text as an input's mapping says, and looks the tokens up, of many lines at once."""
 
     def __init__(self, read: Input) -> None:
         if read.embedding is None:

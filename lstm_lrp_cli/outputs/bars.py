@@ -13,7 +13,8 @@ from rich.text import Text
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.inputs.batching import real_steps
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Part, Sequence
+from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.text import printable
@@ -128,19 +129,17 @@ def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
     of : int
         The number of the input that it is a step of.
     """
-    parts = zip(model.inputs, sequence.parts, strict=True)
     if step is not None:
-        parts = iter([(model.inputs[of], sequence.parts[of])])
-    shown = []
-    for read, part in parts:
-        real = real_steps(part, read)
-        if part.tokens is None:
-            shown.append(f"{real.sum():,}")
-        else:
-            shown.append(
-                " ".join(compress(part.tokens, real)) if step is None else part.tokens[step]
-            )
+        tokens = sequence.parts[of].tokens
+        if tokens is not None:
+            return Text(printable(tokens[step]), no_wrap=True, overflow="ellipsis")
+    parts = zip(model.inputs, sequence.parts, strict=True)
+    shown = [_shown_input(part, real_steps(part, read)) for read, part in parts]
     return Text(printable(" | ".join(shown)), no_wrap=True, overflow="ellipsis")
+
+
+def _shown_input(part: Part, real: Booleans) -> str:
+    return f"{real.sum():,}" if part.tokens is None else " ".join(compress(part.tokens, real))
 
 
 def _names(names: Iterable[str | int | None]) -> list[Text]:

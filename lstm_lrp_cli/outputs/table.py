@@ -88,7 +88,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         order = by_explanation(rows)
         if layout.top is not None:
             amounts = np.concatenate(relevance)[order]
-            order = order[_strongest_rows(amounts, sum(rows).tolist(), layout.top)]
+            order = order[_strongest_rows(amounts, np.sum(rows, axis=0).tolist(), layout.top)]
         places = order.tolist()
         whole = (list(chain.from_iterable(parts)) for parts in zip(*columns, strict=True))
         return by_row(len(places), *([cells[place] for place in places] for cells in whole))

@@ -1,6 +1,6 @@
 """Results as Parquet: a row for each explanation, or for each token of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def _nested(table: Any) -> list[Result]:
 
     relevance = _there(table.column("relevance")).combine_chunks()
     several = pa.types.is_struct(relevance.type)
-    inputs = repeat(())
+    inputs: Iterable[tuple[ResultInput, ...]] = repeat(())
     if several:
         given = [column(name) for name in OF_STEPS[:-1]]
         inputs = map(_inputs_of_row, _by_input(relevance), *given)

@@ -167,9 +167,8 @@ def target_title(target: OfTarget, summary: Summary) -> str:
     unknown = f" ({target.unknown:,} unknown)" if target.unknown else ""
     kept = " kept" if summary.dropped else ""
     # Of whole steps of a series there is nothing to tell apart.
-    distinct = (
-        f"{target.distinct:,} different {plural(summary.kind)}{kept}, " if target.distinct else ""
-    )
+    kinds = f"{plural(summary.kind)}{kept}"
+    distinct = f"{target.distinct:,} different {kinds}, " if target.distinct else ""
     return (
         f"{counted(target.explanations, 'explanation')}, {counted(target.tokens, noun)}{unknown}, "
         f"{distinct}relevance {target.relevance:+,.4g} in all"

@@ -123,11 +123,10 @@ class InputFigures:
         """Count the sequences of one block, before which there were none."""
         lengths = real_lengths(sequences, model)
         self.sequences = len(sequences)
+        masked = masked_steps(sequences, model)
         self.of_inputs = [
-            PartFigures.of(read, parts, *own)
-            for (read, parts), *own in zip(
-                each_input(sequences, model), lengths, masked_steps(sequences, model), strict=True
-            )
+            PartFigures.of(read, parts, lengths[k], masked[k])
+            for k, (read, parts) in enumerate(each_input(sequences, model))
         ]
         # A vector is always there.
         of_steps = [
