@@ -9,7 +9,7 @@ own (docs/mathematics.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class PartedValue:
 
     parts: Parts
     packing: Packing | None = None
-    relevant_steps: Booleans = NO_STEPS
+    relevant_steps: Booleans = field(default_factory=lambda: NO_STEPS)
 
     def with_parts(self, parts: Parts) -> PartedValue:
         """Other parts at the same steps."""
