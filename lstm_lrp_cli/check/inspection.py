@@ -10,9 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.loading.building.datasets import named_datasets
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
-from lstm_lrp_cli.loading.mapping import LayerSpec, PaddingSpec
+from lstm_lrp_cli.loading.mapping import PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Scale
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm

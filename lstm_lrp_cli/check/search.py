@@ -17,9 +17,9 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.windows import Carried, run_batch
 from lstm_lrp_cli.inputs.batching import Batch, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.loading.building.datasets import Datasets
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
-from lstm_lrp_cli.loading.mapping import LayerSpec
 from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm

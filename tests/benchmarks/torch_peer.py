@@ -11,8 +11,8 @@ from workload import Ids
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 
 BATCHINGS = ("packed", "equal-length")
 

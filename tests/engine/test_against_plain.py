@@ -8,16 +8,27 @@ import plain_lrp
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
 from together import Explained, explain_together, in_precision, make_model
 
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, PoolName, Reverse, Scale, StepSoftmax
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Merge,
+    Pool,
+    PoolName,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.recurrent import GateActivationName, Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
 
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 # And what is no share.

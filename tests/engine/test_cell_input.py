@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from together import make_model
 
 from lstm_lrp_cli.engine.arrays import Packing
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT
 from lstm_lrp_cli.model.layers import Embedding
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 VOCABULARY = 9
 IDS = np.array([[7, 2], [2, 5]])

@@ -31,8 +31,8 @@ from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Flatten
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import Padding
 
 # Of the largest number of an explanation.

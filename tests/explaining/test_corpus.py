@@ -18,8 +18,8 @@ from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import Padding
 
 

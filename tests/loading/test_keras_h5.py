@@ -24,8 +24,8 @@ from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Layer, Pool
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import Padding
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "keras2"

@@ -15,10 +15,20 @@ from numpy.typing import NDArray
 from plain_forward import activate, embedded, forward, initial_states
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 class Parts(NamedTuple):

@@ -14,10 +14,20 @@ from numpy import exp, log1p, tanh
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 def embedded(model: Model, sequence: NDArray[Any]) -> Floats:

@@ -13,10 +13,20 @@ import numpy as np
 from plain_forward import embedded, hidden_states, read, run, side_by_side
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 GateRule = Literal["lrp-all", "lrp-half", "lrp-prop", "lrp-abs"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from plain_forward import embedded, read, run
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.layers import Node
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 
 # By node and cell, a hidden and a cell state.
 States = dict[tuple[int, int], tuple[Floats, Floats]]

@@ -5,22 +5,21 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger, Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Embedding, Layer
-from lstm_lrp_cli.model.recurrent import Lstm
-from lstm_lrp_cli.model.layers import Node
+from lstm_lrp_cli.model.layers import Embedding, Layer, Node
 from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.recurrent import Lstm
 
 
 def lrp_ledger(

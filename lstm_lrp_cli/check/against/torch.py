@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.building.datasets import dataset_names
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import dataset_names
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import BatchNormSpec, LayerSpec, LstmSpec
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
 from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (

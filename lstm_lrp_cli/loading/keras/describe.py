@@ -6,15 +6,8 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping import (
-    NO_CLASS,
-    Assumption,
-    Described,
-    LayerSpec,
-    Mapping,
-    PaddingSpec,
-    Task,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.mapping import NO_CLASS, Assumption, Described, Mapping, PaddingSpec, Task
 from .architecture import Architecture, KerasLayer
 from .placing import makes_mask, place
 from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer

@@ -9,13 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from lstm_lrp_cli.loading.mapping import (
-    BatchNormSpec,
-    DenseSpec,
-    EmbeddingSpec,
-    FlattenSpec,
-    LayerSpec,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.steps import FlattenSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
 from lstm_lrp_cli.model.layers import MergeName, PoolName
 from lstm_lrp_cli.model.recurrent import ActivationName
 from .architecture import KerasLayer

@@ -7,7 +7,8 @@ of masked steps is refused.
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping import INPUT_NAME, LayerSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from .architecture import Architecture, KerasLayer
 from .layers import KINDS, POOLS, SILENT, Feed, Output
 from .recurrent import RECURRENT

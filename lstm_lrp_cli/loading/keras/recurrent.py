@@ -6,7 +6,9 @@ its kernels as (inputs, outputs).
 
 from typing import Any
 
-from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec, LstmSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.model.recurrent import DirectionMergeName, GateActivationName
 from .architecture import KerasLayer
 from .document import kind_of
