@@ -189,26 +189,6 @@ class Model:
         return replace(self, inputs=(self.inputs[number],))
 
     @property
-    def embedding(self) -> Embedding | None:
-        """That of the first input."""
-        return self.inputs[0].embedding
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """That of the first input."""
-        return self.inputs[0].vocabulary
-
-    @property
-    def tokenization(self) -> Tokenization:
-        """That of the first input."""
-        return self.inputs[0].tokenization
-
-    @property
-    def padding(self) -> Padding | None:
-        """That of the first input."""
-        return self.inputs[0].padding
-
-    @property
     def head_slices(self) -> list[slice]:
         """Where the scores of each head stand among all."""
         ends = list(itertools.accumulate(head.size for head in self.heads))
