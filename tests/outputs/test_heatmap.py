@@ -38,7 +38,7 @@ def show(*explanations, colour=True, width=60, top=None):
     file = io.StringIO()
     system = {"color_system": "truecolor"} if colour else {"color_system": None}
     console = Console(file=file, force_terminal=colour, width=width, legacy_windows=False, **system)
-    writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "token"), top=top), console)
+    writer = HeatMapWriter(file, Layout(explainer_of(MODEL, ("token",)), top=top), console)
     writer.open()
     writer.write(explanations)
     writer.close()
@@ -207,7 +207,7 @@ class TestSeries:
         made = explanation([[1.0], [0.2], [-0.2]], features=("wind",))
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, color_system="standard", width=60)
-        writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "feature")), console)
+        writer = HeatMapWriter(file, Layout(explainer_of(MODEL, ("feature",))), console)
         writer.write([made])
         assert "\x1b[91m+ \x1b[0m\x1b[94m- \x1b[0m" in file.getvalue()
 
