@@ -8,199 +8,248 @@ they add up to the value.
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from plain_forward import activate, embedded, forward, initial_states
+from plain_forward import (
+    Given,
+    bent,
+    by_input,
+    embedded,
+    forward,
+    groups_of,
+    heads,
+    seen_by,
+    split,
+    weights_of,
+)
+from plain_parts import Parts, activated, joined, of_largest, stacked
+from plain_recurrent_parts import recurrent_parts
+from plain_windows import places
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Attention,
+    Convolution,
+    Crop,
+    Dense,
+    Each,
+    Layer,
+    LeakyRelu,
+    Merge,
+    Node,
+    Normalize,
+    Pad,
+    Pool,
+    Reverse,
+    Scale,
+    Select,
+    StepSoftmax,
+    Upsample,
+    WindowPool,
+)
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
 
 
-class Parts(NamedTuple):
-    """A value in two parts, beta and gamma of the paper."""
+class Value(NamedTuple):
+    """The parts of a value, and which of its steps are relevant as a whole; a vector has none."""
 
-    relevant: Floats
-    irrelevant: Floats
-
-    @property
-    def whole(self) -> Floats:
-        return self.relevant + self.irrelevant
+    parts: Parts
+    steps: list[bool]
 
 
-def decompose(model: Model, sequence: NDArray[Any], positions: Collection[int]) -> Parts:
-    """The parts of all scores, given which positions of the sequence are relevant."""
-    values = embedded(model, sequence)
-    relevant = np.zeros(values.shape)
+def decompose(
+    model: Model, sequence: Given, positions: Collection[int], of_input: int = 0
+) -> Parts:
+    """The parts of all scores, given which positions of one input are relevant.
+
+    Of other inputs, none is. A vector has one position, 0.
+    """
+    values = by_input(embedded(model, sequence))
+    given = _all_irrelevant(values)
+    whole = np.atleast_2d(values[of_input])
+    relevant = np.zeros(whole.shape)
     for t in positions:
-        relevant[t] = values[t]
-    steps = [t in positions for t in range(len(values))]
-    return _decompose(model, Parts(relevant, values - relevant), steps)
+        relevant[t] = whole[t]
+    steps = [t in positions for t in range(len(given[of_input].steps))]
+    given[of_input] = Value(_parted(values[of_input], relevant), steps)
+    return _decompose(model, given)
 
 
-def decompose_entry(model: Model, sequence: NDArray[Any], step: int, feature: int) -> Parts:
+def decompose_entry(
+    model: Model, sequence: Given, step: int, feature: int, of_input: int = 0
+) -> Parts:
     """The same where one number of one step is relevant, and no step as a whole."""
-    values = embedded(model, sequence)
-    relevant = np.zeros(values.shape)
-    relevant[step, feature] = values[step, feature]
-    return _decompose(model, Parts(relevant, values - relevant), [False] * len(values))
+    values = by_input(embedded(model, sequence))
+    given = _all_irrelevant(values)
+    whole = np.atleast_2d(values[of_input])
+    relevant = np.zeros(whole.shape)
+    relevant[step, feature] = whole[step, feature]
+    given[of_input] = Value(_parted(values[of_input], relevant), given[of_input].steps)
+    return _decompose(model, given)
 
 
-def _decompose(model: Model, inputs: Parts, steps: list[bool]) -> Parts:
+def _parted(values: Floats, relevant: Floats) -> Parts:
+    of_shape = relevant.reshape(values.shape)
+    return Parts(of_shape, values - of_shape)
+
+
+def _all_irrelevant(values: tuple[Floats, ...]) -> list[Value]:
+    return [
+        Value(Parts(np.zeros(each.shape), each), [False] * len(each) if each.ndim == 2 else [])
+        for each in values
+    ]
+
+
+def _decompose(model: Model, given: list[Value]) -> Parts:
+    inputs = {MODEL_INPUT - k: value for k, value in enumerate(given)}
+    found = _decompose_nodes(model.nodes, inputs)
+    return joined("concat", [found[output].parts for output in model.outputs])
+
+
+def _decompose_nodes(nodes: tuple[Node, ...], given: dict[int, Value]) -> dict[int, Value]:
     """Decompose all nodes, and carry along which of their steps are relevant as a whole."""
-    parts, relevant_steps = {MODEL_INPUT: inputs}, {MODEL_INPUT: steps}
-    for place, node in enumerate(model.nodes):
-        fed = [parts[source] for source in node.sources]
-        at = [any(relevant_steps[k][t] for k in node.sources) for t in range(len(steps))]
-        parts[place] = _layer_parts(node.layer, fed, at)
-        relevant_steps[place] = at[::-1] if isinstance(node.layer, Reverse) else at
-    return _joined("concat", [parts[output] for output in model.outputs])
+    found = dict(given)
+    for place, node in enumerate(nodes):
+        sources = [found[source] for source in node.sources]
+        if isinstance(node.layer, Each):
+            found[place] = _each(node.layer, sources[0])
+            continue
+        parts = _layer_parts(node.layer, sources)
+        steps = len(parts.whole) if parts.whole.ndim == 2 else 0
+        found[place] = Value(parts, _relevant_steps(node.layer, sources, steps))
+        assert len(found[place].steps) == steps
+    return found
 
 
-def _layer_parts(layer: Layer, sources: list[Parts], relevant_steps: list[bool]) -> Parts:
-    relevant, irrelevant = parts = sources[0]
+def _relevant_steps(layer: Layer, sources: list[Value], steps: int) -> list[bool]:
+    """Which of a layer's output steps, so many, are relevant as wholes."""
+    below = sources[0].steps
+    match layer:
+        case _ if steps == 0:
+            return []
+        case Merge():
+            return [any(source.steps[t] for source in sources) for t in range(steps)]
+        case Convolution() | WindowPool():
+            windows = places(layer.window, len(below))
+            return [any(below[step] for _, step in real) for real in windows]
+        case Upsample(times):
+            return [below[t // times] for t in range(steps)]
+        case Pad(before, after):
+            return [False] * before + below + [False] * after
+        case Crop(before, _):
+            return below[before : before + steps]
+        case Reverse():
+            return below[::-1]
+        case _ if _keeps_steps(layer):
+            return below
+    return [False] * steps
+
+
+def _keeps_steps(layer: Layer) -> bool:
+    """Whether step t of what a layer makes is step t of what it is first fed with."""
+    of_units = isinstance(
+        layer, Dense | Scale | Normalize | Activation | LeakyRelu | StepSoftmax | Select
+    )
+    return of_units or isinstance(layer, Lstm | Gru | SimpleRnn | Attention)
+
+
+def _layer_parts(layer: Layer, sources: list[Value]) -> Parts:
+    fed = [source.parts for source in sources]
+    relevant, irrelevant = parts = fed[0]
     match layer:
         case Merge(kind):
-            return _joined(kind, sources)
-        case Flatten() | Reverse():
-            return Parts(forward(layer, [relevant]), forward(layer, [irrelevant]))
+            return joined(kind, fed)
+        case Attention():
+            return _attended(layer, fed)
+        case Lstm() | Gru() | SimpleRnn():
+            return recurrent_parts(layer, fed, sources[0].steps)
         case StepSoftmax():  # a gate is not parted
             return Parts(np.zeros(relevant.shape), forward(layer, [parts.whole]))
         case Scale(factors):
             return Parts(relevant * factors, forward(layer, [irrelevant]))
-        case Dense():
+        case Dense() | Convolution():
             return Parts(
                 forward(replace(layer, bias=None), [relevant]), forward(layer, [irrelevant])
             )
-        case Lstm():
-            of_cells = [_cell_parts(layer, cell, parts, relevant_steps) for cell in layer.cells]
-            return _joined(layer.merge, of_cells)
+        case Normalize():
+            return _normalized(layer, parts)
         case Pool("max"):
-            return _max_pooled(parts)
-        case Pool():
-            return Parts(forward(layer, [relevant]), forward(layer, [irrelevant]))
-        case Activation(kind):
+            steps = [Parts(*each) for each in zip(relevant, irrelevant, strict=True)]
+            nothing = Parts(np.zeros(relevant.shape[1]), np.zeros(relevant.shape[1]))
+            return of_largest(steps or [nothing])
+        case WindowPool("max"):
+            return _max_pooled_windows(layer, parts)
+        case Activation() | LeakyRelu():
             if relevant.ndim == 1:
-                return _activated(kind, parts)
+                return activated(lambda v: bent(layer, v), parts)
             each = [
-                _activated(kind, Parts(relevant[t], irrelevant[t])) for t in range(len(relevant))
+                activated(lambda v: bent(layer, v), Parts(relevant[t], irrelevant[t]))
+                for t in range(len(relevant))
             ]
-            return _stacked(each, relevant.shape)
-    raise AssertionError(layer)
+            return stacked(each, relevant.shape)
+    # All else is linear, or moves numbers about.
+    return Parts(forward(layer, [relevant]), forward(layer, [irrelevant]))
 
 
-def _activated(kind: str, parts: Parts) -> Parts:
-    """The effect of each part, on average over being added first and second.
-
-    What the activation makes of nothing, s(0), is irrelevant.
-    """
-    beta, gamma = parts
-    s_0 = activate(kind, np.zeros(beta.shape))
-    s_beta, s_gamma, s = activate(kind, beta), activate(kind, gamma), activate(kind, parts.whole)
-    return Parts(((s_beta - s_0) + (s - s_gamma)) / 2, ((s_gamma - s_0) + (s - s_beta)) / 2 + s_0)
-
-
-class Thirds(NamedTuple):
-    """An activation in three parts, of which one is the bias's."""
-
-    relevant: Floats
-    irrelevant: Floats
-    bias: Floats
+def _normalized(layer: Normalize, parts: Parts) -> Parts:
+    """Both parts alike, with the deviation of the whole; the offset is irrelevant."""
+    found = Parts(np.zeros(parts.whole.shape), np.zeros(parts.whole.shape))
+    for group in groups_of(layer, parts.whole):
+        for part, into in zip(parts, found, strict=True):
+            mean = sum(part[at] for at in group.places) / len(group.places)
+            for at in group.places:
+                into[at] = layer.factors[at[-1]] * (part[at] - mean) / group.deviation
+        for at in group.places:
+            found.irrelevant[at] += layer.offsets[at[-1]]
+    return found
 
 
-def _activated_with_bias(kind: str, parts: Parts, bias: Floats) -> Thirds:
-    """The same with a bias, which is always added first."""
-    beta, gamma = parts
-    s_b = activate(kind, bias)
-    s_beta, s_gamma = activate(kind, beta + bias), activate(kind, gamma + bias)
-    s = activate(kind, parts.whole + bias)
-    return Thirds(((s_beta - s_b) + (s - s_gamma)) / 2, ((s_gamma - s_b) + (s - s_beta)) / 2, s_b)
-
-
-def _joined(kind: str, sources: list[Parts]) -> Parts:
-    if len(sources) == 1:
-        return sources[0]
-    if kind == "gate":
-        gate, signal = sources
-        return Parts(gate.whole * signal.relevant, gate.whole * signal.irrelevant)
-    if kind == "product":
-        relevant, irrelevant = sources[0]
-        for factor in sources[1:]:  # relevant is only what is so in every factor
-            irrelevant = irrelevant * factor.whole + relevant * factor.irrelevant
-            relevant = relevant * factor.relevant
-        return Parts(relevant, irrelevant)
-    layer = Merge(kind)
-    return Parts(
-        forward(layer, [source.relevant for source in sources]),
-        forward(layer, [source.irrelevant for source in sources]),
-    )
-
-
-def _max_pooled(parts: Parts) -> Parts:
-    """The parts of the largest step of each unit, of equal ones the first."""
-    steps, units = parts.whole.shape
-    relevant, irrelevant = np.zeros(units), np.zeros(units)
-    for unit in range(units if steps else 0):
-        column = parts.whole[:, unit].tolist()
-        winner = column.index(max(column))
-        relevant[unit] = parts.relevant[winner, unit]
-        irrelevant[unit] = parts.irrelevant[winner, unit]
-    return Parts(relevant, irrelevant)
-
-
-def _cell_parts(layer: Lstm, cell: LstmCell, inputs: Parts, relevant_steps: list[bool]) -> Parts:
-    """The parts of one cell's last hidden state, or of all of them in the order of the input."""
-    h_0, c_0 = initial_states(cell)
-    h, c = Parts(np.zeros(h_0.shape), h_0), Parts(np.zeros(c_0.shape), c_0)
-    order = range(len(relevant_steps))
-    hidden: dict[int, Parts] = {}
-    for t in reversed(order) if cell.backward else order:
-        z_i, z_f, z_g, z_o = (
-            Parts(
-                cell.input[gate] @ inputs.relevant[t] + cell.recurrent[gate] @ h.relevant,
-                cell.input[gate] @ inputs.irrelevant[t] + cell.recurrent[gate] @ h.irrelevant,
-            )
-            for gate in range(4)
+def _max_pooled_windows(layer: WindowPool, parts: Parts) -> Parts:
+    """The parts of the largest step of each window and unit."""
+    units = parts.whole.shape[1]
+    nothing = Parts(np.zeros(units), np.zeros(units))
+    windows = places(layer.window, len(parts.whole))
+    each = [
+        of_largest(
+            [Parts(parts.relevant[step], parts.irrelevant[step]) for _, step in real] or [nothing]
         )
-        b_i, b_f, b_g, b_o = cell.bias
-        i = _activated_with_bias(layer.gate_activation, z_i, b_i)
-        f = _activated_with_bias(layer.gate_activation, z_f, b_f)
-        g = _activated_with_bias(layer.activation, z_g, b_g)
-        o = activate(layer.gate_activation, z_o.whole + b_o)  # not parted
-
-        # i g: what has a relevant factor and no irrelevant one is relevant.
-        relevant = i.relevant * g.relevant + i.relevant * g.bias + i.bias * g.relevant
-        irrelevant = (
-            i.irrelevant * (g.relevant + g.irrelevant + g.bias)
-            + (i.relevant + i.bias) * g.irrelevant
-        )
-        if relevant_steps[t]:
-            relevant = relevant + i.bias * g.bias
-        else:
-            irrelevant = irrelevant + i.bias * g.bias
-        # f c_before, likewise; all of f takes part in what is irrelevant.
-        c = Parts(
-            relevant + (f.relevant + f.bias) * c.relevant,
-            irrelevant
-            + f.irrelevant * c.relevant
-            + (f.relevant + f.irrelevant + f.bias) * c.irrelevant,
-        )
-        activated = _activated(layer.activation, c)
-        h = Parts(o * activated.relevant, o * activated.irrelevant)
-        if cell.projection is not None:
-            h = Parts(cell.projection @ h.relevant, cell.projection @ h.irrelevant)
-        hidden[t] = h
-    if layer.returns == "last":
-        return h
-    return _stacked([hidden[t] for t in order], (len(order), cell.output_size))
+        for real in windows
+    ]
+    return stacked(each, (len(windows), units))
 
 
-def _stacked(each: list[Parts], shape: tuple[int, ...]) -> Parts:
-    return Parts(
-        np.array([parts.relevant for parts in each]).reshape(shape),
-        np.array([parts.irrelevant for parts in each]).reshape(shape),
-    )
+def _attended(layer: Attention, fed: list[Parts]) -> Parts:
+    """Sums of both parts of the values, with weights that are whole."""
+    queries, values, keys = fed
+    found = Parts(*(np.zeros((*queries.whole.shape[:-1], part.shape[1])) for part in values))
+    units = queries.whole.shape[-1], values.whole.shape[1]
+    for at in np.ndindex(*queries.whole.shape[:-1]):  # each step, or once
+        seen = seen_by(layer, at[0] if at else None, len(values.whole))
+        for of_query, of_value in zip(*(heads(layer, size) for size in units), strict=True):
+            if seen:
+                weights = weights_of(layer, of_query, queries.whole[at], keys.whole[seen])
+                for part, into in zip(values, found, strict=True):
+                    for j in seen:
+                        into[at][of_value] += weights[j] * part[j, of_value]
+    return found
+
+
+def _each(layer: Each, value: Value) -> Value:
+    """The graph's parts, of each of the sequences by itself; one vector of each is no step."""
+    made: list[Value] = []
+    groups = [split(layer, part) for part in value.parts]
+    for number, group in enumerate(map(Parts, *groups)):
+        steps = value.steps[number * layer.steps : (number + 1) * layer.steps]
+        found = _decompose_nodes(layer.nodes, {MODEL_INPUT: Value(group, steps)})
+        made.append(found[layer.output])
+    if not made:
+        return Value(Parts(*(forward(layer, [part]) for part in value.parts)), [])
+    both = zip(*(each.parts for each in made), strict=True)
+    parts = Parts(*(np.concatenate([np.atleast_2d(each) for each in part]) for part in both))
+    if made[0].parts.whole.ndim == 1:
+        return Value(parts, [False] * len(made))
+    return Value(parts, [step for each in made for step in each.steps])

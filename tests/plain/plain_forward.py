@@ -5,33 +5,82 @@ dataclasses that say what a model is: no batches, no packing; float64 throughout
 
 Values of shape (steps, units) are one vector a step; of shape (units,), one vector a sequence. They
 may be complex, as `plain_gradient` has them; then real parts decide what is larger.
+
+A sequence of a model with several inputs is a tuple, with what each is given; so are its values.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy import exp, log1p, tanh
 from numpy.typing import NDArray
+from plain_activations import activate, leaky
+from plain_joins import join
+from plain_recurrent import recurrent_outputs
+from plain_windows import places
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Attention,
+    Convolution,
+    Crop,
+    Dense,
+    Each,
+    Flatten,
+    Layer,
+    LeakyRelu,
+    Merge,
+    Node,
+    Normalize,
+    Pad,
+    Pool,
+    Repeat,
+    Reverse,
+    Scale,
+    Select,
+    StepSoftmax,
+    Transpose,
+    Unflatten,
+    Upsample,
+    WindowPool,
+)
+from lstm_lrp_cli.model.model import Input, Model
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
+
+# What one sequence is to a model of one input, or of several.
+Given = NDArray[Any] | tuple[NDArray[Any], ...]
 
 
-def embedded(model: Model, sequence: NDArray[Any]) -> Floats:
+def embedded(model: Model, sequence: Given) -> Any:
     """The numbers, of shape (steps, features), of token ids, or of what are numbers already."""
-    if model.embedding is None:
+    if isinstance(sequence, tuple):
+        return tuple(map(_embedded, model.inputs, sequence))
+    return _embedded(model.inputs[0], sequence)
+
+
+def _embedded(of: Input, sequence: NDArray[Any]) -> Floats:
+    if of.embedding is None:
         return np.asarray(sequence)
-    table = model.embedding.weights
+    table = of.embedding.weights
     return np.array([table[token] for token in sequence]).reshape(len(sequence), table.shape[1])
 
 
-def run(model: Model, values: Floats) -> dict[int, Floats]:
-    """The values of every node, given the numbers of one sequence, which are INPUT's."""
-    computed = {MODEL_INPUT: values}
-    for place, node in enumerate(model.nodes):
+def by_input(given: Given) -> tuple[NDArray[Any], ...]:
+    """What a sequence, or its values, has for each input."""
+    return given if isinstance(given, tuple) else (given,)
+
+
+def run(model: Model, values: Given) -> dict[int, Floats]:
+    """The values of every node, given the numbers of one sequence, which are the inputs' own."""
+    given = {MODEL_INPUT - k: each for k, each in enumerate(by_input(values))}
+    return run_nodes(model.nodes, given)
+
+
+def run_nodes(nodes: tuple[Node, ...], given: dict[int, Floats]) -> dict[int, Floats]:
+    """The same for nodes of a graph, whatever it is part of."""
+    computed = dict(given)
+    for place, node in enumerate(nodes):
         computed[place] = forward(node.layer, [computed[source] for source in node.sources])
     return computed
 
@@ -41,7 +90,7 @@ def side_by_side(model: Model, computed: dict[int, Floats]) -> Floats:
     return np.concatenate([computed[output] for output in model.outputs], axis=-1)
 
 
-def scores_of(model: Model, values: Floats) -> Floats:
+def scores_of(model: Model, values: Given) -> Floats:
     """The scores of the numbers of one sequence."""
     return side_by_side(model, run(model, values))
 
@@ -51,19 +100,20 @@ def forward(layer: Layer, sources: list[Floats]) -> Floats:
     match layer:
         case Merge(kind):
             return join(kind, sources)
-        case Flatten():
-            return values.reshape(-1)
-        case Reverse():
-            return values[::-1]
-        case StepSoftmax():
-            columns = [activate("softmax", values[:, unit]) for unit in range(values.shape[1])]
-            return np.array(columns).T.reshape(values.shape) if len(values) else values
-        case Scale(factors, offsets):
-            return values * factors + offsets
-        case Lstm():
-            return join(layer.merge, [hidden_states(layer, cell, values) for cell in layer.cells])
+        case Attention():
+            return attend(layer, *sources)
+        case Lstm() | Gru() | SimpleRnn():
+            return recurrent_outputs(layer, values, sources[1] if len(sources) == 2 else None)
         case Pool():
             return pool(layer, values)
+        case Each():
+            return each_group(layer, values)
+        case Convolution() | WindowPool():
+            of_window = convolve if isinstance(layer, Convolution) else pool_window
+            at = places(layer.window, len(values))
+            outputs = len(layer.weights) if isinstance(layer, Convolution) else values.shape[1]
+            each = [of_window(layer, values, real) for real in at]
+            return np.array(each).reshape(len(at), outputs)
         case Dense():
             outputs = len(layer.weights)
             bias = np.zeros(outputs) if layer.bias is None else layer.bias
@@ -71,40 +121,54 @@ def forward(layer: Layer, sources: list[Floats]) -> Floats:
                 return layer.weights @ values + bias
             each = [layer.weights @ step + bias for step in values]
             return np.array(each).reshape(len(values), outputs)
-        case Activation():
+        case Activation() | LeakyRelu():
             if values.ndim == 1:
-                return activate(layer.kind, values)
-            each = [activate(layer.kind, step) for step in values]
+                return bent(layer, values)
+            each = [bent(layer, step) for step in values]
             return np.array(each).reshape(values.shape)
+        case Scale(factors, offsets):
+            return values * factors + offsets
+        case Normalize():
+            return normalize(layer, values)
+        case StepSoftmax():
+            columns = [activate("softmax", values[:, unit]) for unit in range(values.shape[1])]
+            return np.array(columns).T.reshape(values.shape) if len(values) else values
+    return rearrange(layer, values)
+
+
+def rearrange(layer: Layer, values: Floats) -> Floats:
+    """What layers make that compute nothing: they copy numbers, leave some out, or add zeros."""
+    match layer:
+        case Upsample(times):
+            copies = [step for step in values for _ in range(times)]
+            return np.array(copies).reshape(times * len(values), values.shape[1])
+        case Pad(before, after):
+            units = values.shape[1]
+            return np.concatenate([np.zeros((before, units)), values, np.zeros((after, units))])
+        case Crop(before, after):
+            return values[before : max(len(values) - after, before)]
+        case Reverse():
+            return values[::-1]
+        case Flatten(steps):
+            assert len(values) == steps
+            return values.reshape(-1)
+        case Unflatten(steps):
+            return values.reshape(steps, len(values) // steps)
+        case Repeat(steps):
+            return np.array([values for _ in range(steps)])
+        case Transpose(steps):
+            assert len(values) == steps
+            return values.T
+        case Select(start, stop):
+            return values[..., start:stop]
     raise AssertionError(layer)
 
 
-def activate(kind: str, x: Floats) -> Floats:
-    if kind == "softmax":
-        powers = [exp(v - max(x.real)) for v in x]
-        return np.array([power / sum(powers) for power in powers])
-    function = {
-        "linear": lambda v: v,
-        "relu": lambda v: _clipped(v, 0.0, np.inf),
-        "tanh": tanh,
-        "sigmoid": lambda v: 1.0 / (1.0 + exp(-v)),
-        "hard_sigmoid": lambda v: _clipped(0.2 * v + 0.5, 0.0, 1.0),
-        "hard_sigmoid_relu6": lambda v: _clipped(v + 3.0, 0.0, 6.0) / 6.0,
-        "relu6": lambda v: _clipped(v, 0.0, 6.0),
-        "elu": lambda v: v if v.real > 0 else exp(v) - 1.0,
-        "selu": lambda v: (
-            1.0507009873554805 * (v if v.real > 0 else 1.6732632423543772 * (exp(v) - 1.0))
-        ),
-        "silu": lambda v: v / (1.0 + exp(-v)),
-        "softplus": lambda v: log1p(exp(v)),
-        "softsign": lambda v: v / (1.0 + (v if v.real > 0 else -v)),
-        "exponential": exp,
-    }[kind]
-    return np.array([function(v) for v in x])
-
-
-def _clipped(v: complex, low: float, high: float) -> complex:
-    return low if v.real <= low else high if v.real >= high else v
+def bent(layer: Activation | LeakyRelu, x: Floats) -> Floats:
+    """What an activation makes of one vector."""
+    if isinstance(layer, LeakyRelu):
+        return leaky(x, layer.slopes)
+    return activate(layer.kind, x)
 
 
 def pool(layer: Pool, values: Floats) -> Floats:
@@ -121,62 +185,139 @@ def pool(layer: Pool, values: Floats) -> Floats:
     return total / steps if layer.kind == "mean" else total
 
 
-class Step(NamedTuple):
-    """What an LSTM cell makes of one step x, after the states h and c that it comes with."""
+def convolve(layer: Convolution, values: Floats, real: list[tuple[int, int]]) -> Floats:
+    """One output step, of the steps in its window that there are."""
+    of_group = len(layer.weights) // layer.groups
+    inputs = layer.weights.shape[1]
+    outputs = []
+    for unit, weights in enumerate(layer.weights):
+        start = unit // of_group * inputs
+        total = 0.0 if layer.bias is None else layer.bias[unit]
+        for k, step in real:
+            for i in range(inputs):
+                total = total + weights[i, k] * values[step, start + i]
+        outputs.append(total)
+    return np.array(outputs)
 
-    x: Floats
-    h_before: Floats
-    c_before: Floats
-    i: Floats
-    f: Floats
-    g: Floats
-    o: Floats
-    c: Floats
-    activated: Floats
-    m: Floats
-    h: Floats
+
+def pool_window(layer: WindowPool, values: Floats, real: list[tuple[int, int]]) -> Floats:
+    """One output step, of the steps in its window that there are; without one, zeros."""
+    units = values.shape[1]
+    at = [step for _, step in real]
+    if not at:
+        return np.zeros(units)
+    if layer.kind == "max":
+        return np.array([max(values[at, unit], key=np.real) for unit in range(units)])
+    total = np.zeros(units)
+    for step in at:
+        total = total + values[step]
+    return total / counted(layer, real)
 
 
-def read(layer: Lstm, cell: LstmCell, values: Floats) -> list[Step]:
-    """The steps of a sequence, in the order in which the cell reads them."""
-    h, c = initial_states(cell)
-    steps = []
-    for x in values[::-1] if cell.backward else values:
-        z_i, z_f, z_g, z_o = (
-            cell.input[gate] @ x + cell.recurrent[gate] @ h + cell.bias[gate] for gate in range(4)
+def counted(layer: WindowPool, real: list[tuple[int, int]]) -> int:
+    """What the sum over a window is divided by."""
+    return layer.window.width if layer.counts_padding else len(real)
+
+
+class Group(NamedTuple):
+    """Numbers that are normalized together: where they stand, their mean and their deviation."""
+
+    places: list[tuple[int, ...]]
+    mean: float
+    deviation: float
+
+
+def groups_of(layer: Normalize, values: Floats) -> list[Group]:
+    """The units of a step, or of a group at all steps."""
+    if layer.groups is None:
+        by_group = [
+            [(*at, unit) for unit in range(values.shape[-1])]
+            for at in np.ndindex(*values.shape[:-1])
+        ]
+    else:
+        size = values.shape[-1] // layer.groups
+        by_group = [
+            [at for at in np.ndindex(*values.shape) if at[-1] // size == group]
+            for group in range(layer.groups if values.size else 0)
+        ]
+    groups = []
+    for together in by_group:
+        mean = sum(values[at] for at in together) / len(together)
+        variance = sum((values[at] - mean) ** 2 for at in together) / len(together)
+        groups.append(Group(together, mean, np.sqrt(variance + layer.epsilon)))
+    return groups
+
+
+def normalize(layer: Normalize, values: Floats) -> Floats:
+    found = np.zeros(values.shape, np.result_type(values, float))
+    for group in groups_of(layer, values):
+        for at in group.places:
+            free = (values[at] - group.mean) / group.deviation
+            found[at] = layer.factors[at[-1]] * free + layer.offsets[at[-1]]
+    return found
+
+
+def heads(layer: Attention, units: int) -> list[slice]:
+    """Which units each head has."""
+    size = units // layer.heads
+    return [slice(head * size, (head + 1) * size) for head in range(layer.heads)]
+
+
+def seen_by(layer: Attention, query: int | None, steps: int) -> range:
+    """The steps that a query at a step sees; one that is of no step sees all."""
+    return range(min(query + 1, steps) if layer.causal and query is not None else steps)
+
+
+def fits(layer: Attention, of_head: slice, query: Floats, keys: Floats) -> list[Floats]:
+    """The terms whose sum is how well each key fits a query, of one head."""
+    q = query[of_head]
+    if layer.kind == "dot":
+        return [layer.scale * q * key[of_head] for key in keys]
+    factors = np.ones(len(query)) if layer.factors is None else layer.factors
+    return [factors[of_head] * np.tanh(q + key[of_head]) for key in keys]
+
+
+def weights_of(layer: Attention, of_head: slice, query: Floats, keys: Floats) -> Floats:
+    """The attention weight of each of the keys that a query sees, of one head."""
+    sums = [sum(terms) for terms in fits(layer, of_head, query, keys)]
+    return activate("softmax", np.array(sums))
+
+
+def attend(layer: Attention, queries: Floats, values: Floats, keys: Floats) -> Floats:
+    if queries.ndim == 1:
+        return attend_once(layer, queries, values, keys)
+    each = []
+    for i, query in enumerate(queries):
+        seen = seen_by(layer, i, len(values))
+        each.append(attend_once(layer, query, values[seen], keys[seen]))
+    return np.array(each).reshape(len(queries), values.shape[1])
+
+
+def attend_once(layer: Attention, query: Floats, values: Floats, keys: Floats) -> Floats:
+    """What one query makes of all that it sees; where that is nothing, zeros."""
+    if len(values) == 0:
+        return np.zeros(values.shape[1])
+    outputs = []
+    for of_query, of_value in zip(
+        heads(layer, len(query)), heads(layer, values.shape[1]), strict=True
+    ):
+        weights = weights_of(layer, of_query, query, keys)
+        outputs.append(
+            sum(weight * value[of_value] for weight, value in zip(weights, values, strict=True))
         )
-        i, f, o = (activate(layer.gate_activation, z) for z in (z_i, z_f, z_o))
-        g = activate(layer.activation, z_g)
-        c_next = f * c + i * g
-        activated = activate(layer.activation, c_next)
-        m = o * activated
-        h_next = m if cell.projection is None else cell.projection @ m
-        steps.append(Step(x, h, c, i, f, g, o, c_next, activated, m, h_next))
-        h, c = h_next, c_next
-    return steps
+    return np.concatenate(outputs)
 
 
-def initial_states(cell: LstmCell) -> tuple[Floats, Floats]:
-    h, c = cell.initial_hidden, cell.initial_cell
-    return (
-        np.zeros(cell.output_size) if h is None else h,
-        np.zeros(cell.hidden_size) if c is None else c,
-    )
+def split(layer: Each, values: Floats) -> list[Floats]:
+    """The sequences that a sequence is made of."""
+    assert len(values) % layer.steps == 0
+    return [values[at : at + layer.steps] for at in range(0, len(values), layer.steps)]
 
 
-def hidden_states(layer: Lstm, cell: LstmCell, values: Floats) -> Floats:
-    """The last hidden state, or all of them in the order of the input."""
-    states = [step.h for step in read(layer, cell, values)]
-    if layer.returns == "last":
-        return states[-1] if states else initial_states(cell)[0]
-    in_order = states[::-1] if cell.backward else states
-    return np.array(in_order).reshape(len(states), cell.output_size)
-
-
-def join(kind: str, parts: list[Floats]) -> Floats:
-    if kind == "concat":
-        return np.concatenate(parts, axis=-1)
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + part if kind in ("sum", "mean") else joined * part
-    return joined / len(parts) if kind == "mean" else joined
+def each_group(layer: Each, values: Floats) -> Floats:
+    groups = split(layer, values)
+    if not groups:  # what there would be of one that there is not has as many units
+        nothing = each_group(layer, np.zeros((layer.steps, values.shape[1])))
+        return nothing[:0]
+    made = [run_nodes(layer.nodes, {MODEL_INPUT: group})[layer.output] for group in groups]
+    return np.concatenate([np.atleast_2d(one) for one in made])

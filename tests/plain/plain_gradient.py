@@ -10,18 +10,24 @@ Functions"). It takes the plain forward pass alone, and nothing that knows of de
 """
 
 import numpy as np
-from plain_forward import scores_of
+from plain_forward import Given, by_input, scores_of
 
-from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 
 TINY = 1e-30
 
 
 def derivative(
-    model: Model, values: Floats, direction: Floats, target: int, step: int | None = None
+    model: Model, values: Given, direction: Given, target: int, step: int | None = None
 ) -> float:
-    """How fast a score changes as the (embedded) input moves along a direction of its shape."""
-    scores = scores_of(model, values + 1j * TINY * direction)
+    """How fast a score changes as the (embedded) input moves along a direction of its shape.
+
+    Of a model with several inputs both are tuples.
+    """
+    moved = tuple(
+        each + 1j * TINY * along
+        for each, along in zip(by_input(values), by_input(direction), strict=True)
+    )
+    scores = scores_of(model, moved)
     score = scores[target if step is None else (step, target)]
     return float(np.imag(score) / TINY)

@@ -13,10 +13,18 @@ from random_models import Case, cases
 from together import make_model
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Merge, Pool, Reverse, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Merge,
+    Node,
+    Pool,
+    Reverse,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

@@ -1,10 +1,10 @@
 """Explaining several sequences with the engine in one batch, and getting them back one by one."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from made_models import in_precision, make_model
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
@@ -17,10 +17,7 @@ from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger, Reach
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Embedding, Layer
-from lstm_lrp_cli.model.recurrent import Lstm
-from lstm_lrp_cli.model.layers import Node
-from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.model import Model
 
 
 def lrp_ledger(
@@ -57,37 +54,6 @@ class Explained(NamedTuple):
     scores: Floats
     relevance: Floats
     ledger: Ledger | None
-
-
-def make_model(*layers: Layer, classes: int, dtype: str = "float64", **settings: Any) -> Model:
-    """A model of given layers, each fed by the one before, all of it in one precision."""
-    first, *rest = layers
-    embedding = first if isinstance(first, Embedding) else None
-    nodes = chain(*(layers if embedding is None else rest))
-    model = Model(
-        nodes, (len(nodes) - 1,), (Head(classes),), np.dtype(dtype), embedding, **settings
-    )
-    return in_precision(model, dtype)
-
-
-def in_precision(model: Model, dtype: str) -> Model:
-    """The same model with every weight in another precision."""
-    precision = np.dtype(dtype)
-
-    def cast(value: Any) -> Any:
-        return value.astype(precision) if isinstance(value, np.ndarray) else value
-
-    def cast_layer(layer: Any) -> Any:
-        if isinstance(layer, Lstm):
-            return replace(layer, cells=tuple(cast_layer(cell) for cell in layer.cells))
-        return type(layer)(*(cast(getattr(layer, field.name)) for field in fields(layer)))
-
-    return replace(
-        model,
-        nodes=tuple(Node(cast_layer(node.layer), node.sources) for node in model.nodes),
-        embedding=None if model.embedding is None else cast_layer(model.embedding),
-        dtype=precision,
-    )
 
 
 def run_together(
