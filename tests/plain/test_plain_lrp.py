@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from plain_lrp import Account, GateRule, Rule, explain, product_relevance
-from together import make_model
+from made_models import make_model
 
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
