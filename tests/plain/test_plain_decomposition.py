@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_models import make_model
 from numpy.testing import assert_allclose
 from plain_decomposition import Parts, decompose, decompose_entry
 from plain_forward import embedded, scores_of
 from random_models import Case, cases
-from made_models import make_model
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from plain_lrp import Account, GateRule, Rule, explain, product_relevance
 from made_models import make_model
+from plain_lrp import Account, GateRule, Rule, explain, product_relevance
 
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 

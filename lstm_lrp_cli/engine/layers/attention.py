@@ -213,7 +213,7 @@ class AttentionRecord(Record):
         queries, values, keys = sources
         packing, steps = packing_of(values), queries.packing
         if keys.packing is not packing:
-            check_steps(packing_of(keys), packing.lengths, "attends by them to values of")
+            check_steps(packing_of(keys), packing.lengths, "attends by them to {} values")
         asking = steps or Packing.of_vectors(len(queries.array))
         if steps is None:  # one step sees all that there are
             layer = replace(layer, causal=False)

@@ -57,7 +57,7 @@ class EachRecord(Record):
         [source] = sources
         packing = packing_of(source)
         counts = -(-packing.lengths // layer.steps)
-        does = f"takes {layer.steps} steps at a time (each), so here"
+        does = f"takes {layer.steps} at a time (each), so here {{}}"
         check_steps(packing, counts * layer.steps, does)
         sequences = Packing(counts)
         inner = _inner(layer, source.array, packing, sequences)

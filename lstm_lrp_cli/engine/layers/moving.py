@@ -217,7 +217,7 @@ class TransposeRecord(MovedRecord):
 
     @staticmethod
     def made(layer: Transpose, source: Value) -> Packing:
-        check_steps(packing_of(source), layer.steps, "makes units of its steps (transpose),")
+        check_steps(packing_of(source), layer.steps, "makes units of just {} (transpose)")
         return _alike(packing_of(source).batch, source.array.shape[1])
 
     @staticmethod

@@ -200,7 +200,7 @@ class FlattenRecord(Record):
             A sequence has another number of steps than the layer takes.
         """
         packing = packing_of(sources[0])
-        check_steps(packing, layer.steps, "lays side by side (flatten)")
+        check_steps(packing, layer.steps, "lays just {} side by side (flatten)")
         return cls(packing, _side_by_side(sources[0].array, packing))
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:

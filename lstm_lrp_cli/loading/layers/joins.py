@@ -21,7 +21,7 @@ class AttentionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     hidden: DenseSpec | None = None
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         value, feeding = site.value, site
         if self.hidden is not None:

@@ -28,7 +28,7 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
     activation: ActivationName = "linear"
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         dense = build_dense(self, site.datasets, site.key, site.inputs)
         site.tell(dense.weights.shape[1])
         value = site.value.of_size(len(dense.weights))
@@ -55,7 +55,7 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     epsilon: float = 1e-3
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         scale = self._scale(site)
         site.tell(len(scale.factors))
         site.put(scale, site.value.of_size(len(scale.factors)))
@@ -120,7 +120,7 @@ class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 def add_normalization(site: Site, spec: LayerNormSpec | GroupNormSpec, groups: int | None) -> None:
     """Add a normalization over features."""
-    site.need(1)
+    site.need_one()
     names = {role: getattr(spec, role) for role in spec.named if getattr(spec, role) is not None}
     size = site.inputs
     for role, name in names.items():
@@ -153,7 +153,7 @@ class UnitsSpec(Struct, frozen=True, forbid_unknown_fields=True):
     stop: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         size = site.inputs
         most = self.stop if size is None else size
         if not 0 <= self.start < self.stop <= most:
@@ -173,7 +173,7 @@ class LeakyReluSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     slopes: str | None = None
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         if (self.slope is None) == (self.slopes is None):
             raise site.wrong("expected `slope`, a number, or `slopes`, a dataset")
         if self.slopes is None:
