@@ -679,6 +679,37 @@ def test_a_step_keeps_its_packing_where_there_is_a_window_for_each() -> None:
         assert trace.steps is trace.packings[0]
 
 
+def test_the_first_of_several_largest_steps_in_a_window_wins() -> None:
+    layer = WindowPool("max", Window(3, padding=(1, 1)))
+    model = make_model(layer, Pool("sum"), classes=1, size=1)
+    steps = np.array([[-1.0], [2.0], [2.0], [-np.inf]])
+    trace = run_batch(model, [[steps]])
+    [found] = gradient(trace, Chosen(np.array([0])))
+    assert found[:, 0].tolist() == [0.0, 3.0, 1.0, 0.0]  # in windows 0 to 2, and 3
+
+
+def test_steps_stay_relevant_as_wholes_behind_layers_that_change_them() -> None:
+    """What an LSTM's biases give by themselves is relevant at those steps."""
+    rng = np.random.default_rng(5)
+    cell = LstmCell(rng.normal(size=(4, 2, 1)), rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2)))
+    one_each = Each((Node(Lstm((cell,)), (-1,)),), 0, 2)
+    steps_each = Each((Node(Lstm((cell,), returns="sequence"), (-1,)),), 0, 2)
+    convolution = Convolution(rng.normal(size=(1, 1, 2)), None, Window(2, 2))
+    second = Lstm((LstmCell(rng.normal(size=(4, 1, 2)), np.ones((4, 1, 1)), np.ones((4, 1))),))
+    inner = ((one_each, second), (steps_each, second))
+    inputs = rng.normal(size=(4, 1))
+    first = [Upsample(2), Pad(1, 2), Crop(1, 0), convolution, WindowPool("mean", Window(3, 2))]
+    for layers in (*((layer, Lstm((cell,))) for layer in first), *inner):
+        model = make_model(*layers, classes=layers[-1].output_size, size=1)
+        trace = run_batch(model, [[inputs]])
+        chosen = Chosen(np.array([0]))
+        [found] = ContextualDecomposition().explain(trace, chosen, "steps").values
+        expected = [
+            plain_decomposition.decompose(model, (inputs,), [t]).relevant[0] for t in range(4)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
 def test_vectors_made_steps_by_hand() -> None:
     nodes = (Node(Unflatten(2), (-1,)), Node(Transpose(2), (0,)), Node(Repeat(2), (-1,)))
     inputs = (Input(6, steps=False),)
