@@ -658,6 +658,7 @@ def one_step_each(layer: Layer, *lengths: int) -> list[Any]:
         ),
         (WindowPool("max", Window(2, 2)), [[2, 4], [], []]),
         (WindowPool("mean", Window(3, 3, 1, "same")), [[1.5, 3.5], [1], []]),
+        (WindowPool("mean", Window(3, 2, 1, "same")), [[2, 3.5], [1], []]),
         (WindowPool("mean", Window(2, 2, 1, (1, 1)), True), [[0.5, 2.5, 2], [0.5], [0]]),
         (WindowPool("max", Window(2, 1, 1, (2, 0))), [[0, 1, 2, 3, 4], [0, 1], [0]]),
         (Upsample(2), [[1, 1, 2, 2, 3, 3, 4, 4], [1, 1], []]),
