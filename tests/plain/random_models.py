@@ -106,13 +106,7 @@ def cases(draw: st.DrawFn, most_lstms: int = 3, families: Collection[str] = ()) 
             assume(stays_small(model, sequence))
     targets = [draw(st.integers(0, model.classes - 1)) for _ in range(batch)]
     steps = [draw(st.integers(0, n - 1)) for n in (candidates[last].lengths or ())[:batch]]
-    return Case(
-        model,
-        sequences,
-        targets,
-        draw(rules()),
-        steps if scores_by_step else None,
-    )
+    return Case(model, sequences, targets, draw(rules()), steps if scores_by_step else None)
 
 
 @st.composite

@@ -270,11 +270,7 @@ class TestGruByHand:
         # n = 2 + 1 + 0.7 (3 * 2 + 1) = 7.9; h = 1 + 3.95
         assert_allclose(forward(self.gru(reset_after=True), [one(1.0)]), [4.95])
         found = explain(
-            make_model(self.gru(reset_after=True), classes=1),
-            one(1.0),
-            0,
-            eps=0.0,
-            bias_factor=0.0,
+            make_model(self.gru(reset_after=True), classes=1), one(1.0), 0, eps=0.0, bias_factor=0.0
         )
         # n has 3.95, half of its 7.9: x 2, b 1, r u 4.9, and u of 7 has 6 of h and 1 of b'
         assert_allclose(found.relevance, one(1.0))

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from plain_lrp import Account, GateRule, Rule, explain, product_relevance
-from together import make_model
+from made_models import make_model
+from plain_lrp import explain
+from plain_rules import Account, GateRule, Rule, product_relevance
 
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 

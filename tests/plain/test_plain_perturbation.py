@@ -2,10 +2,10 @@
 
 import numpy as np
 from hypothesis import given, settings
+from made_models import make_model
 from plain_forward import embedded
 from plain_perturbation import feature_occlusion, occlusion, omission
 from random_models import Case, cases
-from together import make_model
 
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Pool
 from lstm_lrp_cli.model.model import Model
