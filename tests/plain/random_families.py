@@ -1,6 +1,5 @@
 """Layers by the families that a test may be about, and the graphs that they make sense in."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -84,34 +83,32 @@ def window(drawing: Drawing) -> None:
     """A layer that changes how many steps there are."""
     source = drawing.pick(drawing.by_step)
     units, lengths = drawing.values[source]
-    assert lengths is not None
-    kind = drawing.draw(
-        st.sampled_from(["convolution", "convolution", "pool", "pool", "upsample", "pad", "crop"])
+    few = st.integers(0, 2)
+    layer = drawing.draw(
+        convolutions(drawing.rng, units)
+        | window_pools()
+        | st.builds(Upsample, st.integers(1, 3))
+        | st.builds(Pad, few, few)
+        | st.builds(Crop, few, few)
     )
-    count: Callable[[int], int]
-    some = (drawing.draw(st.integers(0, 2)), drawing.draw(st.integers(0, 2)))
-    match kind:
-        case "convolution":
-            layer = drawing.draw(convolutions(drawing.rng, units))
-            count = lambda steps: len(places(layer.window, steps))  # noqa: E731
-        case "pool":
-            layer = drawing.draw(window_pools())
-            count = lambda steps: len(places(layer.window, steps))  # noqa: E731
-        case "upsample":
-            layer = Upsample(drawing.draw(st.integers(1, 3)))
-            count = lambda steps: layer.times * steps  # noqa: E731
-        case "pad":
-            layer = Pad(*some)
-            count = lambda steps: steps + sum(some)  # noqa: E731
-        case _:
-            layer = Crop(*some)
-            count = lambda steps: max(steps - sum(some), 0)  # noqa: E731
-    if isinstance(layer, Convolution):
-        units = len(layer.weights)
-    after = tuple(map(count, lengths))
-    if max(after) > MOST_STEPS:
-        return
-    drawing.add(layer, (source,), Value(units, after))
+    after = tuple(steps_behind(layer, steps) for steps in lengths or ())
+    if max(after) <= MOST_STEPS:
+        outputs = len(layer.weights) if isinstance(layer, Convolution) else units
+        drawing.add(layer, (source,), Value(outputs, after))
+
+
+def steps_behind(layer: Layer, steps: int) -> int:
+    """How many steps there are behind a layer that is given so many."""
+    match layer:
+        case Upsample(times):
+            return times * steps
+        case Pad(before, after):
+            return steps + before + after
+        case Crop(before, after):
+            return max(steps - before - after, 0)
+        case Convolution() | WindowPool():
+            return len(places(layer.window, steps))
+    raise AssertionError(layer)
 
 
 def of_steps(drawing: Drawing) -> None:
