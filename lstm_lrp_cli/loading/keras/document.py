@@ -172,17 +172,7 @@ def _read_call(entry: Config, node: Any) -> LayerCall:
                 roles += [role] * len(given)
                 del settings[role]
     elif node is not None:
-        for tensor in node if isinstance(node[0], list) else [node]:
-            tensors.append(((tensor[0], tensor[1]), tensor[2]))
-            roles.append(None)
-            for more in tensor[3:]:
-                for key, value in dict(more).items():
-                    if key in ROLES and isinstance(value, list):
-                        several = value if isinstance(value[0], list) else [value]
-                        tensors += [((each[0], each[1]), each[2]) for each in several]
-                        roles += [key] * len(several)
-                    else:
-                        settings[key] = value
+        _read_older(node, tensors, roles, settings)
     return LayerCall(
         entry,
         tuple(tensors),
@@ -191,6 +181,23 @@ def _read_call(entry: Config, node: Any) -> LayerCall:
         tuple(others),
         settings,
     )
+
+
+def _read_older(
+    node: list[Any], tensors: list[Tensor], roles: list[str | None], settings: Config
+) -> None:
+    """Add what a call has as Keras up to version 2 writes it."""
+    for tensor in node if isinstance(node[0], list) else [node]:
+        tensors.append(((tensor[0], tensor[1]), tensor[2]))
+        roles.append(None)
+        for more in tensor[3:]:
+            for key, value in dict(more).items():
+                if key in ROLES and isinstance(value, list):
+                    several = value if isinstance(value[0], list) else [value]
+                    tensors += [((each[0], each[1]), each[2]) for each in several]
+                    roles += [key] * len(several)
+                else:
+                    settings[key] = value
 
 
 def _is_nothing(value: Any) -> bool:

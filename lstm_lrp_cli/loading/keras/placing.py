@@ -136,12 +136,12 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
         return
     behind, parts = kind.parts(layer, feed, used)
     base = placed.add(f"{layer.name} and states", behind, names)
-    for output, specs in parts.items():
-        if output in used:
-            name = placed.add(output, specs, [base])
-            of_output = shape if output == layer.outputs[0] or _is_direction(layer, output) else ()
-            units = shape[-1] if layer.kind != "Bidirectional" else layer.inner["units"]
-            placed.outputs[output] = Output(name, of_output or (units,), is_masked)
+    for put_out, specs in parts.items():
+        if put_out in used:
+            name = placed.add(put_out, specs, [base])
+            is_first = put_out == layer.outputs[0] or _is_direction(layer, put_out)
+            made = shape if is_first else (int(layer.inner["units"]),)
+            placed.outputs[put_out] = Output(name, made, is_masked and len(made) > 1)
 
 
 def _is_direction(layer: KerasLayer, output: str) -> bool:

@@ -1,4 +1,4 @@
-"""The weights of each kind of Keras's layers: what Keras calls them, in which order, their shapes."""
+"""The weights of each kind of Keras's layers: their names in Keras's order, and their shapes."""
 
 from collections.abc import Callable
 
