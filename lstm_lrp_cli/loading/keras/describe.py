@@ -7,7 +7,15 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import NO_CLASS, Assumption, Described, Mapping, PaddingSpec, Task
+from lstm_lrp_cli.loading.mapping import (
+    NO_CLASS,
+    Assumption,
+    Described,
+    InputSpec,
+    Mapping,
+    PaddingSpec,
+    Task,
+)
 from .architecture import Architecture, KerasLayer
 from .kinds import SILENT
 from .kinds.feed import known_product

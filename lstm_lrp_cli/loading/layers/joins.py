@@ -73,7 +73,7 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             factors = site.datasets.read(self.factors, key, 1, flat=True)
             if self.kind == "dot" and len(factors) == 1:
                 factors, scale = None, scale * float(factors[0])
-            elif len(factors) != sizes[0]:
+            elif self.kind == "dot" or len(factors) != sizes[0]:
                 expected = 1 if self.kind == "dot" else sizes[0]
                 problem = f"({key}) has {len(factors)} values; expected {expected}"
                 raise site.datasets.array_error([self.factors], problem)
