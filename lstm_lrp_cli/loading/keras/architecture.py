@@ -172,10 +172,14 @@ def role_of(weight: str) -> str:
 
 
 class Architecture(Struct, frozen=True):
-    """The layers of a model, each after those that feed it, and the names of its outputs."""
+    """The layers of a model, each after those that feed it, and the names of its outputs.
+
+    `inputs` has the layers that it is given something by, in the order of its call.
+    """
 
     layers: list[KerasLayer]
     outputs: list[str]
+    inputs: list[str]
     is_sequential: bool = False
 
 
@@ -198,7 +202,12 @@ def read_architecture(
         )
     reader = _Reader(path, keras_version, weights_of)
     outputs = reader.read_model(document, (), ())
-    return Architecture(reader.layers, outputs, document["class_name"] == "Sequential")
+    given = [layer.name for layer in reader.layers if not layer.sources]
+    is_sequential = document["class_name"] == "Sequential"
+    if not is_sequential:
+        order = [name for (name, _), _ in references(document["config"]["input_layers"])]
+        given.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return Architecture(reader.layers, outputs, given, is_sequential)
 
 
 class _Reader(Struct):

@@ -87,7 +87,8 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
     """
     placed = Placed()
     used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
-    inputs = [layer for layer in architecture.layers if not layer.sources]
+    named = {layer.name: layer for layer in architecture.layers}
+    inputs = [named[name] for name in architecture.inputs]
     for layer in inputs:
         shape = _input_shape(layer, architecture)
         name = layer.name if len(inputs) > 1 else INPUT_NAME

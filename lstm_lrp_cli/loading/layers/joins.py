@@ -67,7 +67,7 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             raise site.wrong(f"scale: found {self.scale}; expected a number")
         if self.causal and not query.by_step:
             raise site.wrong("causal: its query is one vector a sequence, which sees all steps")
-        factors, scale = None, self.scale
+        scale, factors = self.scale, None
         if self.factors is not None:
             key = f"{site.key}.factors"
             factors = site.datasets.read(self.factors, key, 1, flat=True)
