@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Attention, AttentionName, Merge, MergeName, Pool, StepSoftmax
 from .datasets import Spec
 from .site import Keep, Site
@@ -67,16 +68,19 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             raise site.wrong(f"scale: found {self.scale}; expected a number")
         if self.causal and not query.by_step:
             raise site.wrong("causal: its query is one vector a sequence, which sees all steps")
-        scale, factors = self.scale, None
+        scale = self.scale
+        factors: Floats | None = None
         if self.factors is not None:
             key = f"{site.key}.factors"
-            factors = site.datasets.read(self.factors, key, 1, flat=True)
-            if self.kind == "dot" and len(factors) == 1:
-                factors, scale = None, scale * float(factors[0])
-            elif self.kind == "dot" or len(factors) != sizes[0]:
+            found = site.datasets.read(self.factors, key, 1, flat=True)
+            if len(found) != (1 if self.kind == "dot" else sizes[0]):
                 expected = 1 if self.kind == "dot" else sizes[0]
-                problem = f"({key}) has {len(factors)} values; expected {expected}"
+                problem = f"({key}) has {len(found)} values; expected {expected}"
                 raise site.datasets.array_error([self.factors], problem)
+            if self.kind == "dot":
+                scale *= float(found[0])
+            else:
+                factors = found
         layer = Attention(self.kind, self.heads, scale, factors, self.causal)
         site.put(layer, query.of_size(sizes[1]), sources)
 
