@@ -11,6 +11,7 @@ from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from .arrays import Copies, Packing
 from .forward import Given, Trace
+from .graph import pass_amounts
 from .records import Ledgers, Reach, Record
 
 
@@ -140,26 +141,20 @@ def walk_down(
         One an input, as `arrive` gives it.
     """
     model, given = trace.model, trace.given
-    waiting: dict[int, Floats] = {}
+    nodes = model.nodes
 
-    def give(place: int, amount: Floats) -> None:
-        if place <= MODEL_INPUT:
-            amount = arrive(amount, given[MODEL_INPUT - place])
-        waiting[place] = waiting[place] + amount if place in waiting else amount
+    def pass_on(place: int, amount: Floats) -> Sequence[Floats | None]:
+        return pass_down(trace.records[place], amount, nodes[place].sources[0] <= MODEL_INPUT)
+
+    def arrived(place: int, amount: Floats) -> Floats:
+        return arrive(amount, given[MODEL_INPUT - place])
 
     ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
-    for output, part in zip(model.outputs, np.split(scores, ends, axis=1), strict=True):
-        give(output, part)
-    for place in range(len(model.nodes) - 1, -1, -1):
-        if place not in waiting:
-            continue  # no score depends on it, or it is a gate, which gets nothing
-        sources = model.nodes[place].sources
-        down = pass_down(trace.records[place], waiting.pop(place), sources[0] <= MODEL_INPUT)
-        for source, amount in zip(sources, down, strict=True):
-            if amount is not None:
-                give(source, amount)
+    amounts = zip(model.outputs, np.split(scores, ends, axis=1), strict=True)
+    found = pass_amounts(nodes, amounts, pass_on, arrived)
     for number, each in enumerate(given):
-        if MODEL_INPUT - number not in waiting:
+        place = MODEL_INPUT - number
+        if place not in found:
             nothing = np.zeros((each.packing.rows, each.features), dtype=scores.dtype)
-            give(MODEL_INPUT - number, nothing)
-    return [waiting[MODEL_INPUT - number] for number in range(len(given))]
+            found[place] = arrived(place, nothing)
+    return [found[MODEL_INPUT - number] for number in range(len(given))]

@@ -15,6 +15,7 @@ from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from .arrays import Copies
 from .forward import Given, Trace
+from .graph import part_nodes
 from .layers.merging import merged_parts
 from .parts import Parted, PartedInput, Parts
 
@@ -43,8 +44,7 @@ def decompose(trace: Trace, copies: Copies, relevant: Sequence[Booleans | None])
         MODEL_INPUT - k: _input(given, copies, marked)
         for k, (given, marked) in enumerate(zip(trace.given, relevant, strict=True))
     }
-    for place, (node, record) in enumerate(zip(trace.model.nodes, trace.records, strict=True)):
-        values[place] = record.parted([values[source] for source in node.sources], copies)
+    part_nodes(trace.model.nodes, trace.records, values, copies)
     return merged_parts("concat", [values[output].parts for output in trace.model.outputs])
 
 

@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Embedding
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer
 from lstm_lrp_cli.model.model import Model, OutputActivation
 from lstm_lrp_cli.model.recurrent import Lstm
 from . import recurrent
 from .activations import ACTIVATIONS
 from .arrays import Copies, Packing
+from .graph import run_nodes
 from .layers import KINDS
+from .layers.each import EachRecord
 from .layers.merging import concatenated
+from .layers.steps import packing_of
 from .records import Record, Value
 from .recurrent import LstmRecord
-from .recurrent.inputs import NOTHING_CARRIED, States, TokenTable, TokenValue, cell_inputs
+from .recurrent.inputs import (
+    NOTHING_CARRIED,
+    States,
+    TokenTable,
+    TokenValue,
+    cell_inputs,
+    numeric_inputs,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,12 +158,9 @@ class Runner:
         values: dict[int, Value | TokenValue] = {
             MODEL_INPUT - k: self._value(k, each) for k, each in enumerate(given)
         }
-        records: list[Record] = []
-        for place, node in enumerate(model.nodes):
-            sources = [values[source] for source in node.sources]
-            record = self._run(place, sources, begun)
-            records.append(record)
-            values[place] = record.value
+        records = run_nodes(
+            model.nodes, values, lambda place, sources: self._run(place, sources, begun)
+        )
         scores = concatenated([values[output].array for output in model.outputs])
         steps = records[model.outputs[0]].steps
         return Trace(model, given, records, scores, steps, begun)
@@ -175,7 +182,17 @@ class Runner:
             read = cell_inputs(place, layer, sources[0], packing)
             carried = begun.cells.get(place)
             return recurrent.run(layer, read, packing, carried, self.keep_gates)
-        return KINDS[type(layer)].run(layer, [_computed(source) for source in sources])
+        return self._run_inner(layer, [_computed(source) for source in sources])
+
+    def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
+        """Run a layer that is not given tokens, nor states that are carried to it."""
+        if isinstance(layer, Lstm):
+            packing = packing_of(sources[0])
+            read = numeric_inputs(layer, sources[0].array, packing)
+            return recurrent.run(layer, read, packing, None, self.keep_gates)
+        if isinstance(layer, Each):
+            return EachRecord.of(layer, sources, self._run_inner)
+        return KINDS[type(layer)].run(layer, sources)
 
 
 def _computed(source: Value | TokenValue) -> Value:
@@ -205,13 +222,19 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
 
 def row_bytes(model: Model, keep_gates: bool = False) -> int:
     """About what the engine's arrays take for each step of each sequence."""
-    values, of_unit = 0, 8 if keep_gates else 5
-    for layer in model.layers:
-        match layer:
-            case Embedding():
-                values += layer.weights.shape[1]
-            case Lstm():
-                values += sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
-            case _:
-                values += KINDS[type(layer)].values(layer)
+    values = sum(_row_values(layer, keep_gates) for layer in model.layers)
     return max(values, 1) * model.dtype.itemsize
+
+
+def _row_values(layer: Layer, keep_gates: bool) -> int:
+    """About how many numbers a layer takes for each step."""
+    of_unit = 8 if keep_gates else 5
+    match layer:
+        case Embedding():
+            return int(layer.weights.shape[1])
+        case Lstm():
+            return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
+        case Each():
+            return sum(_row_values(node.layer, keep_gates) for node in layer.nodes)
+        case _:
+            return KINDS[type(layer)].values(layer)

@@ -141,11 +141,11 @@ class WrongSteps(ValueError):
         Its place in the batch.
     found, expected : int
     does : str
-        What the layer does with steps, as a clause: it so many.
+        What the layer does with so many steps, as a clause, with {} for the number.
     """
 
     def __init__(self, sequence: int, found: int, expected: int, does: str) -> None:
-        super().__init__(f"sequence {sequence} has {found} steps, and the model {does} {expected}")
+        super().__init__(f"sequence {sequence}: {found} steps; the model {does.format(expected)}")
         self.sequence, self.found, self.expected, self.does = sequence, found, expected, does
 
 

@@ -227,7 +227,7 @@ def _wrong_steps(wrong: WrongSteps, batch: Batch) -> UnusableInput:
     as_given = wrong.found in lengths
     if not as_given:
         problem += f", of which a layer is given {wrong.found}"
-    problem += f", and the model {wrong.does} just {wrong.expected}"
+    problem += f", and the model {wrong.does.format(wrong.expected)}"
     mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
     mend += f": {{length: {wrong.expected}, ..}}" if as_given else ""
     return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)

@@ -158,7 +158,7 @@ class _Builder(Struct):
 
     def _each(self, spec: EachSpec, site: Site) -> None:
         """Add a graph for every so many steps."""
-        site.need(1)
+        site.need_one()
         site.need_steps()
         steps = site.bounded("steps", spec.steps)
         outer = site.value.steps

@@ -45,7 +45,9 @@ def padded(draw: st.DrawFn) -> Case:
     case = draw(cases())
     model, sequences = case.model, case.sequences
     of_tokens = model.only_input.embedding is not None
-    values = st.integers(0, len(model.only_input.embedding.weights) - 1) if of_tokens else st.just(0.5)
+    values = (
+        st.integers(0, len(model.only_input.embedding.weights) - 1) if of_tokens else st.just(0.5)
+    )
     flattened = [layer.steps for layer in model.layers if isinstance(layer, Flatten)]
     if flattened:
         sequences = [sequence[: draw(st.integers(0, len(sequence)))] for sequence in sequences]

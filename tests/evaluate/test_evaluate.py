@@ -377,7 +377,9 @@ class TestSensitivity:
         """Omission pads anew what it shortens, and does so with the padding token's embedding."""
         padding = Padding(length=PADDED, side="pre", value=3, masked=False)
         found = judged(
-            with_input(model, padding=padding), "omission", experiment=replace(EXPERIMENT, radius=1e-9)
+            with_input(model, padding=padding),
+            "omission",
+            experiment=replace(EXPERIMENT, radius=1e-9),
         )
         assert found.measures["omission"].sensitivity < 1e-5
 

@@ -1,6 +1,5 @@
 """A corpus is explained window by window; the windows' size bounds the memory."""
 
-from dataclasses import replace
 from itertools import chain
 
 import numpy as np

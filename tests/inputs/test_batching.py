@@ -82,7 +82,9 @@ def test_steps_are_counted_that_the_model_is_run_on(lists, padding, skip):
     if not skip:
         lists = [[number for number in ids if number != SKIPPED] for ids in lists]
     words = Vocabulary({"a": 0}, 9)
-    model = with_input(MODEL, padding=padding, vocabulary=words, tokenization=Tokenization(skip=skip))
+    model = with_input(
+        MODEL, padding=padding, vocabulary=words, tokenization=Tokenization(skip=skip)
+    )
     given = [
         replace_struct(sequence, unknown=ids.count(SKIPPED))
         for sequence, ids in zip(sequences(lists), lists, strict=True)
@@ -104,7 +106,9 @@ def test_padding_fills_up_and_cuts_to_its_length_on_its_sides(lists, side, lengt
     padding = Padding(side, length, value=8, truncate=truncate)
     batch = make_batch(sequences(lists), with_input(MODEL, padding=padding))
     lengths = batch.packed[0].packing.lengths.tolist()
-    rows = np.split(batch.packed[0].array[batch.packed[0].packing.by_sequence], np.cumsum(lengths)[:-1])
+    rows = np.split(
+        batch.packed[0].array[batch.packed[0].packing.by_sequence], np.cumsum(lengths)[:-1]
+    )
     for sequence, row in zip(batch.sequences, rows, strict=True):
         tokens = sequence.inputs.tolist()
         run = plainly_kept(tokens, padding)

@@ -17,7 +17,9 @@ TOKENS = ["<pad>", "the", "film", "naïve", "bad"]
 @pytest.fixture
 def vocabulary(small):
     def load(path=None):
-        return load_model(path or small.save(), None, np.dtype(np.float64)).model.only_input.vocabulary
+        return load_model(
+            path or small.save(), None, np.dtype(np.float64)
+        ).model.only_input.vocabulary
 
     return load
 

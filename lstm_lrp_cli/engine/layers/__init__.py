@@ -9,16 +9,30 @@ from typing import Any, NamedTuple
 from lstm_lrp_cli.engine.records import Record, Value
 from lstm_lrp_cli.model.layers import (
     Activation,
+    Attention,
+    Convolution,
+    Crop,
     Dense,
     Flatten,
     Layer,
+    LeakyRelu,
     Merge,
+    Normalize,
+    Pad,
     Pool,
+    Repeat,
     Reverse,
     Scale,
+    Select,
     StepSoftmax,
+    Transpose,
+    Unflatten,
+    UnitNorm,
+    UnitSum,
+    Upsample,
+    WindowPool,
 )
-from . import dense, merging, steps
+from . import attention, dense, merging, moving, steps, units, windows
 
 
 class LayerKind(NamedTuple):
@@ -38,11 +52,25 @@ class LayerKind(NamedTuple):
 
 KINDS: dict[type[Layer], LayerKind] = {
     Activation: LayerKind(dense.ActivationRecord.of),
+    Attention: LayerKind(attention.AttentionRecord.of),
+    Convolution: LayerKind(windows.ConvolutionRecord.of, lambda layer: 3 * len(layer.weights)),
+    Crop: LayerKind(moving.CropRecord.of),
     Dense: LayerKind(dense.DenseRecord.of, lambda layer: 3 * len(layer.weights)),
     Flatten: LayerKind(steps.FlattenRecord.of),
+    LeakyRelu: LayerKind(units.LeakyReluRecord.of),
     Merge: LayerKind(merging.MergeRecord.of),
+    Normalize: LayerKind(units.NormalizeRecord.of, lambda layer: 3 * len(layer.factors)),
+    Pad: LayerKind(moving.PadRecord.of),
     Pool: LayerKind(steps.pool),
+    Repeat: LayerKind(moving.RepeatRecord.of),
     Reverse: LayerKind(steps.OrderRecord.of),
     Scale: LayerKind(dense.ScaleRecord.of, lambda layer: 3 * len(layer.factors)),
+    Select: LayerKind(units.SelectRecord.of),
     StepSoftmax: LayerKind(steps.StepSoftmaxRecord.of),
+    Transpose: LayerKind(moving.TransposeRecord.of),
+    UnitNorm: LayerKind(dense.UnitNormRecord.of),
+    UnitSum: LayerKind(dense.UnitSumRecord.of),
+    Unflatten: LayerKind(moving.UnflattenRecord.of),
+    Upsample: LayerKind(moving.UpsampleRecord.of),
+    WindowPool: LayerKind(windows.pool),
 }

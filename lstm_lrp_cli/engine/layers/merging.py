@@ -36,7 +36,7 @@ class MergeRecord(Record):
         for other in sources[1:]:
             if steps is not None and other.packing is not steps:
                 assert other.packing is not None  # which the building of models holds
-                check_steps(other.packing, steps.lengths, "merges them with a value of")
+                check_steps(other.packing, steps.lengths, "merges them with {} of another value")
         return run(layer.kind, [source.array for source in sources], steps)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:

@@ -53,7 +53,7 @@ class SumRecord(Record):
         copied, weights = copies.of(self.packing), self.weights[copies.sequences]
 
         def pooled(part: Floats) -> Floats:
-            return _totals(part, copied.packing) * weights
+            return step_totals(part, copied.packing) * weights
 
         return PartedValue(sources[0].parts.each(pooled))
 
@@ -151,10 +151,10 @@ def pool(layer: Pool, sources: Sequence[Value]) -> SumRecord | MaxRecord | PickR
 
 def _pool_sum(inputs: Floats, packing: Packing, weights: Floats) -> SumRecord:
     weights = weights.astype(inputs.dtype)[:, np.newaxis]
-    return SumRecord(packing, inputs, weights, _totals(inputs, packing) * weights)
+    return SumRecord(packing, inputs, weights, step_totals(inputs, packing) * weights)
 
 
-def _totals(values: Floats, packing: Packing) -> Floats:
+def step_totals(values: Floats, packing: Packing) -> Floats:
     """The sum over the steps of each sequence, unit by unit, shape (batch, units)."""
     totals = np.zeros((packing.batch, values.shape[1]), dtype=values.dtype)
     if packing.started:
@@ -200,7 +200,7 @@ class FlattenRecord(Record):
             A sequence has another number of steps than the layer takes.
         """
         packing = packing_of(sources[0])
-        check_steps(packing, layer.steps, "lays side by side (flatten)")
+        check_steps(packing, layer.steps, "lays just {} side by side (flatten)")
         return cls(packing, _side_by_side(sources[0].array, packing))
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
@@ -275,8 +275,13 @@ class StepSoftmaxRecord(Record):
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         weighted = gradient * self.outputs
-        return [weighted - self.outputs * _totals(weighted, self.steps)[self.steps.sequence]]
+        return [weighted - self.outputs * step_totals(weighted, self.steps)[self.steps.sequence]]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
         """Weights are not parted."""
         return sources[0].with_parts(merely_whole(self.outputs[copies.of(self.steps).rows]))
+
+    def attention(self, sequence: int) -> Floats:
+        """The weights in one sequence: one query of each unit, shape (units, 1, steps)."""
+        steps = np.arange(self.steps.lengths[sequence])
+        return self.outputs[self.steps.offsets[steps] + sequence].T[:, np.newaxis]

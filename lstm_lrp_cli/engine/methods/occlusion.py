@@ -13,11 +13,11 @@ from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.perturbation import explained_rows, losses, run_replaced
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.records import Reach, WrongSteps
 from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Flatten, Transpose
+from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.text import Padding
 from .method import Method
 
@@ -106,7 +106,14 @@ def _omitted(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Float
     def shortened(some: Copies) -> Trace:
         copied = [each.of(some) for each in trace.given]
         copied[number] = _without(trace, some, number, rows[some.numbers])
-        return runner.forward(copied, trace.begun.of(some.sequences))
+        try:
+            return runner.forward(copied, trace.begun.of(some.sequences))
+        except WrongSteps as wrong:
+            raise UnusableInput(
+                "omission",
+                f"leaves out a step, and the model {wrong.does.format(wrong.expected)}; expected "
+                "another method, such as occlusion",
+            ) from wrong
 
     relevance = np.zeros(given.packing.rows, dtype=model.dtype)
     relevance[rows] = losses(trace, chosen, given.packing.sequence[rows], shortened)
@@ -127,14 +134,6 @@ def _check(trace: Trace) -> None:
             "leaves out a step, and an input of the model is a vector without steps; expected "
             "another method, such as occlusion",
         )
-    least = min(_padded_length(each.padding) for each in model.inputs)
-    for layer in model.layers:
-        if isinstance(layer, Flatten | Transpose | Each) and layer.steps != least:
-            raise UnusableInput(
-                "omission",
-                f"leaves out a step, and the model lays just {layer.steps} side by side "
-                f"({type(layer).__name__.lower()}); expected another method, such as occlusion",
-            )
 
 
 def _padded_length(padding: Padding | None) -> int:

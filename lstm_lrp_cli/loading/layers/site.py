@@ -142,10 +142,10 @@ class Site(Struct):
         """Take how many units the first source must have, where nothing said it before."""
         self.graph.tell(self.value, size)
 
-    def need(self, sources: int) -> None:
-        """Refuse another number of sources."""
-        if len(self.sources) != sources:
-            raise self.wrong(f"`from` names {len(self.sources)} layers; expected {sources or 1}")
+    def need_one(self) -> None:
+        """Refuse several sources."""
+        if len(self.sources) != 1:
+            raise self.wrong(f"`from` names {len(self.sources)} layers; expected one")
 
     def need_steps(self, source: int = 0) -> None:
         """Refuse a source that gives one vector a sequence."""

@@ -37,7 +37,7 @@ class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         _check_known(site, site.bounded("steps", self.steps))
         site.put(Flatten(self.steps), site.value.as_vector(self.steps))
@@ -53,7 +53,7 @@ class UnflattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_vector()
         site.bounded("steps", self.steps)
         size = site.inputs
@@ -75,7 +75,7 @@ class RepeatSpec(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_vector()
         steps = site.bounded("steps", self.steps)
         site.put(Repeat(steps), site.value.at_steps(steps))
@@ -91,7 +91,7 @@ class TransposeSpec(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         _check_known(site, site.bounded("steps", self.steps))
         value = site.value.at_steps(site.inputs).of_size(self.steps)
@@ -108,7 +108,7 @@ class UpsampleSpec(Struct, frozen=True, forbid_unknown_fields=True):
     times: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         times, steps = site.bounded("times", self.times), site.value.steps
         _put_resized(site, Upsample(times), None if steps is None else steps * times)
@@ -125,7 +125,7 @@ class PadSpec(Struct, frozen=True, forbid_unknown_fields=True):
     after: int = 0
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         more = site.bounded("before", self.before, 0) + site.bounded("after", self.after, 0)
         steps = site.value.steps
@@ -143,7 +143,7 @@ class CropSpec(Struct, frozen=True, forbid_unknown_fields=True):
     after: int = 0
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         less = site.bounded("before", self.before, 0) + site.bounded("after", self.after, 0)
         steps = site.value.steps
@@ -169,7 +169,7 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
     activation: ActivationName = "linear"
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         weights, groups = self._weights(site)
         outputs, inputs, width = weights.shape
@@ -241,7 +241,7 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     counts_padding: bool = False
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         site.need_steps()
         stride = self.size if self.stride is None else self.stride
         window = _window(site, self.size, stride, 1, self.padding)

@@ -12,7 +12,11 @@ from lstm_lrp_cli.model.recurrent import ActivationName
 from .datasets import Datasets, Spec, dataset_names
 from .site import Keep, Site
 
-DenseLayout = Literal["classes_by_features", "features_by_classes"]
+# The last two are of the heads of attention, as Keras has them: (features, heads, units) and
+# (heads, units, classes).
+DenseLayout = Literal[
+    "classes_by_features", "features_by_classes", "features_by_heads", "heads_by_classes"
+]
 
 
 class EmbeddingSpec(Spec, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +32,7 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
     activation: ActivationName = "linear"
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         dense = build_dense(self, site.datasets, site.key, site.inputs)
         site.tell(dense.weights.shape[1])
         value = site.value.of_size(len(dense.weights))
@@ -55,7 +59,7 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     epsilon: float = 1e-3
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         scale = self._scale(site)
         site.tell(len(scale.factors))
         site.put(scale, site.value.of_size(len(scale.factors)))
@@ -120,7 +124,7 @@ class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 def add_normalization(site: Site, spec: LayerNormSpec | GroupNormSpec, groups: int | None) -> None:
     """Add a normalization over features."""
-    site.need(1)
+    site.need_one()
     names = {role: getattr(spec, role) for role in spec.named if getattr(spec, role) is not None}
     size = site.inputs
     for role, name in names.items():
@@ -153,7 +157,7 @@ class UnitsSpec(Struct, frozen=True, forbid_unknown_fields=True):
     stop: int
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         size = site.inputs
         most = self.stop if size is None else size
         if not 0 <= self.start < self.stop <= most:
@@ -173,7 +177,7 @@ class LeakyReluSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     slopes: str | None = None
 
     def add(self, site: Site) -> None:
-        site.need(1)
+        site.need_one()
         if (self.slope is None) == (self.slopes is None):
             raise site.wrong("expected `slope`, a number, or `slopes`, a dataset")
         if self.slopes is None:
@@ -204,7 +208,13 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
     names = [spec.weights] if isinstance(spec.weights, str) else spec.weights
     if not names:
         raise datasets.mapping_error(f"{key}.weights: names no dataset; expected one or more")
-    parts = [datasets.read(name, f"{key}.weights", 2) for name in names]
+    of_heads = spec.layout in ("features_by_heads", "heads_by_classes")
+    parts = [datasets.read(name, f"{key}.weights", 3 if of_heads else 2) for name in names]
+    if of_heads:
+        by_heads = spec.layout == "features_by_heads"
+        parts = [
+            part.reshape((len(part), -1) if by_heads else (-1, part.shape[-1])) for part in parts
+        ]
     layout = spec.layout or _dense_layout(parts, inputs)
     if layout is None:
         raise datasets.mapping_error(
@@ -228,7 +238,7 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
         )
     bias: Floats | None = None
     for name in dataset_names(spec.bias):
-        part = datasets.read(name, f"{key}.bias", 1)
+        part = datasets.read(name, f"{key}.bias", 1, flat=of_heads)
         if len(part) != outputs:
             raise datasets.array_error(
                 [name],
