@@ -271,25 +271,29 @@ def cut_windows(
         bytes of its results.
     """
     extents = [_Extent.of(model, number) for number in range(len(model.inputs))]
+    first, *others = extents
     window: list[Sequence] = []
     steps = results = 0
+    full = False
     try:
         for sequence in sequences:
             window.append(sequence)
-            length = values = 0
-            full = False
-            for extent, part in zip(extents, sequence.parts, strict=True):
-                own = max(len(part.inputs), extent.least)
-                length += own
-                values += own * extent.size
-                if extent.most_tokens is not None:
-                    extent.tokens.update(part.inputs.tolist())
-                    full |= len(extent.tokens) >= extent.most_tokens
+            own = len(sequence.inputs)
+            length = max(own, first.least)
+            values = length * first.size
+            if first.most_tokens is not None:
+                full = first.is_full(sequence)
+            for extent, part in zip(others, sequence.others, strict=True):
+                own += len(part.inputs)
+                longest = max(len(part.inputs), extent.least)
+                length += longest
+                values += longest * extent.size
+                full |= extent.is_full(part)
             steps += length
-            results += held(len(sequence), values)
+            results += held(own, values)
             if full or steps >= WINDOW_STEPS or results >= RESULT_BYTES:
                 yield window
-                window, steps, results = [], 0, 0
+                window, steps, results, full = [], 0, 0, False
                 for extent in extents:
                     extent.tokens.clear()
     except UnusableInput:
@@ -326,6 +330,13 @@ class _Extent:
         read = model.inputs[number]
         least = max(read.padding.length if read.padding else 0, 1)
         return cls(least, read.size, table_tokens(model, number))
+
+    def is_full(self, part: Part) -> bool:
+        """Whether there is room for no more tokens, with those of a sequence."""
+        if self.most_tokens is None:
+            return False
+        self.tokens.update(part.inputs.tolist())
+        return len(self.tokens) >= self.most_tokens
 
 
 def table_tokens(model: Model, number: int) -> int | None:

@@ -85,7 +85,8 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
 
     def __len__(self) -> int:
         """The steps of all inputs together."""
-        return len(self.inputs) + sum([len(other.inputs) for other in self.others])
+        steps = len(self.inputs)
+        return steps + sum([len(each.inputs) for each in self.others]) if self.others else steps
 
     @property
     def parts(self) -> tuple[Part, ...]:

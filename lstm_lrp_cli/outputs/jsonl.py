@@ -37,29 +37,29 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         """One object an explanation; all their numbers are made exact at once."""
         explained = exact(np.array([each.score for each in explanations], self._model.dtype))
         scores = exact_each([each.scores for each in explanations])
+        model = self._model
         each_input = [
-            self._of_input(Joined(explanations, self._layout, number))
-            for number in range(len(self._model.inputs))
+            Joined(explanations, self._layout, number) for number in range(len(model.inputs))
         ]
-        of_inputs = zip(*each_input, strict=True)
-        names = self._model.input_names
-        parts = (own[0] if len(own) == 1 else by_name(names, own) for own in of_inputs)
-        return list(map(self._object, explanations, parts, explained, scores))
+        inputs, relevance = zip(*map(self._of_input, each_input), strict=True)
+        if not model.several_inputs:
+            return list(map(self._object, explanations, inputs[0], explained, scores, relevance[0]))
+        given = (by_name(model.input_names, own) for own in zip(*inputs, strict=True))
+        rows = zip(*relevance, strict=True)
+        amounts = (dict(zip(model.input_names, own, strict=True)) for own in rows)
+        return list(map(self._object, explanations, given, explained, scores, amounts))
 
-    def _of_input(self, joined: Joined) -> list[dict[str, Any]]:
+    def _of_input(self, joined: Joined) -> tuple[list[dict[str, Any]], list[Any]]:
         """What one input has of each: tokens, or features and values; and the relevance."""
-        explanations, number, parts = joined.explanations, joined.number, joined.parts
-        relevance = exact_each([self._layout.told(each, number) for each in explanations])
+        layout, number, parts = self._layout, joined.number, joined.parts
+        relevance = exact_each([layout.told(each, number) for each in joined.explanations])
         if joined.read.embedding is not None:
-            return [
-                {**self._tokens(part, joined.read), "relevance": amounts}
-                for part, amounts in zip(parts, relevance, strict=True)
-            ]
+            return [self._tokens(part, joined.read) for part in parts], relevance
         values = exact_each([part.inputs for part in parts])
         return [
-            {"features": part.features, "values": rows, "relevance": amounts}
-            for part, rows, amounts in zip(parts, values, relevance, strict=True)
-        ]
+            {"features": part.features, "values": rows}
+            for part, rows in zip(parts, values, strict=True)
+        ], relevance
 
     def _tokens(self, part: Part, read: Input) -> dict[str, Any]:
         unknown = unknown_places(part, read)
@@ -71,6 +71,7 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         inputs: dict[str, Any],
         explained: float,
         scores: list[float],
+        relevance: Any,
     ) -> dict[str, Any]:
         sequence, label, output = explanation.sequence, explanation.label, explanation.output
         step = {"step": explanation.step} if self._model.by_step else {}
@@ -78,7 +79,6 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
         if ledger is not None and explanation.scored:
             ledger["score"] = explained
-        relevance = inputs.pop("relevance")
         return {
             "sequence": sequence.number,
             "id": sequence.id,

@@ -17,6 +17,7 @@ from lstm_lrp_cli.model.model import Input, Model
 from .numbers import counted
 
 SHOWN_EMPTY = 5
+COUNTED_TOGETHER = 256
 
 
 @dataclass(slots=True)
@@ -138,12 +139,23 @@ class InputFigures:
         self.first_empty = empty[:SHOWN_EMPTY]
 
     def watch(self, sequences: Iterable[Sequence], model: Model) -> Iterator[Sequence]:
-        """Count sequences one by one as they are read."""
-        for sequence in sequences:
-            one = type(self)()
-            InputFigures.count_input(one, [sequence], model)
-            self.add_input(one)
-            yield sequence
+        """Count sequences as they are read, some at a time; all of them, once there are no more."""
+        some: list[Sequence] = []
+        try:
+            for sequence in sequences:
+                some.append(sequence)
+                yield sequence
+                if len(some) == COUNTED_TOGETHER:
+                    self._count_some(some, model)
+                    some = []
+        finally:
+            self._count_some(some, model)
+
+    def _count_some(self, sequences: Several[Sequence], model: Model) -> None:
+        if sequences:
+            counted_now = InputFigures()
+            counted_now.count_input(sequences, model)
+            self.add_input(counted_now)
 
     def input_text(self, name: str, model: Model) -> str:
         """How much was read, from an input of that name."""

@@ -2,6 +2,7 @@
 
 import pytest
 from models import json_lines
+from several import INPUTS, STEPS, TEXTS, SeveralInputs
 
 SENTENCES = ["the film is not bad", "bad film", "not not the film", "is", "film film is bad"]
 
@@ -103,3 +104,31 @@ def test_two_outputs_are_told_apart(reports, small, lines):
     facts = page.locator(".facts").inner_text()
     assert "Predicted likely" in facts
     assert "Predicted class" in facts
+
+
+def test_every_input_stands_under_its_name(reports, lines, tmp_path):
+    several = SeveralInputs(tmp_path)
+    options = (several.save(), several.lines())
+    page = reports.open(*options)
+    row = page.locator(".row").first
+    assert row.locator(".input-name").all_inner_texts() == list(INPUTS)
+    assert row.locator(".input .token").all_inner_texts() == ["the", "film", "is", "bad"]
+    assert row.locator(".input .series").count() == 2
+    told = lines(*options)[0]["relevance"]
+    row.locator(".input .token").nth(2).hover()
+    assert f"{told['review'][2]:.4f}".lstrip("-") in page.locator("#note").inner_text()
+    row.locator(".input .series").nth(1).locator("svg").first.hover()
+    note = page.locator("#note").inner_text()
+    assert "feature_0" in note
+    assert f"{told['person'][0][0]:.4f}".lstrip("-") in note
+    row.locator(".table-toggle").click()
+    assert row.locator("table").count() == 3
+    page.locator("#query").fill("quite")
+    page.wait_for_selector(".row:only-child")
+    page.locator("#query").fill("")
+    page.wait_for_selector(".row:nth-child(6)")
+    choose(page, "Sort by", "length")
+    pairs = zip(TEXTS, STEPS, strict=True)
+    lengths = [len(text.split()) + steps for text, steps in pairs]
+    longest = max(range(6), key=lengths.__getitem__)
+    assert numbers(page)[0] == longest
