@@ -27,6 +27,8 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -69,6 +71,8 @@ KINDS: dict[type[Layer], LayerKind] = {
     Select: LayerKind(units.SelectRecord.of),
     StepSoftmax: LayerKind(steps.StepSoftmaxRecord.of),
     Transpose: LayerKind(moving.TransposeRecord.of),
+    UnitNorm: LayerKind(dense.UnitNormRecord.of),
+    UnitSum: LayerKind(dense.UnitSumRecord.of),
     Unflatten: LayerKind(moving.UnflattenRecord.of, steps=lambda layer, steps: layer.steps),
     Upsample: LayerKind(moving.UpsampleRecord.of, steps=lambda layer, steps: steps * layer.times),
     WindowPool: LayerKind(windows.pool),
