@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Attention, AttentionName, Merge, MergeName, Pool, StepSoftmax
 from .datasets import Spec
 from .site import Keep, Site
@@ -37,7 +38,10 @@ class AttentionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Sums of values, weighted by how well their keys fit a query; `from: [query, value, key]`."""
+    """Sums of values, weighted by how well their keys fit a query; `from: [query, value, key]`.
+
+    `factors` names those of additive attention, or one by which products are scaled too.
+    """
 
     named = ("factors",)
     kind: AttentionName = "dot"
@@ -62,14 +66,22 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             raise site.wrong(f"heads: found {self.heads}; expected a divisor of {given} units")
         if not np.isfinite(self.scale):
             raise site.wrong(f"scale: found {self.scale}; expected a number")
-        if self.factors is not None and self.kind == "dot":
-            raise site.wrong("factors: is of additive attention; expected `kind: additive`")
         if self.causal and not query.by_step:
             raise site.wrong("causal: its query is one vector a sequence, which sees all steps")
-        factors = None
+        scale = self.scale
+        factors: Floats | None = None
         if self.factors is not None:
-            factors = site.vector(self.factors, "factors", sizes[0])
-        layer = Attention(self.kind, self.heads, self.scale, factors, self.causal)
+            key = f"{site.key}.factors"
+            found = site.datasets.read(self.factors, key, 1, flat=True)
+            if len(found) != (1 if self.kind == "dot" else sizes[0]):
+                expected = 1 if self.kind == "dot" else sizes[0]
+                problem = f"({key}) has {len(found)} values; expected {expected}"
+                raise site.datasets.array_error([self.factors], problem)
+            if self.kind == "dot":
+                scale *= float(found[0])
+            else:
+                factors = found
+        layer = Attention(self.kind, self.heads, scale, factors, self.causal)
         site.put(layer, query.of_size(sizes[1]), sources)
 
     @classmethod
