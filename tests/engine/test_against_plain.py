@@ -160,7 +160,9 @@ def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> No
 @property_test
 @given(cases())
 def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case) -> None:
-    of_inputs = zip(case.model.inputs, zip(*map(by_input, case.sequences), strict=True), strict=True)
+    of_inputs = zip(
+        case.model.inputs, zip(*map(by_input, case.sequences), strict=True), strict=True
+    )
     tables = [
         None
         if read.embedding is None
@@ -258,7 +260,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
         seen.add(("an empty sequence", 0 in lengths))
         seen.add(("nothing but empty sequences", not any(lengths)))
         seen.add(("sequences of the same length", len(set(lengths)) < len(lengths)))
-        seen.add(("an embedding", model.inputs[0].embedding is not None))
+        seen.add(("an embedding", model.only_input.embedding is not None))
         seen.add(("scores by step", model.by_step))
         seen.add(case.rule.gates)
         seen.add(("outputs", len(model.outputs)))

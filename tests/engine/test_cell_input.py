@@ -69,7 +69,7 @@ def test_only_cells_that_read_tokens_have_a_table(table: TokenTable) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_its_size_is_known_beforehand(dtype: str) -> None:
     model = make_reader(dtype)
-    embedding = model.inputs[0].embedding
+    embedding = model.only_input.embedding
     assert embedding is not None
     found = TokenTable.of(model, MODEL_INPUT, embedding, IDS)
     taken = [

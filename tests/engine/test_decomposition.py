@@ -67,15 +67,19 @@ def explained(
     reach: Reach = "steps",
 ) -> list[Found]:
     """Explain sequences that are all run together, in the order given."""
-    kind = model.dtype if model.inputs[0].embedding is None else np.dtype(np.intp)
+    kind = model.dtype if model.only_input.embedding is None else np.dtype(np.intp)
     given = [Sequence(k, inputs.astype(kind)) for k, inputs in enumerate(sequences)]
     batch = make_batch(given, model)
     order = [sequence.number for sequence in batch.sequences]
-    rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
+    trace, rows = run_batch(Runner(model), batch, Carried(model)), None
+    if steps is not None:
+        assert trace.steps is not None
+        rows, _ = batch.steps_of(trace.steps).find(np.array([steps[k] for k in order]))
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    result = method.explain(run_batch(Runner(model), batch, Carried(model)), chosen, reach)
+    result = method.explain(trace, chosen, reach)
     assert result.ledgers is not None
-    of_sequences = map(Found, batch.per_sequence(result.values[0]), result.ledgers)
+    [packed] = batch.packed
+    of_sequences = map(Found, packed.per_sequence(result.values[0]), result.ledgers)
     found = dict(zip(order, of_sequences, strict=True))
     return [found[k] for k in range(len(sequences))]
 

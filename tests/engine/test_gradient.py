@@ -11,14 +11,7 @@ from golden import FILES, Golden, assert_golden
 from hypothesis import given, settings
 from made_models import in_precision, make_model
 from random_models import Case, cases
-from together import (
-    chosen_together,
-    cut,
-    cut_apart,
-    explain_by,
-    run_together,
-    side_by_side,
-)
+from together import chosen_together, cut, cut_apart, explain_by, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen

@@ -60,7 +60,7 @@ def padded(draw: st.DrawFn) -> Case:
 
 
 def with_padding(model: Model, padding: Padding | None) -> Model:
-    return replace(model, inputs=(replace(model.inputs[0], padding=padding),))
+    return replace(model, inputs=(replace(model.only_input, padding=padding),))
 
 
 def explained(
@@ -74,13 +74,17 @@ def explained(
     """The relevance of the steps of each sequence, all run together, in the order given."""
     batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(sequences)], model)
     order = [sequence.number for sequence in batch.sequences]
-    rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
+    [packed], embedding = batch.packed, model.only_input.embedding
+    array = packed.array.astype(kind(model))
+    trace = Runner(model).forward([Given(array, packed.packing, embedding, packed.padding)])
+    rows = None
+    if steps is not None:
+        assert trace.steps is not None
+        rows, _ = batch.steps_of(trace.steps).find(np.array([steps[k] for k in order]))
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    given = Given(batch.inputs.astype(kind(model)), batch.packing, model.inputs[0].embedding)
-    trace = Runner(model).forward([replace(given, padding=batch.padding)])
     result = method.explain(trace, chosen, reach)
     assert result.ledgers is None
-    found = dict(zip(order, batch.per_sequence(result.values[0]), strict=True))
+    found = dict(zip(order, packed.per_sequence(result.values[0]), strict=True))
     return [found[k] for k in range(len(sequences))]
 
 
@@ -99,7 +103,7 @@ def each_alone(method: Method, case: Case, reach: Reach = "steps") -> list[Float
 
 
 def kind(model: Model) -> Any:
-    return model.dtype if model.inputs[0].embedding is None else np.intp
+    return model.dtype if model.only_input.embedding is None else np.intp
 
 
 class Alone:
@@ -107,7 +111,7 @@ class Alone:
 
     def __init__(self, case: Case, k: int, sequence: NDArray[Any] | None = None) -> None:
         sequence = case.sequences[k] if sequence is None else sequence
-        prepared = prepare([sequence], case.model.inputs[0].padding)
+        prepared = prepare([sequence], case.model.only_input.padding)
         self.model, self.target = case.model, case.targets[k]
         self.inputs = prepared.inputs
         self.steps = len(sequence)
@@ -173,7 +177,7 @@ def test_omission_is_what_the_score_loses_by_a_step_less(case: Case) -> None:
 
 def can_lose_a_step(model: Model) -> bool:
     flattens = any(isinstance(layer, Flatten) for layer in model.layers)
-    return not model.by_step and not (flattens and model.inputs[0].padding is None)
+    return not model.by_step and not (flattens and model.only_input.padding is None)
 
 
 @each_reach
@@ -216,21 +220,22 @@ def test_relevance_has_the_precision_of_the_model(case: Case) -> None:
 def test_padding_has_no_relevance(case: Case, name: str) -> None:
     model = case.model
     batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(case.sequences)], model)
-    assume(batch.padding is not None)
-    given = Given(batch.inputs, batch.packing, model.inputs[0].embedding, batch.padding)
-    trace = Runner(model).forward([given])
+    [packed] = batch.packed
+    assume(packed.padding is not None)
+    embedding = model.only_input.embedding
+    trace = Runner(model).forward([Given(packed.array, packed.packing, embedding, packed.padding)])
     chosen = Chosen(
         np.zeros(len(batch.sequences), dtype=np.intp),
-        batch.find(np.zeros(len(batch.sequences), dtype=np.intp))[0] if model.by_step else None,
+        packed.find(np.zeros(len(batch.sequences), dtype=np.intp))[0] if model.by_step else None,
     )
     for reach in get_args(Reach):
         found = METHODS[name](Settings()).explain(trace, chosen, reach)
-        assert not found.values[0][batch.padding].any()
+        assert not found.values[0][packed.padding].any()
 
 
 def test_no_copies_are_made_of_a_sequence_without_the_step_that_is_explained() -> None:
     model = make_model(Embedding(np.eye(3)), Reverse(), classes=3, by_step=True)
-    given = Given(np.array([0, 1, 2]), Packing(np.array([2, 1])), model.inputs[0].embedding)
+    given = Given(np.array([0, 1, 2]), Packing(np.array([2, 1])), model.only_input.embedding)
     trace = Runner(model).forward([given])
     chosen = Chosen(np.zeros(2, dtype=np.intp), np.array([2, -1]))
     [rows] = perturbation.explained_rows(trace, chosen)
@@ -310,7 +315,7 @@ class TestRandom:
     @given(padded())
     def test_the_padding_of_a_model_does_not_matter(self, case: Case) -> None:
         method = METHODS["random"](Settings())
-        assume(not case.model.inputs[0].padding.masked and can_lose_a_step(case.model))
+        assume(not case.model.only_input.padding.masked and can_lose_a_step(case.model))
         assume(not any(isinstance(layer, Flatten) for layer in case.model.layers))
         bare = case._replace(model=with_padding(case.model, None))
         for found, alone in zip(explain(method, case), explain(method, bare), strict=True):
