@@ -16,20 +16,13 @@ import numpy as np
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.mapping import (
-    AttentionSpec,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    EmbeddingSpec,
-    FlattenSpec,
-    InitialSpec,
-    LayerSpec,
-    LstmSpec,
-    Mapping,
-    PaddingSpec,
-    TokensSpec,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
+from lstm_lrp_cli.loading.layers.joins import AttentionSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.steps import FlattenSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import Mapping, PaddingSpec, TokensSpec
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results import Result
 

@@ -12,15 +12,11 @@ from dataclasses import dataclass
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
-from lstm_lrp_cli.loading.mapping import (
-    CellSpec,
-    DenseLayout,
-    DenseSpec,
-    EmbeddingSpec,
-    LayerSpec,
-    LstmLayout,
-    LstmSpec,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.gates import GateLayout
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import DenseLayout, DenseSpec, EmbeddingSpec
 
 # Variants of what is what, before gate orders and all else are tried with each.
 MOST_VARIANTS = 64
@@ -34,7 +30,7 @@ class _Direction:
 
     input: str
     recurrent: str
-    layout: LstmLayout
+    layout: GateLayout
 
 
 def guess_layers(file: ArrayFile, classes: int) -> list[list[LayerSpec]]:
@@ -98,7 +94,7 @@ def _variants(file: ArrayFile, classes: int) -> Iterator[list[LayerSpec]]:
 def _recurrent_parts(shapes: dict[str, tuple[int, ...]]) -> Iterator[list[_Direction]]:
     """One direction or two: pairs of recurrent and input weights."""
     matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
-    axes: dict[LstmLayout, int] = {"gates_by_features": 0, "features_by_gates": 1}
+    axes: dict[GateLayout, int] = {"gates_by_features": 0, "features_by_gates": 1}
     pairs = [
         _Direction(other, name, layout)
         for name, shape in matrices.items()

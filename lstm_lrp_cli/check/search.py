@@ -17,12 +17,12 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.windows import Carried, run_batch
 from lstm_lrp_cli.inputs.batching import Batch, make_batch, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.loading.building.datasets import Datasets
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import Datasets
 from lstm_lrp_cli.loading.load import Contents, build_model
-from lstm_lrp_cli.loading.mapping import LayerSpec
 from lstm_lrp_cli.model import FORGET, GATES, Floats
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import Padding
 from .expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of
 from .variations import (
@@ -164,7 +164,7 @@ class Search:
             There is no variation whose weights fit together.
         """
         mapping = self.contents.described.mapping
-        real = real_lengths(sequences, first).tolist()
+        real = real_lengths(sequences, first)[0].tolist()
         # Of a stateful model, one that begins in its initial states.
         anew = slice(mapping.stateful or None)
         _, short = min(
@@ -189,7 +189,7 @@ class Search:
         ranked.sort(key=lambda each: each.worst if each.worst == each.worst else np.inf)
         steps = masked = None
         if first.by_step:
-            steps, masked = sum(real), masked_steps(sequences, first)
+            steps, masked = sum(real), sum(masked_steps(sequences, first))
         return Match(ranked, tolerance, tried, len(sequences), steps, masked)
 
     def _near(
@@ -264,7 +264,8 @@ class Search:
                     spec.masked is True,
                     truncate=spec.truncate or None,
                 )
-                model = replace(built.model, padding=filled)
+                [given] = built.model.inputs
+                model = replace(built.model, inputs=(replace(given, padding=filled),))
                 each = _Built(replace(variation, padding=spec), model)
                 found.append(_Judge(sequences, expected, model).matched(each, setting))
         return found
@@ -300,10 +301,10 @@ class _Judge:
         of_each = [
             expected.of(each.number, (len(each), classes) if by_step else (classes,), kept)
             for batch in self._batches
-            for each, kept in zip(batch.sequences, batch.kept(), strict=True)
+            for each, kept in zip(batch.sequences, batch.packed[0].kept(), strict=True)
         ]
         if by_step:  # what stands at masked steps means nothing
-            real = (each for batch in self._batches for each in batch.kept())
+            real = (each for batch in self._batches for each in batch.packed[0].kept())
             self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
         else:
             self._theirs = np.stack(of_each)
@@ -329,7 +330,7 @@ class _Judge:
     def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
         """The scores of a batch; of a model by step, those of all real steps, one after another."""
         scores = run_batch(Runner(model), batch, carried).scores
-        return scores[batch.own_rows] if model.by_step else scores
+        return scores[batch.packed[0].own_rows] if model.by_step else scores
 
     def matched(self, built: _Built, setting: Setting) -> MatchedMapping:
         worst, compared = self.judge(_with_setting(built.model, setting))

@@ -12,7 +12,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lstm_lrp_cli.loading.mapping import CellSpec, LayerSpec, LstmSpec, Mapping, PaddingSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.mapping import Mapping, PaddingSpec
 from lstm_lrp_cli.model import GATES
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName, Returns

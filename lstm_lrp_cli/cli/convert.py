@@ -62,8 +62,6 @@ def convert(
 
     form = form or _format_of(output)
     described = output.with_suffix(".yaml")
-    words = output.with_name(f"{output.stem}-vocab.json")
-    written = {"OUT": output, "OUT's mapping": described, "OUT's vocabulary": words}
     if described.resolve() == model.with_suffix(".yaml").resolve():
         raise click.UsageError(
             f"{described} would be taken for the mapping of MODEL; give OUT another name."
@@ -74,18 +72,22 @@ def convert(
     read = {"MODEL": model}
     if contents.mapping_path is not None:
         read["MODEL's mapping"] = contents.mapping_path
-    if isinstance(contents.described.mapping.vocabulary, str):
-        read["MODEL's vocabulary"] = contents.folder / contents.described.mapping.vocabulary
+    mapped = contents.described.mapping
+    vocabularies = [mapped.vocabulary, *(each.vocabulary for each in mapped.inputs or ())]
+    for k, name in enumerate(vocabularies):
+        if isinstance(name, str):
+            read["MODEL's vocabulary" + f" {k}" * (k > 0)] = contents.folder / name
+    converted = converting.convert(loaded.model, output.stem)
+    words = {output.with_name(name): ids for name, ids in converted.vocabularies.items()}
+    written = {"OUT": output, "OUT's mapping": described}
+    for k, path in enumerate(words):
+        written["OUT's vocabulary" + f" {k + 1}" * (len(words) > 1)] = path
     refuse_same_file(written, read)
-    converted = converting.convert(loaded.model)
     arrays = converted.arrays
     if dtype is None and converting.keeps_float32(loaded):
         arrays = converting.narrowed(arrays)
     document = converted.document
-    paths = [output, described]
-    if converted.vocabulary is not None:
-        paths.append(words)
-        document = {"vocabulary": words.name} | document
+    paths = [output, described, *words]
     title = f"How lrp reads {output.name}, converted from {model.name}."
     with open_together(paths) as (weights_file, mapping_file, *others):
         converting.WRITERS[form](weights_file, arrays)
@@ -94,8 +96,8 @@ def convert(
                 "utf-8"
             )
         )
-        for file in others:
-            file.write(converting.vocabulary_text(converted.vocabulary or {}).encode("utf-8"))
+        for file, ids in zip(others, words.values(), strict=True):
+            file.write(converting.vocabulary_text(ids).encode("utf-8"))
     say(f"wrote {', '.join(map(str, paths))}")
 
 

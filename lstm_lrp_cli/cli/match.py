@@ -69,8 +69,8 @@ def match(
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
-    from lstm_lrp_cli.loading.building.datasets import Datasets
     from lstm_lrp_cli.loading.convert import mapping_text
+    from lstm_lrp_cli.loading.layers.datasets import Datasets
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.opening import open_arrays

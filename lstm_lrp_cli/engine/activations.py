@@ -1,6 +1,9 @@
 """Activation functions, by the names that models give them, and their derivatives."""
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +13,11 @@ from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks".
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
+
+# Beyond it the error function is 1, in either precision.
+ERF_END = 6
+# Points of the error function's table between two whole numbers.
+ERF_POINTS = 1024
 
 # The derivative of an activation, given its inputs and outputs.
 Slope = Callable[[Floats, Floats], Floats]
@@ -78,6 +86,51 @@ def _exponential(x: Floats) -> Floats:
 
 def _tanh(x: Floats) -> Floats:
     return np.tanh(x)
+
+
+@lru_cache(maxsize=2)
+def _erf_table(dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
+    """The error function and its derivative at the points of a grid."""
+    points = np.arange(-ERF_END * ERF_POINTS, ERF_END * ERF_POINTS + 1) / ERF_POINTS
+    values = np.array([math.erf(point) for point in points.tolist()])
+    slopes = np.exp(-np.square(points)) * (2.0 / math.sqrt(math.pi))
+    return values.astype(dtype), slopes.astype(dtype)
+
+
+@np.errstate(invalid="ignore")  # NaN has no place in a table, and comes out as NaN
+def erf(x: Floats) -> Floats:
+    """The error function, to less than 2e-16 in float64, and 1e-7 in float32.
+
+    It is looked up at the nearest point of a grid, and from there follows its Taylor series, whose
+    fifth term is too small to count: with p the point and d the way from it, the terms are
+    2/sqrt(pi) exp(-p^2) times d, -p d^2, (2 p^2 - 1) d^3 / 3 and (3 - 2 p^2) p d^4 / 6.
+    """
+    values, slopes = _erf_table(x.dtype)
+    x = np.clip(x, -ERF_END, ERF_END)
+    nearest = np.rint(x * x.dtype.type(ERF_POINTS))
+    places = nearest.astype(np.int32)
+    places += ERF_END * ERF_POINTS
+    point = nearest / x.dtype.type(ERF_POINTS)
+    way = x - point
+    square = point * point
+    series = (way * point) * (1.5 - square) + (square + square - 1.0)
+    series = 1.0 + way * (way * series * x.dtype.type(1.0 / 3.0) - point)
+    looked_up: Floats = values.take(places, mode="clip")
+    return looked_up + slopes.take(places, mode="clip") * (way * series)
+
+
+def _gelu(x: Floats) -> Floats:
+    return x * (0.5 + 0.5 * erf(x * x.dtype.type(math.sqrt(0.5))))
+
+
+def _gelu_tanh(x: Floats) -> Floats:
+    return 0.5 * x * (1.0 + np.tanh(_gelu_argument(x)))
+
+
+def _gelu_argument(x: Floats) -> Floats:
+    """Hendrycks and Gimpel 2016, "Gaussian Error Linear Units": what stands for erf is its tanh."""
+    scale = x.dtype.type(math.sqrt(2.0 / math.pi))
+    return scale * (x + x.dtype.type(0.044715) * (x * x * x))
 
 
 def activate(kind: ActivationName, x: Floats, out: Floats) -> None:
@@ -156,6 +209,8 @@ ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {
     "softplus": _softplus,
     "softsign": _softsign,
     "exponential": _exponential,
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
 }
 
 
@@ -179,6 +234,18 @@ def _slope_of_elu(x: Floats, y: Floats) -> Floats:
 def _slope_of_selu(x: Floats, y: Floats) -> Floats:
     below = x.dtype.type(SELU_ALPHA) * np.exp(np.minimum(x, 0.0))
     return x.dtype.type(SELU_SCALE) * np.where(x > 0, x.dtype.type(1.0), below)
+
+
+def _slope_of_gelu(x: Floats, y: Floats) -> Floats:
+    below = 0.5 + 0.5 * erf(x * x.dtype.type(math.sqrt(0.5)))
+    return below + x * np.exp(-0.5 * np.square(x)) * x.dtype.type(1.0 / math.sqrt(2.0 * math.pi))
+
+
+def _slope_of_gelu_tanh(x: Floats, y: Floats) -> Floats:
+    opened = np.tanh(_gelu_argument(x))
+    scale = x.dtype.type(math.sqrt(2.0 / math.pi))
+    inner = scale * (1.0 + x.dtype.type(3 * 0.044715) * np.square(x))
+    return 0.5 * (1.0 + opened) + 0.5 * x * (1.0 - np.square(opened)) * inner
 
 
 def _between(low: float, high: float, slope: float) -> Slope:
@@ -206,4 +273,6 @@ SLOPES: dict[ActivationName, Slope] = {
     "softplus": lambda x, y: sigmoid(x),
     "softsign": lambda x, y: 1.0 / np.square(1.0 + np.abs(x)),
     "exponential": lambda x, y: y,
+    "gelu": _slope_of_gelu,
+    "gelu_tanh": _slope_of_gelu_tanh,
 }

@@ -1,10 +1,12 @@
-"""Arrays as the engine lays them: in aligned memory, and sequences packed by length."""
+"""Arrays as the engine lays them: in aligned memory, sequences packed by length, and copies."""
+
+from __future__ import annotations
 
 import math
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -113,6 +115,11 @@ class Packing:
         if np.any(np.diff(self.lengths) > 0):
             raise ValueError("sequences must be packed from the longest to the shortest")
 
+    @classmethod
+    def of_vectors(cls, batch: int) -> Packing:
+        """One step of each sequence: rows are sequences."""
+        return cls(np.ones(batch, dtype=np.intp))
+
     @property
     def batch(self) -> int:
         return len(self.lengths)
@@ -196,3 +203,91 @@ class Packing:
     def totals(self, values: Floats) -> Floats:
         """The same of several values of every row, shape (values, rows): (values, batch)."""
         return np.stack([self.total(each) for each in values])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedSteps:
+    """The steps of copies of sequences: a copy has all steps of its sequence.
+
+    Parameters
+    ----------
+    originals : Packing
+        What the copies are of.
+    sequences : ndarray of int, shape (copies,)
+        The sequence that each is a copy of.
+    packing : Packing
+        The copies' own.
+    """
+
+    originals: Packing
+    sequences: Integers
+    packing: Packing
+
+    @property
+    def rows(self) -> Integers:
+        """The row that each row is a copy of, shape (rows,): to gather values with."""
+        starts: Integers = self.originals.offsets[self.packing.step]
+        return starts + self.sequences[self.packing.sequence]
+
+    def places(self, rows: Integers) -> Integers:
+        """Where a row of the original, one a copy, stands in the copy, shape (copies,).
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (copies,)
+            Each of the sequence that the copy is of; -1 for no row, which stays so.
+        """
+        there = rows >= 0
+        places = np.full(len(rows), -1, dtype=np.intp)
+        steps = self.originals.step[rows[there]]
+        places[there] = self.packing.offsets[steps] + np.flatnonzero(there)
+        return places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copies:
+    """Some copies of a batch's sequences.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (copies,)
+        Where each copy stands among all that were asked for.
+    sequences : ndarray of int, shape (copies,)
+        The sequence that each is a copy of, in the batch's order.
+    """
+
+    numbers: Integers
+    sequences: Integers
+    _of: dict[int, CopiedSteps] = field(default_factory=dict)
+
+    def of(self, packing: Packing) -> CopiedSteps:
+        """The copies' steps, of an input or of a value that the model makes of it."""
+        key = id(packing)
+        if key not in self._of:
+            own = Packing(packing.lengths[self.sequences])
+            self._of[key] = CopiedSteps(packing, self.sequences, own)
+        return self._of[key]
+
+
+def copies(packings: Sequence[Packing], sequences: Integers, most_rows: int) -> Iterator[Copies]:
+    """Copy sequences of a batch, a bounded number of rows at a time.
+
+    Parameters
+    ----------
+    packings : sequence of Packing
+        Of the batch's inputs.
+    sequences : ndarray of int, shape (copies,)
+        The sequence that each is a copy of, in any order.
+    most_rows : int
+        How many rows are copied at a time; a single copy may have more.
+    """
+    order = np.argsort(sequences, kind="stable")  # from the longest to the shortest
+    rows = np.sum([packing.lengths for packing in packings], axis=0)[sequences[order]]
+    ends = np.cumsum(rows)
+    start = 0
+    while start < len(order):
+        before = ends[start] - rows[start]
+        stop = max(int(np.searchsorted(ends, before + most_rows, side="right")), start + 1)
+        numbers = order[start:stop]
+        yield Copies(numbers, sequences[numbers])
+        start = stop

@@ -9,7 +9,9 @@ import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT
-from .forward import Trace
+from .arrays import Copies, Packing
+from .forward import Given, Trace
+from .graph import pass_amounts
 from .records import Ledgers, Reach, Record
 
 
@@ -19,13 +21,13 @@ class Relevance:
 
     Parameters
     ----------
-    values : ndarray, shape (rows, features), or (rows,) of steps
-        Of every dimension of every (embedded) step, or of the step.
+    values : sequence of ndarray, each of shape (rows, features), or (rows,) of steps
+        One an input: of every dimension of every (embedded) step, or of the step.
     ledgers : Ledgers or None
         None where the method does not account for the score.
     """
 
-    values: Floats
+    values: Sequence[Floats]
     ledgers: Ledgers | None = None
 
 
@@ -38,8 +40,8 @@ class Chosen:
     targets : ndarray of int, shape (batch,)
         The score's place among all.
     rows : ndarray of int, shape (batch,), or None
-        Of a model by step, the row of the step; -1 where a sequence has no such step, and then no
-        score. None where there is one vector of scores a sequence.
+        Of a model by step, the row of the step among those of the scores; -1 where a sequence has
+        no such step, and then no score. None where there is one vector of scores a sequence.
     signs : ndarray, shape (batch,), or None
         -1 where the score's negative is explained, else 1. None is 1 for all.
     """
@@ -60,10 +62,13 @@ class Chosen:
         """The derivative of what is explained by the score, shape (batch,)."""
         return np.ones(len(self.targets)) if self.signs is None else self.signs
 
-    def among(self, sequences: Integers, rows: Integers | None = None) -> Chosen:
-        """What is explained of some sequences, or of copies of them, whose rows are given."""
-        signs = None if self.signs is None else self.signs[sequences]
-        return Chosen(self.targets[sequences], rows, signs)
+    def of_copies(self, copies: Copies, steps: Packing | None) -> Chosen:
+        """What is explained of copies of the sequences, whose scores have such steps, or none."""
+        of, rows = copies.sequences, None
+        if self.rows is not None:
+            assert steps is not None
+            rows = copies.of(steps).places(self.rows[of])
+        return Chosen(self.targets[of], rows, None if self.signs is None else self.signs[of])
 
     def alone(self, scores: Floats, values: Floats) -> Floats:
         """An array like the scores with values, shape (batch,), in the chosen places, else 0."""
@@ -79,18 +84,23 @@ class Chosen:
         return there, (rows[there], self.targets[there])
 
 
-def inputs_and_padding(relevance: Floats, trace: Trace) -> tuple[Floats, Floats]:
-    """What the inputs of each sequence have in all, and its padding, each of shape (batch,).
+def inputs_and_padding(relevance: Sequence[Floats], trace: Trace) -> tuple[Floats, Floats]:
+    """What the inputs of each sequence have in all, and their padding, each of shape (batch,).
 
     Parameters
     ----------
-    relevance : ndarray, shape (rows, features), or (rows,)
+    relevance : sequence of ndarray, each of shape (rows, features), or (rows,)
+        One an input.
     """
-    packing, of_rows = trace.packing, of_steps(relevance)
-    if trace.padding is None:
-        return packing.total(of_rows), np.zeros(packing.batch)
-    of_padding = np.where(trace.padding, of_rows, 0.0)
-    return packing.total(of_rows - of_padding), packing.total(of_padding)
+    of_inputs, of_padding = np.zeros((2, trace.batch))
+    for values, given in zip(relevance, trace.given, strict=True):
+        of_rows = of_steps(values)
+        if given.padding is not None:
+            padding = np.where(given.padding, of_rows, 0.0)
+            of_padding += given.packing.total(padding)
+            of_rows = of_rows - padding
+        of_inputs += given.packing.total(of_rows)
+    return of_inputs, of_padding
 
 
 def told(relevance: Floats, reach: Reach) -> Floats:
@@ -107,13 +117,13 @@ def of_steps(relevance: Floats) -> Floats:
 
 
 # Passes what a record's outputs have to its sources, None to those that get nothing; told whether
-# its one source is the model's input.
+# the first of them is an input of the model.
 PassDown = Callable[[Record, Floats, bool], Sequence[Floats | None]]
 
 
 def walk_down(
-    trace: Trace, scores: Floats, pass_down: PassDown, arrive: Callable[[Floats], Floats]
-) -> Floats:
+    trace: Trace, scores: Floats, pass_down: PassDown, arrive: Callable[[Floats, Given], Floats]
+) -> list[Floats]:
     """Pass amounts from node to node; what several nodes give to one adds up.
 
     Parameters
@@ -122,32 +132,29 @@ def walk_down(
         What these have.
     pass_down : callable
     arrive : callable
-        Takes what arrives at the input, and gives it the form in which it adds up: of every
+        Takes what arrives at an input, and gives it the form in which it adds up: of every
         feature, shape (rows, features), or of steps, (rows,).
 
     Returns
     -------
-    ndarray, as `arrive` gives it
+    list of ndarray
+        One an input, as `arrive` gives it.
     """
-    model = trace.model
-    waiting: dict[int, Floats] = {}
+    model, given = trace.model, trace.given
+    nodes = model.nodes
 
-    def give(place: int, amount: Floats) -> None:
-        if place == MODEL_INPUT:
-            amount = arrive(amount)
-        waiting[place] = waiting[place] + amount if place in waiting else amount
+    def pass_on(place: int, amount: Floats) -> Sequence[Floats | None]:
+        return pass_down(trace.records[place], amount, nodes[place].sources[0] <= MODEL_INPUT)
+
+    def arrived(place: int, amount: Floats) -> Floats:
+        return arrive(amount, given[MODEL_INPUT - place])
 
     ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
-    for output, part in zip(model.outputs, np.split(scores, ends, axis=1), strict=True):
-        give(output, part)
-    for place in range(len(model.nodes) - 1, -1, -1):
-        if place not in waiting:
-            continue  # no score depends on it, or it is a gate, which gets nothing
-        sources = model.nodes[place].sources
-        down = pass_down(trace.records[place], waiting.pop(place), sources == (MODEL_INPUT,))
-        for source, amount in zip(sources, down, strict=True):
-            if amount is not None:
-                give(source, amount)
-    if MODEL_INPUT not in waiting:
-        give(MODEL_INPUT, np.zeros((trace.packing.rows, trace.features), dtype=scores.dtype))
-    return waiting[MODEL_INPUT]
+    amounts = zip(model.outputs, np.split(scores, ends, axis=1), strict=True)
+    found = pass_amounts(nodes, amounts, pass_on, arrived)
+    for number, each in enumerate(given):
+        place = MODEL_INPUT - number
+        if place not in found:
+            nothing = np.zeros((each.packing.rows, each.features), dtype=scores.dtype)
+            found[place] = arrived(place, nothing)
+    return [found[MODEL_INPUT - number] for number in range(len(given))]

@@ -7,29 +7,74 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model import Booleans, Floats, Integers
-from lstm_lrp_cli.model.layers import (
-    Activation,
-    Dense,
-    Embedding,
-    Flatten,
-    Layer,
-    Merge,
-    Pool,
-    Reverse,
-    Scale,
-    StepSoftmax,
-)
-from lstm_lrp_cli.model.recurrent import Lstm
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer
 from lstm_lrp_cli.model.model import Model, OutputActivation
-from . import lstm
+from lstm_lrp_cli.model.recurrent import Lstm
+from . import recurrent
 from .activations import ACTIVATIONS
-from .arrays import Packing
-from .layers import dense, merging, steps
-from .lstm import LstmRecord
-from .lstm.inputs import NOTHING_CARRIED, CellInput, States, TokenTable, numeric_inputs
-from .records import Record
+from .arrays import Copies, Packing
+from .graph import run_nodes
+from .layers import KINDS
+from .layers.each import EachRecord
+from .layers.merging import concatenated
+from .layers.steps import packing_of
+from .records import Record, Value
+from .recurrent import LstmRecord
+from .recurrent.inputs import (
+    NOTHING_CARRIED,
+    States,
+    TokenTable,
+    TokenValue,
+    cell_inputs,
+    numeric_inputs,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """What one input of a model is given of a batch.
+
+    Parameters
+    ----------
+    array : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
+    packing : Packing
+        Of its steps; an input without steps has one row a sequence.
+    embedding : Embedding or None
+        What ids are looked up in; None of numbers.
+    padding : ndarray of bool, shape (rows,), or None
+        The rows that are padding, where there are any: for those who explain, the model runs on
+        them too.
+    is_sequence : bool
+        Whether it has steps.
+    """
+
+    array: NDArray[Any]
+    packing: Packing
+    embedding: Embedding | None = None
+    padding: Booleans | None = None
+    is_sequence: bool = True
+
+    @property
+    def features(self) -> int:
+        """Of every step, after the embedding."""
+        return int((self.array if self.embedding is None else self.embedding.weights).shape[1])
+
+    @property
+    def embedded(self) -> Floats:
+        """What the first layers are given, shape (rows, features)."""
+        return self.array if self.embedding is None else self.embedding.weights[self.array]
+
+    @property
+    def steps(self) -> Packing | None:
+        return self.packing if self.is_sequence else None
+
+    def of(self, copies: Copies) -> "Given":
+        """The same of copies of the sequences; which rows are padding is left out."""
+        copied = copies.of(self.packing)
+        return Given(
+            self.array[copied.rows], copied.packing, self.embedding, None, self.is_sequence
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,24 +84,32 @@ class Trace:
     Parameters
     ----------
     model : Model
-    packing : Packing
-    inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
+    given : sequence of Given
+        One an input of the model.
     records : sequence of Record
         One a node of the model.
     scores : ndarray, shape (batch, classes), or (rows, classes) of a model by step
-    padding : ndarray of bool, shape (rows,), or None
-        The rows that are padding, where there are any.
+    steps : Packing or None
+        Those of the scores of a model by step. It is that of an input where they are its steps.
     begun : States
         The states with which stateful LSTMs began.
     """
 
     model: Model
-    packing: Packing
-    inputs: NDArray[Any]
+    given: Sequence[Given]
     records: Sequence[Record]
     scores: Floats
-    padding: Booleans | None = None
+    steps: Packing | None = None
     begun: States = NOTHING_CARRIED
+
+    @property
+    def batch(self) -> int:
+        return self.given[0].packing.batch
+
+    @property
+    def packings(self) -> list[Packing]:
+        """Of the inputs."""
+        return [each.packing for each in self.given]
 
     @property
     def ended(self) -> States:
@@ -69,53 +122,6 @@ class Trace:
             }
         )
 
-    @property
-    def features(self) -> int:
-        """Of every step, after the embedding."""
-        embedding = self.model.embedding
-        return int((self.inputs if embedding is None else embedding.weights).shape[1])
-
-    @property
-    def embedded(self) -> Floats:
-        """What the first layers are given, shape (rows, features)."""
-        embedding = self.model.embedding
-        return self.inputs if embedding is None else embedding.weights[self.inputs]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Computed:
-    """What a node gave, or a model's numeric input.
-
-    Parameters
-    ----------
-    array : ndarray, shape (rows, units) by step, else (batch, units)
-    """
-
-    array: Floats
-    by_step: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tokens:
-    """A model's input of tokens, embedded for the nodes that look at the embedding itself.
-
-    Parameters
-    ----------
-    ids : ndarray of int, shape (rows,)
-    """
-
-    table: TokenTable
-    ids: Integers
-    by_step: bool = True
-
-    @property
-    def array(self) -> Floats:
-        return self.table.embedding.weights[self.ids]
-
-
-# What a node is given.
-Value = Computed | Tokens
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runner:
@@ -124,102 +130,73 @@ class Runner:
     Parameters
     ----------
     model : Model
-    table : TokenTable or None
-        Made for a wider choice of tokens, so that it serves several batches. It must hold every id
-        of the inputs. None is one of each batch's own.
+    tables : sequence of (TokenTable or None)
+        One an input, made for a wider choice of tokens, so that it serves several batches. It must
+        hold every id of the input. None is one of each batch's own; so is no table at all.
     keep_gates : bool
         Whether the records keep the gates' activations, which only some methods need.
     """
 
     model: Model
-    table: TokenTable | None = None
+    tables: Sequence[TokenTable | None] = ()
     keep_gates: bool = False
 
     # What overflows shows in the scores, which the caller checks.
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def forward(
-        self,
-        inputs: NDArray[Any],
-        packing: Packing,
-        padding: Booleans | None = None,
-        begun: States = NOTHING_CARRIED,
-    ) -> Trace:
+    def forward(self, given: Sequence[Given], begun: States = NOTHING_CARRIED) -> Trace:
         """Run the model over a packed batch.
 
         Parameters
         ----------
-        inputs : ndarray, shape (rows,) of token ids, or (rows, features) of numbers
-            Ids where the model begins with an embedding.
-        packing : Packing
-        padding : ndarray of bool, shape (rows,), or None
-            The rows that are padding, for those who explain the trace: the model runs on them too.
+        given : sequence of Given
+            One an input.
         begun : States
             The states with which stateful LSTMs begin each sequence; all others, and all where none
             are given, begin with the initial ones.
         """
         model = self.model
-        values: dict[int, Value] = {}
-        if model.embedding is None:
-            values[MODEL_INPUT] = Computed(inputs, True)
-        else:
-            table = self.table or TokenTable.of(model, model.embedding, inputs)
-            values[MODEL_INPUT] = Tokens(table, inputs)
-        records: list[Record] = []
-        for place, node in enumerate(model.nodes):
-            sources = [values[source] for source in node.sources]
-            if isinstance(node.layer, Lstm):
-                read = _cell_inputs(place, node.layer, sources[0], packing)
-                carried = begun.cells.get(place)
-                record: Record = lstm.run(node.layer, read, packing, carried, self.keep_gates)
-            else:
-                record = run(node.layer, sources, packing)
-            records.append(record)
-            values[place] = Computed(record.outputs, _gives_steps(node.layer, sources[0]))
-        scores = merging.concatenated([values[output].array for output in model.outputs])
-        return Trace(model, packing, inputs, records, scores, padding, begun)
+        values: dict[int, Value | TokenValue] = {
+            MODEL_INPUT - k: self._value(k, each) for k, each in enumerate(given)
+        }
+        records = run_nodes(
+            model.nodes, values, lambda place, sources: self._run(place, sources, begun)
+        )
+        scores = concatenated([values[output].array for output in model.outputs])
+        steps = records[model.outputs[0]].steps
+        return Trace(model, given, records, scores, steps, begun)
+
+    def _value(self, number: int, given: Given) -> Value | TokenValue:
+        if given.embedding is None:
+            return Value(given.array, given.steps)
+        table = self.tables[number] if self.tables else None
+        place = MODEL_INPUT - number
+        table = table or TokenTable.of(self.model, place, given.embedding, given.array)
+        return TokenValue(table, given.array, given.packing)
+
+    def _run(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
+        layer = self.model.nodes[place].layer
+        if isinstance(layer, Lstm):
+            packing = sources[0].packing
+            if packing is None:
+                raise ValueError("a recurrent layer reads steps")
+            read = cell_inputs(place, layer, sources[0], packing)
+            carried = begun.cells.get(place)
+            return recurrent.run(layer, read, packing, carried, self.keep_gates)
+        return self._run_inner(layer, [_computed(source) for source in sources])
+
+    def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
+        """Run a layer that is not given tokens, nor states that are carried to it."""
+        if isinstance(layer, Lstm):
+            packing = packing_of(sources[0])
+            read = numeric_inputs(layer, sources[0].array, packing)
+            return recurrent.run(layer, read, packing, None, self.keep_gates)
+        if isinstance(layer, Each):
+            return EachRecord.of(layer, sources, self._run_inner)
+        return KINDS[type(layer)].run(layer, sources)
 
 
-def run(layer: Layer, sources: Sequence[Value], packing: Packing) -> Record:
-    """Run one layer that is no LSTM."""
-    inputs = sources[0].array
-    rows = packing if sources[0].by_step else None
-    match layer:
-        case Pool():
-            return steps.pool(layer, inputs, packing)
-        case Flatten():
-            return steps.flatten(layer, inputs, packing)
-        case Reverse():
-            return steps.reverse(inputs, packing)
-        case StepSoftmax():
-            return steps.softmax(inputs, packing)
-        case Dense():
-            return dense.run(layer, inputs, rows)
-        case Scale():
-            return dense.scale(layer, inputs, rows)
-        case Activation():
-            return dense.activate(layer, inputs)
-        case Merge():
-            return merging.run(layer.kind, [source.array for source in sources], rows)
-        case _:
-            raise TypeError(layer)
-
-
-def _cell_inputs(place: int, layer: Lstm, source: Value, packing: Packing) -> list[CellInput]:
-    if isinstance(source, Tokens):
-        return source.table.inputs(place, layer, source.ids, packing)
-    return numeric_inputs(layer, source.array, packing)
-
-
-def _gives_steps(layer: Layer, source: Value) -> bool:
-    match layer:
-        case Lstm():
-            return layer.returns == "sequence"
-        case Pool() | Flatten():
-            return False
-        case Dense() | Scale() | Activation() | Merge() | Reverse() | StepSoftmax():
-            return source.by_step
-        case _:
-            raise TypeError(f"whether {type(layer).__name__} gives steps is not known")
+def _computed(source: Value | TokenValue) -> Value:
+    return source if isinstance(source, Value) else Value(source.array, source.packing)
 
 
 def outputs(model: Model, scores: Floats) -> Floats:
@@ -245,15 +222,19 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
 
 def row_bytes(model: Model, keep_gates: bool = False) -> int:
     """About what the engine's arrays take for each step of each sequence."""
-    values, of_unit = 0, 8 if keep_gates else 5
-    for layer in model.layers:
-        match layer:
-            case Embedding():
-                values += layer.weights.shape[1]
-            case Lstm():
-                values += sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
-            case Dense():
-                values += 3 * len(layer.weights)
-            case Scale():
-                values += 3 * len(layer.factors)
+    values = sum(_row_values(layer, keep_gates) for layer in model.layers)
     return max(values, 1) * model.dtype.itemsize
+
+
+def _row_values(layer: Layer, keep_gates: bool) -> int:
+    """About how many numbers a layer takes for each step."""
+    of_unit = 8 if keep_gates else 5
+    match layer:
+        case Embedding():
+            return int(layer.weights.shape[1])
+        case Lstm():
+            return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
+        case Each():
+            return sum(_row_values(node.layer, keep_gates) for node in layer.nodes)
+        case _:
+            return KINDS[type(layer)].values(layer)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.model import Floats
-from .arrays import Packing
+from lstm_lrp_cli.model import Floats, Integers
+from .arrays import Copies, Packing
+from .parts import Parted, PartedValue
 from .rules import LrpRule, Messages
 
 # What rounding may leave unaccounted for, relative to Ledger.scale.
@@ -114,16 +116,70 @@ def relative_residuals(amounts: Floats) -> Floats:
 Reach = Literal["features", "steps"]
 
 
-class Record(Protocol):
-    """The forward pass of one layer over one batch, from which scores can be explained.
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """What a node gave, or a numeric input of the model.
 
-    A layer's values are of shape (rows, units) while the model still works step by step, and
-    (batch, units) once a sequence has become one vector.
+    Parameters
+    ----------
+    array : ndarray, shape (rows, units) by step, else (batch, units)
+    packing : Packing or None
+        Of the steps; None where there is one vector a sequence. Values whose steps are the same
+        have the same object.
     """
 
-    @property
-    def outputs(self) -> Floats: ...
+    array: Floats
+    packing: Packing | None = None
 
+
+class WrongSteps(ValueError):
+    """A sequence that has another number of steps at a layer than that takes.
+
+    Parameters
+    ----------
+    sequence : int
+        Its place in the batch.
+    found, expected : int
+    does : str
+        What the layer does with so many steps, as a clause, with {} for the number.
+    """
+
+    def __init__(self, sequence: int, found: int, expected: int, does: str) -> None:
+        super().__init__(f"sequence {sequence}: {found} steps; the model {does.format(expected)}")
+        self.sequence, self.found, self.expected, self.does = sequence, found, expected, does
+
+
+def check_steps(packing: Packing, expected: int | Integers, does: str) -> None:
+    """Refuse steps of which some sequence has another number than expected, of all or of each."""
+    wrong = np.flatnonzero(packing.lengths != expected)
+    if len(wrong):
+        at = int(wrong[0])
+        needed = int(np.broadcast_to(expected, packing.lengths.shape)[at])
+        raise WrongSteps(at, int(packing.lengths[at]), needed, does)
+
+
+class Record(ABC):
+    """The forward pass of one layer over one batch, from which scores can be explained.
+
+    A new kind of layer is a record of its own and an entry of KINDS in `layers`.
+
+    Attributes
+    ----------
+    outputs : ndarray, shape (rows, units) by step, else (batch, units)
+    steps : Packing or None
+        Those of the outputs; None where there is one vector a sequence.
+    """
+
+    __slots__ = ()
+    outputs: Floats
+    steps: Packing | None
+
+    @property
+    def value(self) -> Value:
+        """What those that it feeds are given."""
+        return Value(self.outputs, self.steps)
+
+    @abstractmethod
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         """Pass relevance from the layer's outputs to its sources.
 
@@ -139,8 +195,8 @@ class Record(Protocol):
         Shares
             What did not reach the sources.
         """
-        ...
 
+    @abstractmethod
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         """Pass a score's gradient with respect to the layer's outputs to its sources.
 
@@ -153,7 +209,18 @@ class Record(Protocol):
         sequence of ndarray
             For each source, of its shape.
         """
-        ...
+
+    @abstractmethod
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        """Run the layer on parts, over copies of the sequences.
+
+        Parameters
+        ----------
+        sources : sequence of PartedValue or PartedInput
+            What the layer is fed with.
+        copies : Copies
+            Of the sequences of this forward pass.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,11 +235,14 @@ class Shares:
         Absorbed by biases.
     stabilizers : ndarray, shape (2, batch)
         Absorbed by stabilizers, and the same by size: the sum of the units' absolute values.
+    padding : ndarray, shape (batch,), or float
+        Passed to steps that a layer adds.
     """
 
     initial_state: Floats
     biases: Floats
     stabilizers: Floats
+    padding: Floats | float = 0.0
 
     @classmethod
     def none(cls, batch: int) -> Shares:
@@ -204,6 +274,7 @@ class Shares:
             np.pad(self.initial_state, missing),
             np.pad(self.biases, missing),
             np.pad(self.stabilizers, ((0, 0), missing)),
+            np.pad(self.padding, missing) if isinstance(self.padding, np.ndarray) else 0.0,
         )
 
     def __add__(self, other: Shares) -> Shares:
@@ -211,6 +282,7 @@ class Shares:
             self.initial_state + other.initial_state,
             self.biases + other.biases,
             self.stabilizers + other.stabilizers,
+            self.padding + other.padding,
         )
 
 

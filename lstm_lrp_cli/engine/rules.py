@@ -81,16 +81,24 @@ class LrpRule:
         ----------
         relevance, z : ndarray, shape (n, units)
             The outputs' relevance, and the outputs.
-        bias : ndarray, shape (units,), or None
+        bias : ndarray, shape (units,) or (n, units), or None
         lower : int, or ndarray of int, shape (n,)
-            N, the number of units that feed each output.
+            N, the number of units that feed each output. Where it is 0, biases and stabilizers keep
+            all, whatever the bias factor.
         """
         values, stabilizers = np.empty_like(z), np.empty((2, len(z)), dtype=z.dtype)
         scratch = np.empty((2, *z.shape), dtype=z.dtype)
         self.divide(relevance, z + 0.0, values, stabilizers, scratch)
-        biases = np.zeros(len(z)) if bias is None else (values @ bias).astype(np.float64)
+        if bias is None:
+            biases = np.zeros(len(z))
+        elif bias.ndim == 1:
+            biases = (values @ bias).astype(np.float64)
+        else:
+            biases = np.einsum("nu,nu->n", values, bias).astype(np.float64)
+        kept: float | Floats = 1.0 - self.bias_factor
+        if isinstance(lower, np.ndarray):
+            kept, lower = np.where(lower > 0, kept, 1.0), np.maximum(lower, 1)
         share = self.shared(biases + stabilizers[0], lower).astype(z.dtype)
-        kept = 1.0 - self.bias_factor
         return Messages(
             values, share[:, np.newaxis], kept * biases, kept * stabilizers.astype(np.float64)
         )

@@ -11,40 +11,17 @@ import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from lstm_lrp_cli.model import GATES, Floats
-from lstm_lrp_cli.model.layers import (
-    Activation,
-    Dense,
-    Embedding,
-    Flatten,
-    Layer,
-    Merge,
-    Pool,
-    Reverse,
-    Scale,
-    StepSoftmax,
-)
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
-from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model import Floats
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Layer
+from lstm_lrp_cli.model.model import Head, Input, Model
+from lstm_lrp_cli.model.recurrent import Recurrent
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors
+from .layers import OF, EachSpec, LayerSpec, described
+from .layers.site import Keep
 from .load import LoadedModel
-from .mapping import (
-    INPUT_NAME,
-    Assumption,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    EmbeddingSpec,
-    FlattenSpec,
-    InitialSpec,
-    LayerSpec,
-    LstmSpec,
-    TokensSpec,
-    settings,
-)
+from .mapping import INPUT_NAME, Assumption, TokensSpec, settings
 from .mapping.yaml import comment, yaml_text
 
 Arrays = Mapping[str, Floats]
@@ -54,24 +31,13 @@ WRITERS: dict[str, Callable[[BinaryIO, Arrays], None]] = {
     "npz": write_npz,
     "safetensors": write_safetensors,
 }
-_KINDS: dict[type[Layer], str] = {
-    Embedding: "embedding",
-    Lstm: "lstm",
-    Pool: "pool",
-    Flatten: "flatten",
-    Reverse: "reverse",
-    Dense: "dense",
-    Scale: "batch_norm",
-    Activation: "activation",
-    StepSoftmax: "softmax",
-    Merge: "merge",
-}
 # What each key of a mapping means.
 COMMENTS = {
     "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
     "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
     "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",
+    "inputs": "What the model is given, by name.",
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
     "task": "What the scores are: of classes, or the predicted values themselves.",
@@ -90,23 +56,36 @@ class Converted(Struct, frozen=True):
     arrays : mapping of str to ndarray
         All weights, in the engine's own form.
     document : dict
-        The mapping, but for its vocabulary.
-    vocabulary : dict of str to int, or None
-        The id of each token.
+        The mapping.
+    vocabularies : dict of str to (dict of str to int)
+        By the file that the mapping names, the id of each token.
     """
 
     arrays: Arrays
     document: dict[str, Any]
-    vocabulary: dict[str, int] | None
+    vocabularies: dict[str, dict[str, int]]
 
 
-def convert(model: Model) -> Converted:
-    """Describe a model by arrays and a mapping. Loaded in the same precision, it is the same."""
+def convert(model: Model, stem: str) -> Converted:
+    """Describe a model by arrays and a mapping. Loaded in the same precision, it is the same.
+
+    Parameters
+    ----------
+    stem : str
+        What the names of vocabularies begin with.
+    """
     layers = _Layers(model)
     document = text_settings(model)
-    vocabulary = model.vocabulary
-    if vocabulary is not None and max(vocabulary.ids.values(), default=-1) + 1 < vocabulary.size:
-        document["tokens"]["limit"] = vocabulary.size  # or it would be taken for another model's
+    vocabularies = {}
+    inputs = document.get("inputs", [document])
+    for number, (each, said) in enumerate(zip(model.inputs, inputs, strict=True), 1):
+        if each.vocabulary is not None:
+            name = f"{stem}-vocab{f'-{number}' if len(inputs) > 1 else ''}.json"
+            vocabularies[name] = ids = each.vocabulary.ids
+            if max(ids.values(), default=-1) + 1 < each.vocabulary.size:
+                # Or it would be taken for another model's.
+                said["tokens"]["limit"] = each.vocabulary.size
+            said["vocabulary"] = name
     document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
     if layers.outputs_are_named:
         document["outputs"] = layers.outputs
@@ -114,7 +93,8 @@ def convert(model: Model) -> Converted:
         document["task"] = "regression" if model.regression else "unknown"
     if model.stateful is not None:
         document["stateful"] = model.stateful
-    return Converted(layers.arrays, document, None if vocabulary is None else vocabulary.ids)
+    words = {"vocabulary": document.pop("vocabulary")} if "vocabulary" in document else {}
+    return Converted(layers.arrays, words | document, vocabularies)
 
 
 def mapping_text(loaded: LoadedModel, folder: Path) -> str:
@@ -129,11 +109,14 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     mapping = loaded.contents.described.mapping
     complete: dict[str, Any] = {}
     if isinstance(mapping.vocabulary, str):
-        name = mapping.vocabulary
-        if not loaded.vocabulary_in_file:
-            name = Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
-        complete["vocabulary"] = name
+        complete["vocabulary"] = _relative(loaded, mapping.vocabulary, folder)
     complete |= text_settings(loaded.model)
+    if mapping.inputs is not UNSET and "inputs" in complete:
+        for each, said in zip(mapping.inputs, complete["inputs"], strict=True):
+            words = each.vocabulary or mapping.vocabulary
+            if isinstance(words, str) and "tokens" in said:
+                said["vocabulary"] = _relative(loaded, words, folder)
+        complete.pop("vocabulary", None)
     if "tokens" in complete and isinstance(mapping.tokens, TokensSpec):
         given = settings(mapping.tokens)
         complete["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
@@ -149,6 +132,13 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     if unused:
         complete["unused"] = unused
     return complete
+
+
+def _relative(loaded: LoadedModel, name: str, folder: Path) -> str:
+    """The name of a vocabulary as it is seen from a folder; that of a dataset stays."""
+    if name in loaded.contents.datasets or loaded.vocabulary_in_file:
+        return name
+    return Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
 
 
 def commented(
@@ -199,12 +189,16 @@ class _Layers:
         self.specs: list[LayerSpec] = []
         self.arrays: dict[str, Floats] = {}
         self.stateful = model.stateful is not None
+        self._layers: dict[int, str] = {}
         ends = list(zip(model.outputs, _ends(model), strict=True))
         self._taken = {head.name for _, head in ends}
         self.outputs_are_named = len(ends) > 1 or self._taken != {None}
-        if model.embedding is not None:
-            self._add(model.embedding, [], None)
-        names = {MODEL_INPUT: INPUT_NAME}
+        names = {MODEL_INPUT - k: each.name or INPUT_NAME for k, each in enumerate(model.inputs)}
+        self._taken |= set(names.values())
+        for k, each in enumerate(model.inputs):
+            if each.embedding is not None:
+                self._add(each.embedding, [names[MODEL_INPUT - k]], None)
+        self._first = names[MODEL_INPUT]
         given = {
             place: head.name for place, head in ends if not _needs_activation(model, place, head)
         }
@@ -221,123 +215,92 @@ class _Layers:
     def without_needless_names(self) -> list[LayerSpec]:
         """The entries, without what a chain leaves out: sources just above, names of no use."""
         entries = []
-        above = INPUT_NAME
+        above = self._first
         for spec in self.specs:
             entries.append(replace(spec, source=None) if spec.source == above else spec)
-            above = INPUT_NAME if spec.embedding is not None else str(spec.name)
+            above = str(spec.source if spec.embedding is not None else spec.name)
         used = set(self.outputs if self.outputs_are_named else [])
         for spec in entries:
             used.update([spec.source] if isinstance(spec.source, str) else spec.source or [])
+            used.add(spec.same or "")
         return [spec if spec.name in used else replace(spec, name=None) for spec in entries]
 
     def _add(self, layer: Layer, sources: Sequence[str], name: str | None) -> str:
         """Add an entry, and give its name."""
-        kind = _KINDS[type(layer)]
+        known = self._layers.get(id(layer))
+        kind = _kind_of(layer) if known is None else "same"
         prefix = f"{kind}_{sum(spec.kind == kind for spec in self.specs) + 1}"
-        spec = self._spec(layer, prefix)
+        spec = LayerSpec(same=known) if known else self._described(layer, prefix)
         if name is None:
             name = prefix
             while name in self._taken:
                 name += "_"
         source = sources[0] if len(sources) == 1 else list(sources) or None
         self.specs.append(replace(spec, name=name, source=source))
+        if not isinstance(layer, Activation):  # of which one is as good as another
+            self._layers.setdefault(id(layer), name)
         return name
 
-    def _spec(self, layer: Layer, prefix: str) -> LayerSpec:  # noqa: C901 - a case each
-        match layer:
-            case Embedding():
-                weights = self._keep(f"{prefix}.weights", layer.weights)
-                return LayerSpec(embedding=EmbeddingSpec(weights))
-            case Lstm():
-                return LayerSpec(lstm=self._lstm(layer, prefix))
-            case Dense():
-                bias = None if layer.bias is None else self._keep(f"{prefix}.bias", layer.bias)
-                weights = self._keep(f"{prefix}.weights", layer.weights)
-                return LayerSpec(dense=DenseSpec(weights, "classes_by_features", bias))
-            case Scale():
-                return LayerSpec(batch_norm=self._scale(layer, prefix))
-            case Pool():
-                return LayerSpec(pool=layer.kind)
-            case Flatten():
-                return LayerSpec(flatten=FlattenSpec(layer.steps))
-            case Reverse():
-                return LayerSpec(reverse="steps")
-            case Activation():
-                return LayerSpec(activation=layer.kind)
-            case StepSoftmax():
-                return LayerSpec(softmax="steps")
-            case Merge():
-                return LayerSpec(merge=layer.kind)
-            case _:
-                raise TypeError(layer)
+    def _described(self, layer: Layer, prefix: str) -> LayerSpec:
+        if isinstance(layer, Each):
+            return LayerSpec(each=EachSpec(layer.steps, self._of_each(layer, prefix)))
+        spec = described(layer, Keep(prefix, self.arrays))
+        if isinstance(layer, Recurrent):
+            says = False if self.stateful and not layer.stateful else None
+            settings = replace(spec.settings, stateful=says)
+            spec = replace(spec, **{spec.kind: settings})
+        return spec
 
-    def _lstm(self, layer: Lstm, prefix: str) -> LstmSpec:
-        cells = {
-            direction: self._cell(cell, f"{prefix}.{direction}")
-            for cell in layer.cells
-            for direction in ["backward" if cell.backward else "forward"]
-        }
-        return LstmSpec(
-            gate_order=list(GATES),
-            layout="gates_by_features",
-            forward=cells.get("forward"),
-            backward=cells.get("backward"),
-            merge=layer.merge,
-            returns=layer.returns,
-            activation=layer.activation,
-            recurrent_activation=layer.gate_activation,
-            stateful=False if self.stateful and not layer.stateful else None,
-        )
-
-    def _cell(self, cell: LstmCell, prefix: str) -> CellSpec:
-        def keep(role: str, array: Floats | None) -> str | None:
-            return None if array is None else self._keep(f"{prefix}.{role}", array)
-
-        initial = InitialSpec(
-            keep("initial_hidden", cell.initial_hidden), keep("initial_cell", cell.initial_cell)
-        )
-        gates = len(GATES) * cell.hidden_size
-        return CellSpec(
-            input=keep("input", cell.input.reshape(gates, -1)),
-            recurrent=keep("recurrent", cell.recurrent.reshape(gates, -1)),
-            bias=keep("bias", cell.bias.reshape(-1)),
-            projection=keep("projection", cell.projection),
-            initial=None if initial == InitialSpec() else initial,
-        )
-
-    def _scale(self, layer: Scale, prefix: str) -> BatchNormSpec:
-        return BatchNormSpec(
-            scale=self._keep(f"{prefix}.scale", layer.factors),
-            offset=self._keep(f"{prefix}.offset", layer.offsets),
-        )
-
-    def _keep(self, name: str, array: Floats) -> str:
-        self.arrays[name] = array
-        return name
+    def _of_each(self, each: Each, prefix: str) -> list[LayerSpec]:
+        """The entries of a graph inside the graph, each named by its place."""
+        names, specs = {MODEL_INPUT: INPUT_NAME}, []
+        for place, node in enumerate(each.nodes):
+            names[place] = f"{_kind_of(node.layer)}_{place + 1}"
+            spec = self._described(node.layer, f"{prefix}.{names[place]}")
+            sources = [names[source] for source in node.sources]
+            source = sources[0] if len(sources) == 1 else sources
+            specs.append(replace(spec, name=names[place], source=source))
+        if each.output != len(each.nodes) - 1:
+            linear = LayerSpec(activation="linear", source=names[each.output])
+            specs.append(linear)
+        return specs
 
 
 def text_settings(model: Model) -> dict[str, Any]:
-    """How a model takes text and padding, and the names of its outputs, as a mapping says it."""
+    """How a model takes its inputs, and the names of its outputs, as a mapping says it."""
     found: dict[str, Any] = {}
-    if model.embedding is not None:
-        tokenization = model.tokenization
+    if len(model.inputs) > 1:
+        found["inputs"] = [
+            {"name": each.name, **({} if each.steps else {"steps": False}), **_taken(each)}
+            for each in model.inputs
+        ]
+    taken = _taken(model.inputs[0]) if len(model.inputs) == 1 else {}
+    found |= {key: value for key, value in taken.items() if key == "tokens"}
+    if model.labels:
+        found["labels"] = list(model.labels)
+    return found | {key: value for key, value in taken.items() if key != "tokens"}
+
+
+def _taken(given: Input) -> dict[str, Any]:
+    """How an input takes text and padding."""
+    found: dict[str, Any] = {}
+    if given.embedding is not None:
+        tokenization = given.tokenization
         found["tokens"] = {
             "split": tokenization.split,
             "lowercase": tokenization.lowercase,
             "remove": tokenization.remove,
             "separate": tokenization.separate,
-            "unknown": model.vocabulary.unknown_id if model.vocabulary else None,
+            "unknown": given.vocabulary.unknown_id if given.vocabulary else None,
             "skip": tokenization.skip,
             "start": tokenization.start_id,
         }
-    if model.labels:
-        found["labels"] = list(model.labels)
-    if model.padding:
+    if given.padding:
         # What nobody said stays unsaid, so that it goes on being told.
         found["padding"] = {
-            name: getattr(model.padding, name)
+            name: getattr(given.padding, name)
             for name in ("side", "length", "value", "masked", "truncate")
-            if name not in SIDES or name in model.padding.told
+            if name not in SIDES or name in given.padding.told
         }
     return found
 
@@ -345,7 +308,7 @@ def text_settings(model: Model) -> dict[str, Any]:
 def layer_settings(spec: LayerSpec) -> dict[str, Any]:
     """One layer with all its settings, without the parts that it does not have."""
     place = {"name": spec.name, "from": spec.source}
-    settings = getattr(spec, spec.kind)
+    settings = spec.settings
     if not isinstance(settings, str):
         given = {name: getattr(settings, name) for name in settings.__struct_fields__}
         settings = {
@@ -354,6 +317,10 @@ def layer_settings(spec: LayerSpec) -> dict[str, Any]:
             if value is not None or name == "bias"
         }
     return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
+
+
+def _kind_of(layer: Layer) -> str:
+    return "each" if isinstance(layer, Each) else OF[type(layer)][0]
 
 
 def _ends(model: Model) -> list[Head]:

@@ -1,7 +1,5 @@
 """Loading a model: the weight file, what it says of itself, and the mapping, which wins."""
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +12,12 @@ from msgspec import UNSET, Struct
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
-from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization, Vocabulary
 from .building import build_graph
-from .building.datasets import Datasets, listed, unused_weights
-from .files import ArrayFile, Stored, damaged, shape_text
-from .mapping import NO_CLASS, Assumption, Described, Mapping, TokensSpec, read_mapping, settings
-from .mapping.vocabulary import read_vocabulary
+from .files import ArrayFile, Stored, shape_text
+from .inputs import input_spec, taken
+from .layers.datasets import Datasets, listed, unused_weights
+from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
 from .opening import describe, open_arrays
-
-# Every sequence is filled up to it, so it is bounded before memory is taken.
-LONGEST_PADDING = 1_000_000
-# A value that every precision can hold.
-LARGEST_PADDING = 1e38
 
 
 class Contents(Struct, frozen=True):
@@ -149,22 +141,25 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         mapping.outputs or None,
         mapping.task or "classification",
         datasets,
+        inputs=mapping.inputs or (),
         stateful=stateful is not None,
     )
     contents = _with_task(contents, model.heads)
     described, mapping, file = contents.described, contents.described.mapping, datasets.file
-    vocabulary, tokens = _words(mapping, model, contents.folder, file)
+    given = [
+        taken(each, input_spec(mapping, k), contents.folder, file, where)
+        for k, each in enumerate(model.inputs)
+    ]
     model = replace(
         model,
         regression=mapping.task == "regression",
         undecided=mapping.task == "unknown",
-        vocabulary=vocabulary,
-        tokenization=_tokenization(tokens, where),
-        padding=_padding(mapping, model, where),
+        inputs=tuple(given),
         stateful=stateful,
         source=contents.path,
     )
-    words = [mapping.vocabulary] if isinstance(mapping.vocabulary, str) else []
+    specs = [input_spec(mapping, k) for k in range(len(given))]
+    words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
     weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
     assumptions = [*described.assumptions]
@@ -283,45 +278,6 @@ def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | Non
     return labels
 
 
-def _words(
-    mapping: Mapping, model: Model, folder: Path, file: ArrayFile
-) -> tuple[Vocabulary | None, TokensSpec]:
-    """The vocabulary, if there is one, and how text is cut into tokens; `start` is an id."""
-    tokens = mapping.tokens or TokensSpec()
-    if mapping.vocabulary is UNSET or mapping.vocabulary is None:
-        return None, msgspec.structs.replace(tokens, start=None)
-    if model.embedding is None:
-        raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
-    rows = len(model.embedding.weights)
-    return read_vocabulary(mapping.vocabulary, folder, file, rows, tokens)
-
-
-def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
-    return Tokenization(
-        spec.split or "whitespace",
-        bool(spec.lowercase),
-        _pattern("remove", spec.remove or None, where),
-        _pattern("separate", spec.separate or None, where),
-        bool(spec.skip),
-        spec.start if isinstance(spec.start, int) else None,
-    )
-
-
-def _pattern(key: str, pattern: str | None, where: str) -> str | None:
-    """A regular expression of the mapping, which must be one."""
-    if pattern is not None:
-        with (
-            warnings.catch_warnings(action="ignore", category=FutureWarning),
-            damaged(
-                where,
-                lambda error: f"tokens.{key}: `{pattern}` is not a regular expression: {error}",
-                *(re.error, OverflowError, RecursionError),
-            ),
-        ):
-            re.compile(pattern)
-    return pattern
-
-
 def _stateful(mapping: Mapping, where: str) -> int | None:
     """How many sequences run side by side where states are carried on; None where they are not."""
     batch = mapping.stateful
@@ -334,42 +290,3 @@ def _stateful(mapping: Mapping, where: str) -> int | None:
             "sequences that a batch had, or `stateful: null` where each sequence begins anew",
         )
     return batch
-
-
-def _padding(mapping: Mapping, model: Model, where: str) -> Padding | None:
-    if mapping.padding is UNSET or mapping.padding is None:
-        return None
-    spec = mapping.padding
-    padding = Padding(
-        "pre" if spec.side is UNSET else spec.side,
-        spec.length or 0,
-        spec.value or 0,
-        bool(spec.masked),
-        spec.truncate or None,
-        SIDES & settings(spec).keys(),
-    )
-    if not 0 <= padding.length <= LONGEST_PADDING:
-        raise UnusableInput(
-            where,
-            f"padding.length: found {padding.length}; expected 0 to {LONGEST_PADDING:,} steps",
-        )
-    if padding.side is None and padding.truncate is None:
-        raise UnusableInput(
-            where,
-            "padding.side is null, and nothing is cut either; expected pre or post, a side to cut "
-            "on (padding.truncate), or padding: null",
-        )
-    if not padding.length and (not padding.masked or padding.truncate):
-        raise UnusableInput(
-            where, "padding.length is missing; expected the steps that the model was trained on"
-        )
-    if not abs(padding.value) <= LARGEST_PADDING:
-        raise UnusableInput(where, f"padding.value: found {padding.value}; expected a number")
-    if model.embedding is not None:
-        rows = len(model.embedding.weights)
-        if padding.value != int(padding.value) or not 0 <= padding.value < rows:
-            raise UnusableInput(
-                where,
-                f"padding.value: found {padding.value}; expected a token id from 0 to {rows - 1}",
-            )
-    return padding

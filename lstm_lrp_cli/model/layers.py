@@ -214,6 +214,16 @@ class Normalize:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitNorm:
+    """Units divided by their Euclidean norm, which is taken for no less than 1e-6."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSum:
+    """The sum of all units, as one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
     """The units from one up to another."""
 
@@ -252,10 +262,9 @@ class Merge:
 
     Parameters
     ----------
-    kind : {"concat", "sum", "difference", "mean", "product", "gate"}
-        Side by side, or unit by unit. A difference is of two. A gate is a product whose first factor
-        is a gate: attention
-        weights, of one unit or as many as the second factor has.
+    kind : {"concat", "sum", "difference", "mean", "product", "max", "gate"}
+        Side by side, or unit by unit. A difference is of two. A gate is a product whose first
+        factor is a gate: attention weights, of one unit or as many as the second factor has.
     """
 
     kind: MergeName
@@ -331,6 +340,8 @@ Layer = (
     | Dense
     | Scale
     | Normalize
+    | UnitNorm
+    | UnitSum
     | Select
     | LeakyRelu
     | Activation

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import Tokenization, Vocabulary
 
 REVIEWS = Path(__file__).parents[2] / "sample_models" / "data" / "movie_reviews.tsv"

@@ -8,16 +8,17 @@ import plain_decomposition
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lstm_lrp_cli.engine.decomposition.cell import Parts, activated, activated_with_bias
+from made_models import in_precision, make_model
 from models import PYTORCH, WEATHER, json_lines
 from numpy.typing import NDArray
 from random_models import Case, cases
-from together import in_precision, make_model, run_together
+from together import run_together
 
 from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.decomposition import decompose
-from lstm_lrp_cli.engine.decomposition.cell import Parts, activated, activated_with_bias
 from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
@@ -28,10 +29,19 @@ from lstm_lrp_cli.inputs.batching import make_batch
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Merge, Pool, Reverse, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
+from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
+    Activation,
+    Dense,
+    Embedding,
+    Merge,
+    Node,
+    Pool,
+    Reverse,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import Padding
 
 SINGLE = ContextualDecomposition()
@@ -57,7 +67,7 @@ def explained(
     reach: Reach = "steps",
 ) -> list[Found]:
     """Explain sequences that are all run together, in the order given."""
-    kind = model.dtype if model.embedding is None else np.dtype(np.intp)
+    kind = model.dtype if model.only_input.embedding is None else np.dtype(np.intp)
     given = [Sequence(k, inputs.astype(kind)) for k, inputs in enumerate(sequences)]
     batch = make_batch(given, model)
     order = [sequence.number for sequence in batch.sequences]

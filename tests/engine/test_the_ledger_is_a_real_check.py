@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from together import explain_together, in_precision, make_model, run_together
+from made_models import in_precision, make_model
+from together import explain_together, run_together
 
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.methods.lrp import Lrp
@@ -17,8 +18,8 @@ from lstm_lrp_cli.engine.records import TOLERANCES, Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 EPS, BIAS_FACTOR = 0.05, 0.3
 SEQUENCES = [np.array([0, 3, 1, 4]), np.array([2, 2]), np.array([4, 1, 0, 0, 3, 2])]

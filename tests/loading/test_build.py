@@ -5,10 +5,9 @@ import pytest
 import yaml
 from models import json_lines
 
+from lstm_lrp_cli.loading.layers import KINDS
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.loading.mapping import KINDS
-from lstm_lrp_cli.model.layers import Dense, Merge, Pool, StepSoftmax
-from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Dense, Merge, Pool, StepSoftmax
 from lstm_lrp_cli.model.model import Head
 
 FLOAT64 = np.dtype(np.float64)

@@ -1,13 +1,13 @@
 """The files of golden/lrp: their models, sequences and numbers (see golden/lrp/README.md)."""
 
 import numpy as np
+from made_models import make_model
 from models import GOLDEN
-from together import make_model
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 FILES = ("small", "medium", "saturated")
 FROM_THE_FILES_GATE_ORDER = [0, 2, 1, 3]  # i, g, f, o to i, f, g, o

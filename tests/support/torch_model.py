@@ -13,9 +13,19 @@ from torch.nn import functional
 
 from lstm_lrp_cli.check.against.torch import run_graph
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Flatten, Layer, Merge, Pool, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    Merge,
+    Pool,
+    Reverse,
+    Scale,
+    StepSoftmax,
+)
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 Function = Callable[..., Tensor]
 

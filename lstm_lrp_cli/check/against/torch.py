@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.building.datasets import dataset_names
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import dataset_names
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.load import LoadedModel
-from lstm_lrp_cli.loading.mapping import BatchNormSpec, LayerSpec, LstmSpec
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
 from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (
+    MODEL_INPUT,
     Activation,
     Dense,
     Flatten,
@@ -32,9 +35,8 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from .framework import Framework, asking, import_framework, refuse_others
 
 NAME = "--against torch"

@@ -1,1 +1,76 @@
-"""Layers other than the LSTM: each its forward pass, its gradient and its LRP."""
+"""Layers that are not recurrent: each its forward pass, its gradient, its LRP and its parts.
+
+A new kind is a record in a file here and an entry of KINDS.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from lstm_lrp_cli.engine.records import Record, Value
+from lstm_lrp_cli.model.layers import (
+    Activation,
+    Attention,
+    Convolution,
+    Crop,
+    Dense,
+    Flatten,
+    Layer,
+    LeakyRelu,
+    Merge,
+    Normalize,
+    Pad,
+    Pool,
+    Repeat,
+    Reverse,
+    Scale,
+    Select,
+    StepSoftmax,
+    Transpose,
+    Unflatten,
+    UnitNorm,
+    UnitSum,
+    Upsample,
+    WindowPool,
+)
+from . import attention, dense, merging, moving, steps, units, windows
+
+
+class LayerKind(NamedTuple):
+    """What the engine knows of a kind of layer.
+
+    Parameters
+    ----------
+    run : callable
+        Its forward pass: from the layer and what feeds it to its record.
+    values : callable
+        About how many numbers a layer's record keeps for each step.
+    """
+
+    run: Callable[[Any, Sequence[Value]], Record]
+    values: Callable[[Any], int] = lambda layer: 0
+
+
+KINDS: dict[type[Layer], LayerKind] = {
+    Activation: LayerKind(dense.ActivationRecord.of),
+    Attention: LayerKind(attention.AttentionRecord.of),
+    Convolution: LayerKind(windows.ConvolutionRecord.of, lambda layer: 3 * len(layer.weights)),
+    Crop: LayerKind(moving.CropRecord.of),
+    Dense: LayerKind(dense.DenseRecord.of, lambda layer: 3 * len(layer.weights)),
+    Flatten: LayerKind(steps.FlattenRecord.of),
+    LeakyRelu: LayerKind(units.LeakyReluRecord.of),
+    Merge: LayerKind(merging.MergeRecord.of),
+    Normalize: LayerKind(units.NormalizeRecord.of, lambda layer: 3 * len(layer.factors)),
+    Pad: LayerKind(moving.PadRecord.of),
+    Pool: LayerKind(steps.pool),
+    Repeat: LayerKind(moving.RepeatRecord.of),
+    Reverse: LayerKind(steps.OrderRecord.of),
+    Scale: LayerKind(dense.ScaleRecord.of, lambda layer: 3 * len(layer.factors)),
+    Select: LayerKind(units.SelectRecord.of),
+    StepSoftmax: LayerKind(steps.StepSoftmaxRecord.of),
+    Transpose: LayerKind(moving.TransposeRecord.of),
+    UnitNorm: LayerKind(dense.UnitNormRecord.of),
+    UnitSum: LayerKind(dense.UnitSumRecord.of),
+    Unflatten: LayerKind(moving.UnflattenRecord.of),
+    Upsample: LayerKind(moving.UpsampleRecord.of),
+    WindowPool: LayerKind(windows.pool),
+}

@@ -1,4 +1,4 @@
-"""Dense layers, scaling and activations."""
+"""Layers that work on the units of each step, or vector: dense layers, scaling, activations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,41 +6,65 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
-from lstm_lrp_cli.engine.arrays import Packing
-from lstm_lrp_cli.engine.records import NOTHING_LOST, Shares
+from lstm_lrp_cli.engine.arrays import Copies, Packing
+from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts, activated
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Scale
-from lstm_lrp_cli.model.recurrent import ActivationName
+from lstm_lrp_cli.model.layers import Activation, Dense, Scale, UnitNorm, UnitSum
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DenseRecord:
-    """A linear map of values with a row a step (`packing` is theirs), or one a sequence (None)."""
+class DenseRecord(Record):
+    """A linear map of values with a row a step (`steps` is theirs), or one a sequence (None)."""
 
     layer: Dense
     inputs: Floats
     outputs: Floats
-    packing: Packing | None
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: Dense, sources: Sequence[Value]) -> "DenseRecord":
+        [source] = sources
+        inputs = source.array
+        return cls(layer, inputs, _dense(layer, inputs), source.packing)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         weights = self.layer.weights
         messages = rule.messages(relevance, self.outputs, self.layer.bias, weights.shape[1])
         down = self.inputs * (messages.values @ weights) + messages.share
-        return [down], Shares.absorbed(messages, self.packing)
+        return [down], Shares.absorbed(messages, self.steps)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [gradient @ self.layer.weights]
 
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        parts = sources[0].parts
+        irrelevant = _dense(self.layer, parts.irrelevant)
+        return sources[0].with_parts(Parts(parts.relevant @ self.layer.weights.T, irrelevant))
+
+
+def _dense(layer: Dense, inputs: Floats) -> Floats:
+    outputs: Floats = inputs @ layer.weights.T
+    if layer.bias is not None:
+        outputs += layer.bias
+    return outputs
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScaleRecord:
+class ScaleRecord(Record):
     """A linear map in which each output is fed by one unit alone, so N = 1."""
 
     layer: Scale
     inputs: Floats
     outputs: Floats
-    packing: Packing | None
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: Scale, sources: Sequence[Value]) -> "ScaleRecord":
+        [source] = sources
+        outputs = source.array * layer.factors + layer.offsets
+        return cls(layer, source.array, outputs, source.packing)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         values, absorbed = rule.unit_messages(relevance, self.outputs)
@@ -48,43 +72,106 @@ class ScaleRecord:
         handed_on = rule.shared(of_biases + absorbed, 1)
         down = values * (self.inputs * self.layer.factors) + handed_on
         biases = (1.0 - rule.bias_factor) * of_biases.sum(axis=1, dtype=np.float64)
-        kept = Shares.lost(biases, rule.kept(absorbed), self.packing)
+        kept = Shares.lost(biases, rule.kept(absorbed), self.steps)
         return [down.astype(relevance.dtype)], kept
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return [gradient * self.layer.factors]
 
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        parts, factors = sources[0].parts, self.layer.factors
+        irrelevant = parts.irrelevant * factors + self.layer.offsets
+        return sources[0].with_parts(Parts(parts.relevant * factors, irrelevant))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ActivationRecord:
+class ActivationRecord(Record):
     """An activation passes relevance unchanged (Bach et al. 2015)."""
 
-    kind: ActivationName
+    layer: Activation
     inputs: Floats
     outputs: Floats
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: Activation, sources: Sequence[Value]) -> "ActivationRecord":
+        [source] = sources
+        return cls(layer, source.array, ACTIVATIONS[layer.kind](source.array), source.packing)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return [relevance], NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         down = np.empty_like(gradient)
-        pull_back(self.kind, self.inputs, self.outputs, gradient, down)
+        pull_back(self.layer.kind, self.inputs, self.outputs, gradient, down)
         return [down]
 
-
-def run(layer: Dense, inputs: Floats, packing: Packing | None) -> DenseRecord:
-    """Apply a dense layer to values of shape (n, inputs)."""
-    outputs = inputs @ layer.weights.T
-    if layer.bias is not None:
-        outputs += layer.bias
-    return DenseRecord(layer, inputs, outputs, packing)
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        parts = activated(ACTIVATIONS[self.layer.kind], sources[0].parts)
+        return sources[0].with_parts(parts)
 
 
-def scale(layer: Scale, inputs: Floats, packing: Packing | None) -> ScaleRecord:
-    """Scale and shift every unit of values of shape (n, units)."""
-    return ScaleRecord(layer, inputs, inputs * layer.factors + layer.offsets, packing)
+# What the norm of units is taken for at least, as Keras has it.
+LEAST_NORM = 1e-6
 
 
-def activate(layer: Activation, inputs: Floats) -> ActivationRecord:
-    """Apply an activation to values of shape (n, units)."""
-    return ActivationRecord(layer.kind, inputs, ACTIVATIONS[layer.kind](inputs))
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitNormRecord(Record):
+    """Units divided by their norm: a linear map of each alone, N = 1, the norm held constant.
+
+    As a deviation is (Ali et al. 2022, "XAI for Transformers"). The gradient is the true one.
+    """
+
+    norms: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: UnitNorm, sources: Sequence[Value]) -> "UnitNormRecord":
+        [source] = sources
+        found = np.sqrt(np.square(source.array).sum(axis=1, keepdims=True))
+        norms = np.maximum(found, source.array.dtype.type(LEAST_NORM))
+        return cls(norms, source.array / norms, source.packing)
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        values, absorbed = rule.unit_messages(relevance, self.outputs)
+        down = values * self.outputs + rule.shared(absorbed, 1)
+        kept = Shares.lost(np.zeros(len(values)), rule.kept(absorbed), self.steps)
+        return [down.astype(relevance.dtype)], kept
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        along = (gradient * self.outputs).sum(axis=1, keepdims=True)
+        moves = self.norms > LEAST_NORM
+        return [(gradient - np.where(moves, along, 0.0) * self.outputs) / self.norms]
+
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        whole = sources[0].parts.whole
+        found = np.sqrt(np.square(whole).sum(axis=1, keepdims=True))
+        norms = np.maximum(found, whole.dtype.type(LEAST_NORM))
+        return sources[0].with_parts(sources[0].parts.each(lambda part: part / norms))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitSumRecord(Record):
+    """The sum of all units: a linear map."""
+
+    inputs: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: UnitSum, sources: Sequence[Value]) -> "UnitSumRecord":
+        [source] = sources
+        return cls(source.array, source.array.sum(axis=1, keepdims=True), source.packing)
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        messages = rule.messages(relevance, self.outputs, None, self.inputs.shape[1])
+        down = self.inputs * messages.values + messages.share
+        return [down], Shares.absorbed(messages, self.steps)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [np.repeat(gradient, self.inputs.shape[1], axis=1)]
+
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        summed = sources[0].parts.each(lambda part: part.sum(axis=1, keepdims=True))
+        return sources[0].with_parts(summed)

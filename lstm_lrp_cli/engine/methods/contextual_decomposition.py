@@ -5,18 +5,20 @@ from LSTMs". Each token is decomposed alone, or a span of them as one.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lstm_lrp_cli.engine.arrays import Copies, copies
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.decomposition import decompose
-from lstm_lrp_cli.engine.decomposition.cell import Parts
-from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.perturbation import Copies, copies, explained_rows, most_rows
+from lstm_lrp_cli.engine.forward import Given, Trace
+from lstm_lrp_cli.engine.parts import Parts
+from lstm_lrp_cli.engine.perturbation import explained_rows, most_rows
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, relative_residuals
-from lstm_lrp_cli.model import Booleans, Integers
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from .method import Method, Promise
 
 EXACTNESS = Promise(
@@ -62,35 +64,51 @@ class ContextualDecomposition(Method):
         if self.span is not None:
             return _of_span(trace, chosen, self.span)
         rows = explained_rows(trace, chosen)
-        if reach == "steps":
-            return _of_steps(trace, chosen, rows)
-        return _of_features(trace, chosen, rows)
+        marked = [_Marked(trace, k, each, reach) for k, each in enumerate(rows)]
+        found = [each.decomposed(chosen) for each in marked]
+        # A sequence without anything to mark is decomposed too: all of its score is irrelevant.
+        sequences = [each.sequences for each in marked]
+        rest = np.setdiff1d(np.arange(trace.batch), np.concatenate(sequences))
+        unmarked = _decomposed(trace, chosen, rest, lambda some: [None] * len(trace.given))
+        relevance = [each.relevance(parts) for each, parts in zip(marked, found, strict=True)]
+        ledgers = _ledgers(trace, chosen, np.concatenate([*sequences, rest]), [*found, unmarked])
+        return Relevance(relevance, ledgers)
 
 
 def _of_span(trace: Trace, chosen: Chosen, span: slice) -> Relevance:
     """Decompose each sequence once. The relevance of the span is the same for each of its steps."""
-    packing = trace.packing
-    within = _in_span(span, trace)
-    sequences = np.arange(packing.batch)
-    parts = _decomposed(trace, chosen, sequences, lambda some: within[some.rows])
-    lengths = np.bincount(packing.sequence[within], minlength=packing.batch)
-    shared = parts.relevant / np.maximum(lengths, 1)
-    inputs = np.where(within, shared[packing.sequence], 0.0).astype(trace.model.dtype)
-    return Relevance(inputs, _ledgers(trace, chosen, sequences, parts))
+    within = [_in_span(span, given) for given in trace.given]
+    sequences = np.arange(trace.batch)
+
+    def relevant(some: Copies) -> list[Booleans | None]:
+        pairs = zip(within, trace.given, strict=True)
+        return [marked[some.of(given.packing).rows] for marked, given in pairs]
+
+    parts = _decomposed(trace, chosen, sequences, relevant)
+    counts = [
+        np.bincount(given.packing.sequence[marked], minlength=trace.batch)
+        for marked, given in zip(within, trace.given, strict=True)
+    ]
+    shared = parts.relevant / np.maximum(np.sum(counts, axis=0), 1)
+    relevance = [
+        np.where(marked, shared[given.packing.sequence], 0.0).astype(trace.model.dtype)
+        for marked, given in zip(within, trace.given, strict=True)
+    ]
+    return Relevance(relevance, _ledgers(trace, chosen, sequences, [parts]))
 
 
-def _in_span(span: slice, trace: Trace) -> Booleans:
-    """The rows of the steps from one to another of each sequence, shape (rows,).
+def _in_span(span: slice, given: Given) -> Booleans:
+    """The rows of the steps of an input from one to another of each sequence, shape (rows,).
 
     Parameters
     ----------
     span : slice
         As Python has it: from 0, from -1 backwards, and cut to what there is, without padding.
     """
-    packing = trace.packing
+    packing = given.packing
     rows = packing.by_sequence
-    if trace.padding is not None:
-        rows = rows[~trace.padding[rows]]
+    if given.padding is not None:
+        rows = rows[~given.padding[rows]]
     sequence = packing.sequence[rows]
     lengths = np.bincount(sequence, minlength=packing.batch)
     steps = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[sequence]
@@ -105,51 +123,58 @@ def _in_span(span: slice, trace: Trace) -> Booleans:
     return within
 
 
-def _of_steps(trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:
-    """Decompose each sequence once for each of some of its rows."""
-    sequences, marked = _with_unmarked(trace, rows)
+class _Marked:
+    """Copies in each of which one row of an input is marked, or one feature of it.
 
-    def relevant(some: Copies) -> Booleans:
-        at = some.places(marked[some.numbers])
-        entries = np.zeros(some.packing.rows, dtype=bool)
-        entries[at[at >= 0]] = True
-        return entries
+    Parameters
+    ----------
+    number : int
+        Of the input.
+    rows : ndarray of int, shape (rows to mark,)
 
-    parts = _decomposed(trace, chosen, sequences, relevant)
-    inputs = np.zeros(trace.packing.rows, dtype=trace.model.dtype)
-    inputs[rows] = parts.relevant[: len(rows)]
-    return Relevance(inputs, _ledgers(trace, chosen, sequences, parts))
-
-
-def _of_features(trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:
-    """Decompose each sequence once for each feature of some of its rows."""
-    width = trace.features
-    sequences, marked = _with_unmarked(trace, np.repeat(rows, width))
-
-    def relevant(some: Copies) -> Booleans:
-        at = some.places(marked[some.numbers])
-        entries = np.zeros((some.packing.rows, width), dtype=bool)
-        entries[at[at >= 0], some.numbers[at >= 0] % width] = True
-        return entries
-
-    parts = _decomposed(trace, chosen, sequences, relevant)
-    inputs = np.zeros((trace.packing.rows, width), dtype=trace.model.dtype)
-    inputs[rows] = parts.relevant[: len(rows) * width].reshape(-1, width)
-    return Relevance(inputs, _ledgers(trace, chosen, sequences, parts))
-
-
-def _with_unmarked(trace: Trace, rows: Integers) -> tuple[Integers, Integers]:
-    """What is decomposed where one row is marked at a time: the sequences, and their marked rows.
-
-    A sequence without a row to mark comes last, with -1: all of its score is irrelevant.
+    Attributes
+    ----------
+    sequences : ndarray of int, shape (copies,)
+        The sequence that each is a copy of.
     """
-    sequences = trace.packing.sequence[rows]
-    unmarked = np.setdiff1d(np.arange(trace.packing.batch), sequences)
-    return np.append(sequences, unmarked), np.append(rows, np.full_like(unmarked, -1))
+
+    def __init__(self, trace: Trace, number: int, rows: Integers, reach: Reach) -> None:
+        self._trace, self._number, self._rows = trace, number, rows
+        self._given = trace.given[number]
+        self._width = self._given.features if reach == "features" else None
+        self._marked = rows if self._width is None else np.repeat(rows, self._width)
+        self.sequences: Integers = self._given.packing.sequence[self._marked]
+
+    def decomposed(self, chosen: Chosen) -> Parts:
+        """The parts of the chosen scores of all copies, shape (copies,)."""
+        return _decomposed(self._trace, chosen, self.sequences, self._relevant)
+
+    def relevance(self, parts: Parts) -> Floats:
+        """What is relevant of the scores, as relevance of the input's rows, or their features."""
+        shape = (self._given.packing.rows, *(() if self._width is None else (self._width,)))
+        relevance = np.zeros(shape, dtype=self._trace.model.dtype)
+        relevance[self._rows] = parts.relevant.reshape(-1, *shape[1:])
+        return relevance
+
+    def _relevant(self, some: Copies) -> list[Booleans | None]:
+        copied = some.of(self._given.packing)
+        at = copied.places(self._marked[some.numbers])
+        if self._width is None:
+            entries = np.zeros(copied.packing.rows, dtype=bool)
+            entries[at] = True
+        else:
+            entries = np.zeros((copied.packing.rows, self._width), dtype=bool)
+            entries[at, some.numbers % self._width] = True
+        relevant: list[Booleans | None] = [None] * len(self._trace.given)
+        relevant[self._number] = entries
+        return relevant
 
 
 def _decomposed(
-    trace: Trace, chosen: Chosen, sequences: Integers, relevant: Callable[[Copies], Booleans]
+    trace: Trace,
+    chosen: Chosen,
+    sequences: Integers,
+    relevant: Callable[[Copies], Several[Booleans | None]],
 ) -> Parts:
     """Decompose the chosen scores of many copies of sequences.
 
@@ -158,7 +183,7 @@ def _decomposed(
     sequences : ndarray of int, shape (copies,)
         The sequence that each is a copy of.
     relevant : callable
-        What is relevant of some of the copies.
+        What is relevant of each input of some of the copies.
 
     Returns
     -------
@@ -166,20 +191,21 @@ def _decomposed(
         Of shape (copies,), in float64.
     """
     parts = Parts(*np.zeros((2, len(sequences))))
-    for some in copies(trace.packing, sequences, most_rows(trace.model)):
-        scores, of_copies = decompose(trace, some, relevant(some)), some.chosen(chosen)
+    for some in copies(trace.packings, sequences, most_rows(trace.model)):
+        scores = decompose(trace, some, relevant(some))
+        of_copies = chosen.of_copies(some, trace.steps)
         parts.relevant[some.numbers] = of_copies.of(scores.relevant)
         parts.irrelevant[some.numbers] = of_copies.of(scores.irrelevant)
     return parts
 
 
-def _ledgers(trace: Trace, chosen: Chosen, sequences: Integers, parts: Parts) -> Ledgers:
+def _ledgers(trace: Trace, chosen: Chosen, sequences: Integers, several: Several[Parts]) -> Ledgers:
     """The ledger of each sequence's decomposition that comes least near to the score."""
     score = chosen.of(trace.scores)
-    amounts = np.stack([score[sequences], parts.relevant, parts.irrelevant], axis=1)
+    relevant = np.concatenate([parts.relevant for parts in several])
+    irrelevant = np.concatenate([parts.irrelevant for parts in several])
+    amounts = np.stack([score[sequences], relevant, irrelevant], axis=1)
     order = np.lexsort((relative_residuals(amounts), sequences))
     _, following = np.unique(sequences[order[::-1]], return_index=True)
     least = order[::-1][following]
-    return Ledgers(
-        score, {"relevant": parts.relevant[least], "irrelevant": parts.irrelevant[least]}
-    )
+    return Ledgers(score, {"relevant": relevant[least], "irrelevant": irrelevant[least]})

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import row_dots
+from lstm_lrp_cli.engine.arrays import copies, row_dots
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
-from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.lstm import LstmRecord
-from lstm_lrp_cli.engine.perturbation import copies
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.records import Ledgers, Reach, Record
+from lstm_lrp_cli.engine.recurrent import LstmRecord
 from lstm_lrp_cli.model import Floats
 from .method import Method, Promise
 from .settings import ZERO, Baseline
@@ -19,7 +18,7 @@ from .settings import ZERO, Baseline
 
 # What overflows shows in relevance, which the caller checks; here, and in both methods.
 @np.errstate(over="ignore", invalid="ignore")
-def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> Floats:
+def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> list[Floats]:
     """The partial derivatives of the chosen scores by the embedded inputs.
 
     Parameters
@@ -31,19 +30,19 @@ def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> Floats:
 
     Returns
     -------
-    ndarray, shape (rows, features), or (rows,)
-        The derivatives, or, of steps, the sum of their products with the inputs.
+    list of ndarray, each of shape (rows, features), or (rows,)
+        By each input: the derivatives, or, of steps, the sum of their products with the inputs.
     """
 
     def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
         if reads_input and isinstance(record, LstmRecord):
-            return [record.pull_back(amount, reach)]
+            return record.pull_back(amount, reach)
         return record.gradient(amount)
 
-    def arrive(amount: Floats) -> Floats:
+    def arrive(amount: Floats, given: Given) -> Floats:
         if reach == "features" or amount.ndim == 1:
             return amount
-        return told(amount * trace.embedded, reach)
+        return told(amount * given.embedded, reach)
 
     return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), pass_down, arrive)
 
@@ -58,12 +57,17 @@ class Gradient(Method):
 
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        partial = gradient(trace, chosen)
+        found = gradient(trace, chosen)
         if reach == "features":
-            return Relevance(np.square(partial))
-        squared = np.empty(len(partial), partial.dtype)
-        row_dots(partial, partial, squared)
-        return Relevance(squared)
+            return Relevance([np.square(partial) for partial in found])
+        return Relevance([_squared(partial) for partial in found])
+
+
+def _squared(partial: Floats) -> Floats:
+    """The squares of derivatives, summed over the features of each step."""
+    squared = np.empty(len(partial), partial.dtype)
+    row_dots(partial, partial, squared)
+    return squared
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ class GradientTimesInput(Method):
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         found = gradient(trace, chosen, reach)
-        return Relevance(found if reach == "steps" else found * trace.embedded)
+        if reach == "steps":
+            return Relevance(found)
+        pairs = zip(found, trace.given, strict=True)
+        return Relevance([partial * given.embedded for partial, given in pairs])
 
 
 # How far quadrature may be off, relative to the ledger's scale: a matter of the number of points.
@@ -120,27 +127,37 @@ class IntegratedGradients(Method):
     # What overflows shows in relevance, which the caller checks.
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        numeric = replace(trace.model, embedding=None)  # which takes what is embedded
-        runner = Runner(numeric, keep_gates=True)
-        inputs = trace.embedded
-        baseline = np.zeros_like(inputs)
-        if self.baseline.features is not None:
-            baseline[:] = self.baseline.features
-        way = inputs - baseline
-        mean = np.zeros(inputs.shape)
-        for points, weights in self._points(len(inputs)):
-            on_way = baseline[:, np.newaxis] + way[:, np.newaxis] * points[:, np.newaxis]
-            gradients = _gradients(runner, trace, chosen, on_way.astype(inputs.dtype))
-            mean += np.einsum("rpf,p->rf", gradients, weights)
-        relevance = told((way * mean).astype(inputs.dtype), reach)
+        runner = Runner(trace.model, keep_gates=True)
+        ways = [self._way(given) for given in trace.given]
+        means = [np.zeros(way.shape) for _, way in ways]
+        for points, weights in self._points(sum(len(way) for _, way in ways)):
+            gradients = _gradients(runner, trace, chosen, ways, points)
+            for mean, found in zip(means, gradients, strict=True):
+                mean += np.einsum("rpf,p->rf", found, weights)
+        relevance = [
+            told((way * mean).astype(way.dtype), reach)
+            for (_, way), mean in zip(ways, means, strict=True)
+        ]
         tokens, of_padding = inputs_and_padding(relevance, trace)
-        at_baseline = runner.forward(baseline, trace.packing, begun=trace.begun)
+        begins = [
+            replace(given, array=start, embedding=None)
+            for given, (start, _) in zip(trace.given, ways, strict=True)
+        ]
+        at_baseline = runner.forward(begins, trace.begun)
         shares = {
             "tokens": tokens,
             "baseline": chosen.of(at_baseline.scores),
             "padding": of_padding,
         }
         return Relevance(relevance, Ledgers(chosen.of(trace.scores), shares))
+
+    def _way(self, given: Given) -> tuple[Floats, Floats]:
+        """Where the way of an input begins, and all of the way, each of shape (rows, features)."""
+        inputs = given.embedded
+        start = np.zeros_like(inputs)
+        if self.baseline.features is not None:
+            start[:] = self.baseline.features
+        return start, inputs - start
 
     def _points(self, rows: int) -> Iterator[tuple[Floats, Floats]]:
         """The points between 0 and 1 and their weights, so many at a time as make one batch."""
@@ -151,17 +168,28 @@ class IntegratedGradients(Method):
             yield (points[some] + 1.0) / 2.0, weights[some] / 2.0
 
 
-def _gradients(runner: Runner, trace: Trace, chosen: Chosen, inputs: Floats) -> Floats:
-    """The gradient at several inputs of the same sequences, each of shape (rows, points, features).
+def _gradients(
+    runner: Runner,
+    trace: Trace,
+    chosen: Chosen,
+    ways: Sequence[tuple[Floats, Floats]],
+    points: Floats,
+) -> list[Floats]:
+    """The gradient by each input at several points of its way.
 
-    The points of a row are the same row of as many copies, and so lie one after the other.
+    Each is of shape (rows, points, features). The points of a row are the same row of as many
+    copies, and so lie one after the other.
     """
-    rows, points, features = inputs.shape
-    sequences = np.repeat(np.arange(trace.packing.batch), points)
-    [all_points] = copies(trace.packing, sequences, most_rows=max(rows * points, 1))
-    moved = runner.forward(
-        inputs.reshape(rows * points, features),
-        all_points.packing,
-        begun=trace.begun.of(all_points.sequences),
-    )
-    return gradient(moved, all_points.chosen(chosen)).reshape(inputs.shape)
+    sequences = np.repeat(np.arange(trace.batch), len(points))
+    rows = sum(packing.rows for packing in trace.packings)
+    [all_points] = copies(trace.packings, sequences, most_rows=max(rows * len(points), 1))
+    moved = []
+    for given, (start, way) in zip(trace.given, ways, strict=True):
+        at = start[:, np.newaxis] + way[:, np.newaxis] * points[:, np.newaxis]
+        array = at.astype(way.dtype).reshape(-1, way.shape[1])
+        packing = all_points.of(given.packing).packing
+        moved.append(Given(array, packing, is_sequence=given.is_sequence))
+    there = runner.forward(moved, trace.begun.of(all_points.sequences))
+    found = gradient(there, chosen.of_copies(all_points, trace.steps))
+    shapes = [(len(way), len(points), way.shape[1]) for _, way in ways]
+    return [each.reshape(shape) for each, shape in zip(found, shapes, strict=True)]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
-from lstm_lrp_cli.engine.forward import Trace
-from lstm_lrp_cli.engine.lstm import LstmRecord
+from lstm_lrp_cli.engine.forward import Given, Trace
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, Record, Shares
+from lstm_lrp_cli.engine.recurrent import LstmRecord
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from .method import Method, Promise
@@ -48,20 +48,19 @@ class Lrp(Method):
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         explained = chosen.of(trace.scores)
-        shares = Shares.none(trace.packing.batch)
+        shares = Shares.none(trace.batch)
 
         def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
             nonlocal shares
             down: Sequence[Floats | None]
             if reads_input and isinstance(record, LstmRecord):
-                of_inputs, kept = record.pass_down(amount, self.rule, reach)
-                down = [of_inputs]
+                down, kept = record.pass_down(amount, self.rule, reach)
             else:
                 down, kept = record.relevance(amount, self.rule)
             shares += kept
             return down
 
-        def arrive(amount: Floats) -> Floats:
+        def arrive(amount: Floats, given: Given) -> Floats:
             return told(amount, reach)
 
         of_scores = chosen.alone(trace.scores, explained)
@@ -76,7 +75,7 @@ class Lrp(Method):
                     "initial_state": shares.initial_state,
                     "biases": shares.biases,
                     "stabilizers": shares.stabilizers[0],
-                    "padding": of_padding,
+                    "padding": of_padding + shares.padding,
                 },
                 shares.stabilizers[1],
             ),

@@ -5,20 +5,20 @@ Jurafsky 2016, "Understanding Neural Networks through Representation Erasure"; a
 scores of LSTMs, Arras et al. 2019, "Evaluating Recurrent Neural Network Explanations".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
-from lstm_lrp_cli.engine.forward import Runner, Trace
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
-from lstm_lrp_cli.engine.perturbation import Copies, explained_rows, losses, run_replaced
-from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace
+from lstm_lrp_cli.engine.perturbation import explained_rows, losses, run_replaced
+from lstm_lrp_cli.engine.records import Reach, WrongSteps
+from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model import Integers
-from lstm_lrp_cli.model.layers import Flatten
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model import Floats, Integers
+from lstm_lrp_cli.model.layers import MODEL_INPUT
+from lstm_lrp_cli.model.text import Padding
 from .method import Method
 
 
@@ -30,35 +30,40 @@ class Occlusion(Method):
     runs_often = True
 
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        rows = explained_rows(trace, chosen)
-        if reach == "steps":
-            return self._steps(trace, chosen, rows)
-        return self._features(trace, chosen, rows)
+        rows, occlude = explained_rows(trace, chosen), _steps if reach == "steps" else _features
+        return Relevance([occlude(trace, chosen, k, each) for k, each in enumerate(rows)])
 
-    def _steps(self, trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:
-        nothing = np.zeros((1, trace.features), dtype=trace.model.dtype)
 
-        def occluded(some: Copies) -> Trace:
-            return run_replaced(trace, some, some.places(rows[some.numbers]), nothing)
+def _steps(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Floats:
+    """Occlude each of some rows of an input."""
+    given = trace.given[number]
+    nothing = np.zeros((1, given.features), dtype=trace.model.dtype)
 
-        relevance = np.zeros(trace.packing.rows, dtype=trace.model.dtype)
-        relevance[rows] = losses(trace, chosen, rows, occluded)
-        return Relevance(relevance)
+    def occluded(some: Copies) -> Trace:
+        places = some.of(given.packing).places(rows[some.numbers])
+        return run_replaced(trace, some, {number: (places, nothing)})
 
-    def _features(self, trace: Trace, chosen: Chosen, rows: Integers) -> Relevance:
-        """Every feature is occluded alone, in a copy of its own."""
-        embedded, width = trace.embedded, trace.features
+    relevance = np.zeros(given.packing.rows, dtype=trace.model.dtype)
+    relevance[rows] = losses(trace, chosen, given.packing.sequence[rows], occluded)
+    return relevance
 
-        def occluded(some: Copies) -> Trace:
-            places, features = np.divmod(some.numbers, width)
-            steps = embedded[rows[places]]
-            steps[np.arange(len(steps)), features] = 0.0
-            return run_replaced(trace, some, some.places(rows[places]), steps)
 
-        relevance = np.zeros((trace.packing.rows, width), dtype=trace.model.dtype)
-        lost = losses(trace, chosen, np.repeat(rows, width), occluded)
-        relevance[rows] = lost.reshape(-1, width)
-        return Relevance(relevance)
+def _features(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Floats:
+    """Occlude each feature of some rows of an input alone, in a copy of its own."""
+    given = trace.given[number]
+    embedded, width = given.embedded, given.features
+
+    def occluded(some: Copies) -> Trace:
+        at, features = np.divmod(some.numbers, width)
+        steps = embedded[rows[at]]
+        steps[np.arange(len(steps)), features] = 0.0
+        places = some.of(given.packing).places(rows[at])
+        return run_replaced(trace, some, {number: (places, steps)})
+
+    relevance = np.zeros((given.packing.rows, width), dtype=trace.model.dtype)
+    sequences = np.repeat(given.packing.sequence[rows], width)
+    relevance[rows] = losses(trace, chosen, sequences, occluded).reshape(-1, width)
+    return relevance
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,66 +84,83 @@ class Omission(Method):
         """
         if reach == "features":
             raise ValueError("a step is left out as a whole")
-        model = trace.model
-        _check(model)
+        _check(trace)
         rows = explained_rows(trace, chosen)
+        return Relevance([_omitted(trace, chosen, k, each) for k, each in enumerate(rows)])
+
+
+def _omitted(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Floats:
+    """Leave out each of some rows of an input, in a copy of its own."""
+    model, given = trace.model, trace.given[number]
+    tables: list[TokenTable | None] = []
+    for k, (each, read) in enumerate(zip(trace.given, model.inputs, strict=True)):
         table = None
-        if model.embedding is not None:
-            ids = trace.inputs
-            if model.padding is not None:
-                ids = np.append(ids, int(model.padding.value))
-            table = TokenTable.of(model, model.embedding, ids)
+        if each.embedding is not None:
+            ids = each.array
+            if read.padding is not None:
+                ids = np.append(ids, int(read.padding.value))
+            table = TokenTable.of(model, MODEL_INPUT - k, each.embedding, ids)
+        tables.append(table)
+    runner = Runner(model, tables)
 
-        runner = Runner(model, table)
+    def shortened(some: Copies) -> Trace:
+        copied = [each.of(some) for each in trace.given]
+        copied[number] = _without(trace, some, number, rows[some.numbers])
+        try:
+            return runner.forward(copied, trace.begun.of(some.sequences))
+        except WrongSteps as wrong:
+            raise UnusableInput(
+                "omission",
+                f"leaves out a step, and the model {wrong.does.format(wrong.expected)}; expected "
+                "another method, such as occlusion",
+            ) from wrong
 
-        def shortened(some: Copies) -> Trace:
-            return _without(trace, some, rows[some.numbers], runner)
-
-        relevance = np.zeros(trace.packing.rows, dtype=model.dtype)
-        relevance[rows] = losses(trace, chosen, rows, shortened)
-        return Relevance(relevance)
+    relevance = np.zeros(given.packing.rows, dtype=model.dtype)
+    relevance[rows] = losses(trace, chosen, given.packing.sequence[rows], shortened)
+    return relevance
 
 
-def _check(model: Model) -> None:
+def _check(trace: Trace) -> None:
+    model = trace.model
     if model.by_step:
         raise UnusableInput(
             "omission",
             "leaves out a step, and the model gives a score at every step, of which it would "
             "leave one out too; expected another method, such as occlusion",
         )
-    for layer in model.layers:
-        if isinstance(layer, Flatten) and layer.steps != _padded_length(model):
-            raise UnusableInput(
-                "omission",
-                f"leaves out a step, and the model lays just {layer.steps} side by side (flatten); "
-                "expected another method, such as occlusion",
-            )
+    if not all(each.steps for each in model.inputs):
+        raise UnusableInput(
+            "omission",
+            "leaves out a step, and an input of the model is a vector without steps; expected "
+            "another method, such as occlusion",
+        )
 
 
-def _padded_length(model: Model) -> int:
+def _padded_length(padding: Padding | None) -> int:
     """The rows that a sequence has at least."""
-    return 0 if model.padding is None else model.padding.fills
+    return 0 if padding is None else padding.fills
 
 
-def _without(trace: Trace, some: Copies, rows: Integers, runner: Runner) -> Trace:
-    """Run copies without one row of each, padded anew where the model is given padding.
+def _without(trace: Trace, some: Copies, number: int, rows: Integers) -> Given:
+    """An input of copies without one row of each, padded anew where it is given padding.
 
     Parameters
     ----------
     rows : ndarray of int, shape (copies,)
     """
-    lengths, padding = some.packing.lengths, trace.model.padding
-    packing = Packing(np.maximum(lengths - 1, _padded_length(trace.model)))
+    given, padding = trace.given[number], trace.model.inputs[number].padding
+    lengths = given.packing.lengths[some.sequences]
+    packing = Packing(np.maximum(lengths - 1, _padded_length(padding)))
     copy = packing.sequence
     steps = packing.step
     if padding is not None and padding.side == "pre":
         # What is as long as before has a row of padding more, and here it comes first.
         steps = steps - (packing.lengths == lengths)[copy]
-    steps = steps + (steps >= trace.packing.step[rows][copy])
+    steps = steps + (steps >= given.packing.step[rows][copy])
     filling = (steps < 0) | (steps == lengths[copy])
-    inputs = np.empty((packing.rows, *trace.inputs.shape[1:]), dtype=trace.inputs.dtype)
+    inputs = np.empty((packing.rows, *given.array.shape[1:]), dtype=given.array.dtype)
     if padding is not None:
         inputs[filling] = padding.value
     kept, of = steps[~filling], some.sequences[copy[~filling]]
-    inputs[~filling] = trace.inputs[trace.packing.offsets[kept] + of]
-    return runner.forward(inputs, packing, begun=trace.begun.of(some.sequences))
+    inputs[~filling] = given.array[given.packing.offsets[kept] + of]
+    return replace(given, array=inputs, packing=packing, padding=None)

@@ -10,6 +10,7 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.perturbation import explained_rows
 from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.model import Floats, Integers
 from .method import Method
 
 
@@ -35,26 +36,36 @@ class RandomControl(Method):
     # A number too large for float32 is infinite there.
     @np.errstate(over="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        packing = trace.packing
-        explained = np.zeros(packing.rows, dtype=bool)
-        explained[explained_rows(trace, chosen)] = True
-        rows = packing.by_sequence[explained[packing.by_sequence]]
+        rows = explained_rows(trace, chosen)
+        return Relevance([self._of(trace, chosen, reach, k, each) for k, each in enumerate(rows)])
+
+    def _of(
+        self, trace: Trace, chosen: Chosen, reach: Reach, number: int, explained: Integers
+    ) -> Floats:
+        """The numbers of some rows of an input."""
+        given = trace.given[number]
+        packing, is_explained = given.packing, np.zeros(given.packing.rows, dtype=bool)
+        is_explained[explained] = True
+        rows = packing.by_sequence[is_explained[packing.by_sequence]]
         counts = np.bincount(packing.sequence[rows], minlength=packing.batch)
         # The same number in either precision is the same content.
-        numbers = trace.model.embedding is None
-        content = trace.inputs[rows].astype("<f4" if numbers else "<i8")
-        steps = None if chosen.rows is None else packing.step[chosen.rows]
-        shape = (packing.rows, trace.features) if reach == "features" else (packing.rows,)
+        content = given.array[rows].astype("<f4" if given.embedding is None else "<i8")
+        steps = None
+        if chosen.rows is not None and trace.steps is not None:
+            steps = trace.steps.step[chosen.rows]
+        shape = (packing.rows, given.features) if reach == "features" else (packing.rows,)
         relevance = np.zeros(shape, dtype=trace.model.dtype)
         ends, slopes = np.cumsum(counts), chosen.slopes
         for sequence in np.flatnonzero(counts).tolist():
             own = slice(ends[sequence] - counts[sequence], ends[sequence])
             digest = blake2b(content[own].tobytes(), digest_size=16).digest()
-            step = () if steps is None else (int(steps[sequence]),)
+            # A second input with the same content has other numbers.
+            further = () if steps is None else (int(steps[sequence]),)
+            further = (*further, number) if number else further
             target = int(chosen.targets[sequence])
             generator = np.random.default_rng(
-                (self.seed, target, int.from_bytes(digest, "little"), *step)
+                (self.seed, target, int.from_bytes(digest, "little"), *further)
             )
             numbers_drawn = generator.standard_normal((counts[sequence], *shape[1:]))
             relevance[rows[own]] = slopes[sequence] * numbers_drawn
-        return Relevance(relevance)
+        return relevance

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
+from lstm_lrp_cli.engine.records import Value
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +139,8 @@ class TokenTable:
 
     @classmethod
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the scores
-    def of(cls, model: Model, embedding: Embedding, ids: Integers) -> TokenTable:
-        """The table for the tokens among some ids, of any shape."""
+    def of(cls, model: Model, place: int, embedding: Embedding, ids: Integers) -> TokenTable:
+        """The table for the tokens among some ids, of any shape, of the input that a place is."""
         occurs = np.zeros(len(embedding.weights), dtype=bool)
         occurs[ids] = True
         tokens = np.flatnonzero(occurs)
@@ -149,15 +149,16 @@ class TokenTable:
         embedded = embedding.weights[tokens]
         cells = {
             node: [CellTable.of(cell, embedded) for cell in layer.cells]
-            for node, layer in _reading_tokens(model)
+            for node, layer in _reading_tokens(model, place)
         }
         return cls(embedding, places, cells)
 
     @staticmethod
-    def bytes_of_token(model: Model) -> int:
-        """What a table of the model takes for each token."""
+    def bytes_of_token(model: Model, place: int) -> int:
+        """What a table of the model takes for each token of the input that a place is."""
         arrays = 5  # three gates, the candidate, and its products
-        units = sum(cell.hidden_size for _, layer in _reading_tokens(model) for cell in layer.cells)
+        reading = _reading_tokens(model, place)
+        units = sum(cell.hidden_size for _, layer in reading for cell in layer.cells)
         return arrays * units * model.dtype.itemsize
 
     def inputs(self, node: int, layer: Lstm, ids: Integers, packing: Packing) -> list[CellInput]:
@@ -169,11 +170,39 @@ class TokenTable:
         return found
 
 
-def _reading_tokens(model: Model) -> Iterator[tuple[int, Lstm]]:
-    """The LSTMs that read the model's input, by their nodes."""
-    for place, node in enumerate(model.nodes):
-        if isinstance(node.layer, Lstm) and node.sources == (MODEL_INPUT,):
-            yield place, node.layer
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenValue:
+    """An input of tokens, embedded for the nodes that look at the embedding itself.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (rows,)
+    packing : Packing
+    """
+
+    table: TokenTable
+    ids: Integers
+    packing: Packing
+
+    @property
+    def array(self) -> Floats:
+        return self.table.embedding.weights[self.ids]
+
+
+def _reading_tokens(model: Model, place: int) -> Iterator[tuple[int, Lstm]]:
+    """The LSTMs that read an input of the model, by their nodes."""
+    for number, node in enumerate(model.nodes):
+        if isinstance(node.layer, Lstm) and node.sources[0] == place:
+            yield number, node.layer
+
+
+def cell_inputs(
+    place: int, layer: Lstm, source: Value | TokenValue, packing: Packing
+) -> list[CellInput]:
+    """What the cells of the layer at a place read of what feeds it."""
+    if isinstance(source, TokenValue):
+        return source.table.inputs(place, layer, source.ids, packing)
+    return numeric_inputs(layer, source.array, packing)
 
 
 def numeric_inputs(layer: Lstm, features: Floats, packing: Packing) -> list[CellInput]:

@@ -14,23 +14,17 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from lstm_lrp_cli.loading.mapping import (
-    Assumption,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    Described,
-    EmbeddingSpec,
-    LayerSpec,
-    LstmLayout,
-    LstmSpec,
-    Mapping,
-    PaddingSpec,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.gates import GateLayout
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, PaddingSpec
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .layers import POOLS, SILENT
-from .recurrent import GATE_ORDER
+from .kinds import SILENT
+from .kinds.recurrent import GATE_ORDER
+from .kinds.steps import POOLS
 from .weights import LayerGroup, class_of, layer_groups, layer_names
 
 # What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
@@ -163,7 +157,7 @@ def _lstm(
     shapes: list[tuple[int, ...]], forward: CellSpec, backward: CellSpec | None = None
 ) -> LstmSpec:
     is_cudnn = len(shapes) > 2 and shapes[2][0] == 2 * shapes[0][1]
-    layout: LstmLayout = "cudnn" if is_cudnn else "features_by_gates"
+    layout: GateLayout = "cudnn" if is_cudnn else "features_by_gates"
     return LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
 
 

@@ -13,130 +13,14 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.layers import MergeName, PoolName
-from lstm_lrp_cli.model.recurrent import (
-    ActivationName,
-    DirectionMergeName,
-    GateActivationName,
-    Returns,
-)
+from lstm_lrp_cli.loading.layers import KINDS, LayerSpec
 
-GateNames = dict[str, str]
-Weight = str | list[str] | GateNames
-Bias = str | list[str | GateNames] | GateNames | None
-LstmLayout = Literal["gates_by_features", "features_by_gates", "cudnn"]
-DenseLayout = Literal["classes_by_features", "features_by_classes"]
 # Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
 # those of classes, or predicted values, or nobody says it.
 Task = Literal["classification", "regression", "unknown"]
 
 # What `from` calls the model's input.
 INPUT_NAME = "input"
-
-
-class EmbeddingSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    weights: str
-
-
-class InitialSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The states before the first step; zero where not given."""
-
-    hidden: str | None = None
-    cell: str | None = None
-
-
-class CellSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One direction of an LSTM: `input` and `recurrent`, or both in one as `combined`."""
-
-    input: Weight | None = None
-    recurrent: Weight | None = None
-    combined: str | GateNames | None = None
-    bias: Bias = None
-    projection: str | None = None
-    initial: InitialSpec | None = None
-
-
-class LstmSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    gate_order: list[str] | None = None
-    layout: LstmLayout | None = None
-    forward: CellSpec | None = None
-    backward: CellSpec | None = None
-    merge: DirectionMergeName = "concat"
-    returns: Returns = "last"
-    activation: ActivationName = "tanh"
-    recurrent_activation: GateActivationName = "sigmoid"
-    forget_bias: float = 0.0
-    stateful: bool | None = None
-
-
-class DenseSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    weights: str | list[str]
-    layout: DenseLayout | None = None
-    bias: str | list[str] | None = None
-    activation: ActivationName = "linear"
-
-
-class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    steps: int
-
-
-class BatchNormSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit.
-
-    Without `mean` and `variance` it is y = scale x + offset, as exporters write it.
-    """
-
-    mean: str | None = None
-    variance: str | None = None
-    scale: str | None = None
-    offset: str | None = None
-    epsilon: float = 1e-3
-
-
-class AttentionSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A weighted sum over steps; the weights are a softmax over steps of one number each.
-
-    The number is weights . h + bias of the step's vector h, or of what `hidden` makes of it.
-    """
-
-    weights: str
-    bias: str | None = None
-    hidden: DenseSpec | None = None
-
-
-class LayerSpec(
-    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"source": "from"}
-):
-    """One entry of `layers`: exactly one of the kinds, and where it stands in the model.
-
-    Without `source` a layer is fed by the one before it in the list.
-    """
-
-    name: str | None = None
-    source: str | list[str] | None = None
-    embedding: EmbeddingSpec | None = None
-    lstm: LstmSpec | None = None
-    pool: PoolName | None = None
-    dense: DenseSpec | None = None
-    activation: ActivationName | None = None
-    flatten: FlattenSpec | None = None
-    reverse: Literal["steps"] | None = None
-    softmax: Literal["steps"] | None = None
-    batch_norm: BatchNormSpec | None = None
-    merge: MergeName | None = None
-    attention: AttentionSpec | None = None
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds that are given: one, in a valid mapping."""
-        return [kind for kind in KINDS if getattr(self, kind) is not None]
-
-    @property
-    def kind(self) -> str:
-        return self.kinds[0]
-
-
-KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name", "source"))
 
 
 class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -165,6 +49,19 @@ class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     truncate: Literal["pre", "post"] | UnsetType | None = UNSET
 
 
+class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of several inputs. `steps` is false where it is one vector a sequence.
+
+    Its words and its padding are those of the whole mapping where it does not say them.
+    """
+
+    name: str | None = None
+    steps: bool = True
+    vocabulary: str | UnsetType | None = UNSET
+    tokens: TokensSpec | UnsetType | None = UNSET
+    padding: PaddingSpec | UnsetType | None = UNSET
+
+
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The whole mapping. A key that is not given is left to what the file says.
 
@@ -177,6 +74,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     tokens: TokensSpec | UnsetType | None = UNSET
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
+    inputs: list[InputSpec] | UnsetType = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
     task: Task | UnsetType = UNSET
@@ -302,22 +200,27 @@ def read_mapping(path: Path) -> Mapping:
     return mapping
 
 
-_SPECS: dict[str, type[Struct]] = {
-    "": Mapping,
-    "tokens": TokensSpec,
-    "padding": PaddingSpec,
-    "layers[]": LayerSpec,
-    "embedding": EmbeddingSpec,
-    "lstm": LstmSpec,
-    "forward": CellSpec,
-    "backward": CellSpec,
-    "initial": InitialSpec,
-    "dense": DenseSpec,
-    "flatten": FlattenSpec,
-    "batch_norm": BatchNormSpec,
-    "attention": AttentionSpec,
-    "hidden": DenseSpec,
-}
+def _specs(spec: type[Struct], found: dict[str, type[Struct]]) -> dict[str, type[Struct]]:
+    """The settings that keys hold, in a spec and all below it; a list's are `key[]`."""
+    for key, hint in get_type_hints(spec).items():
+        name = {"source": "from"}.get(key, key)
+        for is_list, each in _structs(hint):
+            place = f"{name}[]" if is_list else name
+            if place not in found:
+                found[place] = each
+                _specs(each, found)
+    return found
+
+
+def _structs(hint: Any) -> list[tuple[bool, type[Struct]]]:
+    """The structs that a type may be, and whether in a list."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return [(False, hint)]
+    is_list = get_origin(hint) is list
+    return [(is_list or inner, each) for part in get_args(hint) for inner, each in _structs(part)]
+
+
+SPECS: dict[str, type[Struct]] = _specs(Mapping, {"": Mapping})
 
 
 def _explain(message: str) -> str:
@@ -327,13 +230,13 @@ def _explain(message: str) -> str:
     *parents, key = re.sub(r"\[\d+\]", "[]", path).split(".")
     unknown = re.match(r"Object contains unknown field `(.*)`", problem)
     if unknown:
-        spec = _SPECS[key]
+        spec = SPECS[key]
         problem = (
             f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_encode_fields__)}"
         )
     elif problem.startswith("Invalid enum value"):
         found = problem.removeprefix("Invalid enum value ").strip("'")
-        hints = get_type_hints(_SPECS[parents[-1] if parents else ""])
+        hints = get_type_hints(SPECS[parents[-1] if parents else ""])
         choices = [str(choice) for choice in _choices(hints[key.removesuffix("[]")])]
         problem = f"found `{found}`; {_nearest(found, choices)}"
     else:

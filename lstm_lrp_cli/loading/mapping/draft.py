@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from . import Assumption, Described, LayerSpec, Mapping
+from lstm_lrp_cli.loading.layers import LayerSpec
+from . import Assumption, Described, Mapping
 
 
 class OpenQuestion(Struct, frozen=True):

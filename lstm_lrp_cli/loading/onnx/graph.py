@@ -10,7 +10,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.mapping import Described, LayerSpec, Mapping, PaddingSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
 from .arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
 from .file import DAMAGED, OnnxFile, OnnxInput
 from .layers import RAW_INPUT, Call, Layers, Value

@@ -10,7 +10,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.mapping import INPUT_NAME, CellSpec, EmbeddingSpec, LayerSpec, LstmSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from lstm_lrp_cli.model.recurrent import Returns
 from .arrays import Array, ArrayCopies, Known, OnnxNode, Zeros, axis_of
 from .file import OnnxFile

@@ -11,7 +11,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
-from lstm_lrp_cli.loading.mapping import CellSpec, GateNames, InitialSpec, LstmSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
+from lstm_lrp_cli.loading.layers.datasets import GateNames
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .arrays import ArrayCopies, Known, are_zeros
 from .file import bias_names, direction_name

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping import INPUT_NAME, FlattenSpec
+from lstm_lrp_cli.loading.layers.steps import FlattenSpec
+from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from .arrays import (
     DTYPES,
     ArrayCopies,

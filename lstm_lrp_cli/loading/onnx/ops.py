@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.mapping import BatchNormSpec, DenseSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName
 from .arrays import Known, axis_of

@@ -11,18 +11,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.files import ArrayFile
-from lstm_lrp_cli.loading.mapping import (
-    Assumption,
-    AttentionSpec,
-    BatchNormSpec,
-    CellSpec,
-    DenseSpec,
-    Described,
-    EmbeddingSpec,
-    LayerSpec,
-    LstmSpec,
-    Mapping,
-)
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec
+from lstm_lrp_cli.loading.layers.joins import AttentionSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import Returns

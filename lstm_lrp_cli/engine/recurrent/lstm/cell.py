@@ -10,9 +10,9 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
+from lstm_lrp_cli.engine.recurrent.inputs import CellInput, CellStates
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from .inputs import CellInput, CellStates
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,10 @@ import numpy as np
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
 from lstm_lrp_cli.engine.records import Shares
+from lstm_lrp_cli.engine.recurrent.inputs import PROPER_GATES
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model import Floats
 from .cell import CellRecord
-from .inputs import PROPER_GATES
 
 # Where the input, forget and output gate stand among the three.
 _I, _F, _O = range(3)

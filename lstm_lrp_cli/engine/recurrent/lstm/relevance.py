@@ -11,11 +11,11 @@ import numpy as np
 
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.records import Reach, Shares
+from lstm_lrp_cli.engine.recurrent.inputs import PROPER_GATES
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import CANDIDATE, Floats
 from .cell import CellRecord
 from .gates import GateRelevance
-from .inputs import PROPER_GATES
 
 
 def relevance(

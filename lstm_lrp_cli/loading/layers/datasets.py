@@ -2,26 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile, Stored, shape_text
-from lstm_lrp_cli.loading.mapping import Bias, DenseSpec, Weight
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Dense
 
-# The keys of a mapping whose values name datasets, in every kind of layer.
-DATASET_KEYS = frozenset(
-    {
-        *("weights", "bias", "input", "recurrent", "combined", "projection"),
-        *("hidden", "cell"),
-        *("mean", "variance", "scale", "offset"),
-    }
-)
-
+GateNames = dict[str, str]
+# What a mapping may name as a weight: one dataset, several that are joined, or one a gate.
+Weight = str | list[str] | GateNames
+Bias = str | list[str | GateNames] | GateNames | None
 
 # What training keeps beside the weights, by a part of its name: an optimizer's state, losses.
 OF_TRAINING = re.compile(
@@ -43,8 +36,18 @@ class Datasets(Struct, frozen=True):
     used: set[str] = field(default_factory=set)
     _checked: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
-    def read(self, name: str, key: str, dimensions: int) -> Floats:
-        """Read an array of numbers with so many dimensions, all finite; once, however often."""
+    def read(self, name: str, key: str, dimensions: int, *, flat: bool = False) -> Floats:
+        """Read an array of numbers with so many dimensions, all finite; once, however often.
+
+        Parameters
+        ----------
+        flat : bool
+            Whether it may have one more or one less, and is then laid out in one.
+        """
+        if flat:
+            stored = self.file.datasets.get(name)
+            given = dimensions if stored is None else len(stored.shape)
+            return self.read(name, key, min(given, 2)).reshape(-1)
         if (name, dimensions) not in self._checked:
             self._checked[name, dimensions] = self._read(name, key, dimensions)
         return self._checked[name, dimensions]
@@ -61,7 +64,8 @@ class Datasets(Struct, frozen=True):
         if array.dtype.kind not in "fiu":
             raise self.array_error([name], f"holds {array.dtype} elements; expected floats")
         if array.ndim != dimensions or not array.size:
-            expected = "a vector" if dimensions == 1 else "a matrix"
+            names = ("a number", "a vector", "a matrix", "an array of three dimensions")
+            expected = names[dimensions]
             raise self.array_error(
                 [name], f"({key}) has shape {shape_text(array.shape)}; expected {expected}"
             )
@@ -104,17 +108,31 @@ def dataset_names(reference: Weight | Bias) -> list[str]:
             return [name for part in reference for name in dataset_names(part)]
 
 
+class Spec(Struct, frozen=True):
+    """The settings of a layer in a mapping, or of a part of it.
+
+    Attributes
+    ----------
+    named : tuple of str
+        The keys whose values name datasets.
+    """
+
+    named: ClassVar[tuple[str, ...]] = ()
+
+
 def named_datasets(spec: Any) -> list[str]:
     """All datasets that the settings of a layer name, in the order of its keys."""
+    if isinstance(spec, list):
+        return [name for each in spec for name in named_datasets(each)]
     if not isinstance(spec, Struct):
         return []
-    names = []
+    names: list[str] = []
     for key in spec.__struct_fields__:
         value = getattr(spec, key)
-        if isinstance(value, Struct):
-            names += named_datasets(value)
-        elif key in DATASET_KEYS:
+        if isinstance(spec, Spec) and key in spec.named:
             names += dataset_names(value)
+        else:
+            names += named_datasets(value)
     return names
 
 
@@ -160,76 +178,3 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence; the first few of many."""
     more = len(names) - LONGEST_LIST
     return ", ".join(names[:LONGEST_LIST]) + (f" and {more} more" if more > 0 else "")
-
-
-def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | None) -> Dense:
-    """Build a dense layer that the layer before feeds with `inputs` features, where known."""
-    names = [spec.weights] if isinstance(spec.weights, str) else spec.weights
-    if not names:
-        raise datasets.mapping_error(f"{key}.weights: names no dataset; expected one or more")
-    parts = [datasets.read(name, f"{key}.weights", 2) for name in names]
-    layout = spec.layout or _dense_layout(parts, inputs)
-    if layout is None:
-        raise datasets.mapping_error(
-            f"{key}: `layout` is missing and the shapes leave it open; "
-            "set it to classes_by_features (as in PyTorch) or features_by_classes (as in Keras)"
-        )
-    oriented = parts if layout == "classes_by_features" else [part.T for part in parts]
-    if len({part.shape[0] for part in oriented}) > 1:
-        raise datasets.array_error(
-            names, f"the matrices have different numbers of outputs under layout {layout}"
-        )
-    weights = np.ascontiguousarray(np.concatenate(oriented, axis=1))
-    outputs, found = weights.shape
-    if inputs is not None and found != inputs:
-        other = "features_by_classes" if layout == "classes_by_features" else "classes_by_features"
-        mend = f"; set `layout: {other}`" if _dense_layout(parts, inputs) == other else ""
-        raise datasets.array_error(
-            names,
-            f"({key}.weights, layout {layout}) takes {found} features, "
-            f"the layer before gives {inputs}{mend}",
-        )
-    bias: Floats | None = None
-    for name in dataset_names(spec.bias):
-        part = datasets.read(name, f"{key}.bias", 1)
-        if len(part) != outputs:
-            raise datasets.array_error(
-                [name],
-                f"({key}.bias) has {len(part)} values; expected {outputs}, one a class or unit",
-            )
-        bias = part if bias is None else bias + part
-    return Dense(weights, bias)
-
-
-def build_vector(
-    name: str, bias: str | None, datasets: Datasets, key: str, inputs: int | None
-) -> Dense:
-    """Build a dense layer of one output from a vector, or a matrix of one row or column."""
-    stored = datasets.file.datasets.get(name)
-    dimensions = 2 if stored is not None and len(stored.shape) == 2 else 1
-    vector = datasets.read(name, f"{key}.weights", dimensions)
-    if vector.size != max(vector.shape) or (inputs is not None and vector.size != inputs):
-        expected = "a vector" if inputs is None else f"a vector of {inputs}"
-        raise datasets.array_error(
-            [name],
-            f"({key}.weights) has shape {shape_text(vector.shape)}; expected {expected}, one "
-            "number a unit of what is weighed",
-        )
-    offset = None
-    if bias is not None:
-        offset = datasets.read(bias, f"{key}.bias", 1)
-        if len(offset) != 1:
-            problem = f"({key}.bias) has {len(offset)} values; expected 1"
-            raise datasets.array_error([bias], problem)
-    return Dense(vector.reshape(1, -1), offset)
-
-
-def _dense_layout(parts: list[Floats], inputs: int | None) -> str | None:
-    """The layout that the shapes alone allow; None where they allow both or neither."""
-    if inputs is None:
-        return None
-    fits_rows = sum(part.shape[0] for part in parts) == inputs
-    fits_columns = sum(part.shape[1] for part in parts) == inputs
-    if fits_rows == fits_columns:
-        return None
-    return "classes_by_features" if fits_columns else "features_by_classes"

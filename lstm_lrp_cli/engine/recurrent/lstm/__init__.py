@@ -1,0 +1,1 @@
+"""One LSTM cell over a packed batch."""
