@@ -238,7 +238,7 @@ def each(drawing: Drawing) -> None:
         to_vector(inner)
         if draw(st.booleans()):
             inner.any_layer(inner.by_sequence, "unit")
-    output = max(inner.nodes and inner.values)
+    output = max(inner.values)
     made = inner.values[output]
     rows = 1 if made.lengths is None else made.lengths[0]
     after = tuple(length // steps * rows for length in lengths)
