@@ -51,7 +51,8 @@ def lrp_all(eps: float = 1e-3, bias_factor: float = 0.0) -> Method:
 class Explained(NamedTuple):
     """One sequence's scores, its relevance of shape (steps, features) or (steps,), its ledger.
 
-    An input without steps has one row. Of a model with several inputs, a tuple of these.
+    Of a model with several inputs relevance is a tuple; that of one vector is of shape (features,),
+    or (1,) as a whole.
     """
 
     scores: Floats
@@ -156,8 +157,15 @@ def chosen_together(
 
 def cut_apart(values: Sequence[Floats], trace: Trace) -> list[Any]:
     """What each sequence has of the inputs' values: of several inputs, a tuple."""
-    several = [cut(each, packing) for each, packing in zip(values, trace.packings, strict=True)]
+    several = [_cut_input(each, given) for each, given in zip(values, trace.given, strict=True)]
     return several[0] if len(several) == 1 else list(zip(*several, strict=True))
+
+
+def _cut_input(rows: Floats, given: Given) -> list[Floats]:
+    of_sequences = cut(rows, given.packing)
+    if given.is_sequence:
+        return of_sequences
+    return [np.atleast_1d(of_vector[0]) for of_vector in of_sequences]
 
 
 def cut(rows: Floats, packing: Packing) -> list[Floats]:
