@@ -160,14 +160,12 @@ def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> No
 @property_test
 @given(cases())
 def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case) -> None:
-    of_inputs = zip(
-        case.model.inputs, zip(*map(by_input, case.sequences), strict=True), strict=True
-    )
+    sequences = zip(*map(by_input, case.sequences), strict=True)
     tables = [
         None
         if read.embedding is None
         else TokenTable.of(case.model, MODEL_INPUT - k, read.embedding, np.concatenate(ids))
-        for k, (read, ids) in enumerate(of_inputs)
+        for k, (read, ids) in enumerate(zip(case.model.inputs, sequences, strict=True))
     ]
     assume(any(table is not None for table in tables))
     with_one = each_alone(case, reach, tables)
