@@ -42,14 +42,14 @@ MOST_UNITS = 12
 
 
 def recurrent(drawing: Drawing, returns: str = "sequence") -> None:
-    """A recurrent layer of any kind, now and then in states that a node gives."""
+    """A recurrent layer of any kind, of which half begin in states that a node gives."""
     source = drawing.pick(drawing.by_step)
     value = drawing.values[source]
     layer = drawing.draw(recurrents(drawing.rng, value.units, returns))
     sources: tuple[int, ...] = (source,)
-    if drawing.draw(st.booleans()) and (drawing.by_sequence or drawing.draw(st.booleans())):
+    if drawing.draw(st.booleans()):
         if not drawing.by_sequence:
-            recurrent_last(drawing)
+            drawing.sequence_layer()
         states = drawing.with_units(drawing.pick(drawing.by_sequence), layer.state_size)
         layer, sources = without_states(layer), (source, states)
     lengths = value.lengths if returns == "sequence" else None
@@ -82,33 +82,32 @@ def decoder(drawing: Drawing) -> None:
 def window(drawing: Drawing) -> None:
     """A layer that changes how many steps there are."""
     source = drawing.pick(drawing.by_step)
-    units, lengths = drawing.values[source]
-    few = st.integers(0, 2)
+    value = drawing.values[source]
+    assert value.lengths is not None
     layer = drawing.draw(
-        convolutions(drawing.rng, units)
+        convolutions(drawing.rng, value.units)
         | window_pools()
         | st.builds(Upsample, st.integers(1, 3))
-        | st.builds(Pad, few, few)
-        | st.builds(Crop, few, few)
+        | st.builds(Pad, st.integers(0, 2), st.integers(0, 2))
+        | st.builds(Crop, st.integers(0, 2), st.integers(0, 2))
     )
-    after = tuple(steps_behind(layer, steps) for steps in lengths or ())
-    if max(after) <= MOST_STEPS:
-        outputs = len(layer.weights) if isinstance(layer, Convolution) else units
-        drawing.add(layer, (source,), Value(outputs, after))
+    lengths = tuple(steps_after(layer, steps) for steps in value.lengths)
+    if max(lengths) > MOST_STEPS:
+        return
+    units = len(layer.weights) if isinstance(layer, Convolution) else value.units
+    drawing.add(layer, (source,), Value(units, lengths))
 
 
-def steps_behind(layer: Layer, steps: int) -> int:
-    """How many steps there are behind a layer that is given so many."""
+def steps_after(layer: Convolution | WindowPool | Upsample | Pad | Crop, steps: int) -> int:
+    """How many steps a layer makes of so many."""
     match layer:
         case Upsample(times):
             return times * steps
         case Pad(before, after):
-            return steps + before + after
+            return before + steps + after
         case Crop(before, after):
             return max(steps - before - after, 0)
-        case Convolution() | WindowPool():
-            return len(places(layer.window, steps))
-    raise AssertionError(layer)
+    return len(places(layer.window, steps))
 
 
 def of_steps(drawing: Drawing) -> None:
