@@ -1,4 +1,4 @@
-"""What the plain versions keep for random models of each family of layers."""
+"""What holds of the plain versions for random models of every family of layers."""
 
 from dataclasses import replace
 from typing import Any, get_args
@@ -31,6 +31,8 @@ from lstm_lrp_cli.model.layers import (
     Select,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -188,12 +190,14 @@ def test_a_sequence_in_two_pieces_ends_where_the_whole_does(
     assert_allclose(scores_of(begun[1], pieces[1]), scores_of(model, pieces[1]))
 
 
-def test_the_families_draw_every_kind() -> None:
+def drawn(family: str) -> set[object]:
+    """What models of a family have, of 150."""
     seen: set[object] = set()
 
-    @settings(property_test, max_examples=1200)
-    @given(st.sampled_from(FAMILIES).flatmap(lambda family: cases(families=[family])))
-    def look(case: Case) -> None:
+    @settings(property_test, max_examples=150)
+    @given(st.data())
+    def look(data: st.DataObject) -> None:
+        case = data.draw(cases(families=[family]))
         model = case.model
         layers = [node.layer for node in model.nodes]
         seen.add(("inputs", len(model.inputs)))
@@ -222,9 +226,26 @@ def test_the_families_draw_every_kind() -> None:
                 seen.add(("same", layer.window.padding == "same"))
 
     look()
+    return seen
+
+
+def test_the_families_draw_every_kind() -> None:
+    seen = set().union(*map(drawn, FAMILIES))
     both = (True, False)
     recurrent = (Lstm, Gru, SimpleRnn)
-    kinds = {Convolution, Upsample, Pad, Crop, Unflatten, Repeat, Transpose, Normalize, Select}
+    kinds = {
+        UnitNorm,
+        UnitSum,
+        Convolution,
+        Upsample,
+        Pad,
+        Crop,
+        Unflatten,
+        Repeat,
+        Transpose,
+        Normalize,
+        Select,
+    }
     assert seen >= (
         kinds
         | {LeakyRelu, Each, (Merge, "difference"), (Merge, "max")}
