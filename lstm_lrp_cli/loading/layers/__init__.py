@@ -131,19 +131,19 @@ KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name
 def _pool(kind: PoolName, site: Site) -> None:
     site.need_one()
     site.need_steps()
-    site.put(Pool(kind), site.value.as_vector())
+    site.put(Pool(kind), site.shape.as_vector())
 
 
 def _activation(kind: ActivationName, site: Site) -> None:
     site.need_one()
-    site.put(Activation(kind), site.value)
+    site.put(Activation(kind), site.shape)
 
 
 def _of_steps(layer: Layer) -> Callable[[Any, Site], None]:
     def add(_: Any, site: Site) -> None:
         site.need_one()
         site.need_steps()
-        site.put(layer, site.value)
+        site.put(layer, site.shape)
 
     return add
 

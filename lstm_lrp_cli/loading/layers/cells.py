@@ -84,12 +84,8 @@ def gru_cell(
     hidden = recurrent.shape[1]
     bias, of_product = np.zeros((2, len(GRU_GATES), hidden), dtype=datasets.dtype)
     for part in _biases(cell):
-        if isinstance(part, str) and _dimensions(datasets, part) == 2:
-            rows = datasets.read(part, f"{key}.bias", 2)
-            if rows.shape != (2, len(GRU_GATES) * hidden):
-                problem = f"({key}.bias) has shape {rows.shape}; expected (2, {3 * hidden})"
-                raise datasets.array_error([part], problem)
-            both = rows.reshape(2, len(GRU_GATES), hidden)[:, gates.order]
+        if isinstance(part, str) and (gates.layout == "cudnn" or _dimensions(datasets, part) == 2):
+            both = gates.biases(part, f"{key}.bias", hidden)
             bias += both[0]
             of_product += both[1]
         else:

@@ -54,7 +54,7 @@ class Datasets(Struct, frozen=True):
         if array.dtype.kind not in "fiu":
             raise self.array_error([name], f"holds {array.dtype} elements; expected floats")
         if array.ndim != dimensions or not array.size:
-            expected = "a vector" if dimensions == 1 else "a matrix"
+            expected = ("a vector", "a matrix", "three axes")[dimensions - 1]
             raise self.array_error(
                 [name], f"({key}) has shape {shape_text(array.shape)}; expected {expected}"
             )
