@@ -25,7 +25,8 @@ class Units(Struct, frozen=True):
     ----------
     number : int
     of_inputs : dict of int to int
-        By the place of an input of the model, how many times its features stand beside those.
+        By the place of an input of the model, how many times its features stand beside those. What
+        is a part of such features has a number from 0 on.
     """
 
     number: int = 0
@@ -107,6 +108,13 @@ class Features(Struct):
             self.told.append((one, other, wrong))
             while self._learn():
                 pass
+
+    def parted(self, units: Units, parts: int, wrong: Callable[[str], UnusableInput]) -> Units:
+        """One of so many equal parts of units that are not known."""
+        # In `told` once from here on, so that the next has another number.
+        part = Units(0, {len(self.told): 1})
+        self.tell(units, Units().plus(part, parts), wrong)
+        return part
 
     def check(self) -> None:
         """Refuse what was told and is not so, now that all is told."""

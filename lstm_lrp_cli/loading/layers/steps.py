@@ -56,12 +56,14 @@ class UnflattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_vector()
         site.bounded("steps", self.steps)
-        size = site.inputs
+        size, shape = site.inputs, site.shape.at_steps(self.steps)
         if size is None:
-            raise site.wrong("nothing tells how many units the vector has that it cuts into steps")
+            part = site.graph.features.parted(shape.units, self.steps, site.wrong)
+            site.put(Unflatten(self.steps), shape.of_units(part))
+            return
         if size % self.steps:
             raise site.wrong(f"steps: found {self.steps}; expected a divisor of {size} units")
-        site.put(Unflatten(self.steps), site.shape.at_steps(self.steps).of_size(size // self.steps))
+        site.put(Unflatten(self.steps), shape.of_size(size // self.steps))
 
     @classmethod
     def of(cls, layer: Unflatten, keep: Keep) -> "UnflattenSpec":
