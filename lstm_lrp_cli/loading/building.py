@@ -136,6 +136,10 @@ class _Builder(Struct):
 
     def _add_again(self, name: str, site: Site) -> None:
         """Add a layer once more, with other sources, which are checked as those of the first."""
+        if self.names.get(name) in self.embeddings:
+            raise site.wrong(
+                f"`{name}` is an embedding; expected `embedding` with the same `weights`"
+            )
         if name not in self.entries:
             raise site.wrong(f"there is no layer named `{name}` above it")
         entry = self.entries[name]

@@ -188,6 +188,7 @@ class _Layers:
         self.arrays: dict[str, Floats] = {}
         self.stateful = model.stateful is not None
         self._layers: dict[int, str] = {}
+        self._tables: dict[int, LayerSpec] = {}
         ends = list(zip(model.outputs, _ends(model), strict=True))
         self._taken = {head.name for _, head in ends}
         self.outputs_are_named = len(ends) > 1 or self._taken != {None}
@@ -241,6 +242,11 @@ class _Layers:
     def _described(self, layer: Layer, prefix: str) -> LayerSpec:
         if isinstance(layer, Each):
             return LayerSpec(each=EachSpec(layer.steps, self._of_each(layer, prefix)))
+        if isinstance(layer, Embedding):  # several inputs may have one table
+            table = id(layer.weights)
+            if table not in self._tables:
+                self._tables[table] = described(layer, Keep(prefix, self.arrays))
+            return self._tables[table]
         spec = described(layer, Keep(prefix, self.arrays))
         if isinstance(layer, Recurrent):
             says = False if self.stateful and not layer.stateful else None

@@ -230,6 +230,10 @@ def read_mapping(path: Path) -> Mapping:
     names = [each.name for each in mapping.inputs or []]
     if mapping.inputs is not UNSET and mapping.inputs is not None and not names:
         raise UnusableInput(str(path), "inputs: found none; expected one or more, or null")
+    for index, name in enumerate(names):
+        if name == "" or (name is None and len(names) > 1):
+            problem = f"inputs[{index}].name: is missing; expected a name for each of several"
+            raise UnusableInput(str(path), problem)
     if len(set(names)) < len(names):
         problem = "inputs: two of them have one name; expected one of its own for each"
         raise UnusableInput(str(path), problem)
