@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import KERAS, PYTORCH, WEATHER
+from models import KERAS, PYTORCH, WEATHER, with_input
 from processes import run_lrp
 from threadpoolctl import threadpool_info
 
@@ -457,7 +457,7 @@ class TestShown:
         words = ['<script>alert("x")</script>', '"><b>', "&amp;", "</div>"]
         model = lrp.load(PYTORCH.model)
         known = {word: number for number, word in enumerate(words, 5)}
-        hostile = replace(model, vocabulary=replace(model.vocabulary, ids=known))
+        hostile = with_input(model, vocabulary=replace(model.only_input.vocabulary, ids=known))
         [e] = lrp.explain(hostile, [words])
         assert e.tokens == tuple(words)
         assert all(word in tags_of(e).text for word in words)
@@ -485,7 +485,7 @@ class TestShown:
         assert "and 940 weaker tokens" in repr(e)
 
     def test_what_the_model_does_not_read(self, weather, series):
-        masked = replace(weather, padding=Padding("pre", 0, 0.0, True))
+        masked = with_input(weather, padding=Padding("pre", 0, 0.0, True))
         given = series[0].copy()
         given[:2] = 0.0
         [e] = lrp.explain(masked, given, by="step")

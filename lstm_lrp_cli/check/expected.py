@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.forward import outputs, probabilities
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.lines import decoded_lines
 from lstm_lrp_cli.inputs.series import csv_rows
 from lstm_lrp_cli.inputs.stream import open_input
@@ -35,9 +35,12 @@ NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectedRelevance:
-    """The relevance of one sequence, for which target, and where it stands."""
+    """The relevance of one sequence, for which target, and where it stands.
 
-    values: NDArray[Any]
+    It is that of each input, by its name; None is the name of the only one.
+    """
+
+    values: Mapping[str | None, NDArray[Any]]
     target: str | int | None
     where: str
 
@@ -79,9 +82,12 @@ class Expectation(Protocol):
     def abreast(self) -> int | None: ...
 
     def of_batch(
-        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]], steps: Packed | None
     ) -> Sequence[NDArray[Any] | None]:
-        """The numbers of each sequence, whose shapes should be those; None where there are none."""
+        """The numbers of each sequence, whose shapes should be those; None where there are none.
+
+        Of a model by step, `steps` are those of the scores.
+        """
         ...
 
     @property
@@ -137,11 +143,11 @@ class Expected:
         return None
 
     def of_batch(
-        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]], steps: Packed | None
     ) -> Sequence[NDArray[Any] | None]:
         """The numbers of each sequence, whose shapes should be those."""
         numbers = [sequence.number for sequence in batch.sequences]
-        return list(map(self.of, numbers, shapes, batch.kept()))
+        return list(map(self.of, numbers, shapes, (steps or batch.packed[0]).kept()))
 
     def of(self, number: int, shape: tuple[int, ...], kept: Booleans) -> NDArray[Any]:
         """The scores of one sequence, whose shape should be that.
@@ -177,9 +183,12 @@ class Expected:
             )
 
 
+_Amounts = list[float | list[float | None] | None]
+
+
 class _JsonScores(Struct):
     scores: list[float | list[float | None] | None]
-    relevance: list[float | list[float | None] | None] | None = None
+    relevance: _Amounts | dict[str, _Amounts] | None = None
     target: str | int | None = None
 
 
@@ -288,8 +297,13 @@ def _from_json_lines(lines: Iterator[tuple[str, str]], where: str, model: Model)
         found = _decoded(line, place)
         scores.append(_of_line(found.scores, place, model))
         if found.relevance is not None:
+            named: dict[Any, Any] = {None: found.relevance}
+            if isinstance(found.relevance, dict):
+                named = found.relevance
             try:
-                values = np.array(found.relevance, dtype=np.float64)
+                values = {
+                    name: np.array(amounts, dtype=np.float64) for name, amounts in named.items()
+                }
             except ValueError as error:
                 raise UnusableInput(place, "its `relevance` is ragged") from error
             relevance[number] = ExpectedRelevance(values, found.target, place)

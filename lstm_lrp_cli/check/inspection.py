@@ -6,6 +6,7 @@ import re
 from typing import Any, TextIO
 
 import msgspec
+from msgspec import UNSET
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +14,9 @@ from rich.text import Text
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
-from lstm_lrp_cli.loading.mapping import PaddingSpec
+from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Scale
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console
@@ -30,8 +31,6 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
     """All that is known of a model, as JSON has it."""
     model, contents = loaded.model, loaded.contents
     mapping = contents.described.mapping
-    vocabulary = model.vocabulary
-    unknown = vocabulary.unknown_id if vocabulary else None
     layers = [
         _layer(spec, built, contents)
         for spec, built in zip(mapping.layers or [], loaded.built, strict=True)
@@ -49,19 +48,44 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         "by_step": model.by_step,
         "task": mapping.task or "classification",
         "labels": model.labels,
+        **_inputs(model, mapping),
+        "stateful": model.stateful,
+        "assumptions": loaded.assumptions,
+        "unused": loaded.unused,
+    }
+
+
+def _inputs(model: Model, mapping: Mapping) -> dict[str, Any]:
+    """What the only input is given; of several, what each is, in a list."""
+    if not model.several_inputs:
+        return _input(model.only_input, mapping.vocabulary)
+    specs = mapping.inputs or [InputSpec()] * len(model.inputs)
+    several = [
+        {
+            "name": name,
+            "steps": read.steps,
+            "size": read.size,
+            **_input(read, mapping.vocabulary if spec.vocabulary is UNSET else spec.vocabulary),
+        }
+        for name, read, spec in zip(model.input_names, model.inputs, specs, strict=True)
+    ]
+    return {"vocabulary": None, "tokens": None, "padding": None, "inputs": several}
+
+
+def _input(read: Input, source: Any) -> dict[str, Any]:
+    vocabulary = read.vocabulary
+    unknown = vocabulary.unknown_id if vocabulary else None
+    return {
         "vocabulary": vocabulary
         and {
-            "source": mapping.vocabulary,
+            "source": source,
             "tokens": vocabulary.size,
             "cut": vocabulary.cut,
             "unknown_id": unknown,
             "unknown_token": None if unknown is None else vocabulary.tokens.get(unknown),
         },
-        "tokens": msgspec.to_builtins(model.tokenization) if model.embedding else None,
-        "padding": _padding(model.padding),
-        "stateful": model.stateful,
-        "assumptions": loaded.assumptions,
-        "unused": loaded.unused,
+        "tokens": msgspec.to_builtins(read.tokenization) if read.embedding else None,
+        "padding": _padding(read.padding),
     }
 
 
@@ -207,7 +231,30 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    facts = [("layers", f"{len(found['layers'])}")]
+    facts = [("layers", f"{len(found['layers'])}"), *_facts_of_input(found)]
+    for each in found.get("inputs", ()):
+        kind = "tokens" if each["tokens"] else f"{each['size']} numbers"
+        what = f"{kind}{' a step' if each['steps'] else ', one vector a sequence'}"
+        facts.append((f"input {each['name']}", what))
+        facts += [(f"{key} of {each['name']}", value) for key, value in _facts_of_input(each)]
+    says = {
+        "regression": "each output is a value",
+        "unknown": "no class is predicted but by a softmax or sigmoid",
+    }
+    if found["task"] in says:
+        facts.append(("task", f"{found['task']}: {says[found['task']]}"))
+    if found["stateful"] is not None:
+        facts.append(
+            ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
+        )
+    if found["labels"]:
+        facts.append(("labels", ", ".join(found["labels"])))
+    return facts
+
+
+def _facts_of_input(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is told of the words and the padding of an input."""
+    facts = []
     if found["vocabulary"]:
         vocabulary = found["vocabulary"]
         unknown = (
@@ -233,16 +280,4 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
                     ),
                 )
             )
-    says = {
-        "regression": "each output is a value",
-        "unknown": "no class is predicted but by a softmax or sigmoid",
-    }
-    if found["task"] in says:
-        facts.append(("task", f"{found['task']}: {says[found['task']]}"))
-    if found["stateful"] is not None:
-        facts.append(
-            ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
-        )
-    if found["labels"]:
-        facts.append(("labels", ", ".join(found["labels"])))
     return facts

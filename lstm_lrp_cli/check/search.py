@@ -164,7 +164,7 @@ class Search:
             There is no variation whose weights fit together.
         """
         mapping = self.contents.described.mapping
-        real = real_lengths(sequences, first).tolist()
+        real = real_lengths(sequences, first)[0].tolist()
         # Of a stateful model, one that begins in its initial states.
         anew = slice(mapping.stateful or None)
         _, short = min(
@@ -189,7 +189,7 @@ class Search:
         ranked.sort(key=lambda each: each.worst if each.worst == each.worst else np.inf)
         steps = masked = None
         if first.by_step:
-            steps, masked = sum(real), masked_steps(sequences, first)
+            steps, masked = sum(real), sum(masked_steps(sequences, first))
         return Match(ranked, tolerance, tried, len(sequences), steps, masked)
 
     def _near(
@@ -301,10 +301,10 @@ class _Judge:
         of_each = [
             expected.of(each.number, (len(each), classes) if by_step else (classes,), kept)
             for batch in self._batches
-            for each, kept in zip(batch.sequences, batch.kept(), strict=True)
+            for each, kept in zip(batch.sequences, batch.packed[0].kept(), strict=True)
         ]
         if by_step:  # what stands at masked steps means nothing
-            real = (each for batch in self._batches for each in batch.kept())
+            real = (each for batch in self._batches for each in batch.packed[0].kept())
             self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
         else:
             self._theirs = np.stack(of_each)
@@ -330,7 +330,7 @@ class _Judge:
     def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
         """The scores of a batch; of a model by step, those of all real steps, one after another."""
         scores = run_batch(Runner(model), batch, carried).scores
-        return scores[batch.own_rows] if model.by_step else scores
+        return scores[batch.packed[0].own_rows] if model.by_step else scores
 
     def matched(self, built: _Built, setting: Setting) -> MatchedMapping:
         worst, compared = self.judge(_with_setting(built.model, setting))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
 from lstm_lrp_cli.explaining.windows import Carried, run_window, windows
-from lstm_lrp_cli.inputs.batching import Batch, masked_steps
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.batching import Batch, Packed, masked_steps
+from lstm_lrp_cli.inputs.sequence import Sequence, joined
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from .expected import (
     KINDS,
     Expectation,
@@ -150,7 +151,7 @@ class _Checks:
                 if kind in each.deviations
             }
             self._steps += each.steps
-        self._masked += masked_steps(batch.sequences, self._model)
+        self._masked += _masked(batch, trace)
 
     def see_relevance(self, explanations: Several[Explanation]) -> None:
         """Check explanations by the chosen rule."""
@@ -234,28 +235,39 @@ def _compared(
 
     Masked steps are left out: frameworks give scores there too, which mean nothing.
     """
-    scores = list(_scores(model, trace, batch))
-    numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores])
-    for (number, ours, likely), theirs, kept in zip(scores, numbers, batch.kept(), strict=True):
+    steps = None if trace.steps is None else batch.steps_of(trace.steps)
+    kept = batch.packed[0].kept() if steps is None else steps.kept()
+    scores = list(_scores(trace, batch, steps))
+    numbers = expected.of_batch(batch, [ours.shape for _, ours, _ in scores], steps)
+    for (number, ours, likely), theirs, own in zip(scores, numbers, kept, strict=True):
         if theirs is not None:
-            if model.by_step:
-                ours, likely, theirs = ours[kept], likely[kept], theirs[kept]
+            if steps is not None:
+                ours, likely, theirs = ours[own], likely[own], theirs[own]
             kinds = kinds_of(theirs) | {*expected.kinds[:1]}
             deviations = {kind: deviation_of(kind, ours, likely, theirs) for kind in kinds}
-            yield _Compared(number, deviations, int(kept.sum()))
+            yield _Compared(number, deviations, int(own.sum()))
 
 
-def _scores(model: Model, trace: Trace, batch: Batch) -> Iterator[tuple[int, Floats, Floats]]:
+def _masked(batch: Batch, trace: Trace) -> int:
+    """How many steps that could have scores are masked."""
+    masked = masked_steps(batch.sequences, trace.model)
+    own = zip(masked, batch.packed, strict=True)
+    return sum(count for count, each in own if each.packing is trace.steps)
+
+
+def _scores(
+    trace: Trace, batch: Batch, steps: Packed | None
+) -> Iterator[tuple[int, Floats, Floats]]:
     """Number, scores and probabilities of each sequence: (classes,), or (steps, classes)."""
-    probabilities = probabilities_of(model, trace.scores)
-    if not model.by_step:
+    probabilities = probabilities_of(trace.model, trace.scores)
+    if steps is None:
         rows = zip(batch.sequences, trace.scores, probabilities, strict=True)
         yield from ((sequence.number, ours, likely) for sequence, ours, likely in rows)
         return
     for sequence, ours, likely in zip(
         batch.sequences,
-        batch.per_sequence(trace.scores),
-        batch.per_sequence(probabilities),
+        steps.per_sequence(trace.scores),
+        steps.per_sequence(probabilities),
         strict=True,
     ):
         yield sequence.number, ours, likely
@@ -270,31 +282,61 @@ def _relevance_deviation(
             theirs.where,
             f"its relevance is for target {theirs.target}, explained is {name}; use --target",
         )
-    ours = explanation.relevance if theirs.values.ndim == 2 else explanation.relevance_of_steps
-    if ours.shape != theirs.values.shape:
+    ours = {
+        part.name: part.relevance if theirs.values[part.name].ndim == 2 else part.relevance_of_steps
+        for part in explanation.parts
+        if part.name in theirs.values
+    }
+    if len(ours) < len(explanation.parts):
+        names = ", ".join(model.input_names)
+        raise UnusableInput(
+            theirs.where, f"its relevance is not that of all inputs; expected those of {names}"
+        )
+    return max(_apart(part, amounts, theirs) for part, amounts in ours.items())
+
+
+def _apart(part: str | None, ours: Floats, theirs: ExpectedRelevance) -> float:
+    """How far relevance at one input is from the expected, relative to its largest over 1."""
+    expected = theirs.values[part]
+    if ours.shape != expected.shape:
+        of = "" if part is None else f" of {part}"
         raise UnusableInput(
             theirs.where,
-            f"its relevance has shape {theirs.values.shape}; the sequence has {ours.shape}",
+            f"its relevance{of} has shape {expected.shape}; the sequence has {ours.shape}",
         )
     there = ~np.isnan(ours)  # masked steps have none
-    expected = theirs.values[there]
-    largest = np.abs(expected).max(initial=1.0)
-    return float(np.abs(ours[there] - expected).max(initial=0.0) / largest)
+    largest = np.abs(expected[there]).max(initial=1.0)
+    return float(np.abs(ours[there] - expected[there]).max(initial=0.0) / largest)
 
 
 def random_sequences(model: Model, seed: int = 0) -> Iterator[Sequence]:
     """Random token ids or standard normal numbers, of lengths from 1 to LONGEST.
 
-    Where sequences are filled up to a length, none is longer: the model may take no other.
+    Where sequences are filled up to a length, none is longer: the model may take no other. All
+    inputs of a sequence have as many steps, lest layers join them step by step.
     """
+    filled = [read.padding.length for read in model.inputs if read.padding and read.padding.length]
+    longest = min([LONGEST, *filled])
+    streams = [
+        _random_input(read, model.dtype, longest, (seed, number))
+        for number, read in enumerate(model.inputs)
+    ]
+    yield from map(joined, range(SEQUENCES), zip(*streams, strict=True))
+
+
+def _random_input(
+    read: Input, dtype: Any, longest: int, seeds: tuple[int, int]
+) -> Iterator[Sequence]:
+    """What is drawn for one input: the lengths are those of the first, the rest its own."""
+    seed, number = seeds
     rng = np.random.default_rng(seed)
-    filled = model.padding.length if model.padding else 0
-    longest = min(LONGEST, filled or LONGEST)
-    for number, length in enumerate(rng.integers(1, longest + 1, SEQUENCES).tolist()):
-        if model.embedding is not None:
-            ids = rng.integers(0, len(model.embedding.weights), length)
-            yield Sequence(number, ids, tuple(map(str, ids.tolist())))
+    lengths = rng.integers(1, longest + 1, SEQUENCES).tolist()
+    rng = np.random.default_rng(seeds) if number else rng
+    for place, length in enumerate(lengths if read.steps else [1] * SEQUENCES):
+        if read.embedding is not None:
+            ids = rng.integers(0, len(read.embedding.weights), length)
+            yield Sequence(place, ids, tuple(map(str, ids.tolist())))
         else:
-            values = rng.standard_normal((length, model.input_size)).astype(model.dtype)
-            features = tuple(f"feature_{k}" for k in range(model.input_size))
-            yield Sequence(number, values, features=features)
+            values = rng.standard_normal((length, read.size)).astype(dtype)
+            features = tuple(f"feature_{k}" for k in range(read.size))
+            yield Sequence(place, values, features=features)

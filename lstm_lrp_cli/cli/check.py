@@ -107,7 +107,7 @@ def check(
     warn(loaded.warnings)
     asked = question.of(model, labelled=given.labelled, default_step=-1)
     figures = InputFigures()
-    if given.input is None:
+    if not given.inputs:
         say(f"no INPUT: checking {SEQUENCES} random sequences")
         sequences = random_sequences(model)
     else:
@@ -127,7 +127,7 @@ def check(
         say(f"{live.framework} was not run on {empty}")
     warnings = list(figures.input_warnings(model, "nothing to check in them"))
     if verification.sizes is not None:
-        series = model.embedding is None
+        series = not model.takes_tokens
         warnings += size_warnings(lrp, verification.sizes, series=series)
     warn(warnings)
     with open_output(document.output) as file:
@@ -150,5 +150,5 @@ def _check_usage(given: InputOptions, expected: Path | None, against: str | None
     """Refuse what does not go together."""
     if expected is not None and against is not None:
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
-    if given.input is None and expected is not None:
+    if not given.inputs and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")

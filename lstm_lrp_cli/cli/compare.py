@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # What results have been asked already.
 OF_MODELS = (
-    *("input", "mapping", "mapping_a", "mapping_b", "assume"),
+    *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
     *("ids", "labelled", "input_format", "step"),
     *("dtype", *SETTINGS),
 )
@@ -138,9 +138,13 @@ rank_options = group(
 @input_options(
     click.option(
         "--input",
+        "inputs",
+        multiple=True,
+        type=click.Path(),  # so that a variable of the environment is not cut at spaces
         metavar="FILE",
         shell_complete=complete_files,
-        help="Sequences that models explain; - is standard input.",
+        help="Sequences that models explain; - is standard input. For models of several inputs "
+        "also NAME=FILE, once for each.",
     )
 )
 @click.option(
@@ -191,11 +195,12 @@ def compare(
     from lstm_lrp_cli.loading.files.formats import is_weight_file
     from .options.sides import AskedModels, both_sides
 
-    named = (("A", a), ("B", b), ("--input", given.input))
-    refuse_same_file({"-o": document.output}, {name: Path(path) for name, path in named if path})
+    of_inputs = {name.replace("INPUT", "--input"): path for name, path in given.files.items()}
+    named = {name: Path(path) for name, path in (("A", a), ("B", b)) if path}
+    refuse_same_file({"-o": document.output}, named | of_inputs)
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
-    _check_usage(ctx, paths, models, given.input, methods)
+    _check_usage(ctx, paths, models, given.inputs, methods)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
     asked = AskedModels(given, mappings, reading.assume, reading.dtype, question, settings)
     # Models explain nothing else.
@@ -227,7 +232,7 @@ def _check_usage(
     ctx: click.Context,
     paths: tuple[str, ...],
     models: tuple[bool, ...],
-    input: str | None,
+    inputs: tuple[str, ...],
     methods: tuple[str, ...],
 ) -> None:
     """Refuse what does not go together."""
@@ -241,7 +246,7 @@ def _check_usage(
         for param in ctx.command.params
         if param.name and ctx.get_parameter_source(param.name) == ParameterSource.COMMANDLINE
     }
-    if (*paths, input).count(STANDARD_INPUT) > 1:
+    if (*paths, *inputs).count(STANDARD_INPUT) > 1:
         raise click.UsageError("standard input (-) can be read once; name a file beside it.")
     if len(paths) == 1 and len(methods) < 2:
         raise click.UsageError(
@@ -250,7 +255,7 @@ def _check_usage(
     if not any(models):
         _refuse_of_models(ctx, paths, given)
         return
-    if input is None:
+    if not inputs:
         model = paths[models.index(True)]
         raise click.UsageError(f"{model} is a model; say what it explains: --input FILE.")
     if "mapping_b" in given and models != (models[0], True):

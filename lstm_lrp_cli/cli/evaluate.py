@@ -210,7 +210,7 @@ def evaluate(
                 lambda done: tell(done, limit),
             )
         if not evaluation.sequences:
-            unit = "steps" if model.embedding is None else "tokens"
+            unit = "tokens" if model.takes_tokens else "steps"
             raise UnusableInput(
                 given.name,
                 f"has no sequence of at least {experiment.min_length} {unit}; expected longer "
@@ -220,7 +220,7 @@ def evaluate(
         for contestant in contestants:
             sizes = evaluation.measures[contestant.name].sizes
             if sizes is not None:
-                series = model.embedding is None
+                series = not model.takes_tokens
                 warnings += size_warnings(contestant.methods[0], sizes, series=series)
         warn(warnings)
         for path, picture in zip(plots, pictures, strict=True):

@@ -72,7 +72,8 @@ def explain(
     INPUT is text, one sequence a line; JSON lines; or numeric series: .csv, .npy, .npz or .h5.
     All may be compressed. - is standard input.
     """
-    from lstm_lrp_cli.explaining.explainer import Explainer, choose_detail
+    from lstm_lrp_cli.explaining.explainer import Explainer
+    from lstm_lrp_cli.explaining.explanation import details_of
     from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
@@ -82,9 +83,9 @@ def explain(
     refuse_bytes(form, to.output)
     model = of.load()
     asked = question.of(model, labelled=given.labelled)
-    if by is None and OUTPUTS[form].whole_unasked and model.embedding is not None:
+    if by is None and OUTPUTS[form].whole_unasked and model.takes_tokens:
         by = "dimension"
-    by = choose_detail(model, by)
+    details_of(model, by)  # which refuses what no input is told by
     if top is not None and not OUTPUTS[form].tells_top:
         telling = [each.name for each in OUTPUTS.values() if each.tells_top]
         raise click.UsageError(

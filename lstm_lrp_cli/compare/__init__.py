@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lstm_lrp_cli.results import Kind
 from lstm_lrp_cli.statistics.tokens import Dropped
 
 Rank = Literal["correlation", "difference"]
@@ -205,9 +206,9 @@ class Apart:
     difference : float
         The largest of a token's relevance, or of a step's value.
     position : int
-        The position of that token, or step.
+        The position of that token, or step; of several inputs, among those of all.
     tokens : list of str or None
-        None in a numeric series.
+        None in a numeric series. Of several inputs, their tokens and steps, one after the other.
     a, b : list of float
         Relevance of each token or step; NaN of those that are masked.
     """
@@ -236,8 +237,8 @@ class Comparison:
     ----------
     a, b : str
         What they are.
-    kind : {"token", "feature"}
-        What relevance is told of.
+    kind : {"token", "feature", "token or feature"}
+        What relevance is told of; of several inputs, behind the input's name.
     rank : {"correlation", "difference"}
         What `most_different` is ordered by.
     min_count : int
@@ -256,7 +257,7 @@ class Comparison:
 
     a: str
     b: str
-    kind: Literal["token", "feature"]
+    kind: Kind
     rank: Rank
     min_count: int
     sequences: int

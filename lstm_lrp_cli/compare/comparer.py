@@ -9,7 +9,7 @@ from itertools import compress, starmap
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import Result
+from lstm_lrp_cli.results import Kind, Result, ResultInput
 from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations, linear_correlations
 from lstm_lrp_cli.statistics.tokens import Ranked
 from . import Apart, Comparison, OfRelevance, Rank
@@ -66,7 +66,7 @@ class Comparer:
         self._sides = sides
         self._min_count, self._top, self._rank = min_count, top, rank
         self.sequences = 0
-        self._series = False
+        self._kind: Kind = "token"
         self._predictions = PredictionCount(top)
         self._scores, self._differences = DifferenceCount(), DifferenceCount()
         self._pearson, self._spearman = CorrelationCount(), CorrelationCount()
@@ -86,7 +86,8 @@ class Comparer:
         pairs = [pair for sequence in sequences for pair in starmap(_pair, sequence.pairs)]
         self._pairs += len(pairs)
         self._masked_by_one += sum(pair.masked_by_one for pair in pairs)
-        self._series |= any(pair.one.tokens is None for pair in pairs)
+        if pairs:
+            self._kind = pairs[0].one.kind
         # Of no tokens there is nothing more to tell.
         there = [pair for pair in pairs if len(pair.a)]
         if there:
@@ -98,7 +99,7 @@ class Comparer:
         return Comparison(
             a.title,
             b.title,
-            "feature" if self._series else "token",
+            self._kind,
             self._rank,
             self._min_count,
             self.sequences,
@@ -173,7 +174,8 @@ def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]
     tokens = 0
     for sequence in sequences:
         block.append(sequence)
-        tokens += 1 + sum(one.relevance.size for one, _ in sequence.pairs)
+        parts = (part for one, _ in sequence.pairs for part in one.parts)
+        tokens += 1 + sum(part.relevance.size for part in parts)
         if tokens >= BLOCK_TOKENS:
             yield block
             block, tokens = [], 0
@@ -183,14 +185,22 @@ def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]
 
 def _pair(one: Result, other: Result) -> Pair:
     """Relevance as finely as both tell it; of tokens, never of their dimensions."""
-    steps = positions = np.arange(len(one.relevance))
-    if one.tokens is None and one.relevance.ndim == other.relevance.ndim == 2:
-        names = (one.features or []) * len(steps)
-        a, b = one.relevance.ravel(), other.relevance.ravel()
-        positions = np.repeat(steps, one.relevance.shape[1])
-    else:
-        names = one.tokens or []
-        a, b = one.relevance_of_steps, other.relevance_of_steps
+    names: list[str] = []
+    amounts: list[tuple[Floats, Floats, Integers]] = []
+    begin = 0
+    for part, another in zip(one.parts, other.parts, strict=True):
+        positions: Integers = begin + np.arange(len(part.relevance))
+        begin += len(positions)
+        if part.tokens is None and part.relevance.ndim == another.relevance.ndim == 2:
+            names += part.named(part.features or []) * len(positions)
+            positions = np.repeat(positions, part.relevance.shape[1])
+            amounts.append((part.relevance.ravel(), another.relevance.ravel(), positions))
+        else:
+            names += _step_names(part)
+            amounts.append((part.relevance_of_steps, another.relevance_of_steps, positions))
+    a, b, positions = (
+        amounts[0] if len(amounts) == 1 else map(np.concatenate, zip(*amounts, strict=True))
+    )
     there = ~(np.isnan(a) | np.isnan(b))
     if there.all():
         return Pair(one, other, a, b, names, positions, 0)
@@ -198,6 +208,19 @@ def _pair(one: Result, other: Result) -> Pair:
     by_one = np.nan_to_num(np.where(np.isnan(a), b, a)[~there])
     kept = a[there], b[there], list(compress(names, there)), positions[there]
     return Pair(one, other, *kept, int(np.count_nonzero(by_one)))
+
+
+def _step_names(part: ResultInput) -> list[str]:
+    """What the tokens or steps of an input are called; the steps of the only one have no names."""
+    if part.tokens is not None:
+        return part.named(part.tokens)
+    steps = range(len(part.relevance))
+    return [] if part.name is None else part.named([f"step {step}" for step in steps])
+
+
+def _steps(result: Result) -> list[float]:
+    """Relevance of each token or step, of all inputs."""
+    return [amount for part in result.parts for amount in part.relevance_of_steps.tolist()]
 
 
 def _largest(amounts: Floats, place: Integers) -> Floats:
@@ -222,7 +245,7 @@ def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
         None if math.isnan(spearman) else spearman,
         float(apart[place]),
         int(pair.positions[place]),
-        one.tokens,
-        one.relevance_of_steps.tolist(),
-        other.relevance_of_steps.tolist(),
+        [name for part in one.parts for name in _step_names(part)] or one.tokens,
+        _steps(one),
+        _steps(other),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import LONGEST_TEXT, Result
+from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.statistics.tokens import (
     COUNT,
     MOST_ROWS,
@@ -75,7 +75,7 @@ class PredictionCount:
                 label,
                 *names,
                 difference,
-                " ".join(a.tokens or ())[:LONGEST_TEXT],
+                a.text,
             ),
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lstm_lrp_cli.results import Result
+from lstm_lrp_cli.results import Result, ResultInput
 from .side import ExplainedSequence, Side
 
 # What both sides must have of an explanation: its target and step.
@@ -127,20 +127,37 @@ def _compare_inputs(a: ExplainedSequence, b: ExplainedSequence, same_input: bool
             other,
             f"has the label {other.label!r}, and {a.place} {one.label!r}; expected the same labels",
         )
+    if [part.name for part in one.parts] != [part.name for part in other.parts]:
+        names = [", ".join(str(p.name) for p in each.inputs) or "one" for each in (other, one)]
+        raise b.side.refused(other, f"has the inputs {names[0]}, and {a.place} {names[1]}")
+    compared = [
+        _compare_input(pair, a, b, same_input) for pair in zip(one.parts, other.parts, strict=True)
+    ]
+    return all(compared)
+
+
+def _compare_input(
+    pair: tuple[ResultInput, ResultInput],
+    a: ExplainedSequence,
+    b: ExplainedSequence,
+    same_input: bool,
+) -> bool:
+    """Whether the tokens are the same at one input."""
+    one, other = pair
     if (one.tokens is None) != (other.tokens is None):
         kinds = ["a numeric series" if each.tokens is None else "text" for each in (other, one)]
-        raise b.side.refused(other, f"is of {kinds[0]}, and {a.place} of {kinds[1]}")
+        raise b.side.refused(b.first, f"is of {kinds[0]}, and {a.place} of {kinds[1]}")
     if one.tokens == other.tokens and one.features == other.features:
         return True
     if one.tokens is None:
         raise b.side.refused(
-            other,
+            b.first,
             f"has the features {_listed(other.features)}, and {a.place} {_listed(one.features)}",
         )
-    if same_input or (one.id is not None and other.id is not None):
+    if same_input or (a.first.id is not None and b.first.id is not None):
         return False
     raise b.side.refused(
-        other,
+        b.first,
         f"has other tokens than {a.place}: {_first_difference(other, one)}; expected the same "
         "sequence (where models cut it differently, give it an `id` in the input)",
     )
@@ -210,19 +227,20 @@ def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:
 
 def _check_pair(one: Result, other: Result, side: Side, than: Side) -> None:
     """Refuse relevance of different shapes, which no difference of tokens explains."""
-    if len(one.relevance) != len(other.relevance):
-        raise side.refused(
-            other,
-            f"has {len(other.relevance)} steps, and {than.place(one)} {len(one.relevance)}; both "
-            "must be of the same input",
-        )
+    for part, another in zip(one.parts, other.parts, strict=True):
+        if len(part.relevance) != len(another.relevance):
+            raise side.refused(
+                other,
+                f"has {len(another.relevance)} steps, and {than.place(one)} "
+                f"{len(part.relevance)}; both must be of the same input",
+            )
 
 
 def _listed(features: list[str] | None) -> str:
     return ", ".join(features or ())
 
 
-def _first_difference(other: Result, one: Result) -> str:
+def _first_difference(other: ResultInput, one: ResultInput) -> str:
     """The first token that differs."""
     tokens = zip_longest(other.tokens or (), one.tokens or (), fillvalue="")
     place, (found, expected) = next(

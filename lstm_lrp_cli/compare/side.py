@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
+import numpy as np
+
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import Explanation, details_of
 from lstm_lrp_cli.explaining.question import Question
 from lstm_lrp_cli.explaining.sizes import Sizes
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.results import Result
+from lstm_lrp_cli.results import Result, ResultInput
 from lstm_lrp_cli.terminal.words import size_warnings
 
 
@@ -178,8 +180,8 @@ class Explaining:
         of every value in a numeric series where the methods tell of them.
         """
         model, methods = self._model, self._methods
-        finest = model.embedding is None and not any(method.whole_steps for method in methods)
-        by = detail_of(model, finest=finest)
+        whole = any(method.whole_steps for method in methods)
+        by = detail_of(model) if whole else details_of(model)
         explainer = Explainer(model, methods, target=question, by=by)
         for explanations in explainer.windows(sequences):
             for name, sizes in self._sizes.items():
@@ -189,7 +191,7 @@ class Explaining:
 
     def warnings(self) -> Iterator[str]:
         """What `lrp explain` would warn of: numbers that cancel, or stabilizers."""
-        series = self._model.embedding is None
+        series = not self._model.takes_tokens
         for method in self._methods:
             if method.name in self._sizes:
                 yield from size_warnings(method, self._sizes[method.name], series=series)
@@ -197,19 +199,31 @@ class Explaining:
 
 def _result(explanation: Explanation) -> Result:
     sequence = explanation.sequence
+    inputs = tuple(
+        ResultInput(
+            part.name,
+            part.relevance.astype("float64", copy=False),
+            None if part.tokens is None else list(part.tokens),
+            None if part.features is None else list(part.features),
+        )
+        for part in explanation.parts
+    )
+    several = len(inputs) > 1
+    only = ResultInput(None, np.zeros(0)) if several else inputs[0]
     return Result(
         sequence.number,
         explanation.target,
-        explanation.relevance.astype("float64", copy=False),
+        only.relevance,
         id=sequence.id,
-        tokens=None if sequence.tokens is None else list(sequence.tokens),
-        features=None if sequence.features is None else list(sequence.features),
+        tokens=only.tokens,
+        features=only.features,
         scores=explanation.scores.tolist(),
         output=explanation.output,
         predicted=explanation.predicted,
         step=explanation.step,
         label=explanation.label,
         method=explanation.method,
+        inputs=inputs if several else (),
     )
 
 
@@ -235,10 +249,18 @@ def _predicting(model: Model) -> str:
     return "predicts values" if model.regression else "predicts classes"
 
 
+def _taking(model: Model) -> str:
+    kinds = ["numbers" if each.embedding is None else "tokens" for each in model.inputs]
+    if len(kinds) == 1:
+        return f"takes {kinds[0]}"
+    named = zip(kinds, model.input_names, strict=True)
+    return f"takes {', '.join(f'{kind} as {name}' for kind, name in named)}"
+
+
 def _unlike(model: Model, other: Model) -> tuple[str, str] | None:
     """What the other model is, and what the first one, where they differ; None where not."""
     for both in (
-        ["takes numbers" if each.embedding is None else "takes tokens" for each in (other, model)],
+        [_taking(each) for each in (other, model)],
         [
             "gives scores at every step" if each.by_step else "gives scores once a sequence"
             for each in (other, model)
@@ -248,8 +270,10 @@ def _unlike(model: Model, other: Model) -> tuple[str, str] | None:
     ):
         if both[0] != both[1]:
             return both[0], both[1]
-    if model.embedding is None and model.input_size != other.input_size:
-        return f"takes {other.input_size} features", f"takes {model.input_size}"
+    for one, another in zip(model.inputs, other.inputs, strict=True):
+        if one.embedding is None and one.size != another.size:
+            of = f" of {one.name}" if model.several_inputs else ""
+            return f"takes {another.size} features{of}", f"takes {one.size}"
     if model.labels and other.labels and model.labels != other.labels:
         return f"has the labels {', '.join(other.labels)}", f"has {', '.join(model.labels)}"
     return None

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.terminal.console import open_console
-from lstm_lrp_cli.terminal.numbers import counted
+from lstm_lrp_cli.terminal.numbers import counted, plural
 from lstm_lrp_cli.terminal.shades import shade_of, strengths_of
 from lstm_lrp_cli.terminal.text import json_document, printable
 from lstm_lrp_cli.terminal.words import dropped_note, percent, signed
@@ -152,7 +152,9 @@ def _correlations(both: dict[str, Correlations]) -> Table:
 def _tokens(comparison: Comparison) -> Table:
     kind = comparison.kind
     table = _table(
-        f"{kind}s whose relevance differs most on average (count ≥ {comparison.min_count:,})", ()
+        f"{plural(kind)} whose relevance differs most on average "
+        f"(count ≥ {comparison.min_count:,})",
+        (),
     )
     table.add_column(kind, max_width=LONGEST_TOKEN, overflow="ellipsis", no_wrap=True)
     _add_numbers(table, ("count", "mean difference", "mean A", "mean B"))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
@@ -69,7 +72,7 @@ class Experiment:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ExplainedBatch:
     """A batch of sequences that all have steps, and the one score of each that is explained.
 
@@ -103,10 +106,34 @@ class ExplainedBatch:
             chosen = chosen_of(trace.model, choice.predicted)
         return cls(batch, trace, chosen, choice.decision)
 
-    @property
+    @cached_property
+    def order(self) -> Integers | None:
+        """Where the steps of all inputs, which stand input after input, are by sequence.
+
+        None of the only input, whose steps stand so.
+        """
+        if len(self.batch.packed) == 1:
+            return None
+        whose = np.concatenate([each.own_sequence for each in self.batch.packed])
+        return np.argsort(whose, kind="stable")
+
+    @cached_property
     def sequence(self) -> Integers:
-        """The sequence of each step, in ascending order, shape (steps,)."""
-        return self.trace.given[0].packing.sequence[self.batch.own_rows]
+        """The sequence of each step of all inputs, in ascending order, shape (steps,)."""
+        return self._by_sequence([each.own_sequence for each in self.batch.packed])
+
+    def by_input(self, values: Integers) -> list[Integers]:
+        """Values of all steps, by sequence, as those of each input's steps that are not padding."""
+        if self.order is None:
+            return [values]
+        apart = np.empty_like(values)
+        apart[self.order] = values
+        return np.split(apart, np.cumsum([len(each.own_rows) for each in self.batch.packed])[:-1])
+
+    def _by_sequence(self, of_inputs: list[NDArray[Any]]) -> NDArray[Any]:
+        if self.order is None:
+            return of_inputs[0]
+        return np.concatenate(of_inputs)[self.order]
 
     @property
     def first(self) -> Floats:
@@ -143,5 +170,8 @@ class ExplainedBatch:
 
     def told(self, found: Relevance) -> Floats:
         """What was given of the steps, one sequence after another, shape (steps,), in float64."""
-        own: Floats = of_steps(found.values[0])[self.batch.own_rows]
-        return own
+        own = [
+            of_steps(values)[each.own_rows]
+            for values, each in zip(found.values, self.batch.packed, strict=True)
+        ]
+        return self._by_sequence(own)

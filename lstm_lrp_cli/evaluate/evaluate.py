@@ -161,7 +161,8 @@ class Gathered:
 
     def parted(self, sequences: Several[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
         """The sequences that have enough steps that the model is run on, and those left out."""
-        long = real_lengths(sequences, self.model) >= self.experiment.least_steps
+        steps = np.sum(real_lengths(sequences, self.model), axis=0)
+        long = steps >= self.experiment.least_steps
         left_out = list(compress(sequences, ~long))
         self._left_out += len(left_out)
         return list(compress(sequences, long)), left_out
@@ -183,7 +184,7 @@ class Gathered:
         self._sensitivity.add(seen, lambda: self._part_done(batch))
         self._sequences += len(batch.sequences)
         self._steps += len(seen.sequence)
-        self._masked += masked_steps(batch.sequences, self.model)
+        self._masked += sum(masked_steps(batch.sequences, self.model))
         self._parts = 0
 
     def _told(self, seen: ExplainedBatch, place: int, contestant: Contestant) -> Floats:
@@ -222,7 +223,7 @@ class Gathered:
         return Evaluation(
             self.contestants,
             self.experiment,
-            "step" if self.model.embedding is None else "token",
+            "token" if self.model.takes_tokens else "step",
             self.question.target,
             self._sequences,
             self._steps,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.engine.forward import Runner, Trace
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.methods.occlusion import Occlusion
 from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.model import Model
@@ -143,33 +143,44 @@ def moved(seen: ExplainedBatch, experiment: Experiment, draw: int, keep_gates: b
     Each by a number that is drawn evenly from -1 to 1, times the radius, times the root mean square
     of its sequence's numbers. A sequence is moved alike in whatever company.
     """
-    trace, rows, sequence = seen.trace, seen.batch.own_rows, seen.sequence
-    embedded = np.array(trace.given[0].embedded)
+    trace = seen.trace
+    given = [_moved_input(seen, experiment, draw, number) for number in range(len(trace.given))]
+    runner = Runner(reading_numbers(trace.model), keep_gates=keep_gates)
+    return runner.forward(given, trace.begun)
+
+
+def _moved_input(seen: ExplainedBatch, experiment: Experiment, draw: int, number: int) -> Given:
+    """What one input is given, moved relative to the size of its own numbers."""
+    given, packed = seen.trace.given[number], seen.batch.packed[number]
+    rows, sequence, embedded = packed.own_rows, packed.own_sequence, np.array(given.embedded)
     values = embedded[rows]
-    counts = np.bincount(sequence)
-    sizes = np.sqrt(np.bincount(sequence, np.square(values).mean(axis=1)) / counts)
+    counts = np.bincount(sequence, minlength=packed.packing.batch)
+    squares = np.bincount(sequence, np.square(values).mean(axis=1), packed.packing.batch)
+    sizes = np.sqrt(squares / np.maximum(counts, 1))
+    further = (number,) if number else ()
     noise = np.concatenate(
         [
-            np.random.default_rng((experiment.seed, draw, each.number)).uniform(
+            np.random.default_rng((experiment.seed, draw, each.number, *further)).uniform(
                 -1.0, 1.0, (count, values.shape[1])
             )
             for each, count in zip(seen.batch.sequences, counts.tolist(), strict=True)
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    runner = Runner(reading_numbers(trace.model), keep_gates=keep_gates)
-    given = replace(trace.given[0], array=embedded, embedding=None)
-    return runner.forward([given], trace.begun)
+    return replace(given, array=embedded, embedding=None)
 
 
 def reading_numbers(model: Model) -> Model:
-    """The model without its embedding, which reads what that gives."""
-    embedding, padding = model.embedding, model.padding
-    if embedding is not None and padding is not None:
-        # A method that pads anew, as omission does, fills a step with it, feature by feature.
-        filling: Any = embedding.weights[int(padding.value)]
-        padding = replace(padding, value=filling)
-    return replace(model, inputs=(replace(model.inputs[0], embedding=None, padding=padding),))
+    """The model without its embeddings, which reads what these give."""
+    inputs = []
+    for read in model.inputs:
+        embedding, padding = read.embedding, read.padding
+        if embedding is not None and padding is not None:
+            # A method that pads anew, as omission does, fills a step with it, feature by feature.
+            filling: Any = embedding.weights[int(padding.value)]
+            padding = replace(padding, value=filling)
+        inputs.append(replace(read, embedding=None, padding=padding))
+    return replace(model, inputs=tuple(inputs))
 
 
 def norms(values: Floats, sequence: Integers) -> Floats:

@@ -56,15 +56,18 @@ class Perturbation:
         relevance : ndarray, shape (steps,)
         """
         trace = seen.trace
-        ranks = np.full(trace.given[0].packing.rows, -1, dtype=np.intp)
         order = relevance if self.most_first else -relevance
-        ranks[seen.batch.own_rows] = ranks_from_most(order, seen.sequence)
+        ranks = []
+        of_inputs = seen.by_input(ranks_from_most(order, seen.sequence))
+        for each, own in zip(seen.batch.packed, of_inputs, strict=True):
+            ranks.append(np.full(each.packing.rows, -1, dtype=np.intp))
+            ranks[-1][each.own_rows] = own
         longest = min(most, int(np.bincount(seen.sequence).max()))
         count = np.tile(np.arange(longest + 1), len(sequences))
-        none, all_steps = np.zeros_like(count), np.full_like(count, trace.given[0].packing.rows)
+        none, all_steps = np.zeros_like(count), np.full_like(count, len(seen.sequence))
         first, stop = (count, all_steps) if self.what == "insertion" else (none, count)
         copied = np.repeat(sequences, longest + 1)
-        found = erased_scores(trace, copied, [ranks], first, stop)
+        found = erased_scores(trace, copied, ranks, first, stop)
         found = found.reshape(len(sequences), longest + 1, found.shape[1])
         return found[:, np.minimum(np.arange(most + 1), longest)]
 

@@ -10,15 +10,17 @@ from itertools import chain, compress, repeat
 from operator import attrgetter
 from typing import Any
 
+from lstm_lrp_cli.engine.backward import told
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
-from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
-from .explanation import WHOLE, Detail, Explanation
+from .explanation import OF_TOKENS, WHOLE, Detail, Explanation, details_of, kinds_of_details
 from .question import Choice, Question, choices
 from .settings import resolve_methods
 from .shown import html_of, text_of
@@ -39,9 +41,10 @@ class Explainer:
         "predicted"; "gold", the true class, where sequences have one; "all"; a label or a number.
     step : int, "first", "last", "all" or None
         Of a model that gives scores at every step: which step's are explained.
-    by : {"token", "dimension", "step", "feature"} or None
+    by : {"token", "dimension", "step", "feature"}, tuple of these, or None
         How finely relevance is told: of whole tokens or steps, shape (steps,), or of every value,
-        shape (steps, features). None is tokens, and features of numeric series.
+        shape (steps, features). None is tokens, and features of numeric series. Of a model with
+        several inputs it is for those of its kind; a tuple has one for each.
     **settings
         Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `span`, `seed`.
 
@@ -66,7 +69,7 @@ class Explainer:
     model: Model
     methods: tuple[Method, ...]
     question: Question
-    detail: Detail
+    details: tuple[Detail, ...]
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Explainer:
         *,
         target: str | int | Question = "predicted",
         step: int | str | None = None,
-        by: Detail | None = None,
+        by: Detail | tuple[Detail, ...] | None = None,
         **settings: Any,
     ) -> None:
         if not isinstance(model, Model):
@@ -97,7 +100,7 @@ class Explainer:
             ("model", model),
             ("methods", made),
             ("question", question),
-            ("detail", choose_detail(model, by)),
+            ("details", by if isinstance(by, tuple) else details_of(model, by)),
         ):
             object.__setattr__(self, field, value)
         if self.reach == "features":
@@ -105,12 +108,13 @@ class Explainer:
 
     def __repr__(self) -> str:
         names = ", ".join(method.name for method in self.methods)
-        return f"Explainer({self.model!r}, by {names}, of {self.question.target}, {self.detail}s)"
+        told = ", ".join(f"{each}s" for each in dict.fromkeys(self.details))
+        return f"Explainer({self.model!r}, by {names}, of {self.question.target}, {told})"
 
     @property
     def reach(self) -> Reach:
         """How finely the engine has to tell relevance."""
-        return "features" if self.detail in WHOLE else "steps"
+        return "features" if any(each in WHOLE for each in self.details) else "steps"
 
     def shown(self, explanation: Explanation, /, *, html: bool) -> str:
         """One of its explanations as HTML for a notebook, or as plain text."""
@@ -118,7 +122,8 @@ class Explainer:
 
     def _refuse_whole_steps(self) -> None:
         """Refuse to tell of every value of a step what a method tells of whole steps."""
-        whole = "step" if self.model.embedding is None else "token"
+        finest = {detail for detail in self.details if detail in WHOLE}
+        whole = "step" if "feature" in finest else "token"
         for method in self.methods:
             if method.whole_steps:
                 with_span = " with a span" if "span" in method.settings else ""
@@ -222,7 +227,7 @@ class Explainer:
             chosen.of(trace.scores).tolist(),
             repeat(choice.decision),
             repeat(None) if choice.predicted is None else choice.predicted.tolist(),
-            batch.per_sequence(result.values[0]),
+            zip(*map(_told, batch.packed, result.values, self.details), strict=True),
             repeat(None) if result.ledgers is None else result.ledgers,
             repeat(method.name),
             repeat(None) if steps is None else steps.tolist(),
@@ -243,28 +248,18 @@ class Explainer:
                     yield Explanation.without_score(self, sequence, method)
 
 
-def detail_of(model: Model, *, finest: bool = False) -> Detail:
-    """That of whole tokens or steps; the finest is that of every value."""
-    if model.embedding is None:
-        return "feature" if finest else "step"
-    return "dimension" if finest else "token"
+def detail_of(model: Model, *, finest: bool = False) -> tuple[Detail, ...]:
+    """Of each input, that of whole tokens or steps; the finest is that of every value."""
+    return tuple(
+        details[1 if finest == (details is OF_TOKENS) else 0] for details in kinds_of_details(model)
+    )
 
 
-def choose_detail(model: Model, by: str | None) -> Detail:
-    """How finely relevance is told, where it fits the model.
-
-    Raises
-    ------
-    WrongUsage
-    """
-    allowed: tuple[Detail, ...] = ("token", "dimension")
-    if model.embedding is None:
-        allowed = ("feature", "step")
-    for detail in allowed:
-        if by in (detail, None):
-            return detail
-    kind = "takes numbers" if model.embedding is None else "takes tokens"
-    raise WrongUsage(f"the model {kind}; expected {' or '.join(allowed)}.", "by")
+def _told(packed: Packed, values: Floats, detail: Detail) -> list[Floats]:
+    """What a method gives of an input, of each sequence, as finely as it is told."""
+    if values.ndim == 2 and detail not in WHOLE:
+        values = told(values, "steps")  # it is told finer of another input
+    return packed.per_sequence(values)
 
 
 def _check_labels(window: Several[Sequence]) -> None:

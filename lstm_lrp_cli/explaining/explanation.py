@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
 # Those that tell every value of a step.
 WHOLE: tuple[Detail, ...] = ("dimension", "feature")
+# What inputs are told by, the usual one first.
+OF_TOKENS: tuple[Detail, ...] = ("token", "dimension")
+OF_NUMBERS: tuple[Detail, ...] = ("feature", "step")
+
+
+def kinds_of_details(model: Model) -> list[tuple[Detail, ...]]:
+    """What each input may be told by, the usual one first."""
+    return [OF_NUMBERS if each.embedding is None else OF_TOKENS for each in model.inputs]
+
+
+def details_of(model: Model, by: str | None = None) -> tuple[Detail, ...]:
+    """How finely relevance of each input is told.
+
+    Of several inputs, those of the other kind than `by` is of are told as where it is not given:
+    tokens as a whole, of numbers every feature.
+
+    Raises
+    ------
+    WrongUsage
+        It fits no input.
+    """
+    of_inputs = kinds_of_details(model)
+    if by is not None and not any(by in details for details in of_inputs):
+        kind = "tokens" if model.takes_tokens else "numbers"
+        allowed = dict.fromkeys(detail for details in of_inputs for detail in details)
+        raise WrongUsage(f"the model takes {kind}; expected {' or '.join(allowed)}.", "by")
+    return tuple(
+        next((each for each in details if each == by), details[0]) for details in of_inputs
+    )
 
 
 class Asked(Protocol):
@@ -31,11 +62,49 @@ class Asked(Protocol):
     def methods(self) -> tuple[Method, ...]: ...
 
     @property
-    def detail(self) -> Detail: ...
+    def details(self) -> tuple[Detail, ...]:
+        """How finely relevance of each input is told."""
+        ...
 
     def shown(self, explanation: Explanation, /, *, html: bool) -> str:
         """An explanation as HTML for a notebook, or as plain text."""
         ...
+
+
+class ExplainedInput(Struct, frozen=True, eq=False, gc=False):
+    """What one input has of an explanation.
+
+    Parameters
+    ----------
+    name : str or None
+        None of the only input.
+    read : Input
+    part : Part
+        What it was given of the sequence.
+    relevance : ndarray, shape (steps, features) or (steps,)
+    """
+
+    name: str | None
+    read: Input
+    part: Part
+    relevance: Floats
+
+    @property
+    def tokens(self) -> tuple[str, ...] | None:
+        return self.part.tokens
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        return self.part.features
+
+    @property
+    def relevance_of_steps(self) -> Floats:
+        """Relevance of each token or step, shape (steps,)."""
+        return _of_steps(self.relevance)
+
+    def named(self, name: str) -> str:
+        """What one of its tokens, features or steps is called among those of all inputs."""
+        return name if self.name is None else f"{self.name}: {name}"
 
 
 class Explanation(Struct, frozen=True, eq=False, gc=False):
@@ -56,15 +125,21 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         The classes that the target stands among; None where it is a value.
     predicted_number : int or None
         The number of the one that is taken.
-    relevance : ndarray, shape (steps, features) or (steps,)
-        Of every feature, or dimension of the embedding, at every step; or of every step in all,
-        where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
-        of them, and they have none.
+    amounts : tuple of ndarray, each of shape (steps, features) or (steps,)
+        Relevance at each input of the model, as `relevance` has it.
     ledger : Ledger or None
         None where the method does not account for the score.
     method : str
     step : int or None
         Where the model gives scores at every step: the position of the step whose score it is.
+
+    Attributes
+    ----------
+    relevance : ndarray, shape (steps, features) or (steps,)
+        Of every feature, or dimension of the embedding, at every step; or of every step in all,
+        where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
+        of them, and they have none. Of a model with several inputs, a dict with that of each by its
+        name; a vector is one step.
 
     Notes
     -----
@@ -90,7 +165,7 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     score: float
     decision: Decision | None
     predicted_number: int | None
-    relevance: Floats
+    amounts: tuple[Floats, ...]
     ledger: Ledger | None
     method: str
     step: int | None = None
@@ -99,7 +174,10 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     def without_score(cls, asked: Asked, sequence: Sequence, method: Method) -> Explanation:
         """Of a sequence without real steps, of a model by step: there is nothing to explain."""
         model = asked.model
-        relevance = np.full((len(sequence), model.input_size), np.nan, dtype=model.dtype)
+        relevance = tuple(
+            np.full((len(part.inputs), read.size), np.nan, dtype=model.dtype)
+            for read, part in zip(model.inputs, sequence.parts, strict=True)
+        )
         nothing = method.promise.nothing if method.promise else None
         scores = np.zeros(0, dtype=model.dtype)
         return cls(asked, sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
@@ -127,14 +205,29 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return self.sequence.id
 
     @property
-    def tokens(self) -> tuple[str, ...] | None:
-        """The tokens, as they are shown; None of a numeric series."""
-        return self.sequence.tokens
+    def parts(self) -> list[ExplainedInput]:
+        """What each input has of it, in the model's order."""
+        inputs = self.model.inputs
+        if len(inputs) == 1:
+            return [ExplainedInput(None, inputs[0], self.sequence, self.amounts[0])]
+        names = self.model.input_names
+        each = zip(names, inputs, self.sequence.parts, self.amounts, strict=True)
+        return [ExplainedInput(*own) for own in each]
 
     @property
-    def features(self) -> tuple[str, ...] | None:
-        """The names of a numeric series' features; None of tokens."""
-        return self.sequence.features
+    def tokens(self) -> Any:
+        """The tokens, as they are shown; None of a numeric series. Of several inputs, by name."""
+        return self._by_name(lambda part: part.tokens)
+
+    @property
+    def features(self) -> Any:
+        """The names of a numeric series' features; None of tokens. Of several inputs, by name."""
+        return self._by_name(lambda part: part.features)
+
+    @property
+    def relevance(self) -> Any:
+        """Relevance of every feature or dimension, or of steps; of several inputs, by name."""
+        return self._by_name(lambda part: part.relevance)
 
     @property
     def scored(self) -> bool:
@@ -165,12 +258,16 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return self._class_name(self.sequence.gold)
 
     @property
-    def relevance_of_steps(self) -> Floats:
-        """Relevance of each token or step, shape (steps,)."""
-        if self.relevance.ndim == 1:
-            return self.relevance
-        total: Floats = self.relevance.sum(axis=1)
-        return total
+    def relevance_of_steps(self) -> Any:
+        """Relevance of each token or step, shape (steps,); of several inputs, by name."""
+        return self._by_name(lambda part: part.relevance_of_steps)
+
+    @property
+    def of_all_steps(self) -> Floats:
+        """Relevance of each token or step of all inputs, one input after the other."""
+        if len(self.amounts) == 1:
+            return _of_steps(self.amounts[0])
+        return np.concatenate(list(map(_of_steps, self.amounts)))
 
     @property
     def right(self) -> bool | None:
@@ -179,22 +276,36 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
             return None
         return self.predicted_number == self.sequence.gold
 
+    def _by_name(self, take: Callable[[ExplainedInput], Any]) -> Any:
+        """Something of the only input, or of each that has it, by its name."""
+        found = [(part.name, take(part)) for part in self.parts]
+        if len(found) == 1:
+            return found[0][1]
+        return {name: value for name, value in found if value is not None}
+
     def _class_name(self, number: int | None) -> str | int | None:
         if number is None or self.decision is None:
             return None
         return self.decision.classes[number - self.decision.first]
 
 
-def unknown_places(sequence: Sequence, model: Model) -> list[int]:
-    """The positions of the tokens that the vocabulary does not know.
+def _of_steps(relevance: Floats) -> Floats:
+    if relevance.ndim == 1:
+        return relevance
+    total: Floats = relevance.sum(axis=1)
+    return total
+
+
+def unknown_places(part: Part, read: Input) -> list[int]:
+    """The positions of the tokens that an input's vocabulary does not know.
 
     A word of the vocabulary is known, be it the very one that stands for unknown tokens.
     """
-    tokens, vocabulary = sequence.tokens or (), model.vocabulary
-    if not sequence.unknown or vocabulary is None:
+    tokens, vocabulary = part.tokens or (), read.vocabulary
+    if not part.unknown or vocabulary is None:
         return []
     stand_in = SKIPPED if vocabulary.unknown_id is None else vocabulary.unknown_id
-    places = np.flatnonzero(sequence.inputs == stand_in).tolist()
+    places = np.flatnonzero(part.inputs == stand_in).tolist()
     return [place for place in places if tokens[place] not in vocabulary.ids]
 
 

@@ -38,12 +38,15 @@ class Predictions:
     steps : ndarray of int, shape (rows,), or None
         Of a model by step, which step each row is of.
     scores : ndarray, shape (rows, classes)
+    of_input : int or None
+        The number of the input whose steps those are; None where they are no input's.
     """
 
     sequences: Several[Sequence]
     places: Integers
     steps: Integers | None
     scores: Floats
+    of_input: int | None = None
 
     @property
     def rows(self) -> int:
@@ -71,6 +74,7 @@ class Predictions:
                 self.places[own] - start,
                 None if self.steps is None else self.steps[own],
                 self.scores[own],
+                self.of_input,
             )
             start, first = stop, own.stop
 
@@ -93,7 +97,7 @@ def predict_corpus(
         A score is not a finite number.
     """
 
-    def held(own: int, length: int) -> int:
+    def held(own: int, values: int) -> int:
         return SCORE_BYTES * model.classes * (own if model.by_step else 1)
 
     carried = carried or Carried(model)
@@ -167,9 +171,12 @@ def predictions_of(model: Model, sequences: Iterable[Sequence]) -> Iterator[Pred
 def predict_window(model: Model, window: Several[Sequence], carried: Carried) -> Predictions:
     """The scores of all sequences of a window, in its order."""
     found: dict[int, tuple[Floats, Integers]] = {}
+    of_input = None
     for batch, trace in run_window(model, window, carried):
         for sequence, own in zip(batch.sequences, _of_sequences(batch, trace), strict=True):
             found[sequence.number] = own
+        for number, each in enumerate(batch.packed):
+            of_input = number if each.packing is trace.steps else of_input
         del trace  # as run_window says
     scores, steps = zip(*(found[sequence.number] for sequence in window), strict=True)
     return Predictions(
@@ -177,14 +184,16 @@ def predict_window(model: Model, window: Several[Sequence], carried: Carried) ->
         np.repeat(np.arange(len(window)), list(map(len, scores))),
         np.concatenate(steps) if model.by_step else None,
         np.concatenate(scores),
+        of_input,
     )
 
 
 def _of_sequences(batch: Batch, trace: Trace) -> Iterator[tuple[Floats, Integers]]:
     """The rows of scores of each sequence, and of which steps they are."""
-    if not trace.model.by_step:
+    if trace.steps is None:
         only = np.zeros(1, dtype=np.intp)
         yield from zip(trace.scores[:, np.newaxis], repeat(only))
         return
-    for scores, kept in zip(batch.per_sequence(trace.scores), batch.kept(), strict=True):
+    steps = batch.steps_of(trace.steps)
+    for scores, kept in zip(steps.per_sequence(trace.scores), steps.kept(), strict=True):
         yield scores[kept], np.flatnonzero(kept)

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
-from lstm_lrp_cli.inputs.batching import Batch
+from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
@@ -33,7 +33,8 @@ class Question:
         one the score itself, be it above 0 or not. "all" is every score. So only as a number, or as
         the true class, is class 0 of a single score explained, by its negative.
     step : int or "all"
-        Of a model by step: which real step's scores, from 0, or from -1 backwards.
+        Of a model by step: which step's scores, from 0, or from -1 backwards; of those that the
+        scores have, where they are no input's, else of those that the model is run on.
     """
 
     target: Target = "predicted"
@@ -188,14 +189,15 @@ def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
         A sequence is too short to have the step.
     """
     model = trace.model
-    if not model.by_step:
+    if trace.steps is None:
         yield from _of_scores(question.target, model, trace.scores, batch)
         return
-    lengths = batch.real
+    scored = batch.steps_of(trace.steps)
+    lengths = scored.real
     for step in range(lengths.max(initial=0)) if question.step == "all" else [question.step]:
-        rows, steps = batch.find(np.full_like(lengths, step) if step >= 0 else lengths + step)
+        rows, steps = scored.find(np.full_like(lengths, step) if step >= 0 else lengths + step)
         if question.step != "all":
-            _check_steps(rows, step, batch)
+            _check_steps(rows, step, batch, scored)
         scores = np.zeros((len(rows), model.classes), dtype=trace.scores.dtype)
         scores[rows >= 0] = trace.scores[rows[rows >= 0]]
         yield from _of_scores(question.target, model, scores, batch, rows, steps)
@@ -208,12 +210,14 @@ def chosen_of(model: Model, targets: Integers, rows: Integers | None = None) -> 
     return Chosen(np.zeros_like(targets), rows, np.where(targets == 1, 1.0, -1.0))
 
 
-def _check_steps(rows: Integers, step: int, batch: Batch) -> None:
-    short = np.flatnonzero((rows < 0) & (batch.real > 0))
+def _check_steps(rows: Integers, step: int, batch: Batch, scored: Packed) -> None:
+    short = np.flatnonzero((rows < 0) & (scored.real > 0))
     if len(short):
         first = short[0]
-        real, given = int(batch.real[first]), int(batch.given[first])
+        real, given = int(scored.real[first]), int(scored.given[first])
         more = " that the model is run on" if given > real else ""
+        if all(each.packing is not scored.packing for each in batch.packed):
+            more = " with scores"
         raise UnusableInput(
             f"sequence {batch.sequences[first].number}",
             f"has {real} step{'s' * (real != 1)}{more}, and none is number {step}; "

@@ -264,17 +264,24 @@ def resolve_baseline(baseline: str | float, model: Model) -> Baseline:
     name = str(baseline)
     if name == "zero":
         return ZERO
-    if model.embedding is None:
+    if model.several_inputs:
+        raise WrongUsage(
+            f"{name!r} would be that of all inputs ({', '.join(model.input_names)}); of several, "
+            "the way begins at zero.",
+            "baseline",
+        )
+    read = model.only_input
+    if read.embedding is None:
         try:
             value = float(name)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
             raise WrongUsage(f"{name!r} is neither zero nor a finite number.", "baseline")
-        return Baseline(name, np.full(model.input_size, value, dtype=model.dtype))
-    known = model.vocabulary.ids if model.vocabulary else {}
+        return Baseline(name, np.full(read.size, value, dtype=model.dtype))
+    known = read.vocabulary.ids if read.vocabulary else {}
     token = known.get(name, whole_number(name))
-    weights = model.embedding.weights
+    weights = read.embedding.weights
     if token is None or token >= len(weights):
         raise WrongUsage(
             f"{name!r} is neither zero, a token of the vocabulary nor an id below {len(weights)}.",

@@ -13,7 +13,7 @@ from textwrap import fill
 import numpy as np
 
 from lstm_lrp_cli.model import Floats
-from .explanation import Explanation
+from .explanation import ExplainedInput, Explanation
 from .sizes import large_sizes
 
 FOR, AGAINST = (240, 120, 20), (40, 120, 240)
@@ -40,10 +40,7 @@ def escape(text: str) -> str:
 
 def html_of(explanation: Explanation) -> str:
     """A heat map of tokens, or of a series' features and steps, as a fragment of HTML."""
-    if explanation.tokens is None:
-        picture = _series(explanation)
-    else:
-        picture = _tokens(explanation, explanation.tokens)
+    picture = "".join(map(_picture, explanation.parts))
     heading = " &middot; ".join(map(escape, _heading(explanation)))
     notes = "".join(
         f'<div style="opacity:.75">{escape(note)}</div>' for note in _notes(explanation)
@@ -54,14 +51,27 @@ def html_of(explanation: Explanation) -> str:
     )
 
 
+def _picture(part: ExplainedInput) -> str:
+    """What was given to one input, under the input's name where there are several."""
+    name = "" if part.name is None else f'<div style="opacity:.75">{escape(part.name)}</div>'
+    return name + (_series(part) if part.tokens is None else _tokens(part, part.tokens))
+
+
 def text_of(explanation: Explanation) -> str:
     """The same in plain text: the tokens in their order, or the features, with their relevance."""
-    amounts = explanation.relevance_of_steps
-    if explanation.tokens is not None:
-        names, what = explanation.tokens, "tokens"
-    elif explanation.relevance.ndim == 2:
-        names, what = explanation.features or (), "features"
-        amounts = np.nansum(explanation.relevance, axis=0)
+    bodies = map(_body, explanation.parts)
+    lines = [", ".join(_heading(explanation)), *bodies, *_notes(explanation)]
+    return "\n".join(line for line in lines if line)
+
+
+def _body(part: ExplainedInput) -> str:
+    """What was given to one input, behind its name where there are several."""
+    amounts = part.relevance_of_steps
+    if part.tokens is not None:
+        names, what = part.tokens, "tokens"
+    elif part.relevance.ndim == 2:
+        names, what = part.features or (), "features"
+        amounts = np.nansum(part.relevance, axis=0)
     else:
         names, what = tuple(f"step {step}" for step in range(len(amounts))), "steps"
     # The strongest, in their order; a space within what stands together is no place to fold.
@@ -70,9 +80,10 @@ def text_of(explanation: Explanation) -> str:
     body = " ".join(each.replace(" ", "\0") for each in told)
     if len(names) > TEXT_TOKENS:
         body += f" and\0{len(names) - TEXT_TOKENS:,}\0weaker\0{what}"
+    if part.name is not None:
+        body = f"{part.name}: {body}"
     body = fill(body, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
-    lines = [", ".join(_heading(explanation)), body.replace("\0", " "), *_notes(explanation)]
-    return "\n".join(line for line in lines if line)
+    return body.replace("\0", " ")
 
 
 def _heading(explanation: Explanation) -> Iterator[str]:
@@ -95,13 +106,14 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     ledger = explanation.ledger
     if ledger is None:
         return
+    series = not explanation.model.takes_tokens
     shares = ", ".join(
-        f"{share_name(name, series=explanation.tokens is None)} {_number(amount)}"
+        f"{share_name(name, series=series)} {_number(amount)}"
         for name, amount in ledger.shares.items()
         if abs(amount) >= LEAST_SHARE
     )
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
-    for doubt in doubts(explanation, series=explanation.tokens is None):
+    for doubt in doubts(explanation, series=series):
         yield f"! {doubt}: take single numbers with care"
 
 
@@ -145,8 +157,8 @@ def _strengths(amounts: Floats) -> Floats:
     return strengths
 
 
-def _tokens(explanation: Explanation, tokens: tuple[str, ...]) -> str:
-    amounts = explanation.relevance_of_steps
+def _tokens(part: ExplainedInput, tokens: tuple[str, ...]) -> str:
+    amounts = part.relevance_of_steps
     spans = (
         f'<span title="{_number(amount)}" style="padding:.1em .2em;border-radius:.2em;'
         f'{"opacity:.5" if np.isnan(amount) else f"background:{_colour(strength)}"}">'
@@ -158,10 +170,9 @@ def _tokens(explanation: Explanation, tokens: tuple[str, ...]) -> str:
     return f'<div style="line-height:2;overflow-wrap:anywhere">{" ".join(spans)}</div>'
 
 
-def _series(explanation: Explanation) -> str:
+def _series(part: ExplainedInput) -> str:
     """A row for each feature: its name, its sum, and its steps, coloured, with their values."""
-    relevance, values = explanation.relevance, explanation.sequence.inputs
-    names = explanation.features or ()
+    relevance, values, names = part.relevance, part.part.inputs, part.features or ()
     if relevance.ndim == 1:
         relevance, names, values = relevance[:, np.newaxis], ("all features",), values[:, :0]
     steps = len(relevance)

@@ -156,7 +156,7 @@ def ledgers_of(explanations: Sequence[Explanation]) -> tuple[Ledgers, Floats] | 
     if ledgers[0].stabilizers_size is not None:
         sizes = np.array([ledger.stabilizers_size or 0.0 for ledger in ledgers])
     shares = dict(zip(names, amounts[:, 1:].T, strict=True))
-    relevance = [each.relevance_of_steps for each in explanations]
+    relevance = [each.of_all_steps for each in explanations]
     belongs = np.repeat(np.arange(len(relevance)), list(map(len, relevance)))
     tokens = absolute_sums(np.concatenate(relevance), belongs, len(relevance))
     return Ledgers(amounts[:, 0], shares, sizes), tokens

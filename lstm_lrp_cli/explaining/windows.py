@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -18,11 +19,11 @@ from lstm_lrp_cli.engine.records import Reach, WrongSteps
 from lstm_lrp_cli.engine.recurrent.inputs import NOTHING_CARRIED, States, TokenTable
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, batches
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Part, Sequence, each_input
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from .question import Question
 
 
@@ -142,7 +143,11 @@ def finite_relevance(
     """What a method gives of a batch, which must be finite."""
     result = method.explain(trace, chosen, reach)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
-        of_sequences = batch.packing.total(of_steps(result.values[0]))
+        first, *others = (
+            packing.total(of_steps(values))
+            for packing, values in zip(trace.packings, result.values, strict=True)
+        )
+        of_sequences = sum(others, start=first)
     what = f"relevance by {method.name} overflows"
     _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result
@@ -161,7 +166,7 @@ def run_window(
     carried : Carried
         What the windows before left, to which this one adds.
     """
-    runner = Runner(model, [window_table(model, window)], keep_gates)
+    runner = Runner(model, window_tables(model, window), keep_gates)
     rows = batch_rows(model, keep_gates)
     for sequences in carried.abreast(window):
         for batch in batches(sequences, model, BATCH_SEQUENCES, rows):
@@ -178,7 +183,10 @@ def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) 
 def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     model = runner.model
-    given = [Given(batch.inputs, batch.packing, model.embedding, batch.padding)]
+    given = [
+        Given(each.array, each.packing, read.embedding, each.padding, read.steps)
+        for each, read in zip(batch.packed, model.inputs, strict=True)
+    ]
     try:
         trace = runner.forward(given, carried.begun(batch))
     except WrongSteps as wrong:
@@ -193,25 +201,35 @@ def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     return trace
 
 
-def window_table(model: Model, window: Several[Sequence]) -> TokenTable | None:
-    """A table of all tokens of a window, padding too; None where there are none."""
-    if model.embedding is None or not window:
+def window_tables(model: Model, window: Several[Sequence]) -> list[TokenTable | None]:
+    """For each input a table of all its tokens in a window, padding too; None where it has none."""
+    if not window:
+        return [None] * len(model.inputs)
+    return [
+        _table(model, number, read, parts)
+        for number, (read, parts) in enumerate(each_input(window, model))
+    ]
+
+
+def _table(model: Model, number: int, read: Input, parts: Several[Part]) -> TokenTable | None:
+    if read.embedding is None:
         return None
-    ids = np.concatenate([sequence.inputs for sequence in window])
-    if model.padding is not None:
-        ids = np.append(ids, int(model.padding.value))
-    return TokenTable.of(model, MODEL_INPUT, model.embedding, ids[ids != SKIPPED])
+    ids = np.concatenate([part.inputs for part in parts])
+    if read.padding is not None:
+        ids = np.append(ids, int(read.padding.value))
+    return TokenTable.of(model, MODEL_INPUT - number, read.embedding, ids[ids != SKIPPED])
 
 
 def _wrong_steps(wrong: WrongSteps, batch: Batch) -> UnusableInput:
     """The error about a sequence of another number of steps than a layer takes."""
-    found = batch.packing.lengths[wrong.sequence]
-    problem = f"has {found} steps"
-    if wrong.found != found:
+    lengths = [int(each.packing.lengths[wrong.sequence]) for each in batch.packed]
+    problem = f"has {' and '.join(map(str, lengths))} steps"
+    as_given = wrong.found in lengths
+    if not as_given:
         problem += f", of which a layer is given {wrong.found}"
     problem += f", and the model {wrong.does.format(wrong.expected)}"
     mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
-    mend += f": {{length: {wrong.expected}, ..}}" if wrong.found == found else ""
+    mend += f": {{length: {wrong.expected}, ..}}" if as_given else ""
     return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
 
 
@@ -231,10 +249,10 @@ def windows(
 ) -> Iterator[list[Sequence]]:
     """Collect sequences to be explained together."""
     every_step = question.every_step(model)
-    of_step = question.targets(model) * methods * model.input_size * model.dtype.itemsize
+    of_value = question.targets(model) * methods * model.dtype.itemsize
 
-    def held(own: int, length: int) -> int:
-        return length * of_step * (own if every_step else 1)
+    def held(own: int, values: int) -> int:
+        return values * of_value * (own if every_step else 1)
 
     return cut_windows(model, sequences, held)
 
@@ -249,28 +267,31 @@ def cut_windows(
     Parameters
     ----------
     held : callable
-        From the steps of a sequence, and those that it has with padding, to the bytes of its
-        results.
+        From the steps of a sequence, and the values of those that it has with padding, to the
+        bytes of its results.
     """
-    most_tokens = table_tokens(model)
-    least = max(model.padding.length if model.padding else 0, 1)
+    extents = [_Extent.of(model, number) for number in range(len(model.inputs))]
     window: list[Sequence] = []
     steps = results = 0
-    tokens: set[int] = set()
     try:
         for sequence in sequences:
             window.append(sequence)
-            own = len(sequence.inputs)
-            length = max(own, least)
+            length = values = 0
+            full = False
+            for extent, part in zip(extents, sequence.parts, strict=True):
+                own = max(len(part.inputs), extent.least)
+                length += own
+                values += own * extent.size
+                if extent.most_tokens is not None:
+                    extent.tokens.update(part.inputs.tolist())
+                    full |= len(extent.tokens) >= extent.most_tokens
             steps += length
-            results += held(own, length)
-            if most_tokens is not None:
-                tokens.update(sequence.inputs.tolist())
-            full = most_tokens is not None and len(tokens) >= most_tokens
+            results += held(len(sequence), values)
             if full or steps >= WINDOW_STEPS or results >= RESULT_BYTES:
                 yield window
                 window, steps, results = [], 0, 0
-                tokens.clear()
+                for extent in extents:
+                    extent.tokens.clear()
     except UnusableInput:
         if window:
             yield window
@@ -279,12 +300,41 @@ def cut_windows(
         yield window
 
 
-def table_tokens(model: Model) -> int | None:
-    """How many different tokens a table has room for; None where that is all that there are."""
-    if model.embedding is None:
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """How much of an input a window holds.
+
+    Parameters
+    ----------
+    least : int
+        The steps that a sequence has at least.
+    size : int
+        The values of a step.
+    most_tokens : int or None
+        How many different tokens a window has at most; None of any number.
+    tokens : set of int
+        Those that it has.
+    """
+
+    least: int
+    size: int
+    most_tokens: int | None
+    tokens: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, model: Model, number: int) -> "_Extent":
+        read = model.inputs[number]
+        least = max(read.padding.length if read.padding else 0, 1)
+        return cls(least, read.size, table_tokens(model, number))
+
+
+def table_tokens(model: Model, number: int) -> int | None:
+    """How many different tokens an input's table has room for; None where it has room for all."""
+    embedding = model.inputs[number].embedding
+    if embedding is None:
         return None
-    of_token = TokenTable.bytes_of_token(model, MODEL_INPUT)
-    if of_token * len(model.embedding.weights) <= TABLE_BYTES:
+    of_token = TokenTable.bytes_of_token(model, MODEL_INPUT - number)
+    if of_token * len(embedding.weights) <= TABLE_BYTES:
         return None
     return TABLE_BYTES // of_token
 

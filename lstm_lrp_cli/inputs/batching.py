@@ -11,37 +11,40 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.model import Booleans, Floats, Integers
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Padding
-from .sequence import Sequence, pieces
+from .sequence import Part, Sequence, each_input, pieces
 from .tokens import SKIPPED
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Sequences from longest to shortest, as the engine takes them.
+class Packed:
+    """What one input is given of a batch's sequences, step by step.
 
     Real steps are those that the model is run on: neither masked nor left out by the tokenizer.
 
     Parameters
     ----------
-    sequences : tuple of Sequence
+    array : ndarray, shape (rows,) or (rows, features)
+    packing : Packing
     given : ndarray of int, shape (batch,)
         The steps of each sequence as it was read.
-    packing : Packing
-    inputs : ndarray, shape (rows,) or (rows, features)
-    padding : ndarray of bool, shape (rows,), or None
-        The rows that are padding, where there are any.
     positions : ndarray of int, shape (rows - padding,)
         Where each row that is not padding stands among all steps of all sequences, in order.
+    padding : ndarray of bool, shape (rows,), or None
+        The rows that are padding, where there are any.
     """
 
-    sequences: tuple[Sequence, ...]
-    given: Integers
+    array: NDArray[Any]
     packing: Packing
-    inputs: NDArray[Any]
-    padding: Booleans | None
+    given: Integers
     positions: Integers
+    padding: Booleans | None = None
+
+    @classmethod
+    def of_real(cls, array: NDArray[Any], packing: Packing) -> "Packed":
+        """Steps of which all are real, such as those that a model makes of its input's."""
+        return cls(array, packing, packing.lengths, np.arange(packing.rows))
 
     def per_sequence(self, rows: Floats) -> list[Floats]:
         """Cut values of packed rows, shape (rows, ...), into one array a sequence.
@@ -62,10 +65,14 @@ class Batch:
         return pieces(steps, self.given.tolist())
 
     @cached_property
+    def own_sequence(self) -> Integers:
+        """The sequence of each row that is not padding, in ascending order."""
+        return self.packing.sequence[self.own_rows]
+
+    @cached_property
     def real(self) -> Integers:
         """How many real steps each sequence has, shape (batch,)."""
-        sequences = self.packing.sequence[self.own_rows]
-        return np.bincount(sequences, minlength=self.packing.batch)
+        return np.bincount(self.own_sequence, minlength=self.packing.batch)
 
     def find(self, numbers: Integers) -> tuple[Integers, Integers]:
         """One real step of each sequence: its packed row, and its position as it was given.
@@ -91,39 +98,99 @@ class Batch:
         return rows if self.padding is None else rows[~self.padding[rows]]
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Sequences as the engine takes them: at every input, none is longer than the one before.
+
+    Parameters
+    ----------
+    sequences : tuple of Sequence
+    packed : tuple of Packed
+        Of each input of the model.
+    """
+
+    sequences: tuple[Sequence, ...]
+    packed: tuple[Packed, ...]
+
+    @cached_property
+    def real(self) -> Integers:
+        """How many real steps each sequence has, of all inputs together, shape (batch,)."""
+        first, *others = (each.real for each in self.packed)
+        return sum(others, start=first)
+
+    def steps_of(self, steps: Packing) -> Packed:
+        """What is known of steps that a model has scores of: an input's, or of its own making."""
+        for each in self.packed:
+            if each.packing is steps:
+                return each
+        return Packed.of_real(np.empty(steps.rows), steps)
+
+
 def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
-    """Pack sequences, padded or masked as the model's mapping says."""
-    prepared = prepare([sequence.inputs for sequence in sequences], model.padding)
-    if np.any(np.diff(prepared.lengths) > 0):
-        order = np.argsort(-prepared.lengths, kind="stable")
+    """Pack sequences, padded or masked as the model's mapping says.
+
+    Of a model with several inputs, their lengths must fit, as those of `batches` do.
+    """
+    prepared = [
+        prepare([part.inputs for part in parts], read.padding)
+        for read, parts in each_input(sequences, model)
+    ]
+    if len(prepared) == 1 and np.any(np.diff(prepared[0].lengths) > 0):
+        order = np.argsort(-prepared[0].lengths, kind="stable")
         return make_batch([sequences[k] for k in order], model)
+    return Batch(tuple(sequences), tuple(map(_packed, prepared)))
+
+
+def _packed(prepared: "Prepared") -> Packed:
     packing = Packing(prepared.lengths)
-    return Batch(
-        tuple(sequences),
-        prepared.given,
-        packing,
+    return Packed(
         packing.pack(prepared.inputs),
-        packing.pack(prepared.padding) if prepared.padding.any() else None,
+        packing,
+        prepared.given,
         np.flatnonzero(prepared.kept),
+        packing.pack(prepared.padding) if prepared.padding.any() else None,
     )
 
 
 def batches(sequences: Several[Sequence], model: Model, most: int, rows: int) -> Iterator[Batch]:
     """Group sequences of like length into batches, of at most so many sequences and rows.
 
-    A sequence of more rows is a batch of its own.
+    A sequence of more rows is a batch of its own. Of a model with several inputs, a batch has no
+    sequence that is longer than the one before at any of them.
     """
-    least = 0 if model.padding is None else model.padding.fills
-    lengths = np.array([len(sequence.inputs) for sequence in sequences], dtype=np.intp)
-    lengths = np.maximum(lengths, least)
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(np.maximum(lengths[order], 1))
+    lengths = _lengths(sequences, model)
+    first, *others = lengths
+    # Sorted by the lengths of the others, and then of the first.
+    order = np.lexsort([-each for each in (first, *others)])
+    sizes = sum(others, start=first)[order]
+    ends = np.cumsum(np.maximum(sizes, 1))
+    longer = np.zeros(len(order), dtype=bool)
+    if others:
+        grown = [np.diff(each[order]) > 0 for each in lengths]
+        longer[1:] = np.any(grown, axis=0)
+    begins = np.append(np.flatnonzero(longer), len(order))
     start = taken = 0
     while start < len(order):
         within = int(np.searchsorted(ends, taken + rows, side="right"))
-        stop = min(max(within, start + 1), start + most)
+        apart = int(begins[np.searchsorted(begins, start, side="right")])
+        stop = min(max(within, start + 1), start + most, apart)
         yield make_batch([sequences[place] for place in order[start:stop].tolist()], model)
         start, taken = stop, int(ends[stop - 1])
+
+
+def _lengths(sequences: Several[Sequence], model: Model) -> list[Integers]:
+    """The rows of each sequence, at each input.
+
+    Of a model with one input at most so many, which is known without a look at the steps.
+    """
+    found = []
+    for read, parts in each_input(sequences, model):
+        if model.several_inputs:
+            lengths = _real_lengths([part.inputs for part in parts], read)
+        else:
+            lengths = np.array([len(part.inputs) for part in parts], dtype=np.intp)
+        found.append(np.maximum(lengths, 0 if read.padding is None else read.padding.fills))
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,28 +247,38 @@ def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepar
     return Prepared(filled, given, lengths + missing, filling, kept)
 
 
-def real_lengths(sequences: Several[Sequence], model: Model) -> Integers:
-    """How many real steps each sequence has, shape (sequences,)."""
-    inputs = [sequence.inputs for sequence in sequences]
+def real_lengths(sequences: Several[Sequence], model: Model) -> list[Integers]:
+    """How many real steps each sequence has at each input, each of shape (sequences,)."""
+    return [
+        _real_lengths([part.inputs for part in parts], read)
+        for read, parts in each_input(sequences, model)
+    ]
+
+
+def _real_lengths(inputs: list[NDArray[Any]], read: Input) -> Integers:
     lengths = np.array(list(map(len, inputs)), dtype=np.intp)
-    if not model.skips or not len(inputs):
+    if not read.skips or not len(inputs):
         return lengths
-    return _kept_lengths(_kept(np.concatenate(inputs), lengths, model.padding), lengths)
+    return _kept_lengths(_kept(np.concatenate(inputs), lengths, read.padding), lengths)
 
 
-def real_steps(sequence: Sequence, model: Model) -> Booleans:
-    """Which steps of one sequence are real, shape (steps,)."""
-    lengths = np.array([len(sequence.inputs)], dtype=np.intp)
-    return _kept(sequence.inputs, lengths, model.padding)
+def real_steps(part: Part, read: Input) -> Booleans:
+    """Which steps of one sequence are real at an input, shape (steps,)."""
+    lengths = np.array([len(part.inputs)], dtype=np.intp)
+    return _kept(part.inputs, lengths, read.padding)
 
 
-def masked_steps(sequences: Several[Sequence], model: Model) -> int:
-    """How many steps of all sequences the model's mask passes over."""
-    if model.padding is None or not model.padding.masked or not sequences:
+def masked_steps(sequences: Several[Sequence], model: Model) -> list[int]:
+    """How many steps of all sequences the model's masks pass over, at each input."""
+    return [_masked_steps(parts, read.padding) for read, parts in each_input(sequences, model)]
+
+
+def _masked_steps(parts: Several[Part], padding: Padding | None) -> int:
+    if padding is None or not padding.masked or not parts:
         return 0
-    inputs = [sequence.inputs for sequence in sequences]
+    inputs = [part.inputs for part in parts]
     lengths, steps = np.array(list(map(len, inputs)), dtype=np.intp), np.concatenate(inputs)
-    return int((_uncut(steps, lengths, model.padding) & ~_unmasked(steps, model.padding)).sum())
+    return int((_uncut(steps, lengths, padding) & ~_unmasked(steps, padding)).sum())
 
 
 def cut_off(inputs: NDArray[Any], padding: Padding | None) -> Booleans:

@@ -1,22 +1,16 @@
-"""Sequences that stand one a line: text, token ids, labelled text, JSON lines."""
+"""Lines of text, block by block, and sequences that stand one a line: text, or token ids."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Any, TypeVar
-
-import msgspec
-import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from itertools import chain
+from typing import TypeVar
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence
-from .series import checked_values
 from .stream import BOM
-from .tokens import Encoded, Tokenizer, gold_class
+from .tokens import Tokenizer, gold_class
 
 # How text in UTF-16 begins.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -26,21 +20,6 @@ LONGEST_LINE = 64 * 2**20
 CHUNK = 2**16
 
 Read = TypeVar("Read")
-
-
-class _JsonSequence(Struct):
-    """A line of JSON; keys of other purposes are let be."""
-
-    tokens: list[str | int] | UnsetType = UNSET
-    text: str | UnsetType = UNSET
-    values: list[list[float]] | UnsetType = UNSET
-    features: list[str] | None = None
-    id: str | int | None = None
-    label: str | int | None = None
-
-
-_DECODER = msgspec.json.Decoder(_JsonSequence)
-_EMPTY = _JsonSequence(tokens=[], values=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +156,7 @@ def read_text(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[
 
     An empty line is an empty sequence, so that line numbers stay true. Errors name the first line.
     """
-    tokenizer, place = Tokenizer(model), lines.place
+    tokenizer, place = Tokenizer(model.only_input), lines.place
     texts = lines.texts()
     golds: list[int | None] = [None] * len(texts)
     if labelled:
@@ -186,11 +165,11 @@ def read_text(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[
                 label, tab, texts[number] = line.partition("\t")
                 if not tab:
                     raise UnusableInput(
-                        place, f"found no tab in `{_short(line)}`; expected label<TAB>text"
+                        place, f"found no tab in `{short(line)}`; expected label<TAB>text"
                     )
                 golds[number] = gold_class(label, model, place)
     if ids:
-        encoded = tokenizer.of_ids([_integers(text, place) for text in texts], place)
+        encoded = tokenizer.of_ids([integers(text, place) for text in texts], place)
     else:
         encoded = tokenizer.of_tokens(list(map(tokenizer.cut, texts)), place)
     return [
@@ -201,114 +180,21 @@ def read_text(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[
     ]
 
 
-def read_json_lines(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[Sequence]:
-    """Read one JSON object a line: tokens, ids as tokens, text, or a series' values.
+def integers(text: str, place: str) -> list[int]:
+    """The token ids of a line.
 
-    Errors name the first line.
+    Raises
+    ------
+    UnusableInput
     """
-    place = lines.place
-    documents = [_document(line, place) for line in lines.texts()]
-    golds = [_gold(each, model, place) if labelled else None for each in documents]
-    numbered = enumerate(zip(documents, golds, strict=True), start=lines.first - 1)
-    if model.embedding is None:
-        return [_series(each, number, gold, model, place) for number, (each, gold) in numbered]
-    encoded = _encoded(documents, Tokenizer(model), place, ids=ids)
-    return [
-        Sequence(number, of.ids, of.tokens, id=each.id, gold=gold, unknown=of.unknown)
-        for of, (number, (each, gold)) in zip(encoded, numbered, strict=True)
-    ]
-
-
-def _document(line: str, place: str) -> _JsonSequence:
-    if not line.strip():
-        return _EMPTY
-    try:
-        return _DECODER.decode(line)
-    except msgspec.ValidationError as error:
-        raise UnusableInput(place, str(error)) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        found = _as_python_writes(line, place)
-        if found is None:
-            raise UnusableInput(place, f"is not JSON: {error}") from error
-        return found
-
-
-def _as_python_writes(line: str, place: str) -> _JsonSequence | None:
-    """A line with NaN or Infinity, which are no JSON but stand in what Python's json writes.
-
-    Where they are among the values, these are refused by their step and feature.
-    """
-    import json
-
-    try:
-        return msgspec.convert(json.loads(line), _JsonSequence)
-    except msgspec.ValidationError as error:
-        raise UnusableInput(place, str(error)) from error
-    except (ValueError, RecursionError):
-        return None
-
-
-def _gold(document: _JsonSequence, model: Model, place: str) -> int | None:
-    if document is _EMPTY:
-        return None
-    if document.label is None:
-        raise UnusableInput(place, "has no `label`; expected the sequence's true class")
-    return gold_class(document.label, model, place)
-
-
-def _encoded(
-    documents: list[_JsonSequence], tokenizer: Tokenizer, place: str, *, ids: bool
-) -> Iterator[Encoded]:
-    """The tokens of each line. Lines of words that follow each other are looked up at once."""
-    cut = [_cut(each, tokenizer, place, ids=ids) for each in documents]
-    for are_ids, run in groupby(cut, key=itemgetter(0)):
-        look_up = tokenizer.of_ids if are_ids else tokenizer.of_tokens
-        yield from look_up([tokens for _, tokens in run], place)
-
-
-def _cut(
-    document: _JsonSequence, tokenizer: Tokenizer, place: str, *, ids: bool
-) -> tuple[bool, list[Any]]:
-    """The tokens of one line, and whether they are ids."""
-    if document.tokens is UNSET and document.text is UNSET:
-        raise UnusableInput(place, "has neither `tokens` nor `text`; expected one of them")
-    if document.tokens is UNSET:
-        text = str(document.text)
-        return ids, _integers(text, place) if ids else tokenizer.cut(text)
-    kinds = set(map(type, document.tokens))
-    if len(kinds) > 1:
-        raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")
-    if str in kinds and ids:
-        return True, _integers(" ".join(map(str, document.tokens)), place)
-    return str not in kinds, document.tokens
-
-
-def _series(
-    document: _JsonSequence, number: int, gold: int | None, model: Model, place: str
-) -> Sequence:
-    if document.values is UNSET:
-        raise UnusableInput(
-            place, "has no `values`; the model takes numbers, expected one list of them a step"
-        )
-    rows: Any = document.values
-    widths = {len(row) for row in rows} or {model.input_size}
-    if len(widths) > 1:
-        raise UnusableInput(place, "its steps have different numbers of values")
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), *widths)
-    names = tuple(document.features) if document.features else None
-    array, features = checked_values(values, names, model, place)
-    return Sequence(number, array, features=features, id=document.id, gold=gold)
-
-
-def _integers(text: str, place: str) -> list[int]:
     try:
         return list(map(int, text.split()))
     except ValueError as error:
         wrong = next((t for t in text.split() if not t.lstrip("-").isdigit()), text)
         raise UnusableInput(
-            place, f"found `{_short(wrong)}`; with --ids, expected token ids such as 12 7 431"
+            place, f"found `{short(wrong)}`; with --ids, expected token ids such as 12 7 431"
         ) from error
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."

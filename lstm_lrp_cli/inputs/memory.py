@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
-from .sequence import Sequence
+from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array
 from .tokens import Encoded, Tokenizer, gold_class
 
@@ -33,6 +33,9 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
         For a model that takes numbers: an array (steps, features), or several, as a list of arrays
         or an array (sequences, steps, features); of one feature, an array (steps,) will do; a table
         whose columns are features. Whatever has `__array__` is an array. Or sequences as they are.
+        For a model with several inputs, a dict that has for each, by its name, what a model with
+        that input alone would take; or an iterable of dicts, one for each sequence. An input that
+        is one vector a sequence takes an array (sequences, features), or a table.
     model : Model
     labels : iterable of str or int, optional
         The true class of each: a label of the model, or a number; None where it is not known.
@@ -58,6 +61,8 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
 
 
 def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
+    if model.several_inputs:
+        return _of_several(inputs, model)
     if isinstance(inputs, str) and len(inputs) < LONGEST_NAME and os.path.isfile(inputs):
         message = f"{inputs!r} is a file, and taken for a text; lrp.read reads it"
         warnings.warn(message, stacklevel=4)
@@ -71,6 +76,51 @@ def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
     return _of_items(iter([inputs] if isinstance(inputs, str | Sequence) else inputs), model)
 
 
+def _of_several(inputs: Any, model: Model) -> Iterator[Sequence]:
+    """Sequences of a model with several inputs, given by name: all of each, or one by one."""
+    if isinstance(inputs, dict):
+        check_named(map(str, inputs), model, "input", "key")
+        places = [f"input {name}" for name in model.input_names]
+        streams = [
+            _named_input(inputs[name], model, number)
+            for number, name in enumerate(model.input_names)
+        ]
+        return together(streams, model, places)
+    if isinstance(inputs, Sequence):
+        inputs = [inputs]
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise _unlike("input", inputs, model)
+    return _of_dicts(inputs, model)
+
+
+def _of_dicts(items: Iterable[Any], model: Model) -> Iterator[Sequence]:
+    for number, item in enumerate(items):
+        where = f"sequence {number}"
+        if isinstance(item, Sequence):
+            if len(item.parts) != len(model.inputs):
+                raise UnusableInput(
+                    where, f"has {len(item.parts)} inputs, and the model {len(model.inputs)}"
+                )
+            yield item
+            continue
+        if not isinstance(item, dict):
+            raise _unlike(where, item, model)
+        check_named(map(str, item), model, where, "key")
+        own = [
+            list(_named_input([item[name]], model, k)) for k, name in enumerate(model.input_names)
+        ]
+        yield joined(number, [only for [only] in own])
+
+
+def _named_input(inputs: Any, model: Model, number: int) -> Iterator[Sequence]:
+    """What is given for one input, whose errors name it."""
+    try:
+        yield from _found(inputs, model.reading(number))
+    except UnusableInput as error:
+        where = f"{model.input_names[number]}: {error.where}"
+        raise UnusableInput(where, error.problem) from error
+
+
 def _of_items(items: Iterator[Any], model: Model) -> Iterator[Sequence]:
     """Sequences one by one, which are what the first of them is; or the items of one sequence."""
     begin = list(islice(items, 1))
@@ -81,28 +131,33 @@ def _of_items(items: Iterator[Any], model: Model) -> Iterator[Sequence]:
         return items
     if isinstance(first, str):
         return _of_words(items, model, _cut)
-    if _is_number(first) or (model.embedding is None and np.ndim(first) == 1):
-        # One sequence: of ids, of single numbers, or of steps.
+    if _is_number(first) or (not model.takes_tokens and np.ndim(first) == 1):
+        # One sequence: of ids, of single numbers, or of steps; of vectors, one each.
         return _of_numbers(_numbers(list(items), "input"), model)
-    if model.embedding is None:
+    if not model.takes_tokens:
         return _of_series(items, model)
     return _of_words(items, model, _tokens)
 
 
 def _of_numbers(array: Any, model: Model) -> Iterator[Sequence]:
-    if model.embedding is None and array.ndim == 1 and model.input_size == 1:
+    read = model.only_input
+    if read.embedding is None and read.steps and array.ndim == 1 and read.size == 1:
         array = array[:, np.newaxis]
     return sequences_of_array(array, model, "input")
 
 
 def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
-    """The one series of a table with a column for each feature."""
-    if model.embedding is not None:
+    """The one series of a table with a column for each feature, or a vector of each row."""
+    if model.takes_tokens:
         raise UnusableInput(
             "input", "is a table, and the model takes tokens; give one column of it, the texts"
         )
-    values = _numbers(table, "input")
-    yield Sequence(0, *_checked(values, tuple(map(str, table.columns)), model, "input"))
+    values, names = _numbers(table, "input"), tuple(map(str, table.columns))
+    if not model.only_input.steps:
+        for number, row in enumerate(values):
+            yield Sequence(number, *_checked(row, names, model, f"sequence {number}"))
+        return
+    yield Sequence(0, *_checked(values, names, model, "input"))
 
 
 def _of_series(items: Iterable[Any], model: Model) -> Iterator[Sequence]:
@@ -124,9 +179,9 @@ def _of_words(
     look_up: Callable[[Tokenizer, list[Any], int, Model], Iterable[Encoded]],
 ) -> Iterator[Sequence]:
     """Texts, tokens or ids, looked up some at a time."""
-    if model.embedding is None:
+    if not model.takes_tokens:
         raise UnusableInput("input", f"is text, and the model takes {_wanted(model)}")
-    tokenizer, items = Tokenizer(model), iter(items)
+    tokenizer, items = Tokenizer(model.only_input), iter(items)
     start = 0
     while some := list(islice(items, TOGETHER)):
         try:
@@ -205,9 +260,12 @@ def _unlike(where: str, found: Any, model: Model) -> UnusableInput:
 
 
 def _wanted(model: Model) -> str:
-    if model.embedding is None:
-        return (
-            f"numbers: arrays of shape (steps, {model.input_size}), "
-            f"or one (sequences, steps, {model.input_size})"
-        )
-    return "tokens: a text, several texts, lists of tokens, or lists of token ids"
+    if model.several_inputs:
+        names = ", ".join(f"{name!r}: .." for name in model.input_names)
+        return f"several inputs, in a dict: {{{names}}}"
+    read = model.only_input
+    if read.embedding is not None:
+        return "tokens: a text, several texts, lists of tokens, or lists of token ids"
+    if not read.steps:
+        return f"vectors: an array of shape (sequences, {read.size})"
+    return f"numbers: arrays of shape (steps, {read.size}), or one (sequences, steps, {read.size})"

@@ -8,11 +8,13 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.formats import HDF5, NPY, NPZ, format_of, what_it_is
 from lstm_lrp_cli.model.model import Model
 from . import lines, series
+from .jsonl import read_json_lines
 from .lines import Lines
-from .sequence import Sequence
+from .sequence import Sequence, check_named, together, ways_to_give
 from .stream import (
     BOM,
     ENDINGS,
+    STANDARD_INPUT,
     InputFormat,
     OpenInput,
     display_name,
@@ -45,12 +47,16 @@ class Source:
         Text lines hold token ids.
     labelled : bool
         Every sequence comes with its true class.
+    others : tuple of str
+        Further files. For a model with several inputs there may be one for each, and then all are
+        given as NAME=FILE; labels stand in the first of them that may have any.
     """
 
     path: str
     format: InputFormat | None = None
     ids: bool = False
     labelled: bool = False
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,10 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     UnusableInput
         The input cannot be used, or holds no sequence. What was read before comes first.
     """
+    files = _files(source, model)
+    if files is not None:
+        yield from _groups(_of_files(files, source, model), steps)
+        return
     where = display_name(source.path)
     empty = True
     with open_input(source.path) as opened:
@@ -98,7 +108,10 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
             or _by_beginning(opened.beginning, model)
         )
         _check_content(opened, form, where, model)
-        if form in ("txt", "csv") and (form == "csv") == (model.embedding is not None):
+        if model.several_inputs:
+            if form not in ("jsonl", "npz", "h5"):
+                raise UnusableInput(where, f"is one .{form}, and {ways_to_give(model)}")
+        elif form in ("txt", "csv") and (form == "csv") == model.takes_tokens:
             raise UnusableInput(where, _mismatch(form, model))
         if source.labelled and form not in ("txt", "jsonl"):
             raise UnusableInput(
@@ -122,7 +135,7 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
     if isinstance(block, list):
         yield from block
         return
-    reader = lines.read_text if block.form == "txt" else lines.read_json_lines
+    reader = lines.read_text if block.form == "txt" else read_json_lines
     ids, labelled = block.source.ids, block.source.labelled
     yield from lines.read_in_order(
         block.lines, lambda some: reader(some, model, ids=ids, labelled=labelled)
@@ -135,7 +148,8 @@ def _blocks(
     file = opened.file
     match form:
         case "txt" | "jsonl":
-            for some in lines.blocks_of_lines(file, where, steps * model.step_values * STEP_BYTES):
+            values = sum(each.step_values for each in model.inputs)
+            for some in lines.blocks_of_lines(file, where, steps * values * STEP_BYTES):
                 yield LineBlock(some, form, source)
         case "csv":
             yield from _groups(
@@ -147,6 +161,55 @@ def _blocks(
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
                 yield from _groups(series.read_arrays(path, where, model), steps)
+
+
+def _files(source: Source, model: Model) -> list[str] | None:
+    """The file of each input, where each has one of its own; None where one has all.
+
+    Raises
+    ------
+    UnusableInput
+        An input has none, or several, or a file is of no input.
+    """
+    given, names = (source.path, *source.others), model.input_names
+    if not model.several_inputs:
+        if source.others:
+            where = display_name(source.others[0])
+            raise UnusableInput(where, "is a second INPUT, and the model has one input")
+        return None
+    parted = [path.partition("=") for path in given]
+    if len(given) == 1 and parted[0][0] not in names:
+        return None
+    for path, (name, equals, _) in zip(given, parted, strict=True):
+        if not equals or name not in names:
+            raise UnusableInput(display_name(path), f"names no input; {ways_to_give(model)}")
+    found = {name: path for name, _, path in parted}
+    if len(found) < len(parted):
+        raise UnusableInput("INPUT", f"gives an input twice; {ways_to_give(model)}")
+    check_named(found, model, "INPUT", "file")
+    if list(found.values()).count(STANDARD_INPUT) > 1:
+        raise UnusableInput("standard input", "can be read once; name a file beside it")
+    return [found[name] for name in names]
+
+
+def _of_files(files: list[str], source: Source, model: Model) -> Iterator[Sequence]:
+    """Sequences of which each input stands in a file of its own."""
+    with_labels = None
+    if source.labelled:
+        forms = [source.format or ENDINGS.get(format_ending(Path(path))) for path in files]
+        with_labels = next((k for k, form in enumerate(forms) if form in ("txt", "jsonl")), None)
+        if with_labels is None:
+            raise UnusableInput(
+                display_name(files[0]),
+                "has no labels, nor has another input's file; they are read from .txt and .jsonl",
+            )
+    streams = [
+        read_sequences(
+            Source(path, source.format, source.ids, number == with_labels), model.reading(number)
+        )
+        for number, path in enumerate(files)
+    ]
+    yield from together(streams, model, list(map(display_name, files)))
 
 
 def _groups(sequences: Iterator[Sequence], steps: int) -> Iterator[list[Sequence]]:
@@ -174,10 +237,12 @@ def _by_beginning(beginning: bytes, model: Model) -> InputFormat:
         if beginning.startswith(signature):
             return form
     first_line = beginning.removeprefix(BOM).lstrip().split(b"\n", 1)[0]
+    if model.several_inputs and first_line.startswith(b"{"):
+        return "jsonl"
     keys = (b'"tokens"', b'"text"', b'"values"')
     if first_line.startswith(b"{") and any(key in first_line for key in keys):
         return "jsonl"
-    return "csv" if model.embedding is None else "txt"
+    return "txt" if model.takes_tokens else "csv"
 
 
 _SIGNATURES: dict[bytes, InputFormat] = {
@@ -212,13 +277,16 @@ def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Mode
 
 def _mismatch(form: InputFormat, model: Model) -> str:
     if form == "txt":
-        return f"is text, and the model takes {model.input_size} numbers a step; {_wanted(model)}"
+        size = model.only_input.size
+        return f"is text, and the model takes {size} numbers a step; {_wanted(model)}"
     return f"is a numeric series, and the model takes tokens; {_wanted(model)}"
 
 
 def _wanted(model: Model) -> str:
     """What a model is given, as a message says it."""
-    if model.embedding is None:
+    if model.several_inputs:
+        return ways_to_give(model)
+    if not model.takes_tokens:
         return (
             "expected a series: .npy (sequences, steps, features), .npz, .h5, or .csv with a "
             "header sequence,step,FEATURE,..."

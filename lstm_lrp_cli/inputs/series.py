@@ -14,8 +14,8 @@ from lstm_lrp_cli.loading.files import ArrayFile, shape_text
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.model import Model
-from .sequence import Sequence
+from lstm_lrp_cli.model.model import Input, Model
+from .sequence import Sequence, check_named, together
 from .stream import natural_order, whole_number
 from .tokens import Tokenizer
 
@@ -37,7 +37,7 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
             f"found the header `{','.join(header)[:60]}`; expected sequence,step,FEATURE,...",
         )
     features = tuple(header[2:])
-    _check_width(len(features), features, model, f"{where}: line 1")
+    _check_width(len(features), features, model.only_input, f"{where}: line 1")
     finished: set[str] = set()
     current: str | None = None
     values: list[list[float]] = []
@@ -77,13 +77,28 @@ def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
 
 def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
-    """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence."""
+    """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence.
+
+    For a model with several inputs, one array for each, of all sequences, by its name.
+    """
     try:
         file = open_arrays(path)
     except UnusableInput as error:  # a spooled input is not to be called by its temporary name
         raise UnusableInput(where, error.problem) from error
     with file:
-        _check_names(file, where, model)
+        _refuse_table(file, where)
+        if model.several_inputs:
+            check_named(file.datasets, model, where, "array")
+            yield from together(
+                [
+                    sequences_of_array(file.read(name), model.reading(k), f"{where}: {name}")
+                    for k, name in enumerate(model.input_names)
+                ],
+                model,
+                [f"{where}: {name}" for name in model.input_names],
+            )
+            return
+        _check_names(file, where, model.only_input)
         if list(file.datasets) == ["x"]:
             yield from sequences_of_array(file.read("x"), model, f"{where}: x")
         else:
@@ -93,13 +108,14 @@ def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
 
 def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
     """The sequences of one array, or the one that it is."""
-    dimensions = _dimensions(model)
+    read = model.only_input
+    dimensions = _dimensions(read)
     if array.dtype.kind not in "fiu":
         raise UnusableInput(where, f"holds {array.dtype} elements; expected numbers")
     if array.ndim not in (dimensions, dimensions - 1) or (
-        array.shape[-1] != model.input_size and model.embedding is None
+        array.shape[-1] != read.size and read.embedding is None
     ):
-        raise UnusableInput(where, _misshaped(array.shape, model))
+        raise UnusableInput(where, _misshaped(array.shape, read))
     if array.ndim < dimensions:
         yield _of_array(0, None, array, model, where)
         return
@@ -107,12 +123,13 @@ def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterato
         yield _of_array(number, None, series, model, f"{where}: sequence {number}")
 
 
-def _misshaped(shape: tuple[int, ...], model: Model) -> str:
+def _misshaped(shape: tuple[int, ...], read: Input) -> str:
     """What is wrong with the shape of a whole array, and what would be right."""
-    found = f"has shape {shape_text(shape)}"
-    if model.embedding is not None:
+    found, size = f"has shape {shape_text(shape)}", read.size
+    if read.embedding is not None:
         return f"{found}; expected token ids: (sequences, steps), or (steps,) of one sequence"
-    size = model.input_size
+    if not read.steps:
+        return f"{found}; expected vectors: (sequences, {size}), or ({size},) of one sequence"
     expected = f"expected (sequences, steps, {size}), or (steps, {size}) of one sequence"
     if len(shape) == 2 and size == 1:
         return f"{found}; {expected}: of sequences with one feature, array[..., numpy.newaxis]"
@@ -121,16 +138,19 @@ def _misshaped(shape: tuple[int, ...], model: Model) -> str:
     return f"{found}; {expected}"
 
 
-def _check_names(file: ArrayFile, where: str, model: Model) -> None:
-    """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
+def _refuse_table(file: ArrayFile, where: str) -> None:
     from lstm_lrp_cli.loading.files.hdf5 import refuse_table
 
     try:
         refuse_table(file, "write its numbers as .npy or .csv")
     except UnusableInput as error:
         raise UnusableInput(where, error.problem) from error
+
+
+def _check_names(file: ArrayFile, where: str, read: Input) -> None:
+    """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
     shapes = {name: stored.shape for name, stored in file.datasets.items()}
-    several = [name for name, shape in shapes.items() if len(shape) >= _dimensions(model)]
+    several = [name for name, shape in shapes.items() if len(shape) >= _dimensions(read)]
     if several and list(shapes) != ["x"]:
         held = ", ".join(f"{name} {shape_text(shape)}" for name, shape in [*shapes.items()][:8])
         more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
@@ -152,20 +172,12 @@ def checked_values(
     UnusableInput
         It is no matrix of finite numbers, or of another number of features than the model takes.
     """
-    if model.embedding is not None:
+    read = model.only_input
+    if read.embedding is not None:
         raise UnusableInput(
             where, "is a numeric series; the model takes tokens (it has an embedding)"
         )
-    if values.dtype.kind not in "fiu":
-        raise UnusableInput(where, f"holds {values.dtype} elements; expected numbers")
-    if values.ndim == 1 and model.input_size == 1:
-        values = values[:, np.newaxis]
-    if values.ndim != 2:
-        raise UnusableInput(
-            where,
-            f"a sequence has shape {shape_text(values.shape)}; "
-            f"expected (steps, {model.input_size})",
-        )
+    values = _as_steps(values, read, where)
     features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
     if len(features) != values.shape[1]:
         raise UnusableInput(
@@ -173,7 +185,7 @@ def checked_values(
         )
     if len(set(features)) < len(features):
         raise UnusableInput(where, f"names a feature twice: {', '.join(features)}")
-    _check_width(values.shape[1], features, model, where)
+    _check_width(values.shape[1], features, read, where)
     with np.errstate(over="ignore", invalid="ignore"):
         numbers: Floats = values.astype(model.dtype)
     wrong = np.argwhere(~np.isfinite(numbers))
@@ -188,6 +200,27 @@ def checked_values(
             where, f"{found}{more}; expected finite numbers: fill or drop what is missing"
         )
     return numbers, features
+
+
+def _as_steps(values: NDArray[Any], read: Input, where: str) -> NDArray[Any]:
+    """Numbers as a row for each step; a vector is one step."""
+    if values.dtype.kind not in "fiu":
+        raise UnusableInput(where, f"holds {values.dtype} elements; expected numbers")
+    if values.ndim == 1 and not read.steps:
+        values = values[np.newaxis]
+    elif values.ndim == 1 and read.size == 1:
+        values = values[:, np.newaxis]
+    if values.ndim != 2:
+        raise UnusableInput(
+            where, f"a sequence has shape {shape_text(values.shape)}; expected (steps, {read.size})"
+        )
+    if not read.steps and len(values) != 1:
+        raise UnusableInput(
+            where,
+            f"has {len(values)} steps, and the model takes one vector a sequence; "
+            f"expected {read.size} numbers",
+        )
+    return values
 
 
 def _of_rows(
@@ -207,7 +240,7 @@ def _of_rows(
 def _of_array(
     number: int, name: str | None, array: NDArray[Any], model: Model, where: str
 ) -> Sequence:
-    if model.embedding is None:
+    if model.only_input.embedding is None:
         values, features = checked_values(array, None, model, where)
         return Sequence(number, values, features=features, id=name)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -216,13 +249,13 @@ def _of_array(
             f"a sequence is {array.dtype} {shape_text(array.shape)}; "
             "the model takes tokens, expected (steps,) integer ids, or a text",
         )
-    (encoded,) = Tokenizer(model).of_ids([array.tolist()], where)
+    (encoded,) = Tokenizer(model.only_input).of_ids([array.tolist()], where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
 
 
-def _dimensions(model: Model) -> int:
+def _dimensions(read: Input) -> int:
     """Of an array that holds several sequences."""
-    return 3 if model.embedding is None else 2
+    return 3 if read.embedding is None and read.steps else 2
 
 
 def _number(text: str, key: str, place: str) -> float:
@@ -237,12 +270,12 @@ def _number(text: str, key: str, place: str) -> float:
     return number
 
 
-def _check_width(found: int, features: tuple[str, ...], model: Model, where: str) -> None:
-    if model.embedding is None and found != model.input_size:
+def _check_width(found: int, features: tuple[str, ...], read: Input, where: str) -> None:
+    if read.embedding is None and found != read.size:
         raise UnusableInput(
             where,
             f"has {found} feature{'s' * (found != 1)} ({', '.join(features[:8])}); "
-            f"the model takes {model.input_size}",
+            f"the model takes {read.size}",
         )
 
 

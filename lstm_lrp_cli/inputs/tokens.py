@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Vocabulary
 from .sequence import pieces
 from .stream import whole_number
@@ -29,15 +29,15 @@ class Encoded(NamedTuple):
 
 
 class Tokenizer:
-    """Cuts text as a model's mapping says, and looks the tokens up, those of many lines at once."""
+    """Cuts text as an input's mapping says, and looks the tokens up, of many lines at once."""
 
-    def __init__(self, model: Model) -> None:
-        if model.embedding is None:
-            raise ValueError("a model without an embedding reads no tokens")
-        self._rows = len(model.embedding.weights)
-        self._vocabulary = model.vocabulary
-        self._tokenization = model.tokenization
-        remove, separate = model.tokenization.remove, model.tokenization.separate
+    def __init__(self, read: Input) -> None:
+        if read.embedding is None:
+            raise ValueError("an input without an embedding reads no tokens")
+        self._rows = len(read.embedding.weights)
+        self._vocabulary = read.vocabulary
+        self._tokenization = read.tokenization
+        remove, separate = read.tokenization.remove, read.tokenization.separate
         self._remove = re.compile(remove) if remove else None
         self._separate = re.compile(separate) if separate else None
         self._parting = _parting(self._vocabulary)

@@ -214,6 +214,16 @@ class Normalize:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitNorm:
+    """Units divided by their Euclidean norm, which is taken for no less than 1e-6."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSum:
+    """The sum of all units, as one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
     """The units from one up to another."""
 
@@ -330,6 +340,8 @@ Layer = (
     | Dense
     | Scale
     | Normalize
+    | UnitNorm
+    | UnitSum
     | Select
     | LeakyRelu
     | Activation

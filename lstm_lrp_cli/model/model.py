@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -122,7 +122,7 @@ class Model:
 
     Examples
     --------
-    >>> model.classes, model.labels, model.input_size
+    >>> model.classes, model.labels, model.inputs[0].size
     (2, ('negative', 'positive'), 48)
     >>> model.assumptions
     ()
@@ -164,34 +164,29 @@ class Model:
         return sum(head.size for head in self.heads)
 
     @property
-    def embedding(self) -> Embedding | None:
-        """That of the first input."""
-        return self.inputs[0].embedding
+    def input_names(self) -> tuple[str, ...]:
+        """What the inputs are called; the only one need not have a name."""
+        return tuple(each.name or f"input_{k}" for k, each in enumerate(self.inputs))
 
     @property
-    def vocabulary(self) -> Vocabulary | None:
-        """That of the first input."""
-        return self.inputs[0].vocabulary
+    def several_inputs(self) -> bool:
+        """Whether it must be told of which input something is."""
+        return len(self.inputs) > 1
 
     @property
-    def tokenization(self) -> Tokenization:
-        """That of the first input."""
-        return self.inputs[0].tokenization
+    def only_input(self) -> Input:
+        """The input of a model that has but one."""
+        [only] = self.inputs
+        return only
 
     @property
-    def padding(self) -> Padding | None:
-        """That of the first input."""
-        return self.inputs[0].padding
+    def takes_tokens(self) -> bool:
+        """Whether an input takes tokens; else all take numbers."""
+        return any(each.embedding is not None for each in self.inputs)
 
-    @property
-    def input_size(self) -> int:
-        """Features of one step of the first input, after the embedding where there is one."""
-        return self.inputs[0].size
-
-    @property
-    def step_values(self) -> int:
-        """The numbers that a sequence holds of each step of the first input."""
-        return self.inputs[0].step_values
+    def reading(self, number: int) -> "Model":
+        """What reads one of its inputs alone: the same but for the others, and not to be run."""
+        return replace(self, inputs=(self.inputs[number],))
 
     @property
     def head_slices(self) -> list[slice]:

@@ -13,7 +13,8 @@ from rich.text import Text
 from lstm_lrp_cli.engine.forward import probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.inputs.batching import real_steps
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Part, Sequence
+from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.text import printable
@@ -40,7 +41,7 @@ class BarsWriter(Writer[Predictions]):
         model = layout.model
         values = range(0 if layout.decisions else model.classes)
         self._values, self._values_left_out = values[:VALUES], len(values[VALUES:])
-        series = model.embedding is None
+        series = not model.takes_tokens
         roomy = ROOM[series] + ROOM_OF_BAR * len(layout.decisions)
         self._bars = self._console.width >= roomy
         self._table = Table(box=box.SIMPLE_HEAD)
@@ -93,7 +94,10 @@ class BarsWriter(Writer[Predictions]):
         steps = [None] * part.rows if part.steps is None else part.steps.tolist()
         if model.by_step:
             columns.append(map(str, steps))
-        columns.append(_shown(*each, model) for each in zip(part.of_rows, steps, strict=True))
+        columns.append(
+            _shown(sequence, None if part.of_input is None else step, model, part.of_input or 0)
+            for sequence, step in zip(part.of_rows, steps, strict=True)
+        )
         golds = [sequence.gold for sequence in part.of_rows]
         if layout.labelled:
             columns.append(_names(layout.true_classes(part)))
@@ -115,13 +119,27 @@ def _number(sequence: Sequence) -> Text:
     return Text(f"{sequence.number}{name}")
 
 
-def _shown(sequence: Sequence, step: int | None, model: Model) -> Text:
-    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks."""
-    real = real_steps(sequence, model)
-    if sequence.tokens is None:
-        return Text(f"{real.sum():,}")
-    text = " ".join(compress(sequence.tokens, real)) if step is None else sequence.tokens[step]
-    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
+    """What a row is of: a text, or one token of it; of a series, how many steps; but for masks.
+
+    Parameters
+    ----------
+    step : int or None
+        None where the row is of a whole sequence.
+    of : int
+        The number of the input that it is a step of.
+    """
+    if step is not None:
+        tokens = sequence.parts[of].tokens
+        if tokens is not None:
+            return Text(printable(tokens[step]), no_wrap=True, overflow="ellipsis")
+    parts = zip(model.inputs, sequence.parts, strict=True)
+    shown = [_shown_input(part, real_steps(part, read)) for read, part in parts]
+    return Text(printable(" | ".join(shown)), no_wrap=True, overflow="ellipsis")
+
+
+def _shown_input(part: Part, real: Booleans) -> str:
+    return f"{real.sum():,}" if part.tokens is None else " ".join(compress(part.tokens, real))
 
 
 def _names(names: Iterable[str | int | None]) -> list[Text]:

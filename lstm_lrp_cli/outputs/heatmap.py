@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.engine.records import Ledger
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
 from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.terminal.console import folded, open_console
 from lstm_lrp_cli.terminal.numbers import counted, decimal
@@ -26,8 +26,8 @@ from lstm_lrp_cli.terminal.shades import (
 from lstm_lrp_cli.terminal.text import before_number, printable
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
+    all_named_amounts,
     for_and_against,
-    named_amounts,
     shown_shares,
     strongest,
     what_is_missing,
@@ -91,17 +91,22 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             self._write(explanation)
 
     def _write(self, explanation: Explanation) -> None:
-        sequence = explanation.sequence
-        if not self._told_of_missing and np.isnan(explanation.relevance).any():
+        parts = explanation.parts
+        if not self._told_of_missing and any(np.isnan(part.relevance).any() for part in parts):
             self._tell_of_missing()
         self._print(self._heading(explanation), joint="  ")
-        if self._top is not None:
-            self._list(explanation, self._top)
-        elif sequence.tokens is not None:
-            self._print(self._tokens(explanation, sequence.tokens))
-        else:
-            for line in series_lines(explanation, self._width, self._shade):
+        for part in parts:
+            if self._top is not None:
+                break
+            if part.name is not None:
+                self._print([Text(f"{printable(part.name)}:", "italic")])
+            if part.tokens is not None:
+                self._print(self._tokens(part, part.tokens))
+                continue
+            for line in series_lines(part, self._width, self._shade):
                 self._console.print(line, soft_wrap=True)
+        if self._top is not None:
+            self._list(parts, self._top)
         if explanation.ledger is not None:
             self._print(self._accounts(explanation, explanation.ledger), joint="  ")
         self._console.print()
@@ -114,7 +119,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
         """
         self._told_of_missing = True
         what, why = what_is_missing(self._model), "the model passes over it"
-        if self._model.embedding is None:
+        if not self._model.takes_tokens:
             mark, means = NOT_READ, f"{what}, {why}"
         elif self._shade is None:
             mark, means = f"({what})", why
@@ -160,7 +165,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
         if len(self._rows) >= TABLE_ROWS:
             self._left_out += 1
             return
-        names, amounts = named_amounts(explanation)
+        names, amounts = all_named_amounts(explanation)
         most = [
             [f"{_named(names[k])} {decimal(amounts[k], 2, '+')}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
@@ -192,8 +197,11 @@ class HeatMapWriter(Writer[Several[Explanation]]):
         if explanation.right is not None:
             wrong = f"wrong, true {printable(str(explanation.label))}"
             yield Text("right" if explanation.right else wrong, "bold")
-        if self._shade and self._top is None and sequence.tokens:
-            yield Text(full_colour(np.nanmax(np.abs(explanation.relevance_of_steps))), "dim")
+        if self._shade and self._top is None:
+            for part in explanation.parts:
+                if part.tokens:
+                    strongest_of = full_colour(np.nanmax(np.abs(part.relevance_of_steps)))
+                    yield Text(part.named(strongest_of), "dim")
 
     def _number(self, explanation: Explanation) -> str:
         number = str(explanation.sequence.number)
@@ -204,9 +212,9 @@ class HeatMapWriter(Writer[Several[Explanation]]):
     def _name(self, target: int) -> str:
         return _named(str(self._model.target_name(target)))
 
-    def _tokens(self, explanation: Explanation, tokens: tuple[str, ...]) -> Iterator[Text]:
-        amounts = explanation.relevance_of_steps
-        reasons = why_missing(explanation.sequence, self._model)
+    def _tokens(self, part: ExplainedInput, tokens: tuple[str, ...]) -> Iterator[Text]:
+        amounts = part.relevance_of_steps
+        reasons = why_missing(part.part, part.read)
         each = zip(tokens, amounts, strengths_of(amounts), reasons, strict=True)
         for token, amount, strength, why in each:
             if np.isnan(amount):
@@ -218,25 +226,23 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             else:
                 yield Text(printable(token))
 
-    def _list(self, explanation: Explanation, top: int) -> None:
+    def _list(self, parts: Several[ExplainedInput], top: int) -> None:
         """A line for each of the strongest tokens, or features of a step, and one for the rest."""
-        sequence = explanation.sequence
-        series = sequence.tokens is None
-        amounts = explanation.relevance.ravel() if series else explanation.relevance_of_steps
+        of_parts = [
+            part.relevance_of_steps if part.tokens is not None else part.relevance.ravel()
+            for part in parts
+        ]
+        amounts = of_parts[0] if len(parts) == 1 else np.concatenate(of_parts)
+        starts = np.cumsum([0, *map(len, of_parts)])
         places = strongest(amounts, top)
         numbers = [decimal(amounts[place], 3, "+") for place in places]
         longest = max(map(len, numbers), default=0)
-        before = len(str(len(sequence)))
+        before = max(len(str(len(part.part.inputs))) for part in parts)
         strengths = strengths_of(amounts)
         for place, number in zip(places.tolist(), numbers, strict=True):
-            if sequence.tokens is not None:
-                position, shown = place, printable(sequence.tokens[place])
-            elif explanation.relevance.ndim == 1:
-                position, shown = place, "all features"
-            else:
-                position, feature = divmod(place, explanation.relevance.shape[1])
-                value = float(sequence.inputs[position, feature])
-                shown = f"{printable((sequence.features or ())[feature])} = {value:g}"
+            which = int(np.searchsorted(starts, place, side="right")) - 1
+            position, shown = _shown(parts[which], place - int(starts[which]))
+            shown = printable(parts[which].named(shown)) if len(parts) > 1 else shown
             style = self._shade(strengths[place]) if self._shade else ""
             cell = Text(f" {shown} " if style else shown, style)
             self._print([Text(f"{position:>{before}}  {number:>{longest}}"), cell])
@@ -247,13 +253,24 @@ class HeatMapWriter(Writer[Several[Explanation]]):
 
     @staticmethod
     def _accounts(explanation: Explanation, ledger: Ledger) -> Iterator[Text]:
-        series = explanation.sequence.tokens is None
+        series = not explanation.model.takes_tokens
         shown = shown_shares(ledger, series=series)
         yield Text(f"{ledger.score:+.3f} = {shown[0] if shown else '0'}", "dim")
         for share in shown[1:]:
             yield Text(share, "dim")
         for doubt in doubts(explanation, series=series):
             yield Text(f"! {doubt}", "bold")
+
+
+def _shown(part: ExplainedInput, place: int) -> tuple[int, str]:
+    """The position of one relevance of an input, and what it is of."""
+    if part.tokens is not None:
+        return place, printable(part.tokens[place])
+    if part.relevance.ndim == 1:
+        return place, "all features"
+    position, feature = divmod(place, part.relevance.shape[1])
+    value = float(part.part.inputs[position, feature])
+    return position, f"{printable((part.features or ())[feature])} = {value:g}"
 
 
 def _named(name: str) -> str:

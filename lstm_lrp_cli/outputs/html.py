@@ -18,10 +18,11 @@ from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.inputs.batching import cut_off
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import decisions_of
+from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.terminal.numbers import rounded_each
 from lstm_lrp_cli.terminal.words import class_name, shown, what_is_missing
 from .writer import Layout, Writer
@@ -49,9 +50,8 @@ class HtmlWriter(Writer[Several[Explanation]]):
 
     def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
-        self._series = layout.model.embedding is None
-        # Tokens are told as a whole.
-        self._layout = layout if self._series else replace(layout, by="token")
+        self._series = not layout.model.takes_tokens
+        self._layout = replace(layout, whole_tokens=True)
         self._model = layout.model
         self._decisions = decisions_of(layout.model)
         # All that may be predicted, and by where the scores of a decision begin, its first there.
@@ -131,6 +131,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
             "binary": model.binary,
             "by_step": model.by_step,
             "series": self._series,
+            **({"inputs": model.input_names} if model.several_inputs else {}),
             "missing": self._missing(report),
             "methods": [method["method"] for method in methods],
             "shares": [_shares(method["ledger"]) for method in methods],
@@ -162,7 +163,12 @@ class HtmlWriter(Writer[Several[Explanation]]):
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
         scores = rounded_each([each.scores for each in part])
-        relevance = rounded_each(list(map(self._layout.told, part)))
+        each_input = [
+            rounded_each([self._layout.told(each, number) for each in part])
+            for number in range(len(self._model.inputs))
+        ]
+        several = self._model.several_inputs
+        relevance = map(list, zip(*each_input, strict=True)) if several else each_input[0]
         ledgers = rounded_each([_amounts(each.ledger) for each in part])
         objects = []
         for explanation, *numbers in zip(part, scores, relevance, ledgers, strict=True):
@@ -189,16 +195,23 @@ class HtmlWriter(Writer[Several[Explanation]]):
 
     def _sequence(self, explanation: Explanation) -> dict[str, Any]:
         sequence = explanation.sequence
-        if self._series:
-            (values,) = rounded_each([sequence.inputs])
-            inputs: dict[str, Any] = {"features": sequence.features, "values": values}
-        else:
-            inputs = {"tokens": sequence.tokens}
-            if self._model.leaves_out and sequence.unknown:
-                inputs["left_out"] = np.flatnonzero(sequence.inputs == SKIPPED).tolist()
-        if self._model.cuts:
-            inputs["cut"] = np.flatnonzero(cut_off(sequence.inputs, self._model.padding)).tolist()
+        parts = list(map(_given, self._model.inputs, sequence.parts))
+        inputs = {"inputs": parts} if self._model.several_inputs else parts[0]
         return {"id": sequence.id, **inputs, "label": sequence.gold, "right": explanation.right}
+
+
+def _given(read: Input, part: Part) -> dict[str, Any]:
+    """What an input is given."""
+    if read.embedding is None:
+        (values,) = rounded_each([part.inputs])
+        inputs: dict[str, Any] = {"features": part.features, "values": values}
+    else:
+        inputs = {"tokens": part.tokens}
+        if read.leaves_out and part.unknown:
+            inputs["left_out"] = np.flatnonzero(part.inputs == SKIPPED).tolist()
+    if read.cuts:
+        inputs["cut"] = np.flatnonzero(cut_off(part.inputs, read.padding)).tolist()
+    return inputs
 
 
 def _shares(ledger: dict[str, float] | None) -> list[str]:

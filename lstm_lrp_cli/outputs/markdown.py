@@ -10,17 +10,17 @@ from typing import TextIO
 import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
 from lstm_lrp_cli.explaining.shown import doubts
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
+    all_named_amounts,
     by_feature,
     for_and_against,
     method_text,
-    named_amounts,
     shown_shares,
     what_is_missing,
 )
@@ -45,7 +45,7 @@ class MarkdownWriter(Writer[Several[Explanation]]):
         self._file = file
         self._layout = layout
         self._model = layout.model
-        self._series = layout.model.embedding is None
+        self._series = not layout.model.takes_tokens
 
     def open(self) -> None:
         """Write what was run, and what the marks mean."""
@@ -53,11 +53,10 @@ class MarkdownWriter(Writer[Several[Explanation]]):
         listed = {name: str(about[name]) for name in ("model", "input") if name in about}
         methods = "; ".join(map(method_text, self._layout.methods))
         items = {**listed, "method": methods}
-        marks = (
-            "`+` is a step that speaks for the target, `-` one against it"
-            if self._series
-            else "**Bold** tokens speak for the target, *slanted* ones against it"
-        )
+        kinds = {each.embedding is None for each in self._model.inputs}
+        of_kinds = {False: "**Bold** tokens speak for the target, *slanted* ones against it"}
+        of_kinds[True] = "`+` is a step that speaks for the target, `-` one against it"
+        marks = "; ".join(text for series, text in of_kinds.items() if series in kinds)
         least = f"marked from {MARKED:.0%} of the sequence's strongest relevance on"
         if self._model.skips:
             missing = f"`{NOT_READ}` is a step" if self._series else "~~Struck~~ tokens are those"
@@ -111,16 +110,26 @@ class MarkdownWriter(Writer[Several[Explanation]]):
 
     def _pictures(self, explanation: Explanation) -> Iterator[str]:
         """The tokens, or a line for each feature, with marks; and a table of the strongest."""
-        names, amounts = named_amounts(explanation)
-        shown = list(map(escaped if self._series else visible, names))
-        if self._series:
-            yield from _strips(explanation)
-        elif shown:
-            marks = _marked(amounts).tolist()
-            yield "> " + " ".join(map(_token, shown, amounts.tolist(), marks))
-        if self._series or shown:
-            yield ""
-            yield from _table(shown, amounts)
+        for part in explanation.parts:
+            if part.name is not None:
+                yield f"{escaped(part.name)}:"
+                yield ""
+            if part.tokens is None:
+                yield from _strips(part)
+            elif part.tokens:
+                amounts = part.relevance_of_steps
+                marks = _marked(amounts).tolist()
+                tokens = map(_token, map(visible, part.tokens), amounts.tolist(), marks)
+                yield "> " + " ".join(tokens)
+            if part.name is not None:
+                yield ""
+        names, amounts = all_named_amounts(explanation)
+        if self._series or names:
+            alone = not self._model.several_inputs
+            shown = visible if alone and not self._series else escaped
+            if alone:
+                yield ""
+            yield from _table(list(map(shown, names)), amounts)
 
     def _accounts(self, explanation: Explanation, ledger: Ledger) -> str:
         shown = ", ".join(shown_shares(ledger, series=self._series))
@@ -149,9 +158,9 @@ def _token(shown: str, amount: float, mark: int) -> str:
     return f"{around}{shown}{around}<sup>{decimal(amount, 2, '+')}</sup>"
 
 
-def _strips(explanation: Explanation) -> Iterator[str]:
+def _strips(part: ExplainedInput) -> Iterator[str]:
     """A line for each feature of a series, or one of whole steps: its sum and a mark a step."""
-    features, relevance = by_feature(explanation)
+    features, relevance = by_feature(part)
     names = list(map(printable, features))
     width = max(map(len, names), default=0)
     sums = np.nansum(relevance, axis=0).tolist()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
 from lstm_lrp_cli.model import Floats, Integers
-from .writer import Joined, Layout, Sink, Writer, amount_names
+from .writer import Joined, Layout, Sink, Writer, amount_names, numbers_of
 
 # What stands where there is no class or step.
 NONE = -1
@@ -23,7 +23,8 @@ NONE = -1
 IN_MEMORY = 2**20
 # By name, what is to be appended to the arrays: to offsets, the lengths of the pieces.
 Arrays = dict[str, NDArray[Any]]
-FeatureNames = frozenset[tuple[str, ...]]
+# What the features of each input are called.
+FeatureNames = tuple[frozenset[tuple[str, ...]], ...]
 
 
 class NpzWriter(Writer[Sequence[Explanation]]):
@@ -42,7 +43,10 @@ class NpzWriter(Writer[Sequence[Explanation]]):
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         for part in self._layout.parts(explanations):
-            named = frozenset(each.sequence.features for each in part if each.sequence.features)
+            named = tuple(
+                frozenset(own.features for own in joined.parts if own.features)
+                for joined in _inputs(part, self._layout)
+            )
             self._sink.write((arrays_of(part, self._layout), named))
 
     def close(self) -> None:
@@ -55,7 +59,7 @@ class NpzSink(Sink):
     def __init__(self, file: BinaryIO, layout: Layout) -> None:
         self._file = file
         self._layout = layout
-        self._features: FeatureNames = frozenset()
+        self._features: FeatureNames = (frozenset(),) * len(layout.model.inputs)
         self._stack = ExitStack()
         self._arrays = arrays_of([], layout)  # without rows, they show types and shapes
         self._rows = dict.fromkeys(self._arrays, 0)
@@ -66,20 +70,21 @@ class NpzSink(Sink):
         for name in self._arrays:
             file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the stack closes it)
             self._gathered[name] = self._stack.enter_context(file)
-            if name.endswith("offsets"):
+            if _is_offsets(name):
                 self._append(name, np.zeros(1, dtype=np.int64))
 
     def write(self, part: tuple[Arrays, FeatureNames], /) -> None:
         arrays, features = part
-        self._features |= features
-        if len(self._features) > 1:
+        pairs = zip(self._features, features, strict=True)
+        self._features = tuple(before | found for before, found in pairs)
+        if max(map(len, self._features)) > 1:
             raise UnusableInput(
                 "--format npz",
                 "the features do not have the same names in all sequences; expected one list of "
                 "names, or a format that names them for each, such as parquet",
             )
         for name, array in arrays.items():
-            if name.endswith("offsets"):
+            if _is_offsets(name):
                 array = self._ends[name] + np.cumsum(array)
                 self._ends[name] = int(array[-1]) if len(array) else self._ends[name]
             self._append(name, array)
@@ -116,33 +121,60 @@ class NpzSink(Sink):
             "targets": _names_array(map(model.target_name, range(model.targets))),
             "ledger_names": _names_array(amount_names(layout)),
         }
-        if model.embedding is None:
-            names["features"] = _names_array(next(iter(self._features), ()))
+        if model.several_inputs:
+            names["inputs"] = _names_array(model.input_names)
+        for joined, found in zip(_inputs([], layout), self._features, strict=True):
+            if joined.read.embedding is None:
+                names[_of_input("features", joined)] = _names_array(next(iter(found), ()))
         return names
 
 
 def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> Arrays:
     """The arrays of some explanations, or of none: then they show the shapes."""
-    model, joined = layout.model, Joined(explanations, layout)
+    model = layout.model
     sequences = [each.sequence for each in explanations]
     methods = {method.name: place for place, method in enumerate(layout.methods)}
-    arrays = {
-        "sequence": joined.numbers,
+    arrays: Arrays = {
+        "sequence": numbers_of(explanations),
         "method": _integers(methods[each.method] for each in explanations),
         "target": _integers(each.target_number if each.scored else None for each in explanations),
         "predicted": _integers(each.predicted_number for each in explanations),
         "label": _integers(each.gold for each in sequences),
         "scores": _scores(explanations, layout),
         "ledger": _ledgers(explanations, amount_names(layout)),
-        "offsets": joined.lengths,
-        "relevance": joined.relevance,
-        **_texts("id", ["" if each.id is None else str(each.id) for each in sequences]),
     }
+    inputs = [(joined, _arrays_of_input(joined)) for joined in _inputs(explanations, layout)]
+    for joined, (relevance, _) in inputs:
+        arrays |= {_of_input(name, joined): array for name, array in relevance.items()}
+    arrays |= _texts("id", ["" if each.id is None else str(each.id) for each in sequences])
     if model.by_step:
         arrays["step"] = _integers(each.step for each in explanations)
-    if model.embedding is not None:
-        return {**arrays, **_texts("token", joined.tokens)}
-    return {**arrays, "values": joined.values}
+    for joined, (_, given) in inputs:
+        arrays |= {_of_input(name, joined): array for name, array in given.items()}
+    return arrays
+
+
+def _inputs(explanations: Sequence[Explanation], layout: Layout) -> list[Joined]:
+    return [Joined(explanations, layout, number) for number in range(len(layout.model.inputs))]
+
+
+def _arrays_of_input(joined: Joined) -> tuple[Arrays, Arrays]:
+    """What one input has: the relevance, and what it was given."""
+    relevance = {"offsets": joined.lengths, "relevance": joined.relevance}
+    if joined.read.embedding is not None:
+        return relevance, _texts("token", joined.tokens)
+    return relevance, {"values": joined.values}
+
+
+def _of_input(name: str, joined: Joined) -> str:
+    """What an array of one input is called: where there are several, by its name as well."""
+    model = joined.layout.model
+    return f"{name}:{model.input_names[joined.number]}" if model.several_inputs else name
+
+
+def _is_offsets(name: str) -> bool:
+    """Whether an array has the ends of pieces, whatever its input is called."""
+    return name.partition(":")[0].endswith("offsets")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -12,8 +12,9 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
-from .table import COLUMNS
-from .writer import Joined, Layout, Sink, Writer, amount_names, starts
+from lstm_lrp_cli.model.model import Input, Model
+from .table import COLUMNS, columns_of
+from .writer import Joined, Layout, Sink, Writer, amount_names, by_explanation, numbers_of, starts
 
 try:
     import pyarrow as pa
@@ -49,7 +50,7 @@ class _BatchWriter(Writer[Sequence[Explanation]]):
         """The columns, which do not depend on what is written."""
 
     @abstractmethod
-    def _columns(self, part: Joined) -> Iterator[Any]:
+    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
         """The arrays of all columns."""
 
     def open(self) -> None:
@@ -57,7 +58,7 @@ class _BatchWriter(Writer[Sequence[Explanation]]):
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         for part in self._layout.parts(self._written(explanations)):
-            columns = list(self._columns(Joined(part, self._layout)))
+            columns = list(self._columns(part))
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -83,8 +84,9 @@ class RowsWriter(_BatchWriter):
             ("sequence", pa.int64()),
             *((("step", pa.int32()),) if layout.model.by_step else ()),
             *((("method", pa.string()),) if layout.several_methods else ()),
+            *((("input", pa.string()),) if layout.model.several_inputs else ()),
             ("position", pa.int32()),
-            *((name, types[name]) for name in COLUMNS[layout.detail]),
+            *((name, types[name], _may_lack(name, layout)) for name in columns_of(layout)),
             ("target", pa.string()),
             ("score", number),
             ("relevance", number, True),
@@ -93,33 +95,50 @@ class RowsWriter(_BatchWriter):
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
         return (each for each in explanations if each.scored)
 
-    def _columns(self, part: Joined) -> Iterator[Any]:
-        explanations, lengths, width = part.explanations, part.lengths, self._layout.values
+    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
+        inputs = [Joined(explanations, self._layout, k) for k in range(len(self._model.inputs))]
+        if len(inputs) == 1:
+            yield from self._of_input(inputs[0])
+            return
+        order = pa.array(by_explanation([joined.lengths * joined.width for joined in inputs]))
+        each = (map(_array, self._of_input(joined)) for joined in inputs)
+        for parts, field in zip(zip(*each, strict=True), self._schema, strict=True):
+            whole = pa.concat_arrays([part.cast(field.type) for part in parts])
+            yield whole.take(order)
+
+    def _of_input(self, part: Joined) -> Iterator[Any]:
+        """The arrays of all columns, of the rows of one input."""
+        explanations, lengths, width = part.explanations, part.lengths, part.width
         rows = lengths * width
         positions = np.arange(lengths.sum()) - np.repeat(starts(lengths)[:-1], lengths)
         scores = np.array([each.score for each in explanations], dtype=self._model.dtype)
-        yield np.repeat(part.numbers, rows)
+        yield np.repeat(numbers_of(explanations), rows)
         if self._model.by_step:
             yield np.repeat(np.array([each.step for each in explanations], dtype=np.int32), rows)
         if self._layout.several_methods:
             yield _repeated(pa.array([each.method for each in explanations]), rows)
+        if self._model.several_inputs:
+            yield pa.array([self._model.input_names[part.number]] * int(rows.sum()), pa.string())
         yield np.repeat(positions.astype(np.int32), width)
-        yield from self._own(part)
+        for column in columns_of(self._layout):
+            yield self._own(column, part)
         yield _repeated(_texts(each.target for each in explanations), rows)
         yield np.repeat(scores, rows)
         yield _present(part.relevance.ravel())
 
-    def _own(self, part: Joined) -> Iterator[Any]:
-        """The columns that only this detail has."""
-        detail, width = self._layout.detail, self._layout.values
-        if detail in ("token", "dimension"):
+    def _own(self, column: str, part: Joined) -> Any:
+        """A column that only some details have; null where the input's has it not."""
+        steps, width = int(part.lengths.sum()), part.width
+        if column not in COLUMNS[part.detail]:
+            return pa.nulls(steps * width)
+        if column == "token":
             tokens = pa.array(part.tokens, pa.string())
-            yield _repeated(tokens, np.full(len(tokens), width))
-        if detail == "dimension":
-            yield np.tile(np.arange(width, dtype=np.int32), len(tokens))
-        if detail == "feature":
-            yield pa.array(part.features, pa.string())
-            yield part.values.ravel()
+            return _repeated(tokens, np.full(len(tokens), width))
+        if column == "dimension":
+            return np.tile(np.arange(width, dtype=np.int32), steps)
+        if column == "feature":
+            return pa.array(part.features, pa.string())
+        return part.values.ravel()
 
 
 class NestedWriter(_BatchWriter):
@@ -127,14 +146,16 @@ class NestedWriter(_BatchWriter):
 
     @staticmethod
     def schema(layout: Layout) -> pa.Schema:
-        number = _number(layout)
-        series = layout.model.embedding is None
-        of_step = pa.list_(number) if layout.whole else number
-        inputs = (
-            (("features", pa.list_(pa.string())), ("values", pa.list_(pa.list_(number))))
-            if series
-            else (("tokens", pa.list_(pa.string())), ("unknown", pa.list_(pa.int32())))
-        )
+        number, model = _number(layout), layout.model
+        types = {}
+        for joined in _inputs(layout):
+            of_step = pa.list_(number) if layout.whole(joined.number) else number
+            types[joined.number] = {**_given_types(joined.read, number), "relevance": of_step}
+        inputs = [
+            (name, _of_inputs(name, types, model))
+            for name in GIVEN
+            if any(name in own for own in types.values())
+        ]
         return _fields(
             ("sequence", pa.int64()),
             ("id", pa.string(), True),
@@ -146,24 +167,17 @@ class NestedWriter(_BatchWriter):
             *((("step", pa.int32(), True),) if layout.model.by_step else ()),
             ("label", pa.string(), True),
             *((("method", pa.string()),) if layout.several_methods else ()),
-            ("relevance", pa.list_(of_step)),
+            ("relevance", _of_inputs("relevance", types, model)),
             ("ledger", pa.struct([(name, pa.float64()) for name in amount_names(layout)]), True),
         )
 
-    def _columns(self, part: Joined) -> Iterator[Any]:
-        explanations, lengths = part.explanations, part.lengths
-        sequences = [each.sequence for each in explanations]
-        yield part.numbers
-        yield _texts(sequence.id for sequence in sequences)
-        if self._model.embedding is not None:
-            yield _lists(lengths, pa.array(part.tokens, pa.string()))
-            unknown = [unknown_places(sequence, self._model) for sequence in sequences]
-            places = pa.array(list(chain.from_iterable(unknown)), pa.int32())
-            yield _lists(map(len, unknown), places)
-        else:
-            names = [sequence.features or () for sequence in sequences]
-            yield _lists(map(len, names), _texts(chain.from_iterable(names)))
-            yield _lists(lengths, _rows(part.values))
+    def _columns(self, explanations: Sequence[Explanation]) -> Iterator[Any]:
+        inputs = [_nested_input(joined) for joined in _inputs(self._layout, explanations)]
+        yield numbers_of(explanations)
+        yield _texts(each.sequence.id for each in explanations)
+        for name in GIVEN:
+            if any(name in own for own in inputs):
+                yield self._joined(name, inputs)
         nothing = np.zeros(0, dtype=self._model.dtype)
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
         yield _lists([len(each.scores) for each in explanations], pa.array(scores))
@@ -176,10 +190,70 @@ class NestedWriter(_BatchWriter):
         yield _texts(each.label for each in explanations)
         if self._layout.several_methods:
             yield _texts(each.method for each in explanations)
-        relevance = part.relevance
-        yield _lists(lengths, _rows(relevance) if self._layout.whole else _present(relevance))
+        yield self._joined("relevance", inputs)
         ledgers = [each.ledger and ledger_object(each.ledger) for each in explanations]
         yield pa.array(ledgers, self._schema.field("ledger").type)
+
+    def _joined(self, name: str, inputs: list[dict[str, Any]]) -> Any:
+        """A column of the only input, or of all that have it, by their names."""
+        if len(inputs) == 1:
+            return inputs[0][name]
+        kind = self._schema.field(name).type
+        names = dict(zip(self._model.input_names, inputs, strict=True))
+        arrays = [own[name] for own in names.values() if name in own]
+        return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+# What inputs are given, in the order of the columns: tokens, or numbers.
+GIVEN = ("tokens", "unknown", "features", "values")
+
+
+def _given_types(read: Input, number: Any) -> dict[str, Any]:
+    """The elements of the lists that have what an input is given."""
+    if read.embedding is None:
+        return {"features": pa.string(), "values": pa.list_(number)}
+    return {"tokens": pa.string(), "unknown": pa.int32()}
+
+
+def _of_inputs(name: str, types: dict[int, dict[str, Any]], model: Model) -> Any:
+    """The type of a column of lists; of several inputs, one for each that has it, by its name."""
+    if not model.several_inputs:
+        return pa.list_(types[0][name])
+    return pa.struct(
+        [
+            pa.field(model.input_names[number], pa.list_(own[name]), nullable=False)
+            for number, own in types.items()
+            if name in own
+        ]
+    )
+
+
+def _nested_input(joined: Joined) -> dict[str, Any]:
+    """The lists that one input has, by the names of the columns."""
+    parts, lengths, relevance = joined.parts, joined.lengths, joined.relevance
+    whole = joined.layout.whole(joined.number)
+    told = {"relevance": _lists(lengths, _rows(relevance) if whole else _present(relevance))}
+    if joined.read.embedding is None:
+        names = [part.features or () for part in parts]
+        return told | {
+            "features": _lists(map(len, names), _texts(chain.from_iterable(names))),
+            "values": _lists(lengths, _rows(joined.values)),
+        }
+    unknown = [unknown_places(part, joined.read) for part in parts]
+    places = pa.array(list(chain.from_iterable(unknown)), pa.int32())
+    return told | {
+        "tokens": _lists(lengths, pa.array(joined.tokens, pa.string())),
+        "unknown": _lists(map(len, unknown), places),
+    }
+
+
+def _inputs(layout: Layout, explanations: Sequence[Explanation] = ()) -> list[Joined]:
+    return [Joined(explanations, layout, number) for number in range(len(layout.model.inputs))]
+
+
+def _may_lack(column: str, layout: Layout) -> bool:
+    """Whether an input's rows have nothing in a column that those of another have."""
+    return any(column not in COLUMNS[detail] for detail in layout.details)
 
 
 class ParquetSink(Sink):
@@ -259,9 +333,13 @@ def _fields(*columns: tuple[Any, ...]) -> Any:
     return pa.schema([pa.field(name, kind, any(null)) for name, kind, *null in columns])
 
 
-def _repeating(field: Any) -> Iterator[str]:
+def _repeating(field: Any, within: str = "") -> Iterator[str]:
     """The path of a column's values, where these repeat: all but measured numbers do."""
-    kind, path = field.type, field.name
+    kind, path = field.type, f"{within}{field.name}"
+    if pa.types.is_struct(kind) and not within:
+        for inner in kind:
+            yield from _repeating(inner, f"{path}.")
+        return
     if pa.types.is_list(kind):
         kind, path = kind.value_type, f"{path}.list.element"
     if pa.types.is_string(kind) or pa.types.is_integer(kind) or path == "score":
@@ -288,6 +366,10 @@ def _rows(matrix: Floats) -> Any:
     """The rows of a matrix, each a list."""
     rows, width = matrix.shape
     return _lists(np.full(rows, width), _present(matrix.ravel()))
+
+
+def _array(values: Any) -> Any:
+    return values if isinstance(values, pa.Array) else pa.array(values)
 
 
 def _present(values: Floats) -> Any:

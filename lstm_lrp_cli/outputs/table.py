@@ -13,7 +13,7 @@ from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.words import strongest
-from .writer import Joined, Layout, Writer
+from .writer import Joined, Layout, Writer, by_explanation
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
     "token": ("token",),
@@ -23,11 +23,17 @@ COLUMNS: dict[Detail, tuple[str, ...]] = {
 }
 
 
+def columns_of(layout: Layout) -> tuple[str, ...]:
+    """The columns that only some details have, in their order."""
+    there = {column for detail in layout.details for column in COLUMNS[detail]}
+    return tuple(column for column in ("token", "dimension", "feature", "value") if column in there)
+
+
 class TableWriter(Writer[Sequence[Explanation]]):
     """Writes rows with the columns sequence, position, ..., target, score, relevance.
 
     Of a model by step, the step whose score is explained stands behind the sequence; of several
-    methods, so does the method.
+    methods, so does the method; of several inputs, so does the input.
 
     A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
     either find every row whole.
@@ -42,69 +48,90 @@ class TableWriter(Writer[Sequence[Explanation]]):
         self._which = ["step"] * model.by_step + ["method"] * layout.several_methods
         self._end = delimiter  # of every field but the last of a row
         self._quoting = Quoting(delimiter)
+        self._own = columns_of(layout)
         names = [str(model.target_name(target)) for target in range(model.targets)]
-        before = delimiter if COLUMNS[layout.detail] else ""
+        before = delimiter if self._own else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
+        several = model.input_names if model.several_inputs else ()
+        self._inputs = [f"{name}{delimiter}" for name in self._quoting.of(list(several))]
 
     def open(self) -> None:
-        own = COLUMNS[self._layout.detail]
-        columns = ("sequence", *self._which, "position", *own, "target", "score", "relevance")
-        self._file.write(self._end.join(columns) + "\n")
+        of_input = ["input"] * self._model.several_inputs
+        columns = ("sequence", *self._which, *of_input, "position", *self._own)
+        self._file.write(self._end.join((*columns, "target", "score", "relevance")) + "\n")
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         for part in self._layout.parts(each for each in explanations if each.scored):
-            self._file.write(self._rows(Joined(part, self._layout)))
+            self._file.write(self._rows(part))
 
-    def _rows(self, part: Joined) -> str:
+    def _rows(self, explanations: Sequence[Explanation]) -> str:
         """All rows of some explanations. What the rows of one have in common is made once."""
-        explanations, end, layout = part.explanations, self._end, self._layout
-        steps = [len(each.sequence) for each in explanations]
-        rows = [count * layout.values for count in steps]
+        end, layout = self._end, self._layout
         heads = [f"{each.sequence.number}{end}" for each in explanations]
         for name in self._which:
             more = map(attrgetter(name), explanations)
             heads = [f"{head}{cell}{end}" for head, cell in zip(heads, more, strict=True)]
-        places = [f"{position}{end}" for position in range(max(steps))]
-        positions = chain.from_iterable(places[:count] for count in steps)
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
         tails = [
             f"{self._targets[each.target_number]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
-        relevance = part.relevance.ravel()
-        columns: list[Iterable[str]] = [
+        inputs = [Joined(explanations, layout, k) for k in range(len(self._model.inputs))]
+        rows = [joined.lengths * joined.width for joined in inputs]
+        relevance = [joined.relevance.ravel() for joined in inputs]
+        columns = [
+            self._columns(joined, heads, tails, amounts)
+            for joined, amounts in zip(inputs, relevance, strict=True)
+        ]
+        if len(inputs) == 1 and layout.top is None:
+            return by_row(int(rows[0].sum()), *columns[0])
+        order = by_explanation(rows)
+        if layout.top is not None:
+            amounts = np.concatenate(relevance)[order]
+            order = order[_strongest_rows(amounts, np.sum(rows, axis=0).tolist(), layout.top)]
+        places = order.tolist()
+        whole = (list(chain.from_iterable(parts)) for parts in zip(*columns, strict=True))
+        return by_row(len(places), *([cells[place] for place in places] for cells in whole))
+
+    def _columns(
+        self, joined: Joined, heads: list[str], tails: list[str], relevance: Floats
+    ) -> list[Iterable[str]]:
+        """The columns of all rows of one input, of explanations that begin and end so."""
+        steps = joined.lengths.tolist()
+        rows, total = [count * joined.width for count in steps], len(relevance)
+        places = [f"{position}{self._end}" for position in range(max(steps))]
+        positions = chain.from_iterable(places[:count] for count in steps)
+        which = [repeat(self._inputs[joined.number], total)] if self._inputs else []
+        return [
             _times(heads, rows),
-            self._for_features(positions),
-            *self._own(part, sum(rows)),
+            *which,
+            _times(positions, repeat(joined.width)) if joined.width > 1 else positions,
+            *self._own_columns(joined, total),
             _times(tails, rows),
             texts(relevance),
-            repeat("\n", sum(rows)),
+            repeat("\n", total),
         ]
-        if layout.top is None:
-            return by_row(sum(rows), *columns)
-        chosen = _strongest_rows(relevance, rows, layout.top)
-        picked = ([cells[row] for row in chosen] for cells in map(list, columns))
-        return by_row(len(chosen), *picked)
 
-    def _own(self, part: Joined, rows: int) -> Iterator[Iterable[str]]:
-        """The columns that only this detail has, with what stands between two of them."""
-        layout = self._layout
-        if layout.detail in ("token", "dimension"):
-            tokens = part.tokens
-            yield self._for_features(self._quoting.of(tokens))
-        if layout.detail == "dimension":
-            yield repeat(self._end, rows)
-            dimensions = [str(dimension) for dimension in range(layout.values)]
-            yield chain.from_iterable(repeat(dimensions, len(tokens)))
-        if layout.detail == "feature":
-            yield self._quoting.of(part.features)
-            yield repeat(self._end, rows)
-            yield texts(part.values.ravel())
+    def _own_columns(self, joined: Joined, rows: int) -> Iterator[Iterable[str]]:
+        """The columns that only some details have, with what stands between two of them."""
+        for place, column in enumerate(self._own):
+            if place:
+                yield repeat(self._end, rows)
+            yield self._cells(column, joined, rows)
 
-    def _for_features(self, of_steps: Iterable[str]) -> Iterable[str]:
-        """A column of rows that each step has one of, for as many as it has."""
-        width = self._layout.values
-        return of_steps if width == 1 else _times(of_steps, repeat(width))
+    def _cells(self, column: str, joined: Joined, rows: int) -> Iterable[str]:
+        """One of them; empty where the input's detail has it not."""
+        if column not in COLUMNS[joined.detail]:
+            return repeat("", rows)
+        if column == "token":
+            tokens = self._quoting.of(joined.tokens)
+            return tokens if joined.width == 1 else _times(tokens, repeat(joined.width))
+        if column == "dimension":
+            dimensions = [str(dimension) for dimension in range(joined.width)]
+            return chain.from_iterable(repeat(dimensions, rows // joined.width))
+        if column == "feature":
+            return self._quoting.of(joined.features)
+        return texts(joined.values.ravel())
 
 
 class Quoting:

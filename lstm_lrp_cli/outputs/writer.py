@@ -12,8 +12,9 @@ import numpy as np
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explanation import WHOLE, Asked, Detail, Explanation
+from lstm_lrp_cli.inputs.sequence import Part
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 
 Written = TypeVar("Written", contravariant=True)
 
@@ -44,15 +45,15 @@ class Layout:
         them, in their order.
     report : Report or None
         For what opens and closes the file: the run's, complete when it is closed.
-    by : Detail or None
-        How finely relevance is told where that is less than the explainer tells.
+    whole_tokens : bool
+        Whether tokens are told as a whole, though the explainer tells of their dimensions.
     """
 
     asked: Asked
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
     report: Report | None = None
-    by: Detail | None = None
+    whole_tokens: bool = False
 
     @property
     def model(self) -> Model:
@@ -63,35 +64,43 @@ class Layout:
         return self.asked.methods
 
     @property
-    def detail(self) -> Detail:
-        return self.by or self.asked.detail
+    def details(self) -> tuple[Detail, ...]:
+        """How finely relevance of each input is told."""
+        details = self.asked.details
+        if not self.whole_tokens:
+            return details
+        return tuple("token" if each == "dimension" else each for each in details)
 
     @property
     def several_methods(self) -> bool:
         """Whether it must be told by which method each was made."""
         return len(self.methods) > 1
 
-    @property
-    def whole(self) -> bool:
-        """Whether every value of a step is told, and not their sum."""
-        return self.detail in WHOLE
+    def whole(self, number: int) -> bool:
+        """Whether every value of a step of an input is told, and not their sum."""
+        return self.details[number] in WHOLE
 
-    @property
-    def values(self) -> int:
-        """How many values are told of every step."""
-        return self.model.input_size if self.whole else 1
+    def values(self, number: int) -> int:
+        """How many values are told of every step of an input."""
+        return self.model.inputs[number].size if self.whole(number) else 1
 
-    def told(self, explanation: Explanation) -> Floats:
-        """Relevance as it is told: of steps, shape (steps,), or of values, (steps, features)."""
-        return explanation.relevance if self.whole else explanation.relevance_of_steps
+    def told(self, explanation: Explanation, number: int) -> Floats:
+        """Relevance at an input as it is told: (steps,), or of values, (steps, features)."""
+        relevance = explanation.amounts[number]
+        if relevance.ndim == 1 or self.whole(number):
+            return relevance
+        total: Floats = relevance.sum(axis=1)
+        return total
 
     def parts(self, explanations: Iterable[Explanation]) -> Iterator[list[Explanation]]:
         """Cut a block into parts to be written one at a time, of one long sequence or several."""
         part: list[Explanation] = []
         size = 0
+        widths = [self.values(number) for number in range(len(self.model.inputs))]
         for explanation in explanations:
             part.append(explanation)
-            size += len(explanation.sequence) * self.values
+            for amounts, width in zip(explanation.amounts, widths, strict=True):
+                size += len(amounts) * width
             if size >= PART_VALUES:
                 yield part
                 part, size = [], 0
@@ -147,52 +156,92 @@ class Sink(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """Some explanations as arrays and lists of all their steps, one after another.
+    """What one input has of some explanations: all their steps, one after another.
 
     Parameters
     ----------
     explanations : sequence of Explanation
         Or none: then they show the shapes.
     layout : Layout
+    number : int
+        The input's.
     """
 
     explanations: Several[Explanation]
     layout: Layout
+    number: int = 0
 
     @property
-    def numbers(self) -> Integers:
-        """The number of each explanation's sequence."""
-        return np.array([each.sequence.number for each in self.explanations], dtype=np.int64)
+    def read(self) -> Input:
+        return self.layout.model.inputs[self.number]
+
+    @property
+    def detail(self) -> Detail:
+        return self.layout.details[self.number]
+
+    @property
+    def width(self) -> int:
+        """How many values are told of every step."""
+        return self.layout.values(self.number)
+
+    @property
+    def parts(self) -> list[Part]:
+        """What the input is given of the sequence of each explanation."""
+        if self.number == 0:
+            return [each.sequence for each in self.explanations]
+        return [each.sequence.others[self.number - 1] for each in self.explanations]
 
     @property
     def lengths(self) -> Integers:
         """How many steps each has."""
-        return np.array([len(each.sequence) for each in self.explanations], dtype=np.int64)
+        return np.array([len(part.inputs) for part in self.parts], dtype=np.int64)
 
     @property
     def relevance(self) -> Floats:
         """Of all steps, shape (steps,); where every value is told, (steps, features)."""
-        layout = self.layout
-        nothing = np.zeros((0, layout.values) if layout.whole else (0,), dtype=layout.model.dtype)
-        return np.concatenate([nothing, *map(layout.told, self.explanations)])
+        layout, number = self.layout, self.number
+        shape = (0, self.width) if layout.whole(number) else (0,)
+        nothing = np.zeros(shape, dtype=layout.model.dtype)
+        return np.concatenate([nothing, *(layout.told(each, number) for each in self.explanations)])
 
     @property
     def values(self) -> Floats:
         """The values of all steps of numeric series, shape (steps, features)."""
-        model = self.layout.model
-        nothing = np.zeros((0, model.input_size), dtype=model.dtype)
-        return np.concatenate([nothing, *(each.sequence.inputs for each in self.explanations)])
+        nothing = np.zeros((0, self.read.size), dtype=self.layout.model.dtype)
+        return np.concatenate([nothing, *(part.inputs for part in self.parts)])
 
     @property
     def features(self) -> list[str]:
         """The names of all those values."""
-        sequences = (each.sequence for each in self.explanations)
-        return list(chain.from_iterable((each.features or ()) * len(each) for each in sequences))
+        parts = self.parts
+        return list(chain.from_iterable((each.features or ()) * len(each.inputs) for each in parts))
 
     @property
     def tokens(self) -> list[str]:
         """All tokens."""
-        return list(chain.from_iterable(each.sequence.tokens or () for each in self.explanations))
+        return list(chain.from_iterable(part.tokens or () for part in self.parts))
+
+
+def numbers_of(explanations: Several[Explanation]) -> Integers:
+    """The number of each explanation's sequence."""
+    return np.array([each.sequence.number for each in explanations], dtype=np.int64)
+
+
+def by_explanation(lengths: Several[Integers]) -> Integers:
+    """The rows of each explanation together, of rows that stand input after input.
+
+    Parameters
+    ----------
+    lengths : sequence of ndarray of int, each of shape (explanations,)
+        How many rows each explanation has at each input.
+
+    Returns
+    -------
+    ndarray of int, shape (rows,)
+        The places of the rows of the first explanation, input after input, of the second, ...
+    """
+    whose = np.concatenate([np.repeat(np.arange(len(each)), each) for each in lengths])
+    return np.argsort(whose, kind="stable")
 
 
 def starts(lengths: Integers) -> Integers:

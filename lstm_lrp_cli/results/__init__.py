@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 from msgspec import Struct
@@ -10,11 +12,57 @@ from lstm_lrp_cli.model import Floats
 
 # How much of a sequence is kept to tell which it is.
 LONGEST_TEXT = 200
+Kind = Literal["token", "feature", "token or feature"]
 OF_EVERY_LEDGER = {"score", "residual"}
 OUTDATED = (
     "predicts its one class whatever the sign of its only score, as an earlier lrp wrote it; "
     "explain the sequences again"
 )
+
+
+class ResultInput(Struct, frozen=True, eq=False, gc=False):
+    """What a result says of one input of a model.
+
+    Parameters
+    ----------
+    name : str or None
+        None of the only one.
+    relevance, tokens, features, unknown
+        As `Result` has them.
+    """
+
+    name: str | None
+    relevance: Floats
+    tokens: list[str] | None = None
+    features: list[str] | None = None
+    unknown: list[int] = []
+
+    @property
+    def relevance_of_steps(self) -> Floats:
+        """Relevance of each token or step, shape (steps,)."""
+        if self.relevance.ndim == 1:
+            return self.relevance
+        total: Floats = self.relevance.sum(axis=1)
+        return total
+
+    def named(self, names: list[str]) -> list[str]:
+        """What its tokens or features are called among those of all inputs."""
+        return names if self.name is None else [f"{self.name}: {name}" for name in names]
+
+    def without_masked(self) -> ResultInput:
+        """The same without the steps that the model passes over, as if they had not been there."""
+        missing = np.isnan(self.relevance)
+        if not missing.any():
+            return self
+        real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
+        there: list[int] = np.flatnonzero(real).tolist()
+        tokens, unknown = self.tokens, set(self.unknown)
+        return msgspec.structs.replace(
+            self,
+            relevance=self.relevance[there],
+            tokens=None if tokens is None else [tokens[place] for place in there],
+            unknown=[k for k, place in enumerate(there) if place in unknown],
+        )
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -53,6 +101,9 @@ class Result(Struct, frozen=True, eq=False):
         The positions of tokens that the vocabulary does not know.
     line : int or None
         The line of its file, from 1; None where it does not stand in one.
+    inputs : tuple of ResultInput
+        Of a model with several inputs, what it says of each; tokens, features, relevance and
+        unknown, which are objects by their names in a file, are then empty.
     """
 
     sequence: int
@@ -70,34 +121,45 @@ class Result(Struct, frozen=True, eq=False):
     ledger: dict[str, float] | None = None
     unknown: list[int] = []
     line: int | None = None
+    inputs: tuple[ResultInput, ...] = ()
 
     @property
-    def relevance_of_steps(self) -> Floats:
-        """Relevance of each token or step, shape (steps,)."""
-        if self.relevance.ndim == 1:
-            return self.relevance
-        total: Floats = self.relevance.sum(axis=1)
-        return total
+    def parts(self) -> tuple[ResultInput, ...]:
+        """What it says of each input."""
+        only = (None, self.relevance, self.tokens, self.features, self.unknown)
+        return self.inputs or (ResultInput(*only),)
 
-    def without_masked(self) -> Result:
-        """The same without the steps that the model passes over, as if they had not been there."""
-        missing = np.isnan(self.relevance)
-        if not missing.any():
-            return self
-        real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
-        there: list[int] = np.flatnonzero(real).tolist()
-        tokens, unknown = self.tokens, set(self.unknown)
-        return msgspec.structs.replace(
-            self,
-            relevance=self.relevance[there],
-            tokens=None if tokens is None else [tokens[place] for place in there],
-            unknown=[k for k, place in enumerate(there) if place in unknown],
-        )
+    @property
+    def kind(self) -> Kind:
+        """What relevance is told of."""
+        if not self.inputs:
+            return "feature" if self.tokens is None else "token"
+        kinds = {"feature" if part.tokens is None else "token" for part in self.inputs}
+        return "token or feature" if len(kinds) > 1 else "token" if "token" in kinds else "feature"
+
+    @property
+    def text(self) -> str:
+        """The beginning of the sequence; empty in a numeric series."""
+        texts = (" ".join(part.tokens or ()) for part in self.parts)
+        return " | ".join(filter(None, texts))[:LONGEST_TEXT]
 
 
 def misfit(result: Result) -> str | None:
     """What of a result does not fit the rest of it; None where all does."""
-    tokens, features, relevance = result.tokens, result.features, result.relevance
+    for part in result.parts:
+        problem = _misfit_of_input(part)
+        if problem is not None:
+            return problem if part.name is None else f"{problem}, of the input `{part.name}`"
+    if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
+        return "has a `ledger` without `score` and `residual`"
+    explained = 0.0 if result.ledger is None else result.ledger["score"]
+    if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
+        return OUTDATED  # of two classes with one score, the predicted one has a score above 0
+    return None
+
+
+def _misfit_of_input(part: ResultInput) -> str | None:
+    tokens, features, relevance = part.tokens, part.features, part.relevance
     if tokens is None and features is None:
         return "has neither `tokens` nor `features`"
     if tokens is not None and len(tokens) != len(relevance):
@@ -109,13 +171,8 @@ def misfit(result: Result) -> str | None:
     problem = None if np.isfinite(relevance).all() else _not_finite(relevance)
     if problem is not None:
         return problem
-    if result.unknown and not 0 <= min(result.unknown) <= max(result.unknown) < len(tokens or ()):
+    if part.unknown and not 0 <= min(part.unknown) <= max(part.unknown) < len(tokens or ()):
         return "has positions in `unknown` where there are no tokens"
-    if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
-        return "has a `ledger` without `score` and `residual`"
-    explained = 0.0 if result.ledger is None else result.ledger["score"]
-    if len(result.scores) == 1 and result.predicted == result.target and explained < 0:
-        return OUTDATED  # of two classes with one score, the predicted one has a score above 0
     return None
 
 

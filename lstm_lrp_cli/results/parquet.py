@@ -1,6 +1,6 @@
 """Results as Parquet: a row for each explanation, or for each token of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ import numpy as np
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.inputs.stream import whole_number
-from lstm_lrp_cli.model import Floats
-from . import Result, misfit
+from lstm_lrp_cli.model import Booleans, Floats
+from . import Result, ResultInput, misfit
 
 try:
     import pyarrow as pa
@@ -38,7 +38,15 @@ OF_NESTED = OF_BOTH | {
     "label": TEXT,
     "unknown": pa.list_(NUMBER),
 }
-OF_FLAT = OF_BOTH | {"position": NUMBER, "token": TEXT, "feature": TEXT, "relevance": AMOUNT}
+OF_FLAT = OF_BOTH | {
+    "input": TEXT,
+    "position": NUMBER,
+    "token": TEXT,
+    "feature": TEXT,
+    "relevance": AMOUNT,
+}
+# What is of steps: of several inputs, a struct with a list for each.
+OF_STEPS = ("tokens", "features", "unknown", "relevance")
 # Columns by which the rows of one explanation are told from the next one's.
 KEYS = ("sequence", "step", "method", "target")
 
@@ -54,7 +62,7 @@ def parquet_blocks(path: Path, where: str) -> Iterator[list[Result]]:
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-            nested = "relevance" in schema.names and _is_list(schema.field("relevance").type)
+            nested = "relevance" in schema.names and _is_nested(schema.field("relevance").type)
             types = _nested_types(schema) if nested else OF_FLAT
             for name in ("sequence", "target", "relevance", *(() if nested else ("position",))):
                 if name not in schema.names:
@@ -81,14 +89,30 @@ def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+def _is_nested(kind: Any) -> bool:
+    """Whether relevance is that of a whole explanation: a list, or one for each input."""
+    return _is_list(kind) or bool(pa.types.is_struct(kind))
+
+
 def _nested_types(schema: Any) -> dict[str, Any]:
     """What the columns are read as: relevance as finely as it is told, all shares of ledgers."""
-    of_step = schema.field("relevance").type.value_type
-    types = OF_NESTED | {"relevance": pa.list_(pa.list_(AMOUNT) if _is_list(of_step) else AMOUNT)}
+    types = OF_NESTED | {"relevance": _amounts_type(schema.field("relevance").type)}
     if "ledger" in schema.names and pa.types.is_struct(schema.field("ledger").type):
         shares = schema.field("ledger").type
         types["ledger"] = pa.struct([(share.name, AMOUNT) for share in shares])
+    for name in OF_STEPS[:-1]:
+        if name in schema.names and pa.types.is_struct(schema.field(name).type):
+            inputs = schema.field(name).type
+            types[name] = pa.struct([(each.name, types[name]) for each in inputs])
     return types
+
+
+def _amounts_type(kind: Any) -> Any:
+    if pa.types.is_struct(kind):
+        return pa.struct([(each.name, _amounts_type(each.type)) for each in kind])
+    if not _is_list(kind):
+        raise pa.ArrowInvalid("relevance is neither a list nor a struct of lists")
+    return pa.list_(pa.list_(AMOUNT) if _is_list(kind.value_type) else AMOUNT)
 
 
 def _nested(table: Any) -> list[Result]:
@@ -100,15 +124,22 @@ def _nested(table: Any) -> list[Result]:
             return repeat(otherwise, len(table))
         return [otherwise if v is None else v for v in table.column(name).to_pylist()]
 
+    relevance = _there(table.column("relevance")).combine_chunks()
+    several = pa.types.is_struct(relevance.type)
+    inputs: Iterable[tuple[ResultInput, ...]] = repeat(())
+    if several:
+        given = [column(name) for name in OF_STEPS[:-1]]
+        inputs = map(_inputs_of_row, _by_input(relevance), *given)
+    nothing = repeat(None)
     return list(
         map(
             Result,
             _there(table.column("sequence")).to_pylist(),
             map(_class, column("target")),
-            _relevance(_there(table.column("relevance")).combine_chunks()),
+            repeat(np.zeros(0)) if several else _relevance(relevance),
             column("id"),
-            column("tokens"),
-            column("features"),
+            nothing if several else column("tokens"),
+            nothing if several else column("features"),
             column("scores", []),
             column("output"),
             map(_class, column("predicted")),
@@ -116,8 +147,29 @@ def _nested(table: Any) -> list[Result]:
             map(_class, column("label")),
             column("method"),
             map(_without_nulls, column("ledger")),
-            column("unknown", []),
+            repeat([]) if several else column("unknown", []),
+            nothing,
+            inputs,
         )
+    )
+
+
+def _by_input(relevance: Any) -> Iterator[dict[str, Floats]]:
+    """The arrays of each row of a struct, by the names of the inputs."""
+    names = [each.name for each in relevance.type]
+    arrays = [_relevance(relevance.field(name)) for name in names]
+    return (dict(zip(names, row, strict=True)) for row in zip(*arrays, strict=True))
+
+
+def _inputs_of_row(
+    relevance: dict[str, Floats], tokens: Any, features: Any, unknown: Any
+) -> tuple[ResultInput, ...]:
+    of_tokens, of_features, of_unknown = tokens or {}, features or {}, unknown or {}
+    return tuple(
+        ResultInput(
+            name, amounts, of_tokens.get(name), of_features.get(name), of_unknown.get(name) or []
+        )
+        for name, amounts in relevance.items()
     )
 
 
@@ -157,38 +209,86 @@ def _flat(tables: Iterator[Any]) -> Iterator[list[Result]]:
 def _starts(table: Any) -> list[int]:
     """Where each explanation begins."""
     new = np.ones(len(table), dtype=bool)
-    new[1:] = np.diff(_numbers(_there(table.column("position")))) < 0
+    falls = np.diff(_numbers(_there(table.column("position")))) < 0
+    new[1:] = falls
+    inputs = None
+    if "input" in table.column_names:
+        inputs = np.array(_there(table.column("input")).to_pylist(), dtype=object)
+        # Those of an explanation follow each other; none comes again.
+        new[1:] = falls & (inputs[1:] == inputs[:-1])
     for name in KEYS:
         if name in table.column_names:
             values = np.array(table.column(name).to_pylist(), dtype=object)
             new[1:] |= values[1:] != values[:-1]
+    if inputs is not None:
+        new |= _again(inputs, new)
     starts: list[int] = np.flatnonzero(new).tolist()
     return starts
+
+
+def _again(inputs: Any, new: Booleans) -> Booleans:
+    """Where an input comes that the explanation, which else goes on, has had already."""
+    found, had, last = np.zeros(len(inputs), dtype=bool), set[str](), None
+    for place, (name, begins) in enumerate(zip(inputs.tolist(), new.tolist(), strict=True)):
+        if begins or (name != last and name in had):
+            found[place], had = not begins, set()
+        had.add(name)
+        last = name
+    return found
 
 
 def _of_rows(table: Any, starts: Sequence[int]) -> list[Result]:
     """The explanations that begin at all places but the last, where the last of them ends."""
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     positions, relevance = (_numbers(table.column(name)) for name in ("position", "relevance"))
+    several = "input" in columns
     found = []
     for start, end in pairwise(starts):
-        width = _width(positions[start:end])
         first = {name: values[start] for name, values in columns.items()}
-        tokens = columns["token"][start:end:width] if "token" in first else None
-        features = columns["feature"][start : start + width] if "feature" in first else []
-        amounts = relevance[start:end]
+        inputs = tuple(
+            _input_of_rows(columns, positions[begin:stop], relevance[begin:stop], begin)
+            for begin, stop in pairwise(_inputs_within(columns.get("input"), start, end))
+        )
+        only = ResultInput(None, np.zeros(0)) if several else inputs[0]
         found.append(
             Result(
                 first["sequence"],
                 _class(first["target"]),
-                amounts.reshape(-1, width) if width > 1 or features else amounts,
-                tokens=tokens,
-                features=features if tokens is None else None,
+                only.relevance,
+                tokens=only.tokens,
+                features=only.features,
                 step=first.get("step"),
                 method=first.get("method"),
+                inputs=inputs if several else (),
             )
         )
     return found
+
+
+def _inputs_within(names: list[str] | None, start: int, end: int) -> list[int]:
+    """Where each input of an explanation begins, and where the last ends."""
+    if names is None:
+        return [start, end]
+    begins = (place for place in range(start + 1, end) if names[place] != names[place - 1])
+    return [start, *begins, end]
+
+
+def _input_of_rows(
+    columns: dict[str, list[Any]], positions: Floats, amounts: Floats, start: int
+) -> ResultInput:
+    """What one input has of an explanation, whose rows begin at a place of the columns."""
+    end, width, several = start + len(positions), _width(positions), "input" in columns
+    tokens = columns["token"][start:end:width] if "token" in columns else None
+    features = columns["feature"][start : start + width] if "feature" in columns else []
+    if several:  # which has a token, or features, or neither
+        tokens = None if tokens is not None and None in tokens else tokens
+        features = [] if None in features else features
+    return ResultInput(
+        columns["input"][start] if several else None,
+        amounts.reshape(-1, width) if width > 1 or features else amounts,
+        tokens,
+        features if tokens is None else None,
+    )
 
 
 def _width(positions: Floats) -> int:

@@ -18,7 +18,7 @@ from lstm_lrp_cli.inputs.stream import (
     seen_of,
 )
 from lstm_lrp_cli.loading.files.formats import what_it_is
-from . import OUTDATED, Result, misfit
+from . import OUTDATED, Result, ResultInput, misfit
 
 PARQUET = b"PAR1"
 # How much is read at a time: some ten thousand tokens.
@@ -70,15 +70,21 @@ def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
         yield from parquet_blocks(path, where)
 
 
+_Amounts = list[float | list[float | None] | None]
+
+
 class _Line(Struct):
-    """What a line may say; keys of other purposes are let be."""
+    """What a line may say; keys of other purposes are let be.
+
+    Of a model with several inputs, what is of steps is an object by the inputs' names.
+    """
 
     sequence: int
     target: str | int | None
-    relevance: list[float | list[float | None] | None]
+    relevance: _Amounts | dict[str, _Amounts]
     id: str | int | None = None
-    tokens: list[str] | None = None
-    features: list[str] | None = None
+    tokens: list[str] | dict[str, list[str]] | None = None
+    features: list[str] | dict[str, list[str]] | None = None
     scores: list[float] = []
     output: str | None = None
     predicted: str | int | None = None
@@ -86,7 +92,7 @@ class _Line(Struct):
     label: str | int | None = None
     method: str | None = None
     ledger: dict[str, float] | None = None
-    unknown: list[int] = []
+    unknown: list[int] | dict[str, list[int]] = []
 
 
 _DECODER = msgspec.json.Decoder(_Line)
@@ -132,18 +138,23 @@ def _decoded(lines: Lines) -> list[_Line]:
 def _result(line: _Line, number: int, place: str) -> Result:
     """A line whose parts fit each other."""
     try:
-        relevance = np.array(line.relevance, dtype=np.float64)
+        inputs = _inputs(line)
     except ValueError as error:
         raise UnusableInput(
             place, f"its `relevance` has lists of different lengths; {EXPECTED}"
         ) from error
+    except KeyError as error:
+        raise UnusableInput(
+            place, f"has no {error.args[0]}, or has it of one input alone; {EXPECTED}"
+        ) from error
+    only = inputs[0] if inputs[0].name is None else ResultInput(None, np.zeros(0))
     result = Result(
         line.sequence,
         line.target,
-        relevance,
+        only.relevance,
         line.id,
-        line.tokens,
-        line.features,
+        only.tokens,
+        only.features,
         line.scores,
         line.output,
         line.predicted,
@@ -151,8 +162,9 @@ def _result(line: _Line, number: int, place: str) -> Result:
         line.label,
         line.method,
         line.ledger,
-        line.unknown,
+        only.unknown,
         number,
+        () if only is inputs[0] else inputs,
     )
     problem = misfit(result)
     # Without labels of both, the two classes of a single score are numbers.
@@ -161,3 +173,26 @@ def _result(line: _Line, number: int, place: str) -> Result:
     if problem is not None:
         raise UnusableInput(place, f"{problem}; {EXPECTED}")
     return result
+
+
+def _inputs(line: _Line) -> tuple[ResultInput, ...]:
+    """What a line says of each input; the only one has no name."""
+    given = {"tokens": line.tokens, "features": line.features, "unknown": line.unknown or None}
+    by_name = {key: isinstance(value, dict) for key, value in given.items() if value is not None}
+    if set(by_name.values()) - {isinstance(line.relevance, dict)}:
+        raise KeyError("`relevance` by the same inputs as tokens or features")
+    if not isinstance(line.relevance, dict):
+        relevance = np.array(line.relevance, dtype=np.float64)
+        return (ResultInput(None, relevance, line.tokens, line.features, line.unknown),)  # type: ignore[arg-type]
+    if not line.relevance:
+        raise KeyError("`relevance` of any input")
+    return tuple(
+        ResultInput(
+            name,
+            np.array(amounts, dtype=np.float64),
+            (line.tokens or {}).get(name),  # type: ignore[union-attr]
+            (line.features or {}).get(name),  # type: ignore[union-attr]
+            (line.unknown or {}).get(name, []),  # type: ignore[union-attr]
+        )
+        for name, amounts in line.relevance.items()
+    )

@@ -136,13 +136,13 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         if question.every_step(model) or any(method.runs_often for method in methods):
             return LEAST_BLOCK_STEPS
         values = question.targets(model) * len(methods) * self._width
-        return steps_of_block(max(values, model.step_values))
+        return steps_of_block(max(values, *(each.step_values for each in model.inputs)))
 
     @property
     def _width(self) -> int:
-        """How many values are told of each step of an explanation."""
-        explainer = self.explainer
-        return explainer.model.input_size if explainer.reach == "features" else 1
+        """How many values are told of each step of an explanation, at most."""
+        layout = self.layout
+        return max(layout.values(number) for number in range(len(layout.model.inputs)))
 
     @property
     def layout(self) -> Layout:

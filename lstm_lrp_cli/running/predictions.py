@@ -41,7 +41,8 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     def block_steps(self) -> int:
         """How many steps a block should have; fewer where every step has scores."""
         model = self.layout.model
-        return steps_of_block(max(model.classes if model.by_step else 1, model.step_values))
+        read = max(each.step_values for each in model.inputs)
+        return steps_of_block(max(model.classes if model.by_step else 1, read))
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Predictions]:
         return PREDICTION_OUTPUTS[self.form].prediction_writer(file, self.layout)
@@ -80,7 +81,7 @@ class PredictReport(RunReport[PredictionFigures]):
             "model": self.run.model,
             "input": self.run.input,
             "dtype": str(self.model.dtype),
-            **self.figures.input_object(),
+            **self.figures.input_object(self.model),
             "predictions": self.figures.predictions,
             "predicted": self._predicted(),
             **(_agreement(self.confusion) if self.confusion else {}),

@@ -94,9 +94,16 @@ class ExplainReport(RunReport[Figures]):
             "input": self.run.input,
             "methods": [settings_object(method) for method in self.methods],
             "dtype": str(self.model.dtype),
-            "by": self.explainer.detail,
+            "by": self._by(),
             "targets": list(map(str, names)),
         }
+
+    def _by(self) -> Any:
+        """How finely relevance is told; of several inputs, by name."""
+        details = self.explainer.details
+        if len(details) == 1:
+            return details[0]
+        return dict(zip(self.model.input_names, details, strict=True))
 
     def warnings(self) -> list[str]:
         found = self.model.warnings
@@ -125,7 +132,7 @@ class ExplainReport(RunReport[Figures]):
         """A warning where the ledger closes, and yet single numbers are not to be believed."""
         accounts = self.figures.accounts.get(method.name)
         if accounts is not None:
-            yield from size_warnings(method, accounts.sizes, series=self.model.embedding is None)
+            yield from size_warnings(method, accounts.sizes, series=not self.model.takes_tokens)
 
     def as_object(self) -> dict[str, Any]:
         figures = self.figures
@@ -138,7 +145,7 @@ class ExplainReport(RunReport[Figures]):
             "input": self.run.input,
             **self._of_method(first),
             "dtype": str(self.model.dtype),
-            **figures.input_object(),
+            **figures.input_object(self.model),
             "explanations": figures.explanations,
             "predicted": self._predicted(),
             **accuracy,
@@ -191,7 +198,7 @@ class ExplainReport(RunReport[Figures]):
             if name == "stabilizers" and score and size is not None:
                 by_size = decimal(100 * size / abs(score), 1)
                 part = f"{part.removesuffix(')')}; by size {by_size} %)"
-            label = share_name(name, series=self.model.embedding is None)
+            label = share_name(name, series=not self.model.takes_tokens)
             yield f"  {label}", f"{amount:.6g}{part}"
         yield "  residual", f"{accounts.totals.residual:.2g}"
         yield (
@@ -200,4 +207,4 @@ class ExplainReport(RunReport[Figures]):
             f"sizes (sequence {check.sequence}), allowed {check.tolerance:g}",
         )
         if check.compared:
-            yield "sizes", sizes_text(accounts.sizes, series=self.model.embedding is None)
+            yield "sizes", sizes_text(accounts.sizes, series=not self.model.takes_tokens)

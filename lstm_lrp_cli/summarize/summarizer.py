@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import LONGEST_TEXT, Result
+from lstm_lrp_cli.results import Kind, Result, ResultInput
 from lstm_lrp_cli.statistics.tokens import (
     MOST_ROWS,
     UNKNOWN,
@@ -28,7 +28,6 @@ from .summary import (
     POSITIONS,
     ByPosition,
     Cell,
-    Kind,
     OfMethod,
     OfTarget,
     PositionFigures,
@@ -85,7 +84,7 @@ class Summarizer:
                 self.other_targets.add(str(result.target))
         for name, some in by_method.items():
             if self._kind is None:
-                self._kind = "token" if some[0].tokens is not None else "feature"
+                self._kind = some[0].kind
             if name not in self._methods:
                 self._methods[name] = _Method(self._top)
             self._methods[name].add(some, source)
@@ -196,10 +195,10 @@ class _Target:
                 yield confused, part
 
     def add(self, results: Sequence[Result], confused: Confused) -> None:
-        results = [result.without_masked() for result in results]
-        steps = [result.relevance_of_steps for result in results]
+        inputs = [part.without_masked() for result in results for part in result.parts]
+        steps = [each.relevance_of_steps for each in inputs]
         self._positions.add(steps)
-        self.parts[confused].add(results, steps)
+        self.parts[confused].add(len(results), inputs, steps)
 
     def figures(self, target: str | int, top: int, min_count: int) -> OfTarget:
         table = TokenStatistics()
@@ -280,20 +279,22 @@ class _Part:
         self.explanations = 0
         self.table = TokenStatistics()
 
-    def add(self, results: Sequence[Result], steps: Sequence[Floats]) -> None:
-        """Count the tokens of results, or the features of a series at each step."""
-        self.explanations += len(results)
+    def add(
+        self, explanations: int, inputs: Sequence[ResultInput], steps: Sequence[Floats]
+    ) -> None:
+        """Count the tokens of explanations, or the features of a series at each step."""
+        self.explanations += explanations
         names: list[str] = []
         amounts: list[Floats] = []
         unknown: list[int] = []
-        for result, of_steps in zip(results, steps, strict=True):
-            if result.tokens is not None:
-                unknown += [len(names) + place for place in result.unknown]
-                names += result.tokens
+        for each, of_steps in zip(inputs, steps, strict=True):
+            if each.tokens is not None:
+                unknown += [len(names) + place for place in each.unknown]
+                names += each.named(each.tokens)
                 amounts.append(of_steps)
-            elif result.features is not None and result.relevance.ndim == 2:
-                names += result.features * len(result.relevance)
-                amounts.append(result.relevance.ravel())
+            elif each.features is not None and each.relevance.ndim == 2:
+                names += each.named(each.features) * len(each.relevance)
+                amounts.append(each.relevance.ravel())
         if amounts:
             self.table.add(names, np.concatenate(amounts), unknown)
 
@@ -313,7 +314,7 @@ def _residual(result: Result, source: str, relative: float) -> Residual:
         result.id,
         result.target,
         result.step,
-        " ".join(result.tokens or ())[:LONGEST_TEXT],
+        result.text,
         result.ledger["residual"],
         relative,
     )

@@ -1,11 +1,10 @@
 """What a corpus of explanations comes to: plain values, which every output is written from."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from lstm_lrp_cli.results import Kind
 from lstm_lrp_cli.statistics.tokens import Dropped, TokenFigures
 
-Kind = Literal["token", "feature"]
 # Positions that are told one by one; all later ones are told together.
 POSITIONS = 100
 PARTS = 10
@@ -176,8 +175,8 @@ class Summary:
     ----------
     results : list of str
         The files.
-    kind : {"token", "feature"}
-        What relevance is told of.
+    kind : {"token", "feature", "token or feature"}
+        What relevance is told of; of several inputs, behind the input's name.
     top, min_count : int
         How many tokens are ranked, and how often they must stand there to be ranked by mean.
     dropped : Dropped or None

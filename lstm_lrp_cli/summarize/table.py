@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.statistics.tokens import TokenFigures
 from lstm_lrp_cli.terminal.console import open_console
-from lstm_lrp_cli.terminal.numbers import counted
+from lstm_lrp_cli.terminal.numbers import counted, plural
 from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import dropped_note, signed
 from .summary import PARTS, ByPosition, Cell, OfMethod, OfTarget, PositionFigures, Residual, Summary
@@ -163,11 +163,12 @@ def method_title(method: OfMethod) -> str:
 
 def target_title(target: OfTarget, summary: Summary) -> str:
     """What a class's explanations come to."""
-    noun = "token" if summary.kind == "token" else "step"
+    noun = summary.kind.replace("feature", "step")
     unknown = f" ({target.unknown:,} unknown)" if target.unknown else ""
     kept = " kept" if summary.dropped else ""
     # Of whole steps of a series there is nothing to tell apart.
-    distinct = f"{target.distinct:,} different {summary.kind}s{kept}, " if target.distinct else ""
+    kinds = f"{plural(summary.kind)}{kept}"
+    distinct = f"{target.distinct:,} different {kinds}, " if target.distinct else ""
     return (
         f"{counted(target.explanations, 'explanation')}, {counted(target.tokens, noun)}{unknown}, "
         f"{distinct}relevance {target.relevance:+,.4g} in all"

@@ -76,7 +76,12 @@ def decimal(value: float, places: int, sign: str = "") -> str:
 
 def counted(number: int, noun: str) -> str:
     """As in "1 sequence" or "1,200 sequences"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """As in "sequences", or "tokens or features"."""
+    return noun.replace(" or ", "s or ") + "s"
 
 
 def steps_compared(steps: int | None, masked: int | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import ExplainedInput
 from lstm_lrp_cli.model import Floats
 from .console import cells_of, folded
 from .numbers import decimal
@@ -139,14 +139,14 @@ SUM_CELLS = 8
 SIGNED = 0.2
 
 
-def series_lines(explanation: Explanation, width: int, shade: Shade | None) -> Iterator[Text]:
+def series_lines(part: ExplainedInput, width: int, shade: Shade | None) -> Iterator[Text]:
     """A line for each feature, or one of whole steps: its name, folded if long, sum, and steps.
 
     A line before the others says what the strongest colour stands for. Where there are more steps
     than room, as many of them as must share a cell, and their relevance is summed; it says so. A
     cell of masked steps alone is marked.
     """
-    features, relevance = by_feature(explanation)
+    features, relevance = by_feature(part)
     steps = len(relevance)
     missing = np.isnan(relevance)
     relevance = np.where(missing, 0.0, relevance)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
 from lstm_lrp_cli.explaining.shown import LEAST_SHARE, share_name, size_name, times_text
 from lstm_lrp_cli.explaining.sizes import Size, Sizes
 from lstm_lrp_cli.inputs.batching import cut_off
-from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.sequence import Part
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 from .numbers import counted, decimal
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ MASKED, LEFT_OUT, CUT_OFF = "masked", "left out", "cut off"
 NOT_READ = "_"
 
 
-def why_missing(sequence: Sequence, model: Model) -> list[str]:
+def why_missing(part: Part, read: Input) -> list[str]:
     """What each token is called if it has no relevance, since the model passes over it."""
-    left_out, cut = sequence.inputs == SKIPPED, cut_off(sequence.inputs, model.padding)
+    left_out, cut = part.inputs == SKIPPED, cut_off(part.inputs, read.padding)
     named: list[str] = np.select([left_out, cut], [LEFT_OUT, CUT_OFF], MASKED).tolist()
     return named
 
@@ -93,27 +93,36 @@ def what_is_missing(model: Model) -> str:
     )
 
 
-def by_feature(explanation: Explanation) -> tuple[Several[str], Floats]:
+def by_feature(part: ExplainedInput) -> tuple[Several[str], Floats]:
     """The features of a series, and their relevance, shape (steps, features).
 
     Of whole steps, it is that of all features together, shape (steps, 1).
     """
-    if explanation.relevance.ndim == 1:
-        return ("all features",), explanation.relevance[:, np.newaxis]
-    return explanation.sequence.features or (), explanation.relevance
+    if part.relevance.ndim == 1:
+        return ("all features",), part.relevance[:, np.newaxis]
+    return part.features or (), part.relevance
 
 
-def named_amounts(explanation: Explanation) -> tuple[Several[str], Floats]:
+def named_amounts(part: ExplainedInput) -> tuple[Several[str], Floats]:
     """What tables for people are of, and how much relevance each has: tokens, features, or steps.
 
     They are steps where nothing finer is known of a series.
     """
-    sequence = explanation.sequence
-    if sequence.tokens is not None:
-        return sequence.tokens, explanation.relevance_of_steps
-    if explanation.relevance.ndim == 1:
-        return [f"step {step}" for step in range(len(sequence))], explanation.relevance
-    return sequence.features or (), np.nansum(explanation.relevance, axis=0)
+    if part.tokens is not None:
+        return part.tokens, part.relevance_of_steps
+    if part.relevance.ndim == 1:
+        return [f"step {step}" for step in range(len(part.relevance))], part.relevance
+    return part.features or (), np.nansum(part.relevance, axis=0)
+
+
+def all_named_amounts(explanation: Explanation) -> tuple[Several[str], Floats]:
+    """The same of all inputs together, where there are several behind their names."""
+    parts = explanation.parts
+    if len(parts) == 1:
+        return named_amounts(parts[0])
+    found = [(part, *named_amounts(part)) for part in parts]
+    names = [part.named(name) for part, own, _ in found for name in own]
+    return names, np.concatenate([amounts for _, _, amounts in found])
 
 
 def strongest(relevance: Floats, top: int) -> NDArray[np.signedinteger[Any]]:

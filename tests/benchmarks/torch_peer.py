@@ -64,8 +64,8 @@ class Peer:
         inputs, hidden = lstm.cells[0].input_size, lstm.cells[0].hidden_size
         self.embedding = (
             nn.Identity()
-            if model.embedding is None
-            else nn.Embedding.from_pretrained(torch.from_numpy(model.embedding.weights))
+            if model.only_input.embedding is None
+            else nn.Embedding.from_pretrained(torch.from_numpy(model.only_input.embedding.weights))
         )
         self.lstm = nn.LSTM(inputs, hidden, bidirectional=len(lstm.cells) == 2)
         self.lstm.to(torch.float64 if model.dtype == np.float64 else torch.float32)

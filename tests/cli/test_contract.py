@@ -493,7 +493,7 @@ def test_these_inputs_are_of_several_blocks(corpus, name, form):
     """Else there would be but one process."""
     _, sample, source, *options = RUNS[name]
     model = load_model(sample.model, None, np.dtype("float64")).model
-    detail = "feature" if model.embedding is None else "token"
+    detail = "feature" if model.only_input.embedding is None else "token"
     if "--by" in options:
         detail = options[options.index("--by") + 1]
     elif form == "npz" and detail == "token":

@@ -4,7 +4,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from together import make_model, run_together
+from made_models import make_model
+from together import run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, invert_gates
 from lstm_lrp_cli.model.recurrent import GateActivationName, Lstm, LstmCell

@@ -8,11 +8,12 @@ import plain_lrp
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
+from made_models import in_precision, make_model
 from random_models import ACTIVATIONS, UNIT_ACTIVATIONS, Case, cases
-from together import Explained, explain_together, in_precision, make_model
+from together import Explained, explain_together
 
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
+from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import (
@@ -155,7 +156,7 @@ def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> No
 @property_test
 @given(cases())
 def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case) -> None:
-    embedding = case.model.embedding
+    embedding = case.model.only_input.embedding
     assume(embedding is not None)
     assert embedding is not None
     table = TokenTable.of(case.model, embedding, np.concatenate(case.sequences))
@@ -249,7 +250,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
         seen.add(("an empty sequence", 0 in lengths))
         seen.add(("nothing but empty sequences", not any(lengths)))
         seen.add(("sequences of the same length", len(set(lengths)) < len(lengths)))
-        seen.add(("an embedding", model.embedding is not None))
+        seen.add(("an embedding", model.only_input.embedding is not None))
         seen.add(("scores by step", model.by_step))
         seen.add(case.rule.gates)
         seen.add(("outputs", len(model.outputs)))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
-from together import make_model
+from made_models import make_model
 
 from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT
 from lstm_lrp_cli.model.layers import Embedding
 from lstm_lrp_cli.model.model import Model
@@ -69,8 +69,8 @@ def test_only_cells_that_read_tokens_have_a_table(table: TokenTable) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_its_size_is_known_beforehand(dtype: str) -> None:
     model = make_reader(dtype)
-    assert model.embedding is not None
-    found = TokenTable.of(model, model.embedding, IDS)
+    assert model.only_input.embedding is not None
+    found = TokenTable.of(model, model.only_input.embedding, IDS)
     taken = [
         array for cell in found.cells[0] for array in (*cell.gates, cell.candidate, cell.products)
     ]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lstm_lrp_cli.engine.decomposition.cell import Parts, activated, activated_with_bias
+from made_models import in_precision, make_model
 from models import PYTORCH, WEATHER, json_lines
 from numpy.typing import NDArray
 from random_models import Case, cases
-from together import in_precision, make_model, run_together
+from together import run_together
 
 from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.arrays import Packing
@@ -66,7 +67,7 @@ def explained(
     reach: Reach = "steps",
 ) -> list[Found]:
     """Explain sequences that are all run together, in the order given."""
-    kind = model.dtype if model.embedding is None else np.dtype(np.intp)
+    kind = model.dtype if model.only_input.embedding is None else np.dtype(np.intp)
     given = [Sequence(k, inputs.astype(kind)) for k, inputs in enumerate(sequences)]
     batch = make_batch(given, model)
     order = [sequence.number for sequence in batch.sequences]

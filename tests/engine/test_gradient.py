@@ -9,8 +9,9 @@ import plain_gradient
 import pytest
 from golden import FILES, Golden, assert_golden
 from hypothesis import given, settings
+from made_models import in_precision, make_model
 from random_models import Case, cases
-from together import cut, explain_by, in_precision, make_model, run_together
+from together import cut, explain_by, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen

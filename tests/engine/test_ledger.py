@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from together import lrp_ledger, make_model
+from made_models import make_model
+from together import lrp_ledger
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance

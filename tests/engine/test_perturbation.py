@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from made_models import in_precision, make_model
 from numpy.typing import NDArray
 from plain_forward import embedded, scores_of
 from plain_perturbation import feature_occlusion, occlusion
 from random_models import Case, cases
-from together import in_precision, make_model
 
 from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.arrays import Packing
@@ -44,8 +44,10 @@ def padded(draw: st.DrawFn) -> Case:
     """Models that are given padding, and sequences that are shorter, as long, or longer."""
     case = draw(cases())
     model, sequences = case.model, case.sequences
-    of_tokens = model.embedding is not None
-    values = st.integers(0, len(model.embedding.weights) - 1) if of_tokens else st.just(0.5)
+    of_tokens = model.only_input.embedding is not None
+    values = (
+        st.integers(0, len(model.only_input.embedding.weights) - 1) if of_tokens else st.just(0.5)
+    )
     flattened = [layer.steps for layer in model.layers if isinstance(layer, Flatten)]
     if flattened:
         sequences = [sequence[: draw(st.integers(0, len(sequence)))] for sequence in sequences]
@@ -93,7 +95,7 @@ def each_alone(method: Method, case: Case, reach: Reach = "steps") -> list[Float
 
 
 def kind(model: Model) -> Any:
-    return model.dtype if model.embedding is None else np.intp
+    return model.dtype if model.only_input.embedding is None else np.intp
 
 
 class Alone:
@@ -101,7 +103,7 @@ class Alone:
 
     def __init__(self, case: Case, k: int, sequence: NDArray[Any] | None = None) -> None:
         sequence = case.sequences[k] if sequence is None else sequence
-        prepared = prepare([sequence], case.model.padding)
+        prepared = prepare([sequence], case.model.only_input.padding)
         self.model, self.target = case.model, case.targets[k]
         self.inputs = prepared.inputs
         self.steps = len(sequence)
@@ -167,7 +169,7 @@ def test_omission_is_what_the_score_loses_by_a_step_less(case: Case) -> None:
 
 def can_lose_a_step(model: Model) -> bool:
     flattens = any(isinstance(layer, Flatten) for layer in model.layers)
-    return not model.by_step and not (flattens and model.padding is None)
+    return not model.by_step and not (flattens and model.only_input.padding is None)
 
 
 @each_reach
@@ -301,7 +303,7 @@ class TestRandom:
     @given(padded())
     def test_the_padding_of_a_model_does_not_matter(self, case: Case) -> None:
         method = METHODS["random"](Settings())
-        assume(not case.model.padding.masked and can_lose_a_step(case.model))
+        assume(not case.model.only_input.padding.masked and can_lose_a_step(case.model))
         assume(not any(isinstance(layer, Flatten) for layer in case.model.layers))
         bare = case._replace(model=replace(case.model, padding=None))
         for found, alone in zip(explain(method, case), explain(method, bare), strict=True):

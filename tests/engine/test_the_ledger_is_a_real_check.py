@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from together import explain_together, in_precision, make_model, run_together
+from made_models import in_precision, make_model
+from together import explain_together, run_together
 
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.methods.lrp import Lrp

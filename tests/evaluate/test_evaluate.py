@@ -6,8 +6,9 @@ from statistics import mean
 import numpy as np
 import plain_lrp
 import pytest
+from made_models import make_model
+from models import with_input
 from plain_evaluation import rank_correlation, scores_as_steps_go, scores_of
-from together import make_model
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.evaluate import Contestant, Experiment
@@ -72,13 +73,13 @@ class Plainly:
 
     def values(self, sequence):
         """What the model reads, and how much of it is padding."""
-        weights = self.model.embedding.weights
+        weights = self.model.only_input.embedding.weights
         missing = max(self.padded - len(sequence), 0)
         return weights[[0] * missing + sequence.inputs.tolist()], missing
 
     def relevance(self, sequence, target):
         values, missing = self.values(sequence)
-        numeric = replace(self.model, embedding=None)
+        numeric = with_input(self.model, embedding=None)
         found = plain_lrp.explain(numeric, values, target, eps=1e-3, bias_factor=0.0)
         return found.relevance.sum(axis=1)[missing:].tolist()
 
@@ -116,7 +117,7 @@ ORDERS = {
 @pytest.mark.parametrize("padded", [0, PADDED])
 def test_curves_are_those_of_plain_loops(model, padded):
     if padded:
-        model = replace(model, padding=Padding(length=padded, side="pre", value=0, masked=False))
+        model = with_input(model, padding=Padding(length=padded, side="pre", value=0, masked=False))
     found = judged(model, "lrp-all")
     plainly = Plainly(model, padded)
     assert {(each.perturbation.what, each.perturbation.group) for each in found.curves} == set(
@@ -141,7 +142,7 @@ def test_what_is_too_short_is_left_out_and_counted(model):
 
 
 def test_tokens_that_the_mask_skips_are_no_steps(model):
-    model = replace(model, padding=Padding(length=0, side="pre", value=4, masked=True))
+    model = with_input(model, padding=Padding(length=0, side="pre", value=4, masked=True))
     given = [Sequence(0, np.array([4, 1, 4, 2])), Sequence(1, np.array([1, 4, 2, 3]))]
     found = judged(model, "lrp-all", target="predicted", given=given)
     assert (found.sequences, found.steps, found.left_out) == (1, 3, 1)
@@ -246,7 +247,7 @@ def squares(model, long):
     """The squared gradient of each step, by differences."""
     found = []
     for each in long:
-        values = model.embedding.weights[each.inputs]
+        values = model.only_input.embedding.weights[each.inputs]
         of_steps = []
         for step in range(len(values)):
             total = 0.0
@@ -352,7 +353,7 @@ class TestSensitivity:
         weights = linear.nodes[1].layer.weights
         expected = []
         for each in Plainly(linear).long:
-            values = linear.embedding.weights[each.inputs]
+            values = linear.only_input.embedding.weights[each.inputs]
             size = np.sqrt(np.mean(values**2))
             changes = []
             for draw in range(experiment.draws):
@@ -376,7 +377,9 @@ class TestSensitivity:
         """Omission pads anew what it shortens, and does so with the padding token's embedding."""
         padding = Padding(length=PADDED, side="pre", value=3, masked=False)
         found = judged(
-            replace(model, padding=padding), "omission", experiment=replace(EXPERIMENT, radius=1e-9)
+            with_input(model, padding=padding),
+            "omission",
+            experiment=replace(EXPERIMENT, radius=1e-9),
         )
         assert found.measures["omission"].sensitivity < 1e-5
 

@@ -13,10 +13,11 @@ import plain_lrp
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
+from made_models import in_precision
 from plain_forward import embedded, run
 from plain_stateful import as_each_begins
 from random_models import Case, stateful
-from together import explain_by, in_precision
+from together import explain_by
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.lrp import Lrp
@@ -51,7 +52,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow")
 
 
 def given_sequences(case: Case) -> list[Sequence]:
-    kind: Any = case.model.dtype if case.model.embedding is None else np.intp
+    kind: Any = case.model.dtype if case.model.only_input.embedding is None else np.intp
     return [Sequence(k, each.astype(kind)) for k, each in enumerate(case.sequences)]
 
 

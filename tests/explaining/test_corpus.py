@@ -1,13 +1,13 @@
 """A corpus is explained window by window; the windows' size bounds the memory."""
 
-from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from made_models import make_model
+from models import with_input
 from random_models import Case, describable
-from together import make_model
 
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.errors import UnusableInput
@@ -78,7 +78,7 @@ def test_a_token_table_that_takes_too_much_closes_a_window(monkeypatch):
 
 
 def test_the_table_of_a_window_has_its_tokens_and_the_padding():
-    padded = replace(reader(2), padding=Padding(length=4, value=7))
+    padded = with_input(reader(2), padding=Padding(length=4, value=7))
     ids = [np.array([0, 2]), np.array([SKIPPED, 2]), np.array([], dtype=np.intp)]
     window = [Sequence(number, array) for number, array in enumerate(ids)]
     table = corpus.window_table(padded, window)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from together import make_model
+from made_models import make_model
 
 from lstm_lrp_cli.engine.methods.contextual_decomposition import EXACTNESS
 from lstm_lrp_cli.engine.methods.gradient import COMPLETENESS

@@ -102,7 +102,7 @@ def test_integrated_gradients_from_a_baseline(framework):
     from torch_model import scores_of
 
     model, [first, *_] = loaded(WEATHER)
-    baseline = np.random.default_rng(0).normal(size=model.input_size)
+    baseline = np.random.default_rng(0).normal(size=model.only_input.size)
     method = made("integrated-gradients", steps=7, baseline=Baseline("own", baseline))
     [found] = explain_by(method, model, [first], [0])
     values = torch.from_numpy(first)[None]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from together import make_model
+from made_models import make_model
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs import lines, stream

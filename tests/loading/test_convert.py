@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
+from made_models import in_precision
 from random_models import Case, describable
-from together import explain_together, in_precision
+from together import explain_together
 
 from lstm_lrp_cli.loading.convert import WRITERS, commented, convert, narrowed
 from lstm_lrp_cli.loading.load import load_model
@@ -142,8 +143,8 @@ def test_text_settings_read_back(small):
     document = {"vocabulary": "words.json", **found.document}
     small.write("again.yaml", commented("A model.", document, {}))
     again = load_model(path, None, model.dtype).model
-    assert again.vocabulary == model.vocabulary
-    assert again.tokenization == model.tokenization
+    assert again.only_input.vocabulary == model.only_input.vocabulary
+    assert again.only_input.tokenization == model.only_input.tokenization
     assert again.labels == model.labels
-    assert again.padding == model.padding
+    assert again.only_input.padding == model.only_input.padding
     assert yaml.safe_load((small.folder / "again.yaml").read_text())["tokens"]["limit"] == 5

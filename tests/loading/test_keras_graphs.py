@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstm_lrp_cli.loading.keras.architecture import WEIGHTS, WRAPPERS
-from lstm_lrp_cli.loading.keras.layers import KINDS
+from lstm_lrp_cli.loading.keras.kinds import KINDS
 from lstm_lrp_cli.loading.keras.refused import MENDS, TEXT_LAYERS
 from lstm_lrp_cli.loading.load import load_model
 

@@ -238,7 +238,7 @@ def test_architecture_output_and_padding_are_read_from_the_file(name: str) -> No
     model = load(name).model
     assert [in_words(layer) for layer in model.layers] == SPECS[name].layers
     assert [head.activation for head in model.heads] == [SPECS[name].output]
-    assert model.padding == SPECS[name].padding
+    assert model.only_input.padding == SPECS[name].padding
 
 
 @each_model
@@ -292,7 +292,7 @@ def test_the_ledger_accounts_for_the_score_of_every_class(
 @each_model
 def test_every_step_that_was_given_has_its_relevance(name: str, tmp_path: Path) -> None:
     model = load(name).model
-    features = model.input_size
+    features = model.only_input.size
     for sequence, group in zip(
         EXPECTED[name]["sequences"], explain(model, name, tmp_path), strict=True
     ):
@@ -395,7 +395,7 @@ def test_the_written_mapping_reads_the_same_model_without_the_architecture(
     for path in (GOLDEN / f"{name}.h5", bare):
         loaded = load_model(path, mapping, FLOAT64)
         assert inspect(path, "--mapping", mapping)["origins"]["layers"] == "written.yaml"
-        assert loaded.model.padding == SPECS[name].padding
+        assert loaded.model.only_input.padding == SPECS[name].padding
         np.testing.assert_array_equal(scores_of(loaded.model, name, tmp_path), scores)
 
 
@@ -622,7 +622,7 @@ def test_older_ways_of_writing_the_architecture_are_read(
     name: str, older: Change, tmp_path: Path
 ) -> None:
     model = load_model(changed_copy(name, older, tmp_path), None, FLOAT64).model
-    assert model.padding == SPECS[name].padding
+    assert model.only_input.padding == SPECS[name].padding
     np.testing.assert_array_equal(
         scores_of(model, name, tmp_path), scores_of(load(name).model, name, tmp_path)
     )

@@ -117,7 +117,7 @@ def test_masks_of_keras_are_refused(run, framework):
 def test_padding_is_inferred_where_steps_alone_are_fixed(graph, tmp_path, sizes, length):
     _, hidden, _ = graph.lstm(graph.input(sizes=sizes))
     path = finished(graph, hidden).save(tmp_path / "m.onnx")
-    padding = load_model(path, None, np.float64).model.padding
+    padding = load_model(path, None, np.float64).model.only_input.padding
     assert (padding.length if padding else None) == length
     if padding:
         assert (padding.side, padding.value, padding.masked) == ("pre", 0, False)

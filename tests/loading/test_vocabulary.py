@@ -17,7 +17,9 @@ TOKENS = ["<pad>", "the", "film", "naïve", "bad"]
 @pytest.fixture
 def vocabulary(small):
     def load(path=None):
-        return load_model(path or small.save(), None, np.dtype(np.float64)).model.vocabulary
+        return load_model(
+            path or small.save(), None, np.dtype(np.float64)
+        ).model.only_input.vocabulary
 
     return load
 
@@ -73,7 +75,7 @@ def test_the_path_is_relative_to_the_mapping(small, tmp_path):
     (small.folder / "vocab.txt").rename(elsewhere / "vocab.txt")
     (small.folder / "model.yaml").rename(elsewhere / "other.yaml")
     loaded = load_model(small.path, elsewhere / "other.yaml", np.dtype(np.float64))
-    assert loaded.model.vocabulary.size == 5
+    assert loaded.model.only_input.vocabulary.size == 5
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import numpy as np
 from explained import explainer_of, explanation_of
 from hypothesis import given
 from hypothesis import strategies as st
+from made_models import make_model
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
-from together import lrp_ledger, make_model
+from together import lrp_ledger
 
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense

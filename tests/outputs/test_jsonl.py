@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 from explained import explainer_of, explanation_of
-from together import lrp_all, lrp_ledger, make_model
+from made_models import make_model
+from together import lrp_all, lrp_ledger
 
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.inputs.sequence import Sequence

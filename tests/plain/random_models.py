@@ -10,29 +10,10 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import (
-    MODEL_INPUT,
-    Activation,
-    Dense,
-    Embedding,
-    Flatten,
-    Layer,
-    Merge,
-    Node,
-    Pool,
-    PoolName,
-    Reverse,
-    Scale,
-    StepSoftmax,
-)
+from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Flatten, Layer, Merge, Pool, PoolName, Reverse, Scale, StepSoftmax
+from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName, GateActivationName, Lstm, LstmCell
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
 from lstm_lrp_cli.model.model import Head, Model
-from lstm_lrp_cli.model.recurrent import (
-    ActivationName,
-    DirectionMergeName,
-    GateActivationName,
-    Lstm,
-    LstmCell,
-)
 
 # The exponential of an exponential overflows, and says nothing about the engine.
 ACTIVATIONS = [kind for kind in get_args(ActivationName) if kind != "exponential"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_hand import adding, column, gru
 from numpy.testing import assert_allclose
 from plain_activations import activate
 from plain_forward import forward
@@ -32,41 +33,13 @@ from lstm_lrp_cli.model.layers import (
     Window,
     WindowPool,
 )
-from lstm_lrp_cli.model.recurrent import Gru, GruCell, Lstm, LstmCell, RnnCell, SimpleRnn
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell, RnnCell, SimpleRnn
 
 
 def assert_gives(layer: Layer, *sources: Any, gives: Any) -> None:
     found = forward(layer, [np.array(source, dtype=float) for source in sources])
     assert found.shape == np.shape(gives)
     assert_allclose(found, gives, rtol=0, atol=1e-12)
-
-
-def column(*numbers: float) -> list[list[float]]:
-    """One unit at each step."""
-    return [[number] for number in numbers]
-
-
-def gru_cell(*, reset_after: bool) -> GruCell:
-    """One unit, of which with hard gates x = 1 and h = 2 make r = 0.7 and z = 0.3."""
-    return GruCell(
-        input=np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1),
-        recurrent=np.array([0.0, -0.5, 3.0]).reshape(3, 1, 1),
-        bias=np.array([0.0, 0.0, 0.5]).reshape(3, 1),
-        recurrent_bias=np.array([1.0]) if reset_after else None,
-        reset_after=reset_after,
-        initial_hidden=np.array([2.0]),
-    )
-
-
-def gru(*, reset_after: bool) -> Gru:
-    cell = gru_cell(reset_after=reset_after)
-    return Gru((cell,), gate_activation="hard_sigmoid", activation="linear")
-
-
-def adding(weight: float = 1.0, bias: float = 0.0, **settings: Any) -> SimpleRnn:
-    """A unit that adds its input, times a weight, to what it keeps."""
-    cell = RnnCell(np.full((1, 1), weight), np.ones((1, 1)), np.array([bias]))
-    return SimpleRnn((cell,), activation="linear", **settings)
 
 
 class TestWindows:

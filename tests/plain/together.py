@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from lstm_lrp_cli.engine.lstm.inputs import TokenTable
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.forward import Runner, Trace
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger, Reach
+from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
@@ -65,9 +65,11 @@ def run_together(
     order = sorted(range(len(sequences)), key=lambda k: -len(sequences[k]))
     packing = Packing(np.array([len(sequences[k]) for k in order], dtype=np.intp))
     inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
-    if model.embedding is None:
+    embedding = model.only_input.embedding
+    if embedding is None:
         inputs = inputs.astype(model.dtype)
-    return Runner(model, table, keep_gates).forward(inputs, packing), order
+    tables = () if table is None else (table,)
+    return Runner(model, tables, keep_gates).forward([Given(inputs, packing, embedding)]), order
 
 
 def explain_together(
@@ -111,10 +113,10 @@ def each_explained(
     """Explain a batch, and tell its sequences apart again, in the order of what was given."""
     scores, rows = trace.scores, None
     if steps is not None:
-        at = [trace.packing.offsets[steps[k]] + place for place, k in enumerate(order)]
+        at = [trace.packings[0].offsets[steps[k]] + place for place, k in enumerate(order)]
         scores, rows = scores[at], np.array(at)
     found = method.explain(trace, Chosen(np.array([targets[k] for k in order]), rows), reach)
-    of_sequences = cut(found.values, trace.packing)
+    of_sequences = cut(found.values[0], trace.packings[0])
     ledgers = [None] * len(order) if found.ledgers is None else found.ledgers
     results = {
         k: Explained(*of_sequence)

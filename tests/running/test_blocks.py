@@ -7,7 +7,8 @@ import json
 import h5py
 import numpy as np
 import pytest
-from together import lrp_all, make_model
+from made_models import make_model
+from together import lrp_all
 
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import Reach

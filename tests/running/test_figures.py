@@ -8,7 +8,8 @@ import pytest
 from explained import explainer_of, explanation_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from together import lrp_all, lrp_ledger, make_model
+from made_models import make_model
+from together import lrp_all, lrp_ledger
 
 from lstm_lrp_cli.engine.records import relative_residuals
 from lstm_lrp_cli.explaining.explanation import Explanation

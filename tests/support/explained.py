@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from together import lrp_all, lrp_ledger, make_model
+from made_models import make_model
+from together import lrp_all, lrp_ledger
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
@@ -87,7 +88,7 @@ def explanations_of(layout: Layout) -> list[Explanation]:
     """Of five sequences, by every method: one is empty, one has no score, one has masked steps."""
     rng = np.random.default_rng(5)
     model, dtype = layout.model, layout.model.dtype
-    series = model.embedding is None
+    series = model.only_input.embedding is None
 
     def numbers(*shape: int):
         return (rng.standard_normal(shape) / 7).astype(dtype)

@@ -1,8 +1,8 @@
 """The files of golden/lrp: their models, sequences and numbers (see golden/lrp/README.md)."""
 
 import numpy as np
+from made_models import make_model
 from models import GOLDEN
-from together import make_model
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -79,9 +80,14 @@ class SmallModel:
 
 def ids_of(model: Model, text: str) -> list[int]:
     """What a model is given of a text."""
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(model.only_input)
     (encoded,) = tokenizer.of_tokens([tokenizer.cut(text)], "in")
     return encoded.ids.tolist()
+
+
+def with_input(model: Model, **changes: Any) -> Model:
+    """The model, whose only input has another padding, vocabulary or tokenization."""
+    return replace(model, inputs=(replace(model.only_input, **changes),))
 
 
 def golden(name: str) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.batching import Batch, Prepared, prepare
+from lstm_lrp_cli.inputs.batching import Batch, Packed, Prepared, prepare
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model import Integers
@@ -199,9 +199,16 @@ class Live:
         return max(ROUNDING[self.ran.dtype], ROUNDING[self.model.dtype])
 
     def of_batch(
-        self, batch: Batch, shapes: Sequence[tuple[int, ...]]
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]], steps: Packed | None
     ) -> Sequence[NDArray[Any] | None]:
         """The numbers of each sequence; None of one without steps, which no framework runs."""
+        if self.model.several_inputs:
+            raise UnusableInput(
+                self.ran.name,
+                "is run on models of one input; save the scores of yours, and compare by "
+                "--expected scores.npy",
+            )
+        own = steps is not None and steps is not batch.packed[0]
         fed = [self._given(sequence.inputs).inputs for sequence in batch.sequences]
         groups: dict[int, list[int]] = {}
         for place, inputs in enumerate(fed):
@@ -212,10 +219,12 @@ class Live:
                 self.left_out += len(places)
                 continue
             sequences = np.array([batch.sequences[place].number for place in places])
-            found = self._run(np.stack([fed[place] for place in places]), sequences)
+            shape = (*shapes[places[0]][:1],) if own else (length,) * self.model.by_step
+            found = self._run(np.stack([fed[place] for place in places]), sequences, shape)
             for place, each in zip(places, found, strict=True):
                 inputs = batch.sequences[place].inputs
-                numbers[place] = self._of_steps(inputs, each) if self.model.by_step else each
+                of_input = self.model.by_step and not own
+                numbers[place] = self._of_steps(inputs, each) if of_input else each
         return numbers
 
     def check_count(self, sequences: int) -> None:
@@ -223,22 +232,29 @@ class Live:
 
     def _given(self, inputs: NDArray[Any]) -> Prepared:
         """What the framework is given of a sequence."""
-        padding = self.model.padding
+        padding = self.model.only_input.padding
         if padding is not None and padding.masked and self.ran.masks:
             # One step of padding is a sequence without steps that such a framework does run.
             side, length = padding.side or "pre", max(padding.length, 1)
             padding = replace(padding, masked=False, side=side, length=length)
         return prepare([inputs], padding)
 
-    def _run(self, inputs: NDArray[Any], sequences: Integers) -> NDArray[Any]:
-        """Run sequences of one length, which have those numbers in the whole input."""
+    def _run(
+        self, inputs: NDArray[Any], sequences: Integers, by_step: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """Run sequences of one length, which have those numbers in the whole input.
+
+        Parameters
+        ----------
+        by_step : tuple of int
+            How many steps have scores, where steps have any.
+        """
         carrying = self.ran.carrying
         with asking(self.ran.name, f"does not run input of shape {shape_text(inputs.shape)}"):
             if carrying is None:
                 found = np.asarray(self.ran.run(inputs))
             else:
                 found = np.asarray(carrying.run(inputs, sequences % carrying.abreast))
-        by_step = inputs.shape[1:2] if self.model.by_step else ()
         expected = (len(inputs), *by_step, self.model.classes)
         if found.shape != expected:
             raise UnusableInput(
@@ -253,5 +269,5 @@ class Live:
         given = self._given(inputs)
         numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
         numbers[given.kept] = found[~given.padding]
-        numbers[~prepare([inputs], self.model.padding).kept] = 0
+        numbers[~prepare([inputs], self.model.only_input.padding).kept] = 0
         return numbers

@@ -146,7 +146,7 @@ def _running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[
     ready = keras.Model(net.inputs, chosen)
 
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
-        given = inputs.astype(np.int32 if model.embedding is not None else dtype)
+        given = inputs.astype(np.int32 if model.takes_tokens else dtype)
         found = ready(given, training=False)
         outputs = found if isinstance(found, list | tuple) else [found]
         return np.concatenate([np.asarray(each) for each in outputs], axis=-1)

@@ -20,8 +20,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras.files import find_beside
-from lstm_lrp_cli.loading.keras.layers import ACTIVATION_LAYERS, MERGES, POOLS, SILENT
-from lstm_lrp_cli.loading.keras.recurrent import RECURRENT
+from lstm_lrp_cli.loading.keras.kinds import SILENT
+from lstm_lrp_cli.loading.keras.kinds.recurrent import RECURRENT
+from lstm_lrp_cli.loading.keras.kinds.steps import POOLS
+from lstm_lrp_cli.loading.keras.kinds.units import ACTIVATION_LAYERS, MERGES
 from lstm_lrp_cli.loading.keras.weights import holds_layers
 from .framework import proves_nothing
 

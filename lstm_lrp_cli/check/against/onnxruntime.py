@@ -51,7 +51,7 @@ class _Session:
 
     def __init__(self, session: Any, model: Model, where: str) -> None:
         self._session, self._model, self._where = session, model, where
-        rank = 3 if model.embedding is None else 2
+        rank = 2 if model.takes_tokens else 3
         given = session.get_inputs()
         candidates = [each for each in given if len(each.shape) in (rank, rank - 1)]
         if not candidates:

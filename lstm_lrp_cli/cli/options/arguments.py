@@ -149,28 +149,36 @@ model_options = group(
 class InputOptions(NamedTuple):
     """Which sequences, and how they are written; no input where none is named."""
 
-    input: str | None
+    inputs: tuple[str, ...]
     ids: bool
     labelled: bool
     input_format: InputFormat | None
 
     @property
     def name(self) -> str:
-        return display_name(self.input or "")
+        return " ".join(map(display_name, self.inputs))
 
     @property
     def files(self) -> dict[str, Path | None]:
-        return {"INPUT": None if self.input is None else Path(self.input)}
+        """What may be files: the whole of each argument, and what stands behind NAME=."""
+        found: dict[str, Path | None] = {}
+        for name in self.inputs:
+            found["INPUT" if len(self.inputs) == 1 else f"INPUT {name}"] = Path(name)
+            _, equals, path = name.partition("=")
+            if equals:
+                found[f"INPUT {name}"] = Path(path)
+        return found
 
     @property
     def source(self) -> Source:
         from lstm_lrp_cli.inputs.read import Source
 
-        return Source(self.input or "", self.input_format, self.ids, self.labelled)
+        first, *others = self.inputs or ("",)
+        return Source(first, self.input_format, self.ids, self.labelled, tuple(others))
 
 
 def input_options(argument: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """The sequences that an argument or option called input names, and how they are written."""
+    """The sequences that an argument or option called inputs names, and how they are written."""
     return group(
         "given",
         InputOptions,
@@ -189,8 +197,16 @@ def input_options(argument: Callable[[Any], Any]) -> Callable[[Command], Command
 
 
 def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
-    """The sequences of the argument INPUT."""
-    return input_options(click.argument("input", required=required, shell_complete=complete_files))
+    """The sequences of the argument INPUT; of several, NAME=FILE for each input of the model."""
+    return input_options(
+        click.argument(
+            "inputs",
+            nargs=-1,
+            required=required,
+            metavar="INPUT..." if required else "[INPUT]...",
+            shell_complete=complete_files,
+        )
+    )
 
 
 def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Step | None:

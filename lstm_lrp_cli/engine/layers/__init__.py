@@ -27,6 +27,8 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -66,6 +68,8 @@ KINDS: dict[type[Layer], LayerKind] = {
     Select: LayerKind(units.SelectRecord.of),
     StepSoftmax: LayerKind(steps.StepSoftmaxRecord.of),
     Transpose: LayerKind(moving.TransposeRecord.of),
+    UnitNorm: LayerKind(dense.UnitNormRecord.of),
+    UnitSum: LayerKind(dense.UnitSumRecord.of),
     Unflatten: LayerKind(moving.UnflattenRecord.of),
     Upsample: LayerKind(moving.UpsampleRecord.of),
     WindowPool: LayerKind(windows.pool),

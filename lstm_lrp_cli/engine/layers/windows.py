@@ -15,7 +15,7 @@ from lstm_lrp_cli.model.layers import Convolution, Window, WindowPool
 from .steps import packing_of
 
 # The steps of so many windows are laid side by side at a time as fit into a processor's cache.
-BLOCK_BYTES = 2**18
+BLOCK_BYTES = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +52,23 @@ class Windows:
 
         Steps of padding have the row behind the last, as `padded` gives it.
         """
-        window, packing, sequence = self.window, self.packing, self.steps.sequence
-        before = _before(window, packing.lengths, self.steps.lengths)
-        first = window.stride * self.steps.step - before[sequence]
-        steps = first[:, np.newaxis] + window.dilation * np.arange(window.width)
-        real = (steps >= 0) & (steps < packing.lengths[sequence][:, np.newaxis])
-        rows = packing.offsets[np.where(real, steps, 0)] + sequence[:, np.newaxis]
-        return np.where(real, rows, packing.rows)
+        window, packing, windows = self.window, self.packing, self.steps
+        before = _before(window, packing.lengths, windows.lengths)
+        # Sequences have few numbers of steps before them, so that most is the same for many.
+        befores, of_sequence = np.unique(before, return_inverse=True)
+        count, last = len(windows.active), len(packing.active)
+        first = (window.stride * np.arange(count) - befores[:, np.newaxis]).reshape(-1, 1)
+        steps = first + window.dilation * np.arange(window.width)
+        inside = (steps >= 0) & (steps < last)
+        steps = np.where(inside, steps, last)
+        place = of_sequence[windows.sequence] * count + windows.step
+        sequence = windows.sequence[:, np.newaxis]
+        rows: Integers = packing.offsets[steps].take(place, axis=0)
+        rows += sequence
+        running = np.append(packing.active, 0)[steps]
+        if np.any(running < np.tile(windows.active, len(befores))[:, np.newaxis]):
+            np.copyto(rows, packing.rows, where=sequence >= running.take(place, axis=0))
+        return rows
 
     @cached_property
     def real(self) -> Integers:
@@ -128,9 +138,7 @@ class ConvolutionRecord(Record):
     def of(cls, layer: Convolution, sources: Sequence[Value]) -> "ConvolutionRecord":
         inputs, packing = sources[0].array, packing_of(sources[0])
         windows = Windows.over(layer.window, packing)
-        outputs = _convolved(layer, windows, inputs)
-        if layer.bias is not None:
-            outputs += layer.bias
+        outputs = _convolved(layer, windows, inputs, layer.bias)
         return cls(layer, windows, inputs, outputs, windows.steps)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
@@ -169,8 +177,10 @@ class ConvolutionRecord(Record):
         return PartedValue(parts, windows.steps, windows.marked(source.relevant_steps))
 
 
-def _convolved(layer: Convolution, windows: Windows, inputs: Floats) -> Floats:
-    """The outputs without a bias, shape (windows, outputs)."""
+def _convolved(
+    layer: Convolution, windows: Windows, inputs: Floats, bias: Floats | None = None
+) -> Floats:
+    """The outputs, shape (windows, outputs)."""
     groups = layer.groups
     # (groups, width inputs, outputs), each of a group
     weights = layer.weights.reshape(groups, -1, *layer.weights.shape[1:])
@@ -178,10 +188,12 @@ def _convolved(layer: Convolution, windows: Windows, inputs: Floats) -> Floats:
     outputs = np.empty((windows.steps.rows, groups, weights.shape[2]), dtype=inputs.dtype)
     padded = windows.padded(inputs)
     for block in _blocks(windows, inputs.shape[1], inputs.itemsize):
-        seen = padded.take(windows.rows[block], axis=0)
+        seen, made = padded.take(windows.rows[block], axis=0), outputs[block]
         seen = seen.reshape(*seen.shape[:2], groups, -1).transpose(2, 0, 1, 3)
         seen = seen.reshape(groups, seen.shape[1], -1)
-        np.matmul(seen, weights, out=outputs[block].swapaxes(0, 1))
+        np.matmul(seen, weights, out=made.swapaxes(0, 1))
+        if bias is not None:  # while they are in a cache
+            made += bias.reshape(made.shape[1:])
     return outputs.reshape(len(outputs), len(layer.weights))
 
 

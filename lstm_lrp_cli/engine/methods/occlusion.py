@@ -111,7 +111,7 @@ def _omitted(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Float
         except WrongSteps as wrong:
             raise UnusableInput(
                 "omission",
-                f"leaves out a step, and the model {wrong.does} just {wrong.expected}; expected "
+                f"leaves out a step, and the model {wrong.does.format(wrong.expected)}; expected "
                 "another method, such as occlusion",
             ) from wrong
 

@@ -10,67 +10,13 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .document import MODELS, Config, kind_of, layers_of, name_of, read_calls, references
+from .document import MODELS, CallName, Config, kind_of, layers_of, name_of, read_calls, references
+from .roles import roles
 
-# None is any size.
-Shape = tuple[int | None, ...]
-
-# Layers around another, and how many times over they have its weights.
-WRAPPERS = {"Bidirectional": 2, "TimeDistributed": 1}
+# How many states recurrent layers return, where they do.
+STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
 # Keras's names for activations that go by another name here.
 RENAMED = {"swish": "silu"}
-
-
-def _size(config: Config, key: str) -> int:
-    value = config[key]
-    if not isinstance(value, int):
-        raise ValueError(f"found a size of {type(value).__name__}")
-    return value
-
-
-def _gates(config: Config) -> int:
-    return 4 * _size(config, "units")
-
-
-def _any(config: Config) -> Shape:
-    return (None,)
-
-
-# The weights of each kind of layer with their shapes, in the order in which Keras lists them; where
-# they have no names, it tells them.
-WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
-    "Embedding": {
-        "embeddings": lambda config: (_size(config, "input_dim"), _size(config, "output_dim"))
-    },
-    "LSTM": {
-        "kernel": lambda config: (None, _gates(config)),
-        "recurrent_kernel": lambda config: (_size(config, "units"), _gates(config)),
-        "bias": lambda config: (_gates(config),),
-    },
-    "Dense": {
-        "kernel": lambda config: (None, _size(config, "units")),
-        "bias": lambda config: (_size(config, "units"),),
-    },
-    "BatchNormalization": dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), _any),
-}
-WEIGHTS["CuDNNLSTM"] = WEIGHTS["LSTM"] | {"bias": lambda config: (2 * _gates(config),)}
-# By which setting a layer has a weight, where it need not.
-SET_BY = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
-
-
-def roles(kind: str, config: Config) -> list[str]:
-    """What Keras calls the weights of a layer, in its order."""
-    return [role for role in WEIGHTS[kind] if role not in SET_BY or config.get(SET_BY[role], True)]
-
-
-def weight_shapes(kind: str, config: Config) -> list[Shape] | None:
-    """The shapes of a layer's weights in Keras's order; None of layers that are not read."""
-    if kind in WRAPPERS:
-        inner = weight_shapes(kind_of(config["layer"]), config["layer"]["config"])
-        return inner and inner * WRAPPERS[kind]
-    if kind not in WEIGHTS:
-        return None
-    return [WEIGHTS[kind][role](config) for role in roles(kind, config)]
 
 
 class Place(Struct, frozen=True):
@@ -93,6 +39,24 @@ class Place(Struct, frozen=True):
 WeightsOf = Callable[[tuple[Place, ...]], list[str]]
 
 
+class Call(Struct, frozen=True):
+    """How a layer is called.
+
+    Parameters
+    ----------
+    roles : tuple of (str or None)
+        What each source is given as; None where it is by its place.
+    with_mask : bool or None
+        Whether it is given a mask, where the file says so, as Keras 3's functional models do.
+    is_causal : bool
+        Whether attention may not look ahead.
+    """
+
+    roles: tuple[str | None, ...]
+    with_mask: bool | None
+    is_causal: bool
+
+
 class KerasLayer(Struct, frozen=True):
     """One layer of a Keras architecture.
 
@@ -111,8 +75,8 @@ class KerasLayer(Struct, frozen=True):
         Of the Keras that wrote the file; empty where the file does not say it.
     is_inside : bool
         Whether it is of a model inside the model.
-    called_with_mask : bool or None
-        Whether it is given a mask, where the file says so, as Keras 3's functional models do.
+    call : Call or None
+        How it is called, where it is of a functional model.
     """
 
     kind: str
@@ -123,16 +87,32 @@ class KerasLayer(Struct, frozen=True):
     path: Path
     keras_version: str
     is_inside: bool = False
-    called_with_mask: bool | None = None
+    call: Call | None = None
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.path}: layer `{self.name}` ({self.kind})", problem)
 
     @property
     def outputs(self) -> list[str]:
-        """What it gives: two where it leaves the directions of an LSTM apart."""
-        is_parted = self.kind == "Bidirectional" and self.config["merge_mode"] is None
-        return [self.name, f"{self.name}:1"] if is_parted else [self.name]
+        """What it gives: its output, of both directions where it leaves them apart, and states."""
+        count = 1
+        if self.kind == "Bidirectional":
+            count += self.config.get("merge_mode", "concat") is None
+            inner = self.config["layer"]
+            states = 2 * STATES.get(kind_of(inner), 0)
+            count += states if inner["config"].get("return_state") else 0
+        elif self.config.get("return_state"):
+            count += STATES.get(self.kind, 0)
+        return [self.name, *(f"{self.name}:{k}" for k in range(1, count))]
+
+    @property
+    def called_with_mask(self) -> bool | None:
+        return None if self.call is None else self.call.with_mask
+
+    def sources_as(self, role: str | None) -> list[int]:
+        """Which of the sources it is given as something."""
+        roles = self.call.roles if self.call else (None,) * len(self.sources)
+        return [k for k, each in enumerate(roles) if each == role]
 
     @property
     def inner(self) -> Config:
@@ -155,8 +135,15 @@ class KerasLayer(Struct, frozen=True):
         """The full name of the weight that Keras calls kernel, bias, ..."""
         names = self.weights
         for name in names:
-            if role_of(name) == role:
+            if role_of(name) == role or ("/" in role and f"/{role}" in name.split(":")[0]):
                 return name
+        part, _, inner = role.partition("/")
+        if inner:  # as Keras 3 keeps the dense layers of attention
+            part = {"attention_output": "output"}.get(part, part)
+            ending = f"{part}_dense/vars/{int(inner == 'bias')}"
+            for name in names:
+                if name.endswith(ending):
+                    return name
         expected = roles(self.kind, self.config)
         place = expected.index(role)
         if len(names) == len(expected) and names[place].rsplit("/", 1)[-1].isdigit():
@@ -185,10 +172,14 @@ def role_of(weight: str) -> str:
 
 
 class Architecture(Struct, frozen=True):
-    """The layers of a model, each after those that feed it, and the names of its outputs."""
+    """The layers of a model, each after those that feed it, and the names of its outputs.
+
+    `inputs` has the layers that it is given something by, in the order of its call.
+    """
 
     layers: list[KerasLayer]
     outputs: list[str]
+    inputs: list[str]
     is_sequential: bool = False
 
 
@@ -211,7 +202,12 @@ def read_architecture(
         )
     reader = _Reader(path, keras_version, weights_of)
     outputs = reader.read_model(document, (), ())
-    return Architecture(reader.layers, outputs, document["class_name"] == "Sequential")
+    given = [layer.name for layer in reader.layers if not layer.sources]
+    is_sequential = document["class_name"] == "Sequential"
+    if not is_sequential:
+        order = [name for (name, _), _ in references(document["config"]["input_layers"])]
+        given.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return Architecture(reader.layers, outputs, given, is_sequential)
 
 
 class _Reader(Struct):
@@ -223,16 +219,16 @@ class _Reader(Struct):
     layers: list[KerasLayer] = field(default_factory=list)
 
     def read_model(
-        self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...]
+        self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...], suffix: int = 0
     ) -> list[str]:
         """Read one model that those layers feed, and return the layers that are its outputs."""
         entries = layers_of(entry)
         numbered = dict(zip(map(id, entries), _places(entries), strict=True))
         if kind_of(entry) != "Sequential":
-            return self._read_graph(entry["config"], numbered, places, feeding)
+            return self._read_graph(entry["config"], numbered, places, feeding, suffix)
         for each in entries:
             place = numbered[id(each)]
-            feeding = tuple(self._read_layer(each, (*places, place), feeding))
+            feeding = tuple(self._read_layer(each, (*places, place), feeding, suffix=suffix))
         return list(feeding)
 
     def _read_layer(
@@ -240,15 +236,19 @@ class _Reader(Struct):
         entry: Config,
         places: tuple[Place, ...],
         sources: tuple[str, ...],
-        called_with_mask: bool | None = None,
+        call: Call | None = None,
+        suffix: int = 0,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
         kind, name = places[-1].kind, "/".join(place.name for place in places)
         if kind in MODELS:
-            return self.read_model(entry, places, sources)
+            return self.read_model(entry, places, sources, suffix)
+        if suffix:  # the layer is used once more
+            name = f"{name} ({suffix + 1})"
         layer = KerasLayer(
             *(kind, name, entry["config"], sources, self.weights_of(places), self.path),
-            *(self.keras_version, len(places) > 1, called_with_mask),
+            *(self.keras_version, len(places) > 1),
+            call=call,
         )
         self.layers.append(layer)
         return layer.outputs
@@ -259,23 +259,26 @@ class _Reader(Struct):
         numbered: dict[int, Place],
         places: tuple[Place, ...],
         feeding: tuple[str, ...],
+        suffix: int,
     ) -> list[str]:
         calls, outputs = read_calls(self.path, body)
         given: dict[str, str] = {}
         if feeding:  # the model itself is fed by no layer
-            inputs = [name for name, _ in references(body["input_layers"])]
+            inputs = [name for (name, _), _ in references(body["input_layers"])]
             given = dict(zip(inputs, feeding, strict=True))
-        values: dict[str, list[str]] = {}
-        for name, call in calls.items():
+        values: dict[CallName, list[str]] = {}
+        for (name, number), call in calls.items():
             call.check(self.path)
             sources = tuple(_value(values, *tensor) for tensor in call.tensors)
             if not sources and name in given:
                 sources = (given[name],)
-            values[name] = self._read_layer(
+            with_mask = None if call.masks is None else bool(call.masks)
+            values[name, number] = self._read_layer(
                 call.entry,
                 (*places, numbered[id(call.entry)]),
                 sources,
-                called_with_mask=None if call.masks is None else bool(call.masks),
+                Call(call.roles, with_mask, call.settings.get("use_causal_mask") is True),
+                suffix + number,
             )
         return [_value(values, *output) for output in outputs]
 
@@ -288,9 +291,9 @@ def _places(entries: list[Config]) -> Iterator[Place]:
         seen[kind] += 1
 
 
-def _value(values: dict[str, list[str]], name: str, output: int) -> str:
+def _value(values: dict[CallName, list[str]], call: CallName, output: int) -> str:
     """The output of a layer, or of a model inside the model."""
-    found = values[name]
+    found = values[call]
     if output < len(found):
         return found[output]
     return f"{found[0]}:{output}"

@@ -7,9 +7,19 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import NO_CLASS, Assumption, Described, Mapping, PaddingSpec, Task
+from lstm_lrp_cli.loading.mapping import (
+    NO_CLASS,
+    Assumption,
+    Described,
+    InputSpec,
+    Mapping,
+    PaddingSpec,
+    Task,
+)
 from .architecture import Architecture, KerasLayer
-from .placing import makes_mask, place
+from .kinds import SILENT
+from .kinds.feed import known_product
+from .placing import Placed, makes_mask, place, uses_mask
 from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer
 
 # Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
@@ -51,10 +61,10 @@ def describe_architecture(
             raise begins_with_text(layer, architecture)
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
             raise unknown_layer(layer)
-    length = _length(architecture.layers)
     stateful = _stateful(architecture.layers)
-    placed = place(architecture, length)
-    padding = _padding(architecture.layers, length)
+    has_mask = uses_mask(architecture)
+    placed = place(architecture, has_mask)
+    inputs, padding = _inputs(architecture, placed, has_mask)
     outputs = [placed.outputs[name].name for name in architecture.outputs]
     several = len(outputs) > 1 or outputs[0] != placed.last
     if several:
@@ -83,8 +93,9 @@ def describe_architecture(
         )
     mapping = Mapping(
         format=1,
+        inputs=inputs,
         layers=specs,
-        padding=UNSET if padding is None else padding,
+        padding=padding,
         outputs=outputs if several else UNSET,
         task=_task(tasks, len(outputs)),
         stateful=stateful or UNSET,
@@ -94,26 +105,18 @@ def describe_architecture(
 
 def _without_needless(spec: LayerSpec, name: str | None, carries: bool) -> LayerSpec:
     """A layer with its name where others need it; an LSTM that carries nothing where others do."""
-    lstm = spec.lstm
-    if lstm is not None:
-        says = False if carries and not lstm.stateful else None
-        lstm = replace(lstm, stateful=says)
-    return replace(spec, name=name, lstm=lstm)
+    spec = replace(spec, name=name)
+    if spec.kind in ("lstm", "gru", "rnn"):
+        says = False if carries and not spec.settings.stateful else None
+        spec = replace(spec, **{spec.kind: replace(spec.settings, stateful=says)})
+    return spec
 
 
 def _has_hard_sigmoid(spec: LayerSpec) -> bool:
     names = [spec.activation, spec.dense and spec.dense.activation]
-    if spec.lstm is not None:
-        names += [spec.lstm.activation, spec.lstm.recurrent_activation]
+    for gated in (spec.lstm, spec.gru):
+        names += [gated.activation, gated.recurrent_activation] if gated else []
     return "hard_sigmoid" in names
-
-
-def _length(layers: list[KerasLayer]) -> int:
-    """The fixed number of steps of the input; 0 where it is open."""
-    length = next((shape[1] or 0 for shape in _input_shapes(layers) if len(shape) > 1), 0)
-    if not isinstance(length, int):
-        raise ValueError(f"found an input of {length!r} steps")
-    return length
 
 
 def _input_shapes(layers: list[KerasLayer]) -> Iterator[Any]:
@@ -137,15 +140,44 @@ def _stateful(layers: list[KerasLayer]) -> int | bool:
     return batch
 
 
-def _padding(layers: list[KerasLayer], length: int) -> PaddingSpec | None:
-    """The padding that the model must have been trained on, if any.
+def _inputs(
+    architecture: Architecture, placed: Placed, has_mask: bool
+) -> tuple[list[InputSpec] | UnsetType, PaddingSpec | UnsetType]:
+    """The inputs, where they must be told apart, and the padding of the only one."""
+    named = {layer.name: layer for layer in architecture.layers}
+    first = [named[name] for name in architecture.inputs]
+    paddings = [
+        _padding(layer, architecture.layers, placed, has_mask) if spec.steps else None
+        for layer, spec in zip(first, placed.inputs, strict=True)
+    ]
+    if len(first) == 1 and placed.inputs[0].steps:
+        return UNSET, paddings[0] or UNSET
+    named = [
+        replace(spec, padding=padding or UNSET)
+        for spec, padding in zip(placed.inputs, paddings, strict=True)
+    ]
+    return named, UNSET
+
+
+def _padding(
+    first: KerasLayer, layers: list[KerasLayer], placed: Placed, has_mask: bool
+) -> PaddingSpec | None:
+    """The padding that the model must have been trained on, if any, by what an input feeds.
 
     It pads with 0; on which side, the file does not say.
     """
+    shape = placed.shapes[first.name]
+    length = known_product(shape[:-1] if len(shape) > 1 else shape) or 0
+    if not isinstance(length, int):
+        raise ValueError(f"found an input of {length!r} steps")
+    names = {first.name}
     for layer in layers:
-        if makes_mask(layer):
-            value = float(layer.config.get("mask_value", 0))
-            return PaddingSpec(length=length, value=value, masked=True)
+        if layer is first or names & set(layer.sources):
+            if makes_mask(layer) and has_mask:
+                value = float(layer.config.get("mask_value", 0))
+                return PaddingSpec(length=length, value=value, masked=True)
+            if layer.kind in SILENT:
+                names.add(layer.name)
     return PaddingSpec(length=length, value=0, masked=False) if length else None
 
 

@@ -81,15 +81,25 @@ def _is_operation(entry: Config) -> bool:
     return is_called and "trainable" not in entry["config"]
 
 
-class LayerCall(Struct, frozen=True):
-    """A layer of a functional model with the one call of it: each tensor a layer and an output.
+# A call of a layer: its name, and which of its calls it is, from 0.
+CallName = tuple[str, int]
+# An output of a call.
+Tensor = tuple[CallName, int]
+# What a layer may be called with beside its inputs that is a tensor.
+ROLES = ("initial_state", "query", "value", "key", "states")
 
-    `masks` is None where the file does not say them.
+
+class LayerCall(Struct, frozen=True):
+    """A call of a layer of a functional model.
+
+    `roles` has what each tensor is given as, None where it is by its place; `masks` is None where
+    the file does not say them.
     """
 
     entry: Config
-    tensors: tuple[tuple[str, int], ...]
-    masks: tuple[tuple[str, int], ...] | None
+    tensors: tuple[Tensor, ...]
+    roles: tuple[str | None, ...]
+    masks: tuple[Tensor, ...] | None
     others: tuple[Any, ...]
     settings: Config
 
@@ -104,64 +114,94 @@ class LayerCall(Struct, frozen=True):
         for key, value in self.settings.items():
             if key == "training" and value:
                 raise self.unusable(path, "is called with training=True; expected inference")
+            if key == "use_causal_mask":
+                continue  # which the layer's kind looks at
             if value is not None and value is not False:
                 raise self.unusable(path, f"is called with `{key}`; expected layers alone")
 
 
-def read_calls(path: Path, body: Config) -> tuple[dict[str, LayerCall], list[tuple[str, int]]]:
-    """The layers that a functional model's outputs depend on, and those: a layer and an output.
+def read_calls(path: Path, body: Config) -> tuple[dict[CallName, LayerCall], list[Tensor]]:
+    """The calls that a functional model's outputs depend on, and those outputs.
 
-    The layers stand in order, each after those that feed it.
+    The calls stand in order, each after those that feed it.
 
     Raises
     ------
     UnusableInput
-        A layer is shared, feeds itself, is fed by none of the layers, or is called with a mask of
-        its own.
+        A layer feeds itself, is fed by none of the layers, or is called with a mask of its own.
     """
-    calls: dict[str, LayerCall] = {}
+    calls: dict[CallName, LayerCall] = {}
     for entry in body["layers"]:
         name = name_of(entry)
-        if name in calls:
+        if (name, 0) in calls:
             raise UnusableInput(str(path), f"two of its layers are called `{name}`")
-        calls[name] = _read_call(path, entry)
+        nodes = entry.get("inbound_nodes", [])
+        for number, node in enumerate(nodes or [None]):
+            calls[name, number] = _read_call(entry, node)
     outputs = list(references(body["output_layers"]))
-    for output, _ in outputs:
-        if output not in calls:
-            raise UnusableInput(str(path), f"its output `{output}` is none of its layers")
+    for (name, _), _ in outputs:
+        if (name, 0) not in calls:
+            raise UnusableInput(str(path), f"its output `{name}` is none of its layers")
     order = _in_order(path, calls, [name for name, _ in outputs])
     _check_masks(path, calls, order)
     return {name: calls[name] for name in order}, outputs
 
 
-def _read_call(path: Path, entry: Config) -> LayerCall:
-    nodes = entry.get("inbound_nodes", [])
-    if len(nodes) > 1:
-        call = LayerCall(entry, (), None, (), {})
-        raise call.unusable(path, "is used more than once; expected a layer for each use")
-    tensors: list[tuple[str, int]] = []
-    masks: list[tuple[str, int]] | None = None
+def _read_call(entry: Config, node: Any) -> LayerCall:
+    """One call, as Keras 3 writes it or Keras 2; there is none of an input."""
+    tensors: list[Tensor] = []
+    roles: list[str | None] = []
+    masks: list[Tensor] | None = None
     others: list[Any] = []
     settings: Config = {}
-    for node in nodes:
-        if isinstance(node, dict):  # as Keras 3 writes it
-            for argument in _flat(node["args"]):
-                history = _history(argument)
-                tensors += [history] if history else []
-                others += [] if history or argument is None else [argument]
-            settings = dict(node.get("kwargs", {}))
-            found = [_history(each) for each in _flat([settings.get("mask")])]
-            masks = [each for each in found if each]
-            if masks:
-                del settings["mask"]
-        else:
-            for tensor in node if isinstance(node[0], list) else [node]:
-                tensors.append((tensor[0], tensor[2]))
-                for more in tensor[3:]:
-                    settings |= more
+    if isinstance(node, dict):
+        for argument in _flat(node["args"]):
+            history = _history(argument)
+            tensors += [history] if history else []
+            others += [] if history or argument is None else [argument]
+        roles += [None] * len(tensors)
+        settings = dict(node.get("kwargs", {}))
+        found = [_history(each) for each in _flat([settings.get("mask")])]
+        masks = [each for each in found if each]
+        if masks or _is_nothing(settings.get("mask")):
+            settings.pop("mask", None)
+        for role in ROLES:
+            given = [_history(each) for each in _flat([settings.get(role)])]
+            if given and all(given):
+                tensors += [each for each in given if each]
+                roles += [role] * len(given)
+                del settings[role]
+    elif node is not None:
+        _read_older(node, tensors, roles, settings)
     return LayerCall(
-        entry, tuple(tensors), None if masks is None else tuple(masks), tuple(others), settings
+        entry,
+        tuple(tensors),
+        tuple(roles),
+        None if masks is None else tuple(masks),
+        tuple(others),
+        settings,
     )
+
+
+def _read_older(
+    node: list[Any], tensors: list[Tensor], roles: list[str | None], settings: Config
+) -> None:
+    """Add what a call has as Keras up to version 2 writes it."""
+    for tensor in node if isinstance(node[0], list) else [node]:
+        tensors.append(((tensor[0], tensor[1]), tensor[2]))
+        roles.append(None)
+        for more in tensor[3:]:
+            for key, value in dict(more).items():
+                if key in ROLES and isinstance(value, list):
+                    several = value if isinstance(value[0], list) else [value]
+                    tensors += [((each[0], each[1]), each[2]) for each in several]
+                    roles += [key] * len(several)
+                else:
+                    settings[key] = value
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(_is_nothing, value)))
 
 
 def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
@@ -172,25 +212,27 @@ def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
             yield argument
 
 
-def _history(argument: Any) -> tuple[str, int] | None:
-    """The layer and the output that a tensor in Keras 3's form is."""
+def _history(argument: Any) -> Tensor | None:
+    """The call and the output that a tensor in Keras 3's form is."""
     if isinstance(argument, dict) and argument.get("class_name") == "__keras_tensor__":
-        name, _, output = argument["config"]["keras_history"]
-        return name, output
+        name, call, output = argument["config"]["keras_history"]
+        return (name, call), output
     return None
 
 
-def references(entries: Any) -> Iterator[tuple[str, int]]:
+def references(entries: Any) -> Iterator[Tensor]:
     """A model's inputs or outputs: one, a list of them, or a mapping."""
     if isinstance(entries, dict):
         entries = list(entries.values())
     for entry in entries if isinstance(entries[0], list) else [entries]:
-        yield entry[0], entry[2]
+        yield (entry[0], entry[1]), entry[2]
 
 
-def _in_order(path: Path, calls: dict[str, LayerCall], outputs: list[str]) -> list[str]:
-    """The layers that the outputs depend on, each after those that feed it."""
-    order: dict[str, None] = {}
+def _in_order(
+    path: Path, calls: dict[CallName, LayerCall], outputs: list[CallName]
+) -> list[CallName]:
+    """The calls that the outputs depend on, each after those that feed it."""
+    order: dict[CallName, None] = {}
     for output in outputs:
         waiting = {} if output in order else {output: iter(calls[output].tensors)}
         while waiting:
@@ -201,16 +243,16 @@ def _in_order(path: Path, calls: dict[str, LayerCall], outputs: list[str]) -> li
                 del waiting[name]
             elif source not in order:
                 if source in waiting:
-                    raise calls[name].unusable(path, f"is fed by `{source}`, so it feeds itself")
+                    raise calls[name].unusable(path, f"is fed by `{source[0]}`, so it feeds itself")
                 if source not in calls:
                     raise calls[name].unusable(
-                        path, f"is fed by `{source}`, which is none of the layers"
+                        path, f"is fed by `{source[0]}`, which is none of the layers"
                     )
                 waiting[source] = iter(calls[source].tensors)
     return list(order)
 
 
-def _check_masks(path: Path, calls: dict[str, LayerCall], order: list[str]) -> None:
+def _check_masks(path: Path, calls: dict[CallName, LayerCall], order: list[CallName]) -> None:
     """Refuse a mask that is computed otherwise than Keras does by itself.
 
     What a mask is computed by stands among the layers in Keras 3's files, but feeds none.
@@ -218,7 +260,7 @@ def _check_masks(path: Path, calls: dict[str, LayerCall], order: list[str]) -> N
     configs = [call.entry["config"] for call in calls.values()]
     masked = [0] * any(config.get("mask_zero") for config in configs)
     masked += [config["mask_value"] for config in configs if "mask_value" in config]
-    used, own = set(order), set[str]()
+    used, own = set(order), set[CallName]()
     for name in order:
         pending = [mask for mask, _ in calls[name].masks or ()]
         if any(mask in used for mask in pending):

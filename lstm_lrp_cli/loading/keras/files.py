@@ -14,9 +14,10 @@ from lstm_lrp_cli.loading.files import check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.mapping import Described
-from .architecture import Architecture, Place, Shape, read_architecture, weight_shapes
+from .architecture import Architecture, Place, read_architecture
 from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
+from .roles import Shape, weight_shapes
 from .weights import PlacedWeights, group_weights, is_weight, weights_beside
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"

@@ -8,14 +8,20 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import INPUT_NAME
+from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
-from .layers import KINDS, POOLS, SILENT, Feed, Output
-from .recurrent import RECURRENT
+from .kinds import KINDS, SILENT
+from .kinds.feed import Feed, KerasKind, Output
+from .kinds.recurrent import RECURRENT
+from .kinds.steps import POOLS
 from .refused import MENDS, unknown_layer
+from .roles import Shape
 
 # Where it matters that a layer is given a mask.
-MASKED = (*RECURRENT, "GlobalAveragePooling1D")
+MASKED = (
+    *RECURRENT,
+    *("GlobalAveragePooling1D", "Attention", "AdditiveAttention", "MultiHeadAttention"),
+)
 # What steps that are masked may reach beside others that are not.
 INDIFFERENT = (*SILENT, "Masking", "Embedding")
 
@@ -30,72 +36,178 @@ class Placed(Struct):
         Those of Keras's layers.
     referred : set
         The names that a `from` or `outputs` needs.
+    inputs : list of InputSpec
+        What the model is given, in its order.
+    shapes : dict of str to Shape
+        By the layer that is fed with an input, the shape of it.
     last : str
-        The name of the last of them.
+        The name of the last of the layers.
     """
 
     specs: list[tuple[str, LayerSpec]] = field(default_factory=list)
     outputs: dict[str, Output] = field(default_factory=dict)
     referred: set[str] = field(default_factory=set)
+    inputs: list[InputSpec] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     last: str = INPUT_NAME
 
-    def add(self, called: str, specs: list[LayerSpec], sources: list[Output]) -> tuple[str, bool]:
-        """Add what an output of a layer amounts to: layers one behind the other.
-
-        The name that it goes by, and whether it is a softmax over the steps.
-        """
+    def add(self, called: str, specs: list[LayerSpec], sources: list[str]) -> str:
+        """Add what an output of a layer amounts to, layers one behind the other: its name."""
         if not specs:
-            return (sources[0].name, sources[0].weighs) if sources else (INPUT_NAME, False)
-        if specs[0].merge == "gate":
-            sources = sorted(sources, key=lambda source: not source.weighs)
-        names = [source.name for source in sources] or [INPUT_NAME]
-        if names != [self.last]:
-            self.referred.update(names)
-            given = names[0] if len(names) == 1 else names
-            specs = [replace(specs[0], source=given), *specs[1:]]
-        self.last = f"{called}_" if called == INPUT_NAME else called
-        self.specs += [("", spec) for spec in specs[:-1]] + [(self.last, specs[-1])]
-        return self.last, specs[-1].softmax is not None
+            return sources[0] if sources else self.last
+        for place, spec in enumerate(specs):
+            given = spec.source
+            if given is None:
+                given = (sources or [INPUT_NAME]) if place == 0 else [self.last]
+            names = [given] if isinstance(given, str) else list(given)
+            name = spec.name or (called if place == len(specs) - 1 else f"{called} {place + 1}")
+            name = f"{name}_" if name == INPUT_NAME else name
+            if names == [self.last]:
+                spec = replace(spec, source=None)
+            else:
+                self.referred.update(names)
+                spec = replace(spec, source=names[0] if len(names) == 1 else names)
+            self.last = name
+            self.specs.append((name, replace(spec, name=None)))
+        return self.last
 
 
-def place(architecture: Architecture, length: int) -> Placed:
+def place(architecture: Architecture, has_mask: bool) -> Placed:
     """The layers of a mapping that those of an architecture amount to.
 
     Parameters
     ----------
-    length : int
-        The fixed number of steps of the input, or 0.
+    has_mask : bool
+        Whether masks are looked at: whether a layer makes one, and another one uses it.
 
     Raises
     ------
     UnusableInput
-        There are several inputs, or a layer that lrp does not know or cannot explain where it is.
+        There is a layer that lrp does not know or cannot explain where it is.
     """
     placed = Placed()
-    has_mask = any(map(makes_mask, architecture.layers))
-    inputs = [layer for layer in architecture.layers if not layer.sources]
-    if len(inputs) > 1:
-        names = ", ".join(f"`{layer.name}`" for layer in inputs)
-        raise inputs[1].unusable(f"is one of several inputs ({names}); expected a model of one")
     used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
+    named = {layer.name: layer for layer in architecture.layers}
+    inputs = [named[name] for name in architecture.inputs]
+    for layer in inputs:
+        shape = _input_shape(layer, architecture)
+        name = layer.name if len(inputs) > 1 else INPUT_NAME
+        steps = len(shape) > 1 or _is_embedded(layer, architecture)
+        placed.inputs.append(InputSpec(name, steps))
+        placed.shapes[layer.name] = shape
+    if placed.inputs:
+        placed.last = placed.inputs[0].name or INPUT_NAME
     for layer in architecture.layers:
         _check_sources(layer, placed)
-        feed = Feed([placed.outputs[source] for source in layer.sources], length)
-        _check_place(layer, feed, is_first=not placed.specs)
+        feed = Feed([placed.outputs[source] for source in layer.sources])
+        if not layer.sources:
+            own = placed.inputs[inputs.index(layer)]
+            feed = Feed([Output(own.name or INPUT_NAME, _input_shape(layer, architecture))])
+        _check_place(layer, feed, [own.name or INPUT_NAME for own in placed.inputs])
         if has_mask:
             _check_mask(layer, feed)
-        elif layer.called_with_mask:
+        elif layer.called_with_mask and not any(map(makes_mask, architecture.layers)):
             raise layer.unusable("is called with a mask of its own; expected that of a layer")
         kind = KINDS.get(layer.kind)
         if kind is None:
             raise unknown_layer(layer)
-        by_step = feed.has_steps and kind.gives_steps(layer)
-        is_masked = by_step and (feed.is_masked or makes_mask(layer))
-        for output, specs in kind.outputs(layer, feed).items():
-            if output in used or len(layer.outputs) == 1:
-                name, weighs = placed.add(output, specs, feed.sources)
-                placed.outputs[output] = Output(name, by_step, is_masked, weighs)
+        if any(source.fit for source in feed.sources) and layer.kind != "Dot":
+            placed.outputs[layer.name] = _of_fit(layer, feed)
+            continue
+        _place(layer, kind, feed, placed, used)
     return placed
+
+
+def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used: set[str]) -> None:
+    """Add what one layer amounts to."""
+    names = [source.name for source in feed.sources]
+    shape = kind.shape(layer, feed)
+    is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
+    if len(layer.outputs) == 1 or (kind.parts is None):
+        specs = kind.specs(layer, feed)
+        if specs and specs[0].merge == "gate":
+            weighs = {source.name: source.weighs for source in feed.sources}
+            names = sorted(names, key=lambda name: not weighs[name])
+        name = placed.add(layer.name, specs, names)
+        # What does nothing passes on all that is known of its source.
+        output = Output(name, shape, is_masked)
+        if not specs and shape == feed.shape:
+            output = replace(feed.sources[0], is_masked=is_masked)
+        placed.outputs[layer.name] = kind.mark(layer, feed, output)
+        return
+    behind, parts = kind.parts(layer, feed, used)
+    base = placed.add(f"{layer.name} and states", behind, names)
+    for put_out, specs in parts.items():
+        if put_out in used:
+            name = placed.add(put_out, specs, [base])
+            is_first = put_out == layer.outputs[0] or _is_direction(layer, put_out)
+            made = shape if is_first else (int(layer.inner["units"]),)
+            placed.outputs[put_out] = Output(name, made, is_masked and len(made) > 1)
+
+
+def _is_direction(layer: KerasLayer, output: str) -> bool:
+    """Whether it is the second output of a layer that leaves its directions apart."""
+    apart = layer.kind == "Bidirectional" and layer.config.get("merge_mode", "concat") is None
+    return apart and output == layer.outputs[1]
+
+
+def _of_fit(layer: KerasLayer, feed: Feed) -> Output:
+    """What a layer makes of the products of queries and keys, which is known where it is used."""
+    [fit, *others] = feed.sources
+    is_softmax = layer.kind == "Softmax" or (
+        layer.kind == "Activation" and layer.config["activation"] == "softmax"
+    )
+    if others or not (is_softmax or layer.kind in SILENT) or (is_softmax and layer.axis != -1):
+        raise layer.unusable(
+            "is given the products of queries and keys; expected a softmax over the keys, and a "
+            "product (Dot) of that with values"
+        )
+    return replace(fit, weighs=fit.weighs or is_softmax)
+
+
+def _input_shape(layer: KerasLayer, architecture: Architecture) -> Shape:
+    """The shape of one sequence of an input, by the first layer that says it."""
+    config = layer.config
+    shape = config.get("batch_input_shape") or config.get("batch_shape")
+    if shape:
+        return tuple(shape[1:])
+    if layer.kind == "Embedding":
+        length = config.get("input_length")
+        return (length if isinstance(length, int) else None,)
+    if layer.kind in ("Dense", "Activation") and not architecture.is_sequential:
+        return (None,)
+    return (None, None)
+
+
+def _is_embedded(layer: KerasLayer, architecture: Architecture) -> bool:
+    """Whether an input of one vector is one of token ids."""
+    if layer.kind == "Embedding":
+        return True
+    names = {layer.name}
+    for each in architecture.layers:
+        if names & set(each.sources):
+            if each.kind == "Embedding":
+                return True
+            if each.kind in SILENT:
+                names.add(each.name)
+    return False
+
+
+def uses_mask(architecture: Architecture) -> bool:
+    """Whether a layer that masks steps reaches one that passes over them.
+
+    Layers that take masked steps like others, such as convolutions, let no mask through.
+    """
+    masked: set[str] = set()
+    for layer in architecture.layers:
+        is_given = bool(masked & set(layer.sources))
+        if is_given and layer.kind in MASKED:
+            return True
+        kind = KINDS.get(layer.kind)
+        stops = kind is not None and kind.takes_masked and layer.kind not in POOLS
+        if makes_mask(layer) or (is_given and not stops):
+            masked.update(layer.outputs)
+    return False
 
 
 def makes_mask(layer: KerasLayer) -> bool:
@@ -113,14 +225,14 @@ def _check_sources(layer: KerasLayer, placed: Placed) -> None:
         raise layer.unusable(f"is fed by {len(layer.sources)} layers; expected one")
 
 
-def _check_place(layer: KerasLayer, feed: Feed, *, is_first: bool) -> None:
+def _check_place(layer: KerasLayer, feed: Feed, inputs: list[str]) -> None:
     """Refuse arrays that are laid out otherwise, and what stands first in Keras's own models."""
     if layer.config.get("data_format", "channels_last") != "channels_last":
         raise layer.unusable("does not keep its steps first; expected channels_last")
     if "Quantized" in str(layer.config.get("dtype")):
         raise layer.unusable("is quantized; expected weights as they were trained")
-    # What the model itself is fed with reaches these under the name of the input.
-    is_fed = not is_first or any(source.name != INPUT_NAME for source in feed.sources)
+    # What the model itself is fed with reaches these under the name of an input.
+    is_fed = any(source.name not in inputs for source in feed.sources)
     if layer.kind in ("Masking", "Embedding") and is_fed:
         does = "masks" if layer.kind == "Masking" else "embeds"
         raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")

@@ -11,7 +11,7 @@ from .architecture import Architecture, KerasLayer
 # Layers that make ids of words.
 TEXT_LAYERS = ("TextVectorization", "StringLookup", "IntegerLookup")
 # Recurrent layers that are no LSTM's. An RNN of LSTM cells is one, and can be described by hand.
-OTHER_CELLS = ("GRU", "CuDNNGRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+OTHER_CELLS = ("CuDNNGRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 IF_IT_CAN = (
     "if it does no more than a mapping can say, describe all layers by hand in {mapping}; docs/"
     "mapping.md has the kinds"
@@ -23,10 +23,7 @@ ATTENTION = (
 SCALE_YOURSELF = "describe all other layers by hand in {mapping}, and scale the values yourself"
 # What is said of layers that are not converted, by kind.
 MENDS = {
-    "RepeatVector": f"{ATTENTION}; a decoder that it feeds has no mapping",
-    **dict.fromkeys(
-        ("Permute", "Reshape", "Lambda", "Dot"), f"{ATTENTION}; else it has no mapping"
-    ),
+    "Lambda": f"{ATTENTION}; else it has no mapping",
     "RNN": "if its cells are LSTM cells, describe all layers by hand in {mapping}; others have no "
     "mapping",
     "Normalization": "describe all layers by hand in {mapping}, and it as a batch_norm of its mean "
@@ -34,12 +31,7 @@ MENDS = {
     "Rescaling": SCALE_YOURSELF,
     **dict.fromkeys(OTHER_CELLS, "it is no LSTM, and no mapping can describe it as one"),
     **dict.fromkeys(
-        (
-            *("Conv1D", "SeparableConv1D", "DepthwiseConv1D", "MaxPooling1D", "AveragePooling1D"),
-            *("LayerNormalization", "GroupNormalization", "UnitNormalization"),
-            *("Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"),
-            *("LeakyReLU", "PReLU", "ThresholdedReLU"),
-        ),
+        ("GroupQueryAttention", "ThresholdedReLU", "Conv2D", "MaxPooling2D", "Conv1DTranspose"),
         "nor has a mapping any like it",
     ),
 }

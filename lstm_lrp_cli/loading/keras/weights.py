@@ -5,9 +5,10 @@ import re
 from msgspec import Struct, field
 
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
-from .architecture import WEIGHTS, WRAPPERS, Place, WeightsOf, role_of
+from .architecture import Place, WeightsOf, role_of
 from .document import MODELS, Config, kind_of, layers_of, name_of
-from .layers import KINDS
+from .kinds import KINDS
+from .roles import WEIGHTS, WRAPPERS
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
@@ -15,8 +16,12 @@ ROOTS = ("layers", "_layer_checkpoint_dependencies")
 NO_LAYERS = frozenset({"optimizer", "metrics", "vars"})
 # What holds weights.
 HOLDING = (*WEIGHTS, *WRAPPERS, *MODELS)
-# Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell.
-VARIABLE = re.compile(r"(?:(?:forward_layer|backward_layer|layer)/)?(?:cell/)?vars/\d+")
+# Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell, the dense
+# layers of attention.
+VARIABLE = re.compile(
+    r"(?:(?:forward_layer|backward_layer|layer)/)?"
+    r"(?:cell/|(?:query|key|value|output)_dense/)?vars/\d+"
+)
 
 
 def snake_case(kind: str) -> str:

@@ -33,13 +33,15 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
 from lstm_lrp_cli.model.recurrent import ActivationName, Gru, Lstm, SimpleRnn
 from .joins import AttendSpec, AttentionSpec, add_merge
 from .recurrent import GruSpec, LstmSpec, RnnSpec
-from .site import Keep, Site
+from .site import Keep, Shape, Site
 from .steps import (
     ConvolutionSpec,
     CropSpec,
@@ -104,6 +106,8 @@ class LayerSpec(
     batch_norm: BatchNormSpec | None = None
     layer_norm: LayerNormSpec | None = None
     group_norm: GroupNormSpec | None = None
+    unit_norm: Literal["units"] | None = None
+    sum: Literal["units"] | None = None
     units: UnitsSpec | None = None
     merge: MergeName | None = None
     attention: AttentionSpec | None = None
@@ -148,6 +152,11 @@ def _of_steps(layer: Layer) -> Callable[[Any, Site], None]:
     return add
 
 
+def _one_vector(layer: Layer, site: Site, shape: Shape) -> None:
+    site.need_one()
+    site.put(layer, shape)
+
+
 # How kinds that are no more than a name are built.
 NAMED: dict[str, Callable[[Any, Site], None]] = {
     "pool": _pool,
@@ -155,6 +164,8 @@ NAMED: dict[str, Callable[[Any, Site], None]] = {
     "reverse": _of_steps(Reverse()),
     "softmax": _of_steps(StepSoftmax()),
     "merge": add_merge,
+    "unit_norm": lambda _, site: _one_vector(UnitNorm(), site, site.shape),
+    "sum": lambda _, site: _one_vector(UnitSum(), site, site.shape.of_size(1)),
 }
 
 
@@ -195,6 +206,8 @@ OF: dict[type[Layer], tuple[str, Callable[[Any, Keep], Any]]] = {
     StepSoftmax: ("softmax", lambda layer, keep: "steps"),
     Scale: ("batch_norm", BatchNormSpec.of),
     Normalize: ("layer_norm", normalization_of),
+    UnitNorm: ("unit_norm", lambda layer, keep: "units"),
+    UnitSum: ("sum", lambda layer, keep: "units"),
     Select: ("units", UnitsSpec.of),
     Merge: ("merge", lambda layer, keep: layer.kind),
     Attention: ("attend", AttendSpec.of),

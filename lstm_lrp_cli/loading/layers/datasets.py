@@ -36,8 +36,18 @@ class Datasets(Struct, frozen=True):
     used: set[str] = field(default_factory=set)
     _checked: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
-    def read(self, name: str, key: str, dimensions: int) -> Floats:
-        """Read an array of numbers with so many dimensions, all finite; once, however often."""
+    def read(self, name: str, key: str, dimensions: int, *, flat: bool = False) -> Floats:
+        """Read an array of numbers with so many dimensions, all finite; once, however often.
+
+        Parameters
+        ----------
+        flat : bool
+            Whether it may have one more or one less, and is then laid out in one.
+        """
+        if flat:
+            stored = self.file.datasets.get(name)
+            given = dimensions if stored is None else len(stored.shape)
+            return self.read(name, key, min(given, 2)).reshape(-1)
         if (name, dimensions) not in self._checked:
             self._checked[name, dimensions] = self._read(name, key, dimensions)
         return self._checked[name, dimensions]
@@ -54,7 +64,8 @@ class Datasets(Struct, frozen=True):
         if array.dtype.kind not in "fiu":
             raise self.array_error([name], f"holds {array.dtype} elements; expected floats")
         if array.ndim != dimensions or not array.size:
-            expected = ("a vector", "a matrix", "three axes")[dimensions - 1]
+            names = ("a number", "a vector", "a matrix", "an array of three dimensions")
+            expected = names[dimensions]
             raise self.array_error(
                 [name], f"({key}) has shape {shape_text(array.shape)}; expected {expected}"
             )

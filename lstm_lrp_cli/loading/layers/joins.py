@@ -2,6 +2,7 @@
 
 import math
 
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Attention, AttentionName, Merge, MergeName, Pool, StepSoftmax
 from .datasets import Spec
 from .site import Keep, Site, Units
@@ -37,7 +38,10 @@ class AttentionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Sums of values, weighted by how well their keys fit a query; `from: [query, value, key]`."""
+    """Sums of values, weighted by how well their keys fit a query; `from: [query, value, key]`.
+
+    `factors` names those of additive attention, or one by which products are scaled too.
+    """
 
     named = ("factors",)
     kind: AttentionName = "dot"
@@ -61,10 +65,9 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         if None not in (sizes[0], sizes[2]) and sizes[0] != sizes[2]:
             raise site.wrong(f"has queries of {sizes[0]} units and keys of {sizes[2]}")
         site.tell_alike(0, 2)
-        factors = None
-        if self.factors is not None:
-            factors = site.vector(self.factors, "factors", site.inputs)
-            site.tell(len(factors))
+        scale, factors = self.scale, self._factors(site)
+        if self.kind == "dot" and factors is not None:
+            scale, factors = scale * float(factors[0]), None
 
         def check(size: int) -> None:
             if size % self.heads:
@@ -72,8 +75,22 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
         site.when_known(0, check)
         site.when_known(1, check)
-        layer = Attention(self.kind, self.heads, self.scale, factors, self.causal)
+        layer = Attention(self.kind, self.heads, scale, factors, self.causal)
         site.put(layer, query.of_units(value.units))
+
+    def _factors(self, site: Site) -> Floats | None:
+        """The factors of additive attention, one a unit; or the one of products."""
+        if self.factors is None:
+            return None
+        key = f"{site.key}.factors"
+        found = site.datasets.read(self.factors, key, 1, flat=True)
+        expected = 1 if self.kind == "dot" else site.inputs
+        if expected not in (None, len(found)):
+            problem = f"({key}) has {len(found)} values; expected {expected}"
+            raise site.datasets.array_error([self.factors], problem)
+        if self.kind == "additive":
+            site.tell(len(found))
+        return found
 
     def _check_settings(self, site: Site) -> None:
         """Refuse settings that make no sense, alone or together."""
@@ -81,8 +98,6 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             raise site.wrong(f"heads: found {self.heads}; expected 1 or more")
         if not math.isfinite(self.scale):
             raise site.wrong(f"scale: found {self.scale}; expected a number")
-        if self.kind == "dot" and self.factors is not None:
-            raise site.wrong("factors: is of additive attention; expected `kind: additive`")
         if self.kind == "additive" and self.scale != 1:
             raise site.wrong("scale: is of `kind: dot`; additive attention has `factors`")
         if self.causal and not site.shape.by_step:

@@ -13,7 +13,11 @@ from lstm_lrp_cli.model.recurrent import ActivationName
 from .datasets import Datasets, Spec, dataset_names
 from .site import Keep, Site
 
-DenseLayout = Literal["classes_by_features", "features_by_classes"]
+# The last two are of the heads of attention, as Keras has them: (features, heads, units) and
+# (heads, units, classes).
+DenseLayout = Literal[
+    "classes_by_features", "features_by_classes", "features_by_heads", "heads_by_classes"
+]
 
 
 class EmbeddingSpec(Spec, frozen=True, forbid_unknown_fields=True):
@@ -208,7 +212,13 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
     names = [spec.weights] if isinstance(spec.weights, str) else spec.weights
     if not names:
         raise datasets.mapping_error(f"{key}.weights: names no dataset; expected one or more")
-    parts = [datasets.read(name, f"{key}.weights", 2) for name in names]
+    of_heads = spec.layout in ("features_by_heads", "heads_by_classes")
+    parts = [datasets.read(name, f"{key}.weights", 3 if of_heads else 2) for name in names]
+    if of_heads:
+        by_heads = spec.layout == "features_by_heads"
+        parts = [
+            part.reshape((len(part), -1) if by_heads else (-1, part.shape[-1])) for part in parts
+        ]
     layout = spec.layout or _dense_layout(parts, inputs)
     if layout is None:
         raise datasets.mapping_error(
@@ -232,7 +242,7 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
         )
     bias: Floats | None = None
     for name in dataset_names(spec.bias):
-        part = datasets.read(name, f"{key}.bias", 1)
+        part = datasets.read(name, f"{key}.bias", 1, flat=of_heads)
         if len(part) != outputs:
             raise datasets.array_error(
                 [name],

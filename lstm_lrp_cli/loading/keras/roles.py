@@ -1,0 +1,108 @@
+"""The weights of each kind of Keras's layers: their names in Keras's order, and their shapes."""
+
+from collections.abc import Callable
+
+from .document import Config, kind_of
+
+# None is any size.
+Shape = tuple[int | None, ...]
+
+# Layers around another, and how many times over they have its weights.
+WRAPPERS = {"Bidirectional": 2, "TimeDistributed": 1}
+
+
+def _size(config: Config, key: str) -> int:
+    value = config[key]
+    if not isinstance(value, int):
+        raise ValueError(f"found a size of {type(value).__name__}")
+    return value
+
+
+def _gates(config: Config) -> int:
+    return 4 * _size(config, "units")
+
+
+def _any(config: Config) -> Shape:
+    return (None,)
+
+
+def _gru_bias(config: Config) -> Shape:
+    """Two rows where the reset gate stands behind the product."""
+    gates = 3 * _size(config, "units")
+    return (2, gates) if config.get("reset_after") else (gates,)
+
+
+def _head_bias(config: Config) -> Shape:
+    return (None,)
+
+
+# The weights of each kind of layer with their shapes, in the order in which Keras lists them; where
+# they have no names, it tells them.
+WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
+    "Embedding": {
+        "embeddings": lambda config: (_size(config, "input_dim"), _size(config, "output_dim"))
+    },
+    "LSTM": {
+        "kernel": lambda config: (None, _gates(config)),
+        "recurrent_kernel": lambda config: (_size(config, "units"), _gates(config)),
+        "bias": lambda config: (_gates(config),),
+    },
+    "Dense": {
+        "kernel": lambda config: (None, _size(config, "units")),
+        "bias": lambda config: (_size(config, "units"),),
+    },
+    "BatchNormalization": dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), _any),
+    "Conv1D": {
+        "kernel": lambda config: (None, None, _size(config, "filters")),
+        "bias": lambda config: (_size(config, "filters"),),
+    },
+    "DepthwiseConv1D": {"depthwise_kernel": lambda config: (None, None, None), "bias": _any},
+    "SeparableConv1D": {
+        "depthwise_kernel": lambda config: (None, None, None),
+        "pointwise_kernel": lambda config: (None, None, _size(config, "filters")),
+        "bias": _any,
+    },
+    "GRU": {
+        "kernel": lambda config: (None, 3 * _size(config, "units")),
+        "recurrent_kernel": lambda config: (_size(config, "units"), 3 * _size(config, "units")),
+        "bias": _gru_bias,
+    },
+    "SimpleRNN": {
+        "kernel": lambda config: (None, _size(config, "units")),
+        "recurrent_kernel": lambda config: (_size(config, "units"), _size(config, "units")),
+        "bias": lambda config: (_size(config, "units"),),
+    },
+    "LayerNormalization": {"gamma": _any, "beta": _any},
+    "GroupNormalization": {"gamma": _any, "beta": _any},
+    "PReLU": {"alpha": lambda config: (None, None)},
+    "Attention": {"scale": lambda config: ()},
+    "AdditiveAttention": {"scale": _any},
+    "MultiHeadAttention": {
+        f"{part}/{role}": (lambda config: (None, None, None)) if role == "kernel" else _head_bias
+        for part in ("query", "key", "value", "attention_output")
+        for role in ("kernel", "bias")
+    },
+}
+WEIGHTS["CuDNNLSTM"] = WEIGHTS["LSTM"] | {"bias": lambda config: (2 * _gates(config),)}
+# By which setting a layer has a weight, where it need not.
+SET_BY = {"bias": "use_bias", "gamma": "scale", "beta": "center", "scale": "use_scale"}
+
+
+def roles(kind: str, config: Config) -> list[str]:
+    """What Keras calls the weights of a layer, in its order."""
+    return [
+        role
+        for role in WEIGHTS[kind]
+        if (key := role.rsplit("/", 1)[-1]) not in SET_BY
+        or config.get(SET_BY[key], key != "scale" or kind == "AdditiveAttention")
+    ]
+
+
+def weight_shapes(kind: str, config: Config) -> list[Shape] | None:
+    """The shapes of a layer's weights in Keras's order; None of layers that are not read."""
+    if kind in WRAPPERS:
+        inner = weight_shapes(kind_of(config["layer"]), config["layer"]["config"])
+        return inner and inner * WRAPPERS[kind]
+    if kind not in WEIGHTS:
+        return None
+    return [WEIGHTS[kind][role](config) for role in roles(kind, config)]
