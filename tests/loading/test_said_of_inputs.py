@@ -179,7 +179,7 @@ class TestWrittenOut:
         loaded = loaded_of(small)
         again = rewritten(loaded, small.folder)
         assert ids_of(again) == [{"the": 2, "film": 3}]
-        assert again.tokenization.lowercase
+        assert again.inputs[0].tokenization.lowercase
 
     def test_offsets_of_several(self, texts):
         texts.mapping["inputs"][1]["tokens"] = {"offset": 2, "limit": 5}
