@@ -65,6 +65,8 @@ class TestRelevantSteps:
         model = counted(conv(1.0, padding=(2, 0)))
         assert self.counts(model, 1, 0) == (1, 2)
         assert self.counts(counted(Pad(1, 2)), 2, 0, 1) == (2, 3)
+        # of 0 x x 0 0, the first step alone
+        assert self.counts(counted(Pad(1, 2), Crop(0, 4)), 2, 0, 1) == (0, 1)
 
     def test_of_steps_that_are_copied_left_out_or_turned_round(self) -> None:
         assert self.counts(counted(Upsample(3)), 2, 1) == (3, 3)

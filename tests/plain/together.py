@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from plain_forward import by_input
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
@@ -16,7 +17,7 @@ from lstm_lrp_cli.engine.records import Ledger, Reach
 from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 
 
 def lrp_ledger(
@@ -48,33 +49,49 @@ def lrp_all(eps: float = 1e-3, bias_factor: float = 0.0) -> Method:
 
 
 class Explained(NamedTuple):
-    """One sequence's scores, its relevance of shape (steps, features) or (steps,), its ledger."""
+    """One sequence's scores, its relevance of shape (steps, features) or (steps,), its ledger.
+
+    Of a model with several inputs relevance is a tuple; that of one vector is of shape (features,),
+    or (1,) as a whole.
+    """
 
     scores: Floats
-    relevance: Floats
+    relevance: Floats | tuple[Floats, ...]
     ledger: Ledger | None
 
 
 def run_together(
     model: Model,
-    sequences: Sequence[NDArray[Any]],
+    sequences: Sequence[Any],
     table: TokenTable | None = None,
     keep_gates: bool = False,
 ) -> tuple[Trace, list[int]]:
     """The forward pass of one batch, and the place of each of its sequences in what was given."""
-    order = sorted(range(len(sequences)), key=lambda k: -len(sequences[k]))
-    packing = Packing(np.array([len(sequences[k]) for k in order], dtype=np.intp))
-    inputs = packing.pack(np.concatenate([sequences[k] for k in order]))
-    embedding = model.only_input.embedding
-    if embedding is None:
-        inputs = inputs.astype(model.dtype)
+    order = sorted(range(len(sequences)), key=lambda k: -len(by_input(sequences[k])[0]))
+    in_order = [by_input(sequences[k]) for k in order]
+    given = [
+        _packed(of, [sequence[number] for sequence in in_order], model)
+        for number, of in enumerate(model.inputs)
+    ]
     tables = () if table is None else (table,)
-    return Runner(model, tables, keep_gates).forward([Given(inputs, packing, embedding)]), order
+    return Runner(model, tables, keep_gates).forward(given), order
+
+
+def _packed(of: Input, arrays: list[NDArray[Any]], model: Model) -> Given:
+    """What one input is given of a batch."""
+    if not of.steps:
+        vectors = np.stack(arrays).astype(model.dtype)
+        return Given(vectors, Packing.of_vectors(len(arrays)), is_sequence=False)
+    packing = Packing(np.array([len(array) for array in arrays], dtype=np.intp))
+    rows = packing.pack(np.concatenate(arrays))
+    return Given(
+        rows if of.embedding is not None else rows.astype(model.dtype), packing, of.embedding
+    )
 
 
 def explain_together(
     model: Model,
-    sequences: Sequence[NDArray[Any]],
+    sequences: Sequence[Any],
     targets: Sequence[int],
     rule: LrpRule,
     steps: Sequence[int] | None = None,
@@ -83,7 +100,7 @@ def explain_together(
 ) -> list[Explained]:
     """Explain one target of each sequence by LRP; the results are in the order of what was given.
 
-    Of a model that gives scores at every step, `steps` has the step of each sequence.
+    Of a model that gives scores at every step, `steps` has the step of the scores of each sequence.
     """
     trace, order = run_together(model, sequences, table)
     return each_explained(Lrp(rule), trace, order, targets, steps, reach)
@@ -92,7 +109,7 @@ def explain_together(
 def explain_by(
     method: Method,
     model: Model,
-    sequences: Sequence[NDArray[Any]],
+    sequences: Sequence[Any],
     targets: Sequence[int],
     steps: Sequence[int] | None = None,
     reach: Reach = "features",
@@ -113,16 +130,27 @@ def each_explained(
     """Explain a batch, and tell its sequences apart again, in the order of what was given."""
     scores, rows = trace.scores, None
     if steps is not None:
-        at = [trace.packings[0].offsets[steps[k]] + place for place, k in enumerate(order)]
+        assert trace.steps is not None
+        at = [trace.steps.offsets[steps[k]] + place for place, k in enumerate(order)]
         scores, rows = scores[at], np.array(at)
     found = method.explain(trace, Chosen(np.array([targets[k] for k in order]), rows), reach)
-    of_sequences = cut(found.values[0], trace.packings[0])
+    of_inputs = [
+        _cut_input(values, given) for values, given in zip(found.values, trace.given, strict=True)
+    ]
+    of_sequences = of_inputs[0] if len(of_inputs) == 1 else list(zip(*of_inputs, strict=True))
     ledgers = [None] * len(order) if found.ledgers is None else found.ledgers
     results = {
         k: Explained(*of_sequence)
         for k, *of_sequence in zip(order, scores, of_sequences, ledgers, strict=True)
     }
     return [results[k] for k in range(len(order))]
+
+
+def _cut_input(rows: Floats, given: Given) -> list[Floats]:
+    of_sequences = cut(rows, given.packing)
+    if given.is_sequence:
+        return of_sequences
+    return [np.atleast_1d(of_vector[0]) for of_vector in of_sequences]
 
 
 def cut(rows: Floats, packing: Packing) -> list[Floats]:
