@@ -109,7 +109,7 @@ class LayerNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The same over all steps and the units of a group."""
+    """The same over all steps, where there are any, and the units of a group."""
 
     named = ("scale", "offset")
     groups: int
@@ -118,7 +118,6 @@ class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     epsilon: float = 1e-5
 
     def add(self, site: Site) -> None:
-        site.need_steps()
         add_normalization(site, self, self.groups)
 
 
