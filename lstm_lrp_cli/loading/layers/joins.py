@@ -106,7 +106,7 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     @classmethod
     def of(cls, layer: Attention, keep: Keep) -> "AttendSpec":
         factors = keep("factors", layer.factors)
-        return cls(layer.kind, layer.heads, layer.scale, factors, layer.causal)
+        return cls(layer.kind, layer.heads, float(layer.scale), factors, layer.causal)
 
 
 def add_merge(kind: MergeName, site: Site) -> None:

@@ -238,6 +238,7 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     kind: WindowPoolName
     size: int
     stride: int | None = None
+    dilation: int = 1
     padding: WindowPadding = "valid"
     counts_padding: bool = False
 
@@ -245,7 +246,7 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
         site.need_one()
         site.need_steps()
         stride = self.size if self.stride is None else self.stride
-        window = _window(site, self.size, stride, 1, self.padding)
+        window = _window(site, self.size, stride, self.dilation, self.padding)
         layer = WindowPool(self.kind, window, self.counts_padding)
         _put_resized(site, layer, _steps_behind(site, window), _grown(site, window))
 
@@ -253,7 +254,12 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     def of(cls, layer: WindowPool, keep: Keep) -> "WindowsSpec":
         window = layer.window
         return cls(
-            layer.kind, window.width, window.stride, _padding_of(window), layer.counts_padding
+            layer.kind,
+            window.width,
+            window.stride,
+            window.dilation,
+            _padding_of(window),
+            layer.counts_padding,
         )
 
 

@@ -145,8 +145,8 @@ def normalization_of(layer: Normalize, keep: Keep) -> LayerNormSpec | GroupNormS
     """A normalization as a mapping has it."""
     scale, offset = keep("scale", layer.factors), keep("offset", layer.offsets)
     if layer.groups is None:
-        return LayerNormSpec(scale, offset, layer.epsilon)
-    return GroupNormSpec(layer.groups, scale, offset, layer.epsilon)
+        return LayerNormSpec(scale, offset, float(layer.epsilon))
+    return GroupNormSpec(layer.groups, scale, offset, float(layer.epsilon))
 
 
 class UnitsSpec(Struct, frozen=True, forbid_unknown_fields=True):
