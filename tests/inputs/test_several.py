@@ -61,6 +61,8 @@ class TestForms:
         expected = of(read(model, several.lines()))
         files = several.files()
         assert of(read(model, *files)) == of(read(model, *files[::-1])) == expected
+        by_name = dict(file.split("=", 1) for file in files)
+        assert of(lrp.read(by_name, model)) == expected
 
     def test_what_a_program_has_is_the_same(self, several, model):
         expected = of(read(model, several.lines()))
