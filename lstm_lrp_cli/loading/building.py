@@ -231,7 +231,8 @@ class _Builder(Struct):
                     "expected a layer with weights that takes it as it is"
                 )
             embedding = self.embeddings.get(MODEL_INPUT - k)
-            made.append(Input(size, embedding, spec.name, spec.steps is not False))
+            parts = _parts(self.graph.nodes, MODEL_INPUT - k)
+            made.append(Input(size, embedding, spec.name, spec.steps is not False, parts=parts))
         return tuple(made)
 
     def _sources(self, spec: LayerSpec, key: str) -> tuple[int, ...]:
@@ -267,6 +268,14 @@ class _Builder(Struct):
 
     def _misplaced(self, key: str, problem: str) -> UnusableInput:
         return self.graph.datasets.mapping_error(f"{key}: {problem}")
+
+
+def _parts(nodes: Sequence[Node], place: int) -> int | None:
+    """How many steps each part of an input has, where a layer reads it part by part."""
+    for node in nodes:
+        if place in node.sources and isinstance(node.layer, Each):
+            return node.layer.steps
+    return None
 
 
 def _recurrent(nodes: Sequence[Node]) -> Sequence[Recurrent]:

@@ -49,6 +49,9 @@ class Input:
         Whether it is a sequence of steps; else it is one vector.
     vocabulary, tokenization, padding
         None where the input has no words, or was not padded.
+    parts : int or None
+        Where a sequence is made of sequences, as documents are of sentences, how many steps each of
+        those has. The steps of all stand one after another.
     """
 
     size: int
@@ -58,6 +61,7 @@ class Input:
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
+    parts: int | None = None
 
     @property
     def step_values(self) -> int:
