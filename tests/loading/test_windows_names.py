@@ -30,11 +30,11 @@ def _renamed(content: bytes) -> bytes:
     with h5py.File(io.BytesIO(content)) as old, h5py.File(found, "w") as new:
 
         def copy(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset):
-                group, _, variables = name.rpartition("/vars/")
-                target = new.require_group(group.replace("/", "\\"))
-                target.create_dataset(f"vars/{variables}", data=item[...])
-                target["vars"].attrs.update(item.parent.attrs)
+            if isinstance(item, h5py.Group) and name.endswith("/vars"):
+                group = new.require_group(name.removesuffix("/vars").replace("/", "\\"))
+                group.require_group("vars").attrs.update(item.attrs)
+                for number, dataset in item.items():
+                    group.create_dataset(f"vars/{number}", data=dataset[...])
 
         old.visititems(copy)
     return found.getvalue()
