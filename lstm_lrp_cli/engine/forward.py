@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer, Node
 from lstm_lrp_cli.model.model import Model, OutputActivation
-from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, SimpleRnn
 from . import recurrent
 from .activations import ACTIVATIONS
 from .arrays import Copies, Packing
@@ -20,15 +20,9 @@ from .layers.each import EachRecord
 from .layers.merging import concatenated
 from .layers.steps import packing_of
 from .records import Record, Value
-from .recurrent import LstmRecord
-from .recurrent.inputs import (
-    NOTHING_CARRIED,
-    States,
-    TokenTable,
-    TokenValue,
-    cell_inputs,
-    numeric_inputs,
-)
+from .recurrent import RecurrentRecord
+from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
+from .recurrent.states import NOTHING_CARRIED, States
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,9 +110,9 @@ class Trace:
         """The states in which stateful LSTMs ended."""
         return States(
             {
-                place: [cell.ended for cell in record.cells]
+                place: record.ended
                 for place, record in enumerate(self.records)
-                if isinstance(record, LstmRecord) and record.layer.stateful
+                if isinstance(record, RecurrentRecord) and record.layer.stateful
             }
         )
 
@@ -175,24 +169,29 @@ class Runner:
 
     def _run(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
         layer = self.model.nodes[place].layer
-        if isinstance(layer, Lstm):
+        if isinstance(layer, Recurrent):
             packing = sources[0].packing
             if packing is None:
                 raise ValueError("a recurrent layer reads steps")
             read = cell_inputs(place, layer, sources[0], packing)
-            carried = begun.cells.get(place)
-            return recurrent.run(layer, read, packing, carried, self.keep_gates)
+            carried, states = begun.cells.get(place), _states(sources)
+            return recurrent.run(layer, read, packing, carried, states, self.keep_gates)
         return self._run_inner(layer, [_computed(source) for source in sources])
 
     def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
         """Run a layer that is not given tokens, nor states that are carried to it."""
-        if isinstance(layer, Lstm):
+        if isinstance(layer, Recurrent):
             packing = packing_of(sources[0])
             read = numeric_inputs(layer, sources[0].array, packing)
-            return recurrent.run(layer, read, packing, None, self.keep_gates)
+            return recurrent.run(layer, read, packing, None, _states(sources), self.keep_gates)
         if isinstance(layer, Each):
             return EachRecord.of(layer, sources, self._run_inner)
         return KINDS[type(layer)].run(layer, sources)
+
+
+def _states(sources: Sequence[Value | TokenValue]) -> Floats | None:
+    """The states that a recurrent layer begins in, where a node gives them."""
+    return sources[1].array if len(sources) > 1 else None
 
 
 def _computed(source: Value | TokenValue) -> Value:
@@ -222,19 +221,27 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
 
 def row_bytes(model: Model, keep_gates: bool = False) -> int:
     """About what the engine's arrays take for each step of each sequence."""
-    values = sum(_row_values(layer, keep_gates) for layer in model.layers)
-    return max(values, 1) * model.dtype.itemsize
+    embeddings = [each.embedding for each in model.inputs if each.embedding is not None]
+    values = sum(each.weights.shape[1] for each in embeddings)
+    values += _row_values(model.nodes, keep_gates)
+    return int(max(values, 1)) * model.dtype.itemsize
 
 
-def _row_values(layer: Layer, keep_gates: bool) -> int:
-    """About how many numbers a layer takes for each step."""
-    of_unit = 8 if keep_gates else 5
-    match layer:
-        case Embedding():
-            return int(layer.weights.shape[1])
-        case Lstm():
-            return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
-        case Each():
-            return sum(_row_values(node.layer, keep_gates) for node in layer.nodes)
-        case _:
-            return KINDS[type(layer)].values(layer)
+def _row_values(nodes: Sequence[Node], keep_gates: bool) -> int:
+    """About how many numbers the nodes of a graph take for each step of its inputs."""
+    total, of_unit = 0, 8 if keep_gates else 5
+    made: dict[int, int] = {}  # steps, for each step of the inputs, or for each vector
+    for place, node in enumerate(nodes):
+        layer = node.layer
+        steps = max(made.get(source, 1) for source in node.sources)
+        match layer:
+            case Lstm() | Gru() | SimpleRnn():
+                values = sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
+            case Each():
+                values = _row_values(layer.nodes, keep_gates)
+            case _:
+                values = KINDS[type(layer)].values(layer)
+                steps = KINDS[type(layer)].steps(layer, steps)
+        made[place] = steps
+        total += steps * values
+    return total

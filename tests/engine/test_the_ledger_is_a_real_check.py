@@ -17,7 +17,7 @@ from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import TOLERANCES, Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
+from lstm_lrp_cli.model.layers import Dense, Embedding, Pad, Pool
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
@@ -33,13 +33,14 @@ def _cell(rng: np.random.Generator, inputs: int, backward: bool) -> LstmCell:
 
 @pytest.fixture(params=["float64", "float32"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """A model in which every kind of linear map takes part."""
+    """A model in which every kind of linear map takes part, and every share."""
     rng = np.random.default_rng(11)
     whole = make_model(
         Embedding(rng.normal(size=(5, 3))),
         Lstm((_cell(rng, 3, False), _cell(rng, 3, True)), merge="sum", returns="sequence"),
         Lstm((_cell(rng, 4, False),), returns="sequence"),
         Dense(rng.normal(size=(4, 4)), rng.normal(size=4)),
+        Pad(1, 0),
         Pool("mean"),
         Dense(rng.normal(size=(2, 4)), rng.normal(size=2)),
         classes=2,
@@ -242,7 +243,7 @@ def _change_dense_weights(model: Model) -> None:
 
 
 def _change_output_bias(model: Model) -> None:
-    model.layers[5].bias[...] += 0.5
+    model.layers[6].bias[...] += 0.5
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
-from lstm_lrp_cli.engine.recurrent.inputs import CellInput, CellStates
+from lstm_lrp_cli.engine.recurrent.inputs import CellInput
+from lstm_lrp_cli.engine.recurrent.states import CellStates
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
@@ -46,31 +47,6 @@ class CellRecord:
     h: Floats
     begun: CellStates
     gates: Floats | None = None
-
-    @property
-    def ended(self) -> CellStates:
-        """The states after each sequence's last step, those of all written out."""
-        last = self.packing.last
-        return CellStates(
-            self.at_end(self.h[last], self.begun.hidden),
-            self.at_end(self.ig[last] + self.fc[last], self.begun.cell),
-        )
-
-    def at_end(self, last: Floats, begun: Floats | None) -> Floats:
-        """A state after the last steps.
-
-        Parameters
-        ----------
-        last : ndarray, shape (started, units)
-            Of sequences with steps.
-        begun : ndarray, shape (batch, units) or (units,), or None
-            Of those without; None is zero.
-        """
-        ended = np.zeros((self.packing.batch, last.shape[1]), dtype=last.dtype)
-        if begun is not None:
-            ended[:] = begun
-        ended[: self.packing.started] = last
-        return ended
 
 
 def run(

@@ -14,75 +14,11 @@ from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.arrays import CopiedSteps, Packing
 from lstm_lrp_cli.engine.parts import BiasedParts, Parts, activated, activated_with_bias
 from lstm_lrp_cli.engine.recurrent.inputs import from_left
+from lstm_lrp_cli.engine.recurrent.parted import CellParts, PartedStates, PartedSteps
+from lstm_lrp_cli.engine.recurrent.states import at_end
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Booleans, Floats, Integers
-from lstm_lrp_cli.model.recurrent import ActivationName, LstmCell
+from lstm_lrp_cli.model.recurrent import ActivationName
 from .cell import CellRecord
-
-
-class ComputedParts:
-    """Inputs that a layer below gives.
-
-    Parameters
-    ----------
-    parts : Parts
-        Of shape (rows, inputs), in the reading order.
-
-    Attributes
-    ----------
-    has_relevant : ndarray of bool, shape (rows,)
-        The rows that have a relevant part.
-    """
-
-    def __init__(self, cell: LstmCell, parts: Parts) -> None:
-        self._weights = from_left(cell.input)
-        self._parts = parts
-        self.has_relevant = np.asarray(parts.relevant.any(axis=1))
-
-    def add_products(self, rows: Integers, z: Floats) -> None:
-        """Add W x of both parts at some rows to z, shape (2, 4, n, hidden)."""
-        z[0] += self._parts.relevant[rows] @ self._weights
-        z[1] += self._parts.irrelevant[rows] @ self._weights
-
-
-class InputParts:
-    """A model's input, of which few rows are relevant: W x is computed once for all copies.
-
-    Parameters
-    ----------
-    features : ndarray, shape (originals, inputs)
-        Of the rows that copies are of, each once.
-    originals : ndarray of int, shape (rows,)
-        Where among them the row is that each is a copy of, in the reading order.
-    relevant : ndarray of bool, shape (rows, 1) or (rows, inputs)
-        The relevant rows or entries, in the reading order.
-    """
-
-    def __init__(
-        self, cell: LstmCell, features: Floats, originals: Integers, relevant: Booleans
-    ) -> None:
-        weights = from_left(cell.input)
-        self._originals = originals
-        self._products = features @ weights
-        self.has_relevant = np.asarray(relevant.any(axis=1))
-        marked = np.flatnonzero(self.has_relevant)
-        self._place = np.zeros(len(originals), dtype=np.intp)
-        self._place[marked] = np.arange(len(marked))
-        of_marked, entries = features[originals[marked]], relevant[marked]
-        self._relevant = (of_marked * entries) @ weights
-        self._irrelevant = (of_marked * ~entries) @ weights
-
-    def add_products(self, rows: Integers, z: Floats) -> None:
-        products = self._products[:, self._originals[rows]]
-        marked = np.flatnonzero(self.has_relevant[rows])
-        if len(marked):
-            places = self._place[rows[marked]]
-            z[0][:, marked] += self._relevant[:, places]
-            products[:, marked] = self._irrelevant[:, places]
-        z[1] += products
-
-
-# What a cell reads, in parts and in its reading order.
-CellParts = ComputedParts | InputParts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,50 +55,37 @@ class Late:
         rows = packing.offsets[starts[late.sequence] + late.step] + order[late.sequence]
         return cls(order, starts, late, rows)
 
+    def filled(
+        self, irrelevant: Floats, late: Floats, begun: Parts, packing: Packing
+    ) -> PartedSteps:
+        """A state at all steps, of which those that are not late are irrelevant as a whole.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CellRun:
-    """A cell's hidden states in parts.
-
-    Parameters
-    ----------
-    record : CellRecord
-        The originals' forward pass.
-    copies : CopiedSteps
-    late : Late
-    hidden : ndarray, shape (2, late rows, outputs)
-        The relevant and the irrelevant part at the late steps.
-    """
-
-    record: CellRecord
-    copies: CopiedSteps
-    late: Late
-    hidden: Floats
-
-    def at_steps(self) -> Parts:
-        """Of every step, shape (rows, outputs), in the reading order."""
-        irrelevant = self.record.h[self.copies.rows]
+        Parameters
+        ----------
+        irrelevant : ndarray, shape (rows, units)
+            The whole state, which is lost.
+        late : ndarray, shape (2, late rows, units)
+            The relevant and the irrelevant part at the late steps.
+        begun : Parts
+            Of the state with which copies begin, shape (copies, units).
+        """
         relevant = np.zeros_like(irrelevant)
-        relevant[self.late.rows], irrelevant[self.late.rows] = self.hidden
-        return Parts(relevant, irrelevant)
-
-    def at_end(self) -> Parts:
-        """Of the last step, shape (copies, outputs)."""
-        packing, cell = self.copies.packing, self.record.cell
-        irrelevant = np.zeros((packing.batch, cell.output_size), dtype=self.hidden.dtype)
-        if cell.initial_hidden is not None:
-            irrelevant += cell.initial_hidden
-        relevant = np.zeros_like(irrelevant)
-        irrelevant[: packing.started] = self.record.h[self.copies.rows[packing.last]]
-        relevant[self.late.copies], irrelevant[self.late.copies] = self.hidden[
-            :, self.late.packing.last
-        ]
-        return Parts(relevant, irrelevant)
+        relevant[self.rows], irrelevant[self.rows] = late
+        last = packing.last
+        ends = Parts(
+            at_end(relevant[last], begun.relevant, packing.batch),
+            at_end(irrelevant[last], begun.irrelevant, packing.batch),
+        )
+        return PartedSteps(Parts(relevant, irrelevant), ends)
 
 
 def run(
-    record: CellRecord, copies: CopiedSteps, inputs: CellParts, relevant_steps: Booleans
-) -> CellRun:
+    record: CellRecord,
+    copies: CopiedSteps,
+    inputs: CellParts,
+    relevant_steps: Booleans,
+    begun: PartedStates | None,
+) -> tuple[PartedSteps, PartedSteps | None]:
     """Run a cell over copies of sequences.
 
     Parameters
@@ -175,9 +98,21 @@ def run(
     relevant_steps : ndarray of bool, shape (rows,)
         The rows, in the reading order, at which what biases alone give to the cell state is
         relevant.
+    begun : PartedStates or None
+        The states with which copies begin; None where all of them is irrelevant.
+
+    Returns
+    -------
+    PartedSteps
+        The hidden state.
+    PartedSteps or None
+        The cell state, where the layer gives it.
     """
-    layer, cell = record.layer, record.cell
-    late = Late.of(copies.packing, inputs.has_relevant | relevant_steps)
+    layer, cell, packing = record.layer, record.cell, copies.packing
+    has_relevant = inputs.has_relevant | relevant_steps
+    if begun is not None:
+        has_relevant[: packing.started] = True  # so each begins with its first step
+    late = Late.of(packing, has_relevant)
     recurrent = from_left(cell.recurrent)
     kinds: dict[int, ActivationName] = {
         INPUT: layer.gate_activation,
@@ -186,7 +121,8 @@ def run(
     }
     of_biases = {gate: ACTIVATIONS[kind](cell.bias[gate]) for gate, kind in kinds.items()}
     hidden = np.empty((2, late.packing.rows, cell.output_size), dtype=record.h.dtype)
-    before, c = _states_before(record, copies, late)
+    states = np.empty((2, late.packing.rows, cell.hidden_size), dtype=record.h.dtype)
+    before, c = _states_before(record, copies, late, begun)
     for at in late.packing.slices():
         rows, n = late.rows[at], at.stop - at.start
         z = before[:, np.newaxis, :n] @ recurrent
@@ -199,12 +135,19 @@ def run(
         kept = _kept(f, Parts(c.relevant[:n], c.irrelevant[:n]))
         written = _written(i, g, relevant_steps[rows, np.newaxis])
         c = Parts(kept.relevant + written.relevant, kept.irrelevant + written.irrelevant)
+        states[:, at] = c.relevant, c.irrelevant
         signal = activated(ACTIVATIONS[layer.activation], c)
         before = hidden[:, at]
         for part, of_signal in zip(before, (signal.relevant, signal.irrelevant), strict=True):
             m = o * of_signal
             part[...] = m if cell.projection is None else m @ cell.projection.T
-    return CellRun(record, copies, late, hidden)
+    first = begun or PartedStates.irrelevant(cell, record.begun.of(copies.sequences), packing.batch)
+    found = late.filled(record.h[copies.rows], hidden, first.hidden, packing)
+    if not layer.gives_cell:
+        return found, None
+    assert first.cell is not None
+    c_of_all = record.ig[copies.rows] + record.fc[copies.rows]
+    return found, late.filled(c_of_all, states, first.cell, packing)
 
 
 def _kept(f: BiasedParts, c: Parts) -> Parts:
@@ -225,8 +168,10 @@ def _written(i: BiasedParts, g: BiasedParts, is_relevant: Booleans) -> Parts:
     )
 
 
-def _states_before(record: CellRecord, copies: CopiedSteps, late: Late) -> tuple[Floats, Parts]:
-    """The states with which copies begin late; all of them is irrelevant.
+def _states_before(
+    record: CellRecord, copies: CopiedSteps, late: Late, begun: PartedStates | None
+) -> tuple[Floats, Parts]:
+    """The states with which copies begin late.
 
     Returns
     -------
@@ -235,13 +180,17 @@ def _states_before(record: CellRecord, copies: CopiedSteps, late: Late) -> tuple
         Of shape (late, hidden).
     """
     cell, dtype = record.cell, record.h.dtype
+    if begun is not None:
+        assert begun.cell is not None
+        hidden = np.stack([begun.hidden.relevant, begun.hidden.irrelevant])[:, late.copies]
+        return hidden, begun.cell.each(lambda part: part[late.copies])
     hidden = np.zeros((2, len(late.copies), cell.output_size), dtype=dtype)
     state = np.zeros((len(late.copies), cell.hidden_size), dtype=dtype)
-    begun = record.begun.of(copies.sequences[late.copies])
-    if begun.hidden is not None:
-        hidden[1] = begun.hidden
-    if begun.cell is not None:
-        state[...] = begun.cell
+    first = record.begun.of(copies.sequences[late.copies])
+    if first.hidden is not None:
+        hidden[1] = first.hidden
+    if first.cell is not None:
+        state[...] = first.cell
     later = np.flatnonzero(late.starts)
     offsets = record.packing.offsets[late.starts[later] - 1]
     rows = offsets + copies.sequences[late.copies[later]]

@@ -10,6 +10,7 @@ from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
 from lstm_lrp_cli.engine.records import Shares
 from lstm_lrp_cli.engine.recurrent.inputs import PROPER_GATES
+from lstm_lrp_cli.engine.recurrent.states import before_steps
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model import Floats
 from .cell import CellRecord
@@ -44,7 +45,7 @@ class GateRelevance:
         self._z = z.reshape(rows, units)
         self._gates = ACTIVATIONS[layer.gate_activation](z)
         self._g = ACTIVATIONS[layer.activation](record.z_g)
-        self._c_before = _before(c, record.begun.cell, packing)
+        self._c_before = before_steps(c, record.begun.cell, packing)
         self._of_c = ACTIVATIONS[layer.activation](c)
         self._of_gates = aligned_empty((packing.batch, 3, cell.hidden_size), dtype)
         self.values = aligned_empty((rows, units), dtype)
@@ -98,13 +99,5 @@ def _pre_activations(record: CellRecord) -> Floats:
     cell, packing, weights = record.cell, record.packing, record.inputs.weights
     negated = aligned_empty((3, packing.rows, cell.hidden_size), record.h.dtype)
     record.inputs.read_gates(slice(packing.rows), negated)
-    negated += _before(record.h, record.begun.hidden, packing) @ weights.recurrent_gates
+    negated += before_steps(record.h, record.begun.hidden, packing) @ weights.recurrent_gates
     return np.ascontiguousarray(-negated.swapaxes(0, 1))
-
-
-def _before(states: Floats, begun: Floats | None, packing: Packing) -> Floats:
-    """The state with which each step begins, of those in which steps end, shape (rows, units)."""
-    before = np.empty_like(states)
-    before[: packing.started] = 0.0 if begun is None else begun[: packing.started]
-    before[packing.started :] = states[packing.previous]
-    return before

@@ -10,6 +10,7 @@ import numpy as np
 from lstm_lrp_cli.engine.activations import activate, pull_back, relative_slopes
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.records import Reach
+from lstm_lrp_cli.engine.recurrent.states import CellStates, Upper
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from .cell import CellRecord
 
@@ -17,25 +18,23 @@ from .cell import CellRecord
 _ORDER = [INPUT, FORGET, OUTPUT, CANDIDATE]
 
 
-def gradient(
-    record: CellRecord, at_end: Floats | None, at_steps: Floats | None, reach: Reach
-) -> Floats:
-    """Pass the gradient with respect to the hidden states to the inputs.
+def gradient(record: CellRecord, upper: Upper, reach: Reach) -> tuple[Floats, CellStates]:
+    """Pass the gradient with respect to the states to the inputs.
 
     Parameters
     ----------
     record : CellRecord
         Of a forward pass that kept the gates.
-    at_end : ndarray, shape (batch, outputs), or None
-        The gradient with respect to the state after a sequence's last step, if there is none with
-        respect to that of every step.
-    at_steps : ndarray, shape (rows, outputs), or None
+    upper : Upper
+        The gradient with respect to the states.
     reach : {"features", "steps"}
 
     Returns
     -------
     ndarray, shape (rows, inputs), or (rows,)
         The gradient of every feature, or, of steps, its product with the input x.
+    CellStates
+        The gradient with respect to the states with which sequences begin.
     """
     if record.gates is None:
         raise ValueError("the forward pass did not keep the gates")
@@ -43,9 +42,9 @@ def gradient(
     batch, dtype = packing.batch, record.m.dtype
     recurrent = cell.recurrent[_ORDER]
     d_h = aligned_empty((batch, cell.output_size), dtype)
-    d_h[:] = 0.0 if at_end is None else at_end
+    d_h[:] = 0.0 if upper.at_end is None else upper.at_end
     d_c = aligned_empty((batch, cell.hidden_size), dtype)
-    d_c[:] = 0.0
+    d_c[:] = 0.0 if upper.cell_at_end is None else upper.cell_at_end
     passed = aligned_empty((4, batch, cell.output_size), dtype)
     space = aligned_empty((4, batch, cell.hidden_size), dtype)
     collected = _collected(reach, record)
@@ -56,8 +55,10 @@ def gradient(
             running = n
             of_h, of_c, of_gates = d_h[:n], d_c[:n], passed[:, :n]
             c, signal, scratch, of_signal = space[:, :n]
-        if at_steps is not None:
-            np.add(of_h, at_steps[rows], out=of_h)
+        if upper.at_steps is not None:
+            np.add(of_h, upper.at_steps[rows], out=of_h)
+        if upper.cell_at_steps is not None:
+            np.add(of_c, upper.cell_at_steps[rows], out=of_c)
         of_m = of_h if cell.projection is None else of_h @ cell.projection
         gates, ig, fc = record.gates[:, rows], record.ig[rows], record.fc[rows]
         of_z = collected.gradients(rows)
@@ -81,11 +82,10 @@ def gradient(
         np.multiply(of_c, gates[0], out=of_signal)
         pull_back(layer.activation, candidate, signal, of_signal, of_g)
         collected.take(rows)
-        if rows.start:  # before the first step there is nothing that is asked for
-            np.multiply(of_c, gates[1], out=of_c)
-            np.matmul(of_z, recurrent, out=of_gates)
-            _add_up(of_gates, of_h)
-    return collected.result()
+        np.multiply(of_c, gates[1], out=of_c)
+        np.matmul(of_z, recurrent, out=of_gates)
+        _add_up(of_gates, of_h)
+    return collected.result(), CellStates(d_h, d_c)
 
 
 def _add_up(parts: Floats, out: Floats) -> None:

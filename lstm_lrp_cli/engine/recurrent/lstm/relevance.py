@@ -12,6 +12,7 @@ import numpy as np
 from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
 from lstm_lrp_cli.engine.records import Reach, Shares
 from lstm_lrp_cli.engine.recurrent.inputs import PROPER_GATES
+from lstm_lrp_cli.engine.recurrent.states import CellStates, Upper
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import CANDIDATE, Floats
 from .cell import CellRecord
@@ -19,16 +20,15 @@ from .gates import GateRelevance
 
 
 def relevance(
-    record: CellRecord, at_end: Floats | None, at_steps: Floats | None, rule: LrpRule, reach: Reach
-) -> tuple[Floats, Shares]:
-    """Pass the hidden states' relevance to the inputs.
+    record: CellRecord, upper: Upper, rule: LrpRule, reach: Reach
+) -> tuple[Floats, Shares, CellStates]:
+    """Pass the states' relevance to the inputs.
 
     Parameters
     ----------
     record : CellRecord
-    at_end : ndarray, shape (batch, outputs), or None
-        Relevance of the state after a sequence's last step, if it has none of every step.
-    at_steps : ndarray, shape (rows, outputs), or None
+    upper : Upper
+        The relevance of the states.
     rule : LrpRule
     reach : {"features", "steps"}
 
@@ -37,7 +37,9 @@ def relevance(
     ndarray, shape (rows, inputs), or (rows,)
         The relevance of every feature, or of steps.
     Shares
-        What did not reach them.
+        What biases and stabilizers absorbed.
+    CellStates
+        What the states with which sequences begin get.
     """
     packing, cell = record.packing, record.cell
     collected = _collected(reach, record)
@@ -46,9 +48,9 @@ def relevance(
     batch, dtype = packing.batch, record.m.dtype
     gates = GateRelevance(record, rule) if rule.gives_to_gates else None
     r_h = aligned_empty((batch, outputs), dtype)
-    r_h[:] = 0.0 if at_end is None else at_end
+    r_h[:] = 0.0 if upper.at_end is None else upper.at_end
     r_c = aligned_empty((batch, hidden), dtype)
-    r_c[:] = 0.0
+    r_c[:] = 0.0 if upper.cell_at_end is None else upper.cell_at_end
     space = aligned_empty((4, batch, hidden), dtype)
     # What biases and stabilizers (by size as well) get at each row, before any of it is
     # redistributed.
@@ -64,8 +66,10 @@ def relevance(
             running = n
             of_h, of_c, c, messages = r_h[:n], r_c[:n], space[0, :n], space[1, :n]
             scratch = space[2:, :n]
-        if at_steps is not None:
-            np.add(of_h, at_steps[rows], out=of_h)
+        if upper.at_steps is not None:
+            np.add(of_h, upper.at_steps[rows], out=of_h)
+        if upper.cell_at_steps is not None:
+            np.add(of_c, upper.cell_at_steps[rows], out=of_c)
         # m = o tanh(c), of which tanh(c) passes it to the cell state unchanged; the next
         # step's cell state gives to it too.
         np.add(_of_signal(record, of_h, rows, rule, by_projections, gates), of_c, out=of_c)
@@ -93,14 +97,13 @@ def relevance(
             if gates is not None:
                 shares[rows] += gates.shares[rows]
             np.add(of_h, shares[rows, np.newaxis], out=of_h)
-    initial = r_h.sum(axis=1, dtype=np.float64) + r_c.sum(axis=1, dtype=np.float64)
     kept = 1.0 - rule.bias_factor
     biases = kept * packing.total(by_biases)
     stabilizers = kept * packing.totals(by_sums + by_candidates + by_projections)
-    lost = Shares(initial, biases, stabilizers)
+    lost, begun = Shares(np.zeros(batch), biases, stabilizers), CellStates(r_h, r_c)
     if gates is None:
-        return collected.result(shares, None), lost
-    return collected.result(shares, gates.values), lost + gates.absorbed(packing)
+        return collected.result(shares, None), lost, begun
+    return collected.result(shares, gates.values), lost + gates.absorbed(packing), begun
 
 
 def _of_signal(
