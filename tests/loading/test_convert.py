@@ -95,7 +95,7 @@ def test_random_graphs_of_every_family_of_layers(family: str, data: st.DataObjec
     assert again.by_step == model.by_step
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(describable(families=FAMILIES))
 def test_random_graphs_of_all_layers_explain_alike(case: Case) -> None:
     assert_same(case.model, converted(case.model, "npz"), case)
