@@ -238,9 +238,9 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     kind: WindowPoolName
     size: int
     stride: int | None = None
-    dilation: int = 1
     padding: WindowPadding = "valid"
     counts_padding: bool = False
+    dilation: int = 1
 
     def add(self, site: Site) -> None:
         site.need_one()
@@ -257,9 +257,9 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
             layer.kind,
             window.width,
             window.stride,
-            window.dilation,
             _padding_of(window),
             layer.counts_padding,
+            window.dilation,
         )
 
 
