@@ -16,7 +16,13 @@ import numpy as np
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.loading.mapping import Mapping, specs_in
+from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
+from lstm_lrp_cli.loading.layers.joins import AttentionSpec
+from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.steps import FlattenSpec
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec, TokensSpec
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results import Result
 
@@ -30,8 +36,22 @@ What the code itself says of files, formats and methods, to look up. This page i
 [output.md](output.md) and [methods.md](methods.md).
 """
 
-FILE = "The file"
-LAYERS = "An entry of `layers`: one of the kinds, with `name` and `from`"
+# Where each part of a mapping stands.
+SPECS: dict[str, type[Struct]] = {
+    "The file": Mapping,
+    "`tokens`": TokensSpec,
+    "`padding`": PaddingSpec,
+    "An entry of `inputs`": InputSpec,
+    "An entry of `layers`: one of the kinds, with `name` and `from`": LayerSpec,
+    "`embedding`": EmbeddingSpec,
+    "`lstm`": LstmSpec,
+    "`lstm`: `forward`, `backward`": CellSpec,
+    "`lstm`: `initial` of a direction": InitialSpec,
+    "`dense`; `hidden` of `attention`": DenseSpec,
+    "`flatten`": FlattenSpec,
+    "`batch_norm`": BatchNormSpec,
+    "`attention`": AttentionSpec,
+}
 NAMES = {
     str: "text",
     int: "integer",
@@ -62,8 +82,6 @@ def type_text(kind: Any) -> str:
             if get_args(inside[0])
             else f"list of {type_text(inside[0])}"
         )
-    if origin is tuple:
-        return f"list of {len(inside)} ({type_text(inside[0])})"
     if origin is dict:
         return f"{type_text(inside[1])} by name"
     if isinstance(origin, type) and issubclass(origin, Struct):
@@ -77,24 +95,7 @@ def default_text(default: Any) -> str:
         return "required"
     if default is None or default is UNSET:
         return ""
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
-
-
-def titles() -> dict[type[Struct], list[str]]:
-    """Every part of a mapping, and all that it is called: `lstm.forward` is a key in a key."""
-    found: dict[type[Struct], list[str]] = {Mapping: [FILE]}
-    waiting: list[tuple[type[Struct], str]] = [(Mapping, "")]
-    while waiting:
-        spec, above = waiting.pop(0)
-        for name, hint in get_type_hints(spec).items():
-            for part in specs_in(hint):
-                title = LAYERS if name == "layers" else f"`{above}{name}`"
-                if part not in found:
-                    waiting.append((part, "" if name == "layers" else f"{above}{name}."))
-                known = found.setdefault(part, [])
-                if title not in known:
-                    known.append(title)
-    return found
+    return f"`{default}`"
 
 
 def mapping() -> str:
@@ -103,12 +104,12 @@ def mapping() -> str:
         "## Keys of a mapping\n\nWhere there is no default, a key that is not given is left to "
         "what the weight file says, or to nothing.\n"
     ]
-    for spec, names in titles().items():
+    for title, spec in SPECS.items():
         rows = [
             (f"`{field.encode_name}`", type_text(field.type), default_text(field.default))
             for field in msgspec.structs.fields(spec)
         ]
-        sections.append(f"### {', '.join(names)}\n\n{table(('key', 'type', 'default'), rows)}")
+        sections.append(f"### {title}\n\n{table(('key', 'type', 'default'), rows)}")
     return "\n".join(sections)
 
 
@@ -121,11 +122,13 @@ def results() -> str:
     rows = [
         (f"`{name}`", type_text(hints[name]), " ".join(text.split()).replace("None", "null"))
         for name, text in documented
+        if name != "inputs"  # which the others make
     ]
     return (
         "## Keys of a result\n\nWhat `lrp summarize` reads of a line of JSON, or of a row of "
-        "`parquet-nested`. Files may have more keys; those with a null may be left out.\n\n"
-        + table(("key", "type", "content"), rows)
+        "`parquet-nested`. Files may have more keys; those with a null may be left out. "
+        "Of several inputs, `relevance`, `tokens`, `features` and `unknown` are objects (structs) "
+        "by the inputs' names.\n\n" + table(("key", "type", "content"), rows)
     )
 
 

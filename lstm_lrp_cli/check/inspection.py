@@ -233,9 +233,8 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("layers", f"{len(found['layers'])}"), *_facts_of_input(found)]
     for each in found.get("inputs", ()):
-        kind = "tokens" if each["tokens"] else f"{each['size']} numbers"
-        what = f"{kind}{' a step' if each['steps'] else ', one vector a sequence'}"
-        facts.append((f"input {each['name']}", what))
+        numbers = f"{each['size']} numbers{' a step' if each['steps'] else ', one vector'}"
+        facts.append((f"input {each['name']}", "tokens" if each["tokens"] else numbers))
         facts += [(f"{key} of {each['name']}", value) for key, value in _facts_of_input(each)]
     says = {
         "regression": "each output is a value",

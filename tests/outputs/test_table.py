@@ -120,7 +120,8 @@ def text(number):
 def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_step, cut):
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
-    rows = TableWriter(file, Layout(explainer_of(model(detail, dtype, by_step), (detail,))), delimiter)
+    asked = explainer_of(model(detail, dtype, by_step), (detail,))
+    rows = TableWriter(file, Layout(asked), delimiter)
     rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)

@@ -56,37 +56,41 @@ class Explained(NamedTuple):
     """
 
     scores: Floats
-    relevance: Floats | tuple[Floats, ...]
+    relevance: Any
     ledger: Ledger | None
+
+
+def given_together(model: Model, sequences: Sequence[Any]) -> tuple[list[Given], list[int]]:
+    """One batch, and the place of each of its sequences in what was given."""
+    each = [by_input(sequence) for sequence in sequences]
+    lengths = [
+        [len(part) if read.steps else 1 for part, read in zip(parts, model.inputs, strict=True)]
+        for parts in each
+    ]
+    order = sorted(range(len(each)), key=lambda k: [-length for length in lengths[k]])
+    of_inputs = [[each[k][number] for k in order] for number in range(len(model.inputs))]
+    pairs = zip(model.inputs, of_inputs, strict=True)
+    return [_given(model, read, parts) for read, parts in pairs], order
+
+
+def _given(model: Model, read: Input, parts: list[NDArray[Any]]) -> Given:
+    rows = parts if read.steps else [part[np.newaxis] for part in parts]
+    packing = Packing(np.array(list(map(len, rows)), dtype=np.intp))
+    array = packing.pack(np.concatenate(rows))
+    if read.embedding is None:
+        array = array.astype(model.dtype)
+    return Given(array, packing, read.embedding, is_sequence=read.steps)
 
 
 def run_together(
     model: Model,
     sequences: Sequence[Any],
-    table: TokenTable | None = None,
+    tables: Sequence[TokenTable | None] = (),
     keep_gates: bool = False,
 ) -> tuple[Trace, list[int]]:
     """The forward pass of one batch, and the place of each of its sequences in what was given."""
-    order = sorted(range(len(sequences)), key=lambda k: -len(by_input(sequences[k])[0]))
-    in_order = [by_input(sequences[k]) for k in order]
-    given = [
-        _packed(of, [sequence[number] for sequence in in_order], model)
-        for number, of in enumerate(model.inputs)
-    ]
-    tables = () if table is None else (table,)
+    given, order = given_together(model, sequences)
     return Runner(model, tables, keep_gates).forward(given), order
-
-
-def _packed(of: Input, arrays: list[NDArray[Any]], model: Model) -> Given:
-    """What one input is given of a batch."""
-    if not of.steps:
-        vectors = np.stack(arrays).astype(model.dtype)
-        return Given(vectors, Packing.of_vectors(len(arrays)), is_sequence=False)
-    packing = Packing(np.array([len(array) for array in arrays], dtype=np.intp))
-    rows = packing.pack(np.concatenate(arrays))
-    return Given(
-        rows if of.embedding is not None else rows.astype(model.dtype), packing, of.embedding
-    )
 
 
 def explain_together(
@@ -96,13 +100,13 @@ def explain_together(
     rule: LrpRule,
     steps: Sequence[int] | None = None,
     reach: Reach = "features",
-    table: TokenTable | None = None,
+    tables: Sequence[TokenTable | None] = (),
 ) -> list[Explained]:
     """Explain one target of each sequence by LRP; the results are in the order of what was given.
 
-    Of a model that gives scores at every step, `steps` has the step of the scores of each sequence.
+    Of a model that gives scores at every step, `steps` has the step of each sequence.
     """
-    trace, order = run_together(model, sequences, table)
+    trace, order = run_together(model, sequences, tables)
     return each_explained(Lrp(rule), trace, order, targets, steps, reach)
 
 
@@ -128,22 +132,33 @@ def each_explained(
     reach: Reach,
 ) -> list[Explained]:
     """Explain a batch, and tell its sequences apart again, in the order of what was given."""
-    scores, rows = trace.scores, None
-    if steps is not None:
-        assert trace.steps is not None
-        at = [trace.steps.offsets[steps[k]] + place for place, k in enumerate(order)]
-        scores, rows = scores[at], np.array(at)
-    found = method.explain(trace, Chosen(np.array([targets[k] for k in order]), rows), reach)
-    of_inputs = [
-        _cut_input(values, given) for values, given in zip(found.values, trace.given, strict=True)
-    ]
-    of_sequences = of_inputs[0] if len(of_inputs) == 1 else list(zip(*of_inputs, strict=True))
+    chosen = chosen_together(trace, order, targets, steps)
+    scores = trace.scores if chosen.rows is None else trace.scores[chosen.rows]
+    found = method.explain(trace, chosen, reach)
+    of_sequences = cut_apart(found.values, trace)
     ledgers = [None] * len(order) if found.ledgers is None else found.ledgers
     results = {
         k: Explained(*of_sequence)
         for k, *of_sequence in zip(order, scores, of_sequences, ledgers, strict=True)
     }
     return [results[k] for k in range(len(order))]
+
+
+def chosen_together(
+    trace: Trace, order: list[int], targets: Sequence[int], steps: Sequence[int] | None
+) -> Chosen:
+    """The score of each sequence that is explained."""
+    rows = None
+    if steps is not None:
+        assert trace.steps is not None
+        rows = np.array([trace.steps.offsets[steps[k]] + n for n, k in enumerate(order)])
+    return Chosen(np.array([targets[k] for k in order]), rows)
+
+
+def cut_apart(values: Sequence[Floats], trace: Trace) -> list[Any]:
+    """What each sequence has of the inputs' values: of several inputs, a tuple."""
+    several = [_cut_input(each, given) for each, given in zip(values, trace.given, strict=True)]
+    return several[0] if len(several) == 1 else list(zip(*several, strict=True))
 
 
 def _cut_input(rows: Floats, given: Given) -> list[Floats]:
@@ -156,3 +171,8 @@ def _cut_input(rows: Floats, given: Given) -> list[Floats]:
 def cut(rows: Floats, packing: Packing) -> list[Floats]:
     """Cut packed rows into one array a sequence, in the batch's order."""
     return np.split(rows[packing.by_sequence], np.cumsum(packing.lengths)[:-1])
+
+
+def side_by_side(values: Any) -> Floats:
+    """All numbers of what one or several inputs have, as one vector."""
+    return np.concatenate([np.ravel(each) for each in by_input(values)])

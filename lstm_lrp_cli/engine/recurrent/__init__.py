@@ -14,7 +14,16 @@ from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts
 from lstm_lrp_cli.engine.records import Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.recurrent import Gru, GruCell, Lstm, LstmCell, Recurrent, RnnCell, SimpleRnn
+from lstm_lrp_cli.model.recurrent import (
+    Gru,
+    GruCell,
+    Lstm,
+    LstmCell,
+    Recurrent,
+    RecurrentCell,
+    RnnCell,
+    SimpleRnn,
+)
 from . import simple
 from .gru import cell as gru_cell
 from .gru import decomposition as gru_decomposition
@@ -184,7 +193,8 @@ def run(
     returns_last = layer.returns == "last"
     records: list[AnyCellRecord] = []
     parts, cell_states = [], []
-    for each, read, own, unstarted in zip(layer.cells, inputs, begun, first, strict=True):
+    cells: tuple[RecurrentCell, ...] = layer.cells
+    for each, read, own, unstarted in zip(cells, inputs, begun, first, strict=True):
         record = _run(layer, each, read, packing, own, keep_gates)
         records.append(record)
 

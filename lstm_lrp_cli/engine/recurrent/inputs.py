@@ -174,7 +174,8 @@ class TokenTable:
     ) -> list[CellInput]:
         """What the cells of a node's layer read of a batch's token ids, shape (rows,)."""
         found: list[CellInput] = []
-        for cell, table in zip(layer.cells, self.cells[node], strict=True):
+        cells: tuple[RecurrentCell, ...] = layer.cells
+        for cell, table in zip(cells, self.cells[node], strict=True):
             read = in_reading_order(cell, ids, packing)
             found.append(TokenInput(table, self.places[read], read, self.embedding))
         return found

@@ -1,4 +1,4 @@
-"""One GRU cell's forward pass over a packed batch. As an LSTM's, its loop writes into few arrays."""
+"""One GRU cell's forward pass over a packed batch; its loop writes into few arrays."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(
     begun: CellStates,
     keep_gates: bool = False,
 ) -> GruRecord:
-    """r, z = q(W x + U h + b); n = a(W x + b + r (U h + b')), or of U (r h); h = z h + (1 - z) n."""
+    """r, z = q(W x + U h + b); n = a(W x + b + r (U h + b')), or with U (r h); h = z h + (1 - z) n."""
     weights, hidden = inputs.weights, cell.hidden_size
     dtype, batch = weights.bias_candidate.dtype, packing.batch
     z_n, zh, cn, u, ru, h = aligned_empty((6, packing.rows, hidden), dtype)

@@ -1,4 +1,4 @@
-"""One GRU cell over copies of sequences, in parts; the gates are not parted (docs/mathematics.md)."""
+"""One GRU cell over copies of sequences, in parts; its gates are not parted."""
 
 from __future__ import annotations
 

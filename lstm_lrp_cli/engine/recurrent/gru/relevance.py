@@ -77,8 +77,8 @@ class _Pass:
         cell, hidden = record.cell, record.cell.hidden_size
         before = self._before[rows]
         summed = self._messages(rows, of_h, record.h[rows], None, 2 * hidden)
-        of_before = record.zh[rows] * summed.values + summed.share
-        of_n = record.cn[rows] * summed.values + summed.share
+        of_before: Floats = record.zh[rows] * summed.values + summed.share
+        of_n: Floats = record.cn[rows] * summed.values + summed.share
         of_update = None
         if rule.gives_to_gates:
             update = self._update[rows]
@@ -88,6 +88,7 @@ class _Pass:
         found = self._messages(rows, of_n, record.z_n[rows], cell.bias[NEW], self._lower)
         self._values[rows] = found.values
         self._shares[rows] += found.share
+        of_product: Floats
         if cell.reset_after:
             of_product = record.ru[rows] * found.values + found.share
         else:
