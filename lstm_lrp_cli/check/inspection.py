@@ -15,7 +15,7 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec
-from lstm_lrp_cli.model.layers import Convolution, Dense, Each, Embedding, Layer, Scale
+from lstm_lrp_cli.model.layers import Convolution, Dense, Each, Embedding, Flatten, Layer, Scale
 from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, LstmCell, Recurrent, SimpleRnn
 from lstm_lrp_cli.model.text import SIDES, Padding
@@ -213,6 +213,8 @@ def _what(spec: LayerSpec, built: Layer) -> str:
             return f"{sizes}, {_said(spec.settings)}"
         case Scale():
             return f"{len(built.factors)} units"
+        case Flatten():
+            return f"{built.steps} steps"
         case Each():
             inner = counted(len(built.nodes), "layer")
             return f"{inner} for every {counted(built.steps, 'step')}"
@@ -253,7 +255,7 @@ def _recurrent(spec: LayerSpec, built: Recurrent) -> str:
     if isinstance(built, Lstm) and settings.forget_bias:
         said.append(f"forget bias {settings.forget_bias:g}")
     if isinstance(built, Lstm) and built.gives_cell:
-        said.append("with cell states")
+        said.append("with its cell state")
     return ", ".join([*said, *["stateful"] * built.stateful])
 
 

@@ -123,7 +123,7 @@ CellInput = NumericInput | TokenInput
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenTable:
-    """What the recurrent layers that read tokens make of each: a product a token, and not one a step.
+    """What the layers that read tokens make of each: a product a token, and not one a step.
 
     Tokens repeat. Made for a window of a corpus, the table is far smaller than one for the whole
     vocabulary, and the products are the same however many processes share the work.

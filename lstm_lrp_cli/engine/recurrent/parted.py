@@ -133,7 +133,8 @@ class PartedStates:
         )
         found = []
         for one, other in zip(relevant, irrelevant, strict=True):
-            assert one.hidden is not None and other.hidden is not None
+            assert one.hidden is not None
+            assert other.hidden is not None
             cell = None
             if one.cell is not None and other.cell is not None:
                 cell = Parts(one.cell, other.cell)

@@ -57,7 +57,10 @@ def run(
     begun: CellStates,
     keep_gates: bool = False,
 ) -> GruRecord:
-    """r, z = q(W x + U h + b); n = a(W x + b + r (U h + b')), or with U (r h); h = z h + (1 - z) n."""
+    """r, z = q(W x + U h + b); n = a(W x + b + r (U h + b')); h = z h + (1 - z) n.
+
+    Where the reset gate comes before the product, n is of U (r h).
+    """
     weights, hidden = inputs.weights, cell.hidden_size
     dtype, batch = weights.bias_candidate.dtype, packing.batch
     z_n, zh, cn, u, ru, h = aligned_empty((6, packing.rows, hidden), dtype)
