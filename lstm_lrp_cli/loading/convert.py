@@ -19,7 +19,7 @@ from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors
 from .inputs import input_specs
-from .layers import OF, EachSpec, LayerSpec, described
+from .layers import EachSpec, LayerSpec, described, kind_of
 from .layers.site import Keep
 from .load import LoadedModel
 from .mapping import INPUT_NAME, Assumption, TokensSpec, settings
@@ -227,7 +227,7 @@ class _Layers:
     def _add(self, layer: Layer, sources: Sequence[str], name: str | None) -> str:
         """Add an entry, and give its name."""
         known = self._layers.get(id(layer)) if _has_weights(layer) else None
-        kind = _kind_of(layer) if known is None else "same"
+        kind = kind_of(layer) if known is None else "same"
         prefix = f"{kind}_{sum(spec.kind == kind for spec in self.specs) + 1}"
         spec = LayerSpec(same=known) if known else self._described(layer, prefix)
         if name is None:
@@ -258,7 +258,7 @@ class _Layers:
         """The entries of a graph inside the graph, each named by its place."""
         names, specs = {MODEL_INPUT: INPUT_NAME}, []
         for place, node in enumerate(each.nodes):
-            names[place] = f"{_kind_of(node.layer)}_{place + 1}"
+            names[place] = f"{kind_of(node.layer)}_{place + 1}"
             spec = self._described(node.layer, f"{prefix}.{names[place]}")
             sources = [names[source] for source in node.sources]
             source = sources[0] if len(sources) == 1 else sources
@@ -329,10 +329,6 @@ def _has_weights(layer: Layer) -> bool:
     An embedding is an input's own.
     """
     return type(layer).__eq__ is object.__eq__ and not isinstance(layer, Embedding)
-
-
-def _kind_of(layer: Layer) -> str:
-    return "each" if isinstance(layer, Each) else OF[type(layer)][0]
 
 
 def _ends(model: Model) -> list[Head]:

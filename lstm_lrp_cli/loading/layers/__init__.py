@@ -16,6 +16,7 @@ from lstm_lrp_cli.model.layers import (
     Convolution,
     Crop,
     Dense,
+    Each,
     Embedding,
     Flatten,
     Layer,
@@ -214,9 +215,16 @@ OF: dict[type[Layer], tuple[str, Callable[[Any, Keep], Any]]] = {
 }
 
 
+def kind_of(layer: Layer) -> str:
+    """What a mapping calls the kind of a layer."""
+    if isinstance(layer, Each):
+        return "each"
+    if isinstance(layer, Normalize) and layer.groups is not None:
+        return "group_norm"
+    return OF[type(layer)][0]
+
+
 def described(layer: Layer, keep: Keep) -> LayerSpec:
     """A layer as a mapping has it, its arrays kept."""
-    kind, of = OF[type(layer)]
-    settings = of(layer, keep)
-    kind = "group_norm" if isinstance(settings, GroupNormSpec) else kind
-    return msgspec.structs.replace(LayerSpec(), **{kind: settings})
+    _, of = OF[type(layer)]
+    return msgspec.structs.replace(LayerSpec(), **{kind_of(layer): of(layer, keep)})

@@ -1,8 +1,9 @@
 """The weights of one direction of a recurrent layer, as a mapping names them, and as cells."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.recurrent import GruCell, LstmCell, RnnCell
@@ -14,7 +15,7 @@ GRU_GATES = ("r", "z", "n")
 RnnLayout = Literal["units_by_features", "features_by_units"]
 
 
-class Stacked(NamedTuple):
+class Stacked(Struct, frozen=True):
     """How a mapping says that the weights of gates lie, where it says it."""
 
     order: list[str] | None

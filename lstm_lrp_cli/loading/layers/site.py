@@ -104,10 +104,12 @@ class Features(Struct):
 
     def tell(self, one: Units, other: Units, wrong: Callable[[str], UnusableInput]) -> None:
         """Take it that there are as many of one as of the other."""
-        if one.of_inputs or other.of_inputs:
-            self.told.append((one, other, wrong))
-            while self._learn():
-                pass
+        if None not in (self.of(one), self.of(other)):
+            self._compare(one, other, wrong)
+            return
+        self.told.append((one, other, wrong))
+        while self._learn():
+            pass
 
     def parted(self, units: Units, parts: int, wrong: Callable[[str], UnusableInput]) -> Units:
         """One of so many equal parts of units that are not known."""
@@ -119,11 +121,14 @@ class Features(Struct):
     def check(self) -> None:
         """Refuse what was told and is not so, now that all is told."""
         for one, other, wrong in self.told:
-            given, taken = self.of(one), self.of(other)
-            if given != taken:
-                raise wrong(f"is given {given} units; expected {taken}, by what is said elsewhere")
+            self._compare(one, other, wrong)
         for check in self.checks:
             check()
+
+    def _compare(self, one: Units, other: Units, wrong: Callable[[str], UnusableInput]) -> None:
+        given, taken = self.of(one), self.of(other)
+        if given != taken:
+            raise wrong(f"is given {given} units; expected {taken}, by what is said elsewhere")
 
     def _learn(self) -> bool:
         """Whether what was told makes one more input known."""
