@@ -16,7 +16,8 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace, row_bytes
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach, WrongSteps
-from lstm_lrp_cli.engine.recurrent.inputs import NOTHING_CARRIED, States, TokenTable
+from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
+from lstm_lrp_cli.engine.recurrent.states import NOTHING_CARRIED, States
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, batches
 from lstm_lrp_cli.inputs.sequence import Part, Sequence, each_input
