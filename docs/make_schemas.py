@@ -22,7 +22,7 @@ from lstm_lrp_cli.loading.layers.joins import AttentionSpec
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
-from lstm_lrp_cli.loading.mapping import Mapping, PaddingSpec, TokensSpec
+from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec, TokensSpec
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results import Result
 
@@ -41,6 +41,7 @@ SPECS: dict[str, type[Struct]] = {
     "The file": Mapping,
     "`tokens`": TokensSpec,
     "`padding`": PaddingSpec,
+    "An entry of `inputs`": InputSpec,
     "An entry of `layers`: one of the kinds, with `name` and `from`": LayerSpec,
     "`embedding`": EmbeddingSpec,
     "`lstm`": LstmSpec,
@@ -121,11 +122,13 @@ def results() -> str:
     rows = [
         (f"`{name}`", type_text(hints[name]), " ".join(text.split()).replace("None", "null"))
         for name, text in documented
+        if name != "inputs"  # which the others make
     ]
     return (
         "## Keys of a result\n\nWhat `lrp summarize` reads of a line of JSON, or of a row of "
-        "`parquet-nested`. Files may have more keys; those with a null may be left out.\n\n"
-        + table(("key", "type", "content"), rows)
+        "`parquet-nested`. Files may have more keys; those with a null may be left out. "
+        "Of several inputs, `relevance`, `tokens`, `features` and `unknown` are objects (structs) "
+        "by the inputs' names.\n\n" + table(("key", "type", "content"), rows)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from os import PathLike
@@ -98,7 +98,7 @@ def load(
 
 
 def read(
-    path: str | Path,
+    path: str | Path | Mapping[str, str | Path],
     model: Model,
     *,
     format: InputFormat | None = None,
@@ -109,9 +109,10 @@ def read(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path, or dict of these
         Text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5. All may
-        be compressed.
+        be compressed. Of a model with several inputs, JSON lines with a key for each, .npz or .h5
+        with an array for each, or a dict with a file for each, by its name.
     model : Model
         Whose vocabulary and features they are read for.
     format : {"txt", "jsonl", "csv", "npy", "npz", "h5"}, optional
@@ -141,7 +142,13 @@ def read(
     """
     if format not in (None, *get_args(InputFormat)):
         raise WrongUsage(f"{format!r} is none of {', '.join(get_args(InputFormat))}", "format")
-    return read_sequences(Source(str(path), format, ids, labelled), model)
+    files = [str(path)]
+    if isinstance(path, Mapping):
+        files = [f"{name}={file}" for name, file in path.items()]
+        if not (files and model.several_inputs):
+            raise WrongUsage("is a dict of files, which are those of several inputs", "path")
+    first, *others = files
+    return read_sequences(Source(first, format, ids, labelled, tuple(others)), model)
 
 
 def explain(

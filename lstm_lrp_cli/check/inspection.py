@@ -6,7 +6,7 @@ import re
 from typing import Any, TextIO
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +17,7 @@ from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec
 from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Scale
 from lstm_lrp_cli.model.model import Input, Model
-from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console
 from lstm_lrp_cli.terminal.numbers import counted
@@ -209,8 +209,35 @@ def _what(spec: LayerSpec, built: Layer) -> str:
             return f"{len(built.factors)} units"
         case Flatten():
             return f"{built.steps} steps"
+        case Gru() | SimpleRnn():
+            return _recurrent(built)
         case _:
-            return str(getattr(spec, spec.kind))
+            return _settings(spec.settings if spec.same is None else spec.same)
+
+
+def _settings(settings: Any) -> str:
+    """What a mapping says of a layer, but for its datasets: `stride 2, padding same`."""
+    if not isinstance(settings, Struct):
+        return str(settings)
+    named = getattr(settings, "named", ())
+    given = {key: getattr(settings, key) for key in settings.__struct_fields__ if key not in named}
+    told = [
+        f"{key} {counted(len(value), 'layer') if key == 'layers' else value}"
+        for key, value in given.items()
+        if value is not None and value is not False
+    ]
+    return ", ".join(told)
+
+
+def _recurrent(built: Gru | SimpleRnn) -> str:
+    directions = " and ".join("backward" if cell.backward else "forward" for cell in built.cells)
+    merged = f", merge {built.merge}" if len(built.cells) > 1 else ""
+    gates = f", {built.gate_activation} gates" if isinstance(built, Gru) else ""
+    activation = "" if built.activation == "tanh" else f", {built.activation}"
+    return (
+        f"{built.cells[0].hidden_size} units, {directions}{merged}, returns {built.returns}"
+        f"{gates}{activation}{', stateful' * built.stateful}"
+    )
 
 
 def _lstm(spec: LayerSpec, built: Lstm) -> str:
@@ -227,15 +254,15 @@ def _lstm(spec: LayerSpec, built: Lstm) -> str:
     return (
         f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
         f"{gates}, {built.gate_activation} gates{activation}{forget}{', stateful' * built.stateful}"
+        f"{', with its cell state' * built.gives_cell}"
     )
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("layers", f"{len(found['layers'])}"), *_facts_of_input(found)]
     for each in found.get("inputs", ()):
-        kind = "tokens" if each["tokens"] else f"{each['size']} numbers"
-        what = f"{kind}{' a step' if each['steps'] else ', one vector a sequence'}"
-        facts.append((f"input {each['name']}", what))
+        numbers = f"{each['size']} numbers{' a step' if each['steps'] else ', one vector'}"
+        facts.append((f"input {each['name']}", "tokens" if each["tokens"] else numbers))
         facts += [(f"{key} of {each['name']}", value) for key, value in _facts_of_input(each)]
     says = {
         "regression": "each output is a value",

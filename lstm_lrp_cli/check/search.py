@@ -5,7 +5,8 @@ sequence; those that are near are run on all.
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +15,15 @@ import numpy as np
 
 from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.windows import Carried, run_batch
-from lstm_lrp_cli.inputs.batching import Batch, make_batch, masked_steps, real_lengths
+from lstm_lrp_cli.explaining.windows import Carried, batch_rows, run_batch
+from lstm_lrp_cli.inputs.batching import (
+    Batch,
+    Packed,
+    batches,
+    make_batch,
+    masked_steps,
+    real_lengths,
+)
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import Datasets
@@ -164,7 +172,7 @@ class Search:
             There is no variation whose weights fit together.
         """
         mapping = self.contents.described.mapping
-        real = real_lengths(sequences, first)[0].tolist()
+        real = np.sum(real_lengths(sequences, first), axis=0).tolist()
         # Of a stateful model, one that begins in its initial states.
         anew = slice(mapping.stateful or None)
         _, short = min(
@@ -248,7 +256,7 @@ class Search:
         built = None if setting is None else self._built(variation)
         if setting is None or built is None or built.model.by_step != expected.by_step:
             return []
-        if padding is not None and padding.length:
+        if mapping.inputs or (padding is not None and padding.length):
             return []
         judge = _Judge(sequences, expected, built.model)
         if judge.matched(built, setting).worst <= tolerance:
@@ -296,15 +304,17 @@ class _Judge:
 
     def __init__(self, sequences: list[Sequence], expected: Expected, model: Model) -> None:
         abreast = Carried(model).abreast(sequences)
-        self._batches = [make_batch(some, model) for some in abreast]
+        self._batches = [batch for some in abreast for batch in _whole(some, model)]
         classes, by_step = model.classes, model.by_step
+        self._steps = _steps_of_scores(model, self._batches)
+        kept = [each for steps in self._steps for each in steps.kept()]
+        numbers = [each.number for batch in self._batches for each in batch.sequences]
         of_each = [
-            expected.of(each.number, (len(each), classes) if by_step else (classes,), kept)
-            for batch in self._batches
-            for each, kept in zip(batch.sequences, batch.packed[0].kept(), strict=True)
+            expected.of(number, (len(own), classes) if by_step else (classes,), own)
+            for number, own in zip(numbers, kept, strict=True)
         ]
         if by_step:  # what stands at masked steps means nothing
-            real = (each for batch in self._batches for each in batch.packed[0].kept())
+            real = iter(kept)
             self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
         else:
             self._theirs = np.stack(of_each)
@@ -316,7 +326,8 @@ class _Judge:
         """
         carried = Carried(model)
         try:
-            scores = np.concatenate([self._scores(model, each, carried) for each in self._batches])
+            pairs = zip(self._batches, self._steps, strict=True)
+            scores = np.concatenate([_scores(model, *each, carried) for each in pairs])
         except UnusableInput:
             return np.inf, "scores"
         likely = probabilities_of(model, scores)
@@ -327,14 +338,38 @@ class _Judge:
         compared = min(found, key=lambda name: found[name])
         return found[compared], compared
 
-    def _scores(self, model: Model, batch: Batch, carried: Carried) -> Floats:
-        """The scores of a batch; of a model by step, those of all real steps, one after another."""
-        scores = run_batch(Runner(model), batch, carried).scores
-        return scores[batch.packed[0].own_rows] if model.by_step else scores
-
     def matched(self, built: _Built, setting: Setting) -> MatchedMapping:
         worst, compared = self.judge(_with_setting(built.model, setting))
         return MatchedMapping(Candidate(built.variation, *setting), worst, compared)
+
+
+def _whole(sequences: Several[Sequence], model: Model) -> Iterator[Batch]:
+    """Sequences as few batches as can be: one, unless several inputs have lengths of their own."""
+    if model.several_inputs:
+        return batches(sequences, model, len(sequences), batch_rows(model))
+    return iter([make_batch(sequences, model)])
+
+
+def _steps_of_scores(model: Model, found: list[Batch]) -> list[Packed]:
+    """The steps that have scores, which need not be an input's; else those of the first input."""
+    of_first = [batch.packed[0] for batch in found]
+    if not model.by_step:
+        return of_first
+    carried = Carried(model)
+    try:
+        traces = [run_batch(Runner(model), batch, carried) for batch in found]
+    except UnusableInput:  # which it will be judged by
+        return of_first
+    return [
+        own if trace.steps is None else batch.steps_of(trace.steps)
+        for own, batch, trace in zip(of_first, found, traces, strict=True)
+    ]
+
+
+def _scores(model: Model, batch: Batch, steps: Packed, carried: Carried) -> Floats:
+    """The scores of a batch; of a model by step, those of all real steps, one after another."""
+    scores = run_batch(Runner(model), batch, carried).scores
+    return scores[steps.own_rows] if model.by_step else scores
 
 
 def _with_setting(model: Model, setting: Setting) -> Model:

@@ -161,7 +161,9 @@ def variations(mapping: Mapping, starts: list[list[LayerSpec]], longest: int) ->
     longest : int
         The steps of the longest sequence.
     """
-    paddings = _paddings(mapping.padding or None, longest)
+    given = mapping.padding or None
+    # Of several inputs each has its own, and is as long as it is.
+    paddings = [given] if mapping.inputs else _paddings(given, longest)
     found = []
     for start, layers in enumerate(starts):
         for (changed, what), padding in itertools.product(layer_choices(layers), paddings):

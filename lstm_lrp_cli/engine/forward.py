@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Layer, Node
 from lstm_lrp_cli.model.model import Model, OutputActivation
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, SimpleRnn
 from . import recurrent
@@ -223,18 +223,27 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
 
 def row_bytes(model: Model, keep_gates: bool = False) -> int:
     """About what the engine's arrays take for each step of each sequence."""
-    values = sum(_row_values(layer, keep_gates) for layer in model.layers)
-    return max(values, 1) * model.dtype.itemsize
+    embeddings = [each.embedding for each in model.inputs if each.embedding is not None]
+    values = sum(each.weights.shape[1] for each in embeddings)
+    values += _row_values(model.nodes, keep_gates)
+    return int(max(values, 1)) * model.dtype.itemsize
 
 
-def _row_values(layer: Layer, keep_gates: bool) -> int:
-    """About how many numbers a layer takes for each step."""
-    match layer:
-        case Embedding():
-            return int(layer.weights.shape[1])
-        case Lstm() | Gru() | SimpleRnn():
-            return recurrent.step_values(layer, keep_gates)
-        case Each():
-            return sum(_row_values(node.layer, keep_gates) for node in layer.nodes)
-        case _:
-            return KINDS[type(layer)].values(layer)
+def _row_values(nodes: Sequence[Node], keep_gates: bool) -> int:
+    """About how many numbers the nodes of a graph take for each step of its inputs."""
+    total = 0
+    made: dict[int, int] = {}  # steps, for each step of the inputs, or for each vector
+    for place, node in enumerate(nodes):
+        layer = node.layer
+        steps = max(made.get(source, 1) for source in node.sources)
+        match layer:
+            case Lstm() | Gru() | SimpleRnn():
+                values = recurrent.step_values(layer, keep_gates)
+            case Each():
+                values = _row_values(layer.nodes, keep_gates)
+            case _:
+                values = KINDS[type(layer)].values(layer)
+                steps = KINDS[type(layer)].steps(layer, steps)
+        made[place] = steps
+        total += steps * values
+    return total

@@ -126,20 +126,14 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     predicted_number : int or None
         The number of the one that is taken.
     amounts : tuple of ndarray, each of shape (steps, features) or (steps,)
-        Relevance at each input of the model, as `relevance` has it.
+        Relevance at each input of the model: of every feature, or dimension of the embedding, at
+        every step; or of every step in all, where nothing finer is asked for. NaN at steps that the
+        model passes over: it knows nothing of them, and they have none. A vector is one step.
     ledger : Ledger or None
         None where the method does not account for the score.
     method : str
     step : int or None
         Where the model gives scores at every step: the position of the step whose score it is.
-
-    Attributes
-    ----------
-    relevance : ndarray, shape (steps, features) or (steps,)
-        Of every feature, or dimension of the embedding, at every step; or of every step in all,
-        where nothing finer is asked for. NaN at steps that the model passes over: it knows nothing
-        of them, and they have none. Of a model with several inputs, a dict with that of each by its
-        name; a vector is one step.
 
     Notes
     -----
@@ -226,7 +220,7 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def relevance(self) -> Any:
-        """Relevance of every feature or dimension, or of steps; of several inputs, by name."""
+        """Relevance of the only input, as `amounts` has it; of several inputs, by name."""
         return self._by_name(lambda part: part.relevance)
 
     @property

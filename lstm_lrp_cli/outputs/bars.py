@@ -133,8 +133,10 @@ def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
         tokens = sequence.parts[of].tokens
         if tokens is not None:
             return Text(printable(tokens[step]), no_wrap=True, overflow="ellipsis")
-    parts = zip(model.inputs, sequence.parts, strict=True)
-    shown = [_shown_input(part, real_steps(part, read)) for read, part in parts]
+    parts = list(zip(model.inputs, sequence.parts, strict=True))
+    # Of vectors there is nothing to tell, but where there is nothing else.
+    told = [each for each in parts if each[0].steps] or parts
+    shown = [_shown_input(part, real_steps(part, read)) for read, part in told]
     return Text(printable(" | ".join(shown)), no_wrap=True, overflow="ellipsis")
 
 

@@ -125,9 +125,11 @@ class Result(Struct, frozen=True, eq=False):
 
     @property
     def parts(self) -> tuple[ResultInput, ...]:
-        """What it says of each input."""
-        only = (None, self.relevance, self.tokens, self.features, self.unknown)
-        return self.inputs or (ResultInput(*only),)
+        """What it says of each input that has steps, since rows of a table tell of no other."""
+        if not self.inputs:
+            only = (None, self.relevance, self.tokens, self.features, self.unknown)
+            return (ResultInput(*only),)
+        return tuple(each for each in self.inputs if len(each.relevance)) or self.inputs
 
     @property
     def kind(self) -> Kind:

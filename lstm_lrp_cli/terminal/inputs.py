@@ -210,6 +210,13 @@ class InputFigures:
             What became of empty sequences.
         """
         if self.empty:
+            vectors = [
+                name
+                for name, read in zip(model.input_names, model.inputs, strict=True)
+                if not read.steps
+            ]
+            if vectors:
+                of_empty = f"run with nothing but {', '.join(vectors)}"
             more = ", ..." if self.empty > SHOWN_EMPTY else ""
             which = ", ".join(map(str, self.first_empty)) + more
             yield f"{counted(self.empty, 'empty sequence')} (counted from 0: {which}): {of_empty}"

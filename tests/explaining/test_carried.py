@@ -192,7 +192,7 @@ def counting(batch: int, **settings: Any) -> Model:
 
     All gates stand open, and nothing goes through tanh.
     """
-    from together import make_model
+    from made_models import make_model
 
     from lstm_lrp_cli.model.layers import Pool
     from lstm_lrp_cli.model.recurrent import LstmCell

@@ -81,7 +81,7 @@ def test_the_table_of_a_window_has_its_tokens_and_the_padding():
     padded = with_input(reader(2), padding=Padding(length=4, value=7))
     ids = [np.array([0, 2]), np.array([SKIPPED, 2]), np.array([], dtype=np.intp)]
     window = [Sequence(number, array) for number, array in enumerate(ids)]
-    table = corpus.window_table(padded, window)
+    [table] = corpus.window_tables(padded, window)
     [of_cell] = table.cells[0]
     assert of_cell.products.shape == (3, 2)
     assert table.places[[0, 2, 7]].tolist() == [0, 1, 2]

@@ -32,7 +32,8 @@ def explanation(
     scores = np.array([score])
     layers = Embedding(np.ones((9, 1))), Dense(np.ones((1, 1)), None)
     asked = Explainer(make_model(*layers, classes=1))
-    return Explanation(asked, sequence, scores, 0, score, None, None, relevance, ledger, "lrp-all")
+    told = (relevance,), ledger, "lrp-all"
+    return Explanation(asked, sequence, scores, 0, score, None, None, *told)
 
 
 def test_shares_tokens_and_stabilizers_are_each_measured_by_size() -> None:

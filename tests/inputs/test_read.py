@@ -201,7 +201,7 @@ class TestTokens:
 
     def test_of_ids_are_named_by_the_vocabulary_and_else_by_their_numbers(self, tmp_path):
         known = words()
-        del known.vocabulary.ids["film"]
+        del known.only_input.vocabulary.ids["film"]
         found = self.read(tmp_path, known, "1 2\n\n04\n", ids=True)
         assert found == [(("the", "2"), [1, 2], 0), ((), [], 0), (("naïve",), [4], 0)]
         unnamed = make_model(*LAYERS, classes=3)

@@ -13,11 +13,14 @@ from rich.text import Text
 from together import lrp_ledger
 
 from lstm_lrp_cli.inputs.sequence import Sequence
-from lstm_lrp_cli.model.layers import Dense
+from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.outputs.heatmap import HeatMapWriter
 from lstm_lrp_cli.outputs.writer import Layout
 
-MODEL = make_model(Dense(np.ones((2, 3)), None), classes=2, labels=("poor", "good"))
+MODEL, SERIES = (
+    make_model(*reads, Dense(np.ones((2, 3)), None), classes=2, labels=("poor", "good"))
+    for reads in ([Embedding(np.ones((9, 3)))], [])
+)
 
 
 def explanation(relevance, tokens=None, features=None, **sequence):
@@ -25,7 +28,7 @@ def explanation(relevance, tokens=None, features=None, **sequence):
     relevance = relevance if features else relevance[:, np.newaxis]
     total = float(relevance.sum())
     return explanation_of(
-        MODEL,
+        SERIES if features else MODEL,
         Sequence(0, np.zeros(relevance.shape), tokens, features, **sequence),
         np.array([-1.0, total]),
         1,
@@ -38,7 +41,7 @@ def show(*explanations, colour=True, width=60, top=None):
     file = io.StringIO()
     system = {"color_system": "truecolor"} if colour else {"color_system": None}
     console = Console(file=file, force_terminal=colour, width=width, legacy_windows=False, **system)
-    writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "token"), top=top), console)
+    writer = HeatMapWriter(file, Layout(explainer_of(MODEL, ("token",)), top=top), console)
     writer.open()
     writer.write(explanations)
     writer.close()
@@ -207,7 +210,7 @@ class TestSeries:
         made = explanation([[1.0], [0.2], [-0.2]], features=("wind",))
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, color_system="standard", width=60)
-        writer = HeatMapWriter(file, Layout(explainer_of(MODEL, "feature")), console)
+        writer = HeatMapWriter(file, Layout(explainer_of(SERIES, ("feature",))), console)
         writer.write([made])
         assert "\x1b[91m+ \x1b[0m\x1b[94m- \x1b[0m" in file.getvalue()
 

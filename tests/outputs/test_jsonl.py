@@ -22,7 +22,7 @@ LEDGER = lrp_ledger(0.5, tokens=0.25, biases=0.25)
 
 def lines(model, detail, *blocks):
     file = io.StringIO(newline="")
-    rows = JsonLinesWriter(file, Layout(explainer_of(model, detail)))
+    rows = JsonLinesWriter(file, Layout(explainer_of(model, (detail,))))
     rows.open()
     for block in blocks:
         rows.write(block)
@@ -48,7 +48,7 @@ def test_each_has_its_own_numbers(monkeypatch, dtype, size):
     found.insert(
         2,
         Explanation.without_score(
-            explainer_of(model, "feature"), Sequence(9, inputs[:0], features=()), lrp_all()
+            explainer_of(model, ("feature",)), Sequence(9, inputs[:0], features=()), lrp_all()
         ),
     )
     for detail in ("feature", "step"):

@@ -51,7 +51,7 @@ def test_each_explanation_is_found_again(monkeypatch, part, detail, dtype, by_st
         rows = slice(*arrays["offsets"][k : k + 2])
         relevance = arrays["relevance"][rows]
         assert relevance.dtype == dtype
-        wanted = each.relevance if layout.whole else each.relevance_of_steps
+        wanted = each.relevance if layout.whole(0) else each.relevance_of_steps
         assert np.array_equal(relevance, wanted, equal_nan=True)
         assert arrays["sequence"][k] == each.sequence.number
         assert methods[arrays["method"][k]] == each.method

@@ -120,7 +120,8 @@ def text(number):
 def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_step, cut):
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
-    rows = TableWriter(file, Layout(explainer_of(model(detail, dtype, by_step), detail)), delimiter)
+    asked = explainer_of(model(detail, dtype, by_step), (detail,))
+    rows = TableWriter(file, Layout(asked), delimiter)
     rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)
@@ -143,7 +144,7 @@ def test_a_block_of_many_rows_is_written_in_parts(monkeypatch):
     of = model("token", "float64", by_step=False)
     found = [explanation_of(of, each, np.zeros(3), 0, np.zeros(3), NOTHING) for each in sequences]
     file = Counted(newline="")
-    rows = TableWriter(file, Layout(explainer_of(of, "token")), "\t")
+    rows = TableWriter(file, Layout(explainer_of(of, ("token",))), "\t")
     rows.open()
     rows.write(found)
     assert file.rows == (1, 6, 6, 3)

@@ -32,6 +32,8 @@ from lstm_lrp_cli.model.layers import (
     Select,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -122,10 +124,15 @@ def units(drawing: Drawing, source: int) -> None:
     """A layer that works on steps and on sequences alike."""
     value = drawing.values[source]
     size = value.units
-    kinds = ["normalize", "normalize", "select", "leaky", "gelu", "difference", "max"]
+    kinds = ["normalize", "normalize", "norm", "sum", "select", "leaky", "gelu"]
+    kinds += ["difference", "max"]
     match drawing.draw(st.sampled_from(kinds)):
         case "normalize":
             drawing.add(drawing.draw(normalizations(drawing.rng, size)), (source,), value)
+        case "norm":
+            drawing.add(UnitNorm(), (source,), value)
+        case "sum":
+            drawing.add(UnitSum(), (source,), value._replace(units=1))
         case "select":
             start = drawing.draw(st.integers(0, size - 1))
             stop = drawing.draw(st.integers(start + 1, size))

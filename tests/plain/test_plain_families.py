@@ -31,6 +31,8 @@ from lstm_lrp_cli.model.layers import (
     Select,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -231,7 +233,19 @@ def test_the_families_draw_every_kind() -> None:
     seen = set().union(*map(drawn, FAMILIES))
     both = (True, False)
     recurrent = (Lstm, Gru, SimpleRnn)
-    kinds = {Convolution, Upsample, Pad, Crop, Unflatten, Repeat, Transpose, Normalize, Select}
+    kinds = {
+        UnitNorm,
+        UnitSum,
+        Convolution,
+        Upsample,
+        Pad,
+        Crop,
+        Unflatten,
+        Repeat,
+        Transpose,
+        Normalize,
+        Select,
+    }
     assert seen >= (
         kinds
         | {LeakyRelu, Each, (Merge, "difference"), (Merge, "max")}

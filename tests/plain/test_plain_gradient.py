@@ -17,6 +17,7 @@ from lstm_lrp_cli.model.layers import (
     Normalize,
     Pool,
     Select,
+    UnitNorm,
     Window,
     WindowPool,
 )
@@ -50,6 +51,13 @@ def test_of_equal_steps_the_first_has_it(layer: Any) -> None:
 def test_a_leak_has_its_slope_at_0() -> None:
     model = make_model(LeakyRelu(np.array([0.25])), SUM, classes=1)
     assert gradient(model, [[0.0], [-1.0], [1.0]]) == [[[0.25], [0.25], [1.0]]]
+
+
+def test_a_norm_is_no_constant() -> None:
+    model = make_model(UnitNorm(), Select(0, 1), SUM, classes=1, size=2)
+    # 1 / 5 less 3 * 3 / 5^3, and - 3 * 4 / 5^3
+    [[slopes]] = gradient(model, [[3.0, 4.0]])
+    assert_allclose(slopes, [0.128, -0.096])
 
 
 def test_the_deviation_of_a_normalization_is_no_constant() -> None:

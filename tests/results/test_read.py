@@ -80,7 +80,7 @@ class TestWhatExplainWrites:
 
     def test_dimensions_add_up_to_their_token(self, written):
         (result,) = read(written(line(relevance=[[0.5, 0.25], [-1, 0.5]])))
-        assert result.relevance_of_steps.tolist() == [0.75, -0.5]
+        assert result.parts[0].relevance_of_steps.tolist() == [0.75, -0.5]
 
     @pytest.mark.parametrize("named", [[0, 1], ["bad", "good"]], ids=["numbers", "labels"])
     def test_of_one_score_the_predicted_class_is_read(self, written, named):

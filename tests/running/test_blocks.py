@@ -264,4 +264,4 @@ class TestAsParts:
         for _, figures in rendering(TOKENS).as_parts(sequences(40)):
             together.merge(figures)
         assert (together.sequences, together.empty) == (40, 6)
-        assert together.steps == sum(number % 7 for number in range(40))
+        assert together.together.steps == sum(number % 7 for number in range(40))

@@ -80,7 +80,7 @@ def test_a_sequence_counts_once_and_each_of_its_explanations_for_itself():
     again = explanation_of(model(), first.sequence, first.scores, 2, first.relevance, ledger)
     other = explanation(8, [3.0, 2.0, 0.0], ledger, gold=1)
     figures = Figures.of([first, again, other], model(), METHODS)
-    assert (figures.sequences, figures.steps, figures.unknown) == (2, 4, 1)
+    assert (figures.sequences, figures.together.steps, figures.together.unknown) == (2, 4, 1)
     assert (figures.labelled, figures.right, figures.explanations) == (2, 1, 3)
     assert figures.taken == {(0, 1): 1, (0, 0): 1}
     assert figures.accounts["lrp-all"].totals == lrp_ledger(3.0, 1.5, 0.0, 0.75, 0.75, 0.0)

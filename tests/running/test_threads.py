@@ -23,16 +23,16 @@ def threads() -> set[int]:
 def test_matrix_products_take_one_thread_during_a_run_and_as_many_as_before_after_it(
     run, monkeypatch
 ):
-    from lstm_lrp_cli.engine import forward
+    from lstm_lrp_cli.engine import recurrent
 
     seen: list[set[int]] = []
-    right = forward.lstm.run
+    right = recurrent.run
 
     def watched(*arguments):
         seen.append(threads())
         return right(*arguments)
 
-    monkeypatch.setattr(forward.lstm, "run", watched)
+    monkeypatch.setattr(recurrent, "run", watched)
     before = threads()
     assert run("explain", KERAS.model, KERAS.sequences).exit_code == 0
     assert run("check", KERAS.model, KERAS.sequences).exit_code == 0

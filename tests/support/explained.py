@@ -36,7 +36,7 @@ def layout_of(
     layers = (dense,) if detail in ("step", "feature") else (Embedding(np.ones((9, WIDTH))), dense)
     model = make_model(*layers, classes=len(LABELS), dtype=dtype, labels=LABELS, by_step=by_step)
     others = [METHODS[name](Settings(1e-3, 0.0)) for name in (COMPLETE, NO_PROMISE)]
-    asked = explainer_of(model, detail, (lrp_all(), *(others if several else ())))
+    asked = explainer_of(model, (detail,), (lrp_all(), *(others if several else ())))
     return Layout(asked, {"model": "m.h5"})
 
 
@@ -46,13 +46,13 @@ class Asking:
 
     model: Model
     methods: tuple[Method, ...]
-    detail: Detail
+    details: tuple[Detail, ...]
 
 
 def explainer_of(
-    model: Model, detail: Detail = "token", methods: tuple[Method, ...] = ()
+    model: Model, details: tuple[Detail, ...] = ("token",), methods: tuple[Method, ...] = ()
 ) -> Asking:
-    return Asking(model, methods or (lrp_all(),), detail)
+    return Asking(model, methods or (lrp_all(),), details)
 
 
 def explanation_of(
@@ -77,7 +77,7 @@ def explanation_of(
         score,
         decision,
         predicted,
-        relevance,
+        (relevance,),
         ledger,
         method,
         step,
@@ -105,7 +105,7 @@ def explanations_of(layout: Layout) -> list[Explanation]:
             if number == 3:
                 found.append(Explanation.without_score(layout.asked, one, method))
                 continue
-            shape = (steps, WIDTH) if layout.whole else (steps,)
+            shape = (steps, WIDTH) if layout.whole(0) else (steps,)
             step = 2 if model.by_step else None
             ledger = {
                 "lrp-all": lrp_ledger(0.5, tokens=0.25, biases=0.125, stabilizers_size=0.75),

@@ -39,7 +39,7 @@ class Place(Struct, frozen=True):
 WeightsOf = Callable[[tuple[Place, ...]], list[str]]
 
 
-class Call(Struct, frozen=True):
+class CalledAs(Struct, frozen=True):
     """How a layer is called.
 
     Parameters
@@ -75,7 +75,7 @@ class KerasLayer(Struct, frozen=True):
         Of the Keras that wrote the file; empty where the file does not say it.
     is_inside : bool
         Whether it is of a model inside the model.
-    call : Call or None
+    call : CalledAs or None
         How it is called, where it is of a functional model.
     """
 
@@ -87,7 +87,7 @@ class KerasLayer(Struct, frozen=True):
     path: Path
     keras_version: str
     is_inside: bool = False
-    call: Call | None = None
+    call: CalledAs | None = None
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.path}: layer `{self.name}` ({self.kind})", problem)
@@ -236,7 +236,7 @@ class _Reader(Struct):
         entry: Config,
         places: tuple[Place, ...],
         sources: tuple[str, ...],
-        call: Call | None = None,
+        call: CalledAs | None = None,
         suffix: int = 0,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
@@ -277,7 +277,7 @@ class _Reader(Struct):
                 call.entry,
                 (*places, numbered[id(call.entry)]),
                 sources,
-                Call(call.roles, with_mask, call.settings.get("use_causal_mask") is True),
+                CalledAs(call.roles, with_mask, call.settings.get("use_causal_mask") is True),
                 suffix + number,
             )
         return [_value(values, *output) for output in outputs]

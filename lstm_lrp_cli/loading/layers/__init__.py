@@ -41,7 +41,7 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.recurrent import ActivationName, Gru, Lstm, SimpleRnn
 from .joins import AttendSpec, AttentionSpec, add_merge
 from .recurrent import GruSpec, LstmSpec, RnnSpec
-from .site import Keep, Site, Value
+from .site import Keep, Shape, Site
 from .steps import (
     ConvolutionSpec,
     CropSpec,
@@ -135,26 +135,26 @@ KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name
 def _pool(kind: PoolName, site: Site) -> None:
     site.need_one()
     site.need_steps()
-    site.put(Pool(kind), site.value.as_vector())
+    site.put(Pool(kind), site.shape.as_vector())
 
 
 def _activation(kind: ActivationName, site: Site) -> None:
     site.need_one()
-    site.put(Activation(kind), site.value)
+    site.put(Activation(kind), site.shape)
 
 
 def _of_steps(layer: Layer) -> Callable[[Any, Site], None]:
     def add(_: Any, site: Site) -> None:
         site.need_one()
         site.need_steps()
-        site.put(layer, site.value)
+        site.put(layer, site.shape)
 
     return add
 
 
-def _one_vector(layer: Layer, site: Site, value: Value) -> None:
+def _one_vector(layer: Layer, site: Site, shape: Shape) -> None:
     site.need_one()
-    site.put(layer, value)
+    site.put(layer, shape)
 
 
 # How kinds that are no more than a name are built.
@@ -164,8 +164,8 @@ NAMED: dict[str, Callable[[Any, Site], None]] = {
     "reverse": _of_steps(Reverse()),
     "softmax": _of_steps(StepSoftmax()),
     "merge": add_merge,
-    "unit_norm": lambda _, site: _one_vector(UnitNorm(), site, site.value),
-    "sum": lambda _, site: _one_vector(UnitSum(), site, site.value.of_size(1)),
+    "unit_norm": lambda _, site: _one_vector(UnitNorm(), site, site.shape),
+    "sum": lambda _, site: _one_vector(UnitSum(), site, site.shape.of_size(1)),
 }
 
 

@@ -6,8 +6,12 @@ const SORTS = {
   residual: { name: "residual", key: (view) => residualOf(view.explanation), descending: true },
   margin: { name: "margin", key: (view) => marginOf(view.explanation), descending: false },
   strongest: { name: "strongest", key: (view) => view.ownStrongest, descending: true },
-  length: { name: "length", key: (view) => realLengthOf(view.explanation), descending: true },
+  length: { name: "length", key: lengthOfView, descending: true },
 };
+
+function lengthOfView(view) {
+  return partsOf(view).reduce((sum, { explanation }) => sum + realLengthOf(explanation), 0);
+}
 
 const field = (id) => document.getElementById(id);
 

@@ -13,9 +13,9 @@ async function readSequences(tell) {
   for (const block of document.querySelectorAll("script.explanations")) {
     for (const { sequence: number, ...explanation } of JSON.parse(block.textContent)) {
       if (last === null || last.number !== number) {
-        const { id, tokens, left_out, cut, features, values, label, right } = explanation;
-        const [leftOut, cutOff] = [new Set(left_out), new Set(cut)];
-        last = { number, id, tokens, leftOut, cutOff, features, values, label, right, explanations: [] };
+        const { id, inputs, label, right } = explanation;
+        last = { ...givenOf(number, explanation), id, label, right, explanations: [] };
+        last.inputs = inputs?.map((own) => givenOf(number, own));
         sequences.push(last);
       }
       last.explanations.push(explanation);
@@ -27,6 +27,23 @@ async function readSequences(tell) {
     }
   }
   return sequences;
+}
+
+/** What an input is given of a sequence: tokens, or values of features. */
+function givenOf(number, { tokens, left_out, cut, features, values }) {
+  return { number, tokens, leftOut: new Set(left_out), cutOff: new Set(cut), features, values };
+}
+
+/** A view of each input of a model with several, with its name; else of the only one. */
+function partsOf(view) {
+  const { sequence, explanation } = view;
+  if (sequence.inputs === undefined) return [view];
+  return sequence.inputs.map((own, input) => ({
+    ...view,
+    name: about.inputs[input],
+    sequence: own,
+    explanation: { ...explanation, relevance: explanation.relevance[input] },
+  }));
 }
 
 // Its one score is that of class 1, and class 0 has the score's negative.
@@ -67,13 +84,14 @@ function residualOf({ ledger }) {
 /** The largest size of any relevance in an explanation. */
 function strongestOf(explanation) {
   explanation.strongest ??= explanation.relevance
-    .flat()
+    .flat(Infinity)
     .reduce((strongest, amount) => Math.max(strongest, Math.abs(amount)), 0);
   return explanation.strongest;
 }
 
 function lengthOf(sequence) {
-  return (sequence.tokens ?? sequence.values).length;
+  const inputs = sequence.inputs ?? [sequence];
+  return inputs.reduce((sum, own) => sum + (own.tokens ?? own.values).length, 0);
 }
 
 /** Whether a step has no relevance, since the model passes over it. */
@@ -95,7 +113,9 @@ function realLengthOf({ relevance }) {
 
 /** Text that a search looks through, in lower case. */
 function searchedText(sequence) {
-  sequence.text ??= [sequence.id ?? "", ...(sequence.tokens ?? [])].join(" ").toLowerCase();
+  const inputs = sequence.inputs ?? [sequence];
+  const tokens = inputs.flatMap((own) => own.tokens ?? []);
+  sequence.text ??= [sequence.id ?? "", ...tokens].join(" ").toLowerCase();
   return sequence.text;
 }
 

@@ -21,7 +21,7 @@ function legendView() {
 }
 
 function legendNote() {
-  const unit = about.series ? "cell" : "token";
+  const unit = about.inputs ? "token or cell" : about.series ? "cell" : "token";
   const whole = about.series ? "series" : "sentence";
   const where = state.together ? "of all that are shown" : `of its ${whole}`;
   return `tint and bar relative to the strongest ${unit} ${where}`;
@@ -42,8 +42,11 @@ function hideNote() {
   note.hidden = true;
 }
 
+/** The view that an element is in: that of its input, where it is in one of several. */
 function viewAt(element) {
-  return rows.viewOf(element.closest(".row"));
+  const view = rows.viewOf(element.closest(".row"));
+  const box = element.closest(".input");
+  return box === null ? view : partsOf(view)[box.dataset.input];
 }
 
 function showToken(cell) {
@@ -99,12 +102,13 @@ function answerInList() {
     else if (event.target.matches(".series")) moveInSeries(event);
   });
   list.addEventListener("click", (event) => {
-    const view = event.target.closest(".row") && viewAt(event.target);
+    const row = event.target.closest(".row");
+    const view = row && rows.viewOf(row);
     if (event.target.matches(".table-toggle")) {
       view.sequence.open = !view.sequence.open;
       refill(event.target, view, ".table-toggle");
     } else if (event.target.matches(".more-channels")) {
-      view.sequence.allChannels = true;
+      viewAt(event.target).sequence.allChannels = true;
       refill(event.target, view, ".series");
     }
   });

@@ -22,7 +22,7 @@ function fillRow(row, view, state) {
     const steps = stepsOf(sequence);
     if (steps.length > 1) parts.push(stepControl(sequence, explanation, steps));
   }
-  parts.push(about.series ? seriesView(view) : tokensView(view, state.words));
+  parts.push(...inputViews(view, (part) => (part.sequence.tokens ? tokensView(part, state.words) : seriesView(part))));
   const foot = make("div", "row-foot");
   if (explanation.ledger !== null && explanation.target !== null) {
     foot.append(ledgerView(explanation));
@@ -36,11 +36,27 @@ function fillRow(row, view, state) {
   }
   parts.push(foot);
   if (sequence.open) {
-    const table = about.series ? seriesTable(view) : tokensTable(view);
-    table.setAttribute("aria-label", `Table of sequence ${sequence.number}`);
-    parts.push(table);
+    parts.push(
+      ...inputViews(view, (part) => {
+        const table = part.sequence.tokens ? tokensTable(part) : seriesTable(part);
+        const of = part.name === undefined ? "" : ` of ${shown(part.name)}`;
+        table.setAttribute("aria-label", `Table${of} of sequence ${sequence.number}`);
+        return table;
+      }),
+    );
   }
   row.replaceChildren(...parts);
+}
+
+/** What is shown of each input, under its name where there are several. */
+function inputViews(view, show) {
+  return partsOf(view).map((part, input) => {
+    const own = show(part);
+    if (part.name === undefined) return own;
+    const box = make("div", "input", "", [make("p", "input-name", shown(part.name)), own]);
+    box.dataset.input = input;
+    return box;
+  });
 }
 
 function headingView({ sequence, explanation }) {

@@ -11,7 +11,7 @@ from models import KERAS, PYTORCH
 from lstm_lrp_cli.check.against import FRAMEWORKS, open_framework, torch
 from lstm_lrp_cli.check.against.framework import Framework
 from lstm_lrp_cli.engine.arrays import Packing
-from lstm_lrp_cli.engine.forward import Runner, outputs
+from lstm_lrp_cli.engine.forward import Given, Runner, outputs
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
 
@@ -35,11 +35,9 @@ class Fake:
             self.given.append(inputs)
             n, steps = inputs.shape[:2]
             packing = Packing(np.full(n, steps))
-            scores = (
-                Runner(model)
-                .forward(packing.pack(inputs.reshape(n * steps, -1)[:, 0]), packing)
-                .scores
-            )
+            ids = packing.pack(inputs.reshape(n * steps, -1)[:, 0])
+            given = Given(ids, packing, model.only_input.embedding)
+            scores = Runner(model).forward([given]).scores
             if self.gives == "probabilities":
                 scores = outputs(model, scores)
             if model.by_step:
