@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Layer, Node
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer, Node
 from lstm_lrp_cli.model.model import Model, OutputActivation
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, SimpleRnn
 from . import recurrent
