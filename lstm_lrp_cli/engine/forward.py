@@ -20,9 +20,9 @@ from .layers.each import EachRecord
 from .layers.merging import concatenated
 from .layers.steps import packing_of
 from .records import Record, Value
-from .recurrent import RecurrentRecord
+from .recurrent import Begun, RecurrentRecord
 from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
-from .recurrent.states import NOTHING_CARRIED, States
+from .recurrent.states import NOTHING_CARRIED, CellStates, States
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +86,7 @@ class Trace:
     steps : Packing or None
         Those of the scores of a model by step. It is that of an input where they are its steps.
     begun : States
-        The states with which stateful LSTMs began.
+        The states with which stateful layers began.
     """
 
     model: Model
@@ -107,7 +107,7 @@ class Trace:
 
     @property
     def ended(self) -> States:
-        """The states in which stateful LSTMs ended."""
+        """The states in which stateful layers ended."""
         return States(
             {
                 place: record.ended
@@ -145,8 +145,8 @@ class Runner:
         given : sequence of Given
             One an input.
         begun : States
-            The states with which stateful LSTMs begin each sequence; all others, and all where none
-            are given, begin with the initial ones.
+            The states with which stateful layers begin each sequence; all others, and all where
+            none are given, begin with the initial ones.
         """
         model = self.model
         values: dict[int, Value | TokenValue] = {
@@ -170,32 +170,34 @@ class Runner:
     def _run(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
         layer = self.model.nodes[place].layer
         if isinstance(layer, Recurrent):
-            packing = sources[0].packing
+            read, *given = sources
+            states = _begun(begun.cells.get(place), [_computed(source) for source in given])
+            packing = read.packing
             if packing is None:
                 raise ValueError("a recurrent layer reads steps")
-            read = cell_inputs(place, layer, sources[0], packing)
-            carried, states = begun.cells.get(place), _states(sources)
-            return recurrent.run(layer, read, packing, carried, states, self.keep_gates)
+            inputs = cell_inputs(place, layer, read, packing)
+            return recurrent.run(layer, inputs, packing, states, self.keep_gates)
         return self._run_inner(layer, [_computed(source) for source in sources])
 
     def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
         """Run a layer that is not given tokens, nor states that are carried to it."""
         if isinstance(layer, Recurrent):
-            packing = packing_of(sources[0])
-            read = numeric_inputs(layer, sources[0].array, packing)
-            return recurrent.run(layer, read, packing, None, _states(sources), self.keep_gates)
+            read, *given = sources
+            packing = packing_of(read)
+            inputs = numeric_inputs(layer, read.array, packing)
+            return recurrent.run(layer, inputs, packing, _begun(None, given), self.keep_gates)
         if isinstance(layer, Each):
             return EachRecord.of(layer, sources, self._run_inner)
         return KINDS[type(layer)].run(layer, sources)
 
 
-def _states(sources: Sequence[Value | TokenValue]) -> Floats | None:
-    """The states that a recurrent layer begins in, where a node gives them."""
-    return sources[1].array if len(sources) > 1 else None
-
-
 def _computed(source: Value | TokenValue) -> Value:
     return source if isinstance(source, Value) else Value(source.array, source.packing)
+
+
+def _begun(carried: Sequence[CellStates] | None, given: Sequence[Value]) -> Begun:
+    """The states that a recurrent layer begins in: a second source gives them."""
+    return Begun(carried, given[0].array if given else None)
 
 
 def outputs(model: Model, scores: Floats) -> Floats:
@@ -229,14 +231,14 @@ def row_bytes(model: Model, keep_gates: bool = False) -> int:
 
 def _row_values(nodes: Sequence[Node], keep_gates: bool) -> int:
     """About how many numbers the nodes of a graph take for each step of its inputs."""
-    total, of_unit = 0, 8 if keep_gates else 5
+    total = 0
     made: dict[int, int] = {}  # steps, for each step of the inputs, or for each vector
     for place, node in enumerate(nodes):
         layer = node.layer
         steps = max(made.get(source, 1) for source in node.sources)
         match layer:
             case Lstm() | Gru() | SimpleRnn():
-                values = sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
+                values = recurrent.step_values(layer, keep_gates)
             case Each():
                 values = _row_values(layer.nodes, keep_gates)
             case _:

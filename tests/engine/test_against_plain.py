@@ -41,6 +41,8 @@ TOLERANCE = 1e-10
 
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
 property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 
 
 def plainly(case: Case, k: int) -> plain_lrp.Explanation:
@@ -94,7 +96,7 @@ def assert_same(found: Explained, scores: Floats, relevance: Any, shares: Floats
 
 @ALL_RULES
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_scores_relevance_and_every_share_of_the_ledger(gates: GateRuleName, case: Case) -> None:
     case = by_rule(case, gates)
     for k, found in enumerate(explain_together(*case)):
@@ -106,7 +108,7 @@ def test_scores_relevance_and_every_share_of_the_ledger(gates: GateRuleName, cas
 
 @ALL_RULES
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_the_plain_version_accounts_for_the_whole_score(gates: GateRuleName, case: Case) -> None:
     case = by_rule(case, gates)
     for k, target in enumerate(case.targets):
@@ -119,7 +121,7 @@ def test_the_plain_version_accounts_for_the_whole_score(gates: GateRuleName, cas
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @ALL_RULES
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_the_ledger_accounts_for_the_whole_score(
     gates: GateRuleName, dtype: str, case: Case
 ) -> None:
@@ -131,7 +133,7 @@ def test_the_ledger_accounts_for_the_whole_score(
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case) -> None:
     rule = replace(case.rule, bias_factor=1.0)
     for found in explain_together(*case._replace(rule=rule)):
@@ -140,14 +142,14 @@ def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case)
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(case: Case) -> None:
     for found, alone in zip(explain_together(*case), each_alone(case), strict=True):
         assert_same(found, alone.scores, alone.relevance, shares_in(alone.ledger))
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> None:
     of_steps = explain_together(*case, reach="steps")
     for found, in_full in zip(of_steps, explain_together(*case), strict=True):
@@ -158,7 +160,7 @@ def test_a_step_as_a_whole_gets_what_its_features_get_together(case: Case) -> No
 
 @pytest.mark.parametrize("reach", get_args(Reach))
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case) -> None:
     sequences = zip(*map(by_input, case.sequences), strict=True)
     tables = [
@@ -174,7 +176,7 @@ def test_one_table_of_tokens_may_serve_several_batches(reach: Reach, case: Case)
 
 
 @property_test
-@given(cases(), st.data())
+@given(EVERY_CASE, st.data())
 def test_the_order_of_a_batch_does_not_matter(case: Case, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(case.sequences))))
     shuffled = explain_together(

@@ -47,6 +47,8 @@ from lstm_lrp_cli.model.text import Padding
 SINGLE = ContextualDecomposition()
 
 property_test = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))
 spans = st.builds(slice, *[st.none() | st.integers(-10, 10)] * 2)
 
@@ -211,7 +213,7 @@ class TestByHand:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @each_reach
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
     case = case._replace(model=in_precision(case.model, dtype))
     for found in explain(SINGLE, case, reach):
@@ -220,7 +222,7 @@ def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case)):
         sequence = case.sequences[k]
@@ -232,7 +234,7 @@ def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
 
 
 @settings(property_test, max_examples=30)
-@given(cases())
+@given(EVERY_CASE)
 def test_features_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case, "features")):
         sequence = case.sequences[k]
@@ -245,7 +247,7 @@ def test_features_are_those_of_the_plain_version(case: Case) -> None:
 
 
 @property_test
-@given(cases(), spans)
+@given(EVERY_CASE, spans)
 def test_spans_are_those_of_the_plain_version(case: Case, span: slice) -> None:
     for k, found in enumerate(explain(ContextualDecomposition(span), case)):
         sequence = case.sequences[k]
@@ -269,7 +271,7 @@ def assert_near(found: Found, expected: Floats, plain: Several[plain_decompositi
 
 
 @property_test
-@given(cases(), st.data())
+@given(EVERY_CASE, st.data())
 def test_both_parts_of_all_scores_are_the_scores_for_any_choice(
     case: Case, data: st.DataObject
 ) -> None:
@@ -290,7 +292,7 @@ def test_both_parts_of_all_scores_are_the_scores_for_any_choice(
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_nothing_relevant_gives_exactly_nothing(case: Case) -> None:
     trace, _ = run_together(case.model, case.sequences)
     some = copied(range(len(case.sequences)))
@@ -310,7 +312,7 @@ def copied(sequences: Several[int]) -> Copies:
 
 @each_reach
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     alone = []
     for k, (sequence, target) in enumerate(zip(case.sequences, case.targets, strict=True)):
@@ -321,7 +323,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 
 @each_reach
 @settings(property_test, max_examples=30)
-@given(cases())
+@given(EVERY_CASE)
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(perturbation, "COPIES_BYTES", 1)
@@ -349,7 +351,7 @@ def test_the_ledger_is_of_the_token_whose_parts_miss_the_score_most(
 
 class TestSpans:
     @property_test
-    @given(cases(), st.integers(0, 8))
+    @given(EVERY_CASE, st.integers(0, 8))
     def test_of_one_token_are_that_token(self, case: Case, step: int) -> None:
         span = ContextualDecomposition(slice(step, step + 1))
         for found, single in zip(explain(span, case), explain(SINGLE, case), strict=True):
@@ -358,7 +360,7 @@ class TestSpans:
             np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-10 * scale)
 
     @property_test
-    @given(cases(), spans)
+    @given(EVERY_CASE, spans)
     def test_are_spread_evenly_and_their_parts_are_the_score(self, case: Case, span: slice) -> None:
         for found in explain(ContextualDecomposition(span), case):
             ledger, within = found.ledger, found.relevance[span]

@@ -29,6 +29,8 @@ GRADIENT, TIMES_INPUT = (METHODS[name](Settings()) for name in ("gradient", "gra
 TOLERANCE = 1e-10
 
 property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 
 
 def of_every_feature(case: Case) -> list[Floats]:
@@ -65,7 +67,7 @@ def test_golden_gradients(file: str) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_the_gradient_along_a_direction(case: Case) -> None:
     """A wrong partial derivative shows along a direction in which all features move at random."""
     for k, found in enumerate(of_every_feature(case)):
@@ -78,7 +80,7 @@ def test_the_gradient_along_a_direction(case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_sensitivity_is_the_squared_gradient(case: Case) -> None:
     model, sequences, targets, _, steps = case
     in_full = explain_by(GRADIENT, model, sequences, targets, steps)
@@ -89,7 +91,7 @@ def test_sensitivity_is_the_squared_gradient(case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
     model, sequences, targets, _, steps = case
     in_full = explain_by(TIMES_INPUT, model, sequences, targets, steps)
@@ -105,7 +107,7 @@ def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
 @pytest.mark.parametrize("points", [1, 3])
 @pytest.mark.parametrize("most_rows", [1, 64], ids=["a batch a point", "several points a batch"])
 @settings(property_test, max_examples=50)
-@given(case=cases())
+@given(case=EVERY_CASE)
 def test_integrated_gradients_add_up_gradients_on_the_way(
     points: int, most_rows: int, case: Case
 ) -> None:
@@ -180,7 +182,7 @@ def test_padding_has_a_share_of_integrated_gradients() -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_single_precision_is_that_of_the_model(case: Case) -> None:
     model, sequences, targets, _, steps = case
     model = in_precision(model, "float32")

@@ -36,6 +36,8 @@ OCCLUSION = METHODS["occlusion"](Settings())
 OMISSION = METHODS["omission"](Settings())
 
 property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))
 
 
@@ -161,14 +163,14 @@ def assert_same(found: Floats, expected: Floats, score: float) -> None:
 
 @each_reach
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_occlusion_is_what_the_score_loses_by_zeros(reach: Reach, case: Case) -> None:
     for k, found in enumerate(explain(OCCLUSION, case, reach)):
         assert_same(found, occluded(case, k, reach), Alone(case, k).score())
 
 
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_omission_is_what_the_score_loses_by_a_step_less(case: Case) -> None:
     assume(can_lose_a_step(case.model))
     for k, found in enumerate(explain(OMISSION, case)):
@@ -182,7 +184,7 @@ def can_lose_a_step(model: Model) -> bool:
 
 @each_reach
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_a_sequence_is_occluded_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     together = explain(OCCLUSION, case, reach)
     for k, (found, alone) in enumerate(
@@ -207,7 +209,7 @@ def test_how_many_copies_are_run_at_a_time_does_not_matter(
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_relevance_has_the_precision_of_the_model(case: Case) -> None:
     model = in_precision(case.model, "float32")
     for method in (OCCLUSION, METHODS["random"](Settings())):
@@ -302,7 +304,7 @@ class TestRandom:
 
     @each_reach
     @property_test
-    @given(cases() | padded())
+    @given(EVERY_CASE | padded())
     def test_a_sequence_has_the_same_numbers_alone_and_in_a_batch(
         self, reach: Reach, case: Case
     ) -> None:

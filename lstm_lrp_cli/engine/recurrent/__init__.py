@@ -1,47 +1,76 @@
 """Recurrent layers in one direction or both: their cells, and the cells' outputs merged."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_lrp_cli.engine.arrays import CopiedSteps, Copies, Packing
 from lstm_lrp_cli.engine.layers import merging
-from lstm_lrp_cli.engine.layers.merging import MergeRecord
-from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts
+from lstm_lrp_cli.engine.layers.merging import MergeRecord, concatenated
+from lstm_lrp_cli.engine.parts import Parted, PartedInput, PartedValue, Parts
 from lstm_lrp_cli.engine.records import Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.recurrent import (
-    Gru,
-    GruCell,
-    Lstm,
-    LstmCell,
-    Recurrent,
-    RecurrentCell,
-    RnnCell,
-    SimpleRnn,
-)
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, RecurrentCell, SimpleRnn
 from . import simple
+from .cells import CellRecord, Reading
 from .gru import cell as gru_cell
 from .gru import decomposition as gru_decomposition
 from .gru import gradient as gru_gradient
 from .gru import relevance as gru_relevance
-from .gru.cell import GruRecord
 from .inputs import CellInput, in_reading_order
 from .lstm import cell as lstm_cell
 from .lstm import decomposition as lstm_decomposition
 from .lstm import gradient as lstm_gradient
 from .lstm import relevance as lstm_relevance
-from .lstm.cell import CellRecord
-from .parted import CellParts, PartedStates, PartedSteps, in_order, read_parts
-from .simple import SimpleRecord
-from .states import CellStates, Upper, at_end, joined_states, split_states
+from .parting import BegunParts, CellParts, ComputedParts, InputParts, StateRun
+from .states import CELL, HIDDEN, CellStates, StateAmounts, apart, side_by_side
 
-# One cell's forward pass.
-AnyCellRecord = CellRecord | GruRecord | SimpleRecord
+
+class CellKind(NamedTuple):
+    """What the engine knows of the cells of a kind of recurrent layer.
+
+    Parameters
+    ----------
+    run : callable
+        The forward pass.
+    relevance, gradient : callable
+        The ways back from the states to what the cell reads, and to the states before.
+    parted : callable
+        The forward pass of copies in parts.
+    values : (int, int)
+        About how many numbers its arrays have of each unit for each step, and how many where the
+        gates are kept.
+    """
+
+    run: Callable[[Any, Reading], CellRecord]
+    relevance: Callable[[Any, StateAmounts, LrpRule, Reach], tuple[Floats, CellStates, Shares]]
+    gradient: Callable[[Any, StateAmounts, Reach, bool], tuple[Floats, CellStates]]
+    parted: Callable[[Any, CopiedSteps, CellParts, Booleans, BegunParts], list[StateRun]]
+    values: tuple[int, int]
+
+
+KINDS: dict[type[Recurrent], CellKind] = {
+    Lstm: CellKind(
+        lstm_cell.run,
+        lstm_relevance.relevance,
+        lstm_gradient.gradient,
+        lstm_decomposition.run,
+        values=(5, 8),
+    ),
+    Gru: CellKind(
+        gru_cell.run,
+        gru_relevance.relevance,
+        gru_gradient.gradient,
+        gru_decomposition.run,
+        values=(6, 8),
+    ),
+    SimpleRnn: CellKind(
+        simple.run, simple.relevance, simple.gradient, simple.parted, values=(3, 3)
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,29 +79,29 @@ class RecurrentRecord(Record):
 
     Parameters
     ----------
-    packing : Packing
-        Of the steps that are read.
     merged : MergeRecord
-        The hidden states of the cells made one.
-    outputs : ndarray
-        Those, and the cell states of the cells beside them where the layer gives them.
-    steps : Packing or None
-    has_states : bool
-        Whether a node gives the states that it begins in.
+        Of the hidden states.
+    outputs : ndarray, shape (rows, units) or (batch, units)
+        The merged hidden states, and behind them the cell states where the layer gives these too.
+    is_begun : bool
+        Whether a second node gives the states that it begins in.
     """
 
     layer: Recurrent
     packing: Packing
-    cells: Sequence[AnyCellRecord]
+    cells: Sequence[CellRecord]
     merged: MergeRecord
     outputs: Floats
-    steps: Packing | None
-    has_states: bool
+    is_begun: bool
+
+    @property
+    def steps(self) -> Packing | None:  # type: ignore[override]
+        return self.merged.steps
 
     @property
     def ended(self) -> list[CellStates]:
-        """The states of each cell after each sequence's last step, those of all written out."""
-        return [_ended(record) for record in self.cells]
+        """The states in which each cell ended."""
+        return [record.ended for record in self.cells]
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return self.pass_down(relevance, rule, "features")
@@ -80,202 +109,178 @@ class RecurrentRecord(Record):
     def pass_down(
         self, relevance: Floats, rule: LrpRule, reach: Reach
     ) -> tuple[Sequence[Floats | None], Shares]:
-        """Pass relevance to the sources: to the inputs, shape (rows, inputs), or to their steps."""
-        of_hidden, of_cells = self._apart(relevance)
-        parts, shares = self.merged.relevance(of_hidden, rule)
-        of_inputs, begun = [], []
-        for record, part, of_cell in zip(self.cells, parts, of_cells, strict=True):
+        of_merged, of_cell_states = self._apart(relevance)
+        parts, shares = self.merged.relevance(of_merged, rule)
+        of_inputs, of_begun = [], []
+        for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             assert part is not None  # directions have no gate between them
-            upper = self._upper(record, part, of_cell)
-            down, kept, states = _relevance(record, upper, rule, reach)
+            above = self._above(record, part, of_cell)
+            read, begun, kept = self._kind.relevance(record, above, rule, reach)
             shares += kept
-            of_inputs.append(in_reading_order(record.cell, down, self.packing))
-            begun.append(states)
+            of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
+            of_begun.append(begun)
         total = sum(of_inputs[1:], of_inputs[0])
-        if self.has_states:
-            return [total, joined_states(begun)], shares
-        initial = np.zeros(self.packing.batch)
-        for states in begun:
-            for part in (states.hidden, states.cell):
-                initial += 0.0 if part is None else part.sum(axis=1, dtype=np.float64)
-        none = Shares.none(self.packing.batch)
-        return [total], shares + Shares(initial, none.biases, none.stabilizers)
+        if self.is_begun:
+            return [total, side_by_side(of_begun)], shares
+        return [total], shares + self._initial(of_begun)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return self.pull_back(gradient, "features")
 
     def pull_back(self, gradient: Floats, reach: Reach) -> Sequence[Floats]:
-        """Pass the gradient with respect to the outputs to the sources.
-
-        To the inputs, shape (rows, inputs), or, of an LSTM's steps, its product with them, (rows,).
-        """
-        of_hidden, of_cells = self._apart(gradient)
-        of_inputs, begun = [], []
-        parts = self.merged.gradient(of_hidden)
-        for record, part, of_cell in zip(self.cells, parts, of_cells, strict=True):
-            down, states = _gradient(record, self._upper(record, part, of_cell), reach)
-            of_inputs.append(in_reading_order(record.cell, down, self.packing))
-            begun.append(states)
+        of_merged, of_cell_states = self._apart(gradient)
+        parts = self.merged.gradient(of_merged)
+        of_inputs, of_begun = [], []
+        for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
+            above = self._above(record, part, of_cell)
+            read, begun = self._kind.gradient(record, above, reach, self.is_begun)
+            of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
+            of_begun.append(begun)
         total = sum(of_inputs[1:], of_inputs[0])
-        return [total, joined_states(begun)] if self.has_states else [total]
+        return [total, side_by_side(of_begun)] if self.is_begun else [total]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        returns_last = self.layer.returns == "last"
         source, copied = sources[0], copies.of(self.packing)
         marked = source.relevant_steps
-        begun: Sequence[PartedStates | None] = [None] * len(self.cells)
-        if self.has_states:
-            begun = PartedStates.split(self.layer, sources[1].parts)
-        hidden, states = [], []
-        for record, first in zip(self.cells, begun, strict=True):
-            read = read_parts(record.cell, source, copied.packing)
-            at = in_reading_order(record.cell, marked, copied.packing)
-            found, state = _parted(record, copied, read, at, first)
-            hidden.append(self._told(record, found, copied.packing))
-            if state is not None:
-                states.append(self._told(record, state, copied.packing))
+        hidden, of_cells = [], []
+        for each, begun in zip(self.cells, self._begun_parts(sources, copied), strict=True):
+            cell = each.reading.cell
+            read = _read_parts(cell, source, copied.packing)
+            at = in_reading_order(cell, marked, copied.packing)
+            first, *rest = (
+                run.at_end() if returns_last else _in_order(cell, run.at_steps(), copied.packing)
+                for run in self._kind.parted(each, copied, read, at, begun)
+            )
+            hidden.append(first)
+            of_cells += rest
         merged = merging.merged_parts(self.layer.merge, hidden)
-        whole = merging.merged_parts("concat", [merged, *states])
-        if self.layer.returns == "last":
-            return PartedValue(whole)
-        return PartedValue(whole, copied.packing, marked)
+        if of_cells:
+            merged = merging.merged_parts("concat", [merged, *of_cells])
+        if returns_last:
+            return PartedValue(merged)
+        return PartedValue(merged, copied.packing, marked)
 
-    def _told(self, record: AnyCellRecord, found: PartedSteps, packing: Packing) -> Parts:
-        """What the layer gives of a state: the last one, or all in the input's order."""
-        if self.layer.returns == "last":
-            return found.at_end
-        return in_order(record.cell, found.at_steps, packing)
+    @property
+    def _kind(self) -> CellKind:
+        return KINDS[type(self.layer)]
 
-    def _apart(self, amounts: Floats) -> tuple[Floats, list[Floats | None]]:
-        """What the merged hidden states have, and what the cell states of the cells."""
-        if not (isinstance(self.layer, Lstm) and self.layer.gives_cell):
+    def _apart(self, amounts: Floats) -> tuple[Floats, Sequence[Floats | None]]:
+        """What the merged hidden states have, and the cell states of each cell."""
+        width = self.merged.outputs.shape[1]
+        if amounts.shape[1] == width:
             return amounts, [None] * len(self.cells)
-        size = self.merged.outputs.shape[1]
-        of_cells = np.split(amounts[:, size:], len(self.cells), axis=1)
-        return amounts[:, :size], list(of_cells)
+        of_cells = np.split(amounts[:, width:], len(self.cells), axis=1)
+        return np.ascontiguousarray(amounts[:, :width]), of_cells
 
-    def _upper(self, record: AnyCellRecord, part: Floats, of_cell: Floats | None) -> Upper:
+    def _above(self, record: CellRecord, hidden: Floats, cell: Floats | None) -> StateAmounts:
         """What a cell's last states are given, or all of them in the order of its reading."""
         if self.layer.returns == "last":
-            return Upper(part, None, of_cell, None)
-        read = in_reading_order(record.cell, part, self.packing)
-        if of_cell is not None:
-            of_cell = in_reading_order(record.cell, of_cell, self.packing)
-        return Upper(None, read, None, of_cell)
+            return StateAmounts(hidden, cell, by_step=False)
+        reads = record.reading.cell
+        hidden = in_reading_order(reads, hidden, self.packing)
+        if cell is not None:
+            cell = in_reading_order(reads, cell, self.packing)
+        return StateAmounts(hidden, cell, by_step=True)
+
+    def _initial(self, begun: Sequence[CellStates]) -> Shares:
+        """The relevance of the initial states."""
+        batch = self.packing.batch
+        total = np.zeros(batch)
+        for state in [state for each in begun for state in each.written_out]:
+            total += state.sum(axis=1, dtype=np.float64)
+        return Shares(total, np.zeros(batch), np.zeros((2, batch)))
+
+    def _begun_parts(self, sources: Sequence[Parted], copied: CopiedSteps) -> list[BegunParts]:
+        if not self.is_begun:
+            return [BegunParts.of_record(record, copied) for record in self.cells]
+        parts = sources[1].parts
+        pairs = zip(
+            apart(self.layer, parts.relevant), apart(self.layer, parts.irrelevant), strict=True
+        )
+        return [BegunParts.given(*pair) for pair in pairs]
+
+
+def _read_parts(cell: RecurrentCell, source: Parted, packing: Packing) -> CellParts:
+    """What a cell reads of copies, in parts, in its reading order."""
+    if isinstance(source, PartedInput):
+        return InputParts(
+            cell,
+            source.features,
+            in_reading_order(cell, source.places, packing),
+            in_reading_order(cell, source.entries, packing),
+        )
+    return ComputedParts(cell, _in_order(cell, source.parts, packing))
+
+
+def _in_order(cell: RecurrentCell, parts: Parts, packing: Packing) -> Parts:
+    """Bring parts from the sequences' order to that in which a cell reads them, or back."""
+    return parts.each(lambda part: in_reading_order(cell, part, packing))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """The states with which a layer begins a batch.
+
+    Parameters
+    ----------
+    carried : sequence of CellStates or None
+        Those in which other sequences ended, of each cell; None of the initial ones.
+    given : ndarray, shape (batch, states), or None
+        Those that a node gives, of all cells side by side.
+    """
+
+    carried: Sequence[CellStates] | None = None
+    given: Floats | None = None
 
 
 def run(
     layer: Recurrent,
     inputs: Sequence[CellInput],
     packing: Packing,
-    carried: Sequence[CellStates] | None = None,
-    states: Floats | None = None,
+    begun: Begun | None = None,
     keep_gates: bool = False,
 ) -> RecurrentRecord:
     """Run a recurrent layer over a packed batch, of which each cell has its own inputs.
 
     The outputs are of shape (batch, units) where the layer returns the last state, else
     (rows, units). What a sequence without steps gives is the initial state, whatever is carried to
-    it, as Keras has it, or the one that a node gives.
+    it, as Keras has it, or what the node gives that gives it.
 
-    Parameters
-    ----------
-    carried : sequence of CellStates or None
-        The states with which each cell begins; None is its initial ones.
-    states : ndarray, shape (batch, units), or None
-        Those that a node gives.
+    Raises
+    ------
+    ValueError
+        A node gives the states of a layer that carries its own.
     """
-    first = [CellStates.initial(each, packing.batch) for each in layer.cells]
-    if states is not None:
-        if layer.stateful:
-            raise ValueError("a stateful layer begins where it ended, and a node gives its states")
-        first = split_states(layer, states)
-    begun = carried or first
-    returns_last = layer.returns == "last"
-    records: list[AnyCellRecord] = []
-    parts, cell_states = [], []
+    begun = begun or Begun()
     cells: tuple[RecurrentCell, ...] = layer.cells
-    for each, read, own, unstarted in zip(cells, inputs, begun, first, strict=True):
-        record = _run(layer, each, read, packing, own, keep_gates)
+    initial = [CellStates.initial(each, packing.batch) for each in cells]
+    idle = initial if begun.given is None else apart(layer, begun.given)
+    carried = idle if begun.carried is None else begun.carried
+    if begun.given is not None and layer.stateful:
+        raise ValueError("a stateful layer begins where it ended, and in no states of a node")
+    returns_last = layer.returns == "last"
+    gives_cell = isinstance(layer, Lstm) and layer.gives_cell
+    records: list[CellRecord] = []
+    kinds: list[list[Floats]] = [[], []] if gives_cell else [[]]
+    for cell, read, states, otherwise in zip(cells, inputs, carried, idle, strict=True):
+        reading = Reading(cell, packing, read, states, otherwise, keep_gates)
+        record = KINDS[type(layer)].run(layer, reading)
         records.append(record)
-
-        def told(state: Floats, without: Floats | None, record: AnyCellRecord = record) -> Floats:
+        for kind, parts in zip((HIDDEN, CELL), kinds, strict=False):
             if returns_last:
-                return at_end(state[packing.last], without, packing.batch)
-            return in_reading_order(record.cell, state, packing)
-
-        parts.append(told(record.h, unstarted.hidden))
-        if isinstance(record, CellRecord) and record.layer.gives_cell:
-            cell_states.append(told(record.ig + record.fc, unstarted.cell))
-    steps = None if returns_last else packing
-    merged = merging.run(layer.merge, parts, steps)
-    outputs = merging.concatenated([merged.outputs, *cell_states])
-    return RecurrentRecord(layer, packing, records, merged, outputs, steps, states is not None)
+                parts.append(record.at_end(kind, otherwise))
+            else:
+                parts.append(in_reading_order(cell, record.states(kind), packing))
+    merged = merging.run(layer.merge, kinds[HIDDEN], None if returns_last else packing)
+    outputs = concatenated([merged.outputs, *(kinds[CELL] if gives_cell else [])])
+    is_begun = begun.given is not None
+    return RecurrentRecord(layer, packing, records, merged, outputs, is_begun)
 
 
-def _run(
-    layer: Recurrent,
-    cell: LstmCell | GruCell | RnnCell,
-    inputs: CellInput,
-    packing: Packing,
-    begun: CellStates,
-    keep_gates: bool,
-) -> AnyCellRecord:
-    match layer, cell:
-        case Lstm(), LstmCell():
-            return lstm_cell.run(layer, cell, inputs, packing, begun, keep_gates)
-        case Gru(), GruCell():
-            return gru_cell.run(layer, cell, inputs, packing, begun, keep_gates)
-        case SimpleRnn(), RnnCell():
-            return simple.run(layer, cell, inputs, packing, begun, keep_gates)
-    raise TypeError(layer)
-
-
-def _relevance(
-    record: AnyCellRecord, upper: Upper, rule: LrpRule, reach: Reach
-) -> tuple[Floats, Shares, CellStates]:
-    match record:
-        case CellRecord():
-            return lstm_relevance.relevance(record, upper, rule, reach)
-        case GruRecord():
-            return gru_relevance.relevance(record, upper, rule, reach)
-        case SimpleRecord():
-            return simple.relevance(record, upper, rule, reach)
-
-
-def _gradient(record: AnyCellRecord, upper: Upper, reach: Reach) -> tuple[Floats, CellStates]:
-    match record:
-        case CellRecord():
-            return lstm_gradient.gradient(record, upper, reach)
-        case GruRecord():
-            down, begun = gru_gradient.gradient(record, upper)
-        case SimpleRecord():
-            down, begun = simple.gradient(record, upper)
-    if reach == "steps":
-        down = (down * record.inputs.features).sum(axis=1)
-    return down, begun
-
-
-def _parted(
-    record: AnyCellRecord,
-    copies: CopiedSteps,
-    read: CellParts,
-    marked: Booleans,
-    begun: PartedStates | None,
-) -> tuple[PartedSteps, PartedSteps | None]:
-    """The hidden state in parts, and the cell state where the layer gives it."""
-    if isinstance(record, CellRecord):
-        return lstm_decomposition.run(record, copies, read, marked, begun)
-    first = begun or PartedStates.irrelevant(
-        record.cell, record.begun.of(copies.sequences), copies.packing.batch
-    )
-    if isinstance(record, GruRecord):
-        return gru_decomposition.run(record, copies, read, marked, first), None
-    return simple.run_parted(record, copies, read, marked, first), None
-
-
-def _ended(record: AnyCellRecord) -> CellStates:
-    last, batch = record.packing.last, record.packing.batch
-    hidden = at_end(record.h[last], record.begun.hidden, batch)
-    if not isinstance(record, CellRecord):
-        return CellStates(hidden)
-    return CellStates(hidden, at_end(record.ig[last] + record.fc[last], record.begun.cell, batch))
+def step_values(layer: Recurrent, keep_gates: bool) -> int:
+    """About how many numbers a layer takes for each step."""
+    of_unit = KINDS[type(layer)].values[keep_gates]
+    if isinstance(layer, Lstm) and layer.gives_cell and layer.returns == "sequence":
+        of_unit += 2  # the cell states, and what is given
+    return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)

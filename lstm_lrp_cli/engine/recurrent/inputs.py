@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
 from lstm_lrp_cli.engine.records import Value
-from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats, Integers
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.model.recurrent import GruCell, LstmCell, Recurrent, RecurrentCell, RnnCell
+from lstm_lrp_cli.model.recurrent import Recurrent, RecurrentCell
+from .weights import CellWeights, Maps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,15 +68,19 @@ class CellTable:
     def of(cls, cell: RecurrentCell, embedded: Floats) -> CellTable:
         """The table for tokens whose embeddings are of shape (tokens, inputs)."""
         weights = CellWeights.of(cell)
-        shape, count = (len(embedded), cell.hidden_size), len(weights.input_gates)
-        arrays = aligned_empty((count + 2, *shape), embedded.dtype)
-        gates, candidate, products = arrays[:count], arrays[count], arrays[count + 1]
+        shape = (len(embedded), cell.hidden_size)
+        count = _arrays(cell)
+        *gates, candidate, products = arrays = aligned_empty((count, *shape), embedded.dtype)
         inputs, everything = NumericInput(weights, embedded), slice(len(embedded))
-        if count:
-            inputs.read_gates(everything, gates)
+        inputs.read_gates(everything, arrays[: len(gates)])
         inputs.read_products(everything, products)
         np.add(products, weights.bias_candidate, out=candidate)
-        return cls(weights, list(gates), candidate, products)
+        return cls(weights, gates, candidate, products)
+
+
+def _arrays(cell: RecurrentCell) -> int:
+    """How many arrays a table has: one a gate, the candidate, and its products."""
+    return len(Maps.of(cell).gates) + 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,16 +119,13 @@ class TokenInput:
         self.table.products.take(self.places[rows], axis=0, out=out, mode="clip")
 
 
-# Where the gates of a GRU stand: the reset gate, the update gate, and the candidate.
-RESET, UPDATE, NEW = range(3)
-
 # The inputs of a packed batch, in the order in which a cell reads them.
 CellInput = NumericInput | TokenInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenTable:
-    """What the layers that read tokens make of each: a product a token, and not one a step.
+    """What recurrent layers that read tokens make of each: a product a token, and not one a step.
 
     Tokens repeat. Made for a window of a corpus, the table is far smaller than one for the whole
     vocabulary, and the products are the same however many processes share the work.
@@ -161,13 +163,9 @@ class TokenTable:
     def bytes_of_token(model: Model, place: int) -> int:
         """What a table of the model takes for each token of the input that a place is."""
         reading = _reading_tokens(model, place)
-        # Of each gate, of the candidate, and its products.
-        units = sum(
-            (len(gates_and_candidate(cell)[0]) + 2) * cell.hidden_size
-            for _, layer in reading
-            for cell in layer.cells
-        )
-        return units * model.dtype.itemsize
+        cells = [cell for _, layer in reading for cell in layer.cells]
+        values = sum(_arrays(cell) * cell.hidden_size for cell in cells)
+        return values * model.dtype.itemsize
 
     def inputs(
         self, node: int, layer: Recurrent, ids: Integers, packing: Packing
@@ -227,69 +225,3 @@ def numeric_inputs(layer: Recurrent, features: Floats, packing: Packing) -> list
 def in_reading_order(cell: RecurrentCell, rows: NDArray[Any], packing: Packing) -> NDArray[Any]:
     """Bring rows from the sequences' order to that in which a cell reads them, or back."""
     return rows[packing.reverse] if cell.backward else rows
-
-
-# The gates of an LSTM apart from the candidate, in the order in which its loop keeps them.
-PROPER_GATES = [INPUT, FORGET, OUTPUT]
-
-
-def gates_and_candidate(cell: RecurrentCell) -> tuple[list[int], int]:
-    """Where the proper gates of a cell stand in its weights, and where its candidate."""
-    match cell:
-        case LstmCell():
-            return PROPER_GATES, CANDIDATE
-        case GruCell():
-            return [RESET, UPDATE], NEW
-        case RnnCell():
-            return [], 0
-
-
-def stacked(cell: RecurrentCell) -> tuple[Floats, Floats, Floats]:
-    """The weights of inputs and hidden states and the biases, gates on the leading axis."""
-    if isinstance(cell, RnnCell):
-        return cell.input[np.newaxis], cell.recurrent[np.newaxis], cell.bias[np.newaxis]
-    return cell.input, cell.recurrent, cell.bias
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CellWeights:
-    """Weights from (n, inputs) to (n, hidden), one matrix for every gate and one for the candidate.
-
-    Those of the gates are negated: the loop has -z of them, of which the sigmoid is
-    1 / (1 + exp(-z)), and saves a pass over all gates.
-
-    Parameters
-    ----------
-    input_gates : ndarray, shape (gates, inputs, hidden)
-        Of an LSTM the input, forget and output gate; of a GRU the reset and update gate.
-    input_candidate : ndarray, shape (inputs, hidden)
-    recurrent_gates : ndarray, shape (gates, outputs, hidden)
-    recurrent_candidate : ndarray, shape (outputs, hidden)
-    bias_gates : ndarray, shape (gates, 1, hidden)
-    bias_candidate : ndarray, shape (hidden,)
-    """
-
-    input_gates: Floats
-    input_candidate: Floats
-    recurrent_gates: Floats
-    recurrent_candidate: Floats
-    bias_gates: Floats
-    bias_candidate: Floats
-
-    @classmethod
-    def of(cls, cell: RecurrentCell) -> CellWeights:
-        gates, candidate = gates_and_candidate(cell)
-        weights, recurrent, bias = stacked(cell)
-        return cls(
-            from_left(-weights[gates]),
-            from_left(weights[candidate]),
-            from_left(-recurrent[gates]),
-            from_left(recurrent[candidate]),
-            -bias[gates][:, np.newaxis],
-            bias[candidate],
-        )
-
-
-def from_left(weights: Floats) -> Floats:
-    """The same weights for a product with rows from the left, contiguous."""
-    return np.ascontiguousarray(weights.swapaxes(-1, -2))

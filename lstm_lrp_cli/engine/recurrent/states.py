@@ -1,4 +1,4 @@
-"""The states of recurrent layers' cells between two steps, and between two sequences."""
+"""The states of cells: those in which they begin and end, and what is theirs of a score."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import LstmCell, Recurrent, RecurrentCell
+
+# The kinds of state, as they stand one behind the other.
+HIDDEN, CELL = range(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +24,7 @@ class CellStates:
     ----------
     hidden : ndarray, shape (sequences, outputs), or None
     cell : ndarray, shape (sequences, hidden), or None
-        None is zero.
+        None is zero; of a cell that is no LSTM's there is none.
     """
 
     hidden: Floats | None = None
@@ -30,8 +33,7 @@ class CellStates:
     @classmethod
     def initial(cls, cell: RecurrentCell, sequences: int) -> CellStates:
         """Those with which a model's sequences begin where nothing is carried to them."""
-        hidden = cell.initial_hidden
-        state = cell.initial_cell if isinstance(cell, LstmCell) else None
+        hidden, state = _initial(cell)
         return cls(
             None if hidden is None else np.broadcast_to(hidden, (sequences, len(hidden))),
             None if state is None else np.broadcast_to(state, (sequences, len(state))),
@@ -44,15 +46,90 @@ class CellStates:
             None if self.cell is None else self.cell[sequences],
         )
 
+    @property
+    def kinds(self) -> tuple[Floats | None, Floats | None]:
+        """Those of each kind: HIDDEN, CELL."""
+        return self.hidden, self.cell
+
+    @property
+    def written_out(self) -> list[Floats]:
+        """Those that there are."""
+        return [state for state in self.kinds if state is not None]
+
+
+def apart(layer: Recurrent, states: Floats) -> list[CellStates]:
+    """The states of a layer's cells, of which a node gives all side by side.
+
+    Parameters
+    ----------
+    states : ndarray, shape (sequences, states)
+    """
+    found, start = [], 0
+    for cell in layer.cells:
+        sizes = state_sizes(cell)
+        ends = [start + sum(sizes[: k + 1]) for k in range(len(sizes))]
+        kinds = [states[:, end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        found.append(CellStates(*kinds))
+        start = ends[-1]
+    return found
+
+
+def side_by_side(states: Sequence[CellStates]) -> Floats:
+    """The same of several cells as one array again, shape (sequences, states)."""
+    return np.concatenate([kind for each in states for kind in each.written_out], axis=1)
+
+
+def state_sizes(cell: RecurrentCell) -> tuple[int, ...]:
+    """The units of each kind of state that a cell has: the hidden one, and the cell state."""
+    if isinstance(cell, LstmCell):
+        return cell.output_size, cell.hidden_size
+    return (cell.output_size,)
+
+
+def _initial(cell: RecurrentCell) -> tuple[Floats | None, Floats | None]:
+    return cell.initial_hidden, cell.initial_cell if isinstance(cell, LstmCell) else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateAmounts:
+    """What the layers above give to a cell's states: relevance, or a gradient.
+
+    Parameters
+    ----------
+    hidden : ndarray, shape (batch, outputs), or (rows, outputs) by step
+        Of the states after the last steps, or of those of every step in the reading order.
+    cell : ndarray, shape (batch, hidden) or (rows, hidden), or None
+        None where nothing above knows of the cell states.
+    by_step : bool
+    """
+
+    hidden: Floats
+    cell: Floats | None
+    by_step: bool
+
+    @property
+    def of_steps(self) -> tuple[Floats | None, Floats | None]:
+        """Those of every step, of both states; None where there are none."""
+        return (self.hidden, self.cell) if self.by_step else (None, None)
+
+    def after_last(self, batch: int, cell: RecurrentCell) -> tuple[Floats, ...]:
+        """New arrays of those after the last steps, one a state: where a way back begins."""
+        found = []
+        for size, amounts in zip(state_sizes(cell), (self.hidden, self.cell), strict=False):
+            array = aligned_empty((batch, size), self.hidden.dtype)
+            array[:] = 0.0 if self.by_step or amounts is None else amounts
+            found.append(array)
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class States:
-    """The states of all stateful LSTMs between two sequences, of several that run side by side.
+    """The states of all stateful layers between two sequences, of several that run side by side.
 
     Parameters
     ----------
     cells : dict
-        By the LSTM's place in the model, the states of its cells. Empty of a stateless model.
+        By the layer's place in the model, the states of its cells. Empty of a stateless model.
     """
 
     cells: Mapping[int, Sequence[CellStates]] = field(default_factory=dict)
@@ -73,9 +150,8 @@ class States:
         """Those of the sequences of several, one after the other, all written out."""
 
         def joined(cells: Sequence[CellStates]) -> CellStates:
-            hidden = [each.hidden for each in cells if each.hidden is not None]
-            states = [each.cell for each in cells if each.cell is not None]
-            return CellStates(np.concatenate(hidden), np.concatenate(states) if states else None)
+            kinds = zip(*(each.written_out for each in cells), strict=True)
+            return CellStates(*map(np.concatenate, kinds))
 
         return cls(
             {
@@ -96,78 +172,10 @@ NOTHING_CARRIED = States()
 
 
 def _written_out(cell: RecurrentCell, model: Model) -> CellStates:
-    hidden = np.zeros((1, cell.output_size), model.dtype)
-    if cell.initial_hidden is not None:
-        hidden[:] = cell.initial_hidden
-    if not isinstance(cell, LstmCell):
-        return CellStates(hidden)
-    state = np.zeros((1, cell.hidden_size), model.dtype)
-    if cell.initial_cell is not None:
-        state[:] = cell.initial_cell
-    return CellStates(hidden, state)
-
-
-def split_states(layer: Recurrent, states: Floats) -> list[CellStates]:
-    """The states of each cell in those of a node, shape (batch, units), side by side."""
-    found, start = [], 0
-    for cell in layer.cells:
-        stop = start + cell.output_size
-        hidden, state = states[:, start:stop], None
-        if isinstance(cell, LstmCell):
-            state = states[:, stop : stop + cell.hidden_size]
-            stop += cell.hidden_size
-        found.append(CellStates(hidden, state))
-        start = stop
-    return found
-
-
-def joined_states(cells: Sequence[CellStates]) -> Floats:
-    """The same side by side, where all are written out."""
-    parts = [part for each in cells for part in (each.hidden, each.cell) if part is not None]
-    return np.concatenate(parts, axis=1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Upper:
-    """What a cell's states are given from above: relevance, or a gradient.
-
-    Parameters
-    ----------
-    at_end : ndarray, shape (batch, outputs), or None
-        Of the hidden state after a sequence's last step, if there is none of every step.
-    at_steps : ndarray, shape (rows, outputs), or None
-        In the order in which the cell reads.
-    cell_at_end : ndarray, shape (batch, hidden), or None
-    cell_at_steps : ndarray, shape (rows, hidden), or None
-        The same of the cell state, where that is an output.
-    """
-
-    at_end: Floats | None
-    at_steps: Floats | None
-    cell_at_end: Floats | None = None
-    cell_at_steps: Floats | None = None
-
-
-def before_steps(states: Floats, begun: Floats | None, packing: Packing) -> Floats:
-    """The state with which each step begins, of those in which steps end, shape (rows, units)."""
-    before = np.empty_like(states)
-    before[: packing.started] = 0.0 if begun is None else begun[: packing.started]
-    before[packing.started :] = states[packing.previous]
-    return before
-
-
-def at_end(last: Floats, begun: Floats | None, batch: int) -> Floats:
-    """A state after the last steps, shape (batch, units).
-
-    Parameters
-    ----------
-    last : ndarray, shape (started, units)
-        Of sequences with steps.
-    begun : ndarray, shape (batch, units) or (units,), or None
-        Of those without; None is zero.
-    """
-    ended = np.zeros((batch, last.shape[1]), dtype=last.dtype)
-    if begun is not None:
-        ended[:] = begun
-    ended[: len(last)] = last
-    return ended
+    initial = zip(_initial(cell), state_sizes(cell), strict=False)
+    return CellStates(
+        *(
+            np.zeros((1, size), model.dtype) if state is None else state[np.newaxis]
+            for state, size in initial
+        )
+    )

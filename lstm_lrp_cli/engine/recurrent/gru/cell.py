@@ -1,106 +1,108 @@
-"""One GRU cell's forward pass over a packed batch; its loop writes into few arrays."""
+"""One GRU cell's forward pass over a packed batch.
 
-from __future__ import annotations
+As in an LSTM's, the loop writes into the same few arrays at every step.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
-from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
-from lstm_lrp_cli.engine.recurrent.inputs import CellInput
-from lstm_lrp_cli.engine.recurrent.states import CellStates
+from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.recurrent.cells import CellRecord, Reading
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Gru, GruCell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GruRecord:
-    """One cell's forward pass; its rows are in the order in which the cell reads them.
+class GruCellRecord(CellRecord):
+    """One GRU cell's forward pass.
 
     Parameters
     ----------
+    cell : GruCell
     z_n : ndarray, shape (rows, hidden)
         The candidate's pre-activation.
-    zh, cn : ndarray, shape (rows, hidden)
-        The two terms of the hidden state: z h of the step before, and (1 - z) n.
-    u : ndarray, shape (rows, hidden)
-        U h + b', or, where the reset gate comes before the product, h of the step before.
-    ru : ndarray, shape (rows, hidden)
-        The reset gate times that.
-    h : ndarray, shape (rows, hidden)
-    begun : CellStates
-        The states with which sequences begin.
+    kept : ndarray, shape (rows, hidden)
+        z * h of the step before: the hidden state is its sum with (1 - z) * n.
+    reset : ndarray, shape (rows, hidden)
+        The reset gate's products: r * (U h + b'), or r * h where it comes before.
+    u : ndarray, shape (rows, hidden), or None
+        U h + b'; None where the reset gate comes before.
     gates : ndarray, shape (2, rows, hidden), or None
         The activations of the reset and the update gate, where they were to be kept.
     """
 
     layer: Gru
     cell: GruCell
-    packing: Packing
-    inputs: CellInput
     z_n: Floats
-    zh: Floats
-    cn: Floats
-    u: Floats
-    ru: Floats
-    h: Floats
-    begun: CellStates
+    kept: Floats
+    reset: Floats
+    u: Floats | None
     gates: Floats | None = None
 
 
-def run(
-    layer: Gru,
-    cell: GruCell,
-    inputs: CellInput,
-    packing: Packing,
-    begun: CellStates,
-    keep_gates: bool = False,
-) -> GruRecord:
-    """r, z = q(W x + U h + b); n = a(W x + b + r (U h + b')); h = z h + (1 - z) n.
-
-    Where the reset gate comes before the product, n is of U (r h).
-    """
-    weights, hidden = inputs.weights, cell.hidden_size
-    dtype, batch = weights.bias_candidate.dtype, packing.batch
-    z_n, zh, cn, u, ru, h = aligned_empty((6, packing.rows, hidden), dtype)
-    kept = aligned_empty((2, packing.rows, hidden), dtype) if keep_gates else None
+def run(layer: Gru, reading: Reading) -> GruCellRecord:
+    """Run the steps of all sequences, as `GruCell` has them."""
+    cell, packing, inputs = reading.cell, reading.packing, reading.inputs
+    assert isinstance(cell, GruCell)
+    weights, hidden, batch = inputs.weights, cell.hidden_size, packing.batch
+    dtype = weights.bias_candidate.dtype
+    z_n, kept, reset, h = aligned_empty((4, packing.rows, hidden), dtype)
+    u = aligned_empty((packing.rows, hidden), dtype) if cell.reset_after else None
+    opened = aligned_empty((2, packing.rows, hidden), dtype) if reading.keeps_gates else None
     of_gates, of_inputs = (aligned_empty((2, batch, hidden), dtype) for _ in range(2))
     space = aligned_empty((2, batch, hidden), dtype)
-    before = np.zeros((batch, hidden), dtype)
-    if begun.hidden is not None:
-        before[:] = begun.hidden
-    is_zero, running = begun.hidden is None, -1
+    h_before = reading.begun.hidden
+    running = -1
     for rows in packing.slices():
         n = rows.stop - rows.start
         if n != running:  # a view is made once, and not at every step
             running = n
             gates, gates_of_inputs = of_gates[:, :n], of_inputs[:, :n]
-            signal, scratch = space[:, :n]
-        h_before, candidate, product, reset = before[:n], z_n[rows], u[rows], ru[rows]
-        inputs.read_gates(rows, gates)
-        inputs.read_candidate(rows, candidate)
-        if not is_zero:
-            np.matmul(h_before, weights.recurrent_gates, out=gates_of_inputs)
+            candidate_of_inputs, signal = space[:, :n]
+        inputs.read_candidate(rows, candidate_of_inputs)
+        if h_before is None:
+            inputs.read_gates(rows, gates)
+        else:
+            h_before = h_before[:n]
+            inputs.read_gates(rows, gates_of_inputs)
+            np.matmul(h_before, weights.recurrent_gates, out=gates)
             np.add(gates, gates_of_inputs, out=gates)
         invert_gates(layer.gate_activation, gates)
-        if kept is not None:
-            np.reciprocal(gates, out=kept[:, rows])
-        if cell.reset_after:
-            np.dot(h_before, weights.recurrent_candidate, out=product)
-            if cell.recurrent_bias is not None:
-                np.add(product, cell.recurrent_bias, out=product)
-            np.divide(product, gates[0], out=reset)
-            np.add(candidate, reset, out=candidate)
+        if opened is not None:
+            np.reciprocal(gates, out=opened[:, rows])
+        candidate, products = z_n[rows], reset[rows]
+        if u is not None:
+            of_states = u[rows]
+            _write_states(cell, weights.recurrent_candidate, h_before, of_states)
+            np.divide(of_states, gates[0], out=products)
+            np.add(candidate_of_inputs, products, out=candidate)
+        elif h_before is None:
+            products[...] = 0.0
+            candidate[...] = candidate_of_inputs
         else:
-            product[...] = h_before
-            np.divide(h_before, gates[0], out=reset)
-            np.dot(reset, weights.recurrent_candidate, out=scratch)
-            np.add(candidate, scratch, out=candidate)
+            np.divide(h_before, gates[0], out=products)
+            np.dot(products, weights.recurrent_candidate, out=candidate)
+            np.add(candidate, candidate_of_inputs, out=candidate)
         activate(layer.activation, candidate, out=signal)
-        np.divide(h_before, gates[1], out=zh[rows])
-        np.divide(signal, gates[1], out=scratch)
-        np.subtract(signal, scratch, out=cn[rows])
-        np.add(zh[rows], cn[rows], out=h[rows])
-        before, is_zero = h[rows], False
-    return GruRecord(layer, cell, packing, inputs, z_n, zh, cn, u, ru, h, begun, kept)
+        # (1 - z) n as n - z n
+        np.divide(signal, gates[1], out=candidate_of_inputs)
+        np.subtract(signal, candidate_of_inputs, out=signal)
+        if h_before is None:
+            kept[rows] = 0.0
+        else:
+            np.divide(h_before, gates[1], out=kept[rows])
+        np.add(kept[rows], signal, out=h[rows])
+        h_before = h[rows]
+    return GruCellRecord(layer, reading, h, cell, z_n, kept, reset, u, opened)
+
+
+def _write_states(cell: GruCell, recurrent: Floats, h_before: Floats | None, out: Floats) -> None:
+    """Write U h + b'."""
+    if h_before is None:
+        out[...] = 0.0
+    else:
+        np.dot(h_before, recurrent, out=out)
+    if cell.recurrent_bias is not None:
+        np.add(out, cell.recurrent_bias, out=out)

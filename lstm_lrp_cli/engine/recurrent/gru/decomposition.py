@@ -1,4 +1,4 @@
-"""One GRU cell over copies of sequences, in parts; its gates are not parted."""
+"""One GRU cell over copies of sequences, in parts. Its gates are of the whole, and not parted."""
 
 from __future__ import annotations
 
@@ -7,53 +7,45 @@ import numpy as np
 from lstm_lrp_cli.engine.activations import ACTIVATIONS
 from lstm_lrp_cli.engine.arrays import CopiedSteps
 from lstm_lrp_cli.engine.parts import Parts, activated_with_bias
-from lstm_lrp_cli.engine.recurrent.inputs import NEW, RESET, UPDATE, from_left
-from lstm_lrp_cli.engine.recurrent.parted import CellParts, PartedStates, PartedSteps
-from lstm_lrp_cli.model import Booleans
-from .cell import GruRecord
+from lstm_lrp_cli.engine.recurrent.parting import BegunParts, CellParts, Late, StateRun, with_bias
+from lstm_lrp_cli.engine.recurrent.states import HIDDEN
+from lstm_lrp_cli.engine.recurrent.weights import from_left
+from lstm_lrp_cli.model import CANDIDATE, Booleans
+from .cell import GruCellRecord
 
 
 def run(
-    record: GruRecord,
+    record: GruCellRecord,
     copies: CopiedSteps,
     inputs: CellParts,
     relevant_steps: Booleans,
-    begun: PartedStates,
-) -> PartedSteps:
-    """Run a cell over copies of sequences.
-
-    Parameters
-    ----------
-    relevant_steps : ndarray of bool, shape (rows,)
-        The rows, in the reading order, at which what the biases alone give is relevant.
-    begun : PartedStates
-        The states with which they begin.
-    """
-    layer, cell, packing = record.layer, record.cell, copies.packing
+    begun: BegunParts,
+) -> list[StateRun]:
+    """Run a cell over copies of sequences; parameters are as an LSTM cell's."""
+    layer, cell, dtype = record.layer, record.cell, record.h.dtype
+    late = Late.of(copies.packing, inputs.has_relevant | relevant_steps, begun.has_relevant)
     recurrent = from_left(cell.recurrent)
-    gated, function = ACTIVATIONS[layer.gate_activation], ACTIVATIONS[layer.activation]
-    hidden = np.empty((2, packing.rows, cell.hidden_size), dtype=record.h.dtype)
-    before = np.stack([begun.hidden.relevant, begun.hidden.irrelevant])
-    inner_bias = 0.0 if cell.recurrent_bias is None else cell.recurrent_bias
-    for at in packing.slices():
-        n = at.stop - at.start
-        h = before[:, :n]
-        z = np.zeros((2, 3, n, cell.hidden_size), dtype=hidden.dtype)
-        z[:, :NEW] = h[:, np.newaxis] @ recurrent[:NEW]
-        inputs.add_products(np.arange(at.start, at.stop), z)
-        reset, update = (gated(z[:, k].sum(axis=0) + cell.bias[k]) for k in (RESET, UPDATE))
-        if cell.reset_after:
-            of_hidden, bias = reset * (h @ recurrent[NEW]), cell.bias[NEW] + reset * inner_bias
+    of_gates, of_candidate = recurrent[:CANDIDATE], recurrent[CANDIDATE]
+    hidden = np.empty((2, late.packing.rows, cell.hidden_size), dtype=dtype)
+    before = late.before(record, copies, begun, HIDDEN)
+    for at in late.packing.slices():
+        rows, h = late.rows[at], before[:, : at.stop - at.start]
+        read = np.zeros((2, 3, *h.shape[1:]), dtype=dtype)
+        inputs.add_products(rows, read)
+        gates = read[:, :CANDIDATE].sum(axis=0) + h.sum(axis=0) @ of_gates
+        gates += cell.bias[:CANDIDATE, np.newaxis]
+        r, z = ACTIVATIONS[layer.gate_activation](gates)
+        argument, bias = read[:, CANDIDATE], cell.bias[CANDIDATE]
+        if not cell.reset_after:
+            argument = argument + (r * h) @ of_candidate
         else:
-            of_hidden, bias = (reset * h) @ recurrent[NEW], cell.bias[NEW] + 0.0 * reset
-        argument = Parts(*(z[:, NEW] + of_hidden))
-        new = activated_with_bias(layer.activation, argument, bias, function(bias))
-        marked = relevant_steps[at, np.newaxis]
-        hidden[0, at] = update * h[0] + (1.0 - update) * (
-            new.relevant + np.where(marked, new.of_bias, 0.0)
-        )
-        hidden[1, at] = update * h[1] + (1.0 - update) * (
-            new.irrelevant + np.where(marked, 0.0, new.of_bias)
-        )
+            argument = argument + r * (h @ of_candidate)
+            if cell.recurrent_bias is not None:
+                bias = bias + r * cell.recurrent_bias
+        of_bias = ACTIVATIONS[layer.activation](bias)
+        biased = activated_with_bias(layer.activation, Parts(*argument), bias, of_bias)
+        n = with_bias(biased, relevant_steps[rows, np.newaxis])
         before = hidden[:, at]
-    return PartedSteps.of(packing, hidden, begun)
+        before[0] = z * h[0] + (1.0 - z) * n.relevant
+        before[1] = z * h[1] + (1.0 - z) * n.irrelevant
+    return [StateRun(record, copies, late, begun.idle[HIDDEN], HIDDEN, hidden)]
