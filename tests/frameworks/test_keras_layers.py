@@ -474,9 +474,7 @@ def both_apart_last(k, x):
 
 
 def both_of_their_own(k, x):
-    return k.Bidirectional(
-        k.LSTM(3), backward_layer=k.LSTM(3, go_backwards=True, name="turned")
-    )(x)
+    return k.Bidirectional(k.LSTM(3), backward_layer=k.LSTM(3, go_backwards=True, name="turned"))(x)
 
 
 def luong(k, x):

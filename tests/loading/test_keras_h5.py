@@ -531,7 +531,10 @@ def call_with_states(architecture: Architecture) -> None:
             id="softsign gates",
         ),
         pytest.param(
-            "sequential", setting("LSTM", return_state=True), "`dense` (Dense)", id="states returned"
+            "sequential",
+            setting("LSTM", return_state=True),
+            "`dense` (Dense)",
+            id="states returned",
         ),
         pytest.param(
             "sequential",

@@ -32,7 +32,14 @@ MENDS = {
     "Rescaling": SCALE_YOURSELF,
     "CuDNNGRU": "load its weights into a GRU with reset_after=True, and save that",
     **dict.fromkeys(
-        (*OTHER_CELLS[1:], "GroupQueryAttention", "ThresholdedReLU", "Conv2D", "MaxPooling2D", "Conv1DTranspose"),
+        (
+            *OTHER_CELLS[1:],
+            "GroupQueryAttention",
+            "ThresholdedReLU",
+            "Conv2D",
+            "MaxPooling2D",
+            "Conv1DTranspose",
+        ),
         "nor has a mapping any like it",
     ),
 }
