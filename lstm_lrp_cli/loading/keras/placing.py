@@ -262,7 +262,7 @@ def _check_mask(layer: KerasLayer, feed: Feed) -> None:
             raise layer.unusable("is given no mask, unlike others; train without the mask")
     reached = [source.is_masked for source in feed.steps if not source.is_made]
     is_mixed = any(source.is_made for source in feed.steps) and layer.kind not in ATTENTION_KINDS
-    if layer.kind not in INDIFFERENT and not all(reached) or (is_mixed and reached):
+    if (layer.kind not in INDIFFERENT and not all(reached)) or (is_mixed and reached):
         raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
 
 

@@ -21,8 +21,7 @@ ATTENTION = (
     "in {mapping} (softmax: steps, merge: gate, pool: sum; or attend)"
 )
 SCALE_YOURSELF = "describe all other layers by hand in {mapping}, and scale the values yourself"
-# What is said of layers that are not converted, by kind; of layers over two dimensions, those of one
-# are all that there are.
+# What is said of layers that are not converted, by kind.
 MENDS = {
     "Lambda": f"{ATTENTION}; else it has no mapping",
     "RNN": "if its cells are LSTM cells, describe all layers by hand in {mapping}; others have no "
