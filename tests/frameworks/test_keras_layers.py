@@ -908,3 +908,38 @@ def test_check_says_what_is_done_about_several_inputs(keras, run, tmp_path):
     result = run("check", tmp_path / "m.keras", tmp_path / "x.jsonl", "--against", "keras")
     assert result.exit_code == 3, result.output
     assert "--expected scores.npy" in result.stderr
+
+
+# Masks of several inputs.
+
+
+def translated(k, one, other):
+    """An encoder and a decoder over words, with attention."""
+    whole, *states = k.LSTM(FEATURES, return_sequences=True, return_state=True)(one)
+    decoded = k.LSTM(FEATURES, return_sequences=True)(other, initial_state=states)
+    context = k.Attention()([decoded, whole])
+    return k.GlobalAveragePooling1D()(k.Concatenate()([decoded, context]))
+
+
+MASKED_PAIRS = {
+    "siamese": lambda k, a, b: k.Subtract()([k.GRU(3)(a), k.GRU(3)(b)]),
+    "states": lambda k, a, b: k.GRU(3)(b, initial_state=k.GRU(3, return_state=True)(a)[1]),
+    "attention": lambda k, a, b: k.GRU(3)(k.Attention()([a, b])),
+    "translated": translated,
+}
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both", "one"])
+@pytest.mark.parametrize("name", MASKED_PAIRS)
+def test_masks_of_several_inputs(keras, tmp_path, name, both):
+    layers = keras.layers
+    [ids] = masked_words()
+    inputs = [keras.Input((STEPS,), dtype="int32", name=f"words_{k}") for k in (1, 2)]
+    embedded = [
+        layers.Embedding(WORDS, FEATURES, mask_zero=masks)(each)
+        for each, masks in zip(inputs, (True, both), strict=True)
+    ]
+    built = MASKED_PAIRS[name](layers, *embedded)
+    model = randomized(keras.Model(inputs, layers.Dense(2)(built)))
+    agrees = agrees_or_is_refused(model, tmp_path, [ids, ids[::-1].copy()])
+    assert agrees or not both
