@@ -176,9 +176,7 @@ def _is_turned(one: Output, weighed: tuple[Output, Output]) -> bool:
     return values is one and weights.by_step
 
 
-def _of_weights(
-    layer: KerasLayer, weights: Output, values: Output, *, is_turned: bool
-) -> Specs:
+def _of_weights(layer: KerasLayer, weights: Output, values: Output, *, is_turned: bool) -> Specs:
     """Sums of values, by weights of their fit to queries, or by one weight a step."""
     if weights.fit is None:
         if is_turned:
@@ -188,7 +186,9 @@ def _of_weights(
         if not weights.by_step:
             steps = weights.units
             if steps is None:
-                raise layer.unusable("weighs steps of no fixed number; expected an input of so many")
+                raise layer.unusable(
+                    "weighs steps of no fixed number; expected an input of so many"
+                )
             sides[0] = f"{layer.name} weights"
             cut = UnflattenSpec(steps)
             specs.append(LayerSpec(name=sides[0], source=weights.name, unflatten=cut))

@@ -199,6 +199,8 @@ def _gate_activation(layer: KerasLayer) -> GateActivationName:
 
 
 def _shape(layer: KerasLayer, feed: Feed) -> Shape:
+    if layer.kind == "Bidirectional" and kind_of(layer.config["layer"]) not in CELLS:
+        raise unknown_layer(layer, kind_of(layer.config["layer"]))
     made = layer.size("units")
     merge = layer.config.get("merge_mode") if layer.kind == "Bidirectional" else None
     if made is not None and merge == "concat":

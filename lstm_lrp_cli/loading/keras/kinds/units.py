@@ -111,6 +111,10 @@ def _merge(layer: KerasLayer, feed: Feed) -> Specs:
         raise layer.unusable("joins steps with whole sequences; expected two of a kind")
     if merge == "concat" and not feed.is_units(layer.axis):
         raise layer.unusable(f"joins along axis {layer.axis}; expected -1, the units")
+    counts = {source.steps for source in feed.steps} - {None}
+    if len(counts) > 1:
+        told = " and ".join(map(str, sorted(counts, key=str)))
+        raise layer.unusable(f"joins sequences of {told} steps; expected as many each")
     if gate_of(layer, feed) is not None:
         return [LayerSpec(merge="gate")]
     sizes = {source.units for source in feed.sources} - {None}
@@ -193,9 +197,7 @@ UNIT_KINDS: dict[str, KerasKind] = {
     ),
     "BatchNormalization": KerasKind(_batch_norm),
     "Dense": KerasKind(_dense, _with_units("units"), mark=weighs_steps),
-    "Embedding": KerasKind(
-        _embedding, lambda layer, feed: (*feed.shape, layer.size("output_dim"))
-    ),
+    "Embedding": KerasKind(_embedding, lambda layer, feed: (*feed.shape, layer.size("output_dim"))),
     "GroupNormalization": KerasKind(_normalization, takes_masked=True),
     "LayerNormalization": KerasKind(_normalization),
     "Softmax": SOFTMAX,
