@@ -178,3 +178,12 @@ def test_a_label_wins_over_the_word():
 def test_the_error_is_asked_for_once():
     error = reconstruction_error(by_step())
     assert lrp.Explainer(error, target="error").model is error
+
+
+def test_it_is_predicted_alone():
+    given = series(3)
+    found = lrp.predict(by_step(), given, target="error")
+    explained = lrp.explain(by_step(), given, target="error")
+    assert [each.scores.tolist() for each in found] == [[each.score] for each in explained]
+    with pytest.raises(WrongUsage, match="'all' is not 'error'"):
+        lrp.predict(by_step(), given, target="all")

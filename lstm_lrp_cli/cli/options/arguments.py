@@ -260,7 +260,7 @@ question_options = group(
         show_default=True,
         metavar="CLASS",
         shell_complete=completing(TARGETS),
-        help="gold, all, a label, a number, or error: an autoencoder's.",
+        help="gold, all, error, label or number.",
     ),
     click.option(
         "--step",
