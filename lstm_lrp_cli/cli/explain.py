@@ -69,8 +69,8 @@ def explain(
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of a model
-    with several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
+    several inputs NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of

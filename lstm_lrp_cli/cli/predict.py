@@ -42,8 +42,8 @@ def predict(
     scores at every step, of every step. With --labelled, the report has the accuracy, and which
     classes were taken for which.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of a model
-    with several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
+    several inputs NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.explaining.reconstruction import asked_model

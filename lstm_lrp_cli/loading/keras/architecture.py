@@ -15,6 +15,8 @@ from .roles import roles
 
 # How many states recurrent layers return, where they do.
 STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
+# What Keras 3 calls weights that went by another name.
+OTHER_ROLES = {("DepthwiseConv1D", "depthwise_kernel"): "kernel"}
 # Keras's names for activations that go by another name here.
 RENAMED = {"swish": "silu"}
 # What Keras has by that name; anything else may be somebody's own.
@@ -124,6 +126,13 @@ class KerasLayer(Struct, frozen=True):
         entry: Config = self.config.get("layer", {"config": self.config})
         return cast(Config, entry["config"])
 
+    def size(self, key: str) -> int | None:
+        """A size among its settings, or those of the layer that it wraps; None if not said."""
+        value = self.inner.get(key)
+        if value is not None and not isinstance(value, int):
+            raise ValueError(f"found {value!r} where one number was expected")
+        return value
+
     @property
     def axis(self) -> Any:
         """-1 where it says none; Keras 2 sometimes writes a list of one."""
@@ -138,8 +147,9 @@ class KerasLayer(Struct, frozen=True):
     def weight(self, role: str) -> str:
         """The full name of the weight that Keras calls kernel, bias, ..."""
         names = self.weights
+        called = {role, OTHER_ROLES.get((self.kind, role), role)}
         for name in names:
-            if role_of(name) == role or ("/" in role and f"/{role}" in name.split(":")[0]):
+            if role_of(name) in called or ("/" in role and f"/{role}" in name.split(":")[0]):
                 return name
         part, _, inner = role.partition("/")
         if inner:  # as Keras 3 keeps the dense layers of attention

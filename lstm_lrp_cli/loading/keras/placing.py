@@ -14,6 +14,7 @@ from .kinds import KINDS, SILENT
 from .kinds.feed import Feed, KerasKind, Output
 from .kinds.recurrent import RECURRENT
 from .kinds.steps import POOLS
+from .kinds.units import gate_of
 from .refused import MENDS, unknown_layer
 from .roles import Shape
 
@@ -125,9 +126,9 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
     is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
     if len(layer.outputs) == 1 or (kind.parts is None):
         specs = kind.specs(layer, feed)
-        if specs and specs[0].merge == "gate":
-            weighs = {source.name: source.weighs for source in feed.sources}
-            names = sorted(names, key=lambda name: not weighs[name])
+        gate = gate_of(layer, feed)
+        if gate is not None:
+            names = sorted(names, key=lambda name: name != gate.name)
         name = placed.add(layer.name, specs, names)
         # What does nothing passes on all that is known of its source.
         output = Output(name, shape, is_masked)
@@ -141,7 +142,7 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
         if put_out in used:
             name = placed.add(put_out, specs, [base])
             is_first = put_out == layer.outputs[0] or _is_direction(layer, put_out)
-            made = shape if is_first else (int(layer.inner["units"]),)
+            made = shape if is_first else (layer.size("units"),)
             placed.outputs[put_out] = Output(name, made, is_masked and len(made) > 1)
 
 
