@@ -19,6 +19,10 @@ STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
 OTHER_ROLES = {("DepthwiseConv1D", "depthwise_kernel"): "kernel"}
 # Keras's names for activations that go by another name here.
 RENAMED = {"swish": "silu"}
+# What Keras has by that name; anything else may be somebody's own.
+KERAS_ACTIVATIONS = [
+    kind for kind in get_args(ActivationName) if kind not in ("hard_sigmoid_relu6", "square")
+]
 
 
 class Place(Struct, frozen=True):
@@ -163,11 +167,10 @@ class KerasLayer(Struct, frozen=True):
     @property
     def activation(self) -> ActivationName:
         """What its units go through: the activation that Keras calls by a name; None is none."""
-        name, known = self.config["activation"], get_args(ActivationName)
+        name, known = self.config["activation"], KERAS_ACTIVATIONS
         found = "linear" if name is None else RENAMED.get(str(name), name)
-        if found not in known or found == "hard_sigmoid_relu6":
-            names = ", ".join(each for each in known if each != "hard_sigmoid_relu6")
-            raise self.unusable(f"has activation `{name}`; lrp explains {names}")
+        if found not in known:
+            raise self.unusable(f"has activation `{name}`; lrp explains {', '.join(known)}")
         return self.hard_sigmoid if found == "hard_sigmoid" else cast(ActivationName, found)
 
     @property
