@@ -15,9 +15,9 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
 from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec
-from lstm_lrp_cli.model.layers import Dense, Embedding, Flatten, Layer, Scale
+from lstm_lrp_cli.model.layers import Convolution, Dense, Each, Embedding, Flatten, Layer, Scale
 from lstm_lrp_cli.model.model import Input, Model
-from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, LstmCell, Recurrent, SimpleRnn
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console
 from lstm_lrp_cli.terminal.numbers import counted
@@ -193,41 +193,70 @@ def _layer(spec: LayerSpec, built: Layer, contents: Contents) -> dict[str, Any]:
 
 
 def _what(spec: LayerSpec, built: Layer) -> str:
+    if spec.same is not None:
+        return f"{spec.same} once more"
     match built:
         case Embedding():
             rows, dimensions = built.weights.shape
             return f"{rows:,} tokens, {dimensions} dimensions"
-        case Lstm():
-            return _lstm(spec, built)
+        case Lstm() | Gru() | SimpleRnn():
+            return _recurrent(spec, built)
         case Dense() if spec.dense is not None:
             outputs, inputs = built.weights.shape
             bias = "no bias" if built.bias is None else "bias"
             return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}"
         case Dense():
             return f"weights over the steps, of {built.weights.shape[1]} units"
+        case Convolution():
+            outputs, inputs, width = built.weights.shape
+            sizes = f"{inputs * built.groups} to {outputs} units, windows of {width} steps"
+            return f"{sizes}, {_said(spec.settings)}"
         case Scale():
             return f"{len(built.factors)} units"
         case Flatten():
             return f"{built.steps} steps"
+        case Each():
+            inner = counted(len(built.nodes), "layer")
+            return f"{inner} for every {counted(built.steps, 'step')}"
         case _:
-            return str(getattr(spec, spec.kind))
+            return _said(spec.settings)
 
 
-def _lstm(spec: LayerSpec, built: Lstm) -> str:
-    directions = " and ".join("backward" if cell.backward else "forward" for cell in built.cells)
-    merged = f", merge {built.merge}" if len(built.cells) > 1 else ""
-    order = spec.lstm.gate_order if spec.lstm else None
-    gates = f"gate order {', '.join(order)}" if order else "weights by gate"
-    forget = (
-        f", forget bias {spec.lstm.forget_bias:g}" if spec.lstm and spec.lstm.forget_bias else ""
+def _said(settings: Any) -> str:
+    """The settings of a layer, but for datasets and what it does not have."""
+    if isinstance(settings, str):
+        return settings
+    names = getattr(settings, "named", ())
+    given = {key: getattr(settings, key) for key in settings.__struct_fields__ if key not in names}
+    return ", ".join(
+        f"{key} {_yaml(value)}"
+        for key, value in given.items()
+        if value is not None and key not in ("layout", "bias")
     )
-    cell = built.cells[0]
-    projected = f" projected to {cell.output_size}" if cell.projection is not None else ""
-    activation = "" if built.activation == "tanh" else f", {built.activation} cells"
-    return (
-        f"{cell.hidden_size} units{projected}, {directions}{merged}, returns {built.returns}, "
-        f"{gates}, {built.gate_activation} gates{activation}{forget}{', stateful' * built.stateful}"
-    )
+
+
+def _recurrent(spec: LayerSpec, built: Recurrent) -> str:
+    cell, settings = built.cells[0], spec.settings
+    directions = " and ".join("backward" if each.backward else "forward" for each in built.cells)
+    is_projected = isinstance(cell, LstmCell) and cell.projection is not None
+    projected = f" projected to {cell.output_size}" if is_projected else ""
+    said = [f"{cell.hidden_size} units{projected}", directions]
+    if len(built.cells) > 1:
+        said[-1] += f", merge {built.merge}"
+    said.append(f"returns {built.returns}")
+    if not isinstance(built, SimpleRnn):
+        order = settings.gate_order
+        said.append(f"gate order {', '.join(order)}" if order else "weights by gate")
+        said.append(f"{built.gate_activation} gates")
+    if isinstance(built, Gru):
+        said.append(f"reset gate {settings.reset} the product")
+    if built.activation != "tanh":
+        said.append(f"{built.activation} cells")
+    if isinstance(built, Lstm) and settings.forget_bias:
+        said.append(f"forget bias {settings.forget_bias:g}")
+    if isinstance(built, Lstm) and built.gives_cell:
+        said.append("with its cell state")
+    return ", ".join([*said, *["stateful"] * built.stateful])
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -81,7 +81,7 @@ def explain(
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
-    model = of.load()
+    model = question.asked(of.load())
     asked = question.of(model, labelled=given.labelled)
     if by is None and OUTPUTS[form].whole_unasked and model.takes_tokens:
         by = "dimension"

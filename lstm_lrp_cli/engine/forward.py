@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer, Node
 from lstm_lrp_cli.model.model import Model, OutputActivation
-from lstm_lrp_cli.model.recurrent import Lstm
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, SimpleRnn
 from . import recurrent
 from .activations import ACTIVATIONS
 from .arrays import Copies, Packing
@@ -20,15 +20,9 @@ from .layers.each import EachRecord
 from .layers.merging import concatenated
 from .layers.steps import packing_of
 from .records import Record, Value
-from .recurrent import LstmRecord
-from .recurrent.inputs import (
-    NOTHING_CARRIED,
-    States,
-    TokenTable,
-    TokenValue,
-    cell_inputs,
-    numeric_inputs,
-)
+from .recurrent import Begun, RecurrentRecord
+from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
+from .recurrent.states import NOTHING_CARRIED, CellStates, States
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +86,7 @@ class Trace:
     steps : Packing or None
         Those of the scores of a model by step. It is that of an input where they are its steps.
     begun : States
-        The states with which stateful LSTMs began.
+        The states with which stateful layers began.
     """
 
     model: Model
@@ -113,12 +107,12 @@ class Trace:
 
     @property
     def ended(self) -> States:
-        """The states in which stateful LSTMs ended."""
+        """The states in which stateful layers ended."""
         return States(
             {
-                place: [cell.ended for cell in record.cells]
+                place: record.ended
                 for place, record in enumerate(self.records)
-                if isinstance(record, LstmRecord) and record.layer.stateful
+                if isinstance(record, RecurrentRecord) and record.layer.stateful
             }
         )
 
@@ -151,8 +145,8 @@ class Runner:
         given : sequence of Given
             One an input.
         begun : States
-            The states with which stateful LSTMs begin each sequence; all others, and all where none
-            are given, begin with the initial ones.
+            The states with which stateful layers begin each sequence; all others, and all where
+            none are given, begin with the initial ones.
         """
         model = self.model
         values: dict[int, Value | TokenValue] = {
@@ -175,21 +169,23 @@ class Runner:
 
     def _run(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
         layer = self.model.nodes[place].layer
-        if isinstance(layer, Lstm):
-            packing = sources[0].packing
+        if isinstance(layer, Recurrent):
+            read, *given = sources
+            states = _begun(begun.cells.get(place), [_computed(source) for source in given])
+            packing = read.packing
             if packing is None:
                 raise ValueError("a recurrent layer reads steps")
-            read = cell_inputs(place, layer, sources[0], packing)
-            carried = begun.cells.get(place)
-            return recurrent.run(layer, read, packing, carried, self.keep_gates)
+            inputs = cell_inputs(place, layer, read, packing)
+            return recurrent.run(layer, inputs, packing, states, self.keep_gates)
         return self._run_inner(layer, [_computed(source) for source in sources])
 
     def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
         """Run a layer that is not given tokens, nor states that are carried to it."""
-        if isinstance(layer, Lstm):
-            packing = packing_of(sources[0])
-            read = numeric_inputs(layer, sources[0].array, packing)
-            return recurrent.run(layer, read, packing, None, self.keep_gates)
+        if isinstance(layer, Recurrent):
+            read, *given = sources
+            packing = packing_of(read)
+            inputs = numeric_inputs(layer, read.array, packing)
+            return recurrent.run(layer, inputs, packing, _begun(None, given), self.keep_gates)
         if isinstance(layer, Each):
             return EachRecord.of(layer, sources, self._run_inner)
         return KINDS[type(layer)].run(layer, sources)
@@ -197,6 +193,11 @@ class Runner:
 
 def _computed(source: Value | TokenValue) -> Value:
     return source if isinstance(source, Value) else Value(source.array, source.packing)
+
+
+def _begun(carried: Sequence[CellStates] | None, given: Sequence[Value]) -> Begun:
+    """The states that a recurrent layer begins in: a second source gives them."""
+    return Begun(carried, given[0].array if given else None)
 
 
 def outputs(model: Model, scores: Floats) -> Floats:
@@ -222,19 +223,27 @@ def _activated(model: Model, scores: Floats, kinds: Sequence[OutputActivation]) 
 
 def row_bytes(model: Model, keep_gates: bool = False) -> int:
     """About what the engine's arrays take for each step of each sequence."""
-    values = sum(_row_values(layer, keep_gates) for layer in model.layers)
-    return max(values, 1) * model.dtype.itemsize
+    embeddings = [each.embedding for each in model.inputs if each.embedding is not None]
+    values = sum(each.weights.shape[1] for each in embeddings)
+    values += _row_values(model.nodes, keep_gates)
+    return int(max(values, 1)) * model.dtype.itemsize
 
 
-def _row_values(layer: Layer, keep_gates: bool) -> int:
-    """About how many numbers a layer takes for each step."""
-    of_unit = 8 if keep_gates else 5
-    match layer:
-        case Embedding():
-            return int(layer.weights.shape[1])
-        case Lstm():
-            return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)
-        case Each():
-            return sum(_row_values(node.layer, keep_gates) for node in layer.nodes)
-        case _:
-            return KINDS[type(layer)].values(layer)
+def _row_values(nodes: Sequence[Node], keep_gates: bool) -> int:
+    """About how many numbers the nodes of a graph take for each step of its inputs."""
+    total = 0
+    made: dict[int, int] = {}  # steps, for each step of the inputs, or for each vector
+    for place, node in enumerate(nodes):
+        layer = node.layer
+        steps = max(made.get(source, 1) for source in node.sources)
+        match layer:
+            case Lstm() | Gru() | SimpleRnn():
+                values = recurrent.step_values(layer, keep_gates)
+            case Each():
+                values = _row_values(layer.nodes, keep_gates)
+            case _:
+                values = KINDS[type(layer)].values(layer)
+                steps = KINDS[type(layer)].steps(layer, steps)
+        made[place] = steps
+        total += steps * values
+    return total

@@ -196,6 +196,15 @@ class Record(ABC):
             What did not reach the sources.
         """
 
+    def pass_down(
+        self, relevance: Floats, rule: LrpRule, reach: Reach
+    ) -> tuple[Sequence[Floats | None], Shares]:
+        """Pass relevance down to an input of the model, the first source, as far as it is told.
+
+        It may be that of whole steps, of shape (rows,), where that takes less time.
+        """
+        return self.relevance(relevance, rule)
+
     @abstractmethod
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         """Pass a score's gradient with respect to the layer's outputs to its sources.
@@ -209,6 +218,10 @@ class Record(ABC):
         sequence of ndarray
             For each source, of its shape.
         """
+
+    def pull_back(self, gradient: Floats, reach: Reach) -> Sequence[Floats]:
+        """The same of the gradient: of whole steps its product with the input, shape (rows,)."""
+        return self.gradient(gradient)
 
     @abstractmethod
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:

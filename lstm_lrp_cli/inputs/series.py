@@ -112,6 +112,9 @@ def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterato
     dimensions = _dimensions(read)
     if array.dtype.kind not in "fiu":
         raise UnusableInput(where, f"holds {array.dtype} elements; expected numbers")
+    if read.parts is not None and array.ndim == dimensions + 1 and array.shape[2] == read.parts:
+        # Sequences of sequences, whose steps stand one after another.
+        array = array.reshape(len(array), -1, *array.shape[3:])
     if array.ndim not in (dimensions, dimensions - 1) or (
         array.shape[-1] != read.size and read.embedding is None
     ):
@@ -131,6 +134,8 @@ def _misshaped(shape: tuple[int, ...], read: Input) -> str:
     if not read.steps:
         return f"{found}; expected vectors: (sequences, {size}), or ({size},) of one sequence"
     expected = f"expected (sequences, steps, {size}), or (steps, {size}) of one sequence"
+    if read.parts is not None:
+        expected += f", or (sequences, parts, {read.parts}, {size})"
     if len(shape) == 2 and size == 1:
         return f"{found}; {expected}: of sequences with one feature, array[..., numpy.newaxis]"
     if len(shape) == 3 and shape[1] == size:

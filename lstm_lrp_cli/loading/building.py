@@ -2,17 +2,17 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
 
 from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Embedding, Layer, Node
-from lstm_lrp_cli.model.model import Head, Input, Model
+from lstm_lrp_cli.model.model import Head, Input, Model, OutputActivation
 from lstm_lrp_cli.model.recurrent import Recurrent
 from .layers import EachSpec, LayerSpec, add
 from .layers.datasets import Datasets
-from .layers.site import Graph, Site, Value
+from .layers.site import Graph, Shape, Site, Units
 from .mapping import INPUT_NAME, InputSpec, Task
 
 
@@ -50,26 +50,27 @@ def build_graph(
     UnusableInput
         A dataset is missing, of the wrong shape or not finite, or a layer cannot follow another.
     """
-    names = {each.name or INPUT_NAME: MODEL_INPUT - k for k, each in enumerate(inputs)}
-    values = {MODEL_INPUT - k: _given(MODEL_INPUT - k, each) for k, each in enumerate(inputs)}
-    if len(names) < len(inputs):
-        raise datasets.mapping_error("inputs: two of them have one name")
-    graph = Graph(datasets, stateful, values or {MODEL_INPUT: Value(None, origin=MODEL_INPUT)})
-    builder = _Builder(graph, names or {INPUT_NAME: MODEL_INPUT})
+    given = list(inputs) or [InputSpec()]
+    names = {each.name or INPUT_NAME: MODEL_INPUT - k for k, each in enumerate(given)}
+    if len(names) < len(given):
+        raise datasets.mapping_error("inputs: two of them have one name; expected one of its own")
+    shapes = {MODEL_INPUT - k: _given(MODEL_INPUT - k, each) for k, each in enumerate(given)}
+    builder = _Builder(Graph(datasets, stateful, shapes), names)
     builder.add_all(specs)
-    return builder.finish(outputs, task, inputs), tuple(builder.built)
+    return builder.finish(outputs, task, given), tuple(builder.built)
 
 
-def _given(place: int, spec: InputSpec) -> Value:
-    return Value(None, by_step=spec.steps is not False, origin=place)
+def _given(place: int, spec: InputSpec) -> Shape:
+    return Shape(Units(0, {place: 1}), by_step=spec.steps is not False)
 
 
 class _Entry(Struct, frozen=True):
-    """What an entry of `layers` became: its nodes, and what fed it."""
+    """An entry of `layers`, what fed it, and the nodes that it became, from the first on."""
 
+    spec: LayerSpec
+    sources: tuple[int, ...]
     first: int
     stop: int
-    sources: tuple[int, ...]
 
 
 class _Builder(Struct):
@@ -95,23 +96,27 @@ class _Builder(Struct):
         else:
             site = Site(self.graph, key, self._sources(spec, key))
             first = len(self.graph.nodes)
-            if spec.same is not None:
-                self._repeat(spec.same, site)
-            elif spec.each is not None:
-                self._each(spec.each, site)
-            else:
-                add(spec, site)
+            self._build(spec, site)
             self.current = len(self.graph.nodes) - 1
             self.built.append(self.graph.nodes[first].layer)
             self.keys[self.current] = key
             if spec.name is not None:
-                self.entries[spec.name] = _Entry(first, len(self.graph.nodes), site.sources)
+                self.entries[spec.name] = _Entry(spec, site.sources, first, len(self.graph.nodes))
         if spec.name is not None:
             if spec.name in self.names:
                 raise self._misplaced(
                     key, f"the name `{spec.name}` is taken; expected another for each layer"
                 )
             self.names[spec.name] = self.current
+
+    def _build(self, spec: LayerSpec, site: Site) -> None:
+        """Add the nodes of an entry."""
+        if spec.same is not None:
+            self._add_again(spec.same, site)
+        elif spec.each is not None:
+            self._each(spec.each, site)
+        else:
+            add(spec, site)
 
     def _embed(self, spec: LayerSpec, key: str) -> None:
         """Look up what an input gives; whatever the input feeds is given what is found."""
@@ -120,65 +125,64 @@ class _Builder(Struct):
         used = any(place in node.sources for node in self.graph.nodes)
         if place > MODEL_INPUT or others or used or place in self.embeddings or "." in self.prefix:
             raise self._misplaced(key, "an embedding comes first; nothing can feed it")
-        if not self.graph.values[place].by_step:
-            raise self._misplaced(key, "its input is one vector a sequence; expected token ids")
+        if not self.graph.shapes[place].by_step:
+            raise self._misplaced(key, "its input is one vector a sequence; expected steps")
         datasets = self.graph.datasets
         weights = datasets.read(spec.embedding.weights, f"{key}.weights", 2)
         self.embeddings[place] = Embedding(weights)
         self.built.append(self.embeddings[place])
-        self.graph.values[place] = Value(weights.shape[1])
+        self.graph.shapes[place] = Shape(Units(weights.shape[1]))
         self.current = place
 
-    def _repeat(self, name: str, site: Site) -> None:
-        """Add a layer once more, with other sources."""
+    def _add_again(self, name: str, site: Site) -> None:
+        """Add a layer once more, with other sources, which are checked as those of the first."""
+        if self.names.get(name) in self.embeddings:
+            raise site.wrong(
+                f"`{name}` is an embedding; expected `embedding` with the same `weights`"
+            )
         if name not in self.entries:
             raise site.wrong(f"there is no layer named `{name}` above it")
         entry = self.entries[name]
-        sizes = [self.graph.size(self.graph.values[source]) for source in entry.sources]
-        if len(site.sources) != len(sizes) or any(
-            one is not None and one != other for one, other in zip(site.sizes, sizes, strict=True)
+        first = Site(self.graph, site.key, entry.sources)
+        if len(site.sources) != len(first.sources):
+            raise site.wrong(f"has {len(site.sources)} sources; `{name}` has {len(first.sources)}")
+        for place, (one, other) in enumerate(zip(site.sizes, first.sizes, strict=True)):
+            if None not in (one, other) and one != other:
+                raise site.wrong(f"is given {one} units; expected {other}, as `{name}` is given")
+            one_, other_ = site.shapes[place].units, first.shapes[place].units
+            self.graph.features.tell(one_, other_, site.wrong)
+        begin = len(self.graph.nodes)
+        self._build(entry.spec, site)
+        # Its settings made the same once more; it is the same.
+        for node, layer in zip(
+            range(begin, len(self.graph.nodes)),
+            [node.layer for node in self.graph.nodes[entry.first : entry.stop]],
+            strict=True,
         ):
-            given = " and ".join(map(str, site.sizes))
-            raise site.wrong(f"is given {given} units; `{name}` takes {sizes}")
-        for place, size in zip(site.sources, sizes, strict=True):
-            if size is not None:
-                self.graph.tell(self.graph.values[place], size)
-        if any(
-            self.graph.values[one].by_step != self.graph.values[other].by_step
-            for one, other in zip(site.sources, entry.sources, strict=True)
-        ):
-            raise site.wrong(f"is not given steps where `{name}` is, or is where it is not")
-        moved = dict(zip(entry.sources, site.sources, strict=True))
-        for place in range(entry.first, entry.stop):
-            node = self.graph.nodes[place]
-            moved[place] = len(self.graph.nodes)
-            # How many steps it has may be another number.
-            value = self.graph.values[place]
-            self.graph.append(node.layer, tuple(moved[s] for s in node.sources), value)
+            self.graph.nodes[node] = replace(self.graph.nodes[node], layer=layer)
 
     def _each(self, spec: EachSpec, site: Site) -> None:
         """Add a graph for every so many steps."""
         site.need_one()
         site.need_steps()
-        steps = site.bounded("steps", spec.steps)
-        outer = site.value.steps
+        steps, outer = site.bounded("steps", spec.steps), site.shape.steps
         if outer is not None and outer % steps:
             raise site.wrong(f"steps: found {steps}; the layer before gives {outer}")
-        inputs = Value(site.inputs, steps=steps, origin=MODEL_INPUT)
-        graph = Graph(site.datasets, False, {MODEL_INPUT: inputs})
+        shapes = {MODEL_INPUT: Shape(site.shape.units, steps=steps)}
+        graph = Graph(site.datasets, False, shapes, self.graph.features)
         inner = _Builder(graph, {INPUT_NAME: MODEL_INPUT}, f"{site.key}.layers")
         inner.add_all(spec.layers)
         if not graph.nodes:
             raise site.wrong("has no layers; expected one or more")
         inner.check_use([inner.current])
-        if MODEL_INPUT in graph.sizes:
-            site.tell(graph.sizes[MODEL_INPUT])
-        value, groups = graph.values[inner.current], None if outer is None else outer // steps
-        if value.by_step and groups is not None:
-            groups = None if value.steps is None else groups * value.steps
+        made = graph.shapes[inner.current]
+        of_each = (made.steps or 1) if made.by_step else 1
+        of_all = None if outer is None else outer // steps * of_each
+        grown = site.shape.grown * -(-of_each // steps)
+        if made.by_step and made.steps is None:
+            of_all = None
         layer = Each(tuple(graph.nodes), inner.current, steps)
-        made = site.value.at_steps(groups)
-        site.put(layer, made.of_size(graph.size(value)) if value.size is not None else made)
+        site.put(layer, made.at_steps(of_all, grown))
 
     def finish(self, outputs: list[str] | None, task: Task, inputs: Sequence[InputSpec]) -> Model:
         """Connect the scores, leaving out a softmax or sigmoid at the very end."""
@@ -194,43 +198,41 @@ class _Builder(Struct):
             raise wrong(f"outputs: [{', '.join(outputs)}] names a layer twice")
         places = [self.current] if outputs is None else [self._output(name) for name in outputs]
         self.check_use(places)
-        if len({graph.values[place].by_step for place in places}) > 1:
+        shapes = [graph.shapes[place] for place in places]
+        if len({shape.by_step for shape in shapes}) > 1:
             raise wrong("outputs: some give a score at every step, others one a sequence; choose")
-        heads: list[Head] = []
-        kept: list[int] = []
+        steps = {shape.steps for shape in shapes} - {None}
+        if len(steps) > 1:
+            raise wrong(f"outputs: give scores at {' and '.join(map(str, steps))} steps; choose")
+        given = self._inputs(inputs)
+        graph.features.check()
+        nodes, heads, scores = graph.nodes, list[Head](), list[int]()
         for name, place in zip([None] if outputs is None else outputs, places, strict=True):
-            size = graph.size(graph.values[place])
-            if size is None:
-                raise wrong(f"outputs: `{name}` gives the input's own features; no weights made it")
-            score, activation = self._before_output_activation(place)
-            kept.append(score)
+            size = graph.size(place)
+            assert size is not None  # as those of the inputs are
+            nodes, score, activation = _before_output_activation(nodes, place)
+            scores.append(score)
             if task == "regression":
                 heads += [Head(1, activation, name)] * size
             else:
                 heads.append(Head(size, activation, name))
-        nodes, scores = _without_unused(graph.nodes, kept)
-        return Model(
-            nodes,
-            scores,
-            tuple(heads),
-            graph.datasets.dtype,
-            self._inputs(inputs),
-            by_step=graph.values[kept[0]].by_step,
-        )
+        kept, ends = _without_unused(nodes, scores)
+        by_step = shapes[0].by_step
+        return Model(kept, ends, tuple(heads), graph.datasets.dtype, given, by_step=by_step)
 
     def _inputs(self, specs: Sequence[InputSpec]) -> tuple[Input, ...]:
         """The inputs with the features that they must have."""
         made = []
-        for k, spec in enumerate(specs or [InputSpec()]):
-            place = MODEL_INPUT - k
-            size = self.graph.size(self.graph.values[place])
+        for k, spec in enumerate(specs):
+            size = self.graph.size(MODEL_INPUT - k)
             if size is None:
-                what = f"inputs: nothing tells how many features `{spec.name}` has"
                 raise self.graph.datasets.mapping_error(
-                    what if specs else "layers: nothing tells how many features the input has"
+                    f"layers: nothing tells how many features `{spec.name or INPUT_NAME}` has; "
+                    "expected a layer with weights that takes it as it is"
                 )
-            steps = spec.steps is not False
-            made.append(Input(size, self.embeddings.get(place), spec.name, steps))
+            embedding = self.embeddings.get(MODEL_INPUT - k)
+            parts = _parts(self.graph.nodes, MODEL_INPUT - k)
+            made.append(Input(size, embedding, spec.name, spec.steps is not False, parts=parts))
         return tuple(made)
 
     def _sources(self, spec: LayerSpec, key: str) -> tuple[int, ...]:
@@ -264,23 +266,16 @@ class _Builder(Struct):
             if place <= MODEL_INPUT and place not in used and len(self.names) > 1:
                 raise self.graph.datasets.mapping_error(f"inputs: no layer uses `{name}`")
 
-    def _before_output_activation(
-        self, place: int
-    ) -> tuple[int, Literal["linear", "sigmoid", "softmax"]]:
-        """The node of the score: what stands before a last softmax or sigmoid."""
-        node = self.graph.nodes[place]
-        users = [other for other in self.graph.nodes if place in other.sources]
-        if (
-            isinstance(node.layer, Activation)
-            and node.layer.kind in ("softmax", "sigmoid")
-            and node.sources[0] > MODEL_INPUT
-            and not users
-        ):
-            return node.sources[0], node.layer.kind
-        return place, "linear"
-
     def _misplaced(self, key: str, problem: str) -> UnusableInput:
         return self.graph.datasets.mapping_error(f"{key}: {problem}")
+
+
+def _parts(nodes: Sequence[Node], place: int) -> int | None:
+    """How many steps each part of an input has, where a layer reads it part by part."""
+    for node in nodes:
+        if place in node.sources and isinstance(node.layer, Each):
+            return node.layer.steps
+    return None
 
 
 def _recurrent(nodes: Sequence[Node]) -> Sequence[Recurrent]:
@@ -292,6 +287,28 @@ def _recurrent(nodes: Sequence[Node]) -> Sequence[Recurrent]:
         elif isinstance(node.layer, Each):
             found += _recurrent(node.layer.nodes)
     return found
+
+
+def _before_output_activation(
+    nodes: list[Node], place: int
+) -> tuple[list[Node], int, OutputActivation]:
+    """The node of the score: what stands before a last softmax or sigmoid.
+
+    One at the end of a graph for every so many steps is left out of that.
+    """
+    node = nodes[place]
+    if any(place in other.sources for other in nodes):
+        return nodes, place, "linear"
+    if isinstance(node.layer, Activation) and node.sources[0] > MODEL_INPUT:
+        if node.layer.kind == "softmax" or node.layer.kind == "sigmoid":
+            return nodes, node.sources[0], node.layer.kind
+    elif isinstance(node.layer, Each):
+        each = node.layer
+        inner, output, activation = _before_output_activation(list(each.nodes), each.output)
+        kept, [output] = _without_unused(inner, [output])
+        shorter = replace(node, layer=replace(each, nodes=kept, output=output))
+        return [*nodes[:place], shorter, *nodes[place + 1 :]], place, activation
+    return nodes, place, "linear"
 
 
 def _without_unused(

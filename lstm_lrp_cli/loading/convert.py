@@ -12,13 +12,14 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Layer
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Embedding, Layer
 from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.recurrent import Recurrent
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
 from .files.safetensors import write_safetensors
-from .layers import OF, EachSpec, LayerSpec, described
+from .inputs import input_specs
+from .layers import EachSpec, LayerSpec, described, kind_of
 from .layers.site import Keep
 from .load import LoadedModel
 from .mapping import INPUT_NAME, Assumption, TokensSpec, settings
@@ -107,19 +108,16 @@ def mapping_text(loaded: LoadedModel, folder: Path) -> str:
 def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     """The mapping's keys with every default written out."""
     mapping = loaded.contents.described.mapping
-    complete: dict[str, Any] = {}
-    if isinstance(mapping.vocabulary, str):
-        complete["vocabulary"] = _relative(loaded, mapping.vocabulary, folder)
-    complete |= text_settings(loaded.model)
-    if mapping.inputs is not UNSET and "inputs" in complete:
-        for each, said in zip(mapping.inputs, complete["inputs"], strict=True):
-            words = each.vocabulary or mapping.vocabulary
-            if isinstance(words, str) and "tokens" in said:
-                said["vocabulary"] = _relative(loaded, words, folder)
-        complete.pop("vocabulary", None)
-    if "tokens" in complete and isinstance(mapping.tokens, TokensSpec):
-        given = settings(mapping.tokens)
-        complete["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
+    complete = text_settings(loaded.model)
+    specs = input_specs(mapping, loaded.model.inputs, loaded.contents.mapping_name)
+    for spec, said in zip(specs, complete.get("inputs", [complete]), strict=True):
+        if "tokens" in said and isinstance(spec.tokens, TokensSpec):
+            given = settings(spec.tokens)
+            said["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
+        if isinstance(spec.vocabulary, str) and "tokens" in said:
+            said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
+    if "vocabulary" in complete:
+        complete = {"vocabulary": complete.pop("vocabulary")} | complete
     layers = [] if mapping.layers is UNSET else mapping.layers
     complete["layers"] = [layer_settings(layer) for layer in layers]
     if mapping.outputs:
@@ -135,8 +133,8 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
 
 
 def _relative(loaded: LoadedModel, name: str, folder: Path) -> str:
-    """The name of a vocabulary as it is seen from a folder; that of a dataset stays."""
-    if name in loaded.contents.datasets or loaded.vocabulary_in_file:
+    """The name of a vocabulary as it is seen from a folder; that of one in the file stays."""
+    if name in loaded.words_in_file:
         return name
     return Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
 
@@ -190,6 +188,7 @@ class _Layers:
         self.arrays: dict[str, Floats] = {}
         self.stateful = model.stateful is not None
         self._layers: dict[int, str] = {}
+        self._tables: dict[int, LayerSpec] = {}
         ends = list(zip(model.outputs, _ends(model), strict=True))
         self._taken = {head.name for _, head in ends}
         self.outputs_are_named = len(ends) > 1 or self._taken != {None}
@@ -227,8 +226,8 @@ class _Layers:
 
     def _add(self, layer: Layer, sources: Sequence[str], name: str | None) -> str:
         """Add an entry, and give its name."""
-        known = self._layers.get(id(layer))
-        kind = _kind_of(layer) if known is None else "same"
+        known = self._layers.get(id(layer)) if _has_weights(layer) else None
+        kind = kind_of(layer) if known is None else "same"
         prefix = f"{kind}_{sum(spec.kind == kind for spec in self.specs) + 1}"
         spec = LayerSpec(same=known) if known else self._described(layer, prefix)
         if name is None:
@@ -237,13 +236,17 @@ class _Layers:
                 name += "_"
         source = sources[0] if len(sources) == 1 else list(sources) or None
         self.specs.append(replace(spec, name=name, source=source))
-        if not isinstance(layer, Activation):  # of which one is as good as another
-            self._layers.setdefault(id(layer), name)
+        self._layers.setdefault(id(layer), name)
         return name
 
     def _described(self, layer: Layer, prefix: str) -> LayerSpec:
         if isinstance(layer, Each):
             return LayerSpec(each=EachSpec(layer.steps, self._of_each(layer, prefix)))
+        if isinstance(layer, Embedding):  # several inputs may have one table
+            table = id(layer.weights)
+            if table not in self._tables:
+                self._tables[table] = described(layer, Keep(prefix, self.arrays))
+            return self._tables[table]
         spec = described(layer, Keep(prefix, self.arrays))
         if isinstance(layer, Recurrent):
             says = False if self.stateful and not layer.stateful else None
@@ -255,7 +258,7 @@ class _Layers:
         """The entries of a graph inside the graph, each named by its place."""
         names, specs = {MODEL_INPUT: INPUT_NAME}, []
         for place, node in enumerate(each.nodes):
-            names[place] = f"{_kind_of(node.layer)}_{place + 1}"
+            names[place] = f"{kind_of(node.layer)}_{place + 1}"
             spec = self._described(node.layer, f"{prefix}.{names[place]}")
             sources = [names[source] for source in node.sources]
             source = sources[0] if len(sources) == 1 else sources
@@ -268,17 +271,18 @@ class _Layers:
 
 def text_settings(model: Model) -> dict[str, Any]:
     """How a model takes its inputs, and the names of its outputs, as a mapping says it."""
-    found: dict[str, Any] = {}
-    if len(model.inputs) > 1:
-        found["inputs"] = [
-            {"name": each.name, **({} if each.steps else {"steps": False}), **_taken(each)}
-            for each in model.inputs
-        ]
-    taken = _taken(model.inputs[0]) if len(model.inputs) == 1 else {}
-    found |= {key: value for key, value in taken.items() if key == "tokens"}
-    if model.labels:
-        found["labels"] = list(model.labels)
-    return found | {key: value for key, value in taken.items() if key != "tokens"}
+    labels = {"labels": list(model.labels)} if model.labels else {}
+    [first, *others] = model.inputs
+    if not others and first.name is None and first.steps:
+        taken = _taken(first)
+        return {key: taken.pop(key) for key in ("tokens",) if key in taken} | labels | taken
+    return {"inputs": [_named(each) | _taken(each) for each in model.inputs]} | labels
+
+
+def _named(given: Input) -> dict[str, Any]:
+    """What an input is, as a mapping says it."""
+    name = {} if given.name is None else {"name": given.name}
+    return name if given.steps else name | {"steps": False}
 
 
 def _taken(given: Input) -> dict[str, Any]:
@@ -319,8 +323,12 @@ def layer_settings(spec: LayerSpec) -> dict[str, Any]:
     return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
 
 
-def _kind_of(layer: Layer) -> str:
-    return "each" if isinstance(layer, Each) else OF[type(layer)][0]
+def _has_weights(layer: Layer) -> bool:
+    """Whether it is another layer than one of the same settings, and may stand in several nodes.
+
+    An embedding is an input's own.
+    """
+    return type(layer).__eq__ is object.__eq__ and not isinstance(layer, Embedding)
 
 
 def _ends(model: Model) -> list[Head]:
@@ -336,6 +344,11 @@ def _needs_activation(model: Model, place: int, head: Head) -> bool:
     It is the head's, or a linear one, lest a softmax or sigmoid that the score itself ends in is
     taken for the head's.
     """
-    layer = model.nodes[place].layer
-    ends_in_one = isinstance(layer, Activation) and layer.kind in ("softmax", "sigmoid")
-    return ends_in_one or head.activation != "linear"
+    return _ends_in_one(model.nodes[place].layer) or head.activation != "linear"
+
+
+def _ends_in_one(layer: Layer) -> bool:
+    """Whether a softmax or sigmoid is the last of a layer."""
+    if isinstance(layer, Each):
+        return _ends_in_one(layer.nodes[layer.output].layer)
+    return isinstance(layer, Activation) and layer.kind in ("softmax", "sigmoid")

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
 from .files import ArrayFile, damaged
-from .mapping import InputSpec, Mapping, TokensSpec, settings
+from .mapping import InputSpec, Mapping, TokensSpec, overridden, settings
 from .mapping.vocabulary import read_vocabulary
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -21,36 +22,54 @@ LONGEST_PADDING = 1_000_000
 LARGEST_PADDING = 1e38
 
 
-def input_spec(mapping: Mapping, number: int) -> InputSpec:
-    """What a mapping says of one input: of itself, or of all."""
-    keys = ("vocabulary", "tokens", "padding")
-    common = {key: getattr(mapping, key) for key in keys}
-    if mapping.inputs is UNSET:
-        return InputSpec(**common)
-    spec = mapping.inputs[number]
-    own = {key: getattr(spec, key) for key in keys}
-    said = {key: common[key] if value is UNSET else value for key, value in own.items()}
-    return msgspec.structs.replace(spec, **said)
+def input_specs(mapping: Mapping, inputs: Sequence[Input], where: str) -> list[InputSpec]:
+    """What a mapping says of each input: of itself, or of all that have an embedding, or of one.
+
+    Raises
+    ------
+    UnusableInput
+        It says what none of them can have.
+    """
+    specs = mapping.inputs or [InputSpec()] * len(inputs)
+    takes_words = [given.embedding is not None for given in inputs]
+    if isinstance(mapping.vocabulary, str) and not any(takes_words):
+        raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
+    if mapping.padding and len(inputs) > 1 and not any(takes_words):
+        problem = (
+            "padding: is of inputs with an embedding, and there is none; expected it in inputs"
+        )
+        raise UnusableInput(where, problem)
+    common = InputSpec(
+        vocabulary=mapping.vocabulary, tokens=mapping.tokens, padding=mapping.padding
+    )
+    found = []
+    for number, (spec, given) in enumerate(zip(specs, inputs, strict=True)):
+        if isinstance(spec.vocabulary, str) and given.embedding is None:
+            problem = f"inputs[{number}].vocabulary: `{given.name}` has no embedding to use it"
+            raise UnusableInput(where, problem)
+        if spec.padding and not given.steps:
+            problem = f"inputs[{number}].padding: `{given.name}` is one vector, and has no steps"
+            raise UnusableInput(where, problem)
+        is_meant = given.embedding is not None or len(inputs) == 1
+        found.append(overridden(common, spec) if is_meant else spec)
+    return found
 
 
 def taken(given: Input, spec: InputSpec, folder: Path, file: ArrayFile, where: str) -> Input:
     """An input, and how it takes words and padding."""
+    if given.name is not None:
+        where = f"{where}: input `{given.name}`"
     tokens, vocabulary = spec.tokens or TokensSpec(), None
-    words, of_all = spec.vocabulary, spec.name is None
-    if not given.steps or (given.embedding is None and not of_all):
-        words = None  # what the mapping says of all is of those that have words and steps
-    if not isinstance(words, str):
-        tokens = msgspec.structs.replace(tokens, start=None)
-    elif given.embedding is None:
-        raise UnusableInput(words, "the model has no embedding to use a vocabulary")
-    else:
+    if isinstance(spec.vocabulary, str) and given.embedding is not None:
         rows = len(given.embedding.weights)
-        vocabulary, tokens = read_vocabulary(words, folder, file, rows, tokens)
+        vocabulary, tokens = read_vocabulary(spec.vocabulary, folder, file, rows, tokens)
+    else:
+        tokens = msgspec.structs.replace(tokens, start=None)
     return replace(
         given,
         vocabulary=vocabulary,
         tokenization=_tokenization(tokens, where),
-        padding=_padding(spec, given, where) if given.steps else None,
+        padding=_padding(spec, given, where),
     )
 
 
@@ -80,10 +99,10 @@ def _pattern(key: str, pattern: str | None, where: str) -> str | None:
     return pattern
 
 
-def _padding(mapping: InputSpec, given: Input, where: str) -> Padding | None:
-    if mapping.padding is UNSET or mapping.padding is None:
+def _padding(said: InputSpec, given: Input, where: str) -> Padding | None:
+    if said.padding is UNSET or said.padding is None or not given.steps:
         return None
-    spec = mapping.padding
+    spec = said.padding
     padding = Padding(
         "pre" if spec.side is UNSET else spec.side,
         spec.length or 0,

@@ -14,7 +14,7 @@ from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
 from .building import build_graph
 from .files import ArrayFile, Stored, shape_text
-from .inputs import input_spec, taken
+from .inputs import input_specs, taken
 from .layers.datasets import Datasets, listed, unused_weights
 from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
 from .opening import describe, open_arrays
@@ -68,8 +68,8 @@ class LoadedModel(Struct, frozen=True):
         The datasets that no part of the model came from.
     unused_weights : tuple of str
         Those of them that may be weights of a layer, and of which the mapping does not say no.
-    vocabulary_in_file : bool
-        Whether the weight file itself holds the vocabulary.
+    words_in_file : frozenset of str
+        The vocabularies that the weight file itself holds.
     """
 
     model: Model
@@ -77,7 +77,7 @@ class LoadedModel(Struct, frozen=True):
     built: tuple[Layer, ...]
     unused: tuple[str, ...]
     unused_weights: tuple[str, ...]
-    vocabulary_in_file: bool = False
+    words_in_file: frozenset[str] = frozenset()
 
     @property
     def assumptions(self) -> list[str]:
@@ -146,9 +146,10 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     )
     contents = _with_task(contents, model.heads)
     described, mapping, file = contents.described, contents.described.mapping, datasets.file
+    specs = input_specs(mapping, model.inputs, where)
     given = [
-        taken(each, input_spec(mapping, k), contents.folder, file, where)
-        for k, each in enumerate(model.inputs)
+        taken(each, spec, contents.folder, file, where)
+        for each, spec in zip(model.inputs, specs, strict=True)
     ]
     model = replace(
         model,
@@ -158,7 +159,6 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         stateful=stateful,
         source=contents.path,
     )
-    specs = [input_spec(mapping, k) for k in range(len(given))]
     words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
     weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
@@ -175,7 +175,9 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         built,
         tuple(sorted(set(contents.datasets) - used)),
         weights,
-        vocabulary_in_file=any(name in file.datasets or name in file.documents for name in words),
+        words_in_file=frozenset(
+            name for name in words if name in {*file.datasets, *file.documents}
+        ),
     )
 
 

@@ -49,6 +49,9 @@ class Input:
         Whether it is a sequence of steps; else it is one vector.
     vocabulary, tokenization, padding
         None where the input has no words, or was not padded.
+    parts : int or None
+        Where a sequence is made of sequences, as documents are of sentences, how many steps each of
+        those has. The steps of all stand one after another.
     """
 
     size: int
@@ -58,6 +61,7 @@ class Input:
     vocabulary: Vocabulary | None = None
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
+    parts: int | None = None
 
     @property
     def step_values(self) -> int:
@@ -119,6 +123,8 @@ class Model:
         The file that it was read from.
     assumptions : tuple of str
         What was taken for granted, since neither the file nor the mapping says it.
+    own_steps_alone : bool
+        Whether its scores are of the steps that a sequence has, so that none can be filled up.
 
     Examples
     --------
@@ -140,6 +146,7 @@ class Model:
     stateful: int | None = None
     source: Path | None = None
     assumptions: tuple[str, ...] = ()
+    own_steps_alone: bool = False
 
     def __repr__(self) -> str:
         """Its file, layers and classes, and not its weights."""

@@ -61,6 +61,42 @@ def test_names_the_unknown_token_that_it_inferred(run, small):
     assert "unknown ones are <unk> (id 0)" in run("inspect", small.save()).stdout
 
 
+def test_says_what_each_kind_of_layer_is(run, small):
+    import numpy as np
+
+    small.arrays |= {"K": np.ones((4, 3, 2)), "G": np.ones((6, 4)), "H": np.ones((6, 2))}
+    by_gates = {"gate_order": ["z", "r", "n"], "layout": "gates_by_features"}
+    kernel = {"weights": "K", "layout": "outputs_inputs_width", "padding": "causal"}
+    embedding, _, dense = small.mapping["layers"]
+    small.mapping["layers"] = [
+        embedding,
+        {"convolution": kernel},
+        {"windows": {"kind": "mean", "size": 2}},
+        {
+            "name": "read",
+            "gru": {**by_gates, "forward": {"input": "G", "recurrent": "H"}, "returns": "sequence"},
+        },
+        {"each": {"steps": 1, "layers": [{"pool": "max"}]}},
+        {"name": "last", "pool": "last"},
+        dense,
+        {"same": "last", "from": "read", "name": "again"},
+    ]
+    small.mapping["layers"][6]["name"] = "scores"
+    small.mapping["outputs"] = ["scores", "again"]
+    document = json.loads(run("inspect", small.save(), "--format", "json").stdout)
+    what = [layer["what"] for layer in document["layers"]]
+    assert what[1:6] + what[7:] == [
+        "3 to 4 units, windows of 2 steps, stride 1, dilation 1, padding causal, groups 1, "
+        "activation linear",
+        "kind mean, size 2, padding valid, counts_padding false, dilation 1",
+        "2 units, forward, returns sequence, gate order z, r, n, sigmoid gates, "
+        "reset gate after the product",
+        "1 layer for every 1 step",
+        "last",
+        "last once more, from read",
+    ]
+
+
 def test_lists_the_datasets_of_a_file_that_says_no_more(run, small):
     path = small.save()
     path.with_suffix(".yaml").unlink()

@@ -7,7 +7,7 @@ from made_models import make_model
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT
-from lstm_lrp_cli.model.layers import Embedding
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Embedding
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
@@ -31,23 +31,23 @@ def make_reader(dtype: str = "float64") -> Model:
 
 
 MODEL = make_reader()
+EMBEDDING = MODEL.inputs[0].embedding
+assert EMBEDDING is not None
 READER = MODEL.nodes[0].layer
 assert isinstance(READER, Lstm)
 
 
 @pytest.fixture
 def table() -> TokenTable:
-    assert MODEL.embedding is not None
-    return TokenTable.of(MODEL, MODEL.embedding, IDS)
+    return TokenTable.of(MODEL, MODEL_INPUT, EMBEDDING, IDS)
 
 
 @pytest.mark.parametrize("direction", [0, 1])
 def test_its_rows_are_the_inputs_part_of_pre_activations(table: TokenTable, direction: int) -> None:
-    assert MODEL.embedding is not None
     cell, of_cell = READER.cells[direction], table.cells[0][direction]
     for token in OCCUR:
         place = table.places[token]
-        products = cell.input @ MODEL.embedding.weights[token]
+        products = cell.input @ EMBEDDING.weights[token]
         of_candidate = products[CANDIDATE]  # without its bias
         np.testing.assert_allclose(of_cell.products[place], of_candidate, rtol=1e-13, atol=1e-13)
         gates = [gate[place] for gate in of_cell.gates]
@@ -69,27 +69,26 @@ def test_only_cells_that_read_tokens_have_a_table(table: TokenTable) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_its_size_is_known_beforehand(dtype: str) -> None:
     model = make_reader(dtype)
-    assert model.only_input.embedding is not None
-    found = TokenTable.of(model, model.only_input.embedding, IDS)
+    embedding = model.only_input.embedding
+    assert embedding is not None
+    found = TokenTable.of(model, MODEL_INPUT, embedding, IDS)
     taken = [
         array for cell in found.cells[0] for array in (*cell.gates, cell.candidate, cell.products)
     ]
     assert {array.dtype for array in taken} == {np.dtype(dtype)}
-    assert sum(array.nbytes for array in taken) == 3 * TokenTable.bytes_of_token(model)
+    assert sum(array.nbytes for array in taken) == 3 * TokenTable.bytes_of_token(model, MODEL_INPUT)
 
 
 def test_a_batch_without_tokens_has_an_empty_table() -> None:
-    assert MODEL.embedding is not None
-    found = TokenTable.of(MODEL, MODEL.embedding, np.array([], dtype=np.intp))
+    found = TokenTable.of(MODEL, MODEL_INPUT, EMBEDDING, np.array([], dtype=np.intp))
     assert [of_cell.products.shape for of_cell in found.cells[0]] == [(0, 3)] * 2
 
 
 def test_each_direction_reads_the_rows_of_its_own_order(table: TokenTable) -> None:
-    assert MODEL.embedding is not None
     packing = Packing(np.array([3]))
     ids = np.array([7, 2, 5])
     forward, backward = table.inputs(0, READER, ids, packing)
-    embedded = MODEL.embedding.weights[ids]
+    embedded = EMBEDDING.weights[ids]
     np.testing.assert_array_equal(forward.features, embedded)
     np.testing.assert_array_equal(backward.features, embedded[::-1])
     for read, of_cell, order in zip(

@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.arrays import CopiedSteps, Copies, Packing, copies
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.perturbation import Copies, copies
 from lstm_lrp_cli.model import Integers
 
 property_test = settings(deadline=None, derandomize=True, database=None)
@@ -18,42 +17,42 @@ packings = st.lists(st.integers(0, 9), min_size=1, max_size=6).map(
 budgets = st.integers(1, 60)
 
 
-def of_rows(packing: Packing, most_rows: int = 1000) -> list[Copies]:
+def of_rows(packing: Packing, most_rows: int = 1000) -> list[tuple[Copies, CopiedSteps]]:
     """A copy of its sequence for every row."""
-    return list(copies(packing, packing.sequence, most_rows))
+    return [(some, some.of(packing)) for some in copies([packing], packing.sequence, most_rows)]
 
 
-def copied(some: Copies, copy: int) -> list[int]:
+def copied(steps: CopiedSteps, copy: int) -> list[int]:
     """The rows that one copy is made of, from its first step to its last."""
-    own: list[int] = some.rows[some.packing.sequence == copy].tolist()
+    own: list[int] = steps.rows[steps.packing.sequence == copy].tolist()
     return own
 
 
 def test_a_copy_has_the_rows_of_its_sequence() -> None:
     """The rows of two sequences, of three steps and of two, are a0, b0, a1, b1, a2."""
-    [found] = of_rows(Packing(np.array([3, 2, 0])))
+    [(found, steps)] = of_rows(Packing(np.array([3, 2, 0])))
     assert found.numbers.tolist() == [0, 2, 4, 1, 3]
     assert found.sequences.tolist() == [0, 0, 0, 1, 1]
-    assert found.packing.lengths.tolist() == [3, 3, 3, 2, 2]
-    assert found.rows.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4]
+    assert steps.packing.lengths.tolist() == [3, 3, 3, 2, 2]
+    assert steps.rows.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4]
 
 
 def test_a_row_is_found_in_its_copy() -> None:
-    [found] = of_rows(Packing(np.array([3, 2, 0])))
+    [(found, steps)] = of_rows(Packing(np.array([3, 2, 0])))
     # In the copies of its own sequence's steps, each step marked in one.
-    assert found.places(found.numbers).tolist() == [0, 6, 12, 3, 9]
-    assert found.places(np.array([-1, 2, -1, -1, 1])).tolist() == [-1, 6, -1, -1, 4]
+    assert steps.places(found.numbers).tolist() == [0, 6, 12, 3, 9]
+    assert steps.places(np.array([-1, 2, -1, -1, 1])).tolist() == [-1, 6, -1, -1, 4]
 
 
 @property_test
 @given(packings, budgets)
 def test_every_row_has_one_copy_of_its_sequence(packing: Packing, most_rows: int) -> None:
     numbers: list[int] = []
-    for some in of_rows(packing, most_rows):
+    for some, steps in of_rows(packing, most_rows):
         numbers += some.numbers.tolist()
         assert some.sequences.tolist() == packing.sequence[some.numbers].tolist()
         for copy, sequence in enumerate(some.sequences):
-            assert copied(some, copy) == np.flatnonzero(packing.sequence == sequence).tolist()
+            assert copied(steps, copy) == np.flatnonzero(packing.sequence == sequence).tolist()
     assert sorted(numbers) == list(range(packing.rows))
 
 
@@ -62,7 +61,7 @@ def test_every_row_has_one_copy_of_its_sequence(packing: Packing, most_rows: int
 def test_rows_are_copied_within_the_budget_and_no_smaller_a_piece_than_need_be(
     packing: Packing, most_rows: int
 ) -> None:
-    pieces = [some.packing.lengths.tolist() for some in of_rows(packing, most_rows)]
+    pieces = [steps.packing.lengths.tolist() for _, steps in of_rows(packing, most_rows)]
     for lengths in pieces:
         assert sum(lengths) <= most_rows or len(lengths) == 1
     for lengths, later in pairwise(pieces):
@@ -72,10 +71,10 @@ def test_rows_are_copied_within_the_budget_and_no_smaller_a_piece_than_need_be(
 @property_test
 @given(packings, budgets)
 def test_a_marked_row_is_a_copy_of_the_row_that_it_marks(packing: Packing, most_rows: int) -> None:
-    for some in of_rows(packing, most_rows):
-        places = some.places(some.numbers)
-        assert some.rows[places].tolist() == some.numbers.tolist()
-        assert some.packing.sequence[places].tolist() == list(range(some.packing.batch))
+    for some, steps in of_rows(packing, most_rows):
+        places = steps.places(some.numbers)
+        assert steps.rows[places].tolist() == some.numbers.tolist()
+        assert steps.packing.sequence[places].tolist() == list(range(steps.packing.batch))
 
 
 @property_test
@@ -87,8 +86,8 @@ def test_any_number_of_copies_in_any_order(
         data.draw(st.lists(st.integers(0, packing.batch - 1), max_size=20)), dtype=np.intp
     )
     found = {
-        number: copied(some, copy)
-        for some in copies(packing, asked, most_rows)
+        number: copied(some.of(packing), copy)
+        for some in copies([packing], asked, most_rows)
         for copy, number in enumerate(some.numbers.tolist())
     }
     expected = [np.flatnonzero(packing.sequence == sequence).tolist() for sequence in asked]
@@ -102,12 +101,12 @@ def test_the_chosen_scores_of_copies_are_those_of_their_sequences(
 ) -> None:
     targets = np.array([data.draw(st.integers(0, 3)) for _ in range(packing.batch)])
     rows = np.array([data.draw(step_or_none(packing, k)) for k in range(packing.batch)])
-    for some in of_rows(packing, most_rows):
-        assert some.chosen(Chosen(targets)).rows is None
-        chosen = some.chosen(Chosen(targets, rows))
+    for some, steps in of_rows(packing, most_rows):
+        assert Chosen(targets).of_copies(some, None).rows is None
+        chosen = Chosen(targets, rows).of_copies(some, packing)
         assert chosen.targets.tolist() == targets[some.sequences].tolist()
         assert chosen.rows is not None
-        originals = np.where(chosen.rows < 0, -1, some.rows[chosen.rows])
+        originals = np.where(chosen.rows < 0, -1, steps.rows[chosen.rows])
         assert originals.tolist() == rows[some.sequences].tolist()
 
 

@@ -8,7 +8,6 @@ import plain_decomposition
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lstm_lrp_cli.engine.decomposition.cell import Parts, activated, activated_with_bias
 from made_models import in_precision, make_model
 from models import PYTORCH, WEATHER, json_lines
 from numpy.typing import NDArray
@@ -16,19 +15,20 @@ from random_models import Case, cases
 from together import run_together
 
 from lstm_lrp_cli.engine import perturbation
-from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.activations import ACTIVATIONS
+from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.decomposition import decompose
 from lstm_lrp_cli.engine.forward import Runner, Trace
 from lstm_lrp_cli.engine.methods import contextual_decomposition
 from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecomposition
-from lstm_lrp_cli.engine.perturbation import Copies
+from lstm_lrp_cli.engine.parts import Parts, activated, activated_with_bias
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Reach
 from lstm_lrp_cli.explaining.windows import Carried, run_batch
 from lstm_lrp_cli.inputs.batching import make_batch
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model import Floats
+from lstm_lrp_cli.model import Booleans, Floats
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Activation,
@@ -40,13 +40,15 @@ from lstm_lrp_cli.model.layers import (
     Reverse,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.model import Head, Input, Model, chain
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import Padding
 
 SINGLE = ContextualDecomposition()
 
 property_test = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))
 spans = st.builds(slice, *[st.none() | st.integers(-10, 10)] * 2)
 
@@ -71,11 +73,15 @@ def explained(
     given = [Sequence(k, inputs.astype(kind)) for k, inputs in enumerate(sequences)]
     batch = make_batch(given, model)
     order = [sequence.number for sequence in batch.sequences]
-    rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
+    trace, rows = run_batch(Runner(model), batch, Carried(model)), None
+    if steps is not None:
+        assert trace.steps is not None
+        rows, _ = batch.steps_of(trace.steps).find(np.array([steps[k] for k in order]))
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    result = method.explain(run_batch(Runner(model), batch, Carried(model)), chosen, reach)
+    result = method.explain(trace, chosen, reach)
     assert result.ledgers is not None
-    of_sequences = map(Found, batch.per_sequence(result.values), result.ledgers)
+    [packed] = batch.packed
+    of_sequences = map(Found, packed.per_sequence(result.values[0]), result.ledgers)
     found = dict(zip(order, of_sequences, strict=True))
     return [found[k] for k in range(len(sequences))]
 
@@ -103,11 +109,11 @@ def assert_alike(found: Several[Found], expected: Several[Found]) -> None:
 class TestActivations:
     def test_are_split_by_both_orders_of_their_terms(self) -> None:
         """relu(2) - relu(0) = 2, and relu(-1) - relu(-3) = 0; together relu(-1) = 0."""
-        found = activated("relu", Parts(np.array([[2.0]]), np.array([[-3.0]])))
+        found = activated(ACTIVATIONS["relu"], Parts(np.array([[2.0]]), np.array([[-3.0]])))
         assert (found.relevant.tolist(), found.irrelevant.tolist()) == ([[1.0]], [[-1.0]])
 
     def test_give_what_zero_gives_to_the_irrelevant_part(self) -> None:
-        found = activated("softmax", Parts(np.zeros((1, 4)), np.zeros((1, 4))))
+        found = activated(ACTIVATIONS["softmax"], Parts(np.zeros((1, 4)), np.zeros((1, 4))))
         assert (found.relevant.tolist(), found.irrelevant.tolist()) == ([[0.0] * 4], [[0.25] * 4])
 
     def test_keep_what_a_bias_gives_alone(self) -> None:
@@ -183,7 +189,7 @@ class TestByHand:
 
     def test_a_product_has_what_the_relevant_parts_make_together(self) -> None:
         nodes = (Node(Merge("product"), (MODEL_INPUT, MODEL_INPUT)), Node(Pool("mean"), (0,)))
-        model = Model(nodes, (1,), (Head(1),), np.dtype(np.float64))
+        model = Model(nodes, (1,), (Head(1),), np.dtype(np.float64), (Input(1),))
         assert relevances(model, [3], [1]) == [4.5, 0.5]
 
     def test_attention_weights_are_gates(self) -> None:
@@ -193,7 +199,7 @@ class TestByHand:
             Node(Merge("gate"), (1, MODEL_INPUT)),
             Node(Pool("sum"), (2,)),
         )
-        model = Model(nodes, (3,), (Head(1),), np.dtype(np.float64))
+        model = Model(nodes, (3,), (Head(1),), np.dtype(np.float64), (Input(1),))
         weights = np.array([1.0, 3.0]) / 4  # of e^0 and e^ln 3
         expected = (weights * [0.0, np.log(3)]).round(12).tolist()
         assert relevances(model, [0], [np.log(3)]) == expected
@@ -207,7 +213,7 @@ class TestByHand:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @each_reach
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
     case = case._replace(model=in_precision(case.model, dtype))
     for found in explain(SINGLE, case, reach):
@@ -216,7 +222,7 @@ def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case)):
         sequence = case.sequences[k]
@@ -228,7 +234,7 @@ def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
 
 
 @settings(property_test, max_examples=30)
-@given(cases())
+@given(EVERY_CASE)
 def test_features_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case, "features")):
         sequence = case.sequences[k]
@@ -241,7 +247,7 @@ def test_features_are_those_of_the_plain_version(case: Case) -> None:
 
 
 @property_test
-@given(cases(), spans)
+@given(EVERY_CASE, spans)
 def test_spans_are_those_of_the_plain_version(case: Case, span: slice) -> None:
     for k, found in enumerate(explain(ContextualDecomposition(span), case)):
         sequence = case.sequences[k]
@@ -265,44 +271,48 @@ def assert_near(found: Found, expected: Floats, plain: Several[plain_decompositi
 
 
 @property_test
-@given(cases(), st.data())
+@given(EVERY_CASE, st.data())
 def test_both_parts_of_all_scores_are_the_scores_for_any_choice(
     case: Case, data: st.DataObject
 ) -> None:
     """Several steps or entries, anywhere; one sequence several times, or not at all."""
     trace, _ = run_together(case.model, case.sequences)
     of = data.draw(st.lists(st.integers(0, len(case.sequences) - 1), min_size=1, max_size=6))
-    some = copied(trace.packing, sorted(of))
-    shape = data.draw(st.sampled_from([(some.packing.rows,), (some.packing.rows, trace.features)]))
+    some = copied(sorted(of))
+    [given] = trace.given
+    rows = some.of(given.packing).packing.rows
+    shape = data.draw(st.sampled_from([(rows,), (rows, given.features)]))
     chance = data.draw(st.floats(0.1, 0.9))
     relevant = np.random.default_rng(data.draw(st.integers(0, 99))).random(shape) < chance
-    parts = decompose(trace, some, relevant)
-    expected = trace.scores[some.rows if case.model.by_step else some.sequences]
+    parts = decompose(trace, some, [relevant])
+    of_copies = some.sequences if trace.steps is None else some.of(trace.steps).rows
+    expected = trace.scores[of_copies]
     scale = np.maximum(np.abs(expected), np.abs(parts.relevant) + np.abs(parts.irrelevant))
     assert np.all(np.abs(parts.whole - expected) <= 1e-10 * scale)
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_nothing_relevant_gives_exactly_nothing(case: Case) -> None:
     trace, _ = run_together(case.model, case.sequences)
-    some = copied(trace.packing, range(len(case.sequences)))
-    shapes: list[tuple[int, ...]] = [(trace.packing.rows,), (trace.packing.rows, trace.features)]
-    for shape in shapes:
-        parts = decompose(trace, some, np.zeros(shape, dtype=bool))
+    some = copied(range(len(case.sequences)))
+    [given] = trace.given
+    rows = given.packing.rows
+    for shape in [(rows,), (rows, given.features), None]:
+        parts = decompose(trace, some, [shape and np.zeros(shape, dtype=bool)])
         assert not parts.relevant.any()
         largest = np.abs(trace.scores).max()
         np.testing.assert_allclose(parts.irrelevant, trace.scores, rtol=0, atol=1e-10 * largest)
 
 
-def copied(packing: Packing, sequences: Several[int]) -> Copies:
+def copied(sequences: Several[int]) -> Copies:
     of = np.array(sequences)
-    return Copies(packing, np.arange(len(of)), of, Packing(packing.lengths[of]))
+    return Copies(np.arange(len(of)), of)
 
 
 @each_reach
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     alone = []
     for k, (sequence, target) in enumerate(zip(case.sequences, case.targets, strict=True)):
@@ -313,7 +323,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 
 @each_reach
 @settings(property_test, max_examples=30)
-@given(cases())
+@given(EVERY_CASE)
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(perturbation, "COPIES_BYTES", 1)
@@ -327,7 +337,7 @@ def test_the_ledger_is_of_the_token_whose_parts_miss_the_score_most(
 ) -> None:
     """A part that is wrong by 1/16 at one token, and by 1/1024 at the others."""
 
-    def wrong(trace: Trace, some: Copies, relevant: NDArray[np.bool_]) -> Parts:
+    def wrong(trace: Trace, some: Copies, relevant: list[Booleans | None]) -> Parts:
         parts = decompose(trace, some, relevant)
         errors = np.where(some.numbers == worst, 1 / 16, 1 / 1024)[:, np.newaxis]
         return Parts(parts.relevant + errors, parts.irrelevant)
@@ -341,7 +351,7 @@ def test_the_ledger_is_of_the_token_whose_parts_miss_the_score_most(
 
 class TestSpans:
     @property_test
-    @given(cases(), st.integers(0, 8))
+    @given(EVERY_CASE, st.integers(0, 8))
     def test_of_one_token_are_that_token(self, case: Case, step: int) -> None:
         span = ContextualDecomposition(slice(step, step + 1))
         for found, single in zip(explain(span, case), explain(SINGLE, case), strict=True):
@@ -350,7 +360,7 @@ class TestSpans:
             np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-10 * scale)
 
     @property_test
-    @given(cases(), spans)
+    @given(EVERY_CASE, spans)
     def test_are_spread_evenly_and_their_parts_are_the_score(self, case: Case, span: slice) -> None:
         for found in explain(ContextualDecomposition(span), case):
             ledger, within = found.ledger, found.relevance[span]

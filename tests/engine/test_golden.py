@@ -89,7 +89,7 @@ def test_relevance_through_each_direction_alone(
         of_hidden[:, other] = 0.0
         [of_inputs], _ = lstm.relevance(of_hidden, rule)
         name = "Rx" if direction == "forward" else "Rx_rev"
-        for k, found in zip(order, cut(of_inputs, trace.packing), strict=True):
+        for k, found in zip(order, cut(of_inputs, trace.packings[0]), strict=True):
             assert_golden(found, golden.of_relevance(k, target, eps, factor, name))
 
 

@@ -11,7 +11,7 @@ from golden import FILES, Golden, assert_golden
 from hypothesis import given, settings
 from made_models import in_precision, make_model
 from random_models import Case, cases
-from together import cut, explain_by, run_together
+from together import chosen_together, cut, cut_apart, explain_by, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen
@@ -29,16 +29,15 @@ GRADIENT, TIMES_INPUT = (METHODS[name](Settings()) for name in ("gradient", "gra
 TOLERANCE = 1e-10
 
 property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 
 
 def of_every_feature(case: Case) -> list[Floats]:
     """The gradient of each sequence's score, in the order given."""
     trace, order = run_together(case.model, case.sequences, keep_gates=True)
-    rows = None
-    if case.steps is not None:
-        rows = np.array([trace.packing.offsets[case.steps[k]] + n for n, k in enumerate(order)])
-    found = gradient(trace, Chosen(np.array([case.targets[k] for k in order]), rows))
-    of_sequences = dict(zip(order, cut(found, trace.packing), strict=True))
+    found = gradient(trace, chosen_together(trace, order, case.targets, case.steps))
+    of_sequences = dict(zip(order, cut_apart(found, trace), strict=True))
     return [of_sequences[k] for k in range(len(order))]
 
 
@@ -62,13 +61,13 @@ def test_golden_gradients(file: str) -> None:
     golden = Golden(file)
     trace, order = run_together(golden.model, golden.sequences, keep_gates=True)
     for target in range(golden.model.classes):
-        found = gradient(trace, Chosen(np.full(len(order), target)))
-        for k, of_sequence in zip(order, cut(found, trace.packing), strict=True):
+        [found] = gradient(trace, Chosen(np.full(len(order), target)))
+        for k, of_sequence in zip(order, cut(found, trace.packings[0]), strict=True):
             assert_golden(of_sequence, golden.numbers[f"seq{k}/class{target}/grad"])
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_the_gradient_along_a_direction(case: Case) -> None:
     """A wrong partial derivative shows along a direction in which all features move at random."""
     for k, found in enumerate(of_every_feature(case)):
@@ -81,7 +80,7 @@ def test_the_gradient_along_a_direction(case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_sensitivity_is_the_squared_gradient(case: Case) -> None:
     model, sequences, targets, _, steps = case
     in_full = explain_by(GRADIENT, model, sequences, targets, steps)
@@ -92,7 +91,7 @@ def test_sensitivity_is_the_squared_gradient(case: Case) -> None:
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
     model, sequences, targets, _, steps = case
     in_full = explain_by(TIMES_INPUT, model, sequences, targets, steps)
@@ -108,7 +107,7 @@ def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
 @pytest.mark.parametrize("points", [1, 3])
 @pytest.mark.parametrize("most_rows", [1, 64], ids=["a batch a point", "several points a batch"])
 @settings(property_test, max_examples=50)
-@given(case=cases())
+@given(case=EVERY_CASE)
 def test_integrated_gradients_add_up_gradients_on_the_way(
     points: int, most_rows: int, case: Case
 ) -> None:
@@ -171,17 +170,19 @@ def test_more_points_close_the_gap() -> None:
 def test_padding_has_a_share_of_integrated_gradients() -> None:
     golden = Golden("small")
     trace, _ = run_together(golden.model, golden.sequences)
-    padding = trace.packing.step % 2 == 0
-    chosen = Chosen(np.zeros(trace.packing.batch, dtype=int))
-    found = IntegratedGradients().explain(replace(trace, padding=padding), chosen, "steps")
-    of_padding = trace.packing.total(np.where(padding, found.values, 0.0))
-    of_tokens = trace.packing.total(np.where(padding, 0.0, found.values))
+    packing = trace.packings[0]
+    padding = packing.step % 2 == 0
+    chosen = Chosen(np.zeros(packing.batch, dtype=int))
+    padded = replace(trace, given=[replace(trace.given[0], padding=padding)])
+    found = IntegratedGradients().explain(padded, chosen, "steps")
+    of_padding = packing.total(np.where(padding, found.values[0], 0.0))
+    of_tokens = packing.total(np.where(padding, 0.0, found.values[0]))
     for share, expected in (("padding", of_padding), ("tokens", of_tokens)):
         np.testing.assert_allclose(found.ledgers.shares[share], expected, rtol=1e-12, atol=1e-15)
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_single_precision_is_that_of_the_model(case: Case) -> None:
     model, sequences, targets, _, steps = case
     model = in_precision(model, "float32")
@@ -206,7 +207,7 @@ def test_gates_at_their_ends_have_no_slope(
     trace, _ = run_together(in_precision(model, dtype), [np.ones((1, 2))], keep_gates=True)
     g = np.tanh(weights[2] @ np.ones(2))
     expected = (1 - np.tanh(g[0]) ** 2) * (1 - g[0] ** 2) * weights[2, 0]
-    found = gradient(trace, Chosen(np.zeros(1, dtype=int)))
+    [found] = gradient(trace, Chosen(np.zeros(1, dtype=int)))
     np.testing.assert_allclose(found, [expected * (bias > 0)], rtol=1e-5)
 
 

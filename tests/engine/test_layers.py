@@ -10,12 +10,13 @@ import plain_decomposition
 import plain_lrp
 import plain_perturbation
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_models import in_precision, make_model
 from plain_forward import by_input, embedded
 from plain_gradient import derivative
 
+from lstm_lrp_cli.engine.activations import erf
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace, row_bytes
@@ -477,8 +478,7 @@ def test_ledgers_close_in_single_precision(gates: GateRuleName, case: Case) -> N
 def test_a_bias_factor_of_1_leaves_nothing_but_to_units_without_inputs(case: Case) -> None:
     """Those are the outputs of windows that hold nothing but padding."""
     padded = (Convolution, Each)
-    if any(isinstance(node.layer, padded) for node in case.model.nodes):
-        return
+    assume(not any(isinstance(node.layer, padded) for node in case.model.nodes))
     trace = run_batch(case.model, case.inputs)
     found = Lrp(replace(case.rule, bias_factor=1.0)).explain(
         trace, chosen_of(case, trace), "features"
@@ -764,6 +764,17 @@ def test_an_inner_graph_counts_where_memory_is_planned() -> None:
     assert row_bytes(inside) == row_bytes(by_itself) > row_bytes(make_model(Pool("sum"), classes=1))
 
 
+def test_steps_that_a_layer_adds_count_where_memory_is_planned() -> None:
+    dense = Dense(np.ones((50, 2)), None)
+    by_itself = row_bytes(make_model(dense, classes=50))
+    for layers in (
+        (Upsample(10), Upsample(10), dense),
+        (Pool("mean"), Repeat(100), dense),
+        (Flatten(100), Unflatten(100), dense),
+    ):
+        assert row_bytes(make_model(*layers, classes=50, size=2)) == 100 * by_itself
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_weights_stay_finite_where_fits_are_large(dtype: str) -> None:
     model = Model(
@@ -775,3 +786,23 @@ def test_weights_stay_finite_where_fits_are_large(dtype: str) -> None:
     )
     trace = run_batch(model, [[np.array([[1.0], [2.0], [-3.0]])]])
     np.testing.assert_allclose(trace.scores, [[2.0 + 2.0 - 3.0]])
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float64", 2e-16), ("float32", 1e-7)])
+def test_the_error_function_is_that_of_the_standard_library(dtype: str, most: float) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [
+            np.linspace(-7.0, 7.0, 100_001),
+            rng.normal(size=50_000),
+            *(sign * np.logspace(-300, 300, 6_001) for sign in (-1.0, 1.0)),
+            (np.arange(-6144, 6144) + 0.5) / 1024,  # as far from the table's points as can be
+            [0.0, np.inf, -np.inf],
+        ]
+    )
+    with np.errstate(over="ignore", under="ignore"):
+        x = x.astype(dtype)
+    found = erf(x)
+    assert found.dtype == dtype
+    assert np.abs(found - [math.erf(each) for each in x.tolist()]).max() <= most
+    assert np.isnan(erf(np.array([np.nan], dtype=dtype))).all()

@@ -9,7 +9,7 @@ from together import lrp_ledger
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
-from lstm_lrp_cli.engine.forward import Runner, Trace
+from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledger, Ledgers
 from lstm_lrp_cli.engine.rules import LrpRule
@@ -79,9 +79,9 @@ def test_two_ledgers_together_have_the_stabilizers_of_both_by_size() -> None:
 def test_relevance_of_tokens_is_summed_in_float64() -> None:
     model = make_model(Dense(np.ones((1, 3)), None), Pool("max"), classes=1, dtype="float32")
     step = np.array([[2.0**24, 1.0, 1.0]], dtype=np.float32)
-    trace = Runner(model).forward(step, Packing(np.array([1])))
+    trace = Runner(model).forward([Given(step, Packing(np.array([1])))])
     found = Lrp(LrpRule()).explain(trace, Chosen(np.array([0])), "features")
-    np.testing.assert_array_equal(found.values, step)
+    np.testing.assert_array_equal(found.values[0], step)
     assert found.ledgers.shares["tokens"].tolist() == [
         2.0**24 + 2.0
     ]  # float32 would lose both ones
@@ -108,14 +108,18 @@ class TestPadding:
             Dense(rng.normal(size=(2, 3)), rng.normal(size=2)),
             classes=2,
         )
-        return Runner(model).forward(np.array([4, 0, 3, 1, 2]), self.packing)
+        ids = np.array([4, 0, 3, 1, 2])
+        return Runner(model).forward([Given(ids, self.packing, model.inputs[0].embedding)])
+
+    def padded(self, trace: Trace) -> Trace:
+        return replace(trace, given=[replace(trace.given[0], padding=self.padding)])
 
     def explained(self, trace: Trace) -> Relevance:
         return Lrp(self.rule).explain(trace, Chosen(self.targets), "features")
 
     def test_relevance_of_padding_steps_is_not_that_of_tokens(self, trace: Trace) -> None:
-        found = self.explained(replace(trace, padding=self.padding))
-        a0, b0, a1, b1, a2 = found.values.sum(axis=1)
+        found = self.explained(self.padded(trace))
+        a0, b0, a1, b1, a2 = found.values[0].sum(axis=1)
         np.testing.assert_allclose(found.ledgers.shares["tokens"], [a2, b0], rtol=1e-14)
         np.testing.assert_allclose(found.ledgers.shares["padding"], [a0 + a1, b1], rtol=1e-14)
 
@@ -123,8 +127,8 @@ class TestPadding:
         self, trace: Trace
     ) -> None:
         without = self.explained(trace)
-        found = self.explained(replace(trace, padding=self.padding))
-        np.testing.assert_array_equal(found.values, without.values)
+        found = self.explained(self.padded(trace))
+        np.testing.assert_array_equal(found.values[0], without.values[0])
         np.testing.assert_allclose(
             found.ledgers.shares["tokens"] + found.ledgers.shares["padding"],
             without.ledgers.shares["tokens"],
@@ -137,5 +141,5 @@ class TestPadding:
         assert without.ledgers.shares["padding"].tolist() == [0.0, 0.0]
 
     def test_the_scores_are_still_accounted_for(self, trace: Trace) -> None:
-        found = self.explained(replace(trace, padding=self.padding))
+        found = self.explained(self.padded(trace))
         assert all(ledger.relative_residual < 1e-14 for ledger in found.ledgers)

@@ -20,7 +20,7 @@ from random_models import Case, cases
 from lstm_lrp_cli.engine import perturbation
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.forward import Runner
+from lstm_lrp_cli.engine.forward import Given, Runner
 from lstm_lrp_cli.engine.methods import METHODS, Settings
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
@@ -36,6 +36,8 @@ OCCLUSION = METHODS["occlusion"](Settings())
 OMISSION = METHODS["omission"](Settings())
 
 property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+# Of the first kinds of layer, or with recurrent ones of every kind.
+EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))
 
 
@@ -44,10 +46,9 @@ def padded(draw: st.DrawFn) -> Case:
     """Models that are given padding, and sequences that are shorter, as long, or longer."""
     case = draw(cases())
     model, sequences = case.model, case.sequences
-    of_tokens = model.only_input.embedding is not None
-    values = (
-        st.integers(0, len(model.only_input.embedding.weights) - 1) if of_tokens else st.just(0.5)
-    )
+    [read] = model.inputs
+    of_tokens = read.embedding is not None
+    values = st.integers(0, len(read.embedding.weights) - 1) if of_tokens else st.just(0.5)
     flattened = [layer.steps for layer in model.layers if isinstance(layer, Flatten)]
     if flattened:
         sequences = [sequence[: draw(st.integers(0, len(sequence)))] for sequence in sequences]
@@ -57,7 +58,11 @@ def padded(draw: st.DrawFn) -> Case:
         value=draw(values),
         masked=not flattened and draw(st.integers(0, 3)) == 0,
     )
-    return case._replace(model=replace(model, padding=padding), sequences=sequences)
+    return case._replace(model=with_padding(model, padding), sequences=sequences)
+
+
+def with_padding(model: Model, padding: Padding | None) -> Model:
+    return replace(model, inputs=(replace(model.only_input, padding=padding),))
 
 
 def explained(
@@ -71,12 +76,17 @@ def explained(
     """The relevance of the steps of each sequence, all run together, in the order given."""
     batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(sequences)], model)
     order = [sequence.number for sequence in batch.sequences]
-    rows = None if steps is None else batch.find(np.array([steps[k] for k in order]))[0]
+    [packed], embedding = batch.packed, model.only_input.embedding
+    array = packed.array.astype(kind(model))
+    trace = Runner(model).forward([Given(array, packed.packing, embedding, packed.padding)])
+    rows = None
+    if steps is not None:
+        assert trace.steps is not None
+        rows, _ = batch.steps_of(trace.steps).find(np.array([steps[k] for k in order]))
     chosen = Chosen(np.array([targets[k] for k in order]), rows)
-    trace = Runner(model).forward(batch.inputs.astype(kind(model)), batch.packing, batch.padding)
     result = method.explain(trace, chosen, reach)
     assert result.ledgers is None
-    found = dict(zip(order, batch.per_sequence(result.values), strict=True))
+    found = dict(zip(order, packed.per_sequence(result.values[0]), strict=True))
     return [found[k] for k in range(len(sequences))]
 
 
@@ -153,14 +163,14 @@ def assert_same(found: Floats, expected: Floats, score: float) -> None:
 
 @each_reach
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_occlusion_is_what_the_score_loses_by_zeros(reach: Reach, case: Case) -> None:
     for k, found in enumerate(explain(OCCLUSION, case, reach)):
         assert_same(found, occluded(case, k, reach), Alone(case, k).score())
 
 
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_omission_is_what_the_score_loses_by_a_step_less(case: Case) -> None:
     assume(can_lose_a_step(case.model))
     for k, found in enumerate(explain(OMISSION, case)):
@@ -174,7 +184,7 @@ def can_lose_a_step(model: Model) -> bool:
 
 @each_reach
 @property_test
-@given(cases() | padded())
+@given(EVERY_CASE | padded())
 def test_a_sequence_is_occluded_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     together = explain(OCCLUSION, case, reach)
     for k, (found, alone) in enumerate(
@@ -199,7 +209,7 @@ def test_how_many_copies_are_run_at_a_time_does_not_matter(
 
 
 @property_test
-@given(cases())
+@given(EVERY_CASE)
 def test_relevance_has_the_precision_of_the_model(case: Case) -> None:
     model = in_precision(case.model, "float32")
     for method in (OCCLUSION, METHODS["random"](Settings())):
@@ -212,22 +222,26 @@ def test_relevance_has_the_precision_of_the_model(case: Case) -> None:
 def test_padding_has_no_relevance(case: Case, name: str) -> None:
     model = case.model
     batch = make_batch([Sequence(k, inputs) for k, inputs in enumerate(case.sequences)], model)
-    assume(batch.padding is not None)
-    trace = Runner(model).forward(batch.inputs, batch.packing, batch.padding)
+    [packed] = batch.packed
+    assume(packed.padding is not None)
+    embedding = model.only_input.embedding
+    trace = Runner(model).forward([Given(packed.array, packed.packing, embedding, packed.padding)])
     chosen = Chosen(
         np.zeros(len(batch.sequences), dtype=np.intp),
-        batch.find(np.zeros(len(batch.sequences), dtype=np.intp))[0] if model.by_step else None,
+        packed.find(np.zeros(len(batch.sequences), dtype=np.intp))[0] if model.by_step else None,
     )
     for reach in get_args(Reach):
         found = METHODS[name](Settings()).explain(trace, chosen, reach)
-        assert not found.values[batch.padding].any()
+        assert not found.values[0][packed.padding].any()
 
 
 def test_no_copies_are_made_of_a_sequence_without_the_step_that_is_explained() -> None:
     model = make_model(Embedding(np.eye(3)), Reverse(), classes=3, by_step=True)
-    trace = Runner(model).forward(np.array([0, 1, 2]), Packing(np.array([2, 1])))
+    given = Given(np.array([0, 1, 2]), Packing(np.array([2, 1])), model.only_input.embedding)
+    trace = Runner(model).forward([given])
     chosen = Chosen(np.zeros(2, dtype=np.intp), np.array([2, -1]))
-    assert perturbation.explained_rows(trace, chosen).tolist() == [0, 2]
+    [rows] = perturbation.explained_rows(trace, chosen)
+    assert rows.tolist() == [0, 2]
 
 
 SUM = make_model(Embedding(np.arange(6.0).reshape(3, 2)), Pool("sum"), classes=2)
@@ -249,7 +263,7 @@ class TestOfASum:
     @pytest.mark.parametrize("side", ["pre", "post"])
     def test_padding_stands_where_a_step_is_left_out(self, side: Any) -> None:
         """Token 1 adds 3 to the score, as a step and as padding."""
-        model = replace(SUM, padding=Padding(side, length=2, value=1))
+        model = with_padding(SUM, Padding(side, length=2, value=1))
         short, full, long = np.array([2]), np.array([2, 0]), np.array([2, 0, 1])
         found = explained(OMISSION, model, [short, full, long], [1, 1, 1])
         assert [each.tolist() for each in found] == [[2.0], [2.0, -2.0], [5.0, 1.0, 3.0]]
@@ -290,7 +304,7 @@ class TestRandom:
 
     @each_reach
     @property_test
-    @given(cases() | padded())
+    @given(EVERY_CASE | padded())
     def test_a_sequence_has_the_same_numbers_alone_and_in_a_batch(
         self, reach: Reach, case: Case
     ) -> None:
@@ -305,7 +319,7 @@ class TestRandom:
         method = METHODS["random"](Settings())
         assume(not case.model.only_input.padding.masked and can_lose_a_step(case.model))
         assume(not any(isinstance(layer, Flatten) for layer in case.model.layers))
-        bare = case._replace(model=replace(case.model, padding=None))
+        bare = case._replace(model=with_padding(case.model, None))
         for found, alone in zip(explain(method, case), explain(method, bare), strict=True):
             np.testing.assert_array_equal(found, alone)
 

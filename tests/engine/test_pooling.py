@@ -5,6 +5,7 @@ import pytest
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.layers import steps
+from lstm_lrp_cli.engine.records import Value
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Pool, PoolName
@@ -17,7 +18,7 @@ RULE = LrpRule(eps=0.5)
 
 def pooled(kind: PoolName) -> steps.SumRecord | steps.MaxRecord:
     flat = np.array([step for sequence in SEQUENCES for step in sequence])
-    return steps.pool(Pool(kind), PACKING.pack(flat), PACKING)
+    return steps.pool(Pool(kind), [Value(PACKING.pack(flat), PACKING)])
 
 
 def by_sequence(rows: Floats) -> list[list[list[float]]]:
@@ -41,7 +42,8 @@ def test_values_and_zero_for_a_sequence_without_steps(
 
 def test_the_largest_of_negative_values_is_negative() -> None:
     rows = np.array([[-3.0], [-1.0], [-2.0]])
-    assert steps.pool(Pool("max"), rows, Packing(np.array([3]))).outputs.tolist() == [[-1.0]]
+    pooled_rows = steps.pool(Pool("max"), [Value(rows, Packing(np.array([3])))])
+    assert pooled_rows.outputs.tolist() == [[-1.0]]
 
 
 def test_max_gives_all_to_the_first_step_of_the_largest_value() -> None:

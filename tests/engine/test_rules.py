@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstm_lrp_cli.engine.layers import dense
+from lstm_lrp_cli.engine.records import Value
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense
@@ -198,7 +199,7 @@ class TestADenseLayer:
     """z = (2.5, -1), so that messages are (1, -1): W^T times them is (2, 1.5)."""
 
     layer = Dense(np.array([[1.0, 2.0], [-1.0, 0.5]]), np.array([0.5, -0.25]))
-    record = dense.run(layer, np.array([[1.0, 0.5]]), None)
+    record = dense.DenseRecord.of(layer, [Value(np.array([[1.0, 0.5]]))])
     relevance = np.array([[3.0, 1.5]])
 
     def test_its_outputs(self) -> None:
@@ -219,5 +220,5 @@ class TestADenseLayer:
         assert shares.stabilizers.tolist() == [[0.0], [0.0]]
 
     def test_running_it_leaves_its_bias_as_it_was(self) -> None:
-        again = dense.run(self.layer, np.array([[1.0, 0.5]]), None)
+        again = dense.DenseRecord.of(self.layer, [Value(np.array([[1.0, 0.5]]))])
         assert again.outputs.tolist() == [[2.5, -1.0]]

@@ -5,6 +5,7 @@ Every test plants one error in the engine and shows that the residual then excee
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -17,9 +18,9 @@ from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.records import TOLERANCES, Reach, Shares
 from lstm_lrp_cli.engine.rules import GATE_RULES, GateRuleName, LrpRule, Messages, Split
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding, Pool
+from lstm_lrp_cli.model.layers import Dense, Embedding, Pad, Pool
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import Gru, GruCell, Lstm, LstmCell, Recurrent, RnnCell, SimpleRnn
 
 EPS, BIAS_FACTOR = 0.05, 0.3
 SEQUENCES = [np.array([0, 3, 1, 4]), np.array([2, 2]), np.array([4, 1, 0, 0, 3, 2])]
@@ -33,18 +34,44 @@ def _cell(rng: np.random.Generator, inputs: int, backward: bool) -> LstmCell:
 
 @pytest.fixture(params=["float64", "float32"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """A model in which every kind of linear map takes part."""
+    """A model in which every kind of linear map takes part, and every share."""
     rng = np.random.default_rng(11)
     whole = make_model(
         Embedding(rng.normal(size=(5, 3))),
         Lstm((_cell(rng, 3, False), _cell(rng, 3, True)), merge="sum", returns="sequence"),
         Lstm((_cell(rng, 4, False),), returns="sequence"),
         Dense(rng.normal(size=(4, 4)), rng.normal(size=4)),
+        Pad(1, 0),
         Pool("mean"),
         Dense(rng.normal(size=(2, 4)), rng.normal(size=2)),
         classes=2,
     )
     return in_precision(whole, request.param)
+
+
+def _gru(rng: np.random.Generator, *, reset_after: bool) -> Gru:
+    def cell(backward: bool) -> GruCell:
+        weights = (rng.normal(size=shape) for shape in ((3, 4, 3), (3, 4, 4), (3, 4)))
+        inner = rng.normal(size=4) if reset_after else None
+        return GruCell(*weights, inner, reset_after, backward)
+
+    return Gru((cell(False), cell(True)))
+
+
+def _simple(rng: np.random.Generator) -> SimpleRnn:
+    def cell(backward: bool) -> RnnCell:
+        return RnnCell(*(rng.normal(size=shape) for shape in ((4, 3), (4, 4), (4,))), backward)
+
+    return SimpleRnn((cell(False), cell(True)))
+
+
+# Of 3 inputs and 4 hidden units, both ways.
+RECURRENT: dict[str, Callable[[np.random.Generator], Recurrent]] = {
+    "lstm": lambda rng: Lstm((_cell(rng, 3, False), _cell(rng, 3, True))),
+    "gru": partial(_gru, reset_after=True),
+    "gru, reset before": partial(_gru, reset_after=False),
+    "simple": _simple,
+}
 
 
 def worst_residual(model: Model, rule: LrpRule) -> float:
@@ -149,15 +176,16 @@ def test_an_error_in_the_rule_shows(
     assert worst_residual(model, error(EPS, BIAS_FACTOR, gates)) > tolerance(model)
 
 
+@pytest.mark.parametrize("kind", RECURRENT)
 @pytest.mark.parametrize("reach", ["features", "steps"])
 @ALL_RULES
 @pytest.mark.parametrize("error", IN_EVERY_MAP)
-def test_an_error_in_the_rule_shows_in_an_lstm_alone(
-    error: type[LrpRule], gates: GateRuleName, reach: Reach
+def test_an_error_in_the_rule_shows_in_a_recurrent_layer_alone(
+    error: type[LrpRule], gates: GateRuleName, reach: Reach, kind: str
 ) -> None:
     rng = np.random.default_rng(5)
-    cells = (_cell(rng, 3, False), _cell(rng, 3, True))
-    model = make_model(Embedding(rng.normal(size=(5, 3))), Lstm(cells), classes=8)
+    table = Embedding(rng.normal(size=(5, 3)))
+    model = make_model(table, RECURRENT[kind](rng), classes=8)
     trace, order = run_together(model, SEQUENCES)
     chosen = Chosen(np.array([TARGETS[k] for k in order]))
 
@@ -184,6 +212,37 @@ def test_an_error_in_what_the_biases_of_a_cell_get_shows(
     ledgers = Lrp(rule).explain(trace, chosen, reach).ledgers
     worst = max(ledger.relative_residual for ledger in ledgers)
     assert worst > tolerance(model)
+
+
+@pytest.mark.parametrize("reach", ["features", "steps"])
+@pytest.mark.parametrize("bias_factor", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("kind", "gates", "bias"),
+    [
+        ("gru", "lrp-all", "candidate"),
+        ("gru", "lrp-all", "inner"),
+        ("gru", "lrp-half", "reset"),
+        ("gru", "lrp-abs", "update"),
+        ("gru, reset before", "lrp-all", "candidate"),
+        ("gru, reset before", "lrp-prop", "reset"),
+        ("simple", "lrp-all", "only"),
+    ],
+)
+def test_an_error_in_what_the_biases_of_other_cells_get_shows(
+    kind: str, gates: GateRuleName, bias: str, reach: Reach, bias_factor: float
+) -> None:
+    rng = np.random.default_rng(6)
+    table = Embedding(rng.normal(size=(5, 3)))
+    model = make_model(table, RECURRENT[kind](rng), classes=8)
+    trace, order = run_together(model, SEQUENCES)
+    chosen = Chosen(np.array([TARGETS[k] for k in order]))
+    changed = model.layers[1].cells[0]  # after the forward pass
+    if bias == "inner":
+        changed.recurrent_bias[...] *= 1.5
+    else:
+        changed.bias[{"reset": 0, "update": 1, "candidate": 2, "only": ...}[bias]] *= 1.5
+    ledgers = Lrp(LrpRule(EPS, bias_factor, gates)).explain(trace, chosen, reach).ledgers
+    assert max(ledger.relative_residual for ledger in ledgers) > tolerance(model)
 
 
 @pytest.mark.parametrize("weights", ["input", "recurrent"])
@@ -242,7 +301,7 @@ def _change_dense_weights(model: Model) -> None:
 
 
 def _change_output_bias(model: Model) -> None:
-    model.layers[5].bias[...] += 0.5
+    model.layers[6].bias[...] += 0.5
 
 
 @pytest.mark.parametrize(

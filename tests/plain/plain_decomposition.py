@@ -19,6 +19,7 @@ from plain_forward import (
     forward,
     groups_of,
     heads,
+    norms,
     seen_by,
     split,
     weights_of,
@@ -47,6 +48,8 @@ from lstm_lrp_cli.model.layers import (
     Scale,
     Select,
     StepSoftmax,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -152,7 +155,16 @@ def _relevant_steps(layer: Layer, sources: list[Value], steps: int) -> list[bool
 def _keeps_steps(layer: Layer) -> bool:
     """Whether step t of what a layer makes is step t of what it is first fed with."""
     of_units = isinstance(
-        layer, Dense | Scale | Normalize | Activation | LeakyRelu | StepSoftmax | Select
+        layer,
+        Dense
+        | Scale
+        | Normalize
+        | UnitNorm
+        | UnitSum
+        | Activation
+        | LeakyRelu
+        | StepSoftmax
+        | Select,
     )
     return of_units or isinstance(layer, Lstm | Gru | SimpleRnn | Attention)
 
@@ -177,6 +189,8 @@ def _layer_parts(layer: Layer, sources: list[Value]) -> Parts:
             )
         case Normalize():
             return _normalized(layer, parts)
+        case UnitNorm():  # by the norm of the whole
+            return Parts(*(part / norms(parts.whole) for part in parts))
         case Pool("max"):
             steps = [Parts(*each) for each in zip(relevant, irrelevant, strict=True)]
             nothing = Parts(np.zeros(relevant.shape[1]), np.zeros(relevant.shape[1]))

@@ -42,6 +42,8 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -130,6 +132,10 @@ def forward(layer: Layer, sources: list[Floats]) -> Floats:
             return values * factors + offsets
         case Normalize():
             return normalize(layer, values)
+        case UnitNorm():
+            return values / norms(values)
+        case UnitSum():
+            return values.sum(axis=-1, keepdims=True)
         case StepSoftmax():
             columns = [activate("softmax", values[:, unit]) for unit in range(values.shape[1])]
             return np.array(columns).T.reshape(values.shape) if len(values) else values
@@ -255,6 +261,12 @@ def normalize(layer: Normalize, values: Floats) -> Floats:
             free = (values[at] - group.mean) / group.deviation
             found[at] = layer.factors[at[-1]] * free + layer.offsets[at[-1]]
     return found
+
+
+def norms(values: Floats) -> Floats:
+    """The Euclidean norm of the units of each step, or once, as one unit; no less than 1e-6."""
+    found = np.sqrt((values**2).sum(axis=-1, keepdims=True))
+    return np.where(found.real > 1e-6, found, 1e-6)
 
 
 def heads(layer: Attention, units: int) -> list[slice]:

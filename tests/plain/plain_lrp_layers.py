@@ -1,7 +1,7 @@
 """LRP of the layers that are no graph and read nothing step by step."""
 
 import numpy as np
-from plain_forward import counted, fits, groups_of, heads, seen_by, weights_of
+from plain_forward import counted, fits, groups_of, heads, norms, seen_by, weights_of
 from plain_joins import largest
 from plain_rules import (
     Account,
@@ -34,6 +34,8 @@ from lstm_lrp_cli.model.layers import (
     StepSoftmax,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     WindowPool,
 )
@@ -64,19 +66,15 @@ def layer_relevance(
                 down[at] = linear_relevance(weights, bias, values[at], relevance[at], rule, account)
             return down
         case Scale(factors, offsets):
-            # Each output has one unit below it, so that it is a linear map of its own.
-            down = np.zeros(values.shape)
-            for at in np.ndindex(*values.shape):
-                unit = at[-1]
-                down[at] = linear_relevance(
-                    factors[unit : unit + 1, np.newaxis],
-                    offsets[unit : unit + 1],
-                    values[at].reshape(1),
-                    relevance[at].reshape(1),
-                    rule,
-                    account,
-                )[0]
-            return down
+            every = np.broadcast_to(factors, values.shape)
+            return _unit_by_unit(every, offsets, values, relevance, rule, account)
+        case UnitNorm():  # the norm is taken for a constant
+            every = np.broadcast_to(1.0 / norms(values), values.shape)
+            nothing = np.zeros(values.shape[-1])
+            return _unit_by_unit(every, nothing, values, relevance, rule, account)
+        case UnitSum():
+            ones = Dense(np.ones((1, values.shape[-1])), None)
+            return layer_relevance(ones, values, relevance, rule, account)
         case Normalize():
             return _normalize_relevance(layer, values, relevance, rule, account)
         case Pool():
@@ -86,6 +84,29 @@ def layer_relevance(
         case WindowPool():
             return _window_pool_relevance(layer, values, relevance, rule, account)
     return _rearranged_relevance(layer, values, relevance, account)
+
+
+def _unit_by_unit(
+    factors: Floats,
+    offsets: Floats,
+    values: Floats,
+    relevance: Floats,
+    rule: Rule,
+    account: Account,
+) -> Floats:
+    """Each output has one unit below it, so that it is a linear map of its own."""
+    down = np.zeros(values.shape)
+    for at in np.ndindex(*values.shape):
+        unit = at[-1]
+        down[at] = linear_relevance(
+            factors[at].reshape(1, 1),
+            offsets[unit : unit + 1],
+            values[at].reshape(1),
+            relevance[at].reshape(1),
+            rule,
+            account,
+        )[0]
+    return down
 
 
 def _rearranged_relevance(

@@ -1,33 +1,45 @@
 """Hypothesis strategies: models of every shape that layers can express, and batches for them."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from plain_forward import Given, by_input, embedded, run
+from random_families import FAMILIES, bring_in, grow, of_vectors, to_steps, to_vector
+from random_graphs import Drawing, Value, needed, pruned
+from random_layers import ACTIVATIONS, UNIT_ACTIVATIONS, lstms
 
 from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
-from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Embedding, Flatten, Layer, Merge, Pool, PoolName, Reverse, Scale, StepSoftmax
-from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName, GateActivationName, Lstm, LstmCell
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
-from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Dense, Each, Embedding, Flatten, Node, Transpose
+from lstm_lrp_cli.model.model import Head, Input, Model
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
 
-# The exponential of an exponential overflows, and says nothing about the engine.
-ACTIVATIONS = [kind for kind in get_args(ActivationName) if kind != "exponential"]
-UNIT_ACTIVATIONS = [kind for kind in ACTIVATIONS if kind != "softmax"]
+__all__ = [
+    "ACTIVATIONS",
+    "FAMILIES",
+    "UNIT_ACTIVATIONS",
+    "Case",
+    "any_number_of_steps",
+    "cases",
+    "describable",
+    "lstms",
+    "rules",
+    "stateful",
+]
 
 
 class Case(NamedTuple):
     """A model, a ragged batch for it, one target a sequence, a rule, and which step.
 
-    `steps` has a step for each sequence where the model gives scores at every step, else None.
+    A sequence is an array, of a model with several inputs a tuple of them. `steps` has a step of
+    the scores for each sequence where the model gives scores at every step, else None.
     """
 
     model: Model
-    sequences: list[NDArray[Any]]
+    sequences: list[Any]
     targets: list[int]
     rule: LrpRule
     steps: list[int] | None = None
@@ -42,219 +54,226 @@ def rules() -> st.SearchStrategy[LrpRule]:
     )
 
 
-@dataclass
-class Drawing:
-    """A graph that grows; what its nodes give, by node: how many units, step by step or once."""
+class Lengths(NamedTuple):
+    """How long the sequences of a batch are, and further lengths that the model is for."""
 
-    draw: st.DrawFn
-    rng: np.random.Generator
-    by_step: dict[int, int]
-    by_sequence: dict[int, int] = field(default_factory=dict)
-    nodes: list[Node] = field(default_factory=list)
-
-    def add(self, layer: Layer, sources: tuple[int, ...], size: int, *, by_step: bool) -> int:
-        self.nodes.append(Node(layer, sources))
-        place = len(self.nodes) - 1
-        (self.by_step if by_step else self.by_sequence)[place] = size
-        return place
-
-    def pick(self, values: dict[int, int]) -> int:
-        """The latest value most often, for models are deep rather than broad."""
-        return self.draw(st.sampled_from([max(values), *values]))
-
-    def step_layer(self, *, most_lstms: int) -> None:
-        """A layer that gives something at every step."""
-        source = self.pick(self.by_step)
-        kinds = ["unit", "merge", "reverse", "attention"]
-        kind = self.draw(st.sampled_from(kinds + ["lstm"] * 3 if most_lstms else kinds))
-        match kind:
-            case "lstm":
-                lstm = self.draw(lstms(self.rng, self.by_step[source], "sequence"))
-                self.add(lstm, (source,), lstm.output_size, by_step=True)
-            case "reverse":
-                self.add(Reverse(), (source,), self.by_step[source], by_step=True)
-            case "attention":
-                units = self.draw(st.sampled_from([1, self.by_step[source]]))
-                dense = Dense(_weights(self.rng, units, self.by_step[source]), None)
-                scores = self.add(dense, (source,), units, by_step=True)
-                gate = self.add(StepSoftmax(), (scores,), units, by_step=True)
-                self.add(Merge("gate"), (gate, source), self.by_step[source], by_step=True)
-            case _:
-                self.any_layer(self.by_step, kind, by_step=True)
-
-    def any_layer(self, values: dict[int, int], kind: str, *, by_step: bool) -> None:
-        """A layer that works on steps and on sequences alike."""
-        source = self.pick(values)
-        size = values[source]
-        if kind == "merge":
-            count = self.draw(st.integers(2, 3))
-            others = [self.draw(st.sampled_from(list(values))) for _ in range(count - 1)]
-            sources = (source, *others)
-            alike = len({values[place] for place in sources}) == 1
-            joins = ["concat", "sum", "mean", "product"] if alike else ["concat"]
-            join = self.draw(st.sampled_from(joins))
-            units = sum(values[place] for place in sources) if join == "concat" else size
-            self.add(Merge(join), sources, units, by_step=by_step)
-            return
-        match self.draw(st.sampled_from(["dense", "dense", "activation", "scale"])):
-            case "dense":
-                outputs = self.draw(st.integers(1, 4))
-                self.add(
-                    Dense(_weights(self.rng, outputs, size), self.bias(outputs)),
-                    (source,),
-                    outputs,
-                    by_step=by_step,
-                )
-            case "activation":
-                kind = self.draw(st.sampled_from(ACTIVATIONS))
-                self.add(Activation(kind), (source,), size, by_step=by_step)
-            case "scale":
-                scale = Scale(self.rng.normal(size=size), self.rng.normal(scale=0.5, size=size))
-                self.add(scale, (source,), size, by_step=by_step)
-
-    def bias(self, size: int) -> Floats | None:
-        return self.rng.normal(scale=0.5, size=size) if self.draw(st.booleans()) else None
-
-    def sequence_layer(self, steps: int | None) -> None:
-        """A layer that makes one vector of all steps."""
-        source = self.pick(self.by_step)
-        size = self.by_step[source]
-        kinds = ["lstm", "pool", "pool"] + ["flatten"] * bool(steps)
-        match self.draw(st.sampled_from(kinds)):
-            case "lstm":
-                lstm = self.draw(lstms(self.rng, size, "last"))
-                self.add(lstm, (source,), lstm.output_size, by_step=False)
-            case "pool":
-                pool = Pool(self.draw(st.sampled_from(get_args(PoolName))))
-                self.add(pool, (source,), size, by_step=False)
-            case "flatten":
-                assert steps is not None
-                self.add(Flatten(steps), (source,), steps * size, by_step=False)
+    of_batch: list[int]
+    further: tuple[int, ...]
 
 
 @st.composite
-def cases(draw: st.DrawFn, most_lstms: int = 3) -> Case:
-    """Draw a whole problem. Weights and numbers come from a generator with a drawn seed."""
+def cases(draw: st.DrawFn, most_lstms: int = 3, families: Collection[str] = ()) -> Case:
+    """Draw a whole problem. Weights and numbers come from a generator with a drawn seed.
+
+    Without families, models are of the first kinds of layer: LSTMs, pools, dense layers and the
+    like. With some of FAMILIES, there are layers of these too, and the first is one of them.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    has_embedding = draw(st.booleans())
-    features = draw(st.integers(1, 4))
-    tokens = draw(st.integers(1, 8))
-    embedding = Embedding(rng.normal(size=(tokens, features))) if has_embedding else None
+    several = "inputs" in families
+    inputs = draw(inputs_of(rng, draw(st.integers(1, 3)) if several else 1))
+    lengths = draw(lengths_of("each" in families))
+    shapes = [Value(inputs[0].size, (*lengths.of_batch, *lengths.further))]
+    shapes += [draw(other_lengths(shapes[0], each)) for each in inputs[1:]]
 
-    lengths = draw(st.lists(st.integers(0, 9), min_size=1, max_size=6))
-    steps = max(lengths) if draw(st.booleans()) else None
-    if steps:
-        lengths = [steps] * len(lengths)
-
-    drawing = Drawing(draw, rng, {MODEL_INPUT: features})
-    for _ in range(draw(st.integers(0, 3))):
-        read = sum(isinstance(node.layer, Lstm) for node in drawing.nodes)
-        drawing.step_layer(most_lstms=most_lstms - read)
-    # Scores of a step need a step: sequences without one are another matter.
-    scores_by_step = draw(st.integers(0, 3)) == 0 and min(lengths) > 0 and bool(drawing.nodes)
-    if not scores_by_step:
-        for _ in range(draw(st.integers(1, 2))):
-            drawing.sequence_layer(steps)
+    given = {MODEL_INPUT - k: shape for k, shape in enumerate(shapes)}
+    drawing = Drawing(draw, rng, given, frozenset(families))
+    if families:
+        grow(drawing, most=3)
+    else:
         for _ in range(draw(st.integers(0, 3))):
-            kind = draw(st.sampled_from(["unit", "unit", "merge"]))
-            drawing.any_layer(drawing.by_sequence, kind, by_step=False)
-    candidates = dict(drawing.by_step if scores_by_step else drawing.by_sequence)
-    candidates.pop(MODEL_INPUT, None)
+            drawing.step_layer(most_lstms=most_lstms - drawing.lstms_so_far())
+    batch = len(lengths.of_batch)
+    scores_by_step = draw(st.integers(0, 3)) == 0 and bool(scored_steps(drawing, batch))
+    if not scores_by_step:
+        scores_by_step = finish(drawing, batch)
+
+    candidates = scored_steps(drawing, batch) if scores_by_step else drawing.by_sequence
+    candidates = {place: value for place, value in candidates.items() if place >= 0}
     last = max(candidates)
-    outputs = (last, *draw(st.lists(st.sampled_from(list(candidates)), max_size=1)))
-    heads = tuple(Head(candidates[output]) for output in outputs)
+    alike = [p for p, value in candidates.items() if value.lengths == candidates[last].lengths]
+    outputs = (last, *draw(st.lists(st.sampled_from(alike), max_size=1)))
+    heads = tuple(Head(candidates[output].units) for output in outputs)
     model = Model(
-        tuple(drawing.nodes), outputs, heads, np.dtype(np.float64), embedding, scores_by_step
+        tuple(drawing.nodes), outputs, heads, np.dtype(np.float64), inputs, scores_by_step
     )
-    sequences: list[NDArray[Any]] = [
-        rng.integers(tokens, size=length) if has_embedding else rng.normal(size=(length, features))
-        for length in lengths
+    sequences = [
+        tuple(numbers_for(rng, each, shape, k) for each, shape in zip(inputs, shapes, strict=True))
+        for k in range(batch)
     ]
-    targets = [draw(st.integers(0, model.classes - 1)) for _ in lengths]
-    at = [draw(st.integers(0, length - 1)) for length in lengths] if scores_by_step else None
-    return Case(model, sequences, targets, draw(rules()), at)
+    sequences = [each if len(inputs) > 1 else each[0] for each in sequences]
+    if families:
+        for sequence in sequences:
+            assume(stays_small(model, sequence))
+    targets = [draw(st.integers(0, model.classes - 1)) for _ in range(batch)]
+    steps = [draw(st.integers(0, n - 1)) for n in (candidates[last].lengths or ())[:batch]]
+    return Case(model, sequences, targets, draw(rules()), steps if scores_by_step else None)
 
 
 @st.composite
-def describable(draw: st.DrawFn) -> Case:
+def inputs_of(draw: st.DrawFn, rng: np.random.Generator, count: int) -> tuple[Input, ...]:
+    """Tokens, numbers, and but for the first perhaps one vector; some are alike."""
+    inputs: list[Input] = []
+    for number in range(count):
+        name = None if count == 1 else f"input_{number + 1}"
+        kind = draw(st.sampled_from(["tokens", "numbers", *["alike", "vector"] * bool(number)]))
+        if kind == "alike":
+            inputs.append(replace(inputs[0], name=name))
+            continue
+        features = draw(st.integers(1, 4))
+        tokens = draw(st.integers(1, 8))
+        embedding = Embedding(rng.normal(size=(tokens, features))) if kind == "tokens" else None
+        inputs.append(Input(features, embedding, name, steps=kind != "vector"))
+    return tuple(inputs)
+
+
+@st.composite
+def lengths_of(draw: st.DrawFn, in_groups: bool) -> Lengths:
+    """Any, all the same, or multiples of something."""
+    kinds = ["any", "same", *["multiples"] * (2 * in_groups)]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "multiples":
+        steps = draw(st.integers(2, 4))
+        counts = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))
+        return Lengths([steps * count for count in counts], tuple(range(0, 4 * steps, steps)))
+    lengths = draw(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+    if kind == "same" and max(lengths):
+        return Lengths([max(lengths)] * len(lengths), ())
+    return Lengths(lengths, tuple(range(10)))
+
+
+@st.composite
+def other_lengths(draw: st.DrawFn, first: Value, given: Input) -> Value:
+    """Those of an input beside the first: never longer where the first is shorter."""
+    assert first.lengths is not None
+    if not given.steps:
+        return Value(given.size)
+    kind, some = draw(st.sampled_from(["same", "half", "more", "fixed"])), draw(st.integers(1, 4))
+    count = {
+        "same": lambda steps: steps,
+        "half": lambda steps: steps // 2,
+        "more": lambda steps: steps + 1,
+        "fixed": lambda steps: some,
+    }[kind]
+    return Value(given.size, tuple(map(count, first.lengths)))
+
+
+def numbers_for(rng: np.random.Generator, given: Input, shape: Value, k: int) -> Any:
+    """What an input is given of sequence k."""
+    if shape.lengths is None:
+        return rng.normal(size=given.size)
+    if given.embedding is None:
+        return rng.normal(size=(shape.lengths[k], given.size))
+    return rng.integers(len(given.embedding.weights), size=shape.lengths[k])
+
+
+def scored_steps(drawing: Drawing, batch: int) -> dict[int, Value]:
+    """The nodes whose steps may have scores: a score of a step needs one in every sequence."""
+    return {
+        place: value
+        for place, value in drawing.by_step.items()
+        if place >= 0 and min((value.lengths or ())[:batch]) > 0
+    }
+
+
+def finish(drawing: Drawing, batch: int) -> bool:
+    """Layers that make vectors, and of these perhaps steps again; whether steps have the scores."""
+    draw = drawing.draw
+    for _ in range(draw(st.integers(1, 2))):
+        to_vector(drawing)
+    for _ in range(draw(st.integers(0, 3))):
+        of_vectors(drawing)
+    if drawing.families & {"shapes", "recurrent"} and draw(st.integers(0, 2)) == 0:
+        to_steps(drawing)
+        grow(drawing, most=2)
+        if scored_steps(drawing, batch) and draw(st.booleans()):
+            return True
+        to_vector(drawing)
+    if "inputs" in drawing.families:
+        bring_in(drawing, [place for place in drawing.values if place < 0])
+    return False
+
+
+def stays_small(model: Model, sequence: Given) -> bool:
+    """Whether no numbers grow on and on, as they may in cells with activations without a bound."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = run(model, embedded(model, sequence))
+    return all(np.abs(values).max(initial=0.0) < 100 for values in computed.values())
+
+
+def any_number_of_steps(model: Model) -> bool:
+    """Whether a model is for sequences of any length, and of one input."""
+    of_some = any(isinstance(layer, Flatten | Transpose | Each) for layer in model.layers)
+    return len(model.inputs) == 1 and not of_some
+
+
+@st.composite
+def describable(draw: st.DrawFn, families: Collection[str] = ()) -> Case:
     """Random models that a mapping can describe.
 
-    They have an LSTM, nothing that no score depends on, and weights that tell how many features
-    their input has.
+    They have a recurrent layer, nothing that no score depends on, and weights that tell how many
+    features their inputs have.
     """
-    case = draw(cases())
+    case = draw(cases(families=families))
     model = case.model
-    nodes, outputs = list(model.nodes), list(dict.fromkeys(model.outputs))
-    if model.embedding is None:  # all places move up by one, and the input's to the first
-        size = case.sequences[0].shape[1]
-        first = Node(Dense(np.eye(size) + 0.1, None), (MODEL_INPUT,))
-        nodes = [first, *(replace(n, sources=tuple(s + 1 for s in n.sources)) for n in nodes)]
-        outputs = [place + 1 for place in outputs]
-    needed = set(outputs)
-    for place in reversed(range(len(nodes))):
-        if place in needed:
-            needed.update(nodes[place].sources)
-    places = {
-        place: number
-        for number, place in enumerate(sorted(needed | {MODEL_INPUT}), start=MODEL_INPUT)
-    }
-    kept = tuple(
-        replace(nodes[place], sources=tuple(places[source] for source in nodes[place].sources))
-        for place in places
-        if place != MODEL_INPUT
-    )
-    assume(any(isinstance(node.layer, Lstm) for node in kept))
+    of_numbers = [k for k, each in enumerate(model.inputs) if each.embedding is None]
+    # All places move up, and those of such inputs to what is put behind them.
+    first = {MODEL_INPUT - k: place for place, k in enumerate(of_numbers)}
+
+    def moved(place: int) -> int:
+        return place + len(first) if place >= 0 else first.get(place, place)
+
+    nodes = [
+        Node(Dense(np.eye(model.inputs[k].size) + 0.1, None), (MODEL_INPUT - k,))
+        for k in of_numbers
+    ]
+    nodes += [Node(node.layer, tuple(map(moved, node.sources))) for node in model.nodes]
+    outputs = tuple(dict.fromkeys(map(moved, model.outputs)))
+    assume(MODEL_INPUT in needed(nodes, outputs))
+    kept, outputs, places = pruned(nodes, outputs)
+    assume(any(isinstance(node.layer, Lstm | Gru | SimpleRnn) for node in kept))
+    inputs = [model.inputs[MODEL_INPUT - place] for place in places]
+    if len(inputs) == 1:
+        inputs = [replace(inputs[0], name=None)]
     heads = model.heads[: len(outputs)]
     scores = sum(head.size for head in heads)
     return case._replace(
-        model=replace(
-            model, nodes=kept, outputs=tuple(places[place] for place in outputs), heads=heads
-        ),
+        model=replace(model, nodes=kept, outputs=outputs, heads=heads, inputs=tuple(inputs)),
+        sequences=[only(sequence, places) for sequence in case.sequences],
         targets=[target % scores for target in case.targets],
     )
 
 
+def only(sequence: Given, places: list[int]) -> Given:
+    """What a sequence has for some of the inputs."""
+    kept = tuple(by_input(sequence)[MODEL_INPUT - place] for place in places)
+    return kept if len(kept) > 1 else kept[0]
+
+
 @st.composite
-def stateful(draw: st.DrawFn) -> Case:
-    """Random models of which some LSTMs are stateful, or all."""
-    case = draw(cases())
-    lstms = [place for place, node in enumerate(case.model.nodes) if isinstance(node.layer, Lstm)]
-    assume(lstms)
-    some = draw(st.sets(st.sampled_from(lstms), min_size=1))
-    nodes = [
+def stateful(draw: st.DrawFn, families: Collection[str] = ()) -> Case:
+    """Random models of which some recurrent layers are stateful, or all.
+
+    These read steps where there are any, and only then, and no node gives their states.
+    """
+    case = draw(cases(families=families))
+    nodes = case.model.nodes
+    layers = [node.layer for node in nodes]
+    may = [
+        place
+        for place, node in enumerate(nodes)
+        if isinstance(node.layer, Lstm | Gru | SimpleRnn)
+        and len(node.sources) == 1
+        and layers.count(node.layer) == 1
+    ]
+    assume(may)
+    some = draw(st.sets(st.sampled_from(may), min_size=1))
+    for sequence in case.sequences if families else ():
+        computed = run(case.model, embedded(case.model, sequence))
+        given = len(by_input(sequence)[0]) > 0
+        assume(all((len(computed[nodes[place].sources[0]]) > 0) == given for place in some))
+    changed = [
         replace(node, layer=replace(node.layer, stateful=True)) if place in some else node
-        for place, node in enumerate(case.model.nodes)
+        for place, node in enumerate(nodes)
     ]
     batch = draw(st.integers(1, 3))
-    return case._replace(model=replace(case.model, nodes=tuple(nodes), stateful=batch))
-
-
-@st.composite
-def lstms(draw: st.DrawFn, rng: np.random.Generator, inputs: int, returns: Any) -> Lstm:
-    hidden = draw(st.integers(1, 6))
-    projected = draw(st.sampled_from([False, False, True]))
-    outputs = draw(st.integers(1, 6)) if projected else hidden
-    has_state = draw(st.sampled_from([False, False, True]))
-    cells = tuple(
-        LstmCell(
-            input=_weights(rng, 4, hidden, inputs),
-            recurrent=_weights(rng, 4, hidden, outputs),
-            bias=rng.normal(scale=0.5, size=(4, hidden)) * draw(st.sampled_from([0.0, 1.0])),
-            backward=backward,
-            projection=_weights(rng, outputs, hidden) if projected else None,
-            initial_hidden=rng.normal(size=outputs) if has_state else None,
-            initial_cell=rng.normal(size=hidden) if has_state else None,
-        )
-        for backward in draw(st.sampled_from([(False,), (True,), (False, True)]))
-    )
-    return Lstm(
-        cells,
-        merge=draw(st.sampled_from(get_args(DirectionMergeName))),
-        returns=returns,
-        gate_activation=draw(st.sampled_from(get_args(GateActivationName))),
-        activation=draw(st.sampled_from(["tanh", "tanh", *UNIT_ACTIVATIONS])),
-    )
-
-
-def _weights(rng: np.random.Generator, *shape: int) -> Floats:
-    return rng.normal(size=shape) / np.sqrt(shape[-1])
+    return case._replace(model=replace(case.model, nodes=tuple(changed), stateful=batch))

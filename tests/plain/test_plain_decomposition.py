@@ -23,7 +23,7 @@ from lstm_lrp_cli.model.layers import (
     Reverse,
     StepSoftmax,
 )
-from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -178,7 +178,7 @@ class TestOtherLayers:
             Node(Dense(np.array([[0.0, 1.0]]), None), (0,)),
             Node(Merge("product"), (1, 2)),
         )
-        model = Model(nodes, (3,), (Head(1),), np.dtype("float64"))
+        model = Model(nodes, (3,), (Head(1),), np.dtype("float64"), (Input(2),))
         assert_parts(decompose(model, np.array([[1.0, 3.0], [2.0, 4.0]]), [0]), [3.0], [18.0])
 
     def test_attention_weights_are_whole(self) -> None:
@@ -190,7 +190,7 @@ class TestOtherLayers:
             Node(Merge("gate"), (1, 2)),
             Node(Pool("sum"), (3,)),
         )
-        model = Model(nodes, (4,), (Head(1),), np.dtype("float64"))
+        model = Model(nodes, (4,), (Head(1),), np.dtype("float64"), (Input(2),))
         assert_parts(decompose(model, np.array([[1.0, 3.0], [1.0, 5.0]]), [0]), [1.5], [2.5])
 
     def test_the_largest_step_keeps_its_parts_and_of_equal_ones_the_first(self) -> None:

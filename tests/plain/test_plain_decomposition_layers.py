@@ -25,6 +25,8 @@ from lstm_lrp_cli.model.layers import (
     Repeat,
     Reverse,
     Select,
+    UnitNorm,
+    UnitSum,
     Upsample,
     Window,
     WindowPool,
@@ -65,6 +67,8 @@ class TestRelevantSteps:
         model = counted(conv(1.0, padding=(2, 0)))
         assert self.counts(model, 1, 0) == (1, 2)
         assert self.counts(counted(Pad(1, 2)), 2, 0, 1) == (2, 3)
+        # of 0 x x 0 0, the first step alone
+        assert self.counts(counted(Pad(1, 2), Crop(0, 4)), 2, 0, 1) == (0, 1)
 
     def test_of_steps_that_are_copied_left_out_or_turned_round(self) -> None:
         assert self.counts(counted(Upsample(3)), 2, 1) == (3, 3)
@@ -113,6 +117,10 @@ class TestUnits:
         # of (1, 3), whose mean is 2 and deviation 2: 3 alone is (-1.5, 1.5), 1 alone (0.5, -0.5)
         parts = decompose_entry(model, np.array([[1.0, 3.0]]), 0, 1)
         assert_parts(parts, [-1.5, 3], [0.5 + 1, -1 - 1])
+
+    def test_a_norm_is_that_of_the_whole(self) -> None:
+        model = make_model(UnitNorm(), UnitSum(), SUM, classes=1, size=2)
+        assert_parts(decompose_entry(model, np.array([[3.0, 4.0]]), 0, 1), [0.8], [0.6])
 
     def test_a_leak_is_an_activation(self) -> None:
         model = make_model(SUM, LeakyRelu(np.array([0.5])), classes=1)

@@ -29,6 +29,8 @@ from lstm_lrp_cli.model.layers import (
     Select,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     Window,
     WindowPool,
@@ -132,6 +134,14 @@ class TestUnits:
         assert_gives(of_each, [[1, 10], [3, 10]], gives=[[-0.5, 0], [0.5, 0]])
         of_all = Normalize(np.ones(2), np.zeros(2), epsilon=4.0, groups=1)
         assert_gives(of_all, [[-2, 4], [0, 6]], gives=np.array([[-4, 2], [-2, 4]]) / 14**0.5)
+
+    def test_a_norm_is_of_the_units_of_a_step_and_never_0(self) -> None:
+        assert_gives(UnitNorm(), [[3, 4], [0, 0]], gives=[[0.6, 0.8], [0, 0]])
+        assert_gives(UnitNorm(), [3e-9, 4e-9], gives=[3e-3, 4e-3])
+
+    def test_a_sum_is_one_unit(self) -> None:
+        assert_gives(UnitSum(), [[1, 2], [3, 4]], gives=[[3], [7]])
+        assert_gives(UnitSum(), [1, 2], gives=[3])
 
     @pytest.mark.parametrize(
         ("kind", "at_1", "slope"),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from made_models import make_model
-from plain_lrp import Account, GateRule, Rule, explain, product_relevance
+from plain_lrp import explain
+from plain_rules import Account, GateRule, Rule, product_relevance
 
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 

@@ -29,6 +29,8 @@ from lstm_lrp_cli.model.layers import (
     Select,
     Transpose,
     Unflatten,
+    UnitNorm,
+    UnitSum,
     Upsample,
     Window,
     WindowPool,
@@ -135,6 +137,15 @@ class TestUnits:
         model = make_model(layer, Select(1, 2), SUM, classes=1)
         assert_shares(explained(model, [[1, 3]]), [[-1, 3]], {"biases": -1.0}, 1)
         assert_shares(explained(model, [[1, 3]], delta=1.0), [[-1.5, 2.5]])
+
+    def test_a_norm_is_held_constant(self) -> None:
+        model = make_model(UnitNorm(), UnitSum(), SUM, classes=1, size=2)
+        assert_shares(explained(model, [[3, 4]]), [[0.6, 0.8]], score=1.4)
+
+    def test_a_sum_shares_what_is_absorbed_by_its_units(self) -> None:
+        after = Dense(np.ones((1, 1)), np.array([6.0]))
+        model = make_model(UnitSum(), after, SUM, classes=1, size=2)
+        assert_shares(explained(model, [[3, -3]], delta=1.0), [[3, 3]], score=6)
 
     def test_group_normalization_over_steps(self) -> None:
         # of unit 0, y_1 = (x_1 - (x_0 + x_1) / 2) / 2 + 1

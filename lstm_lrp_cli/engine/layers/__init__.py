@@ -43,11 +43,14 @@ class LayerKind(NamedTuple):
     run : callable
         Its forward pass: from the layer and what feeds it to its record.
     values : callable
-        About how many numbers a layer's record keeps for each step.
+        About how many numbers a layer's record keeps for each step that it makes.
+    steps : callable
+        About how many steps a layer makes of so many, or of a vector.
     """
 
     run: Callable[[Any, Sequence[Value]], Record]
     values: Callable[[Any], int] = lambda layer: 0
+    steps: Callable[[Any, int], int] = lambda layer, steps: steps
 
 
 KINDS: dict[type[Layer], LayerKind] = {
@@ -62,7 +65,7 @@ KINDS: dict[type[Layer], LayerKind] = {
     Normalize: LayerKind(units.NormalizeRecord.of, lambda layer: 3 * len(layer.factors)),
     Pad: LayerKind(moving.PadRecord.of),
     Pool: LayerKind(steps.pool),
-    Repeat: LayerKind(moving.RepeatRecord.of),
+    Repeat: LayerKind(moving.RepeatRecord.of, steps=lambda layer, steps: layer.steps),
     Reverse: LayerKind(steps.OrderRecord.of),
     Scale: LayerKind(dense.ScaleRecord.of, lambda layer: 3 * len(layer.factors)),
     Select: LayerKind(units.SelectRecord.of),
@@ -70,7 +73,7 @@ KINDS: dict[type[Layer], LayerKind] = {
     Transpose: LayerKind(moving.TransposeRecord.of),
     UnitNorm: LayerKind(dense.UnitNormRecord.of),
     UnitSum: LayerKind(dense.UnitSumRecord.of),
-    Unflatten: LayerKind(moving.UnflattenRecord.of),
-    Upsample: LayerKind(moving.UpsampleRecord.of),
+    Unflatten: LayerKind(moving.UnflattenRecord.of, steps=lambda layer, steps: layer.steps),
+    Upsample: LayerKind(moving.UpsampleRecord.of, steps=lambda layer, steps: steps * layer.times),
     WindowPool: LayerKind(windows.pool),
 }

@@ -10,7 +10,6 @@ from lstm_lrp_cli.engine.arrays import copies, row_dots
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.records import Ledgers, Reach, Record
-from lstm_lrp_cli.engine.recurrent import LstmRecord
 from lstm_lrp_cli.model import Floats
 from .method import Method, Promise
 from .settings import ZERO, Baseline
@@ -35,9 +34,7 @@ def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> list[Fl
     """
 
     def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats]:
-        if reads_input and isinstance(record, LstmRecord):
-            return record.pull_back(amount, reach)
-        return record.gradient(amount)
+        return record.pull_back(amount, reach if reads_input else "features")
 
     def arrive(amount: Floats, given: Given) -> Floats:
         if reach == "features" or amount.ndim == 1:

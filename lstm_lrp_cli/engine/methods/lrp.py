@@ -9,7 +9,6 @@ import numpy as np
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down
 from lstm_lrp_cli.engine.forward import Given, Trace
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, Record, Shares
-from lstm_lrp_cli.engine.recurrent import LstmRecord
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from .method import Method, Promise
@@ -52,11 +51,7 @@ class Lrp(Method):
 
         def pass_down(record: Record, amount: Floats, reads_input: bool) -> Sequence[Floats | None]:
             nonlocal shares
-            down: Sequence[Floats | None]
-            if reads_input and isinstance(record, LstmRecord):
-                down, kept = record.pass_down(amount, self.rule, reach)
-            else:
-                down, kept = record.relevance(amount, self.rule)
+            down, kept = record.pass_down(amount, self.rule, reach if reads_input else "features")
             shares += kept
             return down
 

@@ -52,7 +52,7 @@ class RandomControl(Method):
         content = given.array[rows].astype("<f4" if given.embedding is None else "<i8")
         steps = None
         if chosen.rows is not None and trace.steps is not None:
-            steps = trace.steps.step[chosen.rows]
+            steps = np.append(trace.steps.step, -1)[chosen.rows]  # -1 of no step
         shape = (packing.rows, given.features) if reach == "features" else (packing.rows,)
         relevance = np.zeros(shape, dtype=trace.model.dtype)
         ends, slopes = np.cumsum(counts), chosen.slopes

@@ -1,41 +1,107 @@
 """Recurrent layers in one direction or both: their cells, and the cells' outputs merged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from lstm_lrp_cli.engine.arrays import Copies, Packing
+import numpy as np
+
+from lstm_lrp_cli.engine.arrays import CopiedSteps, Copies, Packing
 from lstm_lrp_cli.engine.layers import merging
-from lstm_lrp_cli.engine.layers.merging import MergeRecord
+from lstm_lrp_cli.engine.layers.merging import MergeRecord, concatenated
 from lstm_lrp_cli.engine.parts import Parted, PartedInput, PartedValue, Parts
 from lstm_lrp_cli.engine.records import Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
-from .inputs import CellInput, CellStates, in_reading_order
-from .lstm import cell
-from .lstm import decomposition as cell_decomposition
-from .lstm import gradient as cell_gradient
-from .lstm import relevance as cell_relevance
-from .lstm.cell import CellRecord
-from .lstm.decomposition import CellParts, ComputedParts, InputParts
+from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, RecurrentCell, SimpleRnn
+from . import simple
+from .cells import CellRecord, Reading
+from .gru import cell as gru_cell
+from .gru import decomposition as gru_decomposition
+from .gru import gradient as gru_gradient
+from .gru import relevance as gru_relevance
+from .inputs import CellInput, in_reading_order
+from .lstm import cell as lstm_cell
+from .lstm import decomposition as lstm_decomposition
+from .lstm import gradient as lstm_gradient
+from .lstm import relevance as lstm_relevance
+from .parting import BegunParts, CellParts, ComputedParts, InputParts, StateRun
+from .states import CELL, HIDDEN, CellStates, StateAmounts, apart, side_by_side
+
+
+class CellKind(NamedTuple):
+    """What the engine knows of the cells of a kind of recurrent layer.
+
+    Parameters
+    ----------
+    run : callable
+        The forward pass.
+    relevance, gradient : callable
+        The ways back from the states to what the cell reads, and to the states before.
+    parted : callable
+        The forward pass of copies in parts.
+    values : (int, int)
+        About how many numbers its arrays have of each unit for each step, and how many where the
+        gates are kept.
+    """
+
+    run: Callable[[Any, Reading], CellRecord]
+    relevance: Callable[[Any, StateAmounts, LrpRule, Reach], tuple[Floats, CellStates, Shares]]
+    gradient: Callable[[Any, StateAmounts, Reach, bool], tuple[Floats, CellStates]]
+    parted: Callable[[Any, CopiedSteps, CellParts, Booleans, BegunParts], list[StateRun]]
+    values: tuple[int, int]
+
+
+KINDS: dict[type[Recurrent], CellKind] = {
+    Lstm: CellKind(
+        lstm_cell.run,
+        lstm_relevance.relevance,
+        lstm_gradient.gradient,
+        lstm_decomposition.run,
+        values=(5, 8),
+    ),
+    Gru: CellKind(
+        gru_cell.run,
+        gru_relevance.relevance,
+        gru_gradient.gradient,
+        gru_decomposition.run,
+        values=(6, 8),
+    ),
+    SimpleRnn: CellKind(
+        simple.run, simple.relevance, simple.gradient, simple.parted, values=(3, 3)
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LstmRecord(Record):
-    """An LSTM's forward pass: its cells' own, and their outputs merged in the input's order."""
+class RecurrentRecord(Record):
+    """A recurrent layer's forward pass: its cells' own, and their outputs in the input's order.
 
-    layer: Lstm
+    Parameters
+    ----------
+    merged : MergeRecord
+        Of the hidden states.
+    outputs : ndarray, shape (rows, units) or (batch, units)
+        The merged hidden states, and behind them the cell states where the layer gives these too.
+    is_begun : bool
+        Whether a second node gives the states that it begins in.
+    """
+
+    layer: Recurrent
     packing: Packing
     cells: Sequence[CellRecord]
     merged: MergeRecord
-
-    @property
-    def outputs(self) -> Floats:  # type: ignore[override]
-        return self.merged.outputs
+    outputs: Floats
+    is_begun: bool
 
     @property
     def steps(self) -> Packing | None:  # type: ignore[override]
         return self.merged.steps
+
+    @property
+    def ended(self) -> list[CellStates]:
+        """The states in which each cell ended."""
+        return [record.ended for record in self.cells]
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         return self.pass_down(relevance, rule, "features")
@@ -43,56 +109,99 @@ class LstmRecord(Record):
     def pass_down(
         self, relevance: Floats, rule: LrpRule, reach: Reach
     ) -> tuple[Sequence[Floats | None], Shares]:
-        """Pass relevance to the sources: to the inputs, shape (rows, inputs), or to their steps."""
-        parts, shares = self.merged.relevance(relevance, rule)
-        of_cells = []
-        for record, part in zip(self.cells, parts, strict=True):
+        of_merged, of_cell_states = self._apart(relevance)
+        parts, shares = self.merged.relevance(of_merged, rule)
+        of_inputs, of_begun = [], []
+        for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             assert part is not None  # directions have no gate between them
-            of_inputs, kept = cell_relevance.relevance(record, *self._at(record, part), rule, reach)
+            above = self._above(record, part, of_cell)
+            read, begun, kept = self._kind.relevance(record, above, rule, reach)
             shares += kept
-            of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
-        return [sum(of_cells[1:], of_cells[0])], shares
+            of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
+            of_begun.append(begun)
+        total = sum(of_inputs[1:], of_inputs[0])
+        if self.is_begun:
+            return [total, side_by_side(of_begun)], shares
+        return [total], shares + self._initial(of_begun)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return self.pull_back(gradient, "features")
 
     def pull_back(self, gradient: Floats, reach: Reach) -> Sequence[Floats]:
-        """Pass the gradient with respect to the outputs to the sources.
-
-        To the inputs, shape (rows, inputs), or, of steps, its product with them, shape (rows,).
-        """
-        of_cells = []
-        for record, part in zip(self.cells, self.merged.gradient(gradient), strict=True):
-            of_inputs = cell_gradient.gradient(record, *self._at(record, part), reach)
-            of_cells.append(in_reading_order(record.cell, of_inputs, self.packing))
-        return [sum(of_cells[1:], of_cells[0])]
+        of_merged, of_cell_states = self._apart(gradient)
+        parts = self.merged.gradient(of_merged)
+        of_inputs, of_begun = [], []
+        for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
+            above = self._above(record, part, of_cell)
+            read, begun = self._kind.gradient(record, above, reach, self.is_begun)
+            of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
+            of_begun.append(begun)
+        total = sum(of_inputs[1:], of_inputs[0])
+        return [total, side_by_side(of_begun)] if self.is_begun else [total]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
         returns_last = self.layer.returns == "last"
         source, copied = sources[0], copies.of(self.packing)
         marked = source.relevant_steps
-        directions = []
-        for each in self.cells:
-            read = _read_parts(each.cell, source, copied.packing)
-            at = in_reading_order(each.cell, marked, copied.packing)
-            run = cell_decomposition.run(each, copied, read, at)
-            if returns_last:
-                directions.append(run.at_end())
-            else:
-                directions.append(_in_order(each.cell, run.at_steps(), copied.packing))
-        merged = merging.merged_parts(self.layer.merge, directions)
+        hidden, of_cells = [], []
+        for each, begun in zip(self.cells, self._begun_parts(sources, copied), strict=True):
+            cell = each.reading.cell
+            read = _read_parts(cell, source, copied.packing)
+            at = in_reading_order(cell, marked, copied.packing)
+            first, *rest = (
+                run.at_end() if returns_last else _in_order(cell, run.at_steps(), copied.packing)
+                for run in self._kind.parted(each, copied, read, at, begun)
+            )
+            hidden.append(first)
+            of_cells += rest
+        merged = merging.merged_parts(self.layer.merge, hidden)
+        if of_cells:
+            merged = merging.merged_parts("concat", [merged, *of_cells])
         if returns_last:
             return PartedValue(merged)
         return PartedValue(merged, copied.packing, marked)
 
-    def _at(self, record: CellRecord, part: Floats) -> tuple[Floats | None, Floats | None]:
+    @property
+    def _kind(self) -> CellKind:
+        return KINDS[type(self.layer)]
+
+    def _apart(self, amounts: Floats) -> tuple[Floats, Sequence[Floats | None]]:
+        """What the merged hidden states have, and the cell states of each cell."""
+        width = self.merged.outputs.shape[1]
+        if amounts.shape[1] == width:
+            return amounts, [None] * len(self.cells)
+        of_cells = np.split(amounts[:, width:], len(self.cells), axis=1)
+        return np.ascontiguousarray(amounts[:, :width]), of_cells
+
+    def _above(self, record: CellRecord, hidden: Floats, cell: Floats | None) -> StateAmounts:
         """What a cell's last states are given, or all of them in the order of its reading."""
         if self.layer.returns == "last":
-            return part, None
-        return None, in_reading_order(record.cell, part, self.packing)
+            return StateAmounts(hidden, cell, by_step=False)
+        reads = record.reading.cell
+        hidden = in_reading_order(reads, hidden, self.packing)
+        if cell is not None:
+            cell = in_reading_order(reads, cell, self.packing)
+        return StateAmounts(hidden, cell, by_step=True)
+
+    def _initial(self, begun: Sequence[CellStates]) -> Shares:
+        """The relevance of the initial states."""
+        batch = self.packing.batch
+        total = np.zeros(batch)
+        for state in [state for each in begun for state in each.written_out]:
+            total += state.sum(axis=1, dtype=np.float64)
+        return Shares(total, np.zeros(batch), np.zeros((2, batch)))
+
+    def _begun_parts(self, sources: Sequence[Parted], copied: CopiedSteps) -> list[BegunParts]:
+        if not self.is_begun:
+            return [BegunParts.of_record(record, copied) for record in self.cells]
+        parts = sources[1].parts
+        pairs = zip(
+            apart(self.layer, parts.relevant), apart(self.layer, parts.irrelevant), strict=True
+        )
+        return [BegunParts.given(*pair) for pair in pairs]
 
 
-def _read_parts(cell: LstmCell, source: Parted, packing: Packing) -> CellParts:
+def _read_parts(cell: RecurrentCell, source: Parted, packing: Packing) -> CellParts:
     """What a cell reads of copies, in parts, in its reading order."""
     if isinstance(source, PartedInput):
         return InputParts(
@@ -104,38 +213,74 @@ def _read_parts(cell: LstmCell, source: Parted, packing: Packing) -> CellParts:
     return ComputedParts(cell, _in_order(cell, source.parts, packing))
 
 
-def _in_order(cell: LstmCell, parts: Parts, packing: Packing) -> Parts:
+def _in_order(cell: RecurrentCell, parts: Parts, packing: Packing) -> Parts:
     """Bring parts from the sequences' order to that in which a cell reads them, or back."""
     return parts.each(lambda part: in_reading_order(cell, part, packing))
 
 
-def run(
-    layer: Lstm,
-    inputs: Sequence[CellInput],
-    packing: Packing,
-    carried: Sequence[CellStates] | None = None,
-    keep_gates: bool = False,
-) -> LstmRecord:
-    """Run an LSTM over a packed batch, of which each cell has its own inputs.
-
-    The outputs are of shape (batch, units) where the layer returns the last state, else
-    (rows, units). What a sequence without steps gives is the initial state, whatever is carried to
-    it, as Keras has it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """The states with which a layer begins a batch.
 
     Parameters
     ----------
     carried : sequence of CellStates or None
-        The states with which each cell begins; None is its initial ones.
+        Those in which other sequences ended, of each cell; None of the initial ones.
+    given : ndarray, shape (batch, states), or None
+        Those that a node gives, of all cells side by side.
     """
-    begun = carried or [CellStates.initial(each, packing.batch) for each in layer.cells]
+
+    carried: Sequence[CellStates] | None = None
+    given: Floats | None = None
+
+
+def run(
+    layer: Recurrent,
+    inputs: Sequence[CellInput],
+    packing: Packing,
+    begun: Begun | None = None,
+    keep_gates: bool = False,
+) -> RecurrentRecord:
+    """Run a recurrent layer over a packed batch, of which each cell has its own inputs.
+
+    The outputs are of shape (batch, units) where the layer returns the last state, else
+    (rows, units). What a sequence without steps gives is the initial state, whatever is carried to
+    it, as Keras has it, or what the node gives that gives it.
+
+    Raises
+    ------
+    ValueError
+        A node gives the states of a layer that carries its own.
+    """
+    begun = begun or Begun()
+    cells: tuple[RecurrentCell, ...] = layer.cells
+    initial = [CellStates.initial(each, packing.batch) for each in cells]
+    idle = initial if begun.given is None else apart(layer, begun.given)
+    carried = idle if begun.carried is None else begun.carried
+    if begun.given is not None and layer.stateful:
+        raise ValueError("a stateful layer begins where it ended, and in no states of a node")
     returns_last = layer.returns == "last"
-    records, parts = [], []
-    for each, read, states in zip(layer.cells, inputs, begun, strict=True):
-        record = cell.run(layer, each, read, packing, states, keep_gates)
+    gives_cell = isinstance(layer, Lstm) and layer.gives_cell
+    records: list[CellRecord] = []
+    kinds: list[list[Floats]] = [[], []] if gives_cell else [[]]
+    for cell, read, states, otherwise in zip(cells, inputs, carried, idle, strict=True):
+        reading = Reading(cell, packing, read, states, otherwise, keep_gates)
+        record = KINDS[type(layer)].run(layer, reading)
         records.append(record)
-        if returns_last:
-            parts.append(record.at_end(record.h[packing.last], each.initial_hidden))
-        else:
-            parts.append(in_reading_order(each, record.h, packing))
-    merged = merging.run(layer.merge, parts, None if returns_last else packing)
-    return LstmRecord(layer, packing, records, merged)
+        for kind, parts in zip((HIDDEN, CELL), kinds, strict=False):
+            if returns_last:
+                parts.append(record.at_end(kind, otherwise))
+            else:
+                parts.append(in_reading_order(cell, record.states(kind), packing))
+    merged = merging.run(layer.merge, kinds[HIDDEN], None if returns_last else packing)
+    outputs = concatenated([merged.outputs, *(kinds[CELL] if gives_cell else [])])
+    is_begun = begun.given is not None
+    return RecurrentRecord(layer, packing, records, merged, outputs, is_begun)
+
+
+def step_values(layer: Recurrent, keep_gates: bool) -> int:
+    """About how many numbers a layer takes for each step."""
+    of_unit = KINDS[type(layer)].values[keep_gates]
+    if isinstance(layer, Lstm) and layer.gives_cell and layer.returns == "sequence":
+        of_unit += 2  # the cell states, and what is given
+    return sum(of_unit * cell.hidden_size + cell.input_size for cell in layer.cells)

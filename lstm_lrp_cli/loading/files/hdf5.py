@@ -27,6 +27,8 @@ class Hdf5File(ArrayFile):
         super().__init__(path)
         self.documents = _Attributes(self)
         self._groups: list[str] = []
+        # Where what is listed by another name stands: Keras on Windows joins names by backslashes.
+        self._stored: dict[str, str] = {}
         with damaged(
             str(path),
             lambda error: (
@@ -49,7 +51,7 @@ class Hdf5File(ArrayFile):
 
     def read(self, name: str) -> NDArray[Any]:
         where = self.where(name)
-        dataset = self._file[name]
+        dataset = self._file[self._stored.get(name, name)]
         if dataset.shape is None:
             raise UnusableInput(where, "is empty; expected numbers")
         if dataset.external or dataset.is_virtual:
@@ -71,7 +73,7 @@ class Hdf5File(ArrayFile):
         """An attribute of a group, or None where either is not there; bytes are decoded."""
         where = self.where(f"{group}@{name}")
         with _readable(where):
-            holder = self._file.get(group)
+            holder = self._file.get(self._stored.get(group, group))
             if holder is None or name not in holder.attrs:
                 return None
             stored = holder.attrs.get_id(name)
@@ -88,7 +90,7 @@ class Hdf5File(ArrayFile):
     def attribute_names(self, group: str) -> list[str]:
         """The names of a group's or dataset's attributes; none where it is not there."""
         with _readable(self.where(group), "its attributes "):
-            holder = self._file.get(group)
+            holder = self._file.get(self._stored.get(group, group))
             return [] if holder is None else list(holder.attrs)
 
     def has_group(self, name: str) -> bool:
@@ -145,7 +147,21 @@ class Hdf5File(ArrayFile):
                         seen.add(address)
                         self._groups.append(name)
                         pending.append((f"{name}/", child))
-        return datasets
+        return self._by_slashes(datasets)
+
+    def _by_slashes(self, datasets: dict[str, Stored]) -> dict[str, Stored]:
+        """The same with slashes for the backslashes of names, unless two would have one name."""
+        names = [*datasets, *self._groups]
+        renamed = {name: name.replace("\\", "/") for name in names}
+        if len(set(renamed.values())) < len(names) or all(map(str.__eq__, names, renamed.values())):
+            return datasets
+        self._stored = {new: old for old, new in renamed.items()}
+        groups = {renamed[name] for name in self._groups}
+        for name in list(groups):  # those that a joined name leads through are groups too
+            parts = name.split("/")
+            groups.update("/".join(parts[:k]) for k in range(1, len(parts)))
+        self._groups = sorted(groups)
+        return {renamed[name]: stored for name, stored in datasets.items()}
 
 
 def refuse_table(file: ArrayFile, mend: str) -> None:

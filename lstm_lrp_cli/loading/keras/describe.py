@@ -144,8 +144,8 @@ def _inputs(
     architecture: Architecture, placed: Placed, has_mask: bool
 ) -> tuple[list[InputSpec] | UnsetType, PaddingSpec | UnsetType]:
     """The inputs, where they must be told apart, and the padding of the only one."""
-    named = {layer.name: layer for layer in architecture.layers}
-    first = [named[name] for name in architecture.inputs]
+    layers = {layer.name: layer for layer in architecture.layers}
+    first = [layers[name] for name in architecture.inputs]
     paddings = [
         _padding(layer, architecture.layers, placed, has_mask) if spec.steps else None
         for layer, spec in zip(first, placed.inputs, strict=True)

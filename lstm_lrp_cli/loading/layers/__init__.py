@@ -16,6 +16,7 @@ from lstm_lrp_cli.model.layers import (
     Convolution,
     Crop,
     Dense,
+    Each,
     Embedding,
     Flatten,
     Layer,
@@ -41,7 +42,7 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.recurrent import ActivationName, Gru, Lstm, SimpleRnn
 from .joins import AttendSpec, AttentionSpec, add_merge
 from .recurrent import GruSpec, LstmSpec, RnnSpec
-from .site import Keep, Site, Value
+from .site import Keep, Shape, Site
 from .steps import (
     ConvolutionSpec,
     CropSpec,
@@ -135,26 +136,26 @@ KINDS = tuple(name for name in LayerSpec.__struct_fields__ if name not in ("name
 def _pool(kind: PoolName, site: Site) -> None:
     site.need_one()
     site.need_steps()
-    site.put(Pool(kind), site.value.as_vector())
+    site.put(Pool(kind), site.shape.as_vector())
 
 
 def _activation(kind: ActivationName, site: Site) -> None:
     site.need_one()
-    site.put(Activation(kind), site.value)
+    site.put(Activation(kind), site.shape)
 
 
 def _of_steps(layer: Layer) -> Callable[[Any, Site], None]:
     def add(_: Any, site: Site) -> None:
         site.need_one()
         site.need_steps()
-        site.put(layer, site.value)
+        site.put(layer, site.shape)
 
     return add
 
 
-def _one_vector(layer: Layer, site: Site, value: Value) -> None:
+def _one_vector(layer: Layer, site: Site, shape: Shape) -> None:
     site.need_one()
-    site.put(layer, value)
+    site.put(layer, shape)
 
 
 # How kinds that are no more than a name are built.
@@ -164,8 +165,8 @@ NAMED: dict[str, Callable[[Any, Site], None]] = {
     "reverse": _of_steps(Reverse()),
     "softmax": _of_steps(StepSoftmax()),
     "merge": add_merge,
-    "unit_norm": lambda _, site: _one_vector(UnitNorm(), site, site.value),
-    "sum": lambda _, site: _one_vector(UnitSum(), site, site.value.of_size(1)),
+    "unit_norm": lambda _, site: _one_vector(UnitNorm(), site, site.shape),
+    "sum": lambda _, site: _one_vector(UnitSum(), site, site.shape.of_size(1)),
 }
 
 
@@ -214,9 +215,16 @@ OF: dict[type[Layer], tuple[str, Callable[[Any, Keep], Any]]] = {
 }
 
 
+def kind_of(layer: Layer) -> str:
+    """What a mapping calls the kind of a layer."""
+    if isinstance(layer, Each):
+        return "each"
+    if isinstance(layer, Normalize) and layer.groups is not None:
+        return "group_norm"
+    return OF[type(layer)][0]
+
+
 def described(layer: Layer, keep: Keep) -> LayerSpec:
     """A layer as a mapping has it, its arrays kept."""
-    kind, of = OF[type(layer)]
-    settings = of(layer, keep)
-    kind = "group_norm" if isinstance(settings, GroupNormSpec) else kind
-    return msgspec.structs.replace(LayerSpec(), **{kind: settings})
+    _, of = OF[type(layer)]
+    return msgspec.structs.replace(LayerSpec(), **{kind_of(layer): of(layer, keep)})

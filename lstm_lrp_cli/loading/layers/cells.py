@@ -1,8 +1,9 @@
 """The weights of one direction of a recurrent layer, as a mapping names them, and as cells."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.recurrent import GruCell, LstmCell, RnnCell
@@ -14,7 +15,7 @@ GRU_GATES = ("r", "z", "n")
 RnnLayout = Literal["units_by_features", "features_by_units"]
 
 
-class Stacked(NamedTuple):
+class Stacked(Struct, frozen=True):
     """How a mapping says that the weights of gates lie, where it says it."""
 
     order: list[str] | None
@@ -82,20 +83,13 @@ def gru_cell(
     gates = _gates(stacked, cell, site, side, GRU_GATES)
     weights, recurrent = _weights(gates, cell, key, None, site.inputs)
     hidden = recurrent.shape[1]
-    bias, of_product = np.zeros((2, len(GRU_GATES), hidden), dtype=datasets.dtype)
-    for part in _biases(cell):
-        if isinstance(part, str) and _dimensions(datasets, part) == 2:
-            rows = datasets.read(part, f"{key}.bias", 2)
-            if rows.shape != (2, len(GRU_GATES) * hidden):
-                problem = f"({key}.bias) has shape {rows.shape}; expected (2, {3 * hidden})"
-                raise datasets.array_error([part], problem)
-            both = rows.reshape(2, len(GRU_GATES), hidden)[:, gates.order]
-            bias += both[0]
-            of_product += both[1]
-        else:
-            bias += gates.bias(part, f"{key}.bias", hidden)
-    if cell.recurrent_bias is not None:
-        of_product += gates.bias(cell.recurrent_bias, f"{key}.recurrent_bias", hidden)
+    if reset_after and len(_biases(cell)) > 1:
+        # PyTorch's two would be one sum, and the reset gate multiplies the second alone.
+        raise datasets.mapping_error(
+            f"{key}.bias: found {len(_biases(cell))} that add up; where the reset gate comes "
+            "after, expected one, and that of the hidden state as `recurrent_bias`"
+        )
+    bias, of_product = _gru_biases(cell, gates, key, hidden)
     bias[:2] += of_product[:2]
     if not reset_after:
         bias[2] += of_product[2]
@@ -108,6 +102,22 @@ def gru_cell(
         side == "backward",
         _hidden(cell, datasets, key, hidden),
     )
+
+
+def _gru_biases(cell: CellSpec, gates: Gates, key: str, hidden: int) -> tuple[Floats, Floats]:
+    """The biases of the products with the input and with the hidden state, (gates, hidden)."""
+    datasets = gates.datasets
+    bias, of_product = np.zeros((2, len(GRU_GATES), hidden), dtype=datasets.dtype)
+    for part in _biases(cell):
+        if isinstance(part, str) and (gates.layout == "cudnn" or _dimensions(datasets, part) == 2):
+            both = gates.biases(part, f"{key}.bias", hidden)
+            bias += both[0]
+            of_product += both[1]
+        else:
+            bias += gates.bias(part, f"{key}.bias", hidden)
+    if cell.recurrent_bias is not None:
+        of_product += gates.bias(cell.recurrent_bias, f"{key}.recurrent_bias", hidden)
+    return bias, of_product
 
 
 def rnn_cell(cell: CellSpec, site: Site, side: str, layout: RnnLayout | None) -> RnnCell:

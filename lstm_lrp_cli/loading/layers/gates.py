@@ -119,6 +119,21 @@ class Gates(Struct, frozen=True):
             return np.stack(summed)
         return np.asarray(summed[0].reshape(len(self.names), hidden)[self.order])
 
+    def biases(self, name: str, key: str, hidden: int) -> Floats:
+        """Two biases in one, of the inputs and of the hidden state, shape (2, gates, hidden).
+
+        Keras keeps them as two rows, and for cuDNN one after the other.
+        """
+        flat = self.layout == "cudnn"
+        both = self.datasets.read(name, key, 1 if flat else 2)
+        units = len(self.names) * hidden
+        expected = (2 * units,) if flat else (2, units)
+        if both.shape != expected:
+            found = f"({key}) has shape {shape_text(both.shape)}"
+            problem = f"{found}; expected {shape_text(expected)}"
+            raise self.datasets.array_error([name], problem)
+        return np.asarray(both.reshape(2, len(self.names), hidden)[:, self.order])
+
     def projection(self, name: str | None, key: str) -> Floats | None:
         """What makes the outputs of the hidden units, shape (outputs, hidden)."""
         if name is None:

@@ -1,11 +1,11 @@
 """Layers that several others feed, or that are made of others, as a mapping has them."""
 
-import numpy as np
+import math
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Attention, AttentionName, Merge, MergeName, Pool, StepSoftmax
 from .datasets import Spec
-from .site import Keep, Site
+from .site import Keep, Site, Units
 from .units import DenseSpec, build_vector
 
 
@@ -24,17 +24,17 @@ class AttentionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     def add(self, site: Site) -> None:
         site.need_one()
         site.need_steps()
-        value, feeding = site.value, site
+        shape, feeding = site.shape, site
         if self.hidden is not None:
             self.hidden.add(Site(site.graph, f"{site.key}.hidden", site.sources))
             feeding = site.of_source(len(site.graph.nodes) - 1)
         vector = build_vector(self.weights, self.bias, site.datasets, site.key, feeding.inputs)
         feeding.tell(vector.weights.shape[1])
-        one = value.of_size(1)
+        one = shape.of_size(1)
         scored = site.put(vector, one, feeding.sources)
         weighed = site.put(StepSoftmax(), one, [scored])
-        gated = site.put(Merge("gate"), value, [weighed, *site.sources])
-        site.put(Pool("sum"), value.as_vector(), [gated])
+        gated = site.put(Merge("gate"), shape, [weighed, *site.sources])
+        site.put(Pool("sum"), shape.as_vector(), [gated])
 
 
 class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,67 +53,99 @@ class AttendSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     def add(self, site: Site) -> None:
         if len(site.sources) not in (2, 3):
             raise site.wrong("needs `from: [query, value]` or `from: [query, value, key]`")
+        if len(site.sources) == 2:
+            site = Site(site.graph, site.key, (*site.sources, site.sources[1]))
         site.need_steps(1)
-        query = site.value
-        sources = (*site.sources, site.sources[1]) if len(site.sources) == 2 else site.sources
-        sizes = [site.graph.size(site.graph.values[each]) for each in sources]
-        if None in sizes:
-            raise site.wrong("nothing tells how many features its queries, values and keys have")
-        if sizes[0] != sizes[2]:
+        site.need_steps(2)
+        self._check_settings(site)
+        query, value, key = site.shapes
+        if None not in (value.steps, key.steps) and value.steps != key.steps:
+            raise site.wrong(f"has values of {value.steps} steps and keys of {key.steps}")
+        sizes = site.sizes
+        if None not in (sizes[0], sizes[2]) and sizes[0] != sizes[2]:
             raise site.wrong(f"has queries of {sizes[0]} units and keys of {sizes[2]}")
-        if self.heads < 1 or any(size is None or size % self.heads for size in sizes):
-            given = " and ".join(map(str, dict.fromkeys(sizes)))
-            raise site.wrong(f"heads: found {self.heads}; expected a divisor of {given} units")
-        if not np.isfinite(self.scale):
-            raise site.wrong(f"scale: found {self.scale}; expected a number")
-        if self.causal and not query.by_step:
-            raise site.wrong("causal: its query is one vector a sequence, which sees all steps")
-        scale = self.scale
-        factors: Floats | None = None
-        if self.factors is not None:
-            key = f"{site.key}.factors"
-            found = site.datasets.read(self.factors, key, 1, flat=True)
-            if len(found) != (1 if self.kind == "dot" else sizes[0]):
-                expected = 1 if self.kind == "dot" else sizes[0]
-                problem = f"({key}) has {len(found)} values; expected {expected}"
-                raise site.datasets.array_error([self.factors], problem)
-            if self.kind == "dot":
-                scale *= float(found[0])
-            else:
-                factors = found
+        site.tell_alike(0, 2)
+        scale, factors = self.scale, self._factors(site)
+        if self.kind == "dot" and factors is not None:
+            scale, factors = scale * float(factors[0]), None
+
+        def check(size: int) -> None:
+            if size % self.heads:
+                raise site.wrong(f"heads: found {self.heads}; expected a divisor of {size} units")
+
+        site.when_known(0, check)
+        site.when_known(1, check)
         layer = Attention(self.kind, self.heads, scale, factors, self.causal)
-        site.put(layer, query.of_size(sizes[1]), sources)
+        site.put(layer, query.of_units(value.units))
+
+    def _factors(self, site: Site) -> Floats | None:
+        """The factors of additive attention, one a unit; or the one of products."""
+        if self.factors is None:
+            return None
+        key = f"{site.key}.factors"
+        found = site.datasets.read(self.factors, key, 1, flat=True)
+        expected = 1 if self.kind == "dot" else site.inputs
+        if expected not in (None, len(found)):
+            problem = f"({key}) has {len(found)} values; expected {expected}"
+            raise site.datasets.array_error([self.factors], problem)
+        if self.kind == "additive":
+            site.tell(len(found))
+        return found
+
+    def _check_settings(self, site: Site) -> None:
+        """Refuse settings that make no sense, alone or together."""
+        if self.heads < 1:
+            raise site.wrong(f"heads: found {self.heads}; expected 1 or more")
+        if not math.isfinite(self.scale):
+            raise site.wrong(f"scale: found {self.scale}; expected a number")
+        if self.kind == "additive" and self.scale != 1:
+            raise site.wrong("scale: is of `kind: dot`; additive attention has `factors`")
+        if self.causal and not site.shape.by_step:
+            raise site.wrong("causal: its query is one vector a sequence, which sees all steps")
 
     @classmethod
     def of(cls, layer: Attention, keep: Keep) -> "AttendSpec":
         factors = keep("factors", layer.factors)
-        return cls(layer.kind, layer.heads, layer.scale, factors, layer.causal)
+        return cls(layer.kind, layer.heads, float(layer.scale), factors, layer.causal)
 
 
 def add_merge(kind: MergeName, site: Site) -> None:
     """Several values made one."""
-    values, sizes = site.values, site.sizes
-    if len(values) < 2:
+    shapes = site.shapes
+    if len(shapes) < 2:
         raise site.wrong("joins layers; name two or more of them in `from: [.., ..]`")
-    if len({value.by_step for value in values}) > 1:
+    if len({shape.by_step for shape in shapes}) > 1:
         raise site.wrong("joins a value of every step and one of the whole sequence")
-    steps = {value.steps for value in values} - {None}
+    steps = {shape.steps for shape in shapes} - {None}
     if len(steps) > 1:
-        raise site.wrong(f"joins values of {' and '.join(map(str, sorted(steps, key=str)))} steps")
-    given, size = " and ".join(map(str, sizes)), sizes[0]
+        raise site.wrong(f"joins values of {' and '.join(map(str, steps))} steps; expected as many")
+    units = _joined(kind, site)
+    known, grown = next(iter(steps), None), max(shape.grown for shape in shapes)
+    joined = shapes[0].of_units(units)
+    site.put(Merge(kind), joined.at_steps(known, grown) if joined.by_step else joined)
+
+
+def _joined(kind: MergeName, site: Site) -> Units:
+    """The units of several values made one, which must be as many where they meet one by one."""
+    sizes = site.sizes
+    given = " and ".join("?" if size is None else str(size) for size in sizes)
     if kind == "concat":
-        known = [size for size in sizes if size is not None]
-        size = sum(known) if len(known) == len(sizes) else None
-    elif kind == "gate":
-        if len(sizes) != 2 or sizes[0] not in (1, sizes[1]):
+        units = Units()
+        for shape in site.shapes:
+            units = units.plus(shape.units)
+        return units
+    if kind == "difference" and len(sizes) != 2:
+        raise site.wrong(f"joins {len(sizes)} layers; expected two, of which one is taken off")
+    known = {size for size in sizes if size is not None}
+    if kind == "gate":
+        if len(sizes) != 2 or sizes[0] is None or (sizes[0] != 1 and len(known) > 1):
             raise site.wrong(
                 f"has sources of {given} units; expected a gate, of 1 or as many, and a signal"
             )
-        size = sizes[1]
-    elif len(set(sizes)) > 1:
+        if sizes[0] == 1:
+            return site.shapes[1].units
+    elif len(known) > 1:
         raise site.wrong(f"has sources of {given} units; expected as many each")
-    elif kind == "difference" and len(values) != 2:
-        raise site.wrong(f"joins {len(values)} layers; expected two, of which one is taken off")
-    signal = values[1] if kind == "gate" else values[0]
-    value = signal if kind != "concat" and size is None else signal.of_size(size)
-    site.put(Merge(kind), value)
+    for other in range(1, len(sizes)):
+        site.tell_alike(0, other)
+    return site.shape.units

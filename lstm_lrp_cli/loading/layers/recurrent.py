@@ -133,7 +133,9 @@ class GruSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             gates = len(GRU_GATES) * cell.hidden_size
             of_product = None
             if cell.recurrent_bias is not None:
-                of_product = np.concatenate([np.zeros(2 * cell.hidden_size), cell.recurrent_bias])
+                of_product = np.concatenate(
+                    [np.zeros_like(cell.bias[:2].ravel()), cell.recurrent_bias]
+                )
             return CellSpec(
                 input=keep("input", cell.input.reshape(gates, -1)),
                 recurrent=keep("recurrent", cell.recurrent.reshape(gates, -1)),
@@ -240,14 +242,14 @@ def _add(layer: Recurrent, site: Site) -> None:
     site.tell(layer.cells[0].input_size)
     if len(site.sources) > 1:
         site.need_vector(1)
-        found = site.sizes[1]
-        if found != layer.state_size:
+        if site.sizes[1] not in (None, layer.state_size):
             raise site.wrong(
-                f"begins in states of {found} units; expected {layer.state_size}: the hidden "
-                f"state{' and the cell state' * isinstance(layer, Lstm)} of each direction"
+                f"begins in states of {site.sizes[1]} units; expected {layer.state_size}: the "
+                f"hidden state{' and the cell state' * isinstance(layer, Lstm)} of each direction"
             )
-    value = site.value.of_size(layer.output_size)
-    site.put(layer, value if layer.returns == "sequence" else value.as_vector())
+        site.tell(layer.state_size, 1)
+    shape = site.shape.of_size(layer.output_size)
+    site.put(layer, shape if layer.returns == "sequence" else shape.as_vector())
 
 
 def _check_sizes(cells: Sequence[RecurrentCell], site: Site) -> None:

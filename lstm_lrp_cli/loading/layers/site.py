@@ -1,6 +1,6 @@
 """Where a layer of a mapping is added to a model that grows: what feeds it, and what it gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,43 +14,144 @@ from .datasets import Datasets
 
 # Every sequence of a model with such a layer is as long, so it is bounded before memory is taken.
 MOST_STEPS = 1_000_000
+# What a layer gives of one sequence, or of one step, is bounded too.
+MOST_NUMBERS = 2**30
 
 
-class Value(Struct, frozen=True):
+class Units(Struct, frozen=True):
+    """How many units a value has, as far as it is known.
+
+    Parameters
+    ----------
+    number : int
+    of_inputs : dict of int to int
+        By the place of an input of the model, how many times its features stand beside those. What
+        is a part of such features has a number from 0 on.
+    """
+
+    number: int = 0
+    of_inputs: dict[int, int] = {}
+
+    def plus(self, other: "Units", times: int = 1) -> "Units":
+        """With those of another beside them, so many times."""
+        of_inputs = dict(self.of_inputs)
+        for place, count in other.of_inputs.items():
+            of_inputs[place] = of_inputs.get(place, 0) + times * count
+        kept = {place: count for place, count in of_inputs.items() if count}
+        return Units(self.number + times * other.number, kept)
+
+
+class Shape(Struct, frozen=True):
     """What a node gives.
 
     Parameters
     ----------
-    size : int or None
-        How many units, where known.
+    units : Units
     by_step : bool
         Whether it has them at every step, or once a sequence.
     steps : int or None
         How many steps, where that is known of all sequences.
-    origin : int or None
-        Where the size is not known, the input of the model that it hangs on.
-    times : int
-        How many units it has for each of that input's.
+    grown : int
+        How many steps there may be for each that a sequence has, where it is not.
     """
 
-    size: int | None
+    units: Units
     by_step: bool = True
     steps: int | None = None
-    origin: int | None = None
-    times: int = 1
+    grown: int = 1
 
-    def of_size(self, size: int | None) -> "Value":
+    def of_size(self, size: int) -> "Shape":
         """At the same steps, with so many units."""
-        return Value(size, self.by_step, self.steps)
+        return self.of_units(Units(size))
 
-    def at_steps(self, steps: int | None) -> "Value":
-        """Of the same units, at so many steps, or at a number that is not known."""
-        return replace(self, by_step=True, steps=steps)
+    def of_units(self, units: Units) -> "Shape":
+        """At the same steps, with those units."""
+        return replace(self, units=units)
 
-    def as_vector(self, times: int = 1) -> "Value":
+    def at_steps(self, steps: int | None, grown: int = 1) -> "Shape":
+        """Of the same units, at so many steps; or at a number that is not known."""
+        return replace(self, by_step=True, steps=steps, grown=grown)
+
+    def as_vector(self, times: int = 1) -> "Shape":
         """Once a sequence, of the same units, so many times over."""
-        size = None if self.size is None else self.size * times
-        return replace(self, size=size, by_step=False, steps=None, times=self.times * times)
+        return Shape(Units().plus(self.units, times), by_step=False)
+
+
+class Features(Struct):
+    """The features of the inputs of a model, as its layers tell them.
+
+    Parameters
+    ----------
+    known : dict of int to int
+        By the place of an input, how many features it has.
+    told : list of (Units, Units, callable)
+        What must be as many as what, and the error where it is not.
+    checks : list of callable
+        What is checked when all sizes are known.
+    """
+
+    known: dict[int, int] = field(default_factory=dict)
+    told: list[tuple[Units, Units, Callable[[str], UnusableInput]]] = field(default_factory=list)
+    checks: list[Callable[[], None]] = field(default_factory=list)
+
+    def of(self, units: Units) -> int | None:
+        """How many units those are, where it is known by now."""
+        if units.of_inputs.keys() - self.known.keys():
+            return None
+        return units.number + sum(
+            times * self.known[place] for place, times in units.of_inputs.items()
+        )
+
+    def tell(self, one: Units, other: Units, wrong: Callable[[str], UnusableInput]) -> None:
+        """Take it that there are as many of one as of the other."""
+        if None not in (self.of(one), self.of(other)):
+            self._compare(one, other, wrong)
+            return
+        self.told.append((one, other, wrong))
+        while self._learn():
+            pass
+
+    def parted(self, units: Units, parts: int, wrong: Callable[[str], UnusableInput]) -> Units:
+        """One of so many equal parts of units that are not known."""
+        # In `told` once from here on, so that the next has another number.
+        part = Units(0, {len(self.told): 1})
+        self.tell(units, Units().plus(part, parts), wrong)
+        return part
+
+    def check(self) -> None:
+        """Refuse what was told and is not so, now that all is told."""
+        for one, other, wrong in self.told:
+            self._compare(one, other, wrong)
+        for check in self.checks:
+            check()
+
+    def _compare(self, one: Units, other: Units, wrong: Callable[[str], UnusableInput]) -> None:
+        given, taken = self.of(one), self.of(other)
+        if given != taken:
+            raise wrong(f"is given {given} units; expected {taken}, by what is said elsewhere")
+
+    def _learn(self) -> bool:
+        """Whether what was told makes one more input known."""
+        for one, other, wrong in self.told:
+            left = one.plus(other, -1)
+            open_ = left.of_inputs.keys() - self.known.keys()
+            if len(open_) == 1:
+                [place] = open_
+                times = left.of_inputs[place]
+                rest = sum(
+                    count * self.known[known]
+                    for known, count in left.of_inputs.items()
+                    if known != place
+                )
+                size, remainder = divmod(-(left.number + rest), times)
+                if remainder or size < 1:
+                    raise wrong(
+                        "takes a number of units that it is not given, whatever the input's "
+                        "features; is a layer before it missing?"
+                    )
+                self.known[place] = size
+                return True
+        return False
 
 
 class Graph(Struct):
@@ -61,34 +162,21 @@ class Graph(Struct):
     datasets : Datasets
     stateful : bool
         Whether recurrent layers carry their states on, but for those that say otherwise.
-    values : dict of int to Value
+    shapes : dict of int to Shape
         What each node gives, and each input.
-    sizes : dict of int to int
-        Features of a step of each input of which they are known.
+    features : Features
+        Of the model's inputs; a graph within another has the other's.
     """
 
     datasets: Datasets
     stateful: bool
-    values: dict[int, Value]
-    sizes: dict[int, int] = field(default_factory=dict)
+    shapes: dict[int, Shape]
+    features: Features = field(default_factory=Features)
     nodes: list[Node] = field(default_factory=list)
 
-    def append(self, layer: Layer, sources: tuple[int, ...], value: Value) -> int:
-        """Add a node, and return its place."""
-        self.nodes.append(Node(layer, sources))
-        self.values[len(self.nodes) - 1] = value
-        return len(self.nodes) - 1
-
-    def size(self, value: Value) -> int | None:
-        """How many units a value has, where it is known by now."""
-        if value.size is None and value.origin in self.sizes:
-            return self.sizes[value.origin] * value.times
-        return value.size
-
-    def tell(self, value: Value, size: int) -> None:
-        """Take what a layer says of the size of a value that feeds it."""
-        if value.size is None and value.origin is not None and not size % value.times:
-            self.sizes.setdefault(value.origin, size // value.times)
+    def size(self, place: int) -> int | None:
+        """How many units a node or input gives, where it is known by now."""
+        return self.features.of(self.shapes[place].units)
 
 
 class Site(Struct):
@@ -111,36 +199,51 @@ class Site(Struct):
         return self.graph.datasets
 
     @property
-    def value(self) -> Value:
+    def shape(self) -> Shape:
         """What feeds it; of several sources, the first."""
-        return self.graph.values[self.sources[0]]
+        return self.graph.shapes[self.sources[0]]
 
     @property
-    def values(self) -> list[Value]:
+    def shapes(self) -> list[Shape]:
         """What its sources give."""
-        return [self.graph.values[source] for source in self.sources]
+        return [self.graph.shapes[source] for source in self.sources]
 
     @property
     def inputs(self) -> int | None:
         """How many units the first source has, where known."""
-        return self.graph.size(self.value)
+        return self.graph.size(self.sources[0])
 
     @property
     def sizes(self) -> list[int | None]:
         """How many units each source has, where known."""
-        return [self.graph.size(value) for value in self.values]
+        return [self.graph.size(source) for source in self.sources]
 
-    def put(self, layer: Layer, value: Value, sources: Sequence[int] | None = None) -> int:
+    def put(self, layer: Layer, shape: Shape, sources: Sequence[int] | None = None) -> int:
         """Add a node that the entry's sources feed, or others, and return its place."""
-        return self.graph.append(layer, self.sources if sources is None else tuple(sources), value)
+        numbers = (self.graph.features.of(shape.units) or 1) * (shape.steps or 1)
+        if shape.steps is not None and not 1 <= shape.steps <= MOST_STEPS:
+            raise self.wrong(f"makes {shape.steps:,} steps; expected 1 to {MOST_STEPS:,}")
+        if shape.grown > MOST_STEPS:
+            raise self.wrong(f"makes {shape.grown:,} steps of one; expected 1 to {MOST_STEPS:,}")
+        if numbers > MOST_NUMBERS:
+            raise self.wrong(f"makes {numbers:,} numbers; expected at most {MOST_NUMBERS:,}")
+        nodes, place = self.graph.nodes, len(self.graph.nodes)
+        nodes.append(Node(layer, self.sources if sources is None else tuple(sources)))
+        self.graph.shapes[place] = shape
+        return place
 
     def of_source(self, source: int) -> "Site":
         """The same entry as if another node fed it."""
         return Site(self.graph, self.key, (source,))
 
-    def tell(self, size: int) -> None:
-        """Take how many units the first source must have, where nothing said it before."""
-        self.graph.tell(self.value, size)
+    def tell(self, size: int, source: int = 0) -> None:
+        """Take how many units a source must have, where nothing said it before."""
+        self.graph.features.tell(self.shapes[source].units, Units(size), self.wrong)
+
+    def tell_alike(self, source: int, other: int) -> None:
+        """Take that two sources have as many units."""
+        shapes = self.shapes
+        self.graph.features.tell(shapes[source].units, shapes[other].units, self.wrong)
 
     def need_one(self) -> None:
         """Refuse several sources."""
@@ -149,12 +252,12 @@ class Site(Struct):
 
     def need_steps(self, source: int = 0) -> None:
         """Refuse a source that gives one vector a sequence."""
-        if not self.values[source].by_step:
+        if not self.shapes[source].by_step:
             raise self.wrong("the layer before gives no sequence; set its `returns: sequence`")
 
     def need_vector(self, source: int = 0) -> None:
         """Refuse a source that gives a vector at every step."""
-        if self.values[source].by_step:
+        if self.shapes[source].by_step:
             raise self.wrong("the layer before gives a sequence; expected one vector of it")
 
     def bounded(self, name: str, found: int, least: int = 1) -> int:
@@ -163,9 +266,28 @@ class Site(Struct):
             raise self.wrong(f"{name}: found {found}; expected {least} to {MOST_STEPS:,}")
         return found
 
-    def vector(self, name: str, role: str, size: int | None, source: str = "") -> Floats:
-        """Read a vector of a number for each unit, or of one for all, spread out to those."""
-        vector = self.datasets.read(name, f"{self.key}.{role}", 1)
+    def when_known(self, source: int, check: Callable[[int], None]) -> None:
+        """Check how many units a source has, now or when all sizes are known."""
+        place, graph = self.sources[source], self.graph
+
+        def later() -> None:
+            size = graph.size(place)
+            assert size is not None
+            check(size)
+
+        if graph.size(place) is None:
+            graph.features.checks.append(later)
+        else:
+            later()
+
+    def vector(
+        self, name: str, role: str, size: int | None, source: str = "", *, flat: bool = False
+    ) -> Floats:
+        """Read a vector of a number for each unit, or of one for all, spread out to those.
+
+        Where `flat`, it may be a matrix of one row.
+        """
+        vector = self.datasets.read(name, f"{self.key}.{role}", 1, flat=flat)
         if size is None:
             return vector
         if len(vector) not in (1, size):
@@ -174,7 +296,7 @@ class Site(Struct):
                 f"({self.key}.{role}) has {len(vector)} values; expected {size}, "
                 f"{source or 'which the layer before gives'}",
             )
-        spread: Floats = np.broadcast_to(vector, size)
+        spread: Floats = np.ascontiguousarray(np.broadcast_to(vector, size))
         return spread
 
     def wrong(self, problem: str) -> UnusableInput:

@@ -22,7 +22,7 @@ from lstm_lrp_cli.model.layers import (
 )
 from lstm_lrp_cli.model.recurrent import ActivationName
 from .datasets import Spec
-from .site import MOST_STEPS, Keep, Site
+from .site import Keep, Site
 from .units import add_activation
 
 ConvolutionLayout = Literal["outputs_inputs_width", "width_inputs_outputs", "width_groups_outputs"]
@@ -40,7 +40,7 @@ class FlattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_steps()
         _check_known(site, site.bounded("steps", self.steps))
-        site.put(Flatten(self.steps), site.value.as_vector(self.steps))
+        site.put(Flatten(self.steps), site.shape.as_vector(self.steps))
 
     @classmethod
     def of(cls, layer: Flatten, keep: Keep) -> "FlattenSpec":
@@ -56,13 +56,14 @@ class UnflattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_vector()
         site.bounded("steps", self.steps)
-        size = site.inputs
+        size, shape = site.inputs, site.shape.at_steps(self.steps)
         if size is None:
-            raise site.wrong("nothing tells how many units the vector has that it cuts into steps")
+            part = site.graph.features.parted(shape.units, self.steps, site.wrong)
+            site.put(Unflatten(self.steps), shape.of_units(part))
+            return
         if size % self.steps:
             raise site.wrong(f"steps: found {self.steps}; expected a divisor of {size} units")
-        value = site.value.at_steps(self.steps).of_size(size // self.steps)
-        site.put(Unflatten(self.steps), value)
+        site.put(Unflatten(self.steps), shape.of_size(size // self.steps))
 
     @classmethod
     def of(cls, layer: Unflatten, keep: Keep) -> "UnflattenSpec":
@@ -78,7 +79,7 @@ class RepeatSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_vector()
         steps = site.bounded("steps", self.steps)
-        site.put(Repeat(steps), site.value.at_steps(steps))
+        site.put(Repeat(steps), site.shape.at_steps(steps))
 
     @classmethod
     def of(cls, layer: Repeat, keep: Keep) -> "RepeatSpec":
@@ -94,8 +95,7 @@ class TransposeSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_steps()
         _check_known(site, site.bounded("steps", self.steps))
-        value = site.value.at_steps(site.inputs).of_size(self.steps)
-        site.put(Transpose(self.steps), value)
+        site.put(Transpose(self.steps), site.shape.at_steps(site.inputs).of_size(self.steps))
 
     @classmethod
     def of(cls, layer: Transpose, keep: Keep) -> "TransposeSpec":
@@ -110,8 +110,9 @@ class UpsampleSpec(Struct, frozen=True, forbid_unknown_fields=True):
     def add(self, site: Site) -> None:
         site.need_one()
         site.need_steps()
-        times, steps = site.bounded("times", self.times), site.value.steps
-        _put_resized(site, Upsample(times), None if steps is None else steps * times)
+        times, steps = site.bounded("times", self.times), site.shape.steps
+        grown = site.shape.grown * times
+        _put_resized(site, Upsample(times), None if steps is None else steps * times, grown)
 
     @classmethod
     def of(cls, layer: Upsample, keep: Keep) -> "UpsampleSpec":
@@ -128,8 +129,9 @@ class PadSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_steps()
         more = site.bounded("before", self.before, 0) + site.bounded("after", self.after, 0)
-        steps = site.value.steps
-        _put_resized(site, Pad(self.before, self.after), None if steps is None else steps + more)
+        steps, grown = site.shape.steps, site.shape.grown + more
+        padded = None if steps is None else steps + more
+        _put_resized(site, Pad(self.before, self.after), padded, grown)
 
     @classmethod
     def of(cls, layer: Pad, keep: Keep) -> "PadSpec":
@@ -146,9 +148,9 @@ class CropSpec(Struct, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         site.need_steps()
         less = site.bounded("before", self.before, 0) + site.bounded("after", self.after, 0)
-        steps = site.value.steps
+        steps = site.shape.steps
         left = None if steps is None else steps - less
-        _put_resized(site, Crop(self.before, self.after), left)
+        _put_resized(site, Crop(self.before, self.after), left, site.shape.grown)
 
     @classmethod
     def of(cls, layer: Crop, keep: Keep) -> "CropSpec":
@@ -181,9 +183,8 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
                 raise site.datasets.array_error([self.bias], problem)
         window = _window(site, width, self.stride, self.dilation, self.padding)
         site.tell(inputs * groups)
-        steps = _steps_behind(site, window)
-        layer = Convolution(weights, bias, window, groups)
-        place = site.put(layer, site.value.at_steps(steps).of_size(outputs))
+        shape = site.shape.at_steps(_steps_behind(site, window), _grown(site, window))
+        place = site.put(Convolution(weights, bias, window, groups), shape.of_size(outputs))
         add_activation(site, self.activation, place)
 
     def _weights(self, site: Site) -> tuple[Floats, int]:
@@ -239,34 +240,48 @@ class WindowsSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     stride: int | None = None
     padding: WindowPadding = "valid"
     counts_padding: bool = False
+    dilation: int = 1
 
     def add(self, site: Site) -> None:
         site.need_one()
         site.need_steps()
         stride = self.size if self.stride is None else self.stride
-        window = _window(site, self.size, stride, 1, self.padding)
+        window = _window(site, self.size, stride, self.dilation, self.padding)
         layer = WindowPool(self.kind, window, self.counts_padding)
-        _put_resized(site, layer, _steps_behind(site, window))
+        _put_resized(site, layer, _steps_behind(site, window), _grown(site, window))
 
     @classmethod
     def of(cls, layer: WindowPool, keep: Keep) -> "WindowsSpec":
         window = layer.window
         return cls(
-            layer.kind, window.width, window.stride, _padding_of(window), layer.counts_padding
+            layer.kind,
+            window.width,
+            window.stride,
+            _padding_of(window),
+            layer.counts_padding,
+            window.dilation,
         )
 
 
-def _put_resized(site: Site, layer: Upsample | Pad | Crop | WindowPool, steps: int | None) -> None:
+def _put_resized(
+    site: Site, layer: Upsample | Pad | Crop | WindowPool, steps: int | None, grown: int
+) -> None:
     """Add a layer that changes nothing but the number of steps."""
-    if steps is not None and not 1 <= steps <= MOST_STEPS:
-        raise site.wrong(f"makes {steps} steps of {site.value.steps}; expected 1 to {MOST_STEPS:,}")
-    site.put(layer, site.value.at_steps(steps))
+    if steps is not None and steps < 1:
+        raise site.wrong(f"leaves no step of {site.shape.steps}")
+    site.put(layer, site.shape.at_steps(steps, grown))
+
+
+def _grown(site: Site, window: Window) -> int:
+    """How many steps a window may make of one, where padding is around the sequence."""
+    more = 0 if window.padding == "same" else sum(window.padding)
+    return site.shape.grown + more
 
 
 def _check_known(site: Site, steps: int) -> None:
     """Refuse another number of steps than the layers before are known to give."""
-    if site.value.steps not in (None, steps):
-        raise site.wrong(f"steps: found {steps}; the layer before gives {site.value.steps}")
+    if site.shape.steps not in (None, steps):
+        raise site.wrong(f"steps: found {steps}; the layer before gives {site.shape.steps}")
 
 
 def _window(site: Site, width: int, stride: int, dilation: int, padding: WindowPadding) -> Window:
@@ -291,7 +306,7 @@ def _padding_of(window: Window) -> WindowPadding:
 
 def _steps_behind(site: Site, window: Window) -> int | None:
     """How many steps there are behind a window, where it is known how many there are before."""
-    steps = site.value.steps
+    steps = site.shape.steps
     if steps is None:
         return None
     if window.padding == "same":

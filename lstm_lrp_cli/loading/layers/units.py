@@ -1,5 +1,6 @@
 """Layers that work on the units of a step or a vector, as a mapping has them."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -35,8 +36,7 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
         site.need_one()
         dense = build_dense(self, site.datasets, site.key, site.inputs)
         site.tell(dense.weights.shape[1])
-        value = site.value.of_size(len(dense.weights))
-        place = site.put(dense, value)
+        place = site.put(dense, site.shape.of_size(len(dense.weights)))
         add_activation(site, self.activation, place)
 
     @classmethod
@@ -62,7 +62,7 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
         site.need_one()
         scale = self._scale(site)
         site.tell(len(scale.factors))
-        site.put(scale, site.value.of_size(len(scale.factors)))
+        site.put(scale, site.shape.of_size(len(scale.factors)))
 
     def _scale(self, site: Site) -> Scale:
         """Batch normalization at inference (Ioffe and Szegedy 2015): a factor and an offset."""
@@ -109,7 +109,7 @@ class LayerNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The same over all steps and the units of a group."""
+    """The same over all steps, where there are any, and the units of a group."""
 
     named = ("scale", "offset")
     groups: int
@@ -118,7 +118,6 @@ class GroupNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
     epsilon: float = 1e-5
 
     def add(self, site: Site) -> None:
-        site.need_steps()
         add_normalization(site, self, self.groups)
 
 
@@ -133,21 +132,21 @@ def add_normalization(site: Site, spec: LayerNormSpec | GroupNormSpec, groups: i
         raise site.wrong("nothing tells how many features it is given; name its `scale`")
     if groups is not None and (groups < 1 or size % groups):
         raise site.wrong(f"groups: found {groups}; expected a divisor of {size} units")
-    if not spec.epsilon >= 0:
+    if not 0 <= spec.epsilon < math.inf:
         raise site.wrong(f"epsilon: found {spec.epsilon}; expected 0 or more")
     vectors = {role: site.vector(name, role, size) for role, name in names.items()}
     ones, zeros = np.ones(size, site.datasets.dtype), np.zeros(size, site.datasets.dtype)
     factors, offsets = vectors.get("scale", ones), vectors.get("offset", zeros)
     site.tell(size)
-    site.put(Normalize(factors, offsets, spec.epsilon, groups), site.value.of_size(size))
+    site.put(Normalize(factors, offsets, spec.epsilon, groups), site.shape.of_size(size))
 
 
 def normalization_of(layer: Normalize, keep: Keep) -> LayerNormSpec | GroupNormSpec:
     """A normalization as a mapping has it."""
     scale, offset = keep("scale", layer.factors), keep("offset", layer.offsets)
     if layer.groups is None:
-        return LayerNormSpec(scale, offset, layer.epsilon)
-    return GroupNormSpec(layer.groups, scale, offset, layer.epsilon)
+        return LayerNormSpec(scale, offset, float(layer.epsilon))
+    return GroupNormSpec(layer.groups, scale, offset, float(layer.epsilon))
 
 
 class UnitsSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,11 +157,15 @@ class UnitsSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     def add(self, site: Site) -> None:
         site.need_one()
-        size = site.inputs
-        most = self.stop if size is None else size
-        if not 0 <= self.start < self.stop <= most:
-            raise site.wrong(f"found {self.start} to {self.stop}; expected some of {most} units")
-        site.put(Select(self.start, self.stop), site.value.of_size(self.stop - self.start))
+        if not 0 <= self.start < self.stop:
+            raise site.wrong(f"found {self.start} to {self.stop}; expected 0 or more, to more")
+
+        def check(size: int) -> None:
+            if self.stop > size:
+                raise site.wrong(f"stop: found {self.stop}; the layer before gives {size} units")
+
+        site.when_known(0, check)
+        site.put(Select(self.start, self.stop), site.shape.of_size(self.stop - self.start))
 
     @classmethod
     def of(cls, layer: Select, keep: Keep) -> "UnitsSpec":
@@ -185,10 +188,10 @@ class LeakyReluSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
             if not np.isfinite(slopes).all():
                 raise site.wrong(f"slope: found {self.slope}; expected a number")
         else:
-            slopes = site.vector(self.slopes, "slopes", site.inputs)
+            slopes = site.vector(self.slopes, "slopes", site.inputs, flat=True)
             if len(slopes) > 1:
                 site.tell(len(slopes))
-        site.put(LeakyRelu(slopes), site.value)
+        site.put(LeakyRelu(slopes), site.shape)
 
     @classmethod
     def of(cls, layer: LeakyRelu, keep: Keep) -> "LeakyReluSpec":
@@ -200,7 +203,7 @@ class LeakyReluSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
 def add_activation(site: Site, kind: ActivationName, source: int) -> None:
     """Add an activation behind a node, unless there is none."""
     if kind != "linear":
-        site.put(Activation(kind), site.graph.values[source], [source])
+        site.put(Activation(kind), site.graph.shapes[source], [source])
 
 
 def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | None) -> Dense:

@@ -7,7 +7,7 @@ win one by one, and what was inferred can be written out.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -18,6 +18,8 @@ from lstm_lrp_cli.loading.layers import KINDS, LayerSpec
 # Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
 # those of classes, or predicted values, or nobody says it.
 Task = Literal["classification", "regression", "unknown"]
+
+SomeKeys = TypeVar("SomeKeys", bound=Struct)
 
 # What `from` calls the model's input.
 INPUT_NAME = "input"
@@ -52,11 +54,12 @@ class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One of several inputs. `steps` is false where it is one vector a sequence.
 
-    Its words and its padding are those of the whole mapping where it does not say them.
+    Where it has an embedding and does not say its words or its padding, those of the whole mapping
+    are meant.
     """
 
     name: str | None = None
-    steps: bool = True
+    steps: bool | UnsetType = UNSET
     vocabulary: str | UnsetType | None = UNSET
     tokens: TokensSpec | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
@@ -74,7 +77,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     tokens: TokensSpec | UnsetType | None = UNSET
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
-    inputs: list[InputSpec] | UnsetType = UNSET
+    inputs: list[InputSpec] | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
     task: Task | UnsetType = UNSET
@@ -158,13 +161,16 @@ class Described(Struct, frozen=True):
         origins = dict(self.origins)
         for key, origin in other.origins.items():
             ours, theirs = getattr(self.mapping, key), getattr(other.mapping, key)
+            changes[key] = theirs
+            origins[key] = origin
             if isinstance(ours, TokensSpec | PaddingSpec) and isinstance(theirs, Struct):
-                given = settings(theirs)
-                changes[key] = msgspec.structs.replace(ours, **given)
-                origins[key] = f"{origins[key]}, with {', '.join(given)} from {origin}"
-            else:
-                changes[key] = theirs
-                origins[key] = origin
+                changes[key] = overridden(ours, theirs)
+                given = ", ".join(settings(theirs))
+                origins[key] = f"{self.origins[key]}, with {given} from {origin}"
+            elif key == "inputs" and ours and theirs:
+                changes[key] = _overridden_inputs(ours, theirs, other.mapping.layers is UNSET)
+                named = ", ".join(str(each.name) for each in theirs)
+                origins[key] = f"{self.origins[key]}, with {named} from {origin}"
         left = (each for each in self.assumptions if not each.is_settled_by(other.mapping))
         return Described(
             msgspec.structs.replace(self.mapping, **changes),
@@ -172,6 +178,37 @@ class Described(Struct, frozen=True):
             (*left, *other.assumptions),
             self.is_followed and other.mapping.layers is UNSET,
         )
+
+
+def overridden(ours: SomeKeys, theirs: SomeKeys) -> SomeKeys:
+    """One with the keys of another, inside `tokens` and `padding` too."""
+    changes = settings(theirs)
+    for key, value in changes.items():
+        own = getattr(ours, key)
+        if isinstance(own, Struct) and isinstance(value, Struct):
+            changes[key] = overridden(own, value)
+    return msgspec.structs.replace(ours, **changes)
+
+
+def _overridden_inputs(
+    ours: list[InputSpec], theirs: list[InputSpec], ours_stay: bool
+) -> list[InputSpec]:
+    """Inputs with the keys of others of the same names, and those that are only theirs.
+
+    Parameters
+    ----------
+    ours_stay : bool
+        Whether all of ours are inputs, named or not: theirs come without layers of their own.
+    """
+    known = {each.name: each for each in ours}
+    said = {each.name: each for each in theirs}
+    merged = {
+        name: overridden(known[name], each) if name in known else each
+        for name, each in said.items()
+    }
+    if not ours_stay:
+        return list(merged.values())
+    return list((known | merged).values())
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -189,55 +226,61 @@ def read_mapping(path: Path) -> Mapping:
         mapping = msgspec.convert({} if document is None else document, Mapping)
     except msgspec.ValidationError as error:
         raise UnusableInput(str(path), _explain(str(error))) from error
-    for index, layer in enumerate([] if mapping.layers is UNSET else mapping.layers):
+    _check_kinds(mapping.layers or [], "layers", path)
+    names = [each.name for each in mapping.inputs or []]
+    if mapping.inputs is not UNSET and mapping.inputs is not None and not names:
+        raise UnusableInput(str(path), "inputs: found none; expected one or more, or null")
+    for index, name in enumerate(names):
+        if name == "" or (name is None and len(names) > 1):
+            problem = f"inputs[{index}].name: is missing; expected a name for each of several"
+            raise UnusableInput(str(path), problem)
+    if len(set(names)) < len(names):
+        problem = "inputs: two of them have one name; expected one of its own for each"
+        raise UnusableInput(str(path), problem)
+    return mapping
+
+
+def _check_kinds(layers: Sequence[LayerSpec], key: str, path: Path) -> None:
+    """Refuse a layer of no kind or of several, here and in the layers of a layer."""
+    for index, layer in enumerate(layers):
         if len(layer.kinds) != 1:
             found = " and ".join(layer.kinds) or "nothing"
             raise UnusableInput(
                 str(path),
-                f"layers[{index}]: found {found}; expected one of "
+                f"{key}[{index}]: found {found}; expected one of "
                 f"{', '.join(KINDS)} with its settings",
             )
-    return mapping
+        if layer.each is not None:
+            _check_kinds(layer.each.layers, f"{key}[{index}].each.layers", path)
 
 
-def _specs(spec: type[Struct], found: dict[str, type[Struct]]) -> dict[str, type[Struct]]:
-    """The settings that keys hold, in a spec and all below it; a list's are `key[]`."""
-    for key, hint in get_type_hints(spec).items():
-        name = {"source": "from"}.get(key, key)
-        for is_list, each in _structs(hint):
-            place = f"{name}[]" if is_list else name
-            if place not in found:
-                found[place] = each
-                _specs(each, found)
-    return found
+def spec_at(keys: Sequence[str]) -> type[Struct]:
+    """The keys that a mapping may have below a path of keys."""
+    spec: type[Struct] = Mapping
+    for key in filter(None, keys):
+        [spec] = specs_in(get_type_hints(spec)[key])
+    return spec
 
 
-def _structs(hint: Any) -> list[tuple[bool, type[Struct]]]:
-    """The structs that a type may be, and whether in a list."""
+def specs_in(hint: Any) -> list[type[Struct]]:
+    """The keys that stand in a type such as `list[LayerSpec] | UnsetType`."""
     if isinstance(hint, type) and issubclass(hint, Struct):
-        return [(False, hint)]
-    is_list = get_origin(hint) is list
-    return [(is_list or inner, each) for part in get_args(hint) for inner, each in _structs(part)]
-
-
-SPECS: dict[str, type[Struct]] = _specs(Mapping, {"": Mapping})
+        return [hint]
+    return [spec for part in get_args(hint) for spec in specs_in(part)]
 
 
 def _explain(message: str) -> str:
     """Turn msgspec's message into one that leads with the key's path and proposes the mend."""
     problem, _, at = message.partition(" - at `$")
     path = at.rstrip("`").removeprefix(".")
-    *parents, key = re.sub(r"\[\d+\]", "[]", path).split(".")
+    *parents, key = re.sub(r"\[[^]]*\]", "", path).split(".")
     unknown = re.match(r"Object contains unknown field `(.*)`", problem)
     if unknown:
-        spec = SPECS[key]
-        problem = (
-            f"unknown key `{unknown[1]}`; {_nearest(unknown[1], spec.__struct_encode_fields__)}"
-        )
+        known = spec_at([*parents, key]).__struct_encode_fields__
+        problem = f"unknown key `{unknown[1]}`; {_nearest(unknown[1], known)}"
     elif problem.startswith("Invalid enum value"):
         found = problem.removeprefix("Invalid enum value ").strip("'")
-        hints = get_type_hints(SPECS[parents[-1] if parents else ""])
-        choices = [str(choice) for choice in _choices(hints[key.removesuffix("[]")])]
+        choices = [str(choice) for choice in _choices(get_type_hints(spec_at(parents))[key])]
         problem = f"found `{found}`; {_nearest(found, choices)}"
     else:
         problem = problem[0].lower() + problem[1:]

@@ -9,87 +9,57 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
-from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
-from lstm_lrp_cli.engine.recurrent.inputs import CellInput, CellStates
-from lstm_lrp_cli.model import Floats
+from lstm_lrp_cli.engine.arrays import aligned_empty
+from lstm_lrp_cli.engine.recurrent.cells import CellRecord, Reading
+from lstm_lrp_cli.engine.recurrent.states import HIDDEN
+from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CellRecord:
-    """One cell's forward pass; its rows are in the order in which the cell reads them.
+class LstmCellRecord(CellRecord):
+    """One LSTM cell's forward pass.
 
     Parameters
     ----------
+    cell : LstmCell
     z_g : ndarray, shape (rows, hidden)
         The cell candidate's pre-activation.
     ig, fc : ndarray, shape (rows, hidden)
         The two terms of the cell state: i * g, and f * c of the step before.
     m : ndarray, shape (rows, hidden)
         o * tanh(c): the hidden state, or what is projected to it.
-    h : ndarray, shape (rows, outputs)
-        The hidden state.
-    begun : CellStates
-        The states with which sequences begin.
     gates : ndarray, shape (3, rows, hidden), or None
         The activations of the input, forget and output gate, where they were to be kept.
     """
 
     layer: Lstm
     cell: LstmCell
-    packing: Packing
-    inputs: CellInput
     z_g: Floats
     ig: Floats
     fc: Floats
     m: Floats
-    h: Floats
-    begun: CellStates
     gates: Floats | None = None
 
-    @property
-    def ended(self) -> CellStates:
-        """The states after each sequence's last step, those of all written out."""
-        last = self.packing.last
-        return CellStates(
-            self.at_end(self.h[last], self.begun.hidden),
-            self.at_end(self.ig[last] + self.fc[last], self.begun.cell),
-        )
-
-    def at_end(self, last: Floats, begun: Floats | None) -> Floats:
-        """A state after the last steps.
-
-        Parameters
-        ----------
-        last : ndarray, shape (started, units)
-            Of sequences with steps.
-        begun : ndarray, shape (batch, units) or (units,), or None
-            Of those without; None is zero.
-        """
-        ended = np.zeros((self.packing.batch, last.shape[1]), dtype=last.dtype)
-        if begun is not None:
-            ended[:] = begun
-        ended[: self.packing.started] = last
-        return ended
+    def states(self, kind: int, rows: Integers | slice = slice(None)) -> Floats:
+        if kind == HIDDEN:
+            return self.h[rows]
+        c: Floats = self.ig[rows] + self.fc[rows]
+        return c
 
 
-def run(
-    layer: Lstm,
-    cell: LstmCell,
-    inputs: CellInput,
-    packing: Packing,
-    begun: CellStates,
-    keep_gates: bool = False,
-) -> CellRecord:
+def run(layer: Lstm, reading: Reading) -> LstmCellRecord:
     """z = W x_t + U h_{t-1} + b; c_t = f c_{t-1} + i g; h_t = o tanh(c_t), or P times that."""
+    cell, packing, inputs = reading.cell, reading.packing, reading.inputs
+    assert isinstance(cell, LstmCell)
     weights, hidden = inputs.weights, cell.hidden_size
     dtype = weights.bias_candidate.dtype
     z_g, ig, fc, m = aligned_empty((4, packing.rows, hidden), dtype)
     h = m if cell.projection is None else aligned_empty((packing.rows, cell.output_size), dtype)
-    kept = aligned_empty((3, packing.rows, hidden), dtype) if keep_gates else None
+    kept = aligned_empty((3, packing.rows, hidden), dtype) if reading.keeps_gates else None
     of_gates, of_inputs = (aligned_empty((3, packing.batch, hidden), dtype) for _ in range(2))
     space = aligned_empty((3, packing.batch, hidden), dtype)
-    h_before, c_before = begun.hidden, begun.cell
+    h_before, c_before = reading.begun.kinds
     running = -1
     for rows in packing.slices():
         n = rows.stop - rows.start
@@ -123,4 +93,4 @@ def run(
         if cell.projection is not None:
             h[rows] = m[rows] @ cell.projection.T
         h_before, c_before = h[rows], c
-    return CellRecord(layer, cell, packing, inputs, z_g, ig, fc, m, h, begun, kept)
+    return LstmCellRecord(layer, reading, h, cell, z_g, ig, fc, m, kept)

@@ -8,47 +8,48 @@ product. As in `cell`, the loop writes into the same few arrays at every step.
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, pull_back, relative_slopes
-from lstm_lrp_cli.engine.arrays import aligned_empty, row_dots
+from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
-from .cell import CellRecord
-
-# The candidate stands behind the gates, which have much in common.
-_ORDER = [INPUT, FORGET, OUTPUT, CANDIDATE]
+from lstm_lrp_cli.engine.recurrent.passing import add_up, gradient_of
+from lstm_lrp_cli.engine.recurrent.states import CellStates, StateAmounts
+from lstm_lrp_cli.engine.recurrent.weights import Maps
+from lstm_lrp_cli.model import Floats
+from .cell import LstmCellRecord
 
 
 def gradient(
-    record: CellRecord, at_end: Floats | None, at_steps: Floats | None, reach: Reach
-) -> Floats:
-    """Pass the gradient with respect to the hidden states to the inputs.
+    record: LstmCellRecord, above: StateAmounts, reach: Reach, to_states: bool
+) -> tuple[Floats, CellStates]:
+    """Pass the gradient with respect to the states to the inputs.
 
     Parameters
     ----------
-    record : CellRecord
+    record : LstmCellRecord
         Of a forward pass that kept the gates.
-    at_end : ndarray, shape (batch, outputs), or None
-        The gradient with respect to the state after a sequence's last step, if there is none with
-        respect to that of every step.
-    at_steps : ndarray, shape (rows, outputs), or None
+    above : StateAmounts
+        The gradient.
     reach : {"features", "steps"}
+    to_states : bool
+        Whether that of the states with which sequences begin is asked for.
 
     Returns
     -------
     ndarray, shape (rows, inputs), or (rows,)
         The gradient of every feature, or, of steps, its product with the input x.
+    CellStates
+        That of the states with which sequences begin, where it is asked for.
     """
     if record.gates is None:
         raise ValueError("the forward pass did not keep the gates")
     packing, layer, cell = record.packing, record.layer, record.cell
     batch, dtype = packing.batch, record.m.dtype
-    recurrent = cell.recurrent[_ORDER]
-    d_h = aligned_empty((batch, cell.output_size), dtype)
-    d_h[:] = 0.0 if at_end is None else at_end
-    d_c = aligned_empty((batch, cell.hidden_size), dtype)
-    d_c[:] = 0.0
+    maps = Maps.of(cell)
+    recurrent = maps.recurrent[maps.order]
+    d_h, d_c = above.after_last(batch, cell)
+    at_steps, cell_at_steps = above.of_steps
     passed = aligned_empty((4, batch, cell.output_size), dtype)
     space = aligned_empty((4, batch, cell.hidden_size), dtype)
-    collected = _collected(reach, record)
+    collected = gradient_of(reach, record)
     running = -1
     for rows in reversed(list(packing.slices())):
         n = rows.stop - rows.start
@@ -58,6 +59,8 @@ def gradient(
             c, signal, scratch, of_signal = space[:, :n]
         if at_steps is not None:
             np.add(of_h, at_steps[rows], out=of_h)
+        if cell_at_steps is not None:
+            np.add(of_c, cell_at_steps[rows], out=of_c)
         of_m = of_h if cell.projection is None else of_h @ cell.projection
         gates, ig, fc = record.gates[:, rows], record.ig[rows], record.fc[rows]
         of_z = collected.gradients(rows)
@@ -81,82 +84,8 @@ def gradient(
         np.multiply(of_c, gates[0], out=of_signal)
         pull_back(layer.activation, candidate, signal, of_signal, of_g)
         collected.take(rows)
-        if rows.start:  # before the first step there is nothing that is asked for
+        if rows.start or to_states:
             np.multiply(of_c, gates[1], out=of_c)
             np.matmul(of_z, recurrent, out=of_gates)
-            _add_up(of_gates, of_h)
-    return collected.result()
-
-
-def _add_up(parts: Floats, out: Floats) -> None:
-    """Write the sum of parts of shape (4, n, units), which takes `np.sum` twice the time."""
-    np.add(parts[0], parts[1], out=out)
-    np.add(out, parts[2], out=out)
-    np.add(out, parts[3], out=out)
-
-
-class _FeatureGradient:
-    """Takes the gradient of a cell's pre-activations, step by step from the last.
-
-    It makes of them the gradient of every feature, shape (rows, inputs).
-    """
-
-    def __init__(self, record: CellRecord) -> None:
-        cell, packing = record.cell, record.packing
-        batch, dtype = packing.batch, cell.input.dtype
-        self._weights = cell.input[_ORDER]
-        self._gradients = aligned_empty((4, batch, cell.hidden_size), dtype)
-        self._parts = aligned_empty((4, batch, cell.input_size), dtype)
-        self._of_inputs = aligned_empty((packing.rows, cell.input_size), dtype)
-
-    def gradients(self, rows: slice) -> Floats:
-        """Where those of a step are to be written, shape (4, n, hidden), gates first."""
-        return self._gradients[:, : rows.stop - rows.start]
-
-    def take(self, rows: slice) -> None:
-        """Take them as they are written now."""
-        gradients = self.gradients(rows)
-        parts = self._parts[:, : gradients.shape[1]]
-        np.matmul(gradients, self._weights, out=parts)
-        _add_up(parts, self._of_inputs[rows])
-
-    def result(self) -> Floats:
-        """What has come of them, once all steps are done."""
-        return self._of_inputs
-
-
-class _StepGradient:
-    """The same times the inputs, summed over a step's features, (rows,), without a product with W.
-
-    x . (W^T d) = (W x) . d, and W x is what the cell reads; of the gates it reads -(W x + b).
-    """
-
-    def __init__(self, record: CellRecord) -> None:
-        cell, rows, dtype = record.cell, record.packing.rows, record.cell.input.dtype
-        self._inputs = record.inputs
-        shape = (4, record.packing.batch, cell.hidden_size)
-        self._gradients, self._products = (aligned_empty(shape, dtype) for _ in range(2))
-        self._biases = cell.bias[_ORDER[:3], :, np.newaxis]
-        self._of_candidates = np.empty(rows, dtype)
-        self._of_gates, self._of_biases = np.empty((2, 3, rows, 1), dtype)
-
-    def gradients(self, rows: slice) -> Floats:
-        return self._gradients[:, : rows.stop - rows.start]
-
-    def take(self, rows: slice) -> None:
-        gradients = self.gradients(rows)
-        products = self._products[:, : gradients.shape[1]]
-        self._inputs.read_gates(rows, products[:3])
-        self._inputs.read_products(rows, products[3])
-        np.matmul(gradients[:3], self._biases, out=self._of_biases[:, rows])
-        row_dots(products[:3], gradients[:3], self._of_gates[:, rows, 0])
-        row_dots(products[3], gradients[3], self._of_candidates[rows])
-
-    def result(self) -> Floats:
-        of_gates = (self._of_gates + self._of_biases).sum(axis=0)[:, 0]
-        of_steps: Floats = self._of_candidates - of_gates
-        return of_steps
-
-
-def _collected(reach: Reach, record: CellRecord) -> _FeatureGradient | _StepGradient:
-    return _FeatureGradient(record) if reach == "features" else _StepGradient(record)
+            add_up(of_gates, of_h)
+    return collected.result(), CellStates(d_h, d_c)

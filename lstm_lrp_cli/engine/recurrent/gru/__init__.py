@@ -1,0 +1,1 @@
+"""One cell of a gated recurrent unit over a packed batch."""
