@@ -171,7 +171,8 @@ class TestFilesOfBytes:
 
 
 class TestPictures:
-    def test_the_heat_map_names_each_input(self, explain):
+    def test_the_heat_map_names_each_input(self, explain, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "100")
         lines = explain("--format", "terminal").splitlines()
         first = lines[2 : lines.index("", 2)]
         assert first[0].startswith("0 (r0)  predicted")
