@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress, starmap
+from itertools import chain, compress, starmap
 
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import Kind, Result, ResultInput
+from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps
 from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations, linear_correlations
 from lstm_lrp_cli.statistics.tokens import Ranked
 from . import Apart, Comparison, OfRelevance, Rank
@@ -174,8 +174,7 @@ def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]
     tokens = 0
     for sequence in sequences:
         block.append(sequence)
-        parts = (part for one, _ in sequence.pairs for part in one.parts)
-        tokens += 1 + sum(part.relevance.size for part in parts)
+        tokens += 1 + sum([p.relevance.size for one, _ in sequence.pairs for p in one.parts])
         if tokens >= BLOCK_TOKENS:
             yield block
             block, tokens = [], 0
@@ -183,24 +182,17 @@ def in_blocks(sequences: Iterable[PairedTokens]) -> Iterator[list[PairedTokens]]
         yield block
 
 
+# What two results tell of the same: names, both amounts, and the step that each is of.
+Told = tuple[list[str], Floats, Floats, Integers]
+
+
 def _pair(one: Result, other: Result) -> Pair:
     """Relevance as finely as both tell it; of tokens, never of their dimensions."""
-    names: list[str] = []
-    amounts: list[tuple[Floats, Floats, Integers]] = []
-    begin = 0
-    for part, another in zip(one.parts, other.parts, strict=True):
-        positions: Integers = begin + np.arange(len(part.relevance))
-        begin += len(positions)
-        if part.tokens is None and part.relevance.ndim == another.relevance.ndim == 2:
-            names += part.named(part.features or []) * len(positions)
-            positions = np.repeat(positions, part.relevance.shape[1])
-            amounts.append((part.relevance.ravel(), another.relevance.ravel(), positions))
-        else:
-            names += _step_names(part)
-            amounts.append((part.relevance_of_steps, another.relevance_of_steps, positions))
-    a, b, positions = (
-        amounts[0] if len(amounts) == 1 else map(np.concatenate, zip(*amounts, strict=True))
-    )
+    if not one.inputs:
+        names, a, b, positions = _told(one, other)
+    else:
+        pairs = zip(one.parts, other.parts, strict=True)
+        names, a, b, positions = _together([_told(*pair) for pair in pairs], one)
     there = ~(np.isnan(a) | np.isnan(b))
     if there.all():
         return Pair(one, other, a, b, names, positions, 0)
@@ -210,17 +202,37 @@ def _pair(one: Result, other: Result) -> Pair:
     return Pair(one, other, *kept, int(np.count_nonzero(by_one)))
 
 
-def _step_names(part: ResultInput) -> list[str]:
+def _told(one: ResultPart, other: ResultPart) -> Told:
+    """The same of one input."""
+    steps: Integers = np.arange(len(one.relevance))
+    if one.tokens is None and one.relevance.ndim == other.relevance.ndim == 2:
+        names = named(one, one.features or []) * len(steps)
+        positions = np.repeat(steps, one.relevance.shape[1])
+        return names, one.relevance.ravel(), other.relevance.ravel(), positions
+    return _step_names(one), relevance_of_steps(one), relevance_of_steps(other), steps
+
+
+def _together(told: Sequence[Told], of: Result) -> Told:
+    """What is told of all inputs, one after the other; steps are those of all."""
+    names, a, b, positions = zip(*told, strict=True)
+    steps = np.cumsum([0, *(len(part.relevance) for part in of.parts)])
+    shifted = [own + start for own, start in zip(positions, steps.tolist(), strict=False)]
+    every = list(chain.from_iterable(names))
+    return every, np.concatenate(a), np.concatenate(b), np.concatenate(shifted)
+
+
+def _step_names(part: ResultPart) -> list[str]:
     """What the tokens or steps of an input are called; the steps of the only one have no names."""
+    if isinstance(part, Result):
+        return part.tokens or []
     if part.tokens is not None:
-        return part.named(part.tokens)
-    steps = range(len(part.relevance))
-    return [] if part.name is None else part.named([f"step {step}" for step in steps])
+        return named(part, part.tokens)
+    return named(part, [f"step {step}" for step in range(len(part.relevance))])
 
 
 def _steps(result: Result) -> list[float]:
     """Relevance of each token or step, of all inputs."""
-    return [amount for part in result.parts for amount in part.relevance_of_steps.tolist()]
+    return [amount for part in result.parts for amount in relevance_of_steps(part).tolist()]
 
 
 def _largest(amounts: Floats, place: Integers) -> Floats:

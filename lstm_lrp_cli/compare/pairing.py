@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lstm_lrp_cli.results import Result, ResultInput
+from lstm_lrp_cli.results import Result, ResultInput, ResultPart
 from .side import ExplainedSequence, Side
 
 # What both sides must have of an explanation: its target and step.
@@ -127,17 +127,27 @@ def _compare_inputs(a: ExplainedSequence, b: ExplainedSequence, same_input: bool
             other,
             f"has the label {other.label!r}, and {a.place} {one.label!r}; expected the same labels",
         )
-    if [part.name for part in one.parts] != [part.name for part in other.parts]:
-        names = [", ".join(str(p.name) for p in each.inputs) or "one" for each in (other, one)]
-        raise b.side.refused(other, f"has the inputs {names[0]}, and {a.place} {names[1]}")
+    if not (one.inputs or other.inputs):
+        return _compare_input((one, other), a, b, same_input)
+    _compare_names(a, b)
     compared = [
         _compare_input(pair, a, b, same_input) for pair in zip(one.parts, other.parts, strict=True)
     ]
     return all(compared)
 
 
+def _compare_names(a: ExplainedSequence, b: ExplainedSequence) -> None:
+    """Refuse results of other inputs."""
+    found, expected = (
+        ", ".join(part.name if isinstance(part, ResultInput) else "one" for part in each.parts)
+        for each in (b.first, a.first)
+    )
+    if found != expected:
+        raise b.side.refused(b.first, f"has the inputs {found}, and {a.place} {expected}")
+
+
 def _compare_input(
-    pair: tuple[ResultInput, ResultInput],
+    pair: tuple[ResultPart, ResultPart],
     a: ExplainedSequence,
     b: ExplainedSequence,
     same_input: bool,
@@ -227,7 +237,8 @@ def _check_scores(one: Result, other: Result, side: Side, than: Side) -> None:
 
 def _check_pair(one: Result, other: Result, side: Side, than: Side) -> None:
     """Refuse relevance of different shapes, which no difference of tokens explains."""
-    for part, another in zip(one.parts, other.parts, strict=True):
+    pairs = zip(one.parts, other.parts, strict=True) if one.inputs else ((one, other),)
+    for part, another in pairs:
         if len(part.relevance) != len(another.relevance):
             raise side.refused(
                 other,
@@ -240,7 +251,7 @@ def _listed(features: list[str] | None) -> str:
     return ", ".join(features or ())
 
 
-def _first_difference(other: ResultInput, one: ResultInput) -> str:
+def _first_difference(other: ResultPart, one: ResultPart) -> str:
     """The first token that differs."""
     tokens = zip_longest(other.tokens or (), one.tokens or (), fillvalue="")
     place, (found, expected) = next(

@@ -201,7 +201,7 @@ def _result(explanation: Explanation) -> Result:
     sequence = explanation.sequence
     inputs = tuple(
         ResultInput(
-            part.name,
+            part.name or "",
             part.relevance.astype("float64", copy=False),
             None if part.tokens is None else list(part.tokens),
             None if part.features is None else list(part.features),
@@ -209,7 +209,7 @@ def _result(explanation: Explanation) -> Result:
         for part in explanation.parts
     )
     several = len(inputs) > 1
-    only = ResultInput(None, np.zeros(0)) if several else inputs[0]
+    only = ResultInput("", np.zeros(0)) if several else inputs[0]
     return Result(
         sequence.number,
         explanation.target,

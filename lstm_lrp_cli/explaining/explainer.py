@@ -103,7 +103,7 @@ class Explainer:
             ("model", model),
             ("methods", made),
             ("question", question),
-            ("details", by if isinstance(by, tuple) else details_of(model, by)),
+            ("details", details_of(model, by)),
         ):
             object.__setattr__(self, field, value)
         if self.reach == "features":

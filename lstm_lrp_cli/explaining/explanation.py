@@ -31,18 +31,24 @@ def kinds_of_details(model: Model) -> list[tuple[Detail, ...]]:
     return [OF_NUMBERS if each.embedding is None else OF_TOKENS for each in model.inputs]
 
 
-def details_of(model: Model, by: str | None = None) -> tuple[Detail, ...]:
+def details_of(model: Model, by: str | tuple[str, ...] | None = None) -> tuple[Detail, ...]:
     """How finely relevance of each input is told.
 
     Of several inputs, those of the other kind than `by` is of are told as where it is not given:
-    tokens as a whole, of numbers every feature.
+    tokens as a whole, of numbers every feature. A tuple has one for each.
 
     Raises
     ------
     WrongUsage
-        It fits no input.
+        It fits no input, or one of several does not fit its own.
     """
     of_inputs = kinds_of_details(model)
+    if isinstance(by, tuple):
+        fitting = [set(details) & {one} for details, one in zip(of_inputs, by, strict=False)]
+        if len(by) != len(of_inputs) or not all(fitting):
+            each = ", ".join(" or ".join(details) for details in of_inputs)
+            raise WrongUsage(f"is {by}; expected one for each input: ({each})", "by")
+        return tuple(one for [one] in fitting)
     if by is not None and not any(by in details for details in of_inputs):
         kind = "tokens" if model.takes_tokens else "numbers"
         allowed = dict.fromkeys(detail for details in of_inputs for detail in details)

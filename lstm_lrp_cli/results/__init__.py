@@ -21,48 +21,20 @@ OUTDATED = (
 
 
 class ResultInput(Struct, frozen=True, eq=False, gc=False):
-    """What a result says of one input of a model.
+    """What a result says of one of several inputs.
 
     Parameters
     ----------
-    name : str or None
-        None of the only one.
+    name : str
     relevance, tokens, features, unknown
         As `Result` has them.
     """
 
-    name: str | None
+    name: str
     relevance: Floats
     tokens: list[str] | None = None
     features: list[str] | None = None
     unknown: list[int] = []
-
-    @property
-    def relevance_of_steps(self) -> Floats:
-        """Relevance of each token or step, shape (steps,)."""
-        if self.relevance.ndim == 1:
-            return self.relevance
-        total: Floats = self.relevance.sum(axis=1)
-        return total
-
-    def named(self, names: list[str]) -> list[str]:
-        """What its tokens or features are called among those of all inputs."""
-        return names if self.name is None else [f"{self.name}: {name}" for name in names]
-
-    def without_masked(self) -> ResultInput:
-        """The same without the steps that the model passes over, as if they had not been there."""
-        missing = np.isnan(self.relevance)
-        if not missing.any():
-            return self
-        real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
-        there: list[int] = np.flatnonzero(real).tolist()
-        tokens, unknown = self.tokens, set(self.unknown)
-        return msgspec.structs.replace(
-            self,
-            relevance=self.relevance[there],
-            tokens=None if tokens is None else [tokens[place] for place in there],
-            unknown=[k for k, place in enumerate(there) if place in unknown],
-        )
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -124,12 +96,14 @@ class Result(Struct, frozen=True, eq=False):
     inputs: tuple[ResultInput, ...] = ()
 
     @property
-    def parts(self) -> tuple[ResultInput, ...]:
-        """What it says of each input that has steps, since rows of a table tell of no other."""
+    def parts(self) -> tuple[ResultPart, ...]:
+        """What it says of each input that has steps, since rows of a table tell of no other.
+
+        Of the only one it says itself what there is.
+        """
         if not self.inputs:
-            only = (None, self.relevance, self.tokens, self.features, self.unknown)
-            return (ResultInput(*only),)
-        return tuple(each for each in self.inputs if len(each.relevance)) or self.inputs
+            return (self,)
+        return tuple([each for each in self.inputs if len(each.relevance)]) or self.inputs
 
     @property
     def kind(self) -> Kind:
@@ -146,12 +120,48 @@ class Result(Struct, frozen=True, eq=False):
         return " | ".join(filter(None, texts))[:LONGEST_TEXT]
 
 
+# What tells of one input: a result whose model has no other, or what it says of one.
+ResultPart = Result | ResultInput
+
+
+def relevance_of_steps(part: ResultPart) -> Floats:
+    """Relevance of each token or step, shape (steps,)."""
+    if part.relevance.ndim == 1:
+        return part.relevance
+    total: Floats = part.relevance.sum(axis=1)
+    return total
+
+
+def named(part: ResultPart, names: list[str]) -> list[str]:
+    """What tokens or features of an input are called among those of all."""
+    return names if isinstance(part, Result) else [f"{part.name}: {name}" for name in names]
+
+
+def without_masked(part: ResultPart) -> ResultPart:
+    """The same without the steps that the model passes over, as if they had not been there."""
+    missing = np.isnan(part.relevance)
+    if not missing.any():
+        return part
+    real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
+    there: list[int] = np.flatnonzero(real).tolist()
+    tokens, unknown = part.tokens, set(part.unknown)
+    return msgspec.structs.replace(
+        part,
+        relevance=part.relevance[there],
+        tokens=None if tokens is None else [tokens[place] for place in there],
+        unknown=[k for k, place in enumerate(there) if place in unknown],
+    )
+
+
 def misfit(result: Result) -> str | None:
     """What of a result does not fit the rest of it; None where all does."""
-    for part in result.parts:
-        problem = _misfit_of_input(part)
-        if problem is not None:
-            return problem if part.name is None else f"{problem}, of the input `{part.name}`"
+    problem = None if result.inputs else _misfit_of_input(result)
+    for part in result.inputs:
+        found = _misfit_of_input(part)
+        if problem is None and found is not None:
+            problem = f"{found}, of the input `{part.name}`"
+    if problem is not None:
+        return problem
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
         return "has a `ledger` without `score` and `residual`"
     explained = 0.0 if result.ledger is None else result.ledger["score"]
@@ -160,7 +170,7 @@ def misfit(result: Result) -> str | None:
     return None
 
 
-def _misfit_of_input(part: ResultInput) -> str | None:
+def _misfit_of_input(part: ResultPart) -> str | None:
     tokens, features, relevance = part.tokens, part.features, part.relevance
     if tokens is None and features is None:
         return "has neither `tokens` nor `features`"

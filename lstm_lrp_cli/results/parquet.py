@@ -249,7 +249,7 @@ def _of_rows(table: Any, starts: Sequence[int]) -> list[Result]:
             _input_of_rows(columns, positions[begin:stop], relevance[begin:stop], begin)
             for begin, stop in pairwise(_inputs_within(columns.get("input"), start, end))
         )
-        only = ResultInput(None, np.zeros(0)) if several else inputs[0]
+        only = ResultInput("", np.zeros(0)) if several else inputs[0]
         found.append(
             Result(
                 first["sequence"],
@@ -284,7 +284,7 @@ def _input_of_rows(
         tokens = None if tokens is not None and None in tokens else tokens
         features = [] if None in features else features
     return ResultInput(
-        columns["input"][start] if several else None,
+        columns["input"][start] if several else "",
         amounts.reshape(-1, width) if width > 1 or features else amounts,
         tokens,
         features if tokens is None else None,

@@ -139,6 +139,24 @@ def _result(line: _Line, number: int, place: str) -> Result:
     """A line whose parts fit each other."""
     try:
         inputs = _inputs(line)
+        result = Result(
+            line.sequence,
+            line.target,
+            np.zeros(0) if inputs else np.array(line.relevance, dtype=np.float64),
+            line.id,
+            None if inputs else line.tokens,  # type: ignore[arg-type]
+            None if inputs else line.features,  # type: ignore[arg-type]
+            line.scores,
+            line.output,
+            line.predicted,
+            line.step,
+            line.label,
+            line.method,
+            line.ledger,
+            [] if inputs else line.unknown,  # type: ignore[arg-type]
+            number,
+            inputs,
+        )
     except ValueError as error:
         raise UnusableInput(
             place, f"its `relevance` has lists of different lengths; {EXPECTED}"
@@ -147,25 +165,6 @@ def _result(line: _Line, number: int, place: str) -> Result:
         raise UnusableInput(
             place, f"has no {error.args[0]}, or has it of one input alone; {EXPECTED}"
         ) from error
-    only = inputs[0] if inputs[0].name is None else ResultInput(None, np.zeros(0))
-    result = Result(
-        line.sequence,
-        line.target,
-        only.relevance,
-        line.id,
-        only.tokens,
-        only.features,
-        line.scores,
-        line.output,
-        line.predicted,
-        line.step,
-        line.label,
-        line.method,
-        line.ledger,
-        only.unknown,
-        number,
-        () if only is inputs[0] else inputs,
-    )
     problem = misfit(result)
     # Without labels of both, the two classes of a single score are numbers.
     if isinstance(line.predicted, int) and len(line.scores) == 1:
@@ -176,15 +175,14 @@ def _result(line: _Line, number: int, place: str) -> Result:
 
 
 def _inputs(line: _Line) -> tuple[ResultInput, ...]:
-    """What a line says of each input; the only one has no name."""
-    given = {"tokens": line.tokens, "features": line.features, "unknown": line.unknown or None}
-    by_name = {key: isinstance(value, dict) for key, value in given.items() if value is not None}
-    if set(by_name.values()) - {isinstance(line.relevance, dict)}:
+    """What a line says of each of several inputs; none where it is of one."""
+    relevance, others = line.relevance, (line.tokens, line.features, line.unknown or None)
+    of_one = [each for each in others if each is not None and not isinstance(each, dict)]
+    if not isinstance(relevance, dict) and len(of_one) == 3 - others.count(None):
+        return ()
+    if not isinstance(relevance, dict) or of_one:
         raise KeyError("`relevance` by the same inputs as tokens or features")
-    if not isinstance(line.relevance, dict):
-        relevance = np.array(line.relevance, dtype=np.float64)
-        return (ResultInput(None, relevance, line.tokens, line.features, line.unknown),)  # type: ignore[arg-type]
-    if not line.relevance:
+    if not relevance:
         raise KeyError("`relevance` of any input")
     return tuple(
         ResultInput(
@@ -194,5 +192,5 @@ def _inputs(line: _Line) -> tuple[ResultInput, ...]:
             (line.features or {}).get(name),  # type: ignore[union-attr]
             (line.unknown or {}).get(name, []),  # type: ignore[union-attr]
         )
-        for name, amounts in line.relevance.items()
+        for name, amounts in relevance.items()
     )

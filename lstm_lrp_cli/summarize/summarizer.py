@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import Kind, Result, ResultInput
+from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps, without_masked
 from lstm_lrp_cli.statistics.tokens import (
     MOST_ROWS,
     UNKNOWN,
@@ -195,8 +195,8 @@ class _Target:
                 yield confused, part
 
     def add(self, results: Sequence[Result], confused: Confused) -> None:
-        inputs = [part.without_masked() for result in results for part in result.parts]
-        steps = [each.relevance_of_steps for each in inputs]
+        inputs = [without_masked(part) for result in results for part in result.parts]
+        steps = [relevance_of_steps(each) for each in inputs]
         self._positions.add(steps)
         self.parts[confused].add(len(results), inputs, steps)
 
@@ -279,9 +279,7 @@ class _Part:
         self.explanations = 0
         self.table = TokenStatistics()
 
-    def add(
-        self, explanations: int, inputs: Sequence[ResultInput], steps: Sequence[Floats]
-    ) -> None:
+    def add(self, explanations: int, inputs: Sequence[ResultPart], steps: Sequence[Floats]) -> None:
         """Count the tokens of explanations, or the features of a series at each step."""
         self.explanations += explanations
         names: list[str] = []
@@ -290,10 +288,10 @@ class _Part:
         for each, of_steps in zip(inputs, steps, strict=True):
             if each.tokens is not None:
                 unknown += [len(names) + place for place in each.unknown]
-                names += each.named(each.tokens)
+                names += named(each, each.tokens)
                 amounts.append(of_steps)
             elif each.features is not None and each.relevance.ndim == 2:
-                names += each.named(each.features) * len(each.relevance)
+                names += named(each, each.features) * len(each.relevance)
                 amounts.append(each.relevance.ravel())
         if amounts:
             self.table.add(names, np.concatenate(amounts), unknown)

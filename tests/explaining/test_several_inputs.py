@@ -70,11 +70,15 @@ def test_what_is_told_has_the_shape_of_each_input(model, found):
         ("feature", [(tokens,), (steps, 2), (1, 3)]),
         ("dimension", [(tokens, 4), (steps, 2), (1, 3)]),
         ("step", [(tokens,), (steps,), (1,)]),
+        (("dimension", "step", "feature"), [(tokens, 4), (steps,), (1, 3)]),
     ):
         [each] = lrp.explain(model, [first], by=by)
         assert [amounts.shape for amounts in each.relevance.values()] == shapes
     with pytest.raises(WrongUsage, match="expected token or dimension or feature or step"):
         lrp.explain(model, [first], by="word")
+    for wrong in (("token",), ("step", "step", "step"), ("token", "step", "step", "step")):
+        with pytest.raises(WrongUsage, match="expected one for each input"):
+            lrp.explain(model, [first], by=wrong)
 
 
 def test_the_ledgers_tokens_are_those_of_all_inputs(model, found):

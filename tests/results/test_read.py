@@ -9,6 +9,7 @@ from models import KERAS, PYTORCH, WEATHER, json_lines
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.results import read as format_
+from lstm_lrp_cli.results import relevance_of_steps
 from lstm_lrp_cli.results.read import read_results
 
 LEDGER = {"score": 0.5, "tokens": 0.75, "biases": -0.25, "residual": 0.0}
@@ -80,7 +81,7 @@ class TestWhatExplainWrites:
 
     def test_dimensions_add_up_to_their_token(self, written):
         (result,) = read(written(line(relevance=[[0.5, 0.25], [-1, 0.5]])))
-        assert result.parts[0].relevance_of_steps.tolist() == [0.75, -0.5]
+        assert relevance_of_steps(result).tolist() == [0.75, -0.5]
 
     @pytest.mark.parametrize("named", [[0, 1], ["bad", "good"]], ids=["numbers", "labels"])
     def test_of_one_score_the_predicted_class_is_read(self, written, named):
@@ -153,6 +154,18 @@ class TestErrorsNameTheirLine:
             (
                 line(tokens="absent", features=["x"], relevance=[[1, 2], [3, 4]]),
                 "has 1 `features` and 2 values of `relevance` a step",
+            ),
+            (line(relevance={"a": [1, 2]}), "by the same inputs as tokens or features"),
+            (line(tokens={"a": ["x", "y"]}), "by the same inputs as tokens or features"),
+            (line(unknown={"a": [0]}), "by the same inputs as tokens or features"),
+            (line(tokens={"a": ["x"]}, relevance={}), "has no `relevance` of any input"),
+            (
+                line(tokens={"a": ["x"]}, relevance={"a": [1], "b": [2]}),
+                "has neither `tokens` nor `features`, of the input `b`",
+            ),
+            (
+                line(tokens={"a": ["x", "y"]}, relevance={"a": [1]}),
+                "has 2 `tokens` and 1 values of `relevance`, of the input `a`",
             ),
         ],
     )
