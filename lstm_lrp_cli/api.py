@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation, Explanations
 from lstm_lrp_cli.explaining.prediction import Prediction, predictions_of
+from lstm_lrp_cli.explaining.reconstruction import ERROR, asked_model
 from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
@@ -191,7 +192,9 @@ def explain(
     return Explanations(explainer(sequences(inputs, model, labels)))
 
 
-def predict(model: Model, inputs: Any) -> list[Prediction]:
+def predict(
+    model: Model, inputs: Any, *, target: Literal["error"] | None = None
+) -> list[Prediction]:
     """Predict, and explain nothing.
 
     Parameters
@@ -199,6 +202,8 @@ def predict(model: Model, inputs: Any) -> list[Prediction]:
     model : Model
     inputs : str, iterable, array or table
         As `explain` takes them.
+    target : "error", optional
+        Of an autoencoder, its reconstruction error alone.
 
     Returns
     -------
@@ -209,6 +214,8 @@ def predict(model: Model, inputs: Any) -> list[Prediction]:
     ------
     UnusableInput
         An input is not what the model takes, or its scores are not finite.
+    ValueError
+        There is no such target, or the model is no autoencoder.
 
     Examples
     --------
@@ -216,7 +223,10 @@ def predict(model: Model, inputs: Any) -> list[Prediction]:
     >>> p.predicted, p.probabilities.round(2).tolist()
     ('positive', [0.04, 0.96])
     """
-    return list(predictions_of(model, sequences(inputs, model)))
+    if target not in (None, ERROR):
+        raise WrongUsage(f"{target!r} is not {ERROR!r}; all scores are told without it", "target")
+    asked = asked_model(model, target)
+    return list(predictions_of(asked, sequences(inputs, asked)))
 
 
 def write(

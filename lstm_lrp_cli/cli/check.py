@@ -103,8 +103,12 @@ def check(
     read = {**of.files, **given.files, "--expected": expected}
     refuse_same_file({"-o": document.output}, read)
     loaded = of.load_whole()
-    model = loaded.model
+    model = question.asked(loaded.model)
     warn(loaded.warnings)
+    if against is not None and model is not loaded.model:
+        raise click.UsageError(
+            "--against: no framework gives a reconstruction error; leave --target out."
+        )
     asked = question.of(model, labelled=given.labelled, default_step=-1)
     figures = InputFigures()
     if not given.inputs:

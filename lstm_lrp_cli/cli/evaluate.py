@@ -136,8 +136,8 @@ experiment_options = group(
 @click.option(
     "--target",
     metavar="CLASS",
-    help="The class or output that is explained.  [default: the true class with --labelled, else "
-    "the predicted one]",
+    help="The class, output or error that is explained.  [default: the true class with --labelled, "
+    "else the predicted one]",
 )
 @experiment_options
 @setting_options("steps", "baseline", "eps", "bias_factor")
@@ -173,6 +173,7 @@ def evaluate(
         print_evaluation,
         require_matplotlib,
     )
+    from lstm_lrp_cli.explaining.reconstruction import asked_model
     from lstm_lrp_cli.explaining.settings import resolve_methods
     from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
@@ -182,7 +183,7 @@ def evaluate(
     refuse_same_file({"-o": document.output, "--plot": plot}, of.files | given.files)
     if plot is not None:
         require_matplotlib()
-    model = of.load()
+    model = asked_model(of.load(), target)
     warn(model.warnings)
     question = resolve_judged(model, target, labelled=given.labelled)
     is_random = any(parse_method(name).kind == "random" for name in methods)

@@ -69,8 +69,8 @@ def explain(
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of a model
-    with several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
+    several inputs NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of
@@ -81,7 +81,7 @@ def explain(
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
-    model = of.load()
+    model = question.asked(of.load())
     asked = question.of(model, labelled=given.labelled)
     if by is None and OUTPUTS[form].whole_unasked and model.takes_tokens:
         by = "dimension"

@@ -26,25 +26,34 @@ from .options.help import Command
 )
 @model_options
 @input_argument()
+@click.option(
+    "--target",
+    type=click.Choice(["error"]),
+    metavar="error",
+    help="Of an autoencoder, its reconstruction error alone.",
+)
 @output_options(PREDICTION_OUTPUTS, "a short table")
-def predict(of: ModelOptions, given: InputOptions, form: str | None, to: Destination) -> None:
+def predict(
+    of: ModelOptions, given: InputOptions, target: str | None, form: str | None, to: Destination
+) -> None:
     """Predict with MODEL for the sequences in INPUT, and explain nothing.
 
     Writes the scores, probabilities and predicted class of every sequence; where the model gives
     scores at every step, of every step. With --labelled, the report has the accuracy, and which
     classes were taken for which.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of a model
-    with several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
+    several inputs NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.question import refuse_labels
+    from lstm_lrp_cli.explaining.reconstruction import asked_model
     from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
     from lstm_lrp_cli.running.predictions import PredictionRendering, PredictReport
     from lstm_lrp_cli.running.report import Run
 
     refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
-    model = of.load()
+    model = asked_model(of.load(), target)
     if given.labelled:
         refuse_labels(model)
     layout = PredictionLayout(model, given.labelled)

@@ -133,6 +133,10 @@ def _gelu_argument(x: Floats) -> Floats:
     return scale * (x + x.dtype.type(0.044715) * (x * x * x))
 
 
+def _square(x: Floats) -> Floats:
+    return np.square(x)
+
+
 def activate(kind: ActivationName, x: Floats, out: Floats) -> None:
     """Write an activation of x, shape (n, units), to `out`."""
     if kind == "tanh":
@@ -211,6 +215,7 @@ ACTIVATIONS: dict[ActivationName, Callable[[Floats], Floats]] = {
     "exponential": _exponential,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
+    "square": _square,
 }
 
 
@@ -275,4 +280,5 @@ SLOPES: dict[ActivationName, Slope] = {
     "exponential": lambda x, y: y,
     "gelu": _slope_of_gelu,
     "gelu_tanh": _slope_of_gelu_tanh,
+    "square": lambda x, y: 2.0 * x,
 }

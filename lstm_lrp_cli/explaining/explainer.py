@@ -22,6 +22,7 @@ from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 from .explanation import OF_TOKENS, WHOLE, Detail, Explanation, details_of, kinds_of_details
 from .question import Choice, Question, choices
+from .reconstruction import asked_model
 from .settings import resolve_methods
 from .shown import html_of, text_of
 from .windows import Carried, finite_relevance, one_blas_thread, run_window, windows
@@ -34,11 +35,12 @@ class Explainer:
     Parameters
     ----------
     model : Model
-        As `load` gives it.
+        As `load` gives it. Of the target "error" it is kept with that error as its one score.
     methods : str, iterable of str, or iterable of Method
         Names such as "lrp-all,occlusion", with settings as in "lrp-all:eps=1e-6".
     target : str or int
-        "predicted"; "gold", the true class, where sequences have one; "all"; a label or a number.
+        "predicted"; "gold", the true class, where sequences have one; "all"; a label or a number;
+        "error", of an autoencoder how far its output is from its input.
     step : int, "first", "last", "all" or None
         Of a model that gives scores at every step: which step's are explained.
     by : {"token", "dimension", "step", "feature"}, tuple of these, or None
@@ -86,6 +88,7 @@ class Explainer:
             raise WrongUsage(f"is of type {found}; expected what `load` gives", "model")
         question = target
         if not isinstance(question, Question):
+            model = asked_model(model, question)
             question = Question.of(model, question, step)
         several = [methods] if isinstance(methods, str) else list(methods)
         named = [name for each in several if isinstance(each, str) for name in each.split(",")]

@@ -184,6 +184,8 @@ def carry_through(model: Model, sequences: Several[Sequence], carried: Carried) 
 def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     model = runner.model
+    if model.own_steps_alone:
+        _refuse_filled(batch)
     given = [
         Given(each.array, each.packing, read.embedding, each.padding, read.steps)
         for each, read in zip(batch.packed, model.inputs, strict=True)
@@ -191,7 +193,7 @@ def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     try:
         trace = runner.forward(given, carried.begun(batch))
     except WrongSteps as wrong:
-        raise _wrong_steps(wrong, batch) from wrong
+        raise _wrong_steps(wrong, batch, fills=not model.own_steps_alone) from wrong
     carried.keep(batch, trace)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
@@ -221,14 +223,36 @@ def _table(model: Model, number: int, read: Input, parts: Several[Part]) -> Toke
     return TokenTable.of(model, MODEL_INPUT - number, read.embedding, ids[ids != SKIPPED])
 
 
-def _wrong_steps(wrong: WrongSteps, batch: Batch) -> UnusableInput:
-    """The error about a sequence of another number of steps than a layer takes."""
+def _refuse_filled(batch: Batch) -> None:
+    """Refuse sequences that padding fills up, where scores are of their own steps alone."""
+    for each in batch.packed:
+        short = np.flatnonzero(each.real < each.packing.lengths)
+        if len(short):
+            real, length = int(each.real[short[0]]), int(each.packing.lengths[short[0]])
+            raise UnusableInput(
+                f"sequence {batch.sequences[short[0]].number}",
+                f"has {real} step{'s' * (real != 1)} and is filled up to {length}, and padding has "
+                f"no reconstruction error; expected sequences of {length} steps or more",
+            )
+
+
+def _wrong_steps(wrong: WrongSteps, batch: Batch, *, fills: bool) -> UnusableInput:
+    """The error about a sequence of another number of steps than a layer takes.
+
+    Parameters
+    ----------
+    fills : bool
+        Whether padding would mend it.
+    """
     lengths = [int(each.packing.lengths[wrong.sequence]) for each in batch.packed]
     problem = f"has {' and '.join(map(str, lengths))} steps"
     as_given = wrong.found in lengths
     if not as_given:
         problem += f", of which a layer is given {wrong.found}"
     problem += f", and the model {wrong.does.format(wrong.expected)}"
+    if not fills:
+        mend = "; expected sequences that the model gives back step by step"
+        return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
     mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
     mend += f": {{length: {wrong.expected}, ..}}" if as_given else ""
     return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)

@@ -123,6 +123,8 @@ class Model:
         The file that it was read from.
     assumptions : tuple of str
         What was taken for granted, since neither the file nor the mapping says it.
+    own_steps_alone : bool
+        Whether its scores are of the steps that a sequence has, so that none can be filled up.
 
     Examples
     --------
@@ -144,6 +146,7 @@ class Model:
     stateful: int | None = None
     source: Path | None = None
     assumptions: tuple[str, ...] = ()
+    own_steps_alone: bool = False
 
     def __repr__(self) -> str:
         """Its file, layers and classes, and not its weights."""

@@ -26,6 +26,7 @@ ActivationName = Literal[
     "exponential",
     "gelu",
     "gelu_tanh",
+    "square",
 ]
 GateActivationName = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_relu6"]
 DirectionMergeName = Literal["concat", "sum", "mean", "product"]

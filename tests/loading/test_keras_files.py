@@ -374,11 +374,10 @@ class TestRefusedLayers:
     @pytest.mark.parametrize(
         ("kind", "hint"),
         [
-            ("GRU", "it is no LSTM, and no mapping can describe it as one"),
-            ("SimpleRNN", "it is no LSTM, and no mapping can describe it as one"),
-            ("LayerNormalization", "nor has a mapping any like it"),
-            ("Conv1D", "nor has a mapping any like it"),
-            ("RepeatVector", "describe all layers by hand in m.yaml (softmax: steps, merge: gate"),
+            ("CuDNNGRU", "load its weights into a GRU with reset_after=True, and save that"),
+            ("ConvLSTM1D", "nor has a mapping any like it"),
+            ("Conv1DTranspose", "nor has a mapping any like it"),
+            ("Lambda", "describe all layers by hand in m.yaml (softmax: steps, merge: gate"),
             ("Normalization", "describe all layers by hand in m.yaml, and it as a batch_norm"),
             ("Mine", "if it does no more than a mapping can say, describe all layers by hand in m"),
         ],

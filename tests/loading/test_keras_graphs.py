@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_lrp_cli.loading.keras.architecture import WEIGHTS, WRAPPERS
 from lstm_lrp_cli.loading.keras.kinds import KINDS
 from lstm_lrp_cli.loading.keras.refused import MENDS, TEXT_LAYERS
+from lstm_lrp_cli.loading.keras.roles import WEIGHTS, WRAPPERS
 from lstm_lrp_cli.loading.load import load_model
 
 GRAPHS = Path(__file__).resolve().parents[1] / "golden" / "keras2" / "graphs"

@@ -31,6 +31,7 @@ def activate(kind: str, x: Floats) -> Floats:
         "softplus": lambda v: log1p(exp(v)),
         "softsign": lambda v: v / (1.0 + (v if v.real > 0 else -v)),
         "exponential": exp,
+        "square": lambda v: v * v,
         "gelu": lambda v: v * 0.5 * (1.0 + _erf(v / sqrt(2.0))),
         "gelu_tanh": lambda v: 0.5 * v * (1.0 + tanh(sqrt(2.0 / pi) * (v + 0.044715 * v**3))),
     }[kind]

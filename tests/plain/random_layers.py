@@ -23,7 +23,8 @@ from lstm_lrp_cli.model.recurrent import (
 
 # The exponential of an exponential overflows, and says nothing about the engine.
 ACTIVATIONS = [kind for kind in get_args(ActivationName) if kind != "exponential"]
-UNIT_ACTIVATIONS = [kind for kind in ACTIVATIONS if kind != "softmax"]
+# In a cell, the square of a square, step after step, does too.
+UNIT_ACTIVATIONS = [kind for kind in ACTIVATIONS if kind not in ("softmax", "square")]
 
 DIRECTIONS = [(False,), (True,), (False, True)]
 

@@ -33,6 +33,7 @@ ACTIVATIONS: dict[str, Function] = {
     "linear": lambda x: x,
     "softmax": lambda x: x.softmax(-1),
     "exponential": torch.exp,
+    "square": torch.square,
     "hard_sigmoid": lambda x: (0.2 * x + 0.5).clamp(0.0, 1.0),
     # The derivative of torch's own hardsigmoid is 1/6 in single precision, whatever its input's.
     "hard_sigmoid_relu6": lambda x: functional.relu6(x + 3.0) / 6.0,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.keras.kinds.recurrent import CELLS
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model import Integers
 from lstm_lrp_cli.model.model import Head, Model
@@ -145,8 +146,12 @@ def _running(keras: Any, net: Any, model: Model, dtype: np.dtype[Any]) -> tuple[
         chosen = [chosen[names.index(name)] for name in wanted]
     ready = keras.Model(net.inputs, chosen)
 
+    shape = [-1 if size is None else int(size) for size in net.inputs[0].shape[1:]]
+
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
         given = inputs.astype(np.int32 if model.takes_tokens else dtype)
+        if len(shape) > given.ndim - 1:  # sequences of sequences, whose steps lrp has in one row
+            given = given.reshape(len(given), *shape)
         found = ready(given, training=False)
         outputs = found if isinstance(found, list | tuple) else [found]
         return np.concatenate([np.asarray(each) for each in outputs], axis=-1)
@@ -160,8 +165,8 @@ def _carrying(net: Any, run: Run) -> Carrying:
     Keras runs whole batches. What there is no sequence for is filled up with zeros, and the states
     that these would change are put back.
     """
-    lstms = [each for each in net._flatten_layers() if type(each).__name__ == "LSTM"]
-    states = [state for lstm in lstms if lstm.stateful for state in lstm.states]
+    readers = [each for each in net._flatten_layers() if type(each).__name__ in CELLS]
+    states = [state for reader in readers if reader.stateful for state in reader.states]
     batch = int(net.inputs[0].shape[0])
     for state in states:
         state.assign(np.zeros(tuple(state.shape)))

@@ -20,10 +20,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras.files import find_beside
-from lstm_lrp_cli.loading.keras.kinds import SILENT
-from lstm_lrp_cli.loading.keras.kinds.recurrent import RECURRENT
-from lstm_lrp_cli.loading.keras.kinds.steps import POOLS
-from lstm_lrp_cli.loading.keras.kinds.units import ACTIVATION_LAYERS, MERGES
+from lstm_lrp_cli.loading.keras.kinds import KINDS
 from lstm_lrp_cli.loading.keras.weights import holds_layers
 from .framework import proves_nothing
 
@@ -37,13 +34,8 @@ DROPPED = frozenset(
 # such as Lambda or TorchModuleWrapper, may hold code.
 NAMES = frozenset(
     {
-        *POOLS,
-        *MERGES,
-        *SILENT,
-        *ACTIVATION_LAYERS,
-        *RECURRENT,
-        *("Embedding", "Masking", "Dense", "Activation", "Softmax", "BatchNormalization"),
-        *("Flatten", "TimeDistributed", "Sequential", "Model", "Functional"),
+        *KINDS,
+        *("Sequential", "Model", "Functional"),
         *("DTypePolicy", "__keras_tensor__", "__tuple__"),
     }
 )

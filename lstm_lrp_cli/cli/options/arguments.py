@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 DTYPES = ("float64", "float32")
-TARGETS = ("predicted", "gold", "all")
+TARGETS = ("predicted", "gold", "all", "error")
 STEPS = ("first", "last", "all")
 
 
@@ -227,6 +227,12 @@ class QuestionOptions(NamedTuple):
     target: str
     step: Step | None
 
+    def asked(self, model: Model) -> Model:
+        """The model whose scores are explained: of the target error, that of this one's error."""
+        from lstm_lrp_cli.explaining.reconstruction import asked_model
+
+        return asked_model(model, self.target)
+
     def of(self, model: Model, *, labelled: bool, default_step: Step | None = None) -> Question:
         """What is asked of a model.
 
@@ -254,7 +260,7 @@ question_options = group(
         show_default=True,
         metavar="CLASS",
         shell_complete=completing(TARGETS),
-        help="gold, all, a label or a number.",
+        help="gold, all, error, label or number.",
     ),
     click.option(
         "--step",

@@ -87,6 +87,7 @@ class AskedModels:
         model = load_model(Path(path), self.mappings[place], dtype, self.assume).model
         told = self._warnings_of_models()
         warn(each for each in model.warnings if each not in told)
+        model = self.question.asked(model)
         self.loaded.append((display_name(path), model))
         return model
 

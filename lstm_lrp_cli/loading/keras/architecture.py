@@ -15,8 +15,14 @@ from .roles import roles
 
 # How many states recurrent layers return, where they do.
 STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
+# What Keras 3 calls weights that went by another name.
+OTHER_ROLES = {("DepthwiseConv1D", "depthwise_kernel"): "kernel"}
 # Keras's names for activations that go by another name here.
 RENAMED = {"swish": "silu"}
+# What Keras has by that name; anything else may be somebody's own.
+KERAS_ACTIVATIONS = [
+    kind for kind in get_args(ActivationName) if kind not in ("hard_sigmoid_relu6", "square")
+]
 
 
 class Place(Struct, frozen=True):
@@ -120,6 +126,13 @@ class KerasLayer(Struct, frozen=True):
         entry: Config = self.config.get("layer", {"config": self.config})
         return cast(Config, entry["config"])
 
+    def size(self, key: str) -> int | None:
+        """A size among its settings, or those of the layer that it wraps; None if not said."""
+        value = self.inner.get(key)
+        if value is not None and not isinstance(value, int):
+            raise ValueError(f"found {value!r} where one number was expected")
+        return value
+
     @property
     def axis(self) -> Any:
         """-1 where it says none; Keras 2 sometimes writes a list of one."""
@@ -134,8 +147,9 @@ class KerasLayer(Struct, frozen=True):
     def weight(self, role: str) -> str:
         """The full name of the weight that Keras calls kernel, bias, ..."""
         names = self.weights
+        called = {role, OTHER_ROLES.get((self.kind, role), role)}
         for name in names:
-            if role_of(name) == role or ("/" in role and f"/{role}" in name.split(":")[0]):
+            if role_of(name) in called or ("/" in role and f"/{role}" in name.split(":")[0]):
                 return name
         part, _, inner = role.partition("/")
         if inner:  # as Keras 3 keeps the dense layers of attention
@@ -153,11 +167,10 @@ class KerasLayer(Struct, frozen=True):
     @property
     def activation(self) -> ActivationName:
         """What its units go through: the activation that Keras calls by a name; None is none."""
-        name, known = self.config["activation"], get_args(ActivationName)
+        name, known = self.config["activation"], KERAS_ACTIVATIONS
         found = "linear" if name is None else RENAMED.get(str(name), name)
-        if found not in known or found == "hard_sigmoid_relu6":
-            names = ", ".join(each for each in known if each != "hard_sigmoid_relu6")
-            raise self.unusable(f"has activation `{name}`; lrp explains {names}")
+        if found not in known:
+            raise self.unusable(f"has activation `{name}`; lrp explains {', '.join(known)}")
         return self.hard_sigmoid if found == "hard_sigmoid" else cast(ActivationName, found)
 
     @property

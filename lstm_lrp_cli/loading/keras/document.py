@@ -74,11 +74,14 @@ def layers_of(entry: Config) -> list[Config]:
 
 
 def _is_operation(entry: Config) -> bool:
-    """Whether it is a function of Keras 3, and no layer; its `.h5` files do not say the module."""
+    """Whether it is a function of Keras 3, and no layer; its `.h5` files do not say the module.
+
+    A layer's settings have whether it is trained, or its precision at the least.
+    """
     if "module" in entry:
         return ".ops." in f"{entry['module']}."
     is_called = any(isinstance(node, dict) for node in entry.get("inbound_nodes", []))
-    return is_called and "trainable" not in entry["config"]
+    return is_called and not {"trainable", "dtype"} & set(entry["config"])
 
 
 # A call of a layer: its name, and which of its calls it is, from 0.

@@ -11,9 +11,11 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
 from .kinds import KINDS, SILENT
+from .kinds.attention import ATTENTION_KINDS
 from .kinds.feed import Feed, KerasKind, Output
 from .kinds.recurrent import RECURRENT
 from .kinds.steps import POOLS
+from .kinds.units import gate_of
 from .refused import MENDS, unknown_layer
 from .roles import Shape
 
@@ -22,6 +24,8 @@ MASKED = (
     *RECURRENT,
     *("GlobalAveragePooling1D", "Attention", "AdditiveAttention", "MultiHeadAttention"),
 )
+# What masked steps take part in, and a mask goes on behind.
+PASSING = (*POOLS, "GroupNormalization", "Softmax")
 # What steps that are masked may reach beside others that are not.
 INDIFFERENT = (*SILENT, "Masking", "Embedding")
 
@@ -125,12 +129,12 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
     is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
     if len(layer.outputs) == 1 or (kind.parts is None):
         specs = kind.specs(layer, feed)
-        if specs and specs[0].merge == "gate":
-            weighs = {source.name: source.weighs for source in feed.sources}
-            names = sorted(names, key=lambda name: not weighs[name])
+        gate = gate_of(layer, feed)
+        if gate is not None:
+            names = sorted(names, key=lambda name: name != gate.name)
         name = placed.add(layer.name, specs, names)
         # What does nothing passes on all that is known of its source.
-        output = Output(name, shape, is_masked)
+        output = Output(name, shape, is_masked, is_made=_is_made(layer, shape, feed))
         if not specs and shape == feed.shape:
             output = replace(feed.sources[0], is_masked=is_masked)
         placed.outputs[layer.name] = kind.mark(layer, feed, output)
@@ -141,8 +145,16 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
         if put_out in used:
             name = placed.add(put_out, specs, [base])
             is_first = put_out == layer.outputs[0] or _is_direction(layer, put_out)
-            made = shape if is_first else (int(layer.inner["units"]),)
-            placed.outputs[put_out] = Output(name, made, is_masked and len(made) > 1)
+            made = shape if is_first else (layer.size("units"),)
+            own = is_masked and len(made) > 1
+            placed.outputs[put_out] = Output(name, made, own, is_made=_is_made(layer, made, feed))
+
+
+def _is_made(layer: KerasLayer, shape: Shape, feed: Feed) -> bool:
+    """Whether steps are made of vectors; those of attention are its queries'."""
+    first = feed.sources[0]
+    is_vector = not first.by_step and layer.kind != "Embedding"  # whose ids are steps
+    return len(shape) > 1 and (first.is_made or is_vector)
 
 
 def _is_direction(layer: KerasLayer, output: str) -> bool:
@@ -204,7 +216,7 @@ def uses_mask(architecture: Architecture) -> bool:
         if is_given and layer.kind in MASKED:
             return True
         kind = KINDS.get(layer.kind)
-        stops = kind is not None and kind.takes_masked and layer.kind not in POOLS
+        stops = kind is not None and kind.takes_masked and layer.kind not in PASSING
         if makes_mask(layer) or (is_given and not stops):
             masked.update(layer.outputs)
     return False
@@ -248,7 +260,9 @@ def _check_mask(layer: KerasLayer, feed: Feed) -> None:
         _check_masked(layer)
         if layer.called_with_mask is False and layer.kind in MASKED:
             raise layer.unusable("is given no mask, unlike others; train without the mask")
-    if layer.kind not in INDIFFERENT and not all(source.is_masked for source in feed.steps):
+    reached = [source.is_masked for source in feed.steps if not source.is_made]
+    is_mixed = any(source.is_made for source in feed.steps) and layer.kind not in ATTENTION_KINDS
+    if (layer.kind not in INDIFFERENT and not all(reached)) or (is_mixed and reached):
         raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
 
 

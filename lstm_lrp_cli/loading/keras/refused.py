@@ -10,7 +10,7 @@ from .architecture import Architecture, KerasLayer
 
 # Layers that make ids of words.
 TEXT_LAYERS = ("TextVectorization", "StringLookup", "IntegerLookup")
-# Recurrent layers that are no LSTM's. An RNN of LSTM cells is one, and can be described by hand.
+# Recurrent layers that are not read. An RNN of LSTM cells is one that can be described by hand.
 OTHER_CELLS = ("CuDNNGRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 IF_IT_CAN = (
     "if it does no more than a mapping can say, describe all layers by hand in {mapping}; docs/"
@@ -18,7 +18,7 @@ IF_IT_CAN = (
 )
 ATTENTION = (
     "as part of attention over the steps it needs no layer of its own: describe all layers by hand "
-    "in {mapping} (softmax: steps, merge: gate, pool: sum; or attention)"
+    "in {mapping} (softmax: steps, merge: gate, pool: sum; or attend)"
 )
 SCALE_YOURSELF = "describe all other layers by hand in {mapping}, and scale the values yourself"
 # What is said of layers that are not converted, by kind.
@@ -29,9 +29,16 @@ MENDS = {
     "Normalization": "describe all layers by hand in {mapping}, and it as a batch_norm of its mean "
     "and variance with epsilon: 0",
     "Rescaling": SCALE_YOURSELF,
-    **dict.fromkeys(OTHER_CELLS, "it is no LSTM, and no mapping can describe it as one"),
+    "CuDNNGRU": "load its weights into a GRU with reset_after=True, and save that",
     **dict.fromkeys(
-        ("GroupQueryAttention", "ThresholdedReLU", "Conv2D", "MaxPooling2D", "Conv1DTranspose"),
+        (
+            *OTHER_CELLS[1:],
+            "GroupQueryAttention",
+            "ThresholdedReLU",
+            "Conv2D",
+            "MaxPooling2D",
+            "Conv1DTranspose",
+        ),
         "nor has a mapping any like it",
     ),
 }

@@ -19,7 +19,7 @@ HOLDING = (*WEIGHTS, *WRAPPERS, *MODELS)
 # Behind a layer's group: the parts of Bidirectional and TimeDistributed, an LSTM's cell, the dense
 # layers of attention.
 VARIABLE = re.compile(
-    r"(?:(?:forward_layer|backward_layer|layer)/)?"
+    r"(?:layer/)?(?:(?:forward|backward)_layer/)?"
     r"(?:cell/|(?:query|key|value|output)_dense/)?vars/\d+"
 )
 

@@ -280,9 +280,14 @@ class Site(Struct):
         else:
             later()
 
-    def vector(self, name: str, role: str, size: int | None, source: str = "") -> Floats:
-        """Read a vector of a number for each unit, or of one for all, spread out to those."""
-        vector = self.datasets.read(name, f"{self.key}.{role}", 1)
+    def vector(
+        self, name: str, role: str, size: int | None, source: str = "", *, flat: bool = False
+    ) -> Floats:
+        """Read a vector of a number for each unit, or of one for all, spread out to those.
+
+        Where `flat`, it may be a matrix of one row.
+        """
+        vector = self.datasets.read(name, f"{self.key}.{role}", 1, flat=flat)
         if size is None:
             return vector
         if len(vector) not in (1, size):

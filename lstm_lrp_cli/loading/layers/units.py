@@ -188,7 +188,7 @@ class LeakyReluSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
             if not np.isfinite(slopes).all():
                 raise site.wrong(f"slope: found {self.slope}; expected a number")
         else:
-            slopes = site.vector(self.slopes, "slopes", site.inputs)
+            slopes = site.vector(self.slopes, "slopes", site.inputs, flat=True)
             if len(slopes) > 1:
                 site.tell(len(slopes))
         site.put(LeakyRelu(slopes), site.shape)

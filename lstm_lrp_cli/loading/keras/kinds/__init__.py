@@ -28,7 +28,7 @@ SILENT = frozenset(
     }
 )
 # What does the same to every step by itself.
-STEPWISE = ("Dense", "Activation", *SILENT)
+STEPWISE = ("Dense", *SILENT, *(set(UNIT_KINDS) - {"GroupNormalization", "Embedding"}))
 
 
 def _inner(layer: KerasLayer, feed: Feed) -> tuple[KerasLayer, KerasKind, Feed]:
@@ -45,8 +45,8 @@ def _time_distributed(layer: KerasLayer, feed: Feed) -> Specs:
     inner, kind, fed = _inner(layer, feed)
     if not feed.has_steps:
         raise layer.unusable("is given one vector a sequence; expected steps")
-    if inner.kind in STEPWISE or inner.kind in UNIT_KINDS:
-        return kind.specs(inner, feed)
+    if _is_stepwise(inner, fed):
+        return kind.specs(inner, fed)
     if len(feed.shape) == 2:  # each part is one vector
         if inner.kind in ("Flatten", *SILENT):
             return []
@@ -59,9 +59,22 @@ def _time_distributed(layer: KerasLayer, feed: Feed) -> Specs:
 
 def _distributed_shape(layer: KerasLayer, feed: Feed) -> Shape:
     inner, kind, fed = _inner(layer, feed)
-    if inner.kind in STEPWISE or inner.kind in UNIT_KINDS:
-        return kind.shape(inner, feed)
     return (feed.shape[0], *kind.shape(inner, fed))
+
+
+def _is_stepwise(inner: KerasLayer, fed: Feed) -> bool:
+    """Whether it does to each part what it does to every step of it, so that parts do not matter.
+
+    Of a softmax the axis tells, which is one of a part.
+    """
+    along_steps = "Softmax" in inner.kind and not fed.is_units(inner.axis)
+    return inner.kind in STEPWISE and not along_steps
+
+
+def _mark_distributed(layer: KerasLayer, feed: Feed, output: Output) -> Output:
+    """Of a function of single steps, what is known of one of all steps."""
+    inner, kind, _ = _inner(layer, feed)
+    return kind.mark(inner, feed, output) if inner.kind in STEPWISE else output
 
 
 KINDS: dict[str, KerasKind] = {
@@ -70,5 +83,5 @@ KINDS: dict[str, KerasKind] = {
     **STEP_KINDS,
     **RECURRENT_KINDS,
     **ATTENTION_KINDS,
-    "TimeDistributed": KerasKind(_time_distributed, _distributed_shape),
+    "TimeDistributed": KerasKind(_time_distributed, _distributed_shape, mark=_mark_distributed),
 }

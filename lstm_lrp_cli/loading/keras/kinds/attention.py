@@ -8,6 +8,7 @@ from lstm_lrp_cli.loading.keras.architecture import KerasLayer
 from lstm_lrp_cli.loading.keras.roles import Shape
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.joins import AttendSpec
+from lstm_lrp_cli.loading.layers.steps import TransposeSpec, UnflattenSpec
 from lstm_lrp_cli.loading.layers.units import DenseLayout, DenseSpec
 from .feed import Feed, KerasKind, Output, Specs
 
@@ -94,10 +95,7 @@ def _dot(layer: KerasLayer, feed: Feed) -> Specs:
         return []  # what becomes of it is told by what it feeds
     weighed = _weighed(one, other, (first, second))
     if weighed is not None:
-        weights, values = weighed
-        assert weights.fit is not None
-        query, key = weights.fit
-        return [LayerSpec(attend=AttendSpec(), source=[query, values.name, key])]
+        return _of_weights(layer, *weighed, is_turned=_is_turned(one, weighed))
     if one.by_step or other.by_step or (first, second) not in ((1, 1), (-1, -1)):
         raise layer.unusable(
             f"multiplies shapes {one.shape} and {other.shape} along {axes}; expected two vectors, "
@@ -125,7 +123,10 @@ def _dot_shape(layer: KerasLayer, feed: Feed) -> Shape:
     weighed = _weighed(one, other, (first, second))
     if weighed is not None:
         weights, values = weighed
-        return (*weights.shape[:-1], values.units)
+        if weights.fit is None and weights.by_step:
+            return (1, values.units)
+        made = (*weights.shape[:-1], values.units)
+        return made[::-1] if _is_turned(one, weighed) else made
     return (1,)
 
 
@@ -157,9 +158,50 @@ def _weighed(one: Output, other: Output, axes: tuple[int, int]) -> tuple[Output,
     pairs = [((one, axes[0]), (other, axes[1])), ((other, axes[1]), (one, axes[0]))]
     for (weights, along), (values, steps) in pairs:
         is_last = along in (-1, len(weights.shape))
-        if weights.fit and weights.weighs and values.by_step and is_last and steps == 1:
+        if not (weights.weighs and len(values.shape) == 2 and steps == 1):
+            continue
+        if weights.fit:
+            if is_last:
+                return weights, values
+        elif (weights.holds_steps and not weights.by_step) or (
+            weights.by_step and weights.units == 1 and along == 1 and not weights.holds_steps
+        ):
             return weights, values
     return None
+
+
+def _is_turned(one: Output, weighed: tuple[Output, Output]) -> bool:
+    """Whether the sums lie with their units first: of values, and behind them weights."""
+    weights, values = weighed
+    return values is one and weights.by_step
+
+
+def _of_weights(layer: KerasLayer, weights: Output, values: Output, *, is_turned: bool) -> Specs:
+    """Sums of values, by weights of their fit to queries, or by one weight a step."""
+    if weights.fit is None:
+        if is_turned:
+            raise layer.unusable("has the weights behind the values; expected [weights, values]")
+        specs = []
+        sides = [weights.name, values.name]
+        if not weights.by_step:
+            steps = weights.units
+            if steps is None:
+                raise layer.unusable(
+                    "weighs steps of no fixed number; expected an input of so many"
+                )
+            sides[0] = f"{layer.name} weights"
+            cut = UnflattenSpec(steps)
+            specs.append(LayerSpec(name=sides[0], source=weights.name, unflatten=cut))
+        specs += [LayerSpec(merge="gate", source=sides), LayerSpec(pool="sum")]
+        return [*specs, LayerSpec(unflatten=UnflattenSpec(1))] if weights.by_step else specs
+    query, key = weights.fit
+    attended = LayerSpec(attend=AttendSpec(), source=[query, values.name, key])
+    if not is_turned:
+        return [attended]
+    steps = weights.shape[0]
+    if steps is None:
+        raise layer.unusable("turns sums of no fixed number; expected an input of so many steps")
+    return [attended, LayerSpec(transpose=TransposeSpec(steps))]
 
 
 DOT = KerasKind(_dot, _dot_shape, joins=True, takes_masked=True, mark=_mark_dot)

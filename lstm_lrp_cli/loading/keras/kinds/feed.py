@@ -27,6 +27,8 @@ class Output(Struct, frozen=True):
         Whether it is a softmax over the steps, however it lies now.
     holds_steps : bool
         Whether its units are the steps of a sequence: flattened, or turned.
+    is_made : bool
+        Whether its steps are made of a vector, so that no step of an input is among them.
     fit : tuple of str, or None
         The layers of queries and of keys whose products it is.
     """
@@ -36,6 +38,7 @@ class Output(Struct, frozen=True):
     is_masked: bool = False
     weighs: bool = False
     holds_steps: bool = False
+    is_made: bool = False
     fit: tuple[str, str] | None = None
 
     @property

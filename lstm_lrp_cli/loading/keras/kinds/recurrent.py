@@ -199,9 +199,12 @@ def _gate_activation(layer: KerasLayer) -> GateActivationName:
 
 
 def _shape(layer: KerasLayer, feed: Feed) -> Shape:
-    units = int(layer.inner["units"])
+    if layer.kind == "Bidirectional" and kind_of(layer.config["layer"]) not in CELLS:
+        raise unknown_layer(layer, kind_of(layer.config["layer"]))
+    made = layer.size("units")
     merge = layer.config.get("merge_mode") if layer.kind == "Bidirectional" else None
-    made = 2 * units if merge == "concat" else units
+    if made is not None and merge == "concat":
+        made *= 2
     return (feed.shape[0], made) if layer.inner["return_sequences"] else (made,)
 
 

@@ -48,7 +48,7 @@ def _embedding(layer: KerasLayer, feed: Feed) -> Specs:
 
 def _with_units(key: str) -> Callable[[KerasLayer, Feed], Shape]:
     """The shape of what is fed, with as many units as a setting says."""
-    return lambda layer, feed: (*feed.shape[:-1], int(layer.config[key]))
+    return lambda layer, feed: (*feed.shape[:-1], layer.size(key))
 
 
 def _dense(layer: KerasLayer, feed: Feed) -> Specs:
@@ -74,7 +74,7 @@ def _activation_layer(layer: KerasLayer, feed: Feed) -> Specs:
     config, kind = layer.config, layer.kind
     if kind == "PReLU":
         shared = config.get("shared_axes")
-        if feed.has_steps and shared not in ([1], (1,), 1):
+        if feed.has_steps and (len(feed.shape) > 2 or shared not in ([1], [1, 2], (1,), 1)):
             raise layer.unusable("has a slope for each step; expected shared_axes=[1]")
         return [LayerSpec(leaky_relu=LeakyReluSpec(slopes=layer.weight("alpha")))]
     slope = config.get("negative_slope", 0) or 0
@@ -111,9 +111,32 @@ def _merge(layer: KerasLayer, feed: Feed) -> Specs:
         raise layer.unusable("joins steps with whole sequences; expected two of a kind")
     if merge == "concat" and not feed.is_units(layer.axis):
         raise layer.unusable(f"joins along axis {layer.axis}; expected -1, the units")
-    gates = [source for source in feed.sources if source.weighs]
-    is_gate = merge == "product" and len(feed.sources) == 2 and len(gates) == 1
-    return [LayerSpec(merge="gate" if is_gate else merge)]
+    counts = {source.steps for source in feed.steps} - {None}
+    if len(counts) > 1:
+        told = " and ".join(map(str, sorted(counts, key=str)))
+        raise layer.unusable(f"joins sequences of {told} steps; expected as many each")
+    if gate_of(layer, feed) is not None:
+        return [LayerSpec(merge="gate")]
+    sizes = {source.units for source in feed.sources} - {None}
+    if merge != "concat" and len(sizes) > 1:
+        raise layer.unusable(
+            f"joins {' and '.join(map(str, sorted(sizes, key=str)))} units; expected as many each, "
+            "or a product of two of which one has 1"
+        )
+    return [LayerSpec(merge=merge)]
+
+
+def gate_of(layer: KerasLayer, feed: Feed) -> Output | None:
+    """Which of the two factors of a product is a gate: weights of steps, or one unit for all."""
+    if MERGES.get(layer.kind) != "product" or len(feed.sources) != 2:
+        return None
+    for gates in (
+        [source for source in feed.sources if source.weighs],
+        [source for source in feed.sources if source.units == 1],
+    ):
+        if len(gates) == 1:
+            return gates[0]
+    return None
 
 
 def _merged_shape(layer: KerasLayer, feed: Feed) -> Shape:
@@ -174,9 +197,7 @@ UNIT_KINDS: dict[str, KerasKind] = {
     ),
     "BatchNormalization": KerasKind(_batch_norm),
     "Dense": KerasKind(_dense, _with_units("units"), mark=weighs_steps),
-    "Embedding": KerasKind(
-        _embedding, lambda layer, feed: (*feed.shape, int(layer.config["output_dim"]))
-    ),
+    "Embedding": KerasKind(_embedding, lambda layer, feed: (*feed.shape, layer.size("output_dim"))),
     "GroupNormalization": KerasKind(_normalization, takes_masked=True),
     "LayerNormalization": KerasKind(_normalization),
     "Softmax": SOFTMAX,
