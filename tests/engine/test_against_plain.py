@@ -128,8 +128,11 @@ def test_the_ledger_accounts_for_the_whole_score(
     case = by_rule(case, gates)
     model = in_precision(case.model, dtype)
     for found in explain_together(model, *case[1:]):
-        assert side_by_side(found.relevance).dtype == dtype
-        assert found.ledger.relative_residual < TOLERANCES[np.dtype(dtype)]
+        relevance = side_by_side(found.relevance)
+        assert relevance.dtype == dtype
+        # Where much cancels out, rounding is as large as what does.
+        scale = max(found.ledger.scale, np.abs(relevance).max(initial=0.0))
+        assert abs(found.ledger.residual) <= TOLERANCES[np.dtype(dtype)] * scale
 
 
 @property_test

@@ -113,10 +113,13 @@ class StateAmounts:
         return (self.hidden, self.cell) if self.by_step else (None, None)
 
     def after_last(self, batch: int, cell: RecurrentCell) -> tuple[Floats, ...]:
-        """New arrays of those after the last steps, one a state: where a way back begins."""
+        """New arrays of those after the last steps, one a state: where a way back begins.
+
+        They are of the model's precision, whatever those above are of.
+        """
         found = []
         for size, amounts in zip(state_sizes(cell), (self.hidden, self.cell), strict=False):
-            array = aligned_empty((batch, size), self.hidden.dtype)
+            array = aligned_empty((batch, size), cell.input.dtype)
             array[:] = 0.0 if self.by_step or amounts is None else amounts
             found.append(array)
         return tuple(found)

@@ -25,7 +25,14 @@ MODELS = ("Sequential", "Model", "Functional")
 MASK_OPERATIONS = frozenset(
     {
         *("ops.NotEqual", "ops.Any", "ops.All", "ops.LogicalOr", "ops.LogicalAnd"),
-        *("ops.ExpandDims", "ops.Squeeze", "ops.ZerosLike", "ops.OnesLike", "ops.Concatenate"),
+        *(
+            "ops.ConvertToTensor",
+            "ops.ExpandDims",
+            "ops.Squeeze",
+            "ops.ZerosLike",
+            "ops.OnesLike",
+            "ops.Concatenate",
+        ),
     }
 )
 
