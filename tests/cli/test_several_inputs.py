@@ -152,7 +152,8 @@ class TestFilesOfBytes:
 
     def test_npz_has_arrays_for_each(self, explain, told, tmp_path):
         explain("-o", tmp_path / "a.npz")
-        arrays = np.load(tmp_path / "a.npz")
+        with np.load(tmp_path / "a.npz") as file:
+            arrays = dict(file)
         assert arrays["inputs"].tolist() == list(INPUTS)
         for place, each in enumerate(told):
             for part in each.parts:
@@ -171,8 +172,7 @@ class TestFilesOfBytes:
 
 
 class TestPictures:
-    def test_the_heat_map_names_each_input(self, explain, monkeypatch):
-        monkeypatch.setenv("COLUMNS", "100")
+    def test_the_heat_map_names_each_input(self, explain):
         lines = explain("--format", "terminal").splitlines()
         first = lines[2 : lines.index("", 2)]
         assert first[0].startswith("0 (r0)  predicted")
