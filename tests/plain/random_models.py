@@ -1,6 +1,6 @@
 """Hypothesis strategies: models of every shape that layers can express, and batches for them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
@@ -234,6 +234,9 @@ def describable(draw: st.DrawFn, families: Collection[str] = ()) -> Case:
     inputs = [model.inputs[MODEL_INPUT - place] for place in places]
     if len(inputs) == 1:
         inputs = [replace(inputs[0], name=None)]
+    inputs = [
+        replace(each, parts=part_of_each(kept, MODEL_INPUT - k)) for k, each in enumerate(inputs)
+    ]
     heads = model.heads[: len(outputs)]
     scores = sum(head.size for head in heads)
     return case._replace(
@@ -241,6 +244,12 @@ def describable(draw: st.DrawFn, families: Collection[str] = ()) -> Case:
         sequences=[only(sequence, places) for sequence in case.sequences],
         targets=[target % scores for target in case.targets],
     )
+
+
+def part_of_each(nodes: Iterable[Node], place: int) -> int | None:
+    """How many steps the first layer takes at a time that reads an input part by part."""
+    readers = (node.layer for node in nodes if node.sources == (place,))
+    return next((layer.steps for layer in readers if isinstance(layer, Each)), None)
 
 
 def only(sequence: Given, places: list[int]) -> Given:
