@@ -77,12 +77,10 @@ def command(model: Path, sentences: Path, output: Path, dtype: str, jobs: int) -
 
 def save(model: Model, path: Path) -> None:
     """Write a model as .npz, with its mapping, and its vocabulary if it has one."""
-    converted = converting.convert(model)
-    document = converted.document
-    if converted.vocabulary is not None:
-        words = path.with_name(f"{path.stem}-vocab.json")
-        words.write_text(converting.vocabulary_text(converted.vocabulary), encoding="utf-8")
-        document = {"vocabulary": words.name} | document
-    path.with_suffix(".yaml").write_text(commented(path.name, document, {}), encoding="utf-8")
+    converted = converting.convert(model, path.stem)
+    for name, words in converted.vocabularies.items():
+        path.with_name(name).write_text(converting.vocabulary_text(words), encoding="utf-8")
+    mapping = commented(path.name, converted.document, {})
+    path.with_suffix(".yaml").write_text(mapping, encoding="utf-8")
     with path.open("wb") as file:
         converting.WRITERS["npz"](file, converting.narrowed(converted.arrays))

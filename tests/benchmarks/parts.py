@@ -18,6 +18,8 @@ import workload
 from timing import Contender, beside, in_turn, ratios, seconds_of, spread
 from workload import Settings, Setup
 
+from lstm_lrp_cli.model.model import Input
+
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_models"
 LRP = Path(sys.executable).with_name("lrp")
@@ -61,7 +63,7 @@ def series(settings: Settings) -> Iterator[dict[str, Any]]:
     """One row for each number of features, every value told, beside the whole command too."""
     for width, steps in SERIES.items():
         setup = Setup(width, 60)
-        model = replace(setup.model(), embedding=None, vocabulary=None)
+        model = replace(setup.model(), inputs=(Input(width),))
         shape = (max(int(steps * settings.share) // STEPS, 2), STEPS, width)
         values = np.random.default_rng(0).normal(size=shape).astype(setup.dtype)
         given, tokens = contenders.series_of(values), shape[0] * STEPS

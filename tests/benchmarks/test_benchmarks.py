@@ -16,6 +16,8 @@ import workload
 from click.testing import CliRunner
 from workload import QUICK, Setup
 
+from lstm_lrp_cli.model.model import Input
+
 TINY = replace(
     QUICK, share=1e-4, sizes=((5, 4),), dtypes=("float32",), threads=(1,), command_tokens=(200, 400)
 )
@@ -50,7 +52,7 @@ def test_torch_finds_the_same(framework, kind, model):
     peer = torch_peer.Peer(model)
     compare(peer.forward, WORDS, [each.scores for each in own])
     compare(peer.gradient_times_input, WORDS, [each.relevance_of_steps for each in own])
-    numeric = replace(model, embedding=None, vocabulary=None)
+    numeric = replace(model, inputs=(Input(model.only_input.size),))
     own = list(contenders.explain(numeric, SERIES, finest=True, method="gradient-x-input"))
     run = torch_peer.Peer(numeric).gradient_times_values
     compare(run, SERIES, [each.relevance for each in own])

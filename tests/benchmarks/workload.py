@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.model.model import Head, Model, chain
+from lstm_lrp_cli.model.model import Head, Input, Model, chain
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 from lstm_lrp_cli.model.text import Tokenization, Vocabulary
 
@@ -98,9 +98,14 @@ class Setup:
             outputs=(len(nodes) - 1,),
             heads=(Head(CLASSES, "softmax"),),
             dtype=np.dtype(self.dtype),
-            embedding=Embedding(table),
-            vocabulary=Vocabulary(words, len(words)),
-            tokenization=Tokenization(lowercase=True),
+            inputs=(
+                Input(
+                    self.embedding,
+                    Embedding(table),
+                    vocabulary=Vocabulary(words, len(words)),
+                    tokenization=Tokenization(lowercase=True),
+                ),
+            ),
         )
 
 

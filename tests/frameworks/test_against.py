@@ -22,7 +22,7 @@ from random_models import describable
 
 from lstm_lrp_cli.check.against.torch import open_torch
 from lstm_lrp_cli.engine.arrays import Packing
-from lstm_lrp_cli.engine.forward import Runner
+from lstm_lrp_cli.engine.forward import Given, Runner
 from lstm_lrp_cli.loading.convert import commented, convert
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.layers import Activation, Scale
@@ -635,7 +635,8 @@ def torchs_name(name):
 
 def engine_scores(model, sequence):
     packing = Packing(np.array([len(sequence)]))
-    return Runner(model).forward(sequence, packing).scores
+    given = Given(sequence, packing, model.only_input.embedding)
+    return Runner(model).forward([given]).scores
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -644,7 +645,7 @@ def test_random_graphs_in_torch(framework, case):
     """As they are converted and loaded again, by the names that torch gives to weights."""
     torch = framework("torch")
     model = case.model
-    found = convert(model)
+    found = convert(model, "model")
     names = {name: torchs_name(name) for name in found.arrays}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"

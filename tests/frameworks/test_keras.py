@@ -631,15 +631,6 @@ def refused(keras):
         model.layers[-1].quantize("int8")
         return model
 
-    def twice():
-        dense = layers.Dense(4, name="twice")
-        return functional(lambda steps: layers.LSTM(2)(dense(dense(steps))))
-
-    def two_inputs():
-        left, right = keras.Input((6, FEATURES), name="left"), keras.Input((6, FEATURES))
-        joined = layers.Concatenate()([layers.LSTM(4)(left), layers.LSTM(4)(right)])
-        return keras.Model([left, right], layers.Dense(2)(joined))
-
     return {
         "maximum behind a mask": (
             lambda: masked(layers.GlobalMaxPooling1D(name="most"), layers.Dense(2)),
@@ -659,7 +650,6 @@ def refused(keras):
             ),
             "`back` (LSTM)",
         ),
-        "two inputs": (two_inputs, "is one of several inputs"),
         "masked steps in a model in the model": (
             lambda: masked(
                 keras.Sequential([keras.Input((6, 4)), layers.LSTM(3, name="lstm")], name="inner"),
@@ -670,12 +660,6 @@ def refused(keras):
         "a class of one's own by the name of Keras's": (
             lambda: functional(lambda s: own_dense(keras)(2, name="mine")(layers.LSTM(2)(s))),
             "`mine` (tests>Dense)",
-        ),
-        "an initial state": (
-            lambda: functional(
-                lambda s: layers.LSTM(4)(s, initial_state=[layers.LSTM(4)(s), layers.LSTM(4)(s)])
-            ),
-            "is called with `initial_state`",
         ),
         "another mask than the embedding's": (
             lambda: masked_by(lambda tokens: ops.not_equal(tokens, 3)),
@@ -691,7 +675,6 @@ def refused(keras):
         ),
         "two embeddings": (two_embeddings, "`second` (Embedding)"),
         "a quantized layer": (quantized, "`out` (Dense): is quantized"),
-        "a layer that is used twice": (twice, "`twice` (Dense): is used more than once"),
         "a slice": (lambda: functional(lambda steps: layers.Dense(2)(steps[:, -1])), "GetItem"),
         "a number": (
             lambda: functional(lambda steps: ops.sum(steps * 2.0, axis=1)),
@@ -699,9 +682,9 @@ def refused(keras):
         ),
         "a convolution": (
             lambda: functional(
-                lambda s: layers.GlobalMaxPooling1D()(layers.Conv1D(2, 2, name="c")(s))
+                lambda s: layers.GlobalMaxPooling1D()(layers.Conv1DTranspose(2, 2, name="c")(s))
             ),
-            "`c` (Conv1D)",
+            "`c` (Conv1DTranspose)",
         ),
         "a sum over units": (
             lambda: functional(lambda steps: layers.LSTM(3)(ops.sum(steps, -1, keepdims=True))),
@@ -718,10 +701,10 @@ def refused(keras):
 
 REFUSED = [
     *("maximum behind a mask", "masked steps side by side", "masked steps turned round"),
-    *("two inputs", "masked steps in a model in the model", "a slice", "a number", "a convolution"),
-    *("a class of one's own by the name of Keras's", "an initial state", "two embeddings"),
+    *("masked steps in a model in the model", "a slice", "a number", "a convolution"),
+    *("a class of one's own by the name of Keras's", "two embeddings"),
     *("another mask than the embedding's", "the mask turned round", "a branch without the mask"),
-    *("a quantized layer", "a layer that is used twice"),
+    "a quantized layer",
     *("a sum over units", "steps joined one behind the other"),
 ]
 

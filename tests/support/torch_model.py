@@ -34,6 +34,8 @@ ACTIVATIONS: dict[str, Function] = {
     "softmax": lambda x: x.softmax(-1),
     "exponential": torch.exp,
     "square": torch.square,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "hard_sigmoid": lambda x: (0.2 * x + 0.5).clamp(0.0, 1.0),
     # The derivative of torch's own hardsigmoid is 1/6 in single precision, whatever its input's.
     "hard_sigmoid_relu6": lambda x: functional.relu6(x + 3.0) / 6.0,
@@ -88,6 +90,10 @@ def _merged(kind: str, parts: tuple[Tensor, ...]) -> Tensor:
         return torch.cat(parts, -1)
     if kind in ("product", "gate"):
         return math.prod(parts[1:], start=parts[0])
+    if kind == "difference":
+        return parts[0] - parts[1]
+    if kind == "max":
+        return torch.stack(parts).amax(0)
     total = sum(parts[1:], start=parts[0])
     return total / len(parts) if kind == "mean" else total
 

@@ -293,6 +293,8 @@ class _Modules:
             "linear": lambda x: x,
             "softmax": lambda x: x.softmax(-1),
             "exponential": torch.exp,
+            "square": torch.square,
+            "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
             "hard_sigmoid_relu6": functional.hardsigmoid,
             "tanh": torch.tanh,
             "sigmoid": torch.sigmoid,
@@ -311,6 +313,10 @@ class _Modules:
                 return torch.cat(parts, -1)
             if kind in ("product", "gate"):
                 return math.prod(parts[1:], start=parts[0])
+            if kind == "difference":
+                return parts[0] - parts[1]
+            if kind == "max":
+                return torch.stack(parts).amax(0)
             total = sum(parts[1:], start=parts[0])
             return total / len(parts) if kind == "mean" else total
 

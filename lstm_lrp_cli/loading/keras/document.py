@@ -83,12 +83,14 @@ def layers_of(entry: Config) -> list[Config]:
 def _is_operation(entry: Config) -> bool:
     """Whether it is a function of Keras 3, and no layer; its `.h5` files do not say the module.
 
-    A layer's settings have whether it is trained, or its precision at the least.
+    A layer's settings have whether it is trained, or its precision at the least; an operation's
+    may have the type of what it makes, which of masks is no number.
     """
     if "module" in entry:
         return ".ops." in f"{entry['module']}."
     is_called = any(isinstance(node, dict) for node in entry.get("inbound_nodes", []))
-    return is_called and not {"trainable", "dtype"} & set(entry["config"])
+    config = entry["config"]
+    return is_called and "trainable" not in config and config.get("dtype") in (None, "bool")
 
 
 # A call of a layer: its name, and which of its calls it is, from 0.

@@ -44,6 +44,8 @@ class Placed(Struct):
         What the model is given, in its order.
     shapes : dict of str to Shape
         By the layer that is fed with an input, the shape of it.
+    embedded : set of str
+        The inputs that are of token ids.
     last : str
         The name of the last of the layers.
     """
@@ -53,6 +55,7 @@ class Placed(Struct):
     referred: set[str] = field(default_factory=set)
     inputs: list[InputSpec] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    embedded: set[str] = field(default_factory=set)
     last: str = INPUT_NAME
 
     def add(self, called: str, specs: list[LayerSpec], sources: list[str]) -> str:
@@ -125,6 +128,10 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
 def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used: set[str]) -> None:
     """Add what one layer amounts to."""
     names = [source.name for source in feed.sources]
+    if layer.kind == "Embedding":
+        if names[0] in placed.embedded:
+            raise layer.unusable("embeds what another layer embeds too; expected one of them")
+        placed.embedded.add(names[0])
     shape = kind.shape(layer, feed)
     is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
     if len(layer.outputs) == 1 or (kind.parts is None):
