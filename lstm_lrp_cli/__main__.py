@@ -41,6 +41,7 @@ def run() -> None:
     for number in signals.received[:1]:
         if number == signal.SIGINT:
             sys.exit(128 + number)
+        signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
 
@@ -68,8 +69,10 @@ class _Signals:
     def __exit__(self, *raised: object) -> bool:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
+        # An echo that comes late does not end what is about to end by itself.
+        behind = signal.SIG_IGN if self.received else signal.SIG_DFL
         for number in self._handled:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, behind)
         return bool(self.received)
 
     def _end(self, number: int, _: FrameType | None) -> None:
