@@ -203,7 +203,7 @@ def test_while_libraries_are_imported(start, outputs, number):
 @pytest.mark.parametrize("where", ["starting", "destructor", "class", "converting", "moving"])
 @pytest.mark.parametrize("command", ["explain", "convert"])
 def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
-    """At its start, where exceptions are lost or changed, amid a file, and before it is in place."""
+    """At its start, where exceptions are lost or wrapped, amid a file, and before it is there."""
     if (where, command) == ("converting", "explain"):
         where = "moving"
     arguments = {
