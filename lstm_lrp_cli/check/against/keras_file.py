@@ -21,6 +21,7 @@ from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras.files import find_beside
 from lstm_lrp_cli.loading.keras.kinds import KINDS
+from lstm_lrp_cli.loading.keras.kinds.inputs import TEXT
 from lstm_lrp_cli.loading.keras.weights import holds_layers
 from .framework import proves_nothing
 
@@ -34,7 +35,7 @@ DROPPED = frozenset(
 # such as Lambda or TorchModuleWrapper, may hold code.
 NAMES = frozenset(
     {
-        *KINDS,
+        *(set(KINDS) - set(TEXT)),
         *("Sequential", "Model", "Functional"),
         *("DTypePolicy", "__keras_tensor__", "__tuple__"),
     }
@@ -205,6 +206,12 @@ def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
         return [_cleaned(each, where, dtype, any_batch=any_batch) for each in node]
     if not isinstance(node, dict):
         return node
+    if node.get("class_name") in TEXT:
+        raise UnusableInput(
+            where,
+            f"makes token ids of text by a {node['class_name']}, which may read other files; lrp "
+            "gives Keras no words. Compare by --expected",
+        )
     if "class_name" in node:
         _check_name(node, where)
     cleaned: dict[str, Any] = {}

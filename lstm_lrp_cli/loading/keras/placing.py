@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
-from .kinds import KINDS, SILENT
+from .kinds import KINDS
 from .kinds.attention import ATTENTION_KINDS
-from .kinds.feed import Feed, KerasKind, Output
+from .kinds.feed import SILENT, Feed, KerasKind, Output
+from .kinds.inputs import TEXT, InFront, in_front, reached
 from .kinds.recurrent import RECURRENT
 from .kinds.steps import POOLS
 from .kinds.units import gate_of
@@ -27,7 +28,7 @@ MASKED = (
 # What masked steps take part in, and a mask goes on behind.
 PASSING = (*POOLS, "GroupNormalization", "Softmax")
 # What steps that are masked may reach beside others that are not.
-INDIFFERENT = (*SILENT, "Masking", "Embedding")
+INDIFFERENT = (*SILENT, *TEXT, "Masking", "Embedding")
 
 
 class Placed(Struct):
@@ -48,6 +49,8 @@ class Placed(Struct):
         The inputs that are of token ids.
     last : str
         The name of the last of the layers.
+    front : dict of str to InFront
+        The layers that belong to an input, by the one that is fed with it.
     """
 
     specs: list[tuple[str, LayerSpec]] = field(default_factory=list)
@@ -57,6 +60,26 @@ class Placed(Struct):
     shapes: dict[str, Shape] = field(default_factory=dict)
     embedded: set[str] = field(default_factory=set)
     last: str = INPUT_NAME
+    front: dict[str, InFront] = field(default_factory=dict)
+
+    def belongs_to_input(self, layer: KerasLayer) -> bool:
+        """Whether an input's scaling or words have it, so that it is no layer of the mapping."""
+        return any(layer.name in each.names for each in self.front.values())
+
+    def add_input(self, layer: KerasLayer, name: str, architecture: Architecture) -> None:
+        """Add an input, by the layer that is fed with it."""
+        shape = _input_shape(layer, architecture)
+        front = self.front[layer.name] = in_front(layer, shape, architecture)
+        spec = InputSpec(name, len(shape) > 1 or _is_embedded(layer, architecture))
+        if front.words is not None:
+            words = front.words
+            spec = replace(spec, vocabulary=words.vocabulary, tokens=words.tokens)
+            shape = (words.length,) if words.cuts else shape
+        if front.scalings:
+            one, several = front.scalings[0], len(front.scalings) > 1
+            spec = replace(spec, scaling=front.scalings if several else one)
+        self.inputs.append(spec)
+        self.shapes[layer.name] = shape
 
     def add(self, called: str, specs: list[LayerSpec], sources: list[str]) -> str:
         """Add what an output of a layer amounts to, layers one behind the other: its name."""
@@ -97,11 +120,7 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
     named = {layer.name: layer for layer in architecture.layers}
     inputs = [named[name] for name in architecture.inputs]
     for layer in inputs:
-        shape = _input_shape(layer, architecture)
-        name = layer.name if len(inputs) > 1 else INPUT_NAME
-        steps = len(shape) > 1 or _is_embedded(layer, architecture)
-        placed.inputs.append(InputSpec(name, steps))
-        placed.shapes[layer.name] = shape
+        placed.add_input(layer, layer.name if len(inputs) > 1 else INPUT_NAME, architecture)
     if placed.inputs:
         placed.last = placed.inputs[0].name or INPUT_NAME
     for layer in architecture.layers:
@@ -128,6 +147,9 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
 def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used: set[str]) -> None:
     """Add what one layer amounts to."""
     names = [source.name for source in feed.sources]
+    belongs = placed.belongs_to_input(layer)
+    if layer.kind in TEXT and not belongs:
+        raise layer.unusable("makes ids of what another layer puts out; expected an input")
     if layer.kind == "Embedding":
         if names[0] in placed.embedded:
             raise layer.unusable("embeds what another layer embeds too; expected one of them")
@@ -135,7 +157,9 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
     shape = kind.shape(layer, feed)
     is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
     if len(layer.outputs) == 1 or (kind.parts is None):
-        specs = kind.specs(layer, feed)
+        specs = [] if belongs else kind.specs(layer, feed)
+        if specs and layer.kind != "Embedding" and placed.embedded & set(names):
+            raise layer.unusable("takes token ids as numbers; expected an embedding of them")
         gate = gate_of(layer, feed)
         if gate is not None:
             names = sorted(names, key=lambda name: name != gate.name)
@@ -200,16 +224,9 @@ def _input_shape(layer: KerasLayer, architecture: Architecture) -> Shape:
 
 def _is_embedded(layer: KerasLayer, architecture: Architecture) -> bool:
     """Whether an input of one vector is one of token ids."""
-    if layer.kind == "Embedding":
-        return True
-    names = {layer.name}
-    for each in architecture.layers:
-        if names & set(each.sources):
-            if each.kind == "Embedding":
-                return True
-            if each.kind in SILENT:
-                names.add(each.name)
-    return False
+    return layer.kind == "Embedding" or any(
+        each.kind == "Embedding" for each in reached(layer, architecture)
+    )
 
 
 def uses_mask(architecture: Architecture) -> bool:
