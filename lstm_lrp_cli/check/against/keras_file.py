@@ -206,12 +206,6 @@ def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
         return [_cleaned(each, where, dtype, any_batch=any_batch) for each in node]
     if not isinstance(node, dict):
         return node
-    if node.get("class_name") in TEXT:
-        raise UnusableInput(
-            where,
-            f"makes token ids of text by a {node['class_name']}, which may read other files; lrp "
-            "gives Keras no words. Compare by --expected",
-        )
     if "class_name" in node:
         _check_name(node, where)
     cleaned: dict[str, Any] = {}
@@ -234,6 +228,12 @@ def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
 def _check_name(node: dict[str, Any], where: str) -> None:
     """Refuse what is no layer of Keras's that lrp reads."""
     kind, module = node["class_name"], str(node.get("module") or "keras")
+    if kind in TEXT:
+        raise UnusableInput(
+            where,
+            f"makes token ids of text by a {kind}, which may read other files; lrp gives Keras no "
+            "words. Compare by --expected",
+        )
     known = kind in NAMES and (module == "keras" or module.startswith(MODULES))
     if not known and not module.startswith(OPERATIONS):
         raise UnusableInput(
