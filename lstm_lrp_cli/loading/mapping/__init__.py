@@ -309,7 +309,8 @@ def specs_in(hint: Any) -> list[type[Struct]]:
     """The keys that stand in a type such as `list[LayerSpec] | UnsetType`."""
     if isinstance(hint, type) and issubclass(hint, Struct):
         return [hint]
-    return [spec for part in get_args(hint) for spec in specs_in(part)]
+    found = (spec for part in get_args(hint) for spec in specs_in(part))
+    return list(dict.fromkeys(found))
 
 
 def _explain(message: str) -> str:
