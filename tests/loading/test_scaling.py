@@ -191,8 +191,8 @@ class TestReconstructionError:
 
     @pytest.mark.parametrize("inside", [False, True])
     def test_is_against_what_the_model_is_given(self, run, small, series, inside):
-        lstm = small.lstm | {"output": "all"}
-        series(layers=[{"lstm": lstm}, {"dense": small.dense}], unused=["mean", "variance"])
+        lstm = small.lstm | {"returns": "sequence"}
+        series(layers=[{"lstm": lstm}, {"dense": small.dense}], unused=["E", "mean", "variance"])
         model = lrp.load(small.path)
         rebuilt = np.array([each.scores for each in lrp.predict(model, list(SCALED))])
         against = MANY if inside else SCALED
