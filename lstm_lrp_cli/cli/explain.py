@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     ),
     rare=(
         *("assume", "input_format", "bias_factor", "steps", "baseline", "span", "seed"),
-        *("no_pager", "dtype", "jobs"),
+        *("attention", "no_pager", "dtype", "jobs"),
     ),
 )
 @model_options
