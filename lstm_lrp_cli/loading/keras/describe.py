@@ -15,9 +15,11 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     PaddingSpec,
     Task,
+    crf_assumption,
 )
 from .architecture import Architecture, KerasLayer
 from .kinds import SILENT
+from .kinds.chain import KINDS_OF_CRF, crf_transitions, emissions_alone
 from .kinds.feed import known_product
 from .placing import Placed, makes_mask, place, uses_mask
 from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer
@@ -61,6 +63,8 @@ def describe_architecture(
             raise begins_with_text(layer, architecture)
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
             raise unknown_layer(layer)
+    architecture = emissions_alone(architecture)
+    transitions = crf_transitions(architecture)
     stateful = _stateful(architecture.layers)
     has_mask = uses_mask(architecture)
     placed = place(architecture, has_mask)
@@ -81,6 +85,8 @@ def describe_architecture(
         assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
     if None in tasks:
         assumptions.append(NO_CLASS)
+    if transitions:
+        assumptions.append(crf_assumption(transitions))
     if stateful:
         assumptions.append(
             Assumption(
@@ -99,6 +105,7 @@ def describe_architecture(
         outputs=outputs if several else UNSET,
         task=_task(tasks, len(outputs)),
         stateful=stateful or UNSET,
+        unused=transitions or UNSET,
     )
     return Described.by(mapping, origin, assumptions)
 
@@ -197,6 +204,9 @@ def _output_tasks(
         if activation == "sigmoid" and len(ends) == 1 and loss in CLASS_LOSSES:
             return ["classification"]
         if activation in ("softmax", "sigmoid"):
+            continue
+        if name in layers and layers[name].kind in KINDS_OF_CRF:
+            tasks.append("classification")  # of tags
             continue
         units = layers[name].inner.get("units") if name in layers else None
         tasks.append(_task_by(loss, is_single=units == 1))

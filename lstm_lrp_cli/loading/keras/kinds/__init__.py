@@ -9,6 +9,7 @@ from lstm_lrp_cli.loading.keras.refused import unknown_layer
 from lstm_lrp_cli.loading.keras.roles import Shape
 from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from .attention import ATTENTION_KINDS
+from .chain import CHAIN_KINDS
 from .feed import Feed, KerasKind, Output, Specs
 from .recurrent import RECURRENT_KINDS
 from .steps import STEP_KINDS
@@ -83,5 +84,6 @@ KINDS: dict[str, KerasKind] = {
     **STEP_KINDS,
     **RECURRENT_KINDS,
     **ATTENTION_KINDS,
+    **CHAIN_KINDS,
     "TimeDistributed": KerasKind(_time_distributed, _distributed_shape, mark=_mark_distributed),
 }
