@@ -161,6 +161,28 @@ def test_what_parts_give_by_step_are_the_inputs_steps():
     np.testing.assert_allclose(found.weights[0, 0], softmax(array @ [1.0, 2.0]))
 
 
+def test_queries_and_keys_of_two_inputs():
+    """Each stands at the steps of its own, of which there may be another number."""
+    inputs = (
+        Input(UNITS, name="asks", padding=Padding(value=0.0, masked=True)),
+        Input(UNITS, name="told", padding=Padding(length=4, value=0.0, side="post")),
+    )
+    nodes = (Node(Attention(), (-1, -2, -2)), Node(Pool("sum"), (0,)))
+    model = Model(nodes, (1,), (Head(UNITS),), np.dtype("float64"), inputs)
+    asks, told = steps(3), steps(2, 5)
+    asks[1] = 0.0
+    [one] = lrp.explain(model, {"asks": [asks], "told": [told]}, attention=True)
+    [found] = one.attention
+    assert (found.queries, found.keys, found.weights.shape) == ("asks", "told", (1, 3, 2))
+    keys = np.concatenate([told, np.zeros((2, UNITS))])
+    for query in (0, 2):
+        expected = softmax(keys @ asks[query])
+        np.testing.assert_allclose(found.weights[0, query], expected[:2])
+        np.testing.assert_allclose(found.padding[0, query], expected[2:].sum())
+    assert np.isnan(found.weights[0, 1]).all()
+    assert np.isnan(found.padding[0, 1])
+
+
 def test_layers_are_called_as_in_a_mapping():
     model = parted()
     assert attention_layers(model.nodes) == ["each_1.softmax_1", "softmax_1"]

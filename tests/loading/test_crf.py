@@ -114,8 +114,10 @@ def contrib(folder, **changes):
         "crf_1/left_boundary:0": matrix(TAGS),
         "crf_1/right_boundary:0": matrix(TAGS),
     }
+    masking = layer("Masking", "masking", mask_value=0.0, batch_input_shape=[None, None, FEATURES])
+    before = [masking] if changes.pop("masked", False) else []
     crf = layer("CRF", "crf_1", **{"units": TAGS, **CONTRIB, **changes})
-    path = write_h5(folder / "contrib.h5", [lstm_layer(), crf], LSTM | weights)
+    path = write_h5(folder / "contrib.h5", [*before, lstm_layer(), crf], LSTM | weights)
     return path, weights["crf_1/kernel:0"], weights["crf_1/bias:0"]
 
 
@@ -176,6 +178,15 @@ def test_the_energies_of_keras_contrib_are_the_negatives_of_scores(tmp_path):
     assert model.by_step
     [found] = lrp.predict(model, [array])
     assert list(found.predicted) == energies.argmin(axis=1).tolist()
+
+
+def test_masked_steps_have_no_emissions(tmp_path):
+    path, kernel, bias = contrib(tmp_path, masked=True)
+    array = RNG.normal(size=(STEPS, FEATURES))
+    array[3:] = 0.0
+    found = scores_of(loaded(path), array)
+    np.testing.assert_allclose(found[:3], -emissions(array[:3], kernel, bias), rtol=1e-10)
+    assert len(found) == 3 or np.isnan(found[3:]).all()
 
 
 @pytest.mark.parametrize("outputs", [(0,), (1,), (0, 1, 2, 3)])
