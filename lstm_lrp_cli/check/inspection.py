@@ -223,7 +223,8 @@ def _what(spec: LayerSpec, built: Layer) -> str:
         case Dense() if spec.dense is not None:
             outputs, inputs = built.weights.shape
             bias = "no bias" if built.bias is None else "bias"
-            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}"
+            negative = ", negative" if spec.dense.negative is True else ""
+            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}{negative}"
         case Dense():
             return f"weights over the steps, of {built.weights.shape[1]} units"
         case Convolution():

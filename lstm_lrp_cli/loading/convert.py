@@ -330,7 +330,7 @@ def layer_settings(spec: LayerSpec) -> dict[str, Any]:
         settings = {
             name: msgspec.to_builtins(value)
             for name, value in given.items()
-            if value is not None or name == "bias"
+            if value is not UNSET and (value is not None or name == "bias")
         }
     return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
 

@@ -15,8 +15,10 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     PaddingSpec,
     Task,
+    crf_assumption,
 )
 from .architecture import Architecture, KerasLayer
+from .kinds.chain import KINDS_OF_CRF, crf_transitions, emissions_alone
 from .kinds.feed import SILENT, known_product
 from .kinds.inputs import SCALING, TEXT, Words
 from .placing import Placed, makes_mask, place, uses_mask
@@ -63,6 +65,8 @@ def describe_architecture(
             raise begins_with_text(layer, architecture, "makes token ids of other ids")
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
             raise unknown_layer(layer)
+    architecture = emissions_alone(architecture)
+    transitions = crf_transitions(architecture)
     stateful = _stateful(architecture.layers)
     has_mask = uses_mask(architecture)
     placed = place(architecture, has_mask)
@@ -89,6 +93,8 @@ def describe_architecture(
     if any(map(_grows_with_batch, fronts, inputs)):
         text = "each text is given by itself, and not filled up to the longest of its batch"
         assumptions.append(Assumption("padding" if alone else "inputs", text))
+    if transitions:
+        assumptions.append(crf_assumption(transitions))
     if stateful:
         assumptions.append(
             Assumption(
@@ -106,6 +112,7 @@ def describe_architecture(
         outputs=outputs if several else UNSET,
         task=_task(tasks, len(outputs)),
         stateful=stateful or UNSET,
+        unused=transitions or UNSET,
     )
     return Described.by(mapping, origin, assumptions)
 
@@ -208,6 +215,9 @@ def _output_tasks(
         if activation == "sigmoid" and len(ends) == 1 and loss in CLASS_LOSSES:
             return ["classification"]
         if activation in ("softmax", "sigmoid"):
+            continue
+        if name in layers and layers[name].kind in KINDS_OF_CRF:
+            tasks.append("classification")  # of tags
             continue
         units = layers[name].inner.get("units") if name in layers else None
         tasks.append(_task_by(loss, is_single=units == 1))

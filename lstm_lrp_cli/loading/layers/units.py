@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.model import Floats
@@ -31,6 +31,7 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
     layout: DenseLayout | None = None
     bias: str | list[str] | None = None
     activation: ActivationName = "linear"
+    negative: bool | UnsetType = UNSET
 
     def add(self, site: Site) -> None:
         site.need_one()
@@ -272,6 +273,8 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
                 f"({key}.bias) has {len(part)} values; expected {outputs}, one a class or unit",
             )
         bias = part if bias is None else bias + part
+    if spec.negative is True:
+        weights, bias = -weights, None if bias is None else -bias
     return Dense(weights, bias)
 
 

@@ -136,6 +136,16 @@ class Assumption(Struct, frozen=True):
 NO_CLASS = Assumption("task or labels", "its scores are of no classes, so none is predicted")
 
 
+def crf_assumption(transitions: Sequence[str]) -> Assumption:
+    """What is told of every model with a CRF, given the names of its transitions."""
+    return Assumption(
+        "unused",
+        "its scores are the emissions of a CRF, and each step's tag is the best of them; the "
+        f"transitions ({', '.join(transitions)}), which decode all tags together, are left out, so "
+        "that the decoded tags may be others",
+    )
+
+
 def _says(mapping: Mapping, key: str) -> bool:
     """Whether a mapping has a key, or says by null that there is nothing that would have it."""
     value: Any = mapping

@@ -9,6 +9,7 @@ from lstm_lrp_cli.loading.keras.refused import unknown_layer
 from lstm_lrp_cli.loading.keras.roles import Shape
 from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from .attention import ATTENTION_KINDS
+from .chain import CHAIN_KINDS
 from .feed import SILENT, Feed, KerasKind, Output, Specs
 from .inputs import INPUT_KINDS, SCALING
 from .recurrent import RECURRENT_KINDS
@@ -72,5 +73,6 @@ KINDS: dict[str, KerasKind] = {
     **STEP_KINDS,
     **RECURRENT_KINDS,
     **ATTENTION_KINDS,
+    **CHAIN_KINDS,
     "TimeDistributed": KerasKind(_time_distributed, _distributed_shape, mark=_mark_distributed),
 }
