@@ -21,7 +21,7 @@ TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-10, np.dtype(
 
 
 # What stands beside the shares where a ledger is written.
-NO_SHARES = ("score", "residual", "stabilizers_size")
+NO_SHARES = ("score", "residual", "stabilizers_size", "inputs")
 
 
 class Ledger(Struct, frozen=True, gc=False):

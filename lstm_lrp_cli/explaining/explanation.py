@@ -278,6 +278,14 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return np.concatenate(list(map(_of_steps, self.amounts)))
 
     @property
+    def of_inputs(self) -> dict[str, float] | None:
+        """What each of several inputs has of the ledger's tokens, by its name; None of one."""
+        if len(self.amounts) == 1:
+            return None
+        sums = (float(np.nansum(own)) for own in self.amounts)
+        return dict(zip(self.model.input_names, sums, strict=True))
+
+    @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
         if self.sequence.gold is None or self.predicted_number is None:
@@ -317,11 +325,13 @@ def unknown_places(part: Part, read: Input) -> list[int]:
     return [place for place in places if tokens[place] not in vocabulary.ids]
 
 
-def ledger_object(ledger: Ledger) -> dict[str, float]:
-    """A ledger as it stands in every JSON output."""
-    content = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
+def ledger_object(ledger: Ledger, of_inputs: dict[str, float] | None = None) -> dict[str, Any]:
+    """A ledger as it stands in every JSON output; of several inputs with what each has of it."""
+    content: dict[str, Any] = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
     if ledger.stabilizers_size is not None:
         content["stabilizers_size"] = ledger.stabilizers_size
+    if of_inputs is not None:
+        content["inputs"] = of_inputs
     return content
 
 

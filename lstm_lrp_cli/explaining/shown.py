@@ -109,12 +109,23 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     series = not explanation.model.takes_tokens
     shares = ", ".join(
         f"{share_name(name, series=series)} {_number(amount)}"
+        + (
+            f" ({of_inputs_text(explanation)})"
+            if name == "tokens" and explanation.of_inputs
+            else ""
+        )
         for name, amount in ledger.shares.items()
         if abs(amount) >= LEAST_SHARE
     )
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
     for doubt in doubts(explanation, series=series):
         yield f"! {doubt}: take single numbers with care"
+
+
+def of_inputs_text(explanation: Explanation) -> str:
+    """What each of several inputs has of the ledger's tokens."""
+    found = explanation.of_inputs or {}
+    return ", ".join(f"{name} {_number(amount)}" for name, amount in found.items())
 
 
 def doubts(explanation: Explanation, *, series: bool) -> list[str]:

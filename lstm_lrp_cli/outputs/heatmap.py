@@ -254,7 +254,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
     @staticmethod
     def _accounts(explanation: Explanation, ledger: Ledger) -> Iterator[Text]:
         series = not explanation.model.takes_tokens
-        shown = shown_shares(ledger, series=series)
+        shown = shown_shares(explanation, ledger, series=series)
         yield Text(f"{ledger.score:+.3f} = {shown[0] if shown else '0'}", "dim")
         for share in shown[1:]:
             yield Text(share, "dim")

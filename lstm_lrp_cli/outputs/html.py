@@ -22,7 +22,7 @@ from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import decisions_of
-from lstm_lrp_cli.model.model import Input
+from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.terminal.numbers import rounded_each
 from lstm_lrp_cli.terminal.words import class_name, shown, what_is_missing
 from .writer import Layout, Writer
@@ -164,7 +164,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
         """One object an explanation; a sequence's first has the sequence as well."""
         scores = rounded_each([each.scores for each in part])
         each_input = [
-            rounded_each([self._layout.told(each, number) for each in part])
+            rounded_each([self._told(each, number) for each in part])
             for number in range(len(self._model.inputs))
         ]
         several = self._model.several_inputs
@@ -193,11 +193,36 @@ class HtmlWriter(Writer[Several[Explanation]]):
             )
         return objects
 
+    def _told(self, explanation: Explanation, number: int) -> Floats:
+        """The relevance at an input; that of one vector is shown as that of words is."""
+        told = self._layout.told(explanation, number)
+        return told.reshape(-1) if _is_fact(self._model, number) else told
+
     def _sequence(self, explanation: Explanation) -> dict[str, Any]:
         sequence = explanation.sequence
-        parts = list(map(_given, self._model.inputs, sequence.parts))
+        parts = [
+            {"tokens": _facts(part, self._told(explanation, number).size)}
+            if _is_fact(self._model, number)
+            else _given(read, part)
+            for number, (read, part) in enumerate(
+                zip(self._model.inputs, sequence.parts, strict=True)
+            )
+        ]
         inputs = {"inputs": parts} if self._model.several_inputs else parts[0]
         return {"id": sequence.id, **inputs, "label": sequence.gold, "right": explanation.right}
+
+
+def _is_fact(model: Model, number: int) -> bool:
+    """Whether an input is one vector beside others, which has no course to draw."""
+    read = model.inputs[number]
+    return model.several_inputs and not read.steps and read.embedding is None
+
+
+def _facts(part: Part, told: int) -> list[str]:
+    """The features of one vector with their values; or all of them, where relevance is of all."""
+    names, (values,) = part.features or (), part.inputs.tolist()
+    shown = [f"{name} = {value:g}" for name, value in zip(names, values, strict=True)]
+    return shown if told == len(shown) else [", ".join(shown)]
 
 
 def _given(read: Input, part: Part) -> dict[str, Any]:

@@ -76,7 +76,9 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         sequence, label, output = explanation.sequence, explanation.label, explanation.output
         step = {"step": explanation.step} if self._model.by_step else {}
         method = {"method": explanation.method} if self._layout.several_methods else {}
-        ledger = None if explanation.ledger is None else ledger_object(explanation.ledger)
+        ledger: dict[str, Any] | None = None
+        if explanation.ledger is not None:
+            ledger = ledger_object(explanation.ledger, explanation.of_inputs)
         if ledger is not None and explanation.scored:
             ledger["score"] = explained
         return {

@@ -132,7 +132,7 @@ class MarkdownWriter(Writer[Several[Explanation]]):
             yield from _table(list(map(shown, names)), amounts)
 
     def _accounts(self, explanation: Explanation, ledger: Ledger) -> str:
-        shown = ", ".join(shown_shares(ledger, series=self._series))
+        shown = ", ".join(shown_shares(explanation, ledger, series=self._series))
         doubted = "".join(f"; **{doubt}**" for doubt in doubts(explanation, series=self._series))
         return f"score {ledger.score:+.3f} = {shown or '0'}{doubted}"
 

@@ -91,7 +91,7 @@ class _Line(Struct):
     step: int | None = None
     label: str | int | None = None
     method: str | None = None
-    ledger: dict[str, float] | None = None
+    ledger: dict[str, float | dict[str, float]] | None = None
     unknown: list[int] | dict[str, list[int]] = []
 
 
@@ -135,6 +135,13 @@ def _decoded(lines: Lines) -> list[_Line]:
     raise UnusableInput(lines.place, f"{problem}; {EXPECTED}")
 
 
+def _amounts(ledger: dict[str, float | dict[str, float]] | None) -> dict[str, float] | None:
+    """A ledger without what each of several inputs has of its tokens."""
+    if ledger is None:
+        return None
+    return {name: own for name, own in ledger.items() if not isinstance(own, dict)}
+
+
 def _result(line: _Line, number: int, place: str) -> Result:
     """A line whose parts fit each other."""
     try:
@@ -152,7 +159,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
             line.step,
             line.label,
             line.method,
-            line.ledger,
+            _amounts(line.ledger),
             [] if inputs else line.unknown,  # type: ignore[arg-type]
             number,
             inputs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -33,11 +33,14 @@ class Accounts:
         All of them together.
     sizes : Sizes
         How large they are beside the scores.
+    of_inputs : dict
+        What each of several inputs has of the totals' tokens, by its name.
     """
 
     check: Check
     totals: Ledger
     sizes: Sizes
+    of_inputs: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def none(cls, promise: Promise, model: Model) -> Accounts:
@@ -49,7 +52,12 @@ class Accounts:
     def merge(self, later: Accounts) -> None:
         self.check = self.check.merged(later.check)
         self.totals += later.totals
+        self._add(later.of_inputs)
         self.sizes = self.sizes.merged(later.sizes)
+
+    def _add(self, of_inputs: Mapping[str, float]) -> None:
+        for name, amount in of_inputs.items():
+            self.of_inputs[name] = self.of_inputs.get(name, 0.0) + amount
 
     # What overflows shows in the figures.
     @np.errstate(over="ignore", invalid="ignore")
@@ -63,6 +71,9 @@ class Accounts:
         if self.totals.stabilizers_size is not None:
             size = sum(ledger.stabilizers_size or 0.0 for ledger in ledgers)
         self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)), size)
+        for each in explanations:
+            if each.ledger is not None:
+                self._add(each.of_inputs or {})
         self.sizes = self.sizes.with_explanations(explanations)
         self.check = replace(
             self.check.seen(ledgers[worst].relative_residual, explanations[worst].sequence.number),

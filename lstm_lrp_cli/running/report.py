@@ -23,7 +23,7 @@ from lstm_lrp_cli.terminal.words import (
     size_warnings,
     sizes_text,
 )
-from .figures import Figures, RunFigures
+from .figures import Accounts, Figures, RunFigures
 
 Counted = TypeVar("Counted", bound=RunFigures)
 
@@ -169,10 +169,16 @@ class ExplainReport(RunReport[Figures]):
         }
         return {
             **content,
-            "ledger": ledger_object(accounts.totals),
+            "ledger": ledger_object(accounts.totals, self._of_inputs(accounts)),
             "worst_residual": worst,
             "sizes": accounts.sizes.as_object(),
         }
+
+    def _of_inputs(self, accounts: Accounts) -> dict[str, float] | None:
+        """What each of several inputs has of all ledgers' tokens."""
+        if not self.model.several_inputs:
+            return None
+        return {name: accounts.of_inputs.get(name, 0.0) for name in self.model.input_names}
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield from super()._lines()
@@ -200,6 +206,9 @@ class ExplainReport(RunReport[Figures]):
                 part = f"{part.removesuffix(')')}; by size {by_size} %)"
             label = share_name(name, series=not self.model.takes_tokens)
             yield f"  {label}", f"{amount:.6g}{part}"
+            for own, of_input in (self._of_inputs(accounts) or {}).items():
+                if name == "tokens":
+                    yield f"    {own}", f"{of_input:.6g}"
         yield "  residual", f"{accounts.totals.residual:.2g}"
         yield (
             check.name,

@@ -112,15 +112,20 @@ def test_every_input_stands_under_its_name(reports, lines, tmp_path):
     page = reports.open(*options)
     row = page.locator(".row").first
     assert row.locator(".input-name").all_inner_texts() == list(INPUTS)
-    assert row.locator(".input .token").all_inner_texts() == ["the", "film", "is", "bad"]
-    assert row.locator(".input .series").count() == 2
+    words = row.locator(".input .token").all_inner_texts()
+    assert words[:4] == ["the", "film", "is", "bad"]
+    # One vector has no course: its features stand there as words.
+    assert [word.split(" = ")[0] for word in words[4:]] == [f"feature_{k}" for k in range(3)]
+    assert row.locator(".input .series").count() == 1
     told = lines(*options)[0]["relevance"]
     row.locator(".input .token").nth(2).hover()
     assert f"{told['review'][2]:.4f}".lstrip("-") in page.locator("#note").inner_text()
-    row.locator(".input .series").nth(1).locator("svg").first.hover()
+    row.locator(".input .token").nth(4).hover()
     note = page.locator("#note").inner_text()
     assert "feature_0" in note
     assert f"{told['person'][0][0]:.4f}".lstrip("-") in note
+    row.locator(".input .series svg").first.hover()
+    assert "feature_0" in page.locator("#note").inner_text()
     row.locator(".table-toggle").click()
     assert row.locator("table").count() == 3
     page.locator("#query").fill("quite")

@@ -121,6 +121,8 @@ class TestJsonLines:
             assert line["relevance"] == {part.name: part.relevance.tolist() for part in each.parts}
             amounts = (np.ravel(part.relevance) for part in each.parts)
             assert line["ledger"]["tokens"] == pytest.approx(sum(map(np.sum, amounts)), abs=1e-12)
+            sums = {name: np.sum(own) for name, own in line["relevance"].items()}
+            assert line["ledger"]["inputs"] == pytest.approx(sums, abs=1e-12)
         with_unknown = json_lines(explain("--format", "jsonl"))[2]
         assert with_unknown["unknown"] == {"review": [0, 1]}
 
@@ -152,6 +154,7 @@ class TestFilesOfBytes:
         for row, line in zip(found, json_lines(explain("--format", "jsonl")), strict=True):
             assert row.pop("unknown") == {"review": line.pop("unknown", {}).get("review", [])}
             assert row.pop("label") is None
+            line["ledger"].pop("inputs")  # which its columns of relevance sum to
             assert row == line
 
     def test_npz_has_arrays_for_each(self, explain, told, tmp_path):
@@ -199,14 +202,18 @@ class TestPictures:
         page = (tmp_path / "a.html").read_text()
         data = page.split('class="explanations">')[1].split("</script>")[0]
         for found, each in zip(json.loads(data), told, strict=True):
+            # The features of one vector stand there as words do.
+            _, wind, person = each.parts
+            (values,) = person.part.inputs.tolist()
             assert [list(own) for own in found["inputs"]] == [
                 ["tokens"],
                 ["features", "values"],
-                ["features", "values"],
+                ["tokens"],
             ]
-            assert [len(own) for own in found["relevance"]] == [
-                len(part.relevance) for part in each.parts
-            ]
+            named = [f"feature_{k} = {value:g}" for k, value in enumerate(values)]
+            assert found["inputs"][2]["tokens"] == named
+            assert np.shape(found["relevance"][1]) == wind.relevance.shape
+            assert found["relevance"][2] == pytest.approx(person.relevance[0].tolist(), rel=1e-3)
 
 
 class TestReports:
@@ -225,6 +232,23 @@ class TestReports:
         text = run("explain", several.save(), several.lines(), "-o", tmp_path / "a.tsv").stderr
         assert "review: 17 tokens (2 unknown), wind: 18 steps, person: 6 vectors" in text
         assert result.exit_code == 0
+
+    def test_say_what_each_input_has_of_the_scores(self, run, several, told, tmp_path):
+        wanted = {name: sum(each.of_inputs[name] for each in told) for name in INPUTS}
+        arguments = ("explain", several.save(), several.lines(), "-o", tmp_path / "a.html")
+        for jobs in (1, 2):
+            report = tmp_path / f"{jobs}.json"
+            assert run(*arguments, "--jobs", jobs, "--report", report).exit_code == 0
+            ledger = json.loads(report.read_text())["ledger"]
+            assert ledger["inputs"] == pytest.approx(wanted, rel=1e-12)
+            assert sum(ledger["inputs"].values()) == pytest.approx(ledger["tokens"], abs=1e-12)
+        text = run(*arguments).stderr
+        page = (tmp_path / "a.html").read_text()
+        for name, amount in wanted.items():
+            assert f"    {name}" in text
+            assert f'of {name}</th><td class="dim">{amount:.6g}' in page
+        picture = run(*arguments[:3], "--format", "terminal").stdout
+        assert "(review " in next(line for line in picture.splitlines() if " = tokens" in line)
 
     def test_padding_is_told_of_its_input(self, run, several, tmp_path):
         several.wind["padding"] = {"side": "pre", "length": 4, "value": 0, "truncate": "post"}
