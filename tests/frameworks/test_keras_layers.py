@@ -70,6 +70,18 @@ def scores_of(path, arrays):
     return [each.probabilities for each in lrp.predict(model, inputs)]
 
 
+# What keeps weights alone has its architecture beside it.
+EVERY_FORM = ("model.keras", "model.h5", "model.weights.h5")
+
+
+def save(model, path):
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+        (path.parent / "model.json").write_text(model.to_json())
+    else:
+        model.save(path)
+
+
 def assert_equal(model, folder, arrays=None, files=("model.keras", "model.h5")):
     """Save the model in every format, and compare."""
     arrays = given(model) if arrays is None else arrays
@@ -77,7 +89,7 @@ def assert_equal(model, folder, arrays=None, files=("model.keras", "model.h5")):
     assert np.isfinite(expected).all()
     assert np.ptp(expected) > 1e-3  # outputs that do not depend on anything would prove nothing
     for file in files:
-        model.save(folder / file)
+        save(model, folder / file)
         found = scores_of(folder / file, arrays)
         for own, keras_own in zip(found, expected, strict=True):
             keras_own = keras_own.reshape(-1, keras_own.shape[-1])
@@ -595,10 +607,38 @@ def graph(keras, build, *shapes):
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_graph(keras, tmp_path, name):
-    model = graph(keras, GRAPHS[name], SEQUENCE)
-    if name.startswith("heads"):  # whose old format mixes the weights of one name
-        return assert_equal(model, tmp_path, files=("model.keras",))
-    assert_equal(model, tmp_path)
+    assert_equal(graph(keras, GRAPHS[name], SEQUENCE), tmp_path)
+
+
+# What has weights of its own, in files of weights alone too.
+
+WEIGHED = [
+    *("gru", "gru_before", "gru_unbiased", "gru_both", "gru_both_before", "rnn", "rnn_both"),
+    *("prelu", "group_norm", "layer_norm_scale", "separable", "separable_stride", "depthwise"),
+]
+WEIGHED_GRAPHS = [
+    *("attention_scaled", "additive", "heads", "heads_crossed", "heads_named", "transformer"),
+    *("both_of_their_own", "both_gru_states", "luong", "shared_layer"),
+]
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_weights_beside_an_architecture(keras, tmp_path, name):
+    layers = keras.layers
+    model = chain(keras, *BEFORE[name](layers), layers.LSTM(3), layers.Dense(2))
+    assert_equal(model, tmp_path, files=EVERY_FORM)
+
+
+@pytest.mark.parametrize("name", WEIGHED_GRAPHS)
+def test_weights_of_a_graph_beside_its_architecture(keras, tmp_path, name):
+    assert_equal(graph(keras, GRAPHS[name], SEQUENCE), tmp_path, files=("model.weights.h5",))
+
+
+def test_two_attentions_of_the_same_sizes_keep_their_own_weights(keras, tmp_path):
+    def build(k, x):
+        return k.LSTM(3)(k.MultiHeadAttention(2, 3)(x, k.MultiHeadAttention(2, 3)(x, x)))
+
+    assert_equal(graph(keras, build, SEQUENCE), tmp_path, files=EVERY_FORM)
 
 
 # Several inputs.
