@@ -950,37 +950,156 @@ def test_check_says_what_is_done_about_several_inputs(keras, run, tmp_path):
     assert "--expected scores.npy" in result.stderr
 
 
-# Masks of several inputs.
+# Masks of several inputs: those of an encoder and a decoder over words, padded behind.
 
 
-def translated(k, one, other):
-    """An encoder and a decoder over words, with attention."""
-    whole, *states = k.LSTM(FEATURES, return_sequences=True, return_state=True)(one)
-    decoded = k.LSTM(FEATURES, return_sequences=True)(other, initial_state=states)
-    context = k.Attention()([decoded, whole])
-    return k.GlobalAveragePooling1D()(k.Concatenate()([decoded, context]))
+def begun(kind, **settings):
+    """A decoder that begins in the states in which the encoder ends."""
+
+    def build(k, one, other):
+        layer = getattr(k, kind)
+        _, *states = layer(5, return_state=True)(one)
+        return layer(5, return_sequences=True, **settings)(other, initial_state=states)
+
+    return build
 
 
-MASKED_PAIRS = {
-    "siamese": lambda k, a, b: k.Subtract()([k.GRU(3)(a), k.GRU(3)(b)]),
-    "states": lambda k, a, b: k.GRU(3)(b, initial_state=k.GRU(3, return_state=True)(a)[1]),
-    "attention": lambda k, a, b: k.GRU(3)(k.Attention()([a, b])),
-    "translated": translated,
+def attending(attention, kind="LSTM"):
+    """The same with attention over the encoder's steps, as published for translation."""
+
+    def build(k, one, other):
+        layer = getattr(k, kind)
+        whole, *states = layer(5, return_sequences=True, return_state=True)(one)
+        decoded = layer(5, return_sequences=True)(other, initial_state=states)
+        return k.Concatenate()([decoded, attention(k)([decoded, whole])])
+
+    return build
+
+
+def by_both_directions(k, one, other):
+    reader = k.Bidirectional(k.LSTM(3, return_sequences=True, return_state=True))
+    whole, fh, fc, bh, bc = reader(one)
+    states = [k.Concatenate()([fh, bh]), k.Concatenate()([fc, bc])]
+    decoded = k.LSTM(6, return_sequences=True)(other, initial_state=states)
+    return k.Concatenate()([decoded, k.AdditiveAttention()([decoded, whole])])
+
+
+def attended_apart(k, one, other):
+    """Attention of what begins in no states, so that all of it is masked."""
+    whole = k.GRU(4, return_sequences=True)(one)
+    decoded = k.GRU(4, return_sequences=True)(other)
+    return k.GlobalAveragePooling1D()(k.Attention()([decoded, whole]))
+
+
+def attended_by_heads(k, one, other):
+    whole = k.Bidirectional(k.LSTM(3, return_sequences=True))(one)
+    return k.MultiHeadAttention(2, 3)(k.LSTM(4, return_sequences=True)(other), whole)
+
+
+TRANSLATING = {
+    "states": begun("LSTM"),
+    "gru_states": begun("GRU"),
+    "rnn_states": begun("SimpleRNN"),
+    "attention": attending(lambda k: k.Attention(use_scale=True)),
+    "additive": attending(lambda k: k.AdditiveAttention(), "GRU"),
+    "both_directions": by_both_directions,
+    "apart": attended_apart,
+    "heads": attended_by_heads,
+    "backwards": begun("LSTM", go_backwards=True),
 }
 
 
-@pytest.mark.parametrize("both", [True, False], ids=["both", "one"])
-@pytest.mark.parametrize("name", MASKED_PAIRS)
-def test_masks_of_several_inputs(keras, tmp_path, name, both):
+def padded(lengths, steps, seed):
+    """Ids of sequences of those lengths, with padding behind."""
+    ids = np.random.default_rng(seed).integers(1, WORDS, (len(lengths), steps))
+    return ids * (np.arange(steps) < np.array(lengths)[:, np.newaxis])
+
+
+@pytest.mark.parametrize("masks", [(True, True), (True, False), (False, True)], ids=str)
+@pytest.mark.parametrize("name", TRANSLATING)
+def test_masks_of_an_encoder_and_a_decoder(keras, tmp_path, name, masks):
+    """What is padding to lrp has no scores; all else has Keras's."""
+    layers = keras.layers
+    inputs = [keras.Input((None,), dtype="int32", name=f"words_{k}") for k in (1, 2)]
+    embedded = [
+        layers.Embedding(WORDS, FEATURES, mask_zero=masked)(each)
+        for each, masked in zip(inputs, masks, strict=True)
+    ]
+    built = TRANSLATING[name](layers, *embedded)
+    model = randomized(keras.Model(inputs, layers.Dense(3, activation="softmax")(built)))
+    arrays = [padded([8, 5, 3], 8, 1), padded([4, 6, 2], 6, 2)]
+    expected = outputs_of(model, arrays)
+    for file in ("model.keras", "model.h5"):
+        model.save(tmp_path / file)
+        found = scores_of(tmp_path / file, arrays)
+        for own, whole, ids in zip(found, expected, arrays[1], strict=True):
+            skipped = whole.ndim == 2 and len(own) < len(whole)
+            assert not skipped or masks[1]
+            kept = whole[ids != 0] if skipped else whole
+            assert own.shape == kept.shape
+            np.testing.assert_allclose(own, kept, rtol=1e-5, atol=1e-5)
+
+
+def test_a_decoder_that_is_given_no_mask_is_told_of(keras, tmp_path):
+    """Its padding is skipped by what follows, and read by itself."""
+    layers = keras.layers
+    inputs = [keras.Input((None,), dtype="int32", name=name) for name in ("source", "target")]
+    embedded = [layers.Embedding(WORDS, 5, mask_zero=True)(each) for each in inputs]
+    built = attending(lambda k: k.Attention())(layers, *embedded)
+    keras.Model(inputs, layers.Dense(2)(built)).save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="`target` is padded behind and nowhere else: Keras 3"):
+        lrp.load(tmp_path / "model.keras")
+
+
+OWN_MASKS = {
+    "that of the other input": lambda ops, one, other: ops.not_equal(other, 0),
+    "another number": lambda ops, one, other: ops.not_equal(one, 1),
+    "both": lambda ops, one, other: ops.logical_and(ops.not_equal(one, 0), ops.not_equal(other, 0)),
+    "none at all": lambda ops, one, other: ops.ones_like(one, dtype="bool"),
+    "turned": lambda ops, one, other: ops.equal(one, 0),
+    "over the steps": lambda ops, one, other: ops.any(
+        ops.expand_dims(ops.not_equal(one, 0), -1), axis=1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN_MASKS)
+def test_a_mask_that_is_another_is_refused(keras, tmp_path, name):
+    layers = keras.layers
+    one, other = (keras.Input((STEPS,), dtype="int32", name=f"words_{k}") for k in (1, 2))
+    masked = layers.Embedding(WORDS, FEATURES, mask_zero=True)
+    embedded = masked(one), layers.Embedding(WORDS, 2, mask_zero=True)(other)
+    mask = OWN_MASKS[name](keras.ops, one, other)
+    read = layers.GRU(3)(embedded[0], mask=mask), layers.LSTM(3)(embedded[1])
+    model = keras.Model([one, other], layers.Dense(2)(layers.Concatenate()(read)))
+    refused(model, tmp_path, "layer `gru` (GRU)", "mask", files=("model.keras", "model.h5"))
+
+
+def test_the_mask_that_a_layer_has_may_be_given_by_hand(keras, tmp_path):
     layers = keras.layers
     [ids] = masked_words()
-    inputs = [keras.Input((STEPS,), dtype="int32", name=f"words_{k}") for k in (1, 2)]
-    embedded = [
-        layers.Embedding(WORDS, FEATURES, mask_zero=masks)(each)
-        for each, masks in zip(inputs, (True, both), strict=True)
-    ]
-    built = MASKED_PAIRS[name](layers, *embedded)
-    model = randomized(keras.Model(inputs, layers.Dense(2)(built)))
-    agrees = agrees_or_is_refused(model, tmp_path, [ids, ids[::-1].copy()])
-    # Keras itself gives no mask to a layer that begins in given states: that is refused.
-    assert agrees or not both or name in ("states", "translated", "attention")
+    words = keras.Input((STEPS,), dtype="int32")
+    embedded = layers.Embedding(WORDS, FEATURES, mask_zero=True)(words)
+    read = layers.GRU(3)(embedded, mask=keras.ops.not_equal(words, 0))
+    assert_equal(randomized(keras.Model(words, layers.Dense(2)(read))), tmp_path, [ids])
+
+
+def test_steps_that_are_masked_each_by_their_own_are_not_put_together(keras, tmp_path):
+    layers = keras.layers
+    words = [keras.Input((STEPS,), dtype="int32", name=f"words_{k}") for k in (1, 2)]
+    embedded = [layers.Embedding(WORDS, FEATURES, mask_zero=True)(each) for each in words]
+    model = keras.Model(words, layers.Dense(2)(layers.GRU(3)(layers.Add()(embedded))))
+    refused(model, tmp_path, "layer `add` (Add)", "masked by more than one")
+    looking_back = layers.Attention()(embedded, use_causal_mask=True)
+    model = keras.Model(words, layers.Dense(2)(layers.GRU(3)(looking_back)))
+    refused(model, tmp_path, "(Attention)", "masked by more than one")
+
+
+def test_masked_inputs_of_one_layer(keras, tmp_path):
+    layers = keras.layers
+    [ids] = masked_words()
+    words = [keras.Input((STEPS,), dtype="int32", name=f"words_{k}") for k in (1, 2)]
+    embedding, reader = layers.Embedding(WORDS, FEATURES, mask_zero=True), layers.GRU(3)
+    parts = [reader(embedding(each)) for each in words]
+    model = randomized(keras.Model(words, layers.Dense(2)(layers.Subtract()(parts))))
+    assert_equal(model, tmp_path, [ids, ids[::-1].copy()])

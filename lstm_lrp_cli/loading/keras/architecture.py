@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .document import MODELS, CallName, Config, kind_of, layers_of, name_of, read_calls, references
+from .document import (
+    MODELS,
+    CallName,
+    Config,
+    LayerCall,
+    every_call,
+    kind_of,
+    layers_of,
+    name_of,
+    needed_calls,
+    references,
+)
+from .mask_operations import MaskReader
 from .roles import roles
 
 # How many states recurrent layers return, where they do.
@@ -52,14 +64,15 @@ class CalledAs(Struct, frozen=True):
     ----------
     roles : tuple of (str or None)
         What each source is given as; None where it is by its place.
-    with_mask : bool or None
-        Whether it is given a mask, where the file says so, as Keras 3's functional models do.
+    masks : tuple of frozenset of str, or None
+        By what layers each mask is made that it is given, where the file says so, as Keras 3's
+        functional models do.
     is_causal : bool
         Whether attention may not look ahead.
     """
 
     roles: tuple[str | None, ...]
-    with_mask: bool | None
+    masks: tuple[frozenset[str], ...] | None
     is_causal: bool
 
 
@@ -113,7 +126,7 @@ class KerasLayer(Struct, frozen=True):
 
     @property
     def called_with_mask(self) -> bool | None:
-        return None if self.call is None else self.call.with_mask
+        return None if self.call is None or self.call.masks is None else bool(self.call.masks)
 
     def sources_as(self, role: str | None) -> list[int]:
         """Which of the sources it is given as something."""
@@ -253,11 +266,10 @@ class _Reader(Struct):
         suffix: int = 0,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
-        kind, name = places[-1].kind, "/".join(place.name for place in places)
+        kind = places[-1].kind
         if kind in MODELS:
             return self.read_model(entry, places, sources, suffix)
-        if suffix:  # the layer is used once more
-            name = f"{name} ({suffix + 1})"
+        name = _layer_name([place.name for place in places], suffix)
         layer = KerasLayer(
             *(kind, name, entry["config"], sources, self.weights_of(places), self.path),
             *(self.keras_version, len(places) > 1),
@@ -274,26 +286,59 @@ class _Reader(Struct):
         feeding: tuple[str, ...],
         suffix: int,
     ) -> list[str]:
-        calls, outputs = read_calls(self.path, body)
+        calls = every_call(self.path, body)
+        needed, outputs = needed_calls(self.path, body, calls)
+        reader = MaskReader(calls)
         given: dict[str, str] = {}
         if feeding:  # the model itself is fed by no layer
             inputs = [name for (name, _), _ in references(body["input_layers"])]
             given = dict(zip(inputs, feeding, strict=True))
         values: dict[CallName, list[str]] = {}
-        for (name, number), call in calls.items():
+        for name, number in needed:
+            call = calls[name, number]
             call.check(self.path)
             sources = tuple(_value(values, *tensor) for tensor in call.tensors)
             if not sources and name in given:
                 sources = (given[name],)
-            with_mask = None if call.masks is None else bool(call.masks)
+            masks = None
+            if call.masks is not None:
+                makers = [self._makers(reader, call, mask, set(needed)) for mask, _ in call.masks]
+                masks = tuple(_called(places, each, suffix) for each in makers)
             values[name, number] = self._read_layer(
                 call.entry,
                 (*places, numbered[id(call.entry)]),
                 sources,
-                CalledAs(call.roles, with_mask, call.settings.get("use_causal_mask") is True),
+                CalledAs(call.roles, masks, call.settings.get("use_causal_mask") is True),
                 suffix + number,
             )
         return [_value(values, *output) for output in outputs]
+
+    def _makers(
+        self, reader: MaskReader, call: LayerCall, mask: CallName, needed: set[CallName]
+    ) -> frozenset[CallName]:
+        """The layers by which a mask is made that a layer is called with."""
+        if mask in needed:
+            raise call.unusable(self.path, "is called with a mask that is a layer's output")
+        makers = reader.makers(mask)
+        if makers is None:
+            raise call.unusable(
+                self.path, "is called with a mask of its own; expected that of a layer"
+            )
+        return makers
+
+
+def _called(places: tuple[Place, ...], calls: frozenset[CallName], suffix: int) -> frozenset[str]:
+    """What calls are called as layers of the whole model."""
+    return frozenset(
+        _layer_name([*(place.name for place in places), name], suffix + number)
+        for name, number in calls
+    )
+
+
+def _layer_name(path: list[str], number: int) -> str:
+    """The name of a layer in models inside each other; one that is used once more is numbered."""
+    name = "/".join(path)
+    return f"{name} ({number + 1})" if number else name
 
 
 def _places(entries: list[Config]) -> Iterator[Place]:

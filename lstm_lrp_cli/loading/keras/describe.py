@@ -19,7 +19,8 @@ from lstm_lrp_cli.loading.mapping import (
 from .architecture import Architecture, KerasLayer
 from .kinds import SILENT
 from .kinds.feed import known_product
-from .placing import Placed, makes_mask, place, uses_mask
+from .masks import Masks, makes_mask, masks_of
+from .placing import Placed, place
 from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer
 
 # Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
@@ -62,9 +63,9 @@ def describe_architecture(
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
             raise unknown_layer(layer)
     stateful = _stateful(architecture.layers)
-    has_mask = uses_mask(architecture)
-    placed = place(architecture, has_mask)
-    inputs, padding = _inputs(architecture, placed, has_mask)
+    masks = masks_of(architecture)
+    placed = place(architecture, masks)
+    inputs, padding = _inputs(architecture, placed, masks)
     outputs = [placed.outputs[name].name for name in architecture.outputs]
     several = len(outputs) > 1 or outputs[0] != placed.last
     if several:
@@ -79,6 +80,7 @@ def describe_architecture(
     assumptions = [*_sigmoids_of_values(outputs, last, losses)]
     if not keras_version and any(map(_has_hard_sigmoid, specs)):
         assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
+    assumptions += [*_padded_behind(placed)]
     if None in tasks:
         assumptions.append(NO_CLASS)
     if stateful:
@@ -141,13 +143,15 @@ def _stateful(layers: list[KerasLayer]) -> int | bool:
 
 
 def _inputs(
-    architecture: Architecture, placed: Placed, has_mask: bool
+    architecture: Architecture, placed: Placed, masks: Masks
 ) -> tuple[list[InputSpec] | UnsetType, PaddingSpec | UnsetType]:
     """The inputs, where they must be told apart, and the padding of the only one."""
     layers = {layer.name: layer for layer in architecture.layers}
     first = [layers[name] for name in architecture.inputs]
     paddings = [
-        _padding(layer, architecture.layers, placed, has_mask) if spec.steps else None
+        _padding(layer, architecture.layers, placed, has_mask=layer.name in masks.inputs)
+        if spec.steps
+        else None
         for layer, spec in zip(first, placed.inputs, strict=True)
     ]
     if len(first) == 1 and placed.inputs[0].steps:
@@ -160,7 +164,7 @@ def _inputs(
 
 
 def _padding(
-    first: KerasLayer, layers: list[KerasLayer], placed: Placed, has_mask: bool
+    first: KerasLayer, layers: list[KerasLayer], placed: Placed, *, has_mask: bool
 ) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any, by what an input feeds.
 
@@ -213,6 +217,17 @@ def _sigmoids_of_values(
                 "task or labels",
                 f"its sigmoid is of classes, though its loss, {loss}, is one of values",
             )
+
+
+def _padded_behind(placed: Placed) -> Iterator[Assumption]:
+    """What Keras reads of padding that lrp skips, which does nothing where it stands last."""
+    for name, inputs in placed.reading_on.items():
+        which = " and ".join(f"`{each}`" for each in sorted(inputs))
+        yield Assumption(
+            "inputs",
+            f"{which} is padded behind and nowhere else: Keras 3 gives `{name}` no mask, since it "
+            "begins in given states, so what padding stood in front would be read",
+        )
 
 
 def _last_activation(end: LayerSpec) -> str | UnsetType | None:

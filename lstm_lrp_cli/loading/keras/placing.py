@@ -1,8 +1,4 @@
-"""Where Keras's layers may stand: what feeds each, and the steps and masks that reach it.
-
-Keras skips a masked step where a layer asks for it, lrp skips it everywhere. So what Keras computes
-of masked steps is refused.
-"""
+"""Where Keras's layers may stand: what feeds each, and the steps and masks that reach it."""
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -11,23 +7,11 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
 from .kinds import KINDS, SILENT
-from .kinds.attention import ATTENTION_KINDS
 from .kinds.feed import Feed, KerasKind, Output
-from .kinds.recurrent import RECURRENT
-from .kinds.steps import POOLS
 from .kinds.units import gate_of
+from .masks import Masks
 from .refused import MENDS, unknown_layer
 from .roles import Shape
-
-# Where it matters that a layer is given a mask.
-MASKED = (
-    *RECURRENT,
-    *("GlobalAveragePooling1D", "Attention", "AdditiveAttention", "MultiHeadAttention"),
-)
-# What masked steps take part in, and a mask goes on behind.
-PASSING = (*POOLS, "GroupNormalization", "Softmax")
-# What steps that are masked may reach beside others that are not.
-INDIFFERENT = (*SILENT, "Masking", "Embedding")
 
 
 class Placed(Struct):
@@ -46,6 +30,8 @@ class Placed(Struct):
         By the layer that is fed with an input, the shape of it.
     embedded : set of str
         The inputs that are of token ids.
+    reading_on : dict of str to frozenset of str
+        The layers that read masked steps as others, and the inputs that those are of.
     last : str
         The name of the last of the layers.
     """
@@ -56,6 +42,7 @@ class Placed(Struct):
     inputs: list[InputSpec] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     embedded: set[str] = field(default_factory=set)
+    reading_on: dict[str, frozenset[str]] = field(default_factory=dict)
     last: str = INPUT_NAME
 
     def add(self, called: str, specs: list[LayerSpec], sources: list[str]) -> str:
@@ -79,13 +66,8 @@ class Placed(Struct):
         return self.last
 
 
-def place(architecture: Architecture, has_mask: bool) -> Placed:
+def place(architecture: Architecture, masks: Masks) -> Placed:
     """The layers of a mapping that those of an architecture amount to.
-
-    Parameters
-    ----------
-    has_mask : bool
-        Whether masks are looked at: whether a layer makes one, and another one uses it.
 
     Raises
     ------
@@ -109,23 +91,34 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
         feed = Feed([placed.outputs[source] for source in layer.sources])
         if not layer.sources:
             own = placed.inputs[inputs.index(layer)]
-            feed = Feed([Output(own.name or INPUT_NAME, _input_shape(layer, architecture))])
+            # Of what is not masked there is no step that lrp skips.
+            is_made = layer.name not in masks.inputs and bool(masks.inputs)
+            shape = _input_shape(layer, architecture)
+            feed = Feed([Output(own.name or INPUT_NAME, shape, is_made=is_made)])
         _check_place(layer, feed, [own.name or INPUT_NAME for own in placed.inputs])
-        if has_mask:
-            _check_mask(layer, feed)
-        elif layer.called_with_mask and not any(map(makes_mask, architecture.layers)):
-            raise layer.unusable("is called with a mask of its own; expected that of a layer")
+        masks.check(layer, feed)
+        if masks.reads_on(layer, feed):
+            placed.reading_on[layer.name] = masks.of.get(layer.sources[0], frozenset())
         kind = KINDS.get(layer.kind)
         if kind is None:
             raise unknown_layer(layer)
         if any(source.fit for source in feed.sources) and layer.kind != "Dot":
             placed.outputs[layer.name] = _of_fit(layer, feed)
             continue
-        _place(layer, kind, feed, placed, used)
+        is_masked = masks.is_masked(layer, feed)
+        _place(layer, kind, feed, placed, used, is_masked=is_masked)
     return placed
 
 
-def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used: set[str]) -> None:
+def _place(
+    layer: KerasLayer,
+    kind: KerasKind,
+    feed: Feed,
+    placed: Placed,
+    used: set[str],
+    *,
+    is_masked: bool,
+) -> None:
     """Add what one layer amounts to."""
     names = [source.name for source in feed.sources]
     if layer.kind == "Embedding":
@@ -133,7 +126,7 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
             raise layer.unusable("embeds what another layer embeds too; expected one of them")
         placed.embedded.add(names[0])
     shape = kind.shape(layer, feed)
-    is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
+    is_masked = is_masked and len(shape) > 1
     if len(layer.outputs) == 1 or (kind.parts is None):
         specs = kind.specs(layer, feed)
         gate = gate_of(layer, feed)
@@ -212,27 +205,6 @@ def _is_embedded(layer: KerasLayer, architecture: Architecture) -> bool:
     return False
 
 
-def uses_mask(architecture: Architecture) -> bool:
-    """Whether a layer that masks steps reaches one that passes over them.
-
-    Layers that take masked steps like others, such as convolutions, let no mask through.
-    """
-    masked: set[str] = set()
-    for layer in architecture.layers:
-        is_given = bool(masked & set(layer.sources))
-        if is_given and layer.kind in MASKED:
-            return True
-        kind = KINDS.get(layer.kind)
-        stops = kind is not None and kind.takes_masked and layer.kind not in PASSING
-        if makes_mask(layer) or (is_given and not stops):
-            masked.update(layer.outputs)
-    return False
-
-
-def makes_mask(layer: KerasLayer) -> bool:
-    return layer.kind == "Masking" or bool(layer.config.get("mask_zero"))
-
-
 def _check_sources(layer: KerasLayer, placed: Placed) -> None:
     for source in layer.sources:
         if source not in placed.outputs:
@@ -255,32 +227,3 @@ def _check_place(layer: KerasLayer, feed: Feed, inputs: list[str]) -> None:
     if layer.kind in ("Masking", "Embedding") and is_fed:
         does = "masks" if layer.kind == "Masking" else "embeds"
         raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")
-
-
-def _check_mask(layer: KerasLayer, feed: Feed) -> None:
-    """Refuse what Keras does with masked steps and the engine does not."""
-    if layer.is_inside and (feed.steps or makes_mask(layer)):
-        raise layer.unusable(
-            "is of a model inside the model, which passes no mask on; train without the mask"
-        )
-    if feed.is_masked:
-        _check_masked(layer)
-        if layer.called_with_mask is False and layer.kind in MASKED:
-            raise layer.unusable("is given no mask, unlike others; train without the mask")
-    reached = [source.is_masked for source in feed.steps if not source.is_made]
-    is_mixed = any(source.is_made for source in feed.steps) and layer.kind not in ATTENTION_KINDS
-    if (layer.kind not in INDIFFERENT and not all(reached)) or (is_mixed and reached):
-        raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
-
-
-def _check_masked(layer: KerasLayer) -> None:
-    """Refuse a layer that masked steps take part in, or that puts them elsewhere."""
-    kind = KINDS.get(layer.kind)
-    if layer.kind.startswith("ops.") or (kind and kind.takes_masked):
-        does = "pools" if layer.kind in POOLS else "takes"
-        raise layer.unusable(f"{does} masked steps too, which lrp skips; train without the mask")
-    inner = layer.config["layer"] if layer.kind == "Bidirectional" else {"class_name": layer.kind}
-    if inner["class_name"] == "CuDNNLSTM":
-        raise layer.unusable("is given a mask, which cuDNN does not take; train without the mask")
-    if layer.config.get("go_backwards") and layer.config.get("return_sequences"):
-        raise layer.unusable("turns masked steps round, which lrp skips; train without the mask")
