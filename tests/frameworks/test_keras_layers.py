@@ -331,6 +331,171 @@ def test_a_layer_for_every_sequence_of_a_sequence(keras, tmp_path, name):
     assert_equal(chain(keras, *body, shape=(PARTS, PART, FEATURES)), tmp_path)
 
 
+# Models for every sequence of a sequence: frames and sentences.
+
+
+def in_model(keras, shape, build, dtype="float32"):
+    x = keras.Input(shape, dtype=dtype)
+    return keras.Model(x, build(keras.layers, x))
+
+
+def of_windows(k, x):
+    y = k.MaxPooling1D(2)(k.Conv1D(5, 3, activation="relu", padding="same")(x))
+    return k.Dropout(0.1)(k.Flatten()(k.BatchNormalization()(y)))
+
+
+def of_words(k, x):
+    h = k.Bidirectional(k.LSTM(3, return_sequences=True))(k.Dropout(0.1)(x))
+    weights = k.Softmax(axis=1)(k.Dense(1)(k.Dense(4, activation="tanh")(h)))
+    return k.GlobalAveragePooling1D()(k.Multiply()([weights, h]))
+
+
+def of_heads(k, x):
+    y = k.LayerNormalization()(k.Add()([x, k.MultiHeadAttention(2, 3)(x, x)]))
+    return k.GlobalMaxPooling1D()(y)
+
+
+def of_steps(k, x):
+    return k.Concatenate()(
+        [k.GRU(3, return_sequences=True)(x), k.Conv1D(2, 3, padding="causal")(x)]
+    )
+
+
+def of_attention(k, x):
+    h = k.GRU(4, return_sequences=True)(x)
+    weights = k.Permute((2, 1))(k.Dense(PART, activation="softmax")(k.Permute((2, 1))(h)))
+    return k.Flatten()(k.Multiply()([h, weights]))
+
+
+def of_nothing_last(k, x):
+    """The layer that stands last in the file is not the one whose output it is."""
+    h = k.GRU(3)(x)
+    return k.Dense(2)(k.Subtract()([h, k.Dense(3)(h)]))
+
+
+REPEATED = {
+    "windows": of_windows,
+    "words": of_words,
+    "heads": of_heads,
+    "attention": of_attention,
+    "branches": of_nothing_last,
+}
+
+
+@pytest.mark.parametrize("embeds", [False, True], ids=["numbers", "ids"])
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_model_for_every_sequence_of_a_sequence(keras, tmp_path, name, embeds):
+    layers = keras.layers
+    dtype = "int32" if embeds else "float32"
+    x = keras.Input((PARTS, PART) if embeds else (PARTS, PART, FEATURES), dtype=dtype)
+    shape = (PART,) if embeds else (PART, FEATURES)
+
+    def build(k, x):
+        return REPEATED[name](k, k.Embedding(WORDS, FEATURES)(x) if embeds else x)
+
+    inner = in_model(keras, shape, build, dtype)
+    y = layers.LSTM(3)(layers.TimeDistributed(inner, name="sentences")(x))
+    model = randomized(keras.Model(x, layers.Dense(2)(y)))
+    rng = np.random.default_rng(3)
+    shape = (BATCH, PARTS, PART)
+    if embeds:
+        ids = rng.integers(1, WORDS, shape)
+        expected = model.predict(ids, verbose=0)
+        assert np.ptp(expected) > 1e-3
+        for file in EVERY_FORM:
+            save(model, tmp_path / file)
+            found = scores_of(tmp_path / file, [ids.reshape(BATCH, -1)])
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        return
+    values = rng.standard_normal((*shape, FEATURES)).astype("f4")
+    assert_equal(model, tmp_path, [values], files=EVERY_FORM)
+
+
+def test_a_chain_for_every_sequence_and_for_every_step(keras, tmp_path):
+    """Sequential models: of a window of steps, and of single vectors."""
+    layers = keras.layers
+    reader = keras.Sequential([layers.Conv1D(5, 3), layers.LSTM(4), layers.Dense(3)])
+    head = keras.Sequential([layers.Dense(4, activation="relu"), layers.Dense(2)])
+    body = [layers.TimeDistributed(reader), layers.GRU(4, return_sequences=True)]
+    shape = (PARTS, PART, FEATURES)
+    model = chain(keras, *body, layers.TimeDistributed(head), shape=shape)
+    assert_equal(model, tmp_path, files=EVERY_FORM)
+
+
+def test_steps_of_a_model_for_every_sequence(keras, tmp_path):
+    layers = keras.layers
+    inner = in_model(keras, (PART, FEATURES), of_steps)
+    body = [layers.TimeDistributed(inner), layers.TimeDistributed(layers.LSTM(3)), layers.LSTM(2)]
+    assert_equal(chain(keras, *body, shape=(PARTS, PART, FEATURES)), tmp_path)
+
+
+def test_one_model_for_the_sequences_of_two_inputs(keras, tmp_path):
+    layers = keras.layers
+    inner = in_model(keras, (PART, FEATURES), of_windows)
+    reader = layers.TimeDistributed(inner)
+    inputs = [keras.Input((PARTS, PART, FEATURES), name=f"in_{k}") for k in (1, 2)]
+    parts = [layers.GRU(3)(reader(each)) for each in inputs]
+    assert_equal(randomized(keras.Model(inputs, layers.Dense(2)(layers.Add()(parts)))), tmp_path)
+
+
+def test_an_embedding_for_every_sequence(keras, tmp_path):
+    layers = keras.layers
+    x = keras.Input((PARTS, PART), dtype="int32")
+    y = layers.TimeDistributed(layers.Embedding(WORDS, FEATURES))(x)
+    y = layers.LSTM(3)(layers.TimeDistributed(layers.GRU(3))(y))
+    model = randomized(keras.Model(x, layers.Dense(2)(y)))
+    ids = np.random.default_rng(3).integers(1, WORDS, (BATCH, PARTS, PART))
+    expected = model.predict(ids, verbose=0)
+    for file in EVERY_FORM:
+        save(model, tmp_path / file)
+        found = scores_of(tmp_path / file, [ids.reshape(BATCH, -1)])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_relevance_of_words_in_sentences_is_accounted_for(keras, tmp_path):
+    layers = keras.layers
+    x = keras.Input((PARTS, PART, FEATURES))
+    inner = in_model(keras, (PART, FEATURES), of_words)
+    y = layers.LSTM(3)(layers.TimeDistributed(inner)(x))
+    randomized(keras.Model(x, layers.Dense(2)(y))).save(tmp_path / "model.keras")
+    model = lrp.load(tmp_path / "model.keras", dtype="float64")
+    values = np.random.default_rng(3).standard_normal((BATCH, PARTS * PART, FEATURES))
+    for factor in (0.0, 0.5, 1.0):
+        for each in lrp.explain(model, list(values), bias_factor=factor):
+            assert each.ledger.relative_residual < 1e-10
+            assert np.abs(each.relevance).min() > 0.0
+
+
+@pytest.mark.parametrize(
+    "repeated", ["lstm", "mean", "model", "inside"], ids=lambda name: f"masked {name}"
+)
+def test_masks_of_the_words_of_sentences_are_refused(keras, tmp_path, repeated):
+    """Keras skips them in each sentence, and lrp counts the steps of every one."""
+    layers = keras.layers
+    x = keras.Input((PARTS, PART), dtype="int32")
+    words = layers.Embedding(WORDS, FEATURES, mask_zero=True)
+    inner = {
+        "lstm": lambda: layers.LSTM(3),
+        "mean": lambda: layers.GlobalAveragePooling1D(),
+        "model": lambda: in_model(keras, (PART, FEATURES), of_words),
+        "inside": lambda: in_model(keras, (PART,), lambda k, x: k.LSTM(3)(words(x)), "int32"),
+    }[repeated]()
+    y = layers.TimeDistributed(inner)(x if repeated == "inside" else words(x))
+    model = keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
+    refused(model, tmp_path, "(TimeDistributed)", "train without the mask")
+
+
+def test_a_mask_goes_through_a_model_for_every_step(keras, tmp_path):
+    layers = keras.layers
+    head = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(3, activation="tanh")])
+    x = keras.Input(SEQUENCE)
+    y = layers.GRU(3)(layers.TimeDistributed(head)(layers.Masking()(x)))
+    model = randomized(keras.Model(x, layers.Dense(2)(y)))
+    [ids] = masked_words()
+    values = np.random.default_rng(6).standard_normal((*ids.shape, FEATURES)).astype("f4")
+    assert agrees_or_is_refused(model, tmp_path, [values * (ids != 0)[..., None]])
+
+
 def test_a_sequence_that_is_cut_into_sequences(keras, tmp_path):
     """As published for CNN-LSTMs: (steps, features) reshaped to parts."""
     layers = keras.layers

@@ -96,6 +96,8 @@ class KerasLayer(Struct, frozen=True):
         Whether it is of a model inside the model.
     call : CalledAs or None
         How it is called, where it is of a functional model.
+    repeated : Architecture or None
+        The model that it does for each part of a sequence.
     """
 
     kind: str
@@ -107,6 +109,7 @@ class KerasLayer(Struct, frozen=True):
     keras_version: str
     is_inside: bool = False
     call: CalledAs | None = None
+    repeated: "Architecture | None" = None
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.path}: layer `{self.name}` ({self.kind})", problem)
@@ -208,6 +211,13 @@ class Architecture(Struct, frozen=True):
     inputs: list[str]
     is_sequential: bool = False
 
+    def every_layer(self) -> Iterator[KerasLayer]:
+        """Those of models that are done for each part of a sequence, too."""
+        for layer in self.layers:
+            yield layer
+            if layer.repeated is not None:
+                yield from layer.repeated.every_layer()
+
 
 def read_architecture(
     path: Path, document: Config, keras_version: str, weights_of: WeightsOf
@@ -227,13 +237,7 @@ def read_architecture(
             f"is a Keras `{document['class_name']}`; expected a Sequential or a Functional model",
         )
     reader = _Reader(path, keras_version, weights_of)
-    outputs = reader.read_model(document, (), ())
-    given = [layer.name for layer in reader.layers if not layer.sources]
-    is_sequential = document["class_name"] == "Sequential"
-    if not is_sequential:
-        order = [name for (name, _), _ in references(document["config"]["input_layers"])]
-        given.sort(key=lambda name: order.index(name) if name in order else len(order))
-    return Architecture(reader.layers, outputs, given, is_sequential)
+    return reader.architecture(document, reader.read_model(document, (), ()))
 
 
 class _Reader(Struct):
@@ -243,6 +247,15 @@ class _Reader(Struct):
     keras_version: str
     weights_of: WeightsOf
     layers: list[KerasLayer] = field(default_factory=list)
+
+    def architecture(self, document: Config, outputs: list[str]) -> Architecture:
+        """The model that has been read."""
+        given = [layer.name for layer in self.layers if not layer.sources]
+        is_sequential = kind_of(document) == "Sequential"
+        if not is_sequential:
+            order = [name for (name, _), _ in references(document["config"]["input_layers"])]
+            given.sort(key=lambda name: order.index(name) if name in order else len(order))
+        return Architecture(self.layers, outputs, given, is_sequential)
 
     def read_model(
         self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...], suffix: int = 0
@@ -270,10 +283,19 @@ class _Reader(Struct):
         if kind in MODELS:
             return self.read_model(entry, places, sources, suffix)
         name = _layer_name([place.name for place in places], suffix)
+        config, repeated = entry["config"], None
+        if kind == "TimeDistributed":
+            inner = config["layer"]
+            if kind_of(inner) in MODELS:
+                reader = _Reader(self.path, self.keras_version, self.weights_of)
+                repeated = reader.architecture(inner, reader.read_model(inner, places, (), suffix))
+            elif kind_of(inner) == "Embedding" and not inner["config"].get("mask_zero"):
+                kind, config = "Embedding", inner["config"]  # which is the same of all parts
         layer = KerasLayer(
-            *(kind, name, entry["config"], sources, self.weights_of(places), self.path),
+            *(kind, name, config, sources, self.weights_of(places), self.path),
             *(self.keras_version, len(places) > 1),
             call=call,
+            repeated=repeated,
         )
         self.layers.append(layer)
         return layer.outputs

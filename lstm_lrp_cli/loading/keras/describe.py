@@ -57,7 +57,7 @@ def describe_architecture(
     UnusableInput
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
-    for layer in architecture.layers:
+    for layer in architecture.every_layer():
         if layer.kind in TEXT_LAYERS:
             raise begins_with_text(layer, architecture)
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made

@@ -7,7 +7,8 @@ of masked steps is refused. An input whose mask no layer asks for has none.
 from msgspec import Struct
 
 from .architecture import Architecture, KerasLayer
-from .kinds import KINDS, SILENT
+from .document import kind_of
+from .kinds import KINDS, SILENT, STEPWISE
 from .kinds.attention import ATTENTION_KINDS
 from .kinds.feed import Feed
 from .kinds.recurrent import RECURRENT
@@ -68,7 +69,7 @@ class Masks(Struct, frozen=True):
                 "is of a model inside the model, which passes no mask on; train without the mask"
             )
         if feed.is_masked:
-            _check_masked(layer)
+            _check_masked(layer, feed)
             self._check_given(layer)
             self._check_origins(layer, feed)
         is_mixed = len(counted) < len(feed.steps) and layer.kind not in ATTENTION_KINDS
@@ -129,10 +130,15 @@ class Masks(Struct, frozen=True):
             )
 
 
-def masks_of(architecture: Architecture) -> Masks:
+def masks_of(architecture: Architecture, given_before: Origin = NOTHING) -> Masks:
     """Follow the masks of a model's inputs.
 
     Layers that take masked steps like others, such as convolutions, let no mask through.
+
+    Parameters
+    ----------
+    given_before : frozenset of str
+        The masks that go with what the model is given.
     """
     fed: dict[str, str] = {}
     masks: dict[str, Origin] = {}
@@ -143,8 +149,8 @@ def masks_of(architecture: Architecture) -> Masks:
             fed[layer.name] = layer.name
         elif layer.kind in INDIFFERENT and layer.sources[0] in fed:
             fed[layer.name] = fed[layer.sources[0]]
-        given = [masks.get(source, NOTHING) for source in layer.sources]
-        if layer.kind in MASKED and not _is_unasked(layer):
+        given = [masks.get(source, NOTHING) for source in layer.sources] or [given_before]
+        if _uses(layer) and not _is_unasked(layer):
             used.update(*given)
             attentions += [layer.kind] * (layer.kind in ATTENTION and any(given))
             for makers in (layer.call and layer.call.masks) or ():
@@ -158,6 +164,15 @@ def masks_of(architecture: Architecture) -> Masks:
 
 def makes_mask(layer: KerasLayer) -> bool:
     return layer.kind == "Masking" or bool(layer.config.get("mask_zero"))
+
+
+def _uses(layer: KerasLayer) -> bool:
+    """Whether a layer passes over masked steps, or what it does for each part of a sequence."""
+    if layer.repeated is not None:
+        return bool(masks_of(layer.repeated, frozenset({layer.name})).inputs)
+    if layer.kind == "TimeDistributed":
+        return kind_of(layer.config["layer"]) in MASKED
+    return layer.kind in MASKED
 
 
 def _masks(layer: KerasLayer, feed: Feed) -> bool:
@@ -196,12 +211,18 @@ def _query(layer: KerasLayer) -> int:
     return named[0] if named else layer.sources_as(None)[0]
 
 
-def _check_masked(layer: KerasLayer) -> None:
+def _check_masked(layer: KerasLayer, feed: Feed) -> None:
     """Refuse a layer that masked steps take part in, or that puts them elsewhere."""
     kind = KINDS.get(layer.kind)
     if layer.kind.startswith("ops.") or (kind and kind.takes_masked):
         does = "pools" if layer.kind in POOLS else "takes"
         raise layer.unusable(f"{does} masked steps too, which lrp skips; train without the mask")
+    is_parted = layer.kind == "TimeDistributed" and len(feed.shape) > 2
+    if is_parted and kind_of(layer.config["layer"]) not in STEPWISE:
+        raise layer.unusable(
+            "is given the masks of a sequence's parts, and lrp parts it by a fixed number of "
+            "steps; train without the mask"
+        )
     inner = layer.config["layer"] if layer.kind == "Bidirectional" else {"class_name": layer.kind}
     if inner["class_name"] == "CuDNNLSTM":
         raise layer.unusable("is given a mask, which cuDNN does not take; train without the mask")

@@ -3,13 +3,13 @@
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
-from .kinds import KINDS, SILENT
+from .kinds import KINDS, SILENT, STEPWISE
 from .kinds.feed import Feed, KerasKind, Output
 from .kinds.units import gate_of
-from .masks import Masks
+from .masks import Masks, masks_of
 from .refused import MENDS, unknown_layer
 from .roles import Shape
 
@@ -75,7 +75,6 @@ def place(architecture: Architecture, masks: Masks) -> Placed:
         There is a layer that lrp does not know or cannot explain where it is.
     """
     placed = Placed()
-    used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
     named = {layer.name: layer for layer in architecture.layers}
     inputs = [named[name] for name in architecture.inputs]
     for layer in inputs:
@@ -86,19 +85,43 @@ def place(architecture: Architecture, masks: Masks) -> Placed:
         placed.shapes[layer.name] = shape
     if placed.inputs:
         placed.last = placed.inputs[0].name or INPUT_NAME
+    # Of what is not masked there is no step that lrp skips.
+    given = {
+        layer.name: Output(
+            own.name or INPUT_NAME,
+            placed.shapes[layer.name],
+            is_made=layer.name not in masks.inputs and bool(masks.inputs),
+        )
+        for layer, own in zip(inputs, placed.inputs, strict=True)
+    }
+    _place_all(architecture, masks, placed, given)
+    return placed
+
+
+def _place_all(
+    architecture: Architecture, masks: Masks, placed: Placed, given: dict[str, Output]
+) -> None:
+    """Add what the layers amount to of which nothing is known yet.
+
+    Parameters
+    ----------
+    given : dict of str to Output
+        What the layers are fed with that no layer feeds.
+    """
+    used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
+    names = [own.name or INPUT_NAME for own in placed.inputs]
     for layer in architecture.layers:
+        if layer.name in placed.outputs:
+            continue
         _check_sources(layer, placed)
-        feed = Feed([placed.outputs[source] for source in layer.sources])
-        if not layer.sources:
-            own = placed.inputs[inputs.index(layer)]
-            # Of what is not masked there is no step that lrp skips.
-            is_made = layer.name not in masks.inputs and bool(masks.inputs)
-            shape = _input_shape(layer, architecture)
-            feed = Feed([Output(own.name or INPUT_NAME, shape, is_made=is_made)])
-        _check_place(layer, feed, [own.name or INPUT_NAME for own in placed.inputs])
+        feed = Feed([placed.outputs[source] for source in layer.sources] or [given[layer.name]])
+        _check_place(layer, feed, names)
         masks.check(layer, feed)
         if masks.reads_on(layer, feed):
             placed.reading_on[layer.name] = masks.of.get(layer.sources[0], frozenset())
+        if layer.repeated is not None:
+            _place_repeated(layer, layer.repeated, feed, placed)
+            continue
         kind = KINDS.get(layer.kind)
         if kind is None:
             raise unknown_layer(layer)
@@ -107,7 +130,67 @@ def place(architecture: Architecture, masks: Masks) -> Placed:
             continue
         is_masked = masks.is_masked(layer, feed)
         _place(layer, kind, feed, placed, used, is_masked=is_masked)
-    return placed
+
+
+def _place_repeated(layer: KerasLayer, model: Architecture, feed: Feed, placed: Placed) -> None:
+    """Add what a model amounts to that is done for each part of a sequence.
+
+    Its embedding stands in front of all parts, as a mapping has it.
+    """
+    [source] = feed.sources
+    masks = masks_of(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise layer.unusable("repeats a model of several inputs or outputs; expected one of each")
+    if masks.inputs:
+        raise layer.unusable(
+            "repeats a model that masks steps, and lrp parts sequences by a fixed number of steps; "
+            "train without the mask"
+        )
+    if not source.by_step:
+        raise layer.unusable("is given one vector a sequence; expected steps")
+    for embedding in (each for each in model.layers if each.kind == "Embedding"):
+        _check_first(embedding, model)
+        _check_place(embedding, feed, [own.name or INPUT_NAME for own in placed.inputs])
+        _place(embedding, KINDS["Embedding"], feed, placed, set(), is_masked=False)
+        source = placed.outputs[embedding.name]
+    part = Output(INPUT_NAME, source.shape[1:])
+    if not part.by_step:
+        others = [each for each in model.layers if each.kind not in STEPWISE]
+        if others:
+            raise layer.unusable(
+                f"does for single vectors what `{others[0].name}` is; expected "
+                "layers that work on units"
+            )
+        _place_all(model, masks, placed, {model.inputs[0]: source})
+        placed.outputs[layer.name] = placed.outputs[model.outputs[0]]
+        return
+    if part.steps is None:
+        raise layer.unusable("parts sequences of no fixed length; expected an input of so many")
+    inner = Placed(inputs=[InputSpec(INPUT_NAME)])
+    inner.outputs = {each.name: part for each in model.layers if each.kind == "Embedding"}
+    _place_all(model, masks, inner, {model.inputs[0]: part})
+    made = inner.outputs[model.outputs[0]]
+    if made.name != inner.last:  # what stands last in a mapping is its output
+        inner.add("output", [LayerSpec(activation="linear")], [made.name])
+    specs = [
+        replace(spec, name=name if name in inner.referred else None) for name, spec in inner.specs
+    ]
+    each = [LayerSpec(each=EachSpec(part.steps, specs))] if specs else []
+    name = placed.add(layer.name, each, [source.name])
+    placed.outputs[layer.name] = Output(name, (*source.shape[:1], *made.shape))
+
+
+def _check_first(embedding: KerasLayer, model: Architecture) -> None:
+    """Refuse a model that does something else with the ids that it embeds."""
+    given = {model.inputs[0]}
+    for each in model.layers:
+        is_given = bool(given & set(each.sources))
+        if is_given and each.kind in SILENT:
+            given.add(each.name)
+        elif is_given and each is not embedding:
+            raise each.unusable("is fed with the ids that another layer embeds; expected only that")
+    if embedding.name not in given and not given & set(embedding.sources):
+        raise embedding.unusable("embeds what another layer puts out; expected it to stand first")
 
 
 def _place(

@@ -171,11 +171,12 @@ class PlacedWeights(Struct):
 
     def __call__(self, places: tuple[Place, ...]) -> list[str]:
         group = ""
-        for place in places:
+        for depth, place in enumerate(places):
             found = self._group(f"{group}/" if group else "", place)
             if found is None:
                 return []
-            group = found
+            is_around = place.kind in WRAPPERS and depth < len(places) - 1  # another model
+            group = f"{found}/layer" if is_around else found
         return _variables(self.file, group)
 
     def _group(self, prefix: str, place: Place) -> str | None:
