@@ -7,6 +7,7 @@ import pytest
 
 import lstm_lrp_cli as lrp
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.load import load_model
 
 STEPS, FEATURES, WORDS, BATCH = 8, 4, 12, 3
 
@@ -450,6 +451,8 @@ def test_an_embedding_for_every_sequence(keras, tmp_path):
         save(model, tmp_path / file)
         found = scores_of(tmp_path / file, [ids.reshape(BATCH, -1)])
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        read = load_model(tmp_path / file, None, np.dtype("float64")).model.only_input
+        assert read.padding.length == PARTS * PART  # of ids, not of what they are embedded as
 
 
 def test_relevance_of_words_in_sentences_is_accounted_for(keras, tmp_path):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import (
+    INPUT_NAME,
     NO_CLASS,
     Assumption,
     Described,
@@ -149,9 +150,7 @@ def _inputs(
     layers = {layer.name: layer for layer in architecture.layers}
     first = [layers[name] for name in architecture.inputs]
     paddings = [
-        _padding(layer, architecture.layers, placed, has_mask=layer.name in masks.inputs)
-        if spec.steps
-        else None
+        _padding(layer, architecture.layers, placed, masks) if spec.steps else None
         for layer, spec in zip(first, placed.inputs, strict=True)
     ]
     if len(first) == 1 and placed.inputs[0].steps:
@@ -164,20 +163,23 @@ def _inputs(
 
 
 def _padding(
-    first: KerasLayer, layers: list[KerasLayer], placed: Placed, *, has_mask: bool
+    first: KerasLayer, layers: list[KerasLayer], placed: Placed, masks: Masks
 ) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any, by what an input feeds.
 
     It pads with 0; on which side, the file does not say.
     """
     shape = placed.shapes[first.name]
-    length = known_product(shape[:-1] if len(shape) > 1 else shape) or 0
+    # Ids have no axis of units, which may be missing of numbers too.
+    name = first.name if len(placed.inputs) > 1 else INPUT_NAME
+    is_ids = name in placed.embedded or len(shape) < 2
+    length = known_product(shape if is_ids else shape[:-1]) or 0
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
     names = {first.name}
     for layer in layers:
         if layer is first or names & set(layer.sources):
-            if makes_mask(layer) and has_mask:
+            if makes_mask(layer) and first.name in masks.inputs:
                 value = float(layer.config.get("mask_value", 0))
                 return PaddingSpec(length=length, value=value, masked=True)
             if layer.kind in SILENT:
