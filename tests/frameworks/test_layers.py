@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Given, Runner
 from lstm_lrp_cli.engine.methods.gradient import gradient
 from lstm_lrp_cli.engine.methods.lrp import Lrp
-from lstm_lrp_cli.engine.rules import LrpRule
+from lstm_lrp_cli.engine.rules import GateRuleName, LrpRule
 from lstm_lrp_cli.model.layers import (
     Activation,
     Attention,
@@ -33,6 +34,7 @@ from lstm_lrp_cli.model.layers import (
     WindowPool,
 )
 from lstm_lrp_cli.model.model import Head, Input, Model, chain
+from lstm_lrp_cli.model.recurrent import Gru, GruCell, Lstm, LstmCell, RnnCell, SimpleRnn
 
 # Of Keras about NumPy 2, and of torch about uneven padding.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -388,98 +390,9 @@ def test_each_is_time_distributed(keras):
         np.testing.assert_allclose(found, expected, **CLOSE)
 
 
-class Linearised:
-    """A model in torch, in which all is held constant that LRP holds so.
-
-    At eps and bias factor 0, LRP is then the gradient times the input: every layer is a linear map
-    of what relevance passes through. In halves, each factor of a product has half of it.
-    """
-
-    def __init__(self, torch, halves):
-        self.torch, self.halves = torch, halves
-
-    def nodes(self, nodes, given):
-        values = dict(given)
-        for place, node in enumerate(nodes):
-            values[place] = self.layer(node.layer, [values[source] for source in node.sources])
-        return values
-
-    def layer(self, layer, sources):
-        torch = self.torch
-        x = sources[0]
-        match layer:
-            case Dense(weights, bias):
-                return x @ torch.from_numpy(weights).T + torch.from_numpy(bias)
-            case Convolution(weights, bias, window, groups):
-                padded = torch.nn.functional.pad(x.T[None], window.padding)
-                weights, bias = map(torch.from_numpy, (weights, bias))
-                rest = (window.stride, 0, window.dilation, groups)
-                return torch.nn.functional.conv1d(padded, weights, bias, *rest)[0].T
-            case WindowPool("max", window):
-                return torch.nn.functional.max_pool1d(x.T[None], window.width, window.stride)[0].T
-            case WindowPool("mean", window):
-                return torch.nn.functional.avg_pool1d(x.T[None], window.width, window.stride)[0].T
-            case Activation("gelu"):
-                return self.unchanged(x, torch.nn.functional.gelu(x))
-            case LeakyRelu(slopes):
-                return self.unchanged(x, torch.where(x > 0, x, x * torch.from_numpy(slopes)))
-            case Normalize(factors, offsets, epsilon, None):
-                centred = x - x.mean(1, keepdim=True)
-                deviation = (centred.square().mean(1, keepdim=True) + epsilon).sqrt()
-                return self.scaled(centred / deviation.detach(), factors, offsets)
-            case Normalize(factors, offsets, epsilon, groups):
-                apart = x.reshape(len(x), groups, -1)
-                centred = apart - apart.mean((0, 2), keepdim=True)
-                deviation = (centred.square().mean((0, 2), keepdim=True) + epsilon).sqrt()
-                return self.scaled(
-                    (centred / deviation.detach()).reshape(x.shape), factors, offsets
-                )
-            case Merge("difference"):
-                return sources[0] - sources[1]
-            case Merge("max"):
-                return torch.maximum(*sources)
-            case Upsample(times):
-                return x.repeat_interleave(times, 0)
-            case Attention():
-                return self.attended(layer, *sources)
-            case Pool("sum"):
-                return x.sum(0)
-            case Each(nodes, output, steps):
-                made = [self.nodes(nodes, {-1: part})[output] for part in x.split(steps)]
-                return torch.stack(made)
-        raise AssertionError(layer)
-
-    def unchanged(self, x, y):
-        """An activation, which passes relevance unchanged."""
-        return x * (y / x).detach()
-
-    def scaled(self, x, factors, offsets):
-        return x * self.torch.from_numpy(factors) + self.torch.from_numpy(offsets)
-
-    def product(self, gate, signal):
-        if not self.halves:
-            return gate.detach() * signal
-        return 0.5 * (gate.detach() * signal + gate * signal.detach())
-
-    def attended(self, layer, queries, values, keys):
-        torch = self.torch
-        made = []
-        parts = [each.chunk(layer.heads, -1) for each in (queries, values, keys)]
-        factors = np.ones(queries.shape[-1]) if layer.factors is None else layer.factors
-        of_heads = torch.from_numpy(factors).chunk(layer.heads)
-        for query, value, key, factor in zip(*parts, of_heads, strict=True):
-            if layer.kind == "dot":
-                q, k = query[:, None], key[None]
-                terms = 0.5 * (q.detach() * k + q * k.detach()) * layer.scale
-            else:
-                sums = query[:, None] + key[None]
-                terms = self.unchanged(sums, sums.tanh()) * factor
-            fits = terms.sum(-1)
-            seen = torch.ones_like(fits, dtype=torch.bool)
-            seen = seen.tril() if layer.causal else seen
-            weights = self.unchanged(fits, fits.masked_fill(~seen, -torch.inf).softmax(-1))
-            made.append(self.product(weights[:, :, None], value[None]).sum(1))
-        return torch.cat(made, -1)
+def gru_cell(rng):
+    shapes = ((3, 4, 4), (3, 4, 4), (3, 4), (4,))
+    return GruCell(*(rng.normal(size=shape) for shape in shapes))
 
 
 def linearisable(rng):
@@ -502,6 +415,12 @@ def linearisable(rng):
     additive = attention_nodes("additive", 2, 4, rng, causal=True)
     inner = chain(convolution(4, 4, Window(2, 1, 1, (1, 0))), Activation("gelu"), Pool("sum"))
     inner_attention = behind(attention_nodes("dot", 1, 4, rng), Pool("sum"))
+    gru, lstm = gru_cell(rng), LstmCell(*(rng.normal(size=(4, 4, *k)) for k in ((4,), (4,), ())))
+    simple = RnnCell(*(rng.normal(size=(4, *k)) / 2 for k in ((4,), (4,), ())))
+    backward = replace(lstm, backward=True)
+    decoder = [Node(Lstm((lstm,), gives_cell=True), (-1,)), Node(Lstm((lstm,)), (-1, 0))]
+    same = Gru((gru,))
+    siamese = [Node(same, (-1,)), Node(dense(4, 4), (-1,)), Node(same, (1,))]
     return {
         "convolutions": chain(
             convolution(6, 4, Window(3, 2, 2, (4, 0)), 2),
@@ -523,15 +442,27 @@ def linearisable(rng):
         "max": behind((*two, Node(Merge("max"), (0, 1))), *end),
         "dot attention": behind(dot, *end),
         "additive attention": behind(additive, *end),
+        "lstm": chain(Lstm((lstm, backward), "product", "sequence"), *end),
+        "gru": chain(Gru((gru,), returns="sequence"), *end),
+        "gru with the gate before": chain(
+            Gru((replace(gru, reset_after=False, recurrent_bias=None),)), dense(3, 4)
+        ),
+        "simple": chain(SimpleRnn((simple,)), dense(3, 4)),
+        "decoder": behind(decoder, dense(3, 4)),
+        "siamese": behind((*siamese, Node(Merge("difference"), (0, 2))), dense(3, 4)),
+        "each lstm": chain(Each(chain(Lstm((lstm,))), 0, 3), *end),
         "each": chain(Each(inner, 2, 3), *end),
         "each with attention": chain(Each(inner_attention, 4, 3), *end),
     }
 
 
-@pytest.mark.parametrize("gates", ["lrp-all", "lrp-half"])
+@pytest.mark.parametrize("gates", get_args(GateRuleName))
 @pytest.mark.parametrize("name", list(linearisable(np.random.default_rng(0))))
 def test_lrp_is_the_gradient_of_a_linearised_copy_times_the_input(framework, name, gates):
     torch = framework("torch")
+    from torch_model import scores_of
+    from torch_passing import AsLrp
+
     rng = np.random.default_rng(9)
     nodes = linearisable(rng)[name]
     model = model_of(nodes, 4, 3, by_step=False)
@@ -541,10 +472,8 @@ def test_lrp_is_the_gradient_of_a_linearised_copy_times_the_input(framework, nam
     for values, relevance, target in zip(
         sequences, cut(found.values[0], trace.packings[0]), (0, 2, 1), strict=True
     ):
-        given = torch.from_numpy(values).requires_grad_()
-        copy = Linearised(torch, gates == "lrp-half").nodes(nodes, {-1: given})
-        score = copy[len(nodes) - 1][target]
-        score.backward()
-        expected = given.grad.numpy() * values
+        given = torch.from_numpy(values)[None].requires_grad_()
+        scores_of(model, AsLrp(gates))(given)[0, target].backward()
+        expected = given.grad[0].numpy() * values
         close = {"rtol": 1e-8, "atol": 1e-10 * np.abs(expected).max()}
         np.testing.assert_allclose(relevance, expected, **close)

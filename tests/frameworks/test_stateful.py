@@ -1,4 +1,4 @@
-"""Stateful LSTMs run as Keras runs them, batch after batch, from states of zero on."""
+"""Stateful layers run as Keras runs them, batch after batch, from states of zero on."""
 
 import json
 import os
@@ -70,8 +70,62 @@ def masked_stack(layers):
     ]
 
 
+def gru(layers):
+    return [layers.GRU(5, stateful=True), layers.Dense(2)]
+
+
+def gru_before(layers):
+    return [layers.GRU(5, stateful=True, reset_after=False), layers.Dense(2)]
+
+
+def gru_bidirectional(layers):
+    return [layers.Bidirectional(layers.GRU(4, stateful=True)), layers.Dense(2)]
+
+
+def gru_backwards_steps(layers):
+    return [
+        layers.GRU(4, stateful=True, go_backwards=True, return_sequences=True),
+        layers.TimeDistributed(layers.Dense(2)),
+    ]
+
+
+def simple(layers):
+    return [layers.SimpleRNN(5, stateful=True), layers.Dense(2)]
+
+
+def simple_relu_bidirectional(layers):
+    inner = layers.SimpleRNN(4, stateful=True, activation="relu", return_sequences=True)
+    return [
+        layers.Bidirectional(inner, merge_mode="ave"),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(2),
+    ]
+
+
+def mixed_stack(layers):
+    return [
+        layers.Conv1D(4, 2, padding="causal"),
+        layers.GRU(5, stateful=True, return_sequences=True),
+        layers.LSTM(4, stateful=True, return_sequences=True),
+        layers.SimpleRNN(3, return_sequences=True),
+        layers.SimpleRNN(3, stateful=True),
+        layers.Dense(2, activation="softmax"),
+    ]
+
+
+def gru_masked(layers):
+    return [
+        layers.Masking(-1.0),
+        layers.GRU(4, stateful=True, return_sequences=True),
+        layers.SimpleRNN(4, stateful=True),
+        layers.Dense(2),
+    ]
+
+
 BUILDS = [alone, stacked, bidirectional, bidirectional_steps, backwards, by_step]
-MASKED = [masked, masked_stack]
+BUILDS += [gru, gru_before, gru_bidirectional, gru_backwards_steps]
+BUILDS += [simple, simple_relu_bidirectional, mixed_stack]
+MASKED = [masked, masked_stack, gru_masked]
 
 
 @pytest.fixture
@@ -128,7 +182,7 @@ def test_the_scores_are_those_that_keras_predicted(saved, forward_check, tmp_pat
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
-@pytest.mark.parametrize("build", [*BUILDS, masked])
+@pytest.mark.parametrize("build", [*BUILDS, masked, gru_masked])
 def test_keras_runs_what_the_file_says(saved, forward_check, build, ending):
     """A mapping that says otherwise fails, with states that begin anew or of another batch."""
     path = saved(build, ending, mask=build in MASKED)

@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .document import MODELS, CallName, Config, kind_of, layers_of, name_of, read_calls, references
+from .document import (
+    MODELS,
+    CallName,
+    Config,
+    LayerCall,
+    every_call,
+    kind_of,
+    layers_of,
+    name_of,
+    needed_calls,
+    references,
+)
+from .mask_operations import MaskReader
 from .roles import roles
 
 # How many states recurrent layers return, where they do.
@@ -52,14 +64,15 @@ class CalledAs(Struct, frozen=True):
     ----------
     roles : tuple of (str or None)
         What each source is given as; None where it is by its place.
-    with_mask : bool or None
-        Whether it is given a mask, where the file says so, as Keras 3's functional models do.
+    masks : tuple of frozenset of str, or None
+        By what layers each mask is made that it is given, where the file says so, as Keras 3's
+        functional models do.
     is_causal : bool
         Whether attention may not look ahead.
     """
 
     roles: tuple[str | None, ...]
-    with_mask: bool | None
+    masks: tuple[frozenset[str], ...] | None
     is_causal: bool
 
 
@@ -83,6 +96,8 @@ class KerasLayer(Struct, frozen=True):
         Whether it is of a model inside the model.
     call : CalledAs or None
         How it is called, where it is of a functional model.
+    repeated : Architecture or None
+        The model that it does for each part of a sequence.
     """
 
     kind: str
@@ -94,6 +109,7 @@ class KerasLayer(Struct, frozen=True):
     keras_version: str
     is_inside: bool = False
     call: CalledAs | None = None
+    repeated: "Architecture | None" = None
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.path}: layer `{self.name}` ({self.kind})", problem)
@@ -113,7 +129,7 @@ class KerasLayer(Struct, frozen=True):
 
     @property
     def called_with_mask(self) -> bool | None:
-        return None if self.call is None else self.call.with_mask
+        return None if self.call is None or self.call.masks is None else bool(self.call.masks)
 
     def sources_as(self, role: str | None) -> list[int]:
         """Which of the sources it is given as something."""
@@ -197,6 +213,13 @@ class Architecture(Struct, frozen=True):
     inputs: list[str]
     is_sequential: bool = False
 
+    def every_layer(self) -> Iterator[KerasLayer]:
+        """Those of models that are done for each part of a sequence, too."""
+        for layer in self.layers:
+            yield layer
+            if layer.repeated is not None:
+                yield from layer.repeated.every_layer()
+
 
 def read_architecture(
     path: Path, document: Config, keras_version: str, weights_of: WeightsOf
@@ -216,13 +239,7 @@ def read_architecture(
             f"is a Keras `{document['class_name']}`; expected a Sequential or a Functional model",
         )
     reader = _Reader(path, keras_version, weights_of)
-    outputs = reader.read_model(document, (), ())
-    given = [layer.name for layer in reader.layers if not layer.sources]
-    is_sequential = document["class_name"] == "Sequential"
-    if not is_sequential:
-        order = [name for (name, _), _ in references(document["config"]["input_layers"])]
-        given.sort(key=lambda name: order.index(name) if name in order else len(order))
-    return Architecture(reader.layers, outputs, given, is_sequential)
+    return reader.architecture(document, reader.read_model(document, (), ()))
 
 
 class _Reader(Struct):
@@ -232,6 +249,15 @@ class _Reader(Struct):
     keras_version: str
     weights_of: WeightsOf
     layers: list[KerasLayer] = field(default_factory=list)
+
+    def architecture(self, document: Config, outputs: list[str]) -> Architecture:
+        """The model that has been read."""
+        given = [layer.name for layer in self.layers if not layer.sources]
+        is_sequential = kind_of(document) == "Sequential"
+        if not is_sequential:
+            order = [name for (name, _), _ in references(document["config"]["input_layers"])]
+            given.sort(key=lambda name: order.index(name) if name in order else len(order))
+        return Architecture(self.layers, outputs, given, is_sequential)
 
     def read_model(
         self, entry: Config, places: tuple[Place, ...], feeding: tuple[str, ...], suffix: int = 0
@@ -255,15 +281,23 @@ class _Reader(Struct):
         suffix: int = 0,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
-        kind, name = places[-1].kind, "/".join(place.name for place in places)
+        kind = places[-1].kind
         if kind in MODELS:
             return self.read_model(entry, places, sources, suffix)
-        if suffix:  # the layer is used once more
-            name = f"{name} ({suffix + 1})"
+        name = _layer_name([place.name for place in places], suffix)
+        config, repeated = entry["config"], None
+        if kind == "TimeDistributed":
+            inner = config["layer"]
+            if kind_of(inner) in MODELS:
+                reader = _Reader(self.path, self.keras_version, self.weights_of)
+                repeated = reader.architecture(inner, reader.read_model(inner, places, (), suffix))
+            elif kind_of(inner) == "Embedding" and not inner["config"].get("mask_zero"):
+                kind, config = "Embedding", inner["config"]  # which is the same of all parts
         layer = KerasLayer(
-            *(kind, name, entry["config"], sources, self.weights_of(places), self.path),
+            *(kind, name, config, sources, self.weights_of(places), self.path),
             *(self.keras_version, len(places) > 1),
             call=call,
+            repeated=repeated,
         )
         self.layers.append(layer)
         return layer.outputs
@@ -276,26 +310,59 @@ class _Reader(Struct):
         feeding: tuple[str, ...],
         suffix: int,
     ) -> list[str]:
-        calls, outputs = read_calls(self.path, body)
+        calls = every_call(self.path, body)
+        needed, outputs = needed_calls(self.path, body, calls)
+        reader = MaskReader(calls)
         given: dict[str, str] = {}
         if feeding:  # the model itself is fed by no layer
             inputs = [name for (name, _), _ in references(body["input_layers"])]
             given = dict(zip(inputs, feeding, strict=True))
         values: dict[CallName, list[str]] = {}
-        for (name, number), call in calls.items():
+        for name, number in needed:
+            call = calls[name, number]
             call.check(self.path)
             sources = tuple(_value(values, *tensor) for tensor in call.tensors)
             if not sources and name in given:
                 sources = (given[name],)
-            with_mask = None if call.masks is None else bool(call.masks)
+            masks = None
+            if call.masks is not None:
+                makers = [self._makers(reader, call, mask, set(needed)) for mask, _ in call.masks]
+                masks = tuple(_called(places, each, suffix) for each in makers)
             values[name, number] = self._read_layer(
                 call.entry,
                 (*places, numbered[id(call.entry)]),
                 sources,
-                CalledAs(call.roles, with_mask, call.settings.get("use_causal_mask") is True),
+                CalledAs(call.roles, masks, call.settings.get("use_causal_mask") is True),
                 suffix + number,
             )
         return [_value(values, *output) for output in outputs]
+
+    def _makers(
+        self, reader: MaskReader, call: LayerCall, mask: CallName, needed: set[CallName]
+    ) -> frozenset[CallName]:
+        """The layers by which a mask is made that a layer is called with."""
+        if mask in needed:
+            raise call.unusable(self.path, "is called with a mask that is a layer's output")
+        makers = reader.makers(mask)
+        if makers is None:
+            raise call.unusable(
+                self.path, "is called with a mask of its own; expected that of a layer"
+            )
+        return makers
+
+
+def _called(places: tuple[Place, ...], calls: frozenset[CallName], suffix: int) -> frozenset[str]:
+    """What calls are called as layers of the whole model."""
+    return frozenset(
+        _layer_name([*(place.name for place in places), name], suffix + number)
+        for name, number in calls
+    )
+
+
+def _layer_name(path: list[str], number: int) -> str:
+    """The name of a layer in models inside each other; one that is used once more is numbered."""
+    name = "/".join(path)
+    return f"{name} ({number + 1})" if number else name
 
 
 def _places(entries: list[Config]) -> Iterator[Place]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import (
+    INPUT_NAME,
     NO_CLASS,
     Assumption,
     Described,
@@ -21,7 +22,8 @@ from .architecture import Architecture, KerasLayer
 from .kinds.chain import KINDS_OF_CRF, crf_transitions, emissions_alone
 from .kinds.feed import SILENT, known_product
 from .kinds.inputs import SCALING, TEXT, Words
-from .placing import Placed, makes_mask, place, uses_mask
+from .masks import Masks, makes_mask, masks_of
+from .placing import Placed, place
 from .refused import OTHER_CELLS, begins_with_text, unknown_layer
 
 # What a mapping says of the only input by keys of its own.
@@ -60,7 +62,7 @@ def describe_architecture(
     UnusableInput
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
-    for layer in architecture.layers:
+    for layer in architecture.every_layer():
         if layer.kind == "IntegerLookup":
             raise begins_with_text(layer, architecture, "makes token ids of other ids")
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
@@ -68,9 +70,9 @@ def describe_architecture(
     architecture = emissions_alone(architecture)
     transitions = crf_transitions(architecture)
     stateful = _stateful(architecture.layers)
-    has_mask = uses_mask(architecture)
-    placed = place(architecture, has_mask)
-    inputs = _inputs(architecture, placed, has_mask)
+    masks = masks_of(architecture)
+    placed = place(architecture, masks)
+    inputs = _inputs(architecture, placed, masks)
     alone = len(inputs) == 1 and inputs[0].steps
     said = {key: getattr(inputs[0], key) for key in OF_INPUTS} if alone else {"inputs": inputs}
     outputs = [placed.outputs[name].name for name in architecture.outputs]
@@ -87,6 +89,7 @@ def describe_architecture(
     assumptions = [*_sigmoids_of_values(outputs, last, losses)]
     if not keras_version and any(map(_has_hard_sigmoid, specs)):
         assumptions.append(Assumption("layers", "its hard_sigmoid is that of Keras 1 and 2"))
+    assumptions += [*_padded_behind(placed)]
     if None in tasks:
         assumptions.append(NO_CLASS)
     fronts = (placed.front[name].words for name in architecture.inputs)
@@ -160,12 +163,12 @@ def _stateful(layers: list[KerasLayer]) -> int | bool:
     return batch
 
 
-def _inputs(architecture: Architecture, placed: Placed, has_mask: bool) -> list[InputSpec]:
+def _inputs(architecture: Architecture, placed: Placed, masks: Masks) -> list[InputSpec]:
     """The inputs with their padding."""
     layers = {layer.name: layer for layer in architecture.layers}
     first = [layers[name] for name in architecture.inputs]
     paddings = [
-        _padding(layer, architecture.layers, placed, has_mask) if spec.steps else None
+        _padding(layer, architecture.layers, placed, masks) if spec.steps else None
         for layer, spec in zip(first, placed.inputs, strict=True)
     ]
     return [
@@ -175,14 +178,17 @@ def _inputs(architecture: Architecture, placed: Placed, has_mask: bool) -> list[
 
 
 def _padding(
-    first: KerasLayer, layers: list[KerasLayer], placed: Placed, has_mask: bool
+    first: KerasLayer, layers: list[KerasLayer], placed: Placed, masks: Masks
 ) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any, by what an input feeds.
 
     It pads with 0; on which side, the file says where it cuts text itself, which is behind.
     """
     shape = placed.shapes[first.name]
-    length = known_product(shape[:-1] if len(shape) > 1 else shape) or 0
+    # Ids have no axis of units, which may be missing of numbers too.
+    name = first.name if len(placed.inputs) > 1 else INPUT_NAME
+    is_ids = name in placed.embedded or len(shape) < 2
+    length = known_product(shape if is_ids else shape[:-1]) or 0
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
     words = placed.front[first.name].words
@@ -190,7 +196,7 @@ def _padding(
     names = {first.name}
     for layer in layers:
         if layer is first or names & set(layer.sources):
-            if makes_mask(layer) and has_mask:
+            if makes_mask(layer) and first.name in masks.inputs:
                 value = float(layer.config.get("mask_value", 0))
                 said = sides if length else {}
                 return PaddingSpec(**said, length=length, value=value, masked=True)
@@ -234,6 +240,17 @@ def _sigmoids_of_values(
                 "task or labels",
                 f"its sigmoid is of classes, though its loss, {loss}, is one of values",
             )
+
+
+def _padded_behind(placed: Placed) -> Iterator[Assumption]:
+    """What Keras reads of padding that lrp skips, which does nothing where it stands last."""
+    for name, inputs in placed.reading_on.items():
+        which = " and ".join(f"`{each}`" for each in sorted(inputs))
+        yield Assumption(
+            "inputs",
+            f"{which} is padded behind and nowhere else: Keras 3 gives `{name}` no mask, since it "
+            "begins in given states, so what padding stood in front would be read",
+        )
 
 
 def _last_activation(end: LayerSpec) -> str | UnsetType | None:

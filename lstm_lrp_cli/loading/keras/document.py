@@ -21,21 +21,6 @@ ALLOWED_CHARACTERS = 4 * 2**20
 
 MODELS = ("Sequential", "Model", "Functional")
 
-# The operations of which Keras 3 makes the masks that it passes on by itself.
-MASK_OPERATIONS = frozenset(
-    {
-        *("ops.NotEqual", "ops.Any", "ops.All", "ops.LogicalOr", "ops.LogicalAnd"),
-        *(
-            "ops.ConvertToTensor",
-            "ops.ExpandDims",
-            "ops.Squeeze",
-            "ops.ZerosLike",
-            "ops.OnesLike",
-            "ops.Concatenate",
-        ),
-    }
-)
-
 
 def read_document(where: str, text: str | bytes) -> Any:
     """Read the JSON in which Keras describes a model.
@@ -132,7 +117,9 @@ class LayerCall(Struct, frozen=True):
                 raise self.unusable(path, f"is called with `{key}`; expected layers alone")
 
 
-def read_calls(path: Path, body: Config) -> tuple[dict[CallName, LayerCall], list[Tensor]]:
+def needed_calls(
+    path: Path, body: Config, calls: dict[CallName, LayerCall]
+) -> tuple[list[CallName], list[Tensor]]:
     """The calls that a functional model's outputs depend on, and those outputs.
 
     The calls stand in order, each after those that feed it.
@@ -140,7 +127,23 @@ def read_calls(path: Path, body: Config) -> tuple[dict[CallName, LayerCall], lis
     Raises
     ------
     UnusableInput
-        A layer feeds itself, is fed by none of the layers, or is called with a mask of its own.
+        A layer feeds itself, or is fed by none of the layers.
+    """
+    outputs = list(references(body["output_layers"]))
+    for (name, _), _ in outputs:
+        if (name, 0) not in calls:
+            raise UnusableInput(str(path), f"its output `{name}` is none of its layers")
+    order = _in_order(path, calls, [name for name, _ in outputs])
+    return order, outputs
+
+
+def every_call(path: Path, body: Config) -> dict[CallName, LayerCall]:
+    """All calls of a functional model, also those that make its masks.
+
+    Raises
+    ------
+    UnusableInput
+        Two layers have one name.
     """
     calls: dict[CallName, LayerCall] = {}
     for entry in body["layers"]:
@@ -150,13 +153,7 @@ def read_calls(path: Path, body: Config) -> tuple[dict[CallName, LayerCall], lis
         nodes = entry.get("inbound_nodes", [])
         for number, node in enumerate(nodes or [None]):
             calls[name, number] = _read_call(entry, node)
-    outputs = list(references(body["output_layers"]))
-    for (name, _), _ in outputs:
-        if (name, 0) not in calls:
-            raise UnusableInput(str(path), f"its output `{name}` is none of its layers")
-    order = _in_order(path, calls, [name for name, _ in outputs])
-    _check_masks(path, calls, order)
-    return {name: calls[name] for name in order}, outputs
+    return calls
 
 
 def _read_call(entry: Config, node: Any) -> LayerCall:
@@ -262,30 +259,3 @@ def _in_order(
                     )
                 waiting[source] = iter(calls[source].tensors)
     return list(order)
-
-
-def _check_masks(path: Path, calls: dict[CallName, LayerCall], order: list[CallName]) -> None:
-    """Refuse a mask that is computed otherwise than Keras does by itself.
-
-    What a mask is computed by stands among the layers in Keras 3's files, but feeds none.
-    """
-    configs = [call.entry["config"] for call in calls.values()]
-    masked = [0] * any(config.get("mask_zero") for config in configs)
-    masked += [config["mask_value"] for config in configs if "mask_value" in config]
-    used, own = set(order), set[CallName]()
-    for name in order:
-        pending = [mask for mask, _ in calls[name].masks or ()]
-        if any(mask in used for mask in pending):
-            raise calls[name].unusable(path, "is called with a mask that is a layer's output")
-        while pending:
-            mask = pending.pop()
-            if mask in used or mask in own:
-                continue
-            own.add(mask)
-            kind, constants = kind_of(calls[mask].entry), calls[mask].others
-            is_comparison = kind == "ops.NotEqual"
-            if kind not in MASK_OPERATIONS or (is_comparison and list(constants) != masked):
-                raise calls[name].unusable(
-                    path, "is called with a mask of its own; expected that of a layer"
-                )
-            pending += [source for source, _ in calls[mask].tensors]

@@ -287,7 +287,7 @@ def _version(file: Hdf5File, document: Config) -> str:
 
 def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
     """Refuse an architecture with other weights than the file's."""
-    for layer in architecture.layers:
+    for layer in architecture.every_layer():
         found = [file.datasets[name].shape for name in layer.weights if name in file.datasets]
         expected = weight_shapes(layer.kind, layer.config)
         if expected is not None and not _are_alike(found, expected):
@@ -298,7 +298,7 @@ def _check_fit(file: Hdf5File, path: Path, architecture: Architecture) -> None:
                 path,
                 f"layer `{layer.name}` ({layer.kind}) has weights {wanted}, found {held}",
             )
-    used = {name for layer in architecture.layers for name in layer.weights}
+    used = {name for layer in architecture.every_layer() for name in layer.weights}
     left = [name for name in file.datasets if name not in used and is_weight(file, name)]
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""

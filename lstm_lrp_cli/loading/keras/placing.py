@@ -1,34 +1,18 @@
-"""Where Keras's layers may stand: what feeds each, and the steps and masks that reach it.
-
-Keras skips a masked step where a layer asks for it, lrp skips it everywhere. So what Keras computes
-of masked steps is refused.
-"""
+"""Where Keras's layers may stand: what feeds each, and the steps and masks that reach it."""
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
-from .kinds import KINDS
-from .kinds.attention import ATTENTION_KINDS
+from .kinds import KINDS, STEPWISE
 from .kinds.feed import SILENT, Feed, KerasKind, Output
 from .kinds.inputs import TEXT, InFront, in_front, reached
-from .kinds.recurrent import RECURRENT
-from .kinds.steps import POOLS
 from .kinds.units import gate_of
+from .masks import Masks, masks_of
 from .refused import MENDS, unknown_layer
 from .roles import Shape
-
-# Where it matters that a layer is given a mask.
-MASKED = (
-    *RECURRENT,
-    *("GlobalAveragePooling1D", "Attention", "AdditiveAttention", "MultiHeadAttention"),
-)
-# What masked steps take part in, and a mask goes on behind.
-PASSING = (*POOLS, "GroupNormalization", "Softmax")
-# What steps that are masked may reach beside others that are not.
-INDIFFERENT = (*SILENT, *TEXT, "Masking", "Embedding")
 
 
 class Placed(Struct):
@@ -47,6 +31,8 @@ class Placed(Struct):
         By the layer that is fed with an input, the shape of it.
     embedded : set of str
         The inputs that are of token ids.
+    reading_on : dict of str to frozenset of str
+        The layers that read masked steps as others, and the inputs that those are of.
     last : str
         The name of the last of the layers.
     front : dict of str to InFront
@@ -59,6 +45,7 @@ class Placed(Struct):
     inputs: list[InputSpec] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     embedded: set[str] = field(default_factory=set)
+    reading_on: dict[str, frozenset[str]] = field(default_factory=dict)
     last: str = INPUT_NAME
     front: dict[str, InFront] = field(default_factory=dict)
 
@@ -102,13 +89,8 @@ class Placed(Struct):
         return self.last
 
 
-def place(architecture: Architecture, has_mask: bool) -> Placed:
+def place(architecture: Architecture, masks: Masks) -> Placed:
     """The layers of a mapping that those of an architecture amount to.
-
-    Parameters
-    ----------
-    has_mask : bool
-        Whether masks are looked at: whether a layer makes one, and another one uses it.
 
     Raises
     ------
@@ -116,35 +98,129 @@ def place(architecture: Architecture, has_mask: bool) -> Placed:
         There is a layer that lrp does not know or cannot explain where it is.
     """
     placed = Placed()
-    used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
     named = {layer.name: layer for layer in architecture.layers}
     inputs = [named[name] for name in architecture.inputs]
     for layer in inputs:
         placed.add_input(layer, layer.name if len(inputs) > 1 else INPUT_NAME, architecture)
     if placed.inputs:
         placed.last = placed.inputs[0].name or INPUT_NAME
+    # Of what is not masked there is no step that lrp skips.
+    given = {
+        layer.name: Output(
+            own.name or INPUT_NAME,
+            placed.shapes[layer.name],
+            is_made=layer.name not in masks.inputs and bool(masks.inputs),
+        )
+        for layer, own in zip(inputs, placed.inputs, strict=True)
+    }
+    _place_all(architecture, masks, placed, given)
+    return placed
+
+
+def _place_all(
+    architecture: Architecture, masks: Masks, placed: Placed, given: dict[str, Output]
+) -> None:
+    """Add what the layers amount to of which nothing is known yet.
+
+    Parameters
+    ----------
+    given : dict of str to Output
+        What the layers are fed with that no layer feeds.
+    """
+    used = {*architecture.outputs}.union(*(layer.sources for layer in architecture.layers))
+    names = [own.name or INPUT_NAME for own in placed.inputs]
     for layer in architecture.layers:
+        if layer.name in placed.outputs:
+            continue
         _check_sources(layer, placed)
-        feed = Feed([placed.outputs[source] for source in layer.sources])
-        if not layer.sources:
-            own = placed.inputs[inputs.index(layer)]
-            feed = Feed([Output(own.name or INPUT_NAME, _input_shape(layer, architecture))])
-        _check_place(layer, feed, [own.name or INPUT_NAME for own in placed.inputs])
-        if has_mask:
-            _check_mask(layer, feed)
-        elif layer.called_with_mask and not any(map(makes_mask, architecture.layers)):
-            raise layer.unusable("is called with a mask of its own; expected that of a layer")
+        feed = Feed([placed.outputs[source] for source in layer.sources] or [given[layer.name]])
+        _check_place(layer, feed, names)
+        masks.check(layer, feed)
+        if masks.reads_on(layer, feed):
+            placed.reading_on[layer.name] = masks.of.get(layer.sources[0], frozenset())
+        if layer.repeated is not None:
+            _place_repeated(layer, layer.repeated, feed, placed)
+            continue
         kind = KINDS.get(layer.kind)
         if kind is None:
             raise unknown_layer(layer)
         if any(source.fit for source in feed.sources) and layer.kind != "Dot":
             placed.outputs[layer.name] = _of_fit(layer, feed)
             continue
-        _place(layer, kind, feed, placed, used)
-    return placed
+        is_masked = masks.is_masked(layer, feed)
+        _place(layer, kind, feed, placed, used, is_masked=is_masked)
 
 
-def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used: set[str]) -> None:
+def _place_repeated(layer: KerasLayer, model: Architecture, feed: Feed, placed: Placed) -> None:
+    """Add what a model amounts to that is done for each part of a sequence.
+
+    Its embedding stands in front of all parts, as a mapping has it.
+    """
+    [source] = feed.sources
+    masks = masks_of(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise layer.unusable("repeats a model of several inputs or outputs; expected one of each")
+    if masks.inputs:
+        raise layer.unusable(
+            "repeats a model that masks steps, and lrp parts sequences by a fixed number of steps; "
+            "train without the mask"
+        )
+    if not source.by_step:
+        raise layer.unusable("is given one vector a sequence; expected steps")
+    for embedding in (each for each in model.layers if each.kind == "Embedding"):
+        _check_first(embedding, model)
+        _check_place(embedding, feed, [own.name or INPUT_NAME for own in placed.inputs])
+        _place(embedding, KINDS["Embedding"], feed, placed, set(), is_masked=False)
+        source = placed.outputs[embedding.name]
+    part = Output(INPUT_NAME, source.shape[1:])
+    if not part.by_step:
+        others = [each for each in model.layers if each.kind not in STEPWISE]
+        if others:
+            raise layer.unusable(
+                f"does for single vectors what `{others[0].name}` is; expected "
+                "layers that work on units"
+            )
+        _place_all(model, masks, placed, {model.inputs[0]: source})
+        placed.outputs[layer.name] = placed.outputs[model.outputs[0]]
+        return
+    if part.steps is None:
+        raise layer.unusable("parts sequences of no fixed length; expected an input of so many")
+    inner = Placed(inputs=[InputSpec(INPUT_NAME)])
+    inner.outputs = {each.name: part for each in model.layers if each.kind == "Embedding"}
+    _place_all(model, masks, inner, {model.inputs[0]: part})
+    made = inner.outputs[model.outputs[0]]
+    if made.name != inner.last:  # what stands last in a mapping is its output
+        inner.add("output", [LayerSpec(activation="linear")], [made.name])
+    specs = [
+        replace(spec, name=name if name in inner.referred else None) for name, spec in inner.specs
+    ]
+    each = [LayerSpec(each=EachSpec(part.steps, specs))] if specs else []
+    name = placed.add(layer.name, each, [source.name])
+    placed.outputs[layer.name] = Output(name, (*source.shape[:1], *made.shape))
+
+
+def _check_first(embedding: KerasLayer, model: Architecture) -> None:
+    """Refuse a model that does something else with the ids that it embeds."""
+    given = {model.inputs[0]}
+    for each in model.layers:
+        is_given = bool(given & set(each.sources))
+        if is_given and each.kind in SILENT:
+            given.add(each.name)
+        elif is_given and each is not embedding:
+            raise each.unusable("is fed with the ids that another layer embeds; expected only that")
+    if embedding.name not in given and not given & set(embedding.sources):
+        raise embedding.unusable("embeds what another layer puts out; expected it to stand first")
+
+
+def _place(
+    layer: KerasLayer,
+    kind: KerasKind,
+    feed: Feed,
+    placed: Placed,
+    used: set[str],
+    *,
+    is_masked: bool,
+) -> None:
     """Add what one layer amounts to."""
     names = [source.name for source in feed.sources]
     belongs = placed.belongs_to_input(layer)
@@ -155,7 +231,7 @@ def _place(layer: KerasLayer, kind: KerasKind, feed: Feed, placed: Placed, used:
             raise layer.unusable("embeds what another layer embeds too; expected one of them")
         placed.embedded.add(names[0])
     shape = kind.shape(layer, feed)
-    is_masked = len(shape) > 1 and (feed.is_masked or makes_mask(layer))
+    is_masked = is_masked and len(shape) > 1
     if len(layer.outputs) == 1 or (kind.parts is None):
         specs = [] if belongs else kind.specs(layer, feed)
         if specs and layer.kind != "Embedding" and placed.embedded & set(names):
@@ -229,27 +305,6 @@ def _is_embedded(layer: KerasLayer, architecture: Architecture) -> bool:
     )
 
 
-def uses_mask(architecture: Architecture) -> bool:
-    """Whether a layer that masks steps reaches one that passes over them.
-
-    Layers that take masked steps like others, such as convolutions, let no mask through.
-    """
-    masked: set[str] = set()
-    for layer in architecture.layers:
-        is_given = bool(masked & set(layer.sources))
-        if is_given and layer.kind in MASKED:
-            return True
-        kind = KINDS.get(layer.kind)
-        stops = kind is not None and kind.takes_masked and layer.kind not in PASSING
-        if makes_mask(layer) or (is_given and not stops):
-            masked.update(layer.outputs)
-    return False
-
-
-def makes_mask(layer: KerasLayer) -> bool:
-    return layer.kind == "Masking" or bool(layer.config.get("mask_zero"))
-
-
 def _check_sources(layer: KerasLayer, placed: Placed) -> None:
     for source in layer.sources:
         if source not in placed.outputs:
@@ -272,32 +327,3 @@ def _check_place(layer: KerasLayer, feed: Feed, inputs: list[str]) -> None:
     if layer.kind in ("Masking", "Embedding") and is_fed:
         does = "masks" if layer.kind == "Masking" else "embeds"
         raise layer.unusable(f"{does} what another layer puts out; expected it to stand first")
-
-
-def _check_mask(layer: KerasLayer, feed: Feed) -> None:
-    """Refuse what Keras does with masked steps and the engine does not."""
-    if layer.is_inside and (feed.steps or makes_mask(layer)):
-        raise layer.unusable(
-            "is of a model inside the model, which passes no mask on; train without the mask"
-        )
-    if feed.is_masked:
-        _check_masked(layer)
-        if layer.called_with_mask is False and layer.kind in MASKED:
-            raise layer.unusable("is given no mask, unlike others; train without the mask")
-    reached = [source.is_masked for source in feed.steps if not source.is_made]
-    is_mixed = any(source.is_made for source in feed.steps) and layer.kind not in ATTENTION_KINDS
-    if (layer.kind not in INDIFFERENT and not all(reached)) or (is_mixed and reached):
-        raise layer.unusable("takes steps that are masked elsewhere, and lrp skips them everywhere")
-
-
-def _check_masked(layer: KerasLayer) -> None:
-    """Refuse a layer that masked steps take part in, or that puts them elsewhere."""
-    kind = KINDS.get(layer.kind)
-    if layer.kind.startswith("ops.") or (kind and kind.takes_masked):
-        does = "pools" if layer.kind in POOLS else "takes"
-        raise layer.unusable(f"{does} masked steps too, which lrp skips; train without the mask")
-    inner = layer.config["layer"] if layer.kind == "Bidirectional" else {"class_name": layer.kind}
-    if inner["class_name"] == "CuDNNLSTM":
-        raise layer.unusable("is given a mask, which cuDNN does not take; train without the mask")
-    if layer.config.get("go_backwards") and layer.config.get("return_sequences"):
-        raise layer.unusable("turns masked steps round, which lrp skips; train without the mask")

@@ -9,6 +9,8 @@ Shape = tuple[int | None, ...]
 
 # Layers around another, and how many times over they have its weights.
 WRAPPERS = {"Bidirectional": 2, "TimeDistributed": 1}
+# The dense layers of attention, in Keras's order.
+ATTENTION_PARTS = ("query", "key", "value", "attention_output")
 
 
 def _size(config: Config, key: str) -> int:
@@ -37,8 +39,13 @@ def _axis(config: Config) -> bool:
     return config.get("axis", -1) not in (None, [], ())
 
 
-def _head_bias(config: Config) -> Shape:
-    return (None,)
+def _of_heads(part: str) -> dict[str, Callable[[Config], Shape]]:
+    """A dense layer of attention: to heads of so many units each, or from them."""
+    from_heads = part == "attention_output"
+    return {
+        f"{part}/kernel": lambda config: (None, None, None),
+        f"{part}/bias": lambda config: (None,) if from_heads else (None, None),
+    }
 
 
 # The weights of each kind of layer with their shapes, in the order in which Keras lists them; where
@@ -87,9 +94,7 @@ WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
     "Attention": {"scale": lambda config: ()},
     "AdditiveAttention": {"scale": _any},
     "MultiHeadAttention": {
-        f"{part}/{role}": (lambda config: (None, None, None)) if role == "kernel" else _head_bias
-        for part in ("query", "key", "value", "attention_output")
-        for role in ("kernel", "bias")
+        role: shape for part in ATTENTION_PARTS for role, shape in _of_heads(part).items()
     },
 }
 WEIGHTS["CuDNNLSTM"] = WEIGHTS["LSTM"] | {"bias": lambda config: (2 * _gates(config),)}

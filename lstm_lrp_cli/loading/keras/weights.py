@@ -23,6 +23,9 @@ VARIABLE = re.compile(
     r"(?:cell/|(?:query|key|value|output)_dense/)?vars/\d+"
 )
 
+ATTENTION_DENSE = re.compile(r"/(query|key|value|output)_dense/")
+DENSE_OF_ATTENTION = ("query", "key", "value", "output")
+
 
 def snake_case(kind: str) -> str:
     """The name that Keras 3 makes of a class: bidirectional, batch_normalization, lstm, ..."""
@@ -168,11 +171,12 @@ class PlacedWeights(Struct):
 
     def __call__(self, places: tuple[Place, ...]) -> list[str]:
         group = ""
-        for place in places:
+        for depth, place in enumerate(places):
             found = self._group(f"{group}/" if group else "", place)
             if found is None:
                 return []
-            group = found
+            is_around = place.kind in WRAPPERS and depth < len(places) - 1  # another model
+            group = f"{found}/layer" if is_around else found
         return _variables(self.file, group)
 
     def _group(self, prefix: str, place: Place) -> str | None:
@@ -201,15 +205,20 @@ def class_of(group: str) -> str:
 
 
 def _variables(file: Hdf5File, group: str) -> list[str]:
-    """The datasets of a layer in Keras's order: by part, the forward one first, and by number."""
+    """The datasets of a layer in Keras's order: by part, the forward one first, and by number.
+
+    Keras 3 calls the last dense layer of attention `output_dense`.
+    """
     names = [
         name
         for name in file.datasets
         if name.startswith(f"{group}/") and VARIABLE.fullmatch(name, len(group) + 1)
     ]
 
-    def place(name: str) -> tuple[bool, str, int]:
+    def place(name: str) -> tuple[bool, int, str, int]:
         part, _, number = name.rpartition("/")
-        return "backward_layer" in part, part, int(number)
+        dense = ATTENTION_DENSE.search(name, len(group))
+        among = 0 if dense is None else DENSE_OF_ATTENTION.index(dense[1])
+        return "backward_layer" in part, among, part, int(number)
 
     return sorted(names, key=place)
