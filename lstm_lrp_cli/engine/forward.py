@@ -16,10 +16,8 @@ from .activations import ACTIVATIONS
 from .arrays import Copies, Packing
 from .graph import run_nodes
 from .layers import KINDS
-from .layers.each import EachRecord
 from .layers.merging import concatenated
-from .layers.steps import packing_of
-from .records import Record, Value
+from .records import Record, Value, packing_of
 from .recurrent import Begun, RecurrentRecord
 from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
 from .recurrent.states import NOTHING_CARRIED, CellStates, States
@@ -187,6 +185,8 @@ class Runner:
             inputs = numeric_inputs(layer, read.array, packing)
             return recurrent.run(layer, inputs, packing, _begun(None, given), self.keep_gates)
         if isinstance(layer, Each):
+            from .layers.each import EachRecord
+
             return EachRecord.of(layer, sources, self._run_inner)
         return KINDS[type(layer)].run(layer, sources)
 

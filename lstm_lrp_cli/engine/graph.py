@@ -1,13 +1,17 @@
 """The nodes of a graph one after the other: run, and passed down again."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Node
 from .arrays import Copies
-from .parts import Parted
 from .records import Record, Value
+
+if TYPE_CHECKING:
+    from .parts import Parted
 
 Other = TypeVar("Other")
 

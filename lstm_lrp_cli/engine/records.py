@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from msgspec import Struct
 
 from lstm_lrp_cli.model import Floats, Integers
 from .arrays import Copies, Packing
-from .parts import Parted, PartedValue
 from .rules import LrpRule, Messages
+
+if TYPE_CHECKING:
+    from .parts import Parted, PartedValue
 
 # What rounding may leave unaccounted for, relative to Ledger.scale.
 TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
@@ -156,6 +158,13 @@ def check_steps(packing: Packing, expected: int | Integers, does: str) -> None:
         at = int(wrong[0])
         needed = int(np.broadcast_to(expected, packing.lengths.shape)[at])
         raise WrongSteps(at, int(packing.lengths[at]), needed, does)
+
+
+def packing_of(source: Value) -> Packing:
+    """The steps of a value that has them."""
+    if source.packing is None:
+        raise ValueError("one vector a sequence has no steps")
+    return source.packing
 
 
 class Record(ABC):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.engine.attention import Steps, Weighing, attention_layers, weighings
-from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.model import Model
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.attention import Steps, Weighing
+    from lstm_lrp_cli.engine.forward import Trace
 
 # What the only input is called where it has no name, as in a mapping's `from`.
 ONLY_INPUT = "input"
@@ -63,6 +66,8 @@ def refuse_without_attention(model: Model) -> None:
     ------
     WrongUsage
     """
+    from lstm_lrp_cli.engine.attention import attention_layers
+
     if not attention_layers(model.nodes):
         raise WrongUsage(
             "the model has no attention weights: no layer attends, and none is a softmax over "
@@ -71,8 +76,17 @@ def refuse_without_attention(model: Model) -> None:
         )
 
 
+def pair_values(model: Model, steps: int) -> int:
+    """About how many weights the layers of a model have of a sequence of so many steps."""
+    from lstm_lrp_cli.engine import attention
+
+    return attention.pair_values(model.nodes, steps)
+
+
 def attention_of(batch: Batch, trace: Trace) -> list[tuple[AttentionWeights, ...]]:
     """The attention weights of each sequence of a batch, layer by layer."""
+    from lstm_lrp_cli.engine.attention import weighings
+
     places = [_places(packed) for packed in batch.packed]
     found = weighings(trace)
     return [

@@ -11,7 +11,6 @@ from itertools import chain, compress, repeat
 from operator import attrgetter
 from typing import Any
 
-from lstm_lrp_cli.engine.attention import pair_values
 from lstm_lrp_cli.engine.backward import told
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
@@ -22,7 +21,7 @@ from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
-from .attention import AttentionWeights, attention_of, refuse_without_attention
+from .attention import AttentionWeights, attention_of, pair_values, refuse_without_attention
 from .explanation import OF_TOKENS, WHOLE, Detail, Explanation, details_of, kinds_of_details
 from .question import Choice, Question, choices
 from .reconstruction import asked_model
@@ -207,7 +206,7 @@ class Explainer:
         model, methods = self.model, self.methods
         keep_gates = any(method.keeps_gates for method in methods)
         carried = carried or Carried(model)
-        weights = partial(pair_values, model.nodes) if self.attention else None
+        weights = partial(pair_values, model) if self.attention else None
         for window in windows(model, given, self.question, len(methods), weights):
             if self.question.target == "gold":
                 _check_labels(window)

@@ -6,6 +6,7 @@ A new kind is a record in a file here and an entry of KINDS.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from lstm_lrp_cli.engine import imported
 from lstm_lrp_cli.engine.records import Record, Value
 from lstm_lrp_cli.model.layers import (
     Activation,
@@ -32,7 +33,6 @@ from lstm_lrp_cli.model.layers import (
     Upsample,
     WindowPool,
 )
-from . import attention, dense, merging, moving, steps, units, windows
 
 
 class LayerKind(NamedTuple):
@@ -40,40 +40,48 @@ class LayerKind(NamedTuple):
 
     Parameters
     ----------
-    run : callable
-        Its forward pass: from the layer and what feeds it to its record.
+    module, record : str
+        The module here, and what in it makes its record of the layer and what feeds it.
     values : callable
         About how many numbers a layer's record keeps for each step that it makes.
     steps : callable
         About how many steps a layer makes of so many, or of a vector.
     """
 
-    run: Callable[[Any, Sequence[Value]], Record]
+    module: str
+    record: str
     values: Callable[[Any], int] = lambda layer: 0
     steps: Callable[[Any, int], int] = lambda layer, steps: steps
 
+    def run(self, layer: Any, sources: Sequence[Value]) -> Record:
+        """The forward pass of a layer."""
+        record: Record = imported(__name__, self.module, self.record)(layer, sources)
+        return record
+
 
 KINDS: dict[type[Layer], LayerKind] = {
-    Activation: LayerKind(dense.ActivationRecord.of),
-    Attention: LayerKind(attention.AttentionRecord.of),
-    Convolution: LayerKind(windows.ConvolutionRecord.of, lambda layer: 3 * len(layer.weights)),
-    Crop: LayerKind(moving.CropRecord.of),
-    Dense: LayerKind(dense.DenseRecord.of, lambda layer: 3 * len(layer.weights)),
-    Flatten: LayerKind(steps.FlattenRecord.of),
-    LeakyRelu: LayerKind(units.LeakyReluRecord.of),
-    Merge: LayerKind(merging.MergeRecord.of),
-    Normalize: LayerKind(units.NormalizeRecord.of, lambda layer: 3 * len(layer.factors)),
-    Pad: LayerKind(moving.PadRecord.of),
-    Pool: LayerKind(steps.pool),
-    Repeat: LayerKind(moving.RepeatRecord.of, steps=lambda layer, steps: layer.steps),
-    Reverse: LayerKind(steps.OrderRecord.of),
-    Scale: LayerKind(dense.ScaleRecord.of, lambda layer: 3 * len(layer.factors)),
-    Select: LayerKind(units.SelectRecord.of),
-    StepSoftmax: LayerKind(steps.StepSoftmaxRecord.of),
-    Transpose: LayerKind(moving.TransposeRecord.of),
-    UnitNorm: LayerKind(dense.UnitNormRecord.of),
-    UnitSum: LayerKind(dense.UnitSumRecord.of),
-    Unflatten: LayerKind(moving.UnflattenRecord.of, steps=lambda layer, steps: layer.steps),
-    Upsample: LayerKind(moving.UpsampleRecord.of, steps=lambda layer, steps: steps * layer.times),
-    WindowPool: LayerKind(windows.pool),
+    Activation: LayerKind("dense", "ActivationRecord.of"),
+    Attention: LayerKind("attention", "AttentionRecord.of"),
+    Convolution: LayerKind("windows", "ConvolutionRecord.of", lambda layer: 3 * len(layer.weights)),
+    Crop: LayerKind("moving", "CropRecord.of"),
+    Dense: LayerKind("dense", "DenseRecord.of", lambda layer: 3 * len(layer.weights)),
+    Flatten: LayerKind("steps", "FlattenRecord.of"),
+    LeakyRelu: LayerKind("units", "LeakyReluRecord.of"),
+    Merge: LayerKind("merging", "MergeRecord.of"),
+    Normalize: LayerKind("units", "NormalizeRecord.of", lambda layer: 3 * len(layer.factors)),
+    Pad: LayerKind("moving", "PadRecord.of"),
+    Pool: LayerKind("steps", "pool"),
+    Repeat: LayerKind("moving", "RepeatRecord.of", steps=lambda layer, steps: layer.steps),
+    Reverse: LayerKind("steps", "OrderRecord.of"),
+    Scale: LayerKind("dense", "ScaleRecord.of", lambda layer: 3 * len(layer.factors)),
+    Select: LayerKind("units", "SelectRecord.of"),
+    StepSoftmax: LayerKind("steps", "StepSoftmaxRecord.of"),
+    Transpose: LayerKind("moving", "TransposeRecord.of"),
+    UnitNorm: LayerKind("units", "UnitNormRecord.of"),
+    UnitSum: LayerKind("units", "UnitSumRecord.of"),
+    Unflatten: LayerKind("moving", "UnflattenRecord.of", steps=lambda layer, steps: layer.steps),
+    Upsample: LayerKind(
+        "moving", "UpsampleRecord.of", steps=lambda layer, steps: steps * layer.times
+    ),
+    WindowPool: LayerKind("windows", "pool"),
 }

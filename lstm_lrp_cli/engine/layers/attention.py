@@ -7,12 +7,11 @@ import numpy as np
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import NO_STEPS, Parted, PartedValue
-from lstm_lrp_cli.engine.records import Record, Shares, Value, check_steps
+from lstm_lrp_cli.engine.records import Record, Shares, Value, check_steps, packing_of
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Attention
 from .attending import Block, Read
-from .steps import packing_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,17 +1,22 @@
 """Layers that work on the units of each step, or vector: dense layers, scaling, activations."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, pull_back
 from lstm_lrp_cli.engine.arrays import Copies, Packing
-from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts, activated
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Activation, Dense, Scale, UnitNorm, UnitSum
+from lstm_lrp_cli.model.layers import Activation, Dense, Scale
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.parts import Parted, PartedValue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +29,7 @@ class DenseRecord(Record):
     steps: Packing | None
 
     @classmethod
-    def of(cls, layer: Dense, sources: Sequence[Value]) -> "DenseRecord":
+    def of(cls, layer: Dense, sources: Sequence[Value]) -> DenseRecord:
         [source] = sources
         inputs = source.array
         return cls(layer, inputs, _dense(layer, inputs), source.packing)
@@ -39,6 +44,8 @@ class DenseRecord(Record):
         return [gradient @ self.layer.weights]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        from lstm_lrp_cli.engine.parts import Parts
+
         parts = sources[0].parts
         irrelevant = _dense(self.layer, parts.irrelevant)
         return sources[0].with_parts(Parts(parts.relevant @ self.layer.weights.T, irrelevant))
@@ -61,7 +68,7 @@ class ScaleRecord(Record):
     steps: Packing | None
 
     @classmethod
-    def of(cls, layer: Scale, sources: Sequence[Value]) -> "ScaleRecord":
+    def of(cls, layer: Scale, sources: Sequence[Value]) -> ScaleRecord:
         [source] = sources
         outputs = source.array * layer.factors + layer.offsets
         return cls(layer, source.array, outputs, source.packing)
@@ -79,6 +86,8 @@ class ScaleRecord(Record):
         return [gradient * self.layer.factors]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        from lstm_lrp_cli.engine.parts import Parts
+
         parts, factors = sources[0].parts, self.layer.factors
         irrelevant = parts.irrelevant * factors + self.layer.offsets
         return sources[0].with_parts(Parts(parts.relevant * factors, irrelevant))
@@ -94,7 +103,7 @@ class ActivationRecord(Record):
     steps: Packing | None
 
     @classmethod
-    def of(cls, layer: Activation, sources: Sequence[Value]) -> "ActivationRecord":
+    def of(cls, layer: Activation, sources: Sequence[Value]) -> ActivationRecord:
         [source] = sources
         return cls(layer, source.array, ACTIVATIONS[layer.kind](source.array), source.packing)
 
@@ -107,71 +116,7 @@ class ActivationRecord(Record):
         return [down]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        from lstm_lrp_cli.engine.parts import activated
+
         parts = activated(ACTIVATIONS[self.layer.kind], sources[0].parts)
         return sources[0].with_parts(parts)
-
-
-# What the norm of units is taken for at least, as Keras has it.
-LEAST_NORM = 1e-6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitNormRecord(Record):
-    """Units divided by their norm: a linear map of each alone, N = 1, the norm held constant.
-
-    As a deviation is (Ali et al. 2022, "XAI for Transformers"). The gradient is the true one.
-    """
-
-    norms: Floats
-    outputs: Floats
-    steps: Packing | None
-
-    @classmethod
-    def of(cls, layer: UnitNorm, sources: Sequence[Value]) -> "UnitNormRecord":
-        [source] = sources
-        found = np.sqrt(np.square(source.array).sum(axis=1, keepdims=True))
-        norms = np.maximum(found, source.array.dtype.type(LEAST_NORM))
-        return cls(norms, source.array / norms, source.packing)
-
-    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        values, absorbed = rule.unit_messages(relevance, self.outputs)
-        down = values * self.outputs + rule.shared(absorbed, 1)
-        kept = Shares.lost(np.zeros(len(values)), rule.kept(absorbed), self.steps)
-        return [down.astype(relevance.dtype)], kept
-
-    def gradient(self, gradient: Floats) -> Sequence[Floats]:
-        along = (gradient * self.outputs).sum(axis=1, keepdims=True)
-        moves = self.norms > LEAST_NORM
-        return [(gradient - np.where(moves, along, 0.0) * self.outputs) / self.norms]
-
-    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
-        whole = sources[0].parts.whole
-        found = np.sqrt(np.square(whole).sum(axis=1, keepdims=True))
-        norms = np.maximum(found, whole.dtype.type(LEAST_NORM))
-        return sources[0].with_parts(sources[0].parts.each(lambda part: part / norms))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitSumRecord(Record):
-    """The sum of all units: a linear map."""
-
-    inputs: Floats
-    outputs: Floats
-    steps: Packing | None
-
-    @classmethod
-    def of(cls, layer: UnitSum, sources: Sequence[Value]) -> "UnitSumRecord":
-        [source] = sources
-        return cls(source.array, source.array.sum(axis=1, keepdims=True), source.packing)
-
-    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
-        messages = rule.messages(relevance, self.outputs, None, self.inputs.shape[1])
-        down = self.inputs * messages.values + messages.share
-        return [down], Shares.absorbed(messages, self.steps)
-
-    def gradient(self, gradient: Floats) -> Sequence[Floats]:
-        return [np.repeat(gradient, self.inputs.shape[1], axis=1)]
-
-    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
-        summed = sources[0].parts.each(lambda part: part.sum(axis=1, keepdims=True))
-        return sources[0].with_parts(summed)

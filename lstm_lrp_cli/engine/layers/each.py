@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine import graph
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue
-from lstm_lrp_cli.engine.records import Record, Shares, Value, WrongSteps, check_steps
+from lstm_lrp_cli.engine.records import Record, Shares, Value, WrongSteps, check_steps, packing_of
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Layer
-from .steps import packing_of
 
 # Runs one layer of the inner graph.
 RunLayer = Callable[[Layer, Sequence[Value]], Record]

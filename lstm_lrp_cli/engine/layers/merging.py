@@ -1,17 +1,22 @@
 """Several values made one: the two directions of an LSTM, and joins in a model's graph."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
-from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts, product
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, check_steps
 from lstm_lrp_cli.engine.rules import LrpRule, split_product
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Merge, MergeName
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +29,7 @@ class MergeRecord(Record):
     steps: Packing | None
 
     @classmethod
-    def of(cls, layer: Merge, sources: Sequence[Value]) -> "MergeRecord":
+    def of(cls, layer: Merge, sources: Sequence[Value]) -> MergeRecord:
         """Merge what several nodes give.
 
         Raises
@@ -103,6 +108,8 @@ class MergeRecord(Record):
         return [np.where(winners == k, amounts, 0.0) for k in range(len(self.parts))]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        from lstm_lrp_cli.engine.parts import PartedValue
+
         steps = sources[0].packing
         marked = np.logical_or.reduce([each.relevant_steps for each in sources])
         return PartedValue(merged_parts(self.kind, [each.parts for each in sources]), steps, marked)
@@ -110,6 +117,8 @@ class MergeRecord(Record):
 
 def merged_parts(kind: MergeName, parts: Sequence[Parts]) -> Parts:
     """Merge one or more values of shape (n, units). A gate multiplies both parts of its signal."""
+    from lstm_lrp_cli.engine.parts import Parts, product
+
     match kind:
         case "gate":
             gate, signal = parts[0].whole, parts[1]

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue
-from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, check_steps
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, check_steps, packing_of
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Crop, Pad, Repeat, Transpose, Unflatten, Upsample
-from .steps import packing_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

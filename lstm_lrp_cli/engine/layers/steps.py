@@ -7,17 +7,10 @@ import numpy as np
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue, merely_whole
-from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, check_steps
+from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, check_steps, packing_of
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Flatten, Pool, Reverse, StepSoftmax
-
-
-def packing_of(source: Value) -> Packing:
-    """The steps of a value that has them."""
-    if source.packing is None:
-        raise ValueError("one vector a sequence has no steps")
-    return source.packing
 
 
 @dataclass(frozen=True, slots=True, eq=False)

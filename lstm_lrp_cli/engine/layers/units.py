@@ -10,8 +10,11 @@ from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts, activated
 from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.model.layers import LeakyRelu, Normalize, Select
+from lstm_lrp_cli.model.layers import LeakyRelu, Normalize, Select, UnitNorm, UnitSum
 from .steps import step_totals
+
+# What the norm of units is taken for at least, as Keras has it.
+LEAST_NORM = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,3 +188,65 @@ class LeakyReluRecord(Record):
 
 def _leaky(layer: LeakyRelu, values: Floats) -> Floats:
     return np.where(values > 0, values, values * layer.slopes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitNormRecord(Record):
+    """Units divided by their norm: a linear map of each alone, N = 1, the norm held constant.
+
+    As a deviation is (Ali et al. 2022, "XAI for Transformers"). The gradient is the true one.
+    """
+
+    norms: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: UnitNorm, sources: Sequence[Value]) -> "UnitNormRecord":
+        [source] = sources
+        found = np.sqrt(np.square(source.array).sum(axis=1, keepdims=True))
+        norms = np.maximum(found, source.array.dtype.type(LEAST_NORM))
+        return cls(norms, source.array / norms, source.packing)
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        values, absorbed = rule.unit_messages(relevance, self.outputs)
+        down = values * self.outputs + rule.shared(absorbed, 1)
+        kept = Shares.lost(np.zeros(len(values)), rule.kept(absorbed), self.steps)
+        return [down.astype(relevance.dtype)], kept
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        along = (gradient * self.outputs).sum(axis=1, keepdims=True)
+        moves = self.norms > LEAST_NORM
+        return [(gradient - np.where(moves, along, 0.0) * self.outputs) / self.norms]
+
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        whole = sources[0].parts.whole
+        found = np.sqrt(np.square(whole).sum(axis=1, keepdims=True))
+        norms = np.maximum(found, whole.dtype.type(LEAST_NORM))
+        return sources[0].with_parts(sources[0].parts.each(lambda part: part / norms))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitSumRecord(Record):
+    """The sum of all units: a linear map."""
+
+    inputs: Floats
+    outputs: Floats
+    steps: Packing | None
+
+    @classmethod
+    def of(cls, layer: UnitSum, sources: Sequence[Value]) -> "UnitSumRecord":
+        [source] = sources
+        return cls(source.array, source.array.sum(axis=1, keepdims=True), source.packing)
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        messages = rule.messages(relevance, self.outputs, None, self.inputs.shape[1])
+        down = self.inputs * messages.values + messages.share
+        return [down], Shares.absorbed(messages, self.steps)
+
+    def gradient(self, gradient: Floats) -> Sequence[Floats]:
+        return [np.repeat(gradient, self.inputs.shape[1], axis=1)]
+
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        summed = sources[0].parts.each(lambda part: part.sum(axis=1, keepdims=True))
+        return sources[0].with_parts(summed)

@@ -8,11 +8,10 @@ import numpy as np
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts
-from lstm_lrp_cli.engine.records import Record, Shares, Value
+from lstm_lrp_cli.engine.records import Record, Shares, Value, packing_of
 from lstm_lrp_cli.engine.rules import LrpRule, Messages
 from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.layers import Convolution, Window, WindowPool
-from .steps import packing_of
 
 # The steps of so many windows are laid side by side at a time as fit into a processor's cache.
 BLOCK_BYTES = 2**19

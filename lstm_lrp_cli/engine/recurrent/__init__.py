@@ -1,32 +1,27 @@
 """Recurrent layers in one direction or both: their cells, and the cells' outputs merged."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import CopiedSteps, Copies, Packing
+from lstm_lrp_cli.engine import imported
+from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.layers import merging
 from lstm_lrp_cli.engine.layers.merging import MergeRecord, concatenated
-from lstm_lrp_cli.engine.parts import Parted, PartedInput, PartedValue, Parts
 from lstm_lrp_cli.engine.records import Reach, Record, Shares
 from lstm_lrp_cli.engine.rules import LrpRule
-from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, RecurrentCell, SimpleRnn
-from . import simple
 from .cells import CellRecord, Reading
-from .gru import cell as gru_cell
-from .gru import decomposition as gru_decomposition
-from .gru import gradient as gru_gradient
-from .gru import relevance as gru_relevance
 from .inputs import CellInput, in_reading_order
-from .lstm import cell as lstm_cell
-from .lstm import decomposition as lstm_decomposition
-from .lstm import gradient as lstm_gradient
-from .lstm import relevance as lstm_relevance
-from .parting import BegunParts, CellParts, ComputedParts, InputParts, StateRun
 from .states import CELL, HIDDEN, CellStates, StateAmounts, apart, side_by_side
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.engine.parts import Parted, PartedValue
 
 
 class CellKind(NamedTuple):
@@ -34,43 +29,53 @@ class CellKind(NamedTuple):
 
     Parameters
     ----------
-    run : callable
-        The forward pass.
-    relevance, gradient : callable
+    run : (str, str)
+        The module here, and what in it is the forward pass.
+    relevance, gradient : (str, str)
         The ways back from the states to what the cell reads, and to the states before.
-    parted : callable
+    parted : (str, str)
         The forward pass of copies in parts.
     values : (int, int)
         About how many numbers its arrays have of each unit for each step, and how many where the
         gates are kept.
     """
 
-    run: Callable[[Any, Reading], CellRecord]
-    relevance: Callable[[Any, StateAmounts, LrpRule, Reach], tuple[Floats, CellStates, Shares]]
-    gradient: Callable[[Any, StateAmounts, Reach, bool], tuple[Floats, CellStates]]
-    parted: Callable[[Any, CopiedSteps, CellParts, Booleans, BegunParts], list[StateRun]]
+    run: tuple[str, str]
+    relevance: tuple[str, str]
+    gradient: tuple[str, str]
+    parted: tuple[str, str]
     values: tuple[int, int]
 
 
 KINDS: dict[type[Recurrent], CellKind] = {
     Lstm: CellKind(
-        lstm_cell.run,
-        lstm_relevance.relevance,
-        lstm_gradient.gradient,
-        lstm_decomposition.run,
+        ("lstm.cell", "run"),
+        ("lstm.relevance", "relevance"),
+        ("lstm.gradient", "gradient"),
+        ("lstm.decomposition", "run"),
         values=(5, 8),
     ),
     Gru: CellKind(
-        gru_cell.run,
-        gru_relevance.relevance,
-        gru_gradient.gradient,
-        gru_decomposition.run,
+        ("gru.cell", "run"),
+        ("gru.relevance", "relevance"),
+        ("gru.gradient", "gradient"),
+        ("gru.decomposition", "run"),
         values=(6, 8),
     ),
     SimpleRnn: CellKind(
-        simple.run, simple.relevance, simple.gradient, simple.parted, values=(3, 3)
+        ("simple", "run"),
+        ("simple", "relevance"),
+        ("simple", "gradient"),
+        ("simple", "parted"),
+        values=(3, 3),
     ),
 }
+
+
+def _run(layer: Recurrent, reading: Reading) -> CellRecord:
+    """The forward pass of one cell."""
+    record: CellRecord = imported(__name__, *KINDS[type(layer)].run)(layer, reading)
+    return record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,11 +116,12 @@ class RecurrentRecord(Record):
     ) -> tuple[Sequence[Floats | None], Shares]:
         of_merged, of_cell_states = self._apart(relevance)
         parts, shares = self.merged.relevance(of_merged, rule)
+        relevance_of = imported(__name__, *self._kind.relevance)
         of_inputs, of_begun = [], []
         for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             assert part is not None  # directions have no gate between them
             above = self._above(record, part, of_cell)
-            read, begun, kept = self._kind.relevance(record, above, rule, reach)
+            read, begun, kept = relevance_of(record, above, rule, reach)
             shares += kept
             of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
             of_begun.append(begun)
@@ -130,36 +136,21 @@ class RecurrentRecord(Record):
     def pull_back(self, gradient: Floats, reach: Reach) -> Sequence[Floats]:
         of_merged, of_cell_states = self._apart(gradient)
         parts = self.merged.gradient(of_merged)
+        gradient_of = imported(__name__, *self._kind.gradient)
         of_inputs, of_begun = [], []
         for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             above = self._above(record, part, of_cell)
-            read, begun = self._kind.gradient(record, above, reach, self.is_begun)
+            read, begun = gradient_of(record, above, reach, self.is_begun)
             of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
             of_begun.append(begun)
         total = sum(of_inputs[1:], of_inputs[0])
         return [total, side_by_side(of_begun)] if self.is_begun else [total]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
-        returns_last = self.layer.returns == "last"
-        source, copied = sources[0], copies.of(self.packing)
-        marked = source.relevant_steps
-        hidden, of_cells = [], []
-        for each, begun in zip(self.cells, self._begun_parts(sources, copied), strict=True):
-            cell = each.reading.cell
-            read = _read_parts(cell, source, copied.packing)
-            at = in_reading_order(cell, marked, copied.packing)
-            first, *rest = (
-                run.at_end() if returns_last else _in_order(cell, run.at_steps(), copied.packing)
-                for run in self._kind.parted(each, copied, read, at, begun)
-            )
-            hidden.append(first)
-            of_cells += rest
-        merged = merging.merged_parts(self.layer.merge, hidden)
-        if of_cells:
-            merged = merging.merged_parts("concat", [merged, *of_cells])
-        if returns_last:
-            return PartedValue(merged)
-        return PartedValue(merged, copied.packing, marked)
+        from .parting import parted
+
+        run = imported(__name__, *self._kind.parted)
+        return parted(self.layer, self.cells, run, sources, copies.of(self.packing))
 
     @property
     def _kind(self) -> CellKind:
@@ -190,32 +181,6 @@ class RecurrentRecord(Record):
         for state in [state for each in begun for state in each.written_out]:
             total += state.sum(axis=1, dtype=np.float64)
         return Shares(total, np.zeros(batch), np.zeros((2, batch)))
-
-    def _begun_parts(self, sources: Sequence[Parted], copied: CopiedSteps) -> list[BegunParts]:
-        if not self.is_begun:
-            return [BegunParts.of_record(record, copied) for record in self.cells]
-        parts = sources[1].parts
-        pairs = zip(
-            apart(self.layer, parts.relevant), apart(self.layer, parts.irrelevant), strict=True
-        )
-        return [BegunParts.given(*pair) for pair in pairs]
-
-
-def _read_parts(cell: RecurrentCell, source: Parted, packing: Packing) -> CellParts:
-    """What a cell reads of copies, in parts, in its reading order."""
-    if isinstance(source, PartedInput):
-        return InputParts(
-            cell,
-            source.features,
-            in_reading_order(cell, source.places, packing),
-            in_reading_order(cell, source.entries, packing),
-        )
-    return ComputedParts(cell, _in_order(cell, source.parts, packing))
-
-
-def _in_order(cell: RecurrentCell, parts: Parts, packing: Packing) -> Parts:
-    """Bring parts from the sequences' order to that in which a cell reads them, or back."""
-    return parts.each(lambda part: in_reading_order(cell, part, packing))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -265,7 +230,7 @@ def run(
     kinds: list[list[Floats]] = [[], []] if gives_cell else [[]]
     for cell, read, states, otherwise in zip(cells, inputs, carried, idle, strict=True):
         reading = Reading(cell, packing, read, states, otherwise, keep_gates)
-        record = KINDS[type(layer)].run(layer, reading)
+        record = _run(layer, reading)
         records.append(record)
         for kind, parts in zip((HIDDEN, CELL), kinds, strict=False):
             if returns_last:

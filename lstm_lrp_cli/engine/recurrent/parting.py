@@ -6,17 +6,27 @@ Decomposition to Extract Interactions from LSTMs".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lstm_lrp_cli.engine.arrays import CopiedSteps, Packing
-from lstm_lrp_cli.engine.parts import BiasedParts, Parts, merely_whole
+from lstm_lrp_cli.engine.layers.merging import merged_parts
+from lstm_lrp_cli.engine.parts import (
+    BiasedParts,
+    Parted,
+    PartedInput,
+    PartedValue,
+    Parts,
+    merely_whole,
+)
 from lstm_lrp_cli.model import Booleans, Floats, Integers
-from lstm_lrp_cli.model.recurrent import RecurrentCell
+from lstm_lrp_cli.model.recurrent import Recurrent, RecurrentCell
 from .cells import CellRecord
-from .states import CellStates, state_sizes
+from .inputs import in_reading_order
+from .states import CellStates, apart, state_sizes
 from .weights import Maps, from_left
 
 
@@ -242,3 +252,70 @@ def with_bias(biased: BiasedParts, is_relevant: Booleans) -> Parts:
         biased.relevant + np.where(is_relevant, biased.of_bias, 0.0),
         biased.irrelevant + np.where(is_relevant, 0.0, biased.of_bias),
     )
+
+
+def parted(
+    layer: Recurrent,
+    cells: Sequence[CellRecord],
+    run: Callable[[Any, CopiedSteps, CellParts, Booleans, BegunParts], list[StateRun]],
+    sources: Sequence[Parted],
+    copied: CopiedSteps,
+) -> PartedValue:
+    """Run a recurrent layer on parts, over copies of the sequences.
+
+    Parameters
+    ----------
+    cells : sequence of CellRecord
+        Those of its forward pass.
+    run : callable
+        Runs a cell on parts.
+    sources : sequence of PartedValue or PartedInput
+        What it reads, and, where another node gives them, the states that it begins in.
+    """
+    returns_last = layer.returns == "last"
+    source = sources[0]
+    marked = source.relevant_steps
+    hidden, of_cells = [], []
+    for each, begun in zip(cells, _begun_parts(layer, cells, sources, copied), strict=True):
+        cell = each.reading.cell
+        read = _read_parts(cell, source, copied.packing)
+        at = in_reading_order(cell, marked, copied.packing)
+        first, *rest = (
+            one.at_end() if returns_last else _in_order(cell, one.at_steps(), copied.packing)
+            for one in run(each, copied, read, at, begun)
+        )
+        hidden.append(first)
+        of_cells += rest
+    merged = merged_parts(layer.merge, hidden)
+    if of_cells:
+        merged = merged_parts("concat", [merged, *of_cells])
+    if returns_last:
+        return PartedValue(merged)
+    return PartedValue(merged, copied.packing, marked)
+
+
+def _begun_parts(
+    layer: Recurrent, cells: Sequence[CellRecord], sources: Sequence[Parted], copied: CopiedSteps
+) -> list[BegunParts]:
+    if len(sources) == 1:
+        return [BegunParts.of_record(record, copied) for record in cells]
+    parts = sources[1].parts
+    pairs = zip(apart(layer, parts.relevant), apart(layer, parts.irrelevant), strict=True)
+    return [BegunParts.given(*pair) for pair in pairs]
+
+
+def _read_parts(cell: RecurrentCell, source: Parted, packing: Packing) -> CellParts:
+    """What a cell reads of copies, in parts, in its reading order."""
+    if isinstance(source, PartedInput):
+        return InputParts(
+            cell,
+            source.features,
+            in_reading_order(cell, source.places, packing),
+            in_reading_order(cell, source.entries, packing),
+        )
+    return ComputedParts(cell, _in_order(cell, source.parts, packing))
+
+
+def _in_order(cell: RecurrentCell, parts: Parts, packing: Packing) -> Parts:
+    """Bring parts from the sequences' order to that in which a cell reads them, or back."""
+    return parts.each(lambda part: in_reading_order(cell, part, packing))
