@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lstm_lrp_cli as lrp
+from lstm_lrp_cli.explaining.attention import AttentionWeights
 
 PAGE = Path(__file__).parent / "api.md"
 ORDER = (
@@ -42,12 +43,12 @@ thread; afterwards they have as many as before.
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([INTRODUCTION, *map(entry, ORDER)])
+    entries = [entry(name, getattr(lrp, name)) for name in ORDER]
+    return "\n".join([INTRODUCTION, *entries, entry("Explanation.attention", AttentionWeights)])
 
 
-def entry(name: str) -> str:
+def entry(name: str, given: object) -> str:
     """What is said of one name."""
-    given = getattr(lrp, name)
     sections = sections_of(given)
     lines = [f"## {name}\n", f"```python\n{signature(name, given)}\n```\n", sections.pop("")]
     for title, text in sections.items():
@@ -60,7 +61,7 @@ def entry(name: str) -> str:
 
 def signature(name: str, given: object) -> str:
     """As one calls it, without annotations, which the text has in words."""
-    if name in ("Explanation", "Model", "UnusableInput"):
+    if name in ("Explanation", "Explanation.attention", "Model", "UnusableInput"):
         return f"lrp.{name}"
     parameters = [
         each.replace(annotation=inspect.Parameter.empty)

@@ -22,7 +22,7 @@ from lstm_lrp_cli.loading.layers.joins import AttentionSpec
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
-from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec, TokensSpec
+from lstm_lrp_cli.loading.mapping import InputSpec, Mapping, PaddingSpec, ScalingSpec, TokensSpec
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS
 from lstm_lrp_cli.results import Result
 
@@ -41,6 +41,7 @@ SPECS: dict[str, type[Struct]] = {
     "The file": Mapping,
     "`tokens`": TokensSpec,
     "`padding`": PaddingSpec,
+    "`scaling`": ScalingSpec,
     "An entry of `inputs`": InputSpec,
     "An entry of `layers`: one of the kinds, with `name` and `from`": LayerSpec,
     "`embedding`": EmbeddingSpec,

@@ -167,7 +167,7 @@ def explain(
     labels : iterable of str or int, optional
         The true class of each sequence.
     **asked
-        `target`, `step`, `by` and the methods' settings, as `Explainer` takes them.
+        `target`, `step`, `by`, `attention` and the methods' settings, as `Explainer` takes them.
 
     Returns
     -------
@@ -256,7 +256,8 @@ def write(
     UnusableInput
         The file cannot be written, or making an explanation failed: then there is no file.
     ValueError
-        There is no such format, it has no place for `top`, or there is nothing to write.
+        There is no such format, it has no place for `top` or for attention weights, or there is
+        nothing to write.
 
     Examples
     --------
@@ -274,6 +275,12 @@ def write(
     begin = list(islice(explanations, 1))
     if not begin or not isinstance(begin[0], Explanation):
         raise WrongUsage("there are no explanations to write", "explanations")
+    if begin[0].attention is not None and not OUTPUTS[form].tells_attention:
+        raise WrongUsage(
+            f"{form} has no place for the attention weights of these explanations; expected jsonl, "
+            "or explain without `attention`",
+            "format",
+        )
     explainer = begin[0].asked
     assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))

@@ -58,18 +58,36 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
 def _inputs(model: Model, mapping: Mapping) -> dict[str, Any]:
     """What the only input is given; of several, what each is, in a list."""
     if not model.several_inputs:
-        return _input(model.only_input, mapping.vocabulary)
+        return _input(model.only_input, _source(mapping.vocabulary))
     specs = mapping.inputs or [InputSpec()] * len(model.inputs)
     several = [
         {
             "name": name,
             "steps": read.steps,
             "size": read.size,
-            **_input(read, mapping.vocabulary if spec.vocabulary is UNSET else spec.vocabulary),
+            **_input(
+                read, _source(mapping.vocabulary if spec.vocabulary is UNSET else spec.vocabulary)
+            ),
         }
         for name, read, spec in zip(model.input_names, model.inputs, specs, strict=True)
     ]
-    return {"vocabulary": None, "tokens": None, "padding": None, "inputs": several}
+    no = dict.fromkeys(("vocabulary", "tokens", "padding", "scaling"))
+    return {**no, "inputs": several}
+
+
+def _source(vocabulary: Any) -> Any:
+    """Where a vocabulary stands; of one that the mapping has in full, the mapping."""
+    return "the mapping" if isinstance(vocabulary, list) else vocabulary
+
+
+def _scaling(read: Input) -> list[dict[str, Any]] | None:
+    """What is done to numbers, one after the other."""
+    found = [
+        {"minus": each.minus.tolist(), "divide": each.divide.tolist(), "inside": inside}
+        for each, inside in ((read.scaling, False), (read.own_scaling, True))
+        if each is not None
+    ]
+    return found or None
 
 
 def _input(read: Input, source: Any) -> dict[str, Any]:
@@ -86,6 +104,7 @@ def _input(read: Input, source: Any) -> dict[str, Any]:
         },
         "tokens": msgspec.to_builtins(read.tokenization) if read.embedding else None,
         "padding": _padding(read.padding),
+        "scaling": _scaling(read),
     }
 
 
@@ -204,7 +223,8 @@ def _what(spec: LayerSpec, built: Layer) -> str:
         case Dense() if spec.dense is not None:
             outputs, inputs = built.weights.shape
             bias = "no bias" if built.bias is None else "bias"
-            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}"
+            negative = ", negative" if spec.dense.negative is True else ""
+            return f"{inputs} to {outputs} units, {bias}, {spec.dense.activation}{negative}"
         case Dense():
             return f"weights over the steps, of {built.weights.shape[1]} units"
         case Convolution():
@@ -281,7 +301,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts_of_input(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is told of the words and the padding of an input."""
+    """What is told of the words, the padding and the scaling of an input."""
     facts = []
     if found["vocabulary"]:
         vocabulary = found["vocabulary"]
@@ -308,4 +328,15 @@ def _facts_of_input(found: dict[str, Any]) -> list[tuple[str, str]]:
                     ),
                 )
             )
+    for each in found["scaling"] or ():
+        does = "the model scales" if each["inside"] else "scaled before the model has it"
+        parts = (f"{role} {_few(each[role])}" for role in ("minus", "divide"))
+        facts.append(("scaling", f"{', '.join(parts)}: {does}"))
     return facts
+
+
+def _few(numbers: list[float]) -> str:
+    """Numbers as people read them, the first of many; one where all are alike."""
+    few = numbers[:1] if len(set(numbers)) == 1 else numbers[:4]
+    more = "" if len(few) == 1 or len(numbers) == len(few) else f" and {len(numbers) - 4} more"
+    return ", ".join(f"{number:.4g}" for number in few) + more

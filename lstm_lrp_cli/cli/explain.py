@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     ),
     rare=(
         *("assume", "input_format", "bias_factor", "steps", "baseline", "span", "seed"),
-        *("no_pager", "dtype", "jobs"),
+        *("attention", "no_pager", "dtype", "jobs"),
     ),
 )
 @model_options
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
 )
+@click.option("--attention", is_flag=True, help="Tell of attention weights too, in jsonl.")
 @output_options(OUTPUTS, "a heat map")
 def explain(
     of: ModelOptions,
@@ -64,6 +65,7 @@ def explain(
     settings: SettingOptions,
     by: Detail | None,
     top: int | None,
+    attention: bool,
     form: str | None,
     to: Destination,
 ) -> None:
@@ -92,9 +94,16 @@ def explain(
             f"--top: {form} has a place for every relevance; expected --format "
             f"{', '.join(telling)}."
         )
+    if attention and not OUTPUTS[form].tells_attention:
+        raise click.UsageError(
+            f"--attention: {form} has no place for attention weights; expected --format "
+            f"{', '.join(each.name for each in OUTPUTS.values() if each.tells_attention)}."
+        )
     if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
-    explainer = Explainer(model, method, target=asked, by=by, **settings.given(method))
+    explainer = Explainer(
+        model, method, target=asked, by=by, attention=attention, **settings.given(method)
+    )
     report = ExplainReport(explainer, Run(of.name, given.name))
     rendering = Rendering(explainer, form, report.about(), top)
     blocks = read_blocks(given.source, model, rendering.block_steps)

@@ -103,6 +103,11 @@ class LrpGroup(click.Group):
                 _drop_output()
             return _stop(ctx, error, f"{error.filename or 'output'}: {error.strerror or error}")
         except Exception as error:
+            # Python 3.11 wraps what is raised as a class is made, so a signal's too.
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                ctx.exit(INTERRUPTED)
+            if isinstance(error.__cause__, SystemExit):
+                raise error.__cause__ from None
             return _stop(
                 ctx, error, f"internal error: {error!r}; please report it, with LRP_DEBUG=1 set"
             )

@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, compress, repeat
 from operator import attrgetter
 from typing import Any
 
+from lstm_lrp_cli.engine.attention import pair_values
 from lstm_lrp_cli.engine.backward import told
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
@@ -20,6 +22,7 @@ from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
+from .attention import AttentionWeights, attention_of, refuse_without_attention
 from .explanation import OF_TOKENS, WHOLE, Detail, Explanation, details_of, kinds_of_details
 from .question import Choice, Question, choices
 from .reconstruction import asked_model
@@ -47,6 +50,8 @@ class Explainer:
         How finely relevance is told: of whole tokens or steps, shape (steps,), or of every value,
         shape (steps, features). None is tokens, and features of numeric series. Of a model with
         several inputs it is for those of its kind; a tuple has one for each.
+    attention : bool
+        Whether explanations hold the attention weights of the layers that have some.
     **settings
         Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `span`, `seed`.
 
@@ -58,7 +63,8 @@ class Explainer:
     Raises
     ------
     ValueError
-        The model has no such target, step or detail, or there is no such method or setting.
+        The model has no such target, step or detail, or no attention, or there is no such method or
+        setting.
 
     Examples
     --------
@@ -72,6 +78,7 @@ class Explainer:
     methods: tuple[Method, ...]
     question: Question
     details: tuple[Detail, ...]
+    attention: bool
 
     def __init__(
         self,
@@ -81,6 +88,7 @@ class Explainer:
         target: str | int | Question = "predicted",
         step: int | str | None = None,
         by: Detail | tuple[Detail, ...] | None = None,
+        attention: bool = False,
         **settings: Any,
     ) -> None:
         if not isinstance(model, Model):
@@ -99,11 +107,14 @@ class Explainer:
             )
         if named or not made:
             made += resolve_methods(named, model, settings)
+        if attention:
+            refuse_without_attention(model)
         for field, value in (
             ("model", model),
             ("methods", made),
             ("question", question),
             ("details", details_of(model, by)),
+            ("attention", attention),
         ):
             object.__setattr__(self, field, value)
         if self.reach == "features":
@@ -196,7 +207,8 @@ class Explainer:
         model, methods = self.model, self.methods
         keep_gates = any(method.keeps_gates for method in methods)
         carried = carried or Carried(model)
-        for window in windows(model, given, self.question, len(methods)):
+        weights = partial(pair_values, model.nodes) if self.attention else None
+        for window in windows(model, given, self.question, len(methods), weights):
             if self.question.target == "gold":
                 _check_labels(window)
             found: list[Explanation] = []
@@ -210,14 +222,20 @@ class Explainer:
 
     def of_batch(self, batch: Batch, trace: Trace) -> Iterator[Explanation]:
         """Explain one batch from its forward pass, target by target, by each of the methods."""
+        attention = attention_of(batch, trace) if self.attention else None
         return chain.from_iterable(
-            self._explained(batch, trace, choice, method)
+            self._explained(batch, trace, choice, method, attention)
             for choice in choices(self.question, trace, batch)
             for method in self.methods
         )
 
     def _explained(
-        self, batch: Batch, trace: Trace, choice: Choice, method: Method
+        self,
+        batch: Batch,
+        trace: Trace,
+        choice: Choice,
+        method: Method,
+        attention: list[tuple[AttentionWeights, ...]] | None,
     ) -> Iterator[Explanation]:
         chosen, steps = choice.chosen, choice.steps
         result = finite_relevance(batch, trace, chosen, method, self.reach)
@@ -234,6 +252,7 @@ class Explainer:
             repeat(None) if result.ledgers is None else result.ledgers,
             repeat(method.name),
             repeat(None) if steps is None else steps.tolist(),
+            repeat(None) if attention is None else attention,
         )
         if chosen.rows is None:
             return explanations
@@ -248,7 +267,9 @@ class Explainer:
         for sequence in window:
             if sequence.number not in explained:
                 for method in self.methods:
-                    yield Explanation.without_score(self, sequence, method)
+                    yield Explanation.without_score(
+                        self, sequence, method, attention=self.attention
+                    )
 
 
 def detail_of(model: Model, *, finest: bool = False) -> tuple[Detail, ...]:

@@ -16,6 +16,7 @@ from lstm_lrp_cli.inputs.tokens import SKIPPED
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Input, Model
+from .attention import AttentionWeights
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
@@ -140,6 +141,9 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     method : str
     step : int or None
         Where the model gives scores at every step: the position of the step whose score it is.
+    attention : tuple of AttentionWeights, or None
+        The weights of each layer that has some; none of a sequence without a score. None where they
+        were not asked for.
 
     Notes
     -----
@@ -169,9 +173,12 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     ledger: Ledger | None
     method: str
     step: int | None = None
+    attention: tuple[AttentionWeights, ...] | None = None
 
     @classmethod
-    def without_score(cls, asked: Asked, sequence: Sequence, method: Method) -> Explanation:
+    def without_score(
+        cls, asked: Asked, sequence: Sequence, method: Method, *, attention: bool = False
+    ) -> Explanation:
         """Of a sequence without real steps, of a model by step: there is nothing to explain."""
         model = asked.model
         relevance = tuple(
@@ -180,7 +187,8 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         )
         nothing = method.promise.nothing if method.promise else None
         scores = np.zeros(0, dtype=model.dtype)
-        return cls(asked, sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+        explained = (asked, sequence, scores, 0, 0.0, None, None, relevance, nothing, method.name)
+        return cls(*explained, attention=() if attention else None)
 
     def __repr__(self) -> str:
         return self.asked.shown(self, html=False)

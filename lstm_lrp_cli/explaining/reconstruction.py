@@ -69,7 +69,11 @@ def reconstruction_error(model: Model) -> Model:
         output = put(Activation(last), output)
     if steps is not None:
         output = put(Unflatten(steps), output)
-    distance = put(Merge("difference"), output, MODEL_INPUT)
+    itself = MODEL_INPUT
+    if read.own_scaling is not None:  # it gives back what it is given, and not what it makes of it
+        minus, divide = read.own_scaling.minus, read.own_scaling.divide
+        itself = put(Scale(divide.astype(model.dtype), minus.astype(model.dtype)), itself)
+    distance = put(Merge("difference"), output, itself)
     by_feature = put(Pool("mean"), put(Activation("square"), distance))
     share = np.full(1, 1.0 / read.size, dtype=model.dtype)
     mean = put(Scale(share, np.zeros_like(share)), put(UnitSum(), by_feature))

@@ -278,7 +278,8 @@ def resolve_baseline(baseline: str | float, model: Model) -> Baseline:
             value = math.nan
         if not math.isfinite(value):
             raise WrongUsage(f"{name!r} is neither zero nor a finite number.", "baseline")
-        return Baseline(name, np.full(read.size, value, dtype=model.dtype))
+        numbers = np.full((1, read.size), value)
+        return Baseline(name, read.scaled(numbers)[0].astype(model.dtype))
     known = read.vocabulary.ids if read.vocabulary else {}
     token = known.get(name, whole_number(name))
     weights = read.embedding.weights

@@ -270,14 +270,29 @@ def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> N
 
 
 def windows(
-    model: Model, sequences: Iterable[Sequence], question: Question, methods: int = 1
+    model: Model,
+    sequences: Iterable[Sequence],
+    question: Question,
+    methods: int = 1,
+    weights: Callable[[int], int] | None = None,
 ) -> Iterator[list[Sequence]]:
-    """Collect sequences to be explained together."""
+    """Collect sequences to be explained together.
+
+    Parameters
+    ----------
+    weights : callable or None
+        From how many steps a sequence has to how many attention weights are told of it.
+    """
     every_step = question.every_step(model)
-    of_value = question.targets(model) * methods * model.dtype.itemsize
+    size = model.dtype.itemsize
+    of_value = question.targets(model) * methods * size
+    least = min(each.size for each in model.inputs)
 
     def held(own: int, values: int) -> int:
-        return values * of_value * (own if every_step else 1)
+        results = values * of_value * (own if every_step else 1)
+        if weights is None:
+            return results
+        return results + weights(values // least) * size  # padding too
 
     return cut_windows(model, sequences, held)
 

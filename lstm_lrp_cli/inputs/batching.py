@@ -132,19 +132,21 @@ def make_batch(sequences: Several[Sequence], model: Model) -> Batch:
     Of a model with several inputs, their lengths must fit, as those of `batches` do.
     """
     prepared = [
-        prepare([part.inputs for part in parts], read.padding)
+        prepare([part.inputs for part in parts], read)
         for read, parts in each_input(sequences, model)
     ]
     if len(prepared) == 1 and np.any(np.diff(prepared[0].lengths) > 0):
         order = np.argsort(-prepared[0].lengths, kind="stable")
         return make_batch([sequences[k] for k in order], model)
-    return Batch(tuple(sequences), tuple(map(_packed, prepared)))
+    return Batch(tuple(sequences), tuple(map(_packed, prepared, model.inputs)))
 
 
-def _packed(prepared: "Prepared") -> Packed:
-    packing = Packing(prepared.lengths)
+def _packed(prepared: "Prepared", read: Input) -> Packed:
+    packing, inputs = Packing(prepared.lengths), prepared.inputs
+    if read.own_scaling is not None:
+        inputs = read.own_scaling.of(inputs)
     return Packed(
-        packing.pack(prepared.inputs),
+        packing.pack(inputs),
         packing,
         prepared.given,
         np.flatnonzero(prepared.kept),
@@ -217,15 +219,16 @@ class Prepared:
     kept: Booleans
 
 
-def prepare(sequences: Several[NDArray[Any]], padding: Padding | None) -> Prepared:
-    """Cut and pad sequences, or leave out those of their steps that the model's mask skips.
+def prepare(sequences: Several[NDArray[Any]], read: Input) -> Prepared:
+    """Scale, cut and pad sequences, or leave out those of their steps that the model's mask skips.
 
     Parameters
     ----------
     sequences : sequence of ndarray, shape (steps,) or (steps, features)
-    padding : Padding or None
+    read : Input
+        What the model does to its input itself is not done here.
     """
-    inputs = np.concatenate(sequences)
+    inputs, padding = _scaled(np.concatenate(sequences), read), read.padding
     given: Integers = np.array(list(map(len, sequences)), dtype=np.intp)
     lengths = given
     kept = _kept(inputs, given, padding)
@@ -259,26 +262,34 @@ def _real_lengths(inputs: list[NDArray[Any]], read: Input) -> Integers:
     lengths = np.array(list(map(len, inputs)), dtype=np.intp)
     if not read.skips or not len(inputs):
         return lengths
-    return _kept_lengths(_kept(np.concatenate(inputs), lengths, read.padding), lengths)
+    steps = _scaled(np.concatenate(inputs), read)
+    return _kept_lengths(_kept(steps, lengths, read.padding), lengths)
 
 
 def real_steps(part: Part, read: Input) -> Booleans:
     """Which steps of one sequence are real at an input, shape (steps,)."""
     lengths = np.array([len(part.inputs)], dtype=np.intp)
-    return _kept(part.inputs, lengths, read.padding)
+    return _kept(_scaled(part.inputs, read), lengths, read.padding)
 
 
 def masked_steps(sequences: Several[Sequence], model: Model) -> list[int]:
     """How many steps of all sequences the model's masks pass over, at each input."""
-    return [_masked_steps(parts, read.padding) for read, parts in each_input(sequences, model)]
+    return [_masked_steps(parts, read) for read, parts in each_input(sequences, model)]
 
 
-def _masked_steps(parts: Several[Part], padding: Padding | None) -> int:
+def _masked_steps(parts: Several[Part], read: Input) -> int:
+    padding = read.padding
     if padding is None or not padding.masked or not parts:
         return 0
     inputs = [part.inputs for part in parts]
-    lengths, steps = np.array(list(map(len, inputs)), dtype=np.intp), np.concatenate(inputs)
+    lengths = np.array(list(map(len, inputs)), dtype=np.intp)
+    steps = _scaled(np.concatenate(inputs), read)
     return int((_uncut(steps, lengths, padding) & ~_unmasked(steps, padding)).sum())
+
+
+def _scaled(inputs: NDArray[Any], read: Input) -> NDArray[Any]:
+    """Steps as the model's padding and mask have them."""
+    return inputs if read.scaling is None else read.scaling.of(inputs)
 
 
 def cut_off(inputs: NDArray[Any], padding: Padding | None) -> Booleans:

@@ -192,15 +192,17 @@ def checked_values(
         raise UnusableInput(where, f"names a feature twice: {', '.join(features)}")
     _check_width(values.shape[1], features, read, where)
     with np.errstate(over="ignore", invalid="ignore"):
-        numbers: Floats = values.astype(model.dtype)
-    wrong = np.argwhere(~np.isfinite(numbers))
+        # What is scaled before it is given to the model is rounded only then.
+        numbers: Floats = values.astype(model.dtype if read.scaling is None else np.float64)
+        wrong = np.argwhere(~np.isfinite(read.scaled(numbers)))
     if len(wrong):
         step, feature = wrong[0].tolist()
         value = values[step, feature]
         found = f"feature `{features[feature]}` is {value} at step {step}"
         more = f" (as are {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
         if np.isfinite(value):
-            raise UnusableInput(where, f"{found}{more}, which {numbers.dtype} cannot hold")
+            scaled = ", scaled," if np.isfinite(numbers[step, feature]) else ""
+            raise UnusableInput(where, f"{found}{more}, which{scaled} {model.dtype} cannot hold")
         raise UnusableInput(
             where, f"{found}{more}; expected finite numbers: fill or drop what is missing"
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence as Several
 from itertools import chain, repeat
+from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from .stream import whole_number
 SKIPPED = -1
 # What stands for a token that is not in the vocabulary until it is decided what becomes of it.
 MISSING = -2
+
+
+ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class Encoded(NamedTuple):
@@ -44,8 +48,9 @@ class Tokenizer:
 
     def cut(self, text: str) -> list[str]:
         """The tokens of a line."""
-        if self._tokenization.lowercase:
-            text = text.lower()
+        lowercase = self._tokenization.lowercase
+        if lowercase:
+            text = text.translate(ASCII_LOWER) if lowercase == "ascii" else text.lower()
         if self._remove is not None:
             text = self._remove.sub("", text)
         if self._tokenization.split == "separate":

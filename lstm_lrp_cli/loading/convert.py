@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Embedding, Layer
-from lstm_lrp_cli.model.model import Head, Input, Model
+from lstm_lrp_cli.model.model import Head, Input, Model, Scaling
 from lstm_lrp_cli.model.recurrent import Recurrent
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
@@ -22,7 +22,7 @@ from .inputs import input_specs
 from .layers import EachSpec, LayerSpec, described, kind_of
 from .layers.site import Keep
 from .load import LoadedModel
-from .mapping import INPUT_NAME, Assumption, TokensSpec, settings
+from .mapping import INPUT_NAME, Assumption, TokensSpec, scalings, settings
 from .mapping.yaml import comment, yaml_text
 
 Arrays = Mapping[str, Floats]
@@ -38,6 +38,7 @@ COMMENTS = {
     "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
     "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",
+    "scaling": "What is done to the numbers first: (number - minus) / divide.",
     "inputs": "What the model is given, by name.",
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
@@ -114,8 +115,10 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
         if "tokens" in said and isinstance(spec.tokens, TokensSpec):
             given = settings(spec.tokens)
             said["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
-        if isinstance(spec.vocabulary, str) and "tokens" in said:
+        if isinstance(spec.vocabulary, str | list) and "tokens" in said:
             said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
+        if scalings(spec.scaling):
+            said["scaling"] = msgspec.to_builtins(spec.scaling)
     if "vocabulary" in complete:
         complete = {"vocabulary": complete.pop("vocabulary")} | complete
     layers = [] if mapping.layers is UNSET else mapping.layers
@@ -132,9 +135,9 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     return complete
 
 
-def _relative(loaded: LoadedModel, name: str, folder: Path) -> str:
-    """The name of a vocabulary as it is seen from a folder; that of one in the file stays."""
-    if name in loaded.words_in_file:
+def _relative(loaded: LoadedModel, name: str | list[str], folder: Path) -> str | list[str]:
+    """The name of a vocabulary as it is seen from a folder; one in the file or mapping stays."""
+    if isinstance(name, list) or name in loaded.words_in_file:
         return name
     return Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
 
@@ -306,7 +309,16 @@ def _taken(given: Input) -> dict[str, Any]:
             for name in ("side", "length", "value", "masked", "truncate")
             if name not in SIDES or name in given.padding.told
         }
+    parts = ((given.scaling, False), (given.own_scaling, True))
+    scaled = [_scaling_settings(each, inside) for each, inside in parts if each is not None]
+    if scaled:
+        found["scaling"] = scaled
     return found
+
+
+def _scaling_settings(scaling: Scaling, inside: bool) -> dict[str, Any]:
+    numbers = {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
+    return numbers | ({"inside": True} if inside else {})
 
 
 def layer_settings(spec: LayerSpec) -> dict[str, Any]:
@@ -318,7 +330,7 @@ def layer_settings(spec: LayerSpec) -> dict[str, Any]:
         settings = {
             name: msgspec.to_builtins(value)
             for name, value in given.items()
-            if value is not None or name == "bias"
+            if value is not UNSET and (value is not None or name == "bias")
         }
     return {key: value for key, value in place.items() if value is not None} | {spec.kind: settings}
 

@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.model import Input
+from lstm_lrp_cli.model.model import Input, Scaling
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
-from .files import ArrayFile, damaged
-from .mapping import InputSpec, Mapping, TokensSpec, overridden, settings
+from .files import damaged
+from .layers.datasets import Datasets
+from .mapping import InputSpec, Mapping, ScalingSpec, TokensSpec, overridden, scalings, settings
 from .mapping.vocabulary import read_vocabulary
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
+# What a deviation is at least, as in Keras: a feature that does not vary is not divided by 0.
+LEAST_DEVIATION = 1e-7
 # A value that every precision can hold.
 LARGEST_PADDING = 1e38
 
@@ -32,19 +36,26 @@ def input_specs(mapping: Mapping, inputs: Sequence[Input], where: str) -> list[I
     """
     specs = mapping.inputs or [InputSpec()] * len(inputs)
     takes_words = [given.embedding is not None for given in inputs]
-    if isinstance(mapping.vocabulary, str) and not any(takes_words):
-        raise UnusableInput(mapping.vocabulary, "the model has no embedding to use a vocabulary")
+    if isinstance(mapping.vocabulary, str | list) and not any(takes_words):
+        named = mapping.vocabulary if isinstance(mapping.vocabulary, str) else where
+        raise UnusableInput(named, "the model has no embedding to use a vocabulary")
+    if mapping.scaling and len(inputs) > 1:
+        problem = f"scaling: there are {len(inputs)} inputs; expected that of each in inputs"
+        raise UnusableInput(where, problem)
     if mapping.padding and len(inputs) > 1 and not any(takes_words):
         problem = (
             "padding: is of inputs with an embedding, and there is none; expected it in inputs"
         )
         raise UnusableInput(where, problem)
     common = InputSpec(
-        vocabulary=mapping.vocabulary, tokens=mapping.tokens, padding=mapping.padding
+        vocabulary=mapping.vocabulary,
+        tokens=mapping.tokens,
+        padding=mapping.padding,
+        scaling=mapping.scaling,
     )
     found = []
     for number, (spec, given) in enumerate(zip(specs, inputs, strict=True)):
-        if isinstance(spec.vocabulary, str) and given.embedding is None:
+        if isinstance(spec.vocabulary, str | list) and given.embedding is None:
             problem = f"inputs[{number}].vocabulary: `{given.name}` has no embedding to use it"
             raise UnusableInput(where, problem)
         if spec.padding and not given.steps:
@@ -55,14 +66,14 @@ def input_specs(mapping: Mapping, inputs: Sequence[Input], where: str) -> list[I
     return found
 
 
-def taken(given: Input, spec: InputSpec, folder: Path, file: ArrayFile, where: str) -> Input:
-    """An input, and how it takes words and padding."""
+def taken(given: Input, spec: InputSpec, folder: Path, datasets: Datasets, where: str) -> Input:
+    """An input, and how it takes words, numbers and padding."""
     if given.name is not None:
         where = f"{where}: input `{given.name}`"
     tokens, vocabulary = spec.tokens or TokensSpec(), None
-    if isinstance(spec.vocabulary, str) and given.embedding is not None:
+    if isinstance(spec.vocabulary, str | list) and given.embedding is not None:
         rows = len(given.embedding.weights)
-        vocabulary, tokens = read_vocabulary(spec.vocabulary, folder, file, rows, tokens)
+        vocabulary, tokens = read_vocabulary(spec.vocabulary, folder, datasets.file, rows, tokens)
     else:
         tokens = msgspec.structs.replace(tokens, start=None)
     return replace(
@@ -70,13 +81,53 @@ def taken(given: Input, spec: InputSpec, folder: Path, file: ArrayFile, where: s
         vocabulary=vocabulary,
         tokenization=_tokenization(tokens, where),
         padding=_padding(spec, given, where),
+        scaling=_scaling(spec, given, datasets, where, inside=False),
+        own_scaling=_scaling(spec, given, datasets, where, inside=True),
     )
+
+
+def _scaling(
+    said: InputSpec, given: Input, datasets: Datasets, where: str, *, inside: bool
+) -> Scaling | None:
+    """What is done to numbers before the model has them, or by the model itself; all in one."""
+    whole = None
+    specs = scalings(said.scaling)
+    if specs and given.embedding is not None:
+        raise UnusableInput(where, "scaling: is of numbers, and the input has an embedding")
+    for place, spec in enumerate(specs):
+        key = f"scaling[{place}]" if len(specs) > 1 else "scaling"
+        if place and specs[place - 1].inside and not spec.inside:
+            problem = f"{key}: the model scales first; expected those with `inside: true` last"
+            raise UnusableInput(where, problem)
+        if spec.inside is inside:
+            one = _one_scaling(spec, given.size, datasets, where, key)
+            whole = one if whole is None else whole.then(one)
+    return whole
+
+
+def _one_scaling(spec: ScalingSpec, size: int, datasets: Datasets, where: str, key: str) -> Scaling:
+    if (spec.divide is None) is (spec.variance is None):
+        raise UnusableInput(where, f"{key}: expected one of divide and variance")
+    minus = datasets.numbers(spec.minus, f"{key}.minus", size)
+    if spec.divide is not None:
+        divide = datasets.numbers(spec.divide, f"{key}.divide", size)
+    else:
+        divide = datasets.numbers(spec.variance or 0.0, f"{key}.variance", size)
+        if (divide < 0).any():
+            problem = f"{key}.variance: found {divide.min()}; expected squares, which are positive"
+            raise UnusableInput(where, problem)
+        divide = np.maximum(np.sqrt(divide), LEAST_DEVIATION)
+    if not divide.all():
+        raise UnusableInput(where, f"{key}.divide: found 0; expected numbers to divide by")
+    if spec.invert:
+        minus, divide = -minus / divide, 1.0 / divide
+    return Scaling(minus, divide, datasets.dtype)
 
 
 def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
     return Tokenization(
         spec.split or "whitespace",
-        bool(spec.lowercase),
+        spec.lowercase or False,
         _pattern("remove", spec.remove or None, where),
         _pattern("separate", spec.separate or None, where),
         bool(spec.skip),

@@ -145,10 +145,10 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         stateful=stateful is not None,
     )
     contents = _with_task(contents, model.heads)
-    described, mapping, file = contents.described, contents.described.mapping, datasets.file
+    described, mapping = contents.described, contents.described.mapping
     specs = input_specs(mapping, model.inputs, where)
     given = [
-        taken(each, spec, contents.folder, file, where)
+        taken(each, spec, contents.folder, datasets, where)
         for each, spec in zip(model.inputs, specs, strict=True)
     ]
     model = replace(
@@ -176,7 +176,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         tuple(sorted(set(contents.datasets) - used)),
         weights,
         words_in_file=frozenset(
-            name for name in words if name in {*file.datasets, *file.documents}
+            name for name in words if name in {*datasets.file.datasets, *datasets.file.documents}
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from . import Floats
 from .layers import MODEL_INPUT, Embedding, Layer, Node
 from .text import Padding, Tokenization, Vocabulary
 
@@ -33,6 +34,33 @@ class Head:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """What is made of every number of an input: (number - minus) / divide, feature by feature.
+
+    Parameters
+    ----------
+    minus, divide : ndarray of float64, shape (features,)
+    dtype : numpy.dtype
+        Of what is made: the model's.
+    """
+
+    minus: Floats
+    divide: Floats
+    dtype: np.dtype[np.floating]
+
+    def of(self, values: Floats) -> Floats:
+        """Scale numbers, shape (steps, features)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled: Floats = ((values - self.minus) / self.divide).astype(self.dtype)
+        return scaled
+
+    def then(self, other: "Scaling") -> "Scaling":
+        """Both as one, this one first."""
+        minus = self.minus + other.minus * self.divide
+        return Scaling(minus, self.divide * other.divide, self.dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """What a model is given of a sequence, or one of several such things.
@@ -52,6 +80,10 @@ class Input:
     parts : int or None
         Where a sequence is made of sequences, as documents are of sentences, how many steps each of
         those has. The steps of all stand one after another.
+    scaling : Scaling or None
+        What numbers went through before they were padded, as a scaler of the user's own.
+    own_scaling : Scaling or None
+        What the model does to them itself before all else, padding too.
     """
 
     size: int
@@ -62,6 +94,14 @@ class Input:
     tokenization: Tokenization = field(default_factory=Tokenization)
     padding: Padding | None = None
     parts: int | None = None
+    scaling: Scaling | None = None
+    own_scaling: Scaling | None = None
+
+    def scaled(self, values: Floats) -> Floats:
+        """The numbers of the user's as the first layer has them, shape (steps, features)."""
+        for each in (self.scaling, self.own_scaling):
+            values = values if each is None else each.of(values)
+        return values
 
     @property
     def step_values(self) -> int:

@@ -43,7 +43,8 @@ class Tokenization:
     ----------
     split : {"whitespace", "characters", "separate"}
         Where tokens end: at white space, behind every character, or only where `separate` matches.
-    lowercase : bool
+    lowercase : bool or "ascii"
+        By "ascii", the letters from A to Z alone.
     remove : str or None
         A regular expression; what matches it is deleted, after lowercasing and before splitting.
     separate : str or None
@@ -55,7 +56,7 @@ class Tokenization:
     """
 
     split: Literal["whitespace", "characters", "separate"] = "whitespace"
-    lowercase: bool = False
+    lowercase: bool | Literal["ascii"] = False
     remove: str | None = None
     separate: str | None = None
     skip: bool = False

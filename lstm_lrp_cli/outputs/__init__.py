@@ -42,6 +42,8 @@ class OutputFormat(NamedTuple):
         Whether it can tell of the strongest alone; else every relevance has its place.
     whole_unasked : bool
         Whether it tells every value unless it is asked for less.
+    tells_attention : bool
+        Whether it has a place for attention weights.
     """
 
     name: str
@@ -53,6 +55,7 @@ class OutputFormat(NamedTuple):
     picture: bool = False
     tells_top: bool = False
     whole_unasked: bool = False
+    tells_attention: bool = False
 
     def writer(self, file: Any, layout: Layout) -> Writer[Sequence[Explanation]]:
         """What writes explanations to a file, or to the sink of one."""
@@ -100,6 +103,7 @@ _TABLE = (
         "jsonl.JsonLinesWriter",
         "predictions.PredictionJsonLinesWriter",
         endings=(".jsonl", ".ndjson"),
+        tells_attention=True,
     ),
     OutputFormat("parquet", "parquet.RowsWriter", endings=(".parquet",), binary=True),
     OutputFormat("parquet-nested", "parquet.NestedWriter", binary=True),

@@ -92,7 +92,30 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
             **method,
             "relevance": relevance,
             "ledger": ledger,
+            **attention_object(explanation),
         }
+
+
+def attention_object(explanation: Explanation) -> dict[str, Any]:
+    """The attention weights, layer by layer, where they were asked for."""
+    if explanation.attention is None:
+        return {}
+    layers = []
+    for each in explanation.attention:
+        part = {} if each.part is None else {"part": each.part}
+        steps = {} if each.steps is None else {"steps": each.steps}
+        layers.append(
+            {
+                "layer": each.layer,
+                **part,
+                **steps,
+                "queries": each.queries,
+                "keys": each.keys,
+                "weights": exact(each.weights),
+                "padding": exact(each.padding),
+            }
+        )
+    return {"attention": layers}
 
 
 def by_name(names: Several[str], of_inputs: Several[dict[str, Any]]) -> dict[str, Any]:

@@ -101,6 +101,8 @@ class Layout:
             part.append(explanation)
             for amounts, width in zip(explanation.amounts, widths, strict=True):
                 size += len(amounts) * width
+            if explanation.attention is not None:
+                size += sum(layer.weights.size for layer in explanation.attention)
             if size >= PART_VALUES:
                 yield part
                 part, size = [], 0

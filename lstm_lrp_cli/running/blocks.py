@@ -187,5 +187,7 @@ def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanat
             piece, values = [], 0
         piece.append(each)
         values += len(each.sequence) * width
+        if each.attention is not None:
+            values += sum(layer.weights.size for layer in each.attention)
     if piece:
         yield piece

@@ -34,6 +34,9 @@ def asleep(*arguments):
 class Destroyed:
     __del__ = asleep
 
+class Field:
+    __set_name__ = asleep
+
 def patched():
     if where == "moving":
         Path.replace = asleep
@@ -46,6 +49,9 @@ def patched():
     elif where == "destructor":
         from lstm_lrp_cli.loading import load
         load.load_model = lambda *arguments: (Destroyed() and None) or asleep(*arguments)
+    elif where == "class":
+        from lstm_lrp_cli.loading import load
+        load.load_model = lambda *arguments: type("Made", (), {"field": Field()})
 
 from lstm_lrp_cli import __main__
 start_fast = __main__.start_fast
@@ -194,10 +200,10 @@ def test_while_libraries_are_imported(start, outputs, number):
 
 @each_signal
 @pytest.mark.parametrize("send", [once, as_timeout])
-@pytest.mark.parametrize("where", ["starting", "destructor", "converting", "moving"])
+@pytest.mark.parametrize("where", ["starting", "destructor", "class", "converting", "moving"])
 @pytest.mark.parametrize("command", ["explain", "convert"])
 def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
-    """At its start, where exceptions are lost, amid a file, and where it is not yet in place."""
+    """At its start, where exceptions are lost or wrapped, amid a file, and before it is there."""
     if (where, command) == ("converting", "explain"):
         where = "moving"
     arguments = {

@@ -238,10 +238,13 @@ def test_multi_head_attention_is_that_of_torch(framework, several, causal):
 def keras(framework):
     """Keras, in double precision."""
     imported = framework("keras")
-    before = imported.config.floatx()
+    # Layers go by the policy, which is made of `floatx` once, by the first layer of a process.
+    numbers, policy = imported.config.floatx(), imported.config.dtype_policy()
     imported.config.set_floatx("float64")
+    imported.config.set_dtype_policy("float64")
     yield imported
-    imported.config.set_floatx(before)
+    imported.config.set_floatx(numbers)
+    imported.config.set_dtype_policy(policy)
 
 
 def of_keras(keras, layer, *arrays):

@@ -317,59 +317,42 @@ def named(kind, name, **settings):
     return {"class_name": kind, "config": {"name": name, **settings}}
 
 
-TEXT = [
-    named("InputLayer", "text", batch_shape=[None], dtype="string"),
-    named(
-        "TextVectorization",
-        "words of text",
-        standardize="lower_and_strip_punctuation",
-        split="whitespace",
-        output_sequence_length=6,
-    ),
-]
+VECTORIZATION = {
+    "standardize": "lower_and_strip_punctuation",
+    "split": "whitespace",
+    "output_sequence_length": 6,
+    "vocabulary": ["good", "film", "bad"],
+}
 
 
 class TestRefusedLayers:
     """What is said of a layer that is not explained is true, and a mapping that is named works."""
 
-    def test_a_model_that_begins_with_text(self, run, tmp_path):
-        path = keras_file(tmp_path / "m.keras", **{"config.json": config([*TEXT, *LAYERS[1:]])})
+    @pytest.mark.parametrize(
+        ("settings", "problem"),
+        [
+            ({"ngrams": 2}, "has ngrams 2; expected none"),
+            ({"output_mode": "tf_idf"}, "has output_mode tf_idf; expected int"),
+            ({"standardize": {"class_name": "mine"}}, "has standardize one of your own; expected"),
+            ({"split": "ideographs"}, "has split ideographs; expected whitespace or character"),
+            ({"vocabulary": None}, "does not say its words, and the file holds none"),
+            ({"vocabulary": "/etc/passwd"}, "does not say its words, and the file holds none"),
+        ],
+    )
+    def test_text_that_no_mapping_can_cut(self, run, tmp_path, settings, problem):
+        text = named("InputLayer", "text", batch_shape=[None], dtype="string")
+        layer = named("TextVectorization", "words", **(VECTORIZATION | settings))
+        layers = config([text, layer, *LAYERS[1:]])
+        path = keras_file(tmp_path / "m.keras", **{"config.json": layers})
         result = run("predict", path, path)
         assert result.exit_code == 3
         first, *lines = result.stderr.splitlines()
-        assert "layer `words of text` (TextVectorization): makes token ids of text" in first
-        assert "save the model again" not in first
-        code = "\n".join(lines[: lines.index("# and as 'm_ids.yaml' beside it:")])
+        assert f"layer `words` (TextVectorization): {problem}" in first
+        code = "\n".join(lines)
         compile(code, "mend", "exec")
         assert f"model = keras.models.load_model({str(path)!r})" in code
         assert 'keras.Sequential([keras.Input((6,), dtype="int64"), *model.layers[1:]])' in code
-        assert "model.get_layer('words of text').get_vocabulary()" in code
-        # What the layer does, as the mapping of what those lines save.
-        (tmp_path / "m_ids.yaml").write_text("\n".join(lines[lines.index("format: 1") :]))
-        (tmp_path / "vocab.txt").write_text("\n[UNK]\ngood\nfilm\nbad")
-        shape = named("InputLayer", "ids", batch_shape=[None, 6])
-        path = keras_file(tmp_path / "m_ids.keras", **{"config.json": config([shape, *LAYERS[1:]])})
-        (tmp_path / "in.txt").write_text("Good, GOOD film; (plot)!\n")
-        found = run("explain", path, tmp_path / "in.txt", "--format", "jsonl", "--target", "0")
-        assert found.exit_code == 0, found.stderr
-        assert json.loads(found.stdout)["tokens"] == ["good", "good", "film", "plot"]
-        assert json.loads(run("inspect", path, "--format", "json").stdout)["padding"] == {
-            "side": "post",
-            "length": 6,
-            "value": 0,
-            "masked": False,
-            "truncate": "post",
-            "not_said": [],
-        }
-
-    def test_a_normalization_by_settings_has_no_weights_to_name(self, run, tmp_path):
-        layer = named("Normalization", "odd", mean=[1.0, 2.0], variance=[1.0, 4.0])
-        path = keras_file(
-            tmp_path / "m.keras", **{"config.json": config([*LAYERS[:2], layer, *LAYERS[2:]])}
-        )
-        told = run("inspect", path).stderr
-        assert "describe all other layers by hand in m.yaml, and scale the values yourself" in told
-        assert "batch_norm" not in told
+        assert lines[-1] == "# then: lrp explain 'm_ids.keras' ids.npy"
 
     @pytest.mark.parametrize(
         ("kind", "hint"),
@@ -378,7 +361,6 @@ class TestRefusedLayers:
             ("ConvLSTM1D", "nor has a mapping any like it"),
             ("Conv1DTranspose", "nor has a mapping any like it"),
             ("Lambda", "describe all layers by hand in m.yaml (softmax: steps, merge: gate"),
-            ("Normalization", "describe all layers by hand in m.yaml, and it as a batch_norm"),
             ("Mine", "if it does no more than a mapping can say, describe all layers by hand in m"),
         ],
     )

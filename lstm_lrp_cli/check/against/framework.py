@@ -232,12 +232,13 @@ class Live:
 
     def _given(self, inputs: NDArray[Any]) -> Prepared:
         """What the framework is given of a sequence."""
-        padding = self.model.only_input.padding
+        read = self.model.only_input
+        padding = read.padding
         if padding is not None and padding.masked and self.ran.masks:
             # One step of padding is a sequence without steps that such a framework does run.
             side, length = padding.side or "pre", max(padding.length, 1)
-            padding = replace(padding, masked=False, side=side, length=length)
-        return prepare([inputs], padding)
+            read = replace(read, padding=replace(padding, masked=False, side=side, length=length))
+        return prepare([inputs], read)
 
     def _run(
         self, inputs: NDArray[Any], sequences: Integers, by_step: tuple[int, ...]
@@ -269,5 +270,5 @@ class Live:
         given = self._given(inputs)
         numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
         numbers[given.kept] = found[~given.padding]
-        numbers[~prepare([inputs], self.model.only_input.padding).kept] = 0
+        numbers[~prepare([inputs], self.model.only_input).kept] = 0
         return numbers

@@ -21,6 +21,7 @@ from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras.files import find_beside
 from lstm_lrp_cli.loading.keras.kinds import KINDS
+from lstm_lrp_cli.loading.keras.kinds.inputs import TEXT
 from lstm_lrp_cli.loading.keras.weights import holds_layers
 from .framework import proves_nothing
 
@@ -34,7 +35,7 @@ DROPPED = frozenset(
 # such as Lambda or TorchModuleWrapper, may hold code.
 NAMES = frozenset(
     {
-        *KINDS,
+        *(set(KINDS) - set(TEXT)),
         *("Sequential", "Model", "Functional"),
         *("DTypePolicy", "__keras_tensor__", "__tuple__"),
     }
@@ -227,6 +228,12 @@ def _cleaned(node: Any, where: str, dtype: str, *, any_batch: bool) -> Any:
 def _check_name(node: dict[str, Any], where: str) -> None:
     """Refuse what is no layer of Keras's that lrp reads."""
     kind, module = node["class_name"], str(node.get("module") or "keras")
+    if kind in TEXT:
+        raise UnusableInput(
+            where,
+            f"makes token ids of text by a {kind}, which may read other files; lrp gives Keras no "
+            "words. Compare by --expected",
+        )
     known = kind in NAMES and (module == "keras" or module.startswith(MODULES))
     if not known and not module.startswith(OPERATIONS):
         raise UnusableInput(

@@ -77,6 +77,8 @@ def open_torch(loaded: LoadedModel) -> Framework:
 
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
         with torch.no_grad():
+            own = model.only_input.own_scaling
+            inputs = inputs if own is None else own.of(inputs)
             given = torch.as_tensor(np.ascontiguousarray(inputs))
             embedded = given.to(dtype) if embedding is None else embedding(given.long())
             outputs: NDArray[Any] = torch.cat(run_graph(model, functions, embedded), -1).numpy()
@@ -272,7 +274,7 @@ class _Modules:
     def _normalization(self, layer: Scale, spec: BatchNormSpec | None) -> Function:
         """An nn.BatchNorm1d, whatever roles the mapping gives to its parts."""
         parts = (spec.mean, spec.variance, spec.scale, spec.offset) if spec else ()
-        name = next(filter(None, parts), "")
+        name = next((part for part in parts if isinstance(part, str)), "")
         own = name[: name.rfind(".") + 1]
         roles = ("running_mean", "running_var", "weight", "bias")
         tensors = self._tensors.of_names({role: f"{own}{role}" for role in roles})

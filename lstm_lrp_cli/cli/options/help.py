@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
         *("ids", "labelled", "input_format", "min_length", "limit"),
     ),
-    "What is explained": ("target", "step", "by", "top", "min_count"),
+    "What is explained": ("target", "step", "by", "top", "attention", "min_count"),
     "Method": (
         *("method", "methods", "eps", "bias_factor", "steps", "baseline", "span", "seed", "seeds"),
     ),

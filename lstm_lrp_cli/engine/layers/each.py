@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine import graph
 from lstm_lrp_cli.engine.arrays import Copies, Packing
@@ -79,6 +81,15 @@ class EachRecord(Record):
             outputs = _unfolded(given.array, steps, sequences)
         return cls(layer, packing, sequences, inner, records, given.packing, outputs, steps)
 
+    @property
+    def inner_rows(self) -> Integers:
+        """The row of the inputs that each row of the inner graph's input is."""
+        return _folded(self.packing, self.sequences)
+
+    def at_outer_steps(self, inner: NDArray[Any]) -> NDArray[Any]:
+        """A value of each step that the inner graph makes, at the steps of the outputs."""
+        return _unfolded(inner, self.steps, self.sequences)
+
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
         shares = Shares.none(len(self._inner_lengths))
 
@@ -122,7 +133,7 @@ class EachRecord(Record):
             given = [(self.layer.output, inner)]
             arrived = graph.pass_amounts(self.layer.nodes, given, pass_down)
             if MODEL_INPUT in arrived:
-                down[_folded(self.packing, self.sequences)] = arrived[MODEL_INPUT]
+                down[self.inner_rows] = arrived[MODEL_INPUT]
         return [down]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
@@ -189,7 +200,7 @@ def _folded(packing: Packing, sequences: Packing) -> Integers:
     return rows.reshape(-1)
 
 
-def _unfolded(values: Floats, steps: Packing, sequences: Packing) -> Floats:
+def _unfolded(values: NDArray[Any], steps: Packing, sequences: Packing) -> NDArray[Any]:
     """What the inner graph gives by step, at the outer sequences' steps."""
     outer = np.empty_like(values)
     outer[_folded(steps, sequences)] = values

@@ -153,6 +153,8 @@ class KerasLayer(Struct, frozen=True):
     def axis(self) -> Any:
         """-1 where it says none; Keras 2 sometimes writes a list of one."""
         axis = self.config.get("axis", -1)
+        if axis == []:  # as Normalization writes that it has none
+            return None
         return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
 
     def wrapped(self, weights: list[str]) -> "KerasLayer":

@@ -16,14 +16,18 @@ from lstm_lrp_cli.loading.mapping import (
     Mapping,
     PaddingSpec,
     Task,
+    crf_assumption,
 )
 from .architecture import Architecture, KerasLayer
-from .kinds import SILENT
-from .kinds.feed import known_product
+from .kinds.chain import KINDS_OF_CRF, crf_transitions, emissions_alone
+from .kinds.feed import SILENT, known_product
+from .kinds.inputs import SCALING, TEXT, Words
 from .masks import Masks, makes_mask, masks_of
 from .placing import Placed, place
-from .refused import OTHER_CELLS, TEXT_LAYERS, begins_with_text, unknown_layer
+from .refused import OTHER_CELLS, begins_with_text, unknown_layer
 
+# What a mapping says of the only input by keys of its own.
+OF_INPUTS = ("vocabulary", "tokens", "padding", "scaling")
 # Losses of models whose outputs are values, of classes, and of a yes or no each, by all names that
 # Keras gives them, in small letters and without underscores.
 REGRESSION_LOSSES = frozenset(
@@ -59,14 +63,18 @@ def describe_architecture(
         A layer cannot be explained, or Keras would compute it otherwise; it is named.
     """
     for layer in architecture.every_layer():
-        if layer.kind in TEXT_LAYERS:
-            raise begins_with_text(layer, architecture)
+        if layer.kind == "IntegerLookup":
+            raise begins_with_text(layer, architecture, "makes token ids of other ids")
         if layer.kind in OTHER_CELLS:  # whatever else there is: of this no mapping can be made
             raise unknown_layer(layer)
+    architecture = emissions_alone(architecture)
+    transitions = crf_transitions(architecture)
     stateful = _stateful(architecture.layers)
     masks = masks_of(architecture)
     placed = place(architecture, masks)
-    inputs, padding = _inputs(architecture, placed, masks)
+    inputs = _inputs(architecture, placed, masks)
+    alone = len(inputs) == 1 and inputs[0].steps
+    said = {key: getattr(inputs[0], key) for key in OF_INPUTS} if alone else {"inputs": inputs}
     outputs = [placed.outputs[name].name for name in architecture.outputs]
     several = len(outputs) > 1 or outputs[0] != placed.last
     if several:
@@ -84,6 +92,12 @@ def describe_architecture(
     assumptions += [*_padded_behind(placed)]
     if None in tasks:
         assumptions.append(NO_CLASS)
+    fronts = (placed.front[name].words for name in architecture.inputs)
+    if any(map(_grows_with_batch, fronts, inputs)):
+        text = "each text is given by itself, and not filled up to the longest of its batch"
+        assumptions.append(Assumption("padding" if alone else "inputs", text))
+    if transitions:
+        assumptions.append(crf_assumption(transitions))
     if stateful:
         assumptions.append(
             Assumption(
@@ -96,14 +110,20 @@ def describe_architecture(
         )
     mapping = Mapping(
         format=1,
-        inputs=inputs,
         layers=specs,
-        padding=padding,
+        **said,
         outputs=outputs if several else UNSET,
         task=_task(tasks, len(outputs)),
         stateful=stateful or UNSET,
+        unused=transitions or UNSET,
     )
     return Described.by(mapping, origin, assumptions)
+
+
+def _grows_with_batch(words: Words | None, spec: InputSpec) -> bool:
+    """Whether Keras fills texts up to the longest that it is given at once, and lets it count."""
+    masked = isinstance(spec.padding, PaddingSpec) and spec.padding.masked
+    return words is not None and words.cuts and words.length is None and not masked
 
 
 def _without_needless(spec: LayerSpec, name: str | None, carries: bool) -> LayerSpec:
@@ -143,23 +163,18 @@ def _stateful(layers: list[KerasLayer]) -> int | bool:
     return batch
 
 
-def _inputs(
-    architecture: Architecture, placed: Placed, masks: Masks
-) -> tuple[list[InputSpec] | UnsetType, PaddingSpec | UnsetType]:
-    """The inputs, where they must be told apart, and the padding of the only one."""
+def _inputs(architecture: Architecture, placed: Placed, masks: Masks) -> list[InputSpec]:
+    """The inputs with their padding."""
     layers = {layer.name: layer for layer in architecture.layers}
     first = [layers[name] for name in architecture.inputs]
     paddings = [
         _padding(layer, architecture.layers, placed, masks) if spec.steps else None
         for layer, spec in zip(first, placed.inputs, strict=True)
     ]
-    if len(first) == 1 and placed.inputs[0].steps:
-        return UNSET, paddings[0] or UNSET
-    named = [
+    return [
         replace(spec, padding=padding or UNSET)
         for spec, padding in zip(placed.inputs, paddings, strict=True)
     ]
-    return named, UNSET
 
 
 def _padding(
@@ -167,7 +182,7 @@ def _padding(
 ) -> PaddingSpec | None:
     """The padding that the model must have been trained on, if any, by what an input feeds.
 
-    It pads with 0; on which side, the file does not say.
+    It pads with 0; on which side, the file says where it cuts text itself, which is behind.
     """
     shape = placed.shapes[first.name]
     # Ids have no axis of units, which may be missing of numbers too.
@@ -176,15 +191,18 @@ def _padding(
     length = known_product(shape if is_ids else shape[:-1]) or 0
     if not isinstance(length, int):
         raise ValueError(f"found an input of {length!r} steps")
+    words = placed.front[first.name].words
+    sides: dict[str, Any] = {"side": "post", "truncate": "post"} if words and words.cuts else {}
     names = {first.name}
     for layer in layers:
         if layer is first or names & set(layer.sources):
             if makes_mask(layer) and first.name in masks.inputs:
                 value = float(layer.config.get("mask_value", 0))
-                return PaddingSpec(length=length, value=value, masked=True)
-            if layer.kind in SILENT:
+                said = sides if length else {}
+                return PaddingSpec(**said, length=length, value=value, masked=True)
+            if layer.kind in (*SILENT, *SCALING, *TEXT):
                 names.add(layer.name)
-    return PaddingSpec(length=length, value=0, masked=False) if length else None
+    return PaddingSpec(**sides, length=length, value=0, masked=False) if length else None
 
 
 def _output_tasks(
@@ -203,6 +221,9 @@ def _output_tasks(
         if activation == "sigmoid" and len(ends) == 1 and loss in CLASS_LOSSES:
             return ["classification"]
         if activation in ("softmax", "sigmoid"):
+            continue
+        if name in layers and layers[name].kind in KINDS_OF_CRF:
+            tasks.append("classification")  # of tags
             continue
         units = layers[name].inner.get("units") if name in layers else None
         tasks.append(_task_by(loss, is_single=units == 1))

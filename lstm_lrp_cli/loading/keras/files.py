@@ -17,10 +17,13 @@ from lstm_lrp_cli.loading.mapping import Described
 from .architecture import Architecture, Place, read_architecture
 from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
+from .kinds.inputs import TEXT
 from .roles import Shape, weight_shapes
-from .weights import PlacedWeights, group_weights, is_weight, weights_beside
+from .weights import PlacedWeights, group_weights, is_weight, snake_case, weights_beside
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# What Keras calls the vocabulary of a layer.
+WORDS = "vocabulary.txt"
 
 
 class KerasFile(Hdf5File):
@@ -69,7 +72,32 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
             name: read_document(f"{path}: {name}", content(name, ALLOWED_CHARACTERS))
             for name in (CONFIG, METADATA)
         }
+        for name in archive.namelist():
+            if name.startswith("assets/") and name.endswith(f"/{WORDS}"):
+                documents[name] = _words(f"{path}: {name}", content(name))
         return documents, content(WEIGHTS)
+
+
+def _words(where: str, text: bytes) -> list[str]:
+    """A vocabulary, a token a line, as Keras writes it beside weights."""
+    with damaged(where, lambda error: f"is not UTF-8 ({error})", UnicodeDecodeError):
+        return text.decode("utf-8").replace("\r\n", "\n").split("\n")
+
+
+class _Assets(Struct):
+    """Finds what belongs to a layer by its place: its datasets, or its vocabulary."""
+
+    file: KerasFile
+    weights: PlacedWeights
+
+    def __call__(self, places: tuple[Place, ...]) -> list[str]:
+        if places[-1].kind not in TEXT:
+            return self.weights(places)
+        parts = [
+            snake_case(place.kind) + f"_{place.number}" * (place.number > 0) for place in places
+        ]
+        name = f"assets/layers/{'/layers/'.join(parts)}/{WORDS}"
+        return [name] if name in self.file.documents else []
 
 
 def describe_hdf5(file: Hdf5File) -> Described:
@@ -123,7 +151,8 @@ def describe_archive(file: KerasFile) -> Described:
     document = file.documents[CONFIG]
     with _understood(file, file.where(CONFIG)):
         version = str(file.documents[METADATA]["keras_version"])
-        architecture = read_architecture(file.path, document, version, PlacedWeights(file))
+        weights_of = _Assets(file, PlacedWeights(file))
+        architecture = read_architecture(file.path, document, version, weights_of)
         losses = (document.get("compile_config") or {}).get("loss")
         return describe_architecture(architecture, losses, f"{CONFIG} in {file.path.name}", version)
 

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from .architecture import Architecture, KerasLayer
-from .kinds import KINDS, SILENT, STEPWISE
-from .kinds.feed import Feed, KerasKind, Output
+from .kinds import KINDS, STEPWISE
+from .kinds.feed import SILENT, Feed, KerasKind, Output
+from .kinds.inputs import TEXT, InFront, in_front, reached
 from .kinds.units import gate_of
 from .masks import Masks, masks_of
 from .refused import MENDS, unknown_layer
@@ -34,6 +35,8 @@ class Placed(Struct):
         The layers that read masked steps as others, and the inputs that those are of.
     last : str
         The name of the last of the layers.
+    front : dict of str to InFront
+        The layers that belong to an input, by the one that is fed with it.
     """
 
     specs: list[tuple[str, LayerSpec]] = field(default_factory=list)
@@ -44,6 +47,26 @@ class Placed(Struct):
     embedded: set[str] = field(default_factory=set)
     reading_on: dict[str, frozenset[str]] = field(default_factory=dict)
     last: str = INPUT_NAME
+    front: dict[str, InFront] = field(default_factory=dict)
+
+    def belongs_to_input(self, layer: KerasLayer) -> bool:
+        """Whether an input's scaling or words have it, so that it is no layer of the mapping."""
+        return any(layer.name in each.names for each in self.front.values())
+
+    def add_input(self, layer: KerasLayer, name: str, architecture: Architecture) -> None:
+        """Add an input, by the layer that is fed with it."""
+        shape = _input_shape(layer, architecture)
+        front = self.front[layer.name] = in_front(layer, shape, architecture)
+        spec = InputSpec(name, len(shape) > 1 or _is_embedded(layer, architecture))
+        if front.words is not None:
+            words = front.words
+            spec = replace(spec, vocabulary=words.vocabulary, tokens=words.tokens)
+            shape = (words.length,) if words.cuts else shape
+        if front.scalings:
+            one, several = front.scalings[0], len(front.scalings) > 1
+            spec = replace(spec, scaling=front.scalings if several else one)
+        self.inputs.append(spec)
+        self.shapes[layer.name] = shape
 
     def add(self, called: str, specs: list[LayerSpec], sources: list[str]) -> str:
         """Add what an output of a layer amounts to, layers one behind the other: its name."""
@@ -78,18 +101,14 @@ def place(architecture: Architecture, masks: Masks) -> Placed:
     named = {layer.name: layer for layer in architecture.layers}
     inputs = [named[name] for name in architecture.inputs]
     for layer in inputs:
-        shape = _input_shape(layer, architecture)
-        name = layer.name if len(inputs) > 1 else INPUT_NAME
-        steps = len(shape) > 1 or _is_embedded(layer, architecture)
-        placed.inputs.append(InputSpec(name, steps))
-        placed.shapes[layer.name] = shape
+        placed.add_input(layer, layer.name if len(inputs) > 1 else INPUT_NAME, architecture)
     if placed.inputs:
         placed.last = placed.inputs[0].name or INPUT_NAME
     # Of what is not masked there is no step that lrp skips.
     given = {
         layer.name: Output(
             own.name or INPUT_NAME,
-            placed.shapes[layer.name],
+            _input_shape(layer, architecture),
             is_made=layer.name not in masks.inputs and bool(masks.inputs),
         )
         for layer, own in zip(inputs, placed.inputs, strict=True)
@@ -204,6 +223,9 @@ def _place(
 ) -> None:
     """Add what one layer amounts to."""
     names = [source.name for source in feed.sources]
+    belongs = placed.belongs_to_input(layer)
+    if layer.kind in TEXT and not belongs:
+        raise layer.unusable("makes ids of what another layer puts out; expected an input")
     if layer.kind == "Embedding":
         if names[0] in placed.embedded:
             raise layer.unusable("embeds what another layer embeds too; expected one of them")
@@ -211,7 +233,9 @@ def _place(
     shape = kind.shape(layer, feed)
     is_masked = is_masked and len(shape) > 1
     if len(layer.outputs) == 1 or (kind.parts is None):
-        specs = kind.specs(layer, feed)
+        specs = [] if belongs else kind.specs(layer, feed)
+        if specs and layer.kind != "Embedding" and placed.embedded & set(names):
+            raise layer.unusable("takes token ids as numbers; expected an embedding of them")
         gate = gate_of(layer, feed)
         if gate is not None:
             names = sorted(names, key=lambda name: name != gate.name)
@@ -276,16 +300,9 @@ def _input_shape(layer: KerasLayer, architecture: Architecture) -> Shape:
 
 def _is_embedded(layer: KerasLayer, architecture: Architecture) -> bool:
     """Whether an input of one vector is one of token ids."""
-    if layer.kind == "Embedding":
-        return True
-    names = {layer.name}
-    for each in architecture.layers:
-        if names & set(each.sources):
-            if each.kind == "Embedding":
-                return True
-            if each.kind in SILENT:
-                names.add(each.name)
-    return False
+    return layer.kind == "Embedding" or any(
+        each.kind == "Embedding" for each in reached(layer, architecture)
+    )
 
 
 def _check_sources(layer: KerasLayer, placed: Placed) -> None:

@@ -43,6 +43,11 @@ def _of_heads(part: str) -> dict[str, Callable[[Config], Shape]]:
     }
 
 
+def _axis(config: Config) -> bool:
+    """Whether a Normalization has a number for each unit, or one for all."""
+    return config.get("axis", -1) not in (None, [], ())
+
+
 # The weights of each kind of layer with their shapes, in the order in which Keras lists them; where
 # they have no names, it tells them.
 WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
@@ -79,6 +84,10 @@ WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
         "recurrent_kernel": lambda config: (_size(config, "units"), _size(config, "units")),
         "bias": lambda config: (_size(config, "units"),),
     },
+    "Normalization": {
+        **dict.fromkeys(("mean", "variance"), lambda config: _any(config) if _axis(config) else ()),
+        "count": lambda config: (),
+    },
     "LayerNormalization": {"gamma": _any, "beta": _any},
     "GroupNormalization": {"gamma": _any, "beta": _any},
     "PReLU": {"alpha": lambda config: (None, None)},
@@ -95,6 +104,8 @@ SET_BY = {"bias": "use_bias", "gamma": "scale", "beta": "center", "scale": "use_
 
 def roles(kind: str, config: Config) -> list[str]:
     """What Keras calls the weights of a layer, in its order."""
+    if kind == "Normalization" and config.get("mean") is not None:  # its numbers are settings
+        return []
     return [
         role
         for role in WEIGHTS[kind]

@@ -22,7 +22,7 @@ from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, Embeddin
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, PaddingSpec
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .kinds import SILENT
+from .kinds.feed import SILENT
 from .kinds.recurrent import GATE_ORDER
 from .kinds.steps import POOLS
 from .weights import LayerGroup, class_of, layer_groups, layer_names

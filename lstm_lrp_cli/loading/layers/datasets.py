@@ -15,6 +15,8 @@ GateNames = dict[str, str]
 # What a mapping may name as a weight: one dataset, several that are joined, or one a gate.
 Weight = str | list[str] | GateNames
 Bias = str | list[str | GateNames] | GateNames | None
+# A dataset, or the numbers themselves: one for all units, or one a unit.
+Numbers = str | float | list[float]
 
 # What training keeps beside the weights, by a part of its name: an optimizer's state, losses.
 OF_TRAINING = re.compile(
@@ -82,6 +84,28 @@ class Datasets(Struct, frozen=True):
             )
         return numbers
 
+    def numbers(self, said: Numbers, key: str, size: int) -> Floats:
+        """The numbers that a mapping gives or names, one for each of so many units, in float64.
+
+        Raises
+        ------
+        UnusableInput
+            They are not finite, or not as many.
+        """
+        if isinstance(said, str):
+            stored = self.file.datasets.get(said)
+            given = self.read(said, key, len(stored.shape) if stored else 1).ravel()
+        else:
+            given = np.array(said, dtype=np.float64).ravel()
+        if len(given) not in (1, size):
+            raise self.mapping_error(
+                f"{key}: found {len(given)} numbers; expected {size}, one for each unit, or one"
+            )
+        if not np.isfinite(given).all():
+            raise self.mapping_error(f"{key}: found a number that is not finite")
+        spread: Floats = np.broadcast_to(given.astype(np.float64), size)
+        return spread
+
     def array_error(self, names: Sequence[str], problem: str) -> UnusableInput:
         """The error about datasets, of which several make one array."""
         return UnusableInput(self.file.where(f"dataset `{' + '.join(names)}`"), problem)
@@ -95,13 +119,15 @@ class Datasets(Struct, frozen=True):
         return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def dataset_names(reference: Weight | Bias) -> list[str]:
+def dataset_names(reference: Weight | Bias | Numbers) -> list[str]:
     """All datasets that a weight or bias of a mapping names."""
     match reference:
         case None:
             return []
         case str():
             return [reference]
+        case float() | int():
+            return []
         case dict():
             return list(reference.values())
         case _:

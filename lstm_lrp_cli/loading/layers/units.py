@@ -4,13 +4,13 @@ import math
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Activation, Dense, LeakyRelu, Normalize, Scale, Select
 from lstm_lrp_cli.model.recurrent import ActivationName
-from .datasets import Datasets, Spec, dataset_names
+from .datasets import Datasets, Numbers, Spec, dataset_names
 from .site import Keep, Site
 
 # The last two are of the heads of attention, as Keras has them: (features, heads, units) and
@@ -31,6 +31,7 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
     layout: DenseLayout | None = None
     bias: str | list[str] | None = None
     activation: ActivationName = "linear"
+    negative: bool | UnsetType = UNSET
 
     def add(self, site: Site) -> None:
         site.need_one()
@@ -48,15 +49,17 @@ class DenseSpec(Spec, frozen=True, forbid_unknown_fields=True):
 class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """y = scale (x - mean) / sqrt(variance + epsilon) + offset, unit by unit.
 
-    Without `mean` and `variance` it is y = scale x + offset, as exporters write it.
+    Without `mean` and `variance` it is y = scale x + offset, as exporters write it. Each may be a
+    dataset or numbers. By `invert` it is done backwards: x of y.
     """
 
     named = ("mean", "variance", "scale", "offset")
-    mean: str | None = None
-    variance: str | None = None
-    scale: str | None = None
-    offset: str | None = None
+    mean: Numbers | None = None
+    variance: Numbers | None = None
+    scale: Numbers | None = None
+    offset: Numbers | None = None
     epsilon: float = 1e-3
+    invert: bool = False
 
     def add(self, site: Site) -> None:
         site.need_one()
@@ -71,17 +74,20 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
         names = {role: name for role, name in given.items() if name is not None}
         if not names:
             raise site.wrong("names no dataset; expected one or more of its four")
-        first = next(iter(names))
-        size = site.inputs or len(datasets.read(names[first], f"{site.key}.{first}", 1))
-        source = "" if site.inputs else f"as in `{first}`"
-        vectors = {role: site.vector(name, role, size, source) for role, name in names.items()}
+        size, source = self._size(site, names)
+        vectors = {
+            role: site.vector(name, role, size, source)
+            if isinstance(name, str)
+            else datasets.numbers(name, f"{site.key}.{role}", size)
+            for role, name in names.items()
+        }
         dtype = datasets.dtype
         factors, offsets = np.ones(size, dtype=dtype), np.zeros(size, dtype=dtype)
         if "variance" in vectors:
             variance = vectors["variance"] + self.epsilon
             if not (variance > 0).all():
                 problem = f"({site.key}.variance) is not positive; is it the variance?"
-                raise datasets.array_error([names["variance"]], problem)
+                raise datasets.array_error(dataset_names(names["variance"]), problem)
             factors = 1.0 / np.sqrt(variance)
         if "scale" in vectors:
             factors = factors * vectors["scale"]
@@ -89,7 +95,26 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
             offsets = -vectors["mean"] * factors
         if "offset" in vectors:
             offsets = offsets + vectors["offset"]
+        if self.invert:
+            if not factors.all():
+                raise site.wrong("invert: a factor is 0, which nothing undoes")
+            factors, offsets = 1.0 / factors, -offsets / factors
         return Scale(factors.astype(dtype), offsets.astype(dtype))
+
+    @staticmethod
+    def _size(site: Site, names: dict[str, Numbers]) -> tuple[int, str]:
+        """How many units there are, and what messages say of it."""
+        if site.inputs:
+            return site.inputs, ""
+        for role, name in names.items():
+            if isinstance(name, str):
+                size = len(site.datasets.read(name, f"{site.key}.{role}", 1))
+            elif isinstance(name, list):
+                size = len(name)
+            else:
+                continue
+            return size, f"as in `{role}`"
+        raise site.wrong("nothing tells how many units there are; expected a number for each")
 
     @classmethod
     def of(cls, layer: Scale, keep: Keep) -> "BatchNormSpec":
@@ -248,6 +273,8 @@ def build_dense(spec: DenseSpec, datasets: Datasets, key: str, inputs: int | Non
                 f"({key}.bias) has {len(part)} values; expected {outputs}, one a class or unit",
             )
         bias = part if bias is None else bias + part
+    if spec.negative is True:
+        weights, bias = -weights, None if bias is None else -bias
     return Dense(weights, bias)
 
 

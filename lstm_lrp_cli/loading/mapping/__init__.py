@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import KINDS, LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import Numbers
 
 # Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
 # those of classes, or predicted values, or nobody says it.
@@ -33,7 +34,7 @@ class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """
 
     split: Literal["whitespace", "characters", "separate"] | UnsetType = UNSET
-    lowercase: bool | UnsetType = UNSET
+    lowercase: bool | Literal["ascii"] | UnsetType = UNSET
     remove: str | UnsetType | None = UNSET
     separate: str | UnsetType | None = UNSET
     unknown: str | int | UnsetType | None = UNSET
@@ -51,6 +52,21 @@ class PaddingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     truncate: Literal["pre", "post"] | UnsetType | None = UNSET
 
 
+class ScalingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """(number - minus) / divide, feature by feature: a dataset, one number, or one a feature.
+
+    Instead of what divides, its square may be given; the root is at least 1e-7, as in Keras. By
+    `invert` it is done backwards: number * divide + minus. `inside` is true where the model does it
+    itself, behind the padding.
+    """
+
+    minus: Numbers = 0.0
+    divide: Numbers | None = None
+    variance: Numbers | None = None
+    invert: bool = False
+    inside: bool = False
+
+
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One of several inputs. `steps` is false where it is one vector a sequence.
 
@@ -60,9 +76,10 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     name: str | None = None
     steps: bool | UnsetType = UNSET
-    vocabulary: str | UnsetType | None = UNSET
+    vocabulary: str | list[str] | UnsetType | None = UNSET
     tokens: TokensSpec | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
+    scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,10 +90,11 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """
 
     format: Literal[1] | UnsetType = UNSET
-    vocabulary: str | UnsetType | None = UNSET
+    vocabulary: str | list[str] | UnsetType | None = UNSET
     tokens: TokensSpec | UnsetType | None = UNSET
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
+    scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
     inputs: list[InputSpec] | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
@@ -116,6 +134,16 @@ class Assumption(Struct, frozen=True):
 
 # Of scores without softmax or sigmoid that nobody calls classes.
 NO_CLASS = Assumption("task or labels", "its scores are of no classes, so none is predicted")
+
+
+def crf_assumption(transitions: Sequence[str]) -> Assumption:
+    """What is told of every model with a CRF, given the names of its transitions."""
+    return Assumption(
+        "unused",
+        "its scores are the emissions of a CRF, and each step's tag is the best of them; the "
+        f"transitions ({', '.join(transitions)}), which decode all tags together, are left out, so "
+        "that the decoded tags may be others",
+    )
 
 
 def _says(mapping: Mapping, key: str) -> bool:
@@ -171,6 +199,8 @@ class Described(Struct, frozen=True):
                 changes[key] = _overridden_inputs(ours, theirs, other.mapping.layers is UNSET)
                 named = ", ".join(str(each.name) for each in theirs)
                 origins[key] = f"{self.origins[key]}, with {named} from {origin}"
+            elif key == "scaling":
+                changes[key] = scaled_by_both(ours, theirs)
         left = (each for each in self.assumptions if not each.is_settled_by(other.mapping))
         return Described(
             msgspec.structs.replace(self.mapping, **changes),
@@ -185,9 +215,32 @@ def overridden(ours: SomeKeys, theirs: SomeKeys) -> SomeKeys:
     changes = settings(theirs)
     for key, value in changes.items():
         own = getattr(ours, key)
+        if key == "scaling":
+            changes[key] = scaled_by_both(own, value)
         if isinstance(own, Struct) and isinstance(value, Struct):
             changes[key] = overridden(own, value)
     return msgspec.structs.replace(ours, **changes)
+
+
+Scalings = ScalingSpec | list[ScalingSpec] | UnsetType | None
+
+
+def scalings(said: Scalings) -> list[ScalingSpec]:
+    """One scaling after the other."""
+    if said is UNSET or said is None:
+        return []
+    return said if isinstance(said, list) else [said]
+
+
+def scaled_by_both(ours: Scalings, theirs: Scalings) -> Scalings:
+    """What a user does before the model, and behind it what the model does itself.
+
+    Theirs alone where it says what the model does, or by null that there is none.
+    """
+    said = scalings(theirs)
+    if not said or any(each.inside for each in said):
+        return theirs
+    return [*said, *(each for each in scalings(ours) if each.inside)]
 
 
 def _overridden_inputs(
@@ -266,7 +319,8 @@ def specs_in(hint: Any) -> list[type[Struct]]:
     """The keys that stand in a type such as `list[LayerSpec] | UnsetType`."""
     if isinstance(hint, type) and issubclass(hint, Struct):
         return [hint]
-    return [spec for part in get_args(hint) for spec in specs_in(part)]
+    found = (spec for part in get_args(hint) for spec in specs_in(part))
+    return list(dict.fromkeys(found))
 
 
 def _explain(message: str) -> str:

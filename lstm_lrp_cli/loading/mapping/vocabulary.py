@@ -25,15 +25,16 @@ WHOLE = re.compile("[0-9]{1,12}")
 
 
 def read_vocabulary(
-    name: str, folder: Path, file: ArrayFile, size: int, given: TokensSpec
+    name: str | list[str], folder: Path, file: ArrayFile, size: int, given: TokensSpec
 ) -> tuple[Vocabulary, TokensSpec]:
     """Read the vocabulary that a mapping names.
 
     Parameters
     ----------
-    name : str
-        A dataset of the weight file, or a value that it keeps beside them (in HDF5 an attribute, of
-        the file or as `group@attribute`), else a file, relative to `folder`.
+    name : str or list of str
+        The tokens themselves, in the order of their ids; or a dataset of the weight file, or a
+        value that it keeps beside them (in HDF5 an attribute, of the file or as
+        `group@attribute`), else a file, relative to `folder`.
     size : int
         The rows of the embedding, which the vocabulary must match.
     given : TokensSpec
@@ -52,7 +53,10 @@ def read_vocabulary(
         There is no such vocabulary, or it does not fit the embedding.
     """
     own = TokensSpec()
-    if name in file.datasets:
+    if isinstance(name, list):
+        where = "vocabulary in the mapping"
+        ids = _from_list(where, name)
+    elif name in file.datasets:
         where = f"{file.path}: {name}"
         ids = _from_list(where, _texts(where, file.read(name).ravel().tolist()))
     elif name in file.documents:

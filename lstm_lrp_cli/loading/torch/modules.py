@@ -16,6 +16,11 @@ RECURRENT_WEIGHT = re.compile(r"(.*?)weight_ih(?:_l\d+(?:_reverse)?)?$")
 OTHER_CELLS = {3: "a GRU (3d, d)", 1: "a plain RNN (d, d)"}
 # What the output layer of a tagger is called, as hidden2tag; no stage and no vintage.
 TAGS = re.compile(r"(?<![a-z])tag(?!e)|to_?tag")
+# What the CRF of torchcrf and AllenNLP keeps: the scores of tags that follow each other, those of
+# the first and the last, and which are allowed.
+TRANSITIONS = "transitions"
+BESIDE_TRANSITIONS = ("start_transitions", "end_transitions")
+CONSTRAINTS = "_constraint_mask"
 # What nn.BatchNorm1d trains, and what it gathers.
 AFFINE = ("weight", "bias")
 MOMENTS = ("running_mean", "running_var")
@@ -123,7 +128,28 @@ class Modules(Struct, frozen=True, dict=True):
         """What no module is found for."""
         parts = {f"{prefix}{part}" for prefix in self.norms for part in (*MOMENTS, *AFFINE)}
         used = {*self._matrices, *map(self.bias_of, self._unordered), *parts}
-        return [name for name in self._others if name not in used]
+        return [name for name in self._others if name not in used and name not in self.crf]
+
+    @cached_property
+    def crf(self) -> list[str]:
+        """What a CRF keeps of the tags whose emissions the last linear layer makes.
+
+        Transitions of another number of tags are none: those would have states that it does not
+        tell of.
+        """
+        tags = self.shape(self.behind[-1])[0] if self.behind else 0
+        sizes: dict[str, tuple[int, ...]] = {TRANSITIONS: (tags, tags)}
+        sizes |= dict.fromkeys(BESIDE_TRANSITIONS, (tags,))
+        sizes[CONSTRAINTS] = (tags + 2, tags + 2)
+        for name in self._others:
+            if re.search(rf"(^|\.){TRANSITIONS}$", name) and self.shape(name) == (tags, tags):
+                prefix = name.removesuffix(TRANSITIONS)
+                return [
+                    f"{prefix}{role}"
+                    for role, size in sizes.items()
+                    if f"{prefix}{role}" in self.datasets and self.shape(f"{prefix}{role}") == size
+                ]
+        return []
 
     @cached_property
     def order(self) -> list[str]:
@@ -188,8 +214,9 @@ class Modules(Struct, frozen=True, dict=True):
 
     @property
     def is_tagger(self) -> bool:
-        """Whether the output layer is called one that tags every step."""
-        return bool(self.behind) and TAGS.search(self.behind[-1].lower()) is not None
+        """Whether the output layer is called one that tags every step, or a CRF decodes it."""
+        is_called_so = bool(self.behind) and TAGS.search(self.behind[-1].lower()) is not None
+        return is_called_so or bool(self.crf)
 
     @property
     def norms_fit(self) -> bool:

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.files import ArrayFile
@@ -16,7 +17,7 @@ from lstm_lrp_cli.loading.layers.cells import CellSpec
 from lstm_lrp_cli.loading.layers.joins import AttentionSpec
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
-from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import Returns
@@ -61,7 +62,9 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
         return None
     questions = list(_questions(found))
     told = [Assumption("layers", each.likeliest) for each in questions if each.likeliest]
-    beside = Mapping(format=1, **_settings_beside(file, found))
+    if found.crf:
+        told.append(crf_assumption(found.crf))
+    beside = Mapping(format=1, **_settings_beside(file, found), unused=found.crf or UNSET)
     draft = Draft(_drafted(found), questions, told, beside)
     return draft.settled(file.path, assume, _ways_out(file, draft))
 
@@ -168,7 +171,7 @@ def _of_dense_layers(found: Modules) -> Iterator[OpenQuestion]:
         yield OpenQuestion(
             f"nothing says what `{chain[0]}` is given of the LSTM's steps",
             f"`{chain[0]}` is given {next(iter(_heads(found.is_tagger, both)))}",
-            is_safe=not both and not found.is_tagger,
+            is_safe=bool(found.crf) or not (both or found.is_tagger),
             is_searched=True,
         )
     if len(chain) > 1:

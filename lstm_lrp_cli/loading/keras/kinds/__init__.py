@@ -9,26 +9,15 @@ from lstm_lrp_cli.loading.keras.refused import unknown_layer
 from lstm_lrp_cli.loading.keras.roles import Shape
 from lstm_lrp_cli.loading.layers import EachSpec, LayerSpec
 from .attention import ATTENTION_KINDS
-from .feed import Feed, KerasKind, Output, Specs
+from .chain import CHAIN_KINDS
+from .feed import SILENT, Feed, KerasKind, Output, Specs
+from .inputs import INPUT_KINDS, SCALING
 from .recurrent import RECURRENT_KINDS
 from .steps import STEP_KINDS
 from .units import UNIT_KINDS
 
-# Layers that do nothing at inference.
-SILENT = frozenset(
-    {
-        "InputLayer",
-        "Dropout",
-        "SpatialDropout1D",
-        "GaussianDropout",
-        "GaussianNoise",
-        "AlphaDropout",
-        "ActivityRegularization",
-        "Identity",
-    }
-)
 # What does the same to every step by itself.
-STEPWISE = ("Dense", *SILENT, *(set(UNIT_KINDS) - {"GroupNormalization", "Embedding"}))
+STEPWISE = ("Dense", *SILENT, *SCALING, *(set(UNIT_KINDS) - {"GroupNormalization", "Embedding"}))
 
 
 def _inner(layer: KerasLayer, feed: Feed) -> tuple[KerasLayer, KerasKind, Feed]:
@@ -79,9 +68,11 @@ def _mark_distributed(layer: KerasLayer, feed: Feed, output: Output) -> Output:
 
 KINDS: dict[str, KerasKind] = {
     **dict.fromkeys((*SILENT, "Masking"), KerasKind(lambda layer, feed: [])),
+    **INPUT_KINDS,
     **UNIT_KINDS,
     **STEP_KINDS,
     **RECURRENT_KINDS,
     **ATTENTION_KINDS,
+    **CHAIN_KINDS,
     "TimeDistributed": KerasKind(_time_distributed, _distributed_shape, mark=_mark_distributed),
 }

@@ -10,6 +10,20 @@ from lstm_lrp_cli.loading.keras.architecture import KerasLayer
 from lstm_lrp_cli.loading.keras.roles import Shape
 from lstm_lrp_cli.loading.layers import LayerSpec
 
+# Layers that do nothing at inference.
+SILENT = frozenset(
+    {
+        "InputLayer",
+        "Dropout",
+        "SpatialDropout1D",
+        "GaussianDropout",
+        "GaussianNoise",
+        "AlphaDropout",
+        "ActivityRegularization",
+        "Identity",
+    }
+)
+
 
 class Output(Struct, frozen=True):
     """What a layer puts out.
