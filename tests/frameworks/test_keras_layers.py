@@ -797,6 +797,29 @@ def test_weights_beside_an_architecture(keras, tmp_path, name):
     assert_equal(model, tmp_path, files=EVERY_FORM)
 
 
+ALONE = {
+    "gru": BEFORE["gru"],
+    "gru_before": BEFORE["gru_before"],
+    "gru_both": BEFORE["gru_both"],
+    "rnn": BEFORE["rnn"],
+    "rnn_both": lambda k: [k.Bidirectional(k.SimpleRNN(3, return_sequences=True))],
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_weights_of_a_chain_alone(keras, tmp_path, name):
+    """Shapes tell the cells, and what they do not tell is Keras's default."""
+    layers = keras.layers
+    model = chain(keras, *ALONE[name](layers), layers.LSTM(4), layers.Dense(2))
+    model.save_weights(tmp_path / "model.weights.h5")
+    [values] = given(model)
+    expected = outputs_of(model, [values])
+    with pytest.warns(UserWarning, match="gives its last hidden state"):
+        read = lrp.load(tmp_path / "model.weights.h5")
+    found = [each.scores for each in lrp.predict(read, list(values))]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", WEIGHED_GRAPHS)
 def test_weights_of_a_graph_beside_its_architecture(keras, tmp_path, name):
     assert_equal(graph(keras, GRAPHS[name], SEQUENCE), tmp_path, files=("model.weights.h5",))
