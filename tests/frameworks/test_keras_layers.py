@@ -439,6 +439,29 @@ def test_one_model_for_the_sequences_of_two_inputs(keras, tmp_path):
     assert_equal(randomized(keras.Model(inputs, layers.Dense(2)(layers.Add()(parts)))), tmp_path)
 
 
+def test_models_in_models_for_every_sequence(keras, tmp_path):
+    """Documents of paragraphs of sentences."""
+    layers = keras.layers
+    words = in_model(keras, (PART, FEATURES), of_words)
+    sentences = keras.Sequential(
+        [keras.Input((2, PART, FEATURES)), layers.TimeDistributed(words), layers.GRU(3)]
+    )
+    body = [layers.TimeDistributed(sentences), layers.LSTM(3), layers.Dense(2)]
+    model = chain(keras, *body, shape=(PARTS, 2, PART, FEATURES))
+    assert_equal(model, tmp_path, files=EVERY_FORM)
+
+
+@pytest.mark.parametrize("repeated", ["layer", "model"])
+def test_states_that_go_on_from_part_to_part_are_refused(keras, tmp_path, repeated):
+    layers = keras.layers
+    reader = layers.LSTM(3, stateful=True)
+    if repeated == "model":
+        reader = keras.Sequential([keras.Input(batch_shape=(BATCH, PART, FEATURES)), reader])
+    x = keras.Input(batch_shape=(BATCH, PARTS, PART, FEATURES))
+    y = layers.GRU(3, stateful=True)(layers.TimeDistributed(reader)(x))
+    refused(keras.Model(x, layers.Dense(2)(y)), tmp_path, "carries states from part to part")
+
+
 def test_an_embedding_for_every_sequence(keras, tmp_path):
     layers = keras.layers
     x = keras.Input((PARTS, PART), dtype="int32")
@@ -1248,6 +1271,9 @@ OWN_MASKS = {
     "both": lambda ops, one, other: ops.logical_and(ops.not_equal(one, 0), ops.not_equal(other, 0)),
     "none at all": lambda ops, one, other: ops.ones_like(one, dtype="bool"),
     "turned": lambda ops, one, other: ops.equal(one, 0),
+    "of whole sequences": lambda ops, one, other: ops.expand_dims(
+        ops.any(ops.not_equal(one, 0), axis=-1), -1
+    ),
     "over the steps": lambda ops, one, other: ops.any(
         ops.expand_dims(ops.not_equal(one, 0), -1), axis=1
     ),
