@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from models import KERAS, PYTORCH, WEATHER, with_input
+from msgspec.structs import replace
 from processes import run_lrp
 from threadpoolctl import threadpool_info
 

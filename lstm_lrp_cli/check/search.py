@@ -4,14 +4,15 @@ The weights are read once and every variation is a model of its own. All are run
 sequence; those that are near are run on all.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
@@ -274,7 +275,7 @@ class Search:
                 )
                 [given] = built.model.inputs
                 model = replace(built.model, inputs=(replace(given, padding=filled),))
-                each = _Built(replace(variation, padding=spec), model)
+                each = _Built(dataclasses.replace(variation, padding=spec), model)
                 found.append(_Judge(sequences, expected, model).matched(each, setting))
         return found
 
@@ -294,9 +295,9 @@ class Search:
 
     def _with_layers(self, layers: Iterable[LayerSpec], **others: Any) -> Contents:
         described = self.contents.described
-        mapping = msgspec.structs.replace(described.mapping, layers=list(layers), **others)
-        described = msgspec.structs.replace(described, mapping=mapping)
-        return msgspec.structs.replace(self.contents, described=described)
+        mapping = replace(described.mapping, layers=list(layers), **others)
+        described = replace(described, mapping=mapping)
+        return replace(self.contents, described=described)
 
 
 class _Judge:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.errors import UnusableInput

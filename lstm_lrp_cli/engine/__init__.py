@@ -1,4 +1,4 @@
-"""The NumPy engine: forward pass, rules, relevance. No I/O; imports NumPy and `model` alone."""
+"""The NumPy engine: forward pass, rules, relevance. No I/O; NumPy alone, and `model`."""
 
 from functools import cache
 from importlib import import_module

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Booleans, Floats
@@ -23,8 +24,7 @@ from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_input
 from .recurrent.states import NOTHING_CARRIED, CellStates, States
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class Given(Struct, frozen=True, eq=False):
     """What one input of a model is given of a batch.
 
     Parameters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Embedding

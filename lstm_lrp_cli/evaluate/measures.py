@@ -1,10 +1,10 @@
 """What is told of methods beside curves: agreement, the most effective step, and sensitivity."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.methods.occlusion import Occlusion

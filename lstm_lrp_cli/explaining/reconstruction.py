@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.model.layers import (

@@ -340,7 +340,7 @@ def _has_weights(layer: Layer) -> bool:
 
     An embedding is an input's own.
     """
-    return type(layer).__eq__ is object.__eq__ and not isinstance(layer, Embedding)
+    return not layer.__struct_config__.eq and not isinstance(layer, Embedding)
 
 
 def _ends(model: Model) -> list[Head]:

@@ -1,13 +1,13 @@
 """Loading a model: the weight file, what it says of itself, and the mapping, which wins."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer

@@ -1,15 +1,13 @@
 """What a model decides: classes, and which of them its scores take."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from . import Floats, Integers
 from .model import Model
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Classes among which a model chooses one.
 
     Parameters

@@ -4,8 +4,9 @@ All weights are in the engine's own form: a matrix as (outputs, inputs). Recurre
 `recurrent`.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from . import Floats
 from .recurrent import ActivationName, Gru, Lstm, SimpleRnn
@@ -16,8 +17,7 @@ WindowPoolName = Literal["mean", "max"]
 AttentionName = Literal["dot", "additive"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedding:
+class Embedding(Struct, frozen=True, eq=False):
     """A table of one vector a token.
 
     Parameters
@@ -28,8 +28,7 @@ class Embedding:
     weights: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Which steps each output step is made of.
 
     Output step t is made of the steps stride t - before + dilation k of the input, k from 0 to
@@ -50,8 +49,7 @@ class Window:
     padding: tuple[int, int] | Literal["same"] = (0, 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Convolution:
+class Convolution(Struct, frozen=True, eq=False):
     """A linear map of the steps in a window, the same at each of its places (Conv1D).
 
     Parameters
@@ -69,8 +67,7 @@ class Convolution:
     groups: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class WindowPool:
+class WindowPool(Struct, frozen=True):
     """The largest or the mean of the steps in a window, unit by unit.
 
     Parameters
@@ -87,31 +84,27 @@ class WindowPool:
     counts_padding: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Upsample:
+class Upsample(Struct, frozen=True):
     """Every step so many times, one after the other."""
 
     times: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pad:
+class Pad(Struct, frozen=True):
     """Steps of zeros added before the first and after the last."""
 
     before: int
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Crop:
+class Crop(Struct, frozen=True):
     """Steps left out at the beginning and at the end."""
 
     before: int
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """Pooling over the steps of a sequence, unit by unit.
 
     `first` and `last` are those steps of the sequence, in its own order.
@@ -120,8 +113,7 @@ class Pool:
     kind: PoolName
 
 
-@dataclass(frozen=True, slots=True)
-class Flatten:
+class Flatten(Struct, frozen=True):
     """All steps of a sequence side by side, step after step, as one vector.
 
     Parameters
@@ -133,22 +125,19 @@ class Flatten:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unflatten:
+class Unflatten(Struct, frozen=True):
     """A vector cut into so many steps of as many units each, in its order."""
 
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Struct, frozen=True):
     """A vector, the same at each of so many steps (RepeatVector)."""
 
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transpose:
+class Transpose(Struct, frozen=True):
     """Steps and units change places: as many steps as there were units, of `steps` units each.
 
     Parameters
@@ -160,13 +149,11 @@ class Transpose:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reverse:
+class Reverse(Struct, frozen=True):
     """The steps of every sequence from the last to the first."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dense:
+class Dense(Struct, frozen=True, eq=False):
     """A linear map, of every step or of the one vector a sequence has become.
 
     Parameters
@@ -179,8 +166,7 @@ class Dense:
     bias: Floats | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scale:
+class Scale(Struct, frozen=True, eq=False):
     """Every unit times its own factor, plus its own offset, as batch normalization at inference.
 
     Parameters
@@ -192,8 +178,7 @@ class Scale:
     offsets: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Normalize:
+class Normalize(Struct, frozen=True, eq=False):
     """Units freed of their mean and divided by their deviation, then scaled and shifted.
 
     Layer normalization (Ba, Kiros and Hinton 2016) where `groups` is None: over the units of a
@@ -213,26 +198,22 @@ class Normalize:
     groups: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnitNorm:
+class UnitNorm(Struct, frozen=True):
     """Units divided by their Euclidean norm, which is taken for no less than 1e-6."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitSum:
+class UnitSum(Struct, frozen=True):
     """The sum of all units, as one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
+class Select(Struct, frozen=True):
     """The units from one up to another."""
 
     start: int
     stop: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LeakyRelu:
+class LeakyRelu(Struct, frozen=True, eq=False):
     """x where it is above 0, else x times a slope.
 
     Parameters
@@ -244,20 +225,17 @@ class LeakyRelu:
     slopes: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(Struct, frozen=True):
     """A function applied unit by unit (softmax: over the units)."""
 
     kind: ActivationName
 
 
-@dataclass(frozen=True, slots=True)
-class StepSoftmax:
+class StepSoftmax(Struct, frozen=True):
     """A softmax over the steps of a sequence, unit by unit: attention weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(Struct, frozen=True):
     """Several values made one.
 
     Parameters
@@ -270,8 +248,7 @@ class Merge:
     kind: MergeName
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Attention:
+class Attention(Struct, frozen=True, eq=False):
     """Sums of values, weighted by how well the keys that go with them fit a query.
 
     Fed by queries, values and keys: one vector a step each; queries may be one vector a sequence.
@@ -299,8 +276,7 @@ class Attention:
     causal: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Each:
+class Each(Struct, frozen=True, eq=False):
     """A graph of its own for each of the sequences that a sequence is made of (TimeDistributed).
 
     Every so many steps are a sequence to the graph. What it makes of them stands one after another:
@@ -356,8 +332,7 @@ Layer = (
 MODEL_INPUT: Final = -1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(Struct, frozen=True, eq=False):
     """A layer, and what feeds it.
 
     Parameters

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from . import Floats
 from .layers import MODEL_INPUT, Embedding, Layer, Node
@@ -15,8 +16,7 @@ from .text import Padding, Tokenization, Vocabulary
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Scores among which one class is predicted.
 
     Parameters
@@ -34,8 +34,7 @@ class Head:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scaling:
+class Scaling(Struct, frozen=True, eq=False):
     """What is made of every number of an input: (number - minus) / divide, feature by feature.
 
     Parameters
@@ -61,8 +60,7 @@ class Scaling:
         return Scaling(minus, self.divide * other.divide, self.dtype)
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """What a model is given of a sequence, or one of several such things.
 
     Parameters
@@ -130,8 +128,7 @@ class Input:
         return self.masks or self.leaves_out or self.cuts
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Model:
+class Model(Struct, frozen=True):
     """A trained classifier or regressor, ready to be run and explained.
 
     Parameters

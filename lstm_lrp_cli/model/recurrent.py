@@ -4,8 +4,9 @@ All weights are in the engine's own form: gates on the leading axis, of an LSTM 
 g, o, and a matrix as (outputs, inputs).
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from . import Floats
 
@@ -33,8 +34,7 @@ DirectionMergeName = Literal["concat", "sum", "mean", "product"]
 Returns = Literal["last", "sequence"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LstmCell:
+class LstmCell(Struct, frozen=True, eq=False):
     """The weights with which an LSTM reads a sequence in one direction.
 
     Parameters
@@ -75,8 +75,7 @@ class LstmCell:
         return int(self.input.shape[2])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lstm:
+class Lstm(Struct, frozen=True, eq=False):
     """An LSTM that reads forwards, backwards, or both.
 
     Parameters
@@ -120,8 +119,7 @@ class Lstm:
         return sum(cell.output_size + cell.hidden_size for cell in self.cells)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GruCell:
+class GruCell(Struct, frozen=True, eq=False):
     """The weights with which a gated recurrent unit reads a sequence in one direction.
 
     r, z = sigmoid(W x + U h + b); n = tanh(W x + b + r (U h + b')), or, where the gate comes
@@ -164,8 +162,7 @@ class GruCell:
         return int(self.input.shape[2])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Gru:
+class Gru(Struct, frozen=True, eq=False):
     """A GRU that reads forwards, backwards, or both; its settings are those of `Lstm`.
 
     Fed by two nodes, it begins in the hidden states of its cells that the second gives.
@@ -187,8 +184,7 @@ class Gru:
         return sum(cell.hidden_size for cell in self.cells)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RnnCell:
+class RnnCell(Struct, frozen=True, eq=False):
     """The weights of h = a(W x + U h + b) in one direction (Elman 1990).
 
     Parameters
@@ -219,8 +215,7 @@ class RnnCell:
         return int(self.input.shape[1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SimpleRnn:
+class SimpleRnn(Struct, frozen=True, eq=False):
     """A recurrent layer without gates; its settings are those of `Gru`."""
 
     cells: tuple[RnnCell, ...]

@@ -1,15 +1,15 @@
 """How text becomes the token ids that a model was trained on, and how sequences are filled up."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
+
+from msgspec import Struct
 
 # The keys of a padding that say where: a file that says its length seldom says these.
 SIDES: Final = frozenset({"side", "truncate"})
 
 
-@dataclass(frozen=True)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True, dict=True):
     """The tokens that a model knows.
 
     Parameters
@@ -35,8 +35,7 @@ class Vocabulary:
         return {number: token for token, number in self.ids.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Tokenization:
+class Tokenization(Struct, frozen=True):
     """How a line of text is cut into tokens.
 
     Parameters
@@ -63,8 +62,7 @@ class Tokenization:
     start_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Padding:
+class Padding(Struct, frozen=True):
     """The padding that a model was trained on, and what became of sequences that were too long.
 
     Parameters

@@ -1,12 +1,13 @@
 """What is measured, part by part: the engine beside PyTorch where it is installed, and commands."""
 
+import dataclasses
 import importlib.util
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import contenders
 import numpy as np
 import process
 import workload
+from msgspec.structs import replace
 from timing import Contender, beside, in_turn, ratios, seconds_of, spread
 from workload import Settings, Setup
 
@@ -45,7 +47,7 @@ ONE_SEQUENCE = (
 
 def throughput(settings: Settings) -> Iterator[dict[str, Any]]:
     """One row for each setup, one way: LRP beside PyTorch's forward pass and gradient x input."""
-    for setup in replace(settings, directions=(1,)).setups():
+    for setup in dataclasses.replace(settings, directions=(1,)).setups():
         model = setup.model()
         sequences = contenders.sequences_of(workload.cut(settings.tokens(TOKENS, setup)))
         with contenders.engine(model, sequences, setup.threads) as run:
@@ -120,7 +122,7 @@ def _all(run: Callable[..., Iterator[object]], *given: object, **more: object) -
 
 def command(settings: Settings) -> Iterator[dict[str, Any]]:
     """One row for each corpus of the first model in the first precision, by `--jobs`."""
-    first = replace(settings, sizes=settings.sizes[:1], dtypes=settings.dtypes[:1])
+    first = dataclasses.replace(settings, sizes=settings.sizes[:1], dtypes=settings.dtypes[:1])
     for setup in first.setups():
         for tokens in settings.command_tokens[: None if setup.directions == 1 else 1]:
             with tempfile.TemporaryDirectory() as folder:

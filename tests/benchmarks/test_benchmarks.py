@@ -1,8 +1,8 @@
 """The benchmarks run, and what they hold the engine against computes the same."""
 
+import dataclasses
 import json
 import sys
-from dataclasses import replace
 
 import contenders
 import numpy as np
@@ -14,11 +14,12 @@ import run as benchmarks
 import timing
 import workload
 from click.testing import CliRunner
+from msgspec.structs import replace
 from workload import QUICK, Setup
 
 from lstm_lrp_cli.model.model import Input
 
-TINY = replace(
+TINY = dataclasses.replace(
     QUICK, share=1e-4, sizes=((5, 4),), dtypes=("float32",), threads=(1,), command_tokens=(200, 400)
 )
 WORDS = contenders.sequences_of(workload.cut(300))

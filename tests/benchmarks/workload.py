@@ -4,10 +4,11 @@ Sentences are the movie reviews of the sample models, all 10,605 of them: 200,06
 space, 27,638 different ones in lower case. A longer corpus repeats them.
 """
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -137,7 +138,7 @@ class Settings:
         return max(int(full[known] * self.share) // work, 100)
 
 
-QUICK = replace(
+QUICK = dataclasses.replace(
     Settings(),
     repeats=1,
     share=1 / 100,

@@ -1,6 +1,6 @@
 """Gradients are those of golden numbers and of the plain version, for models of every shape."""
 
-from dataclasses import replace
+import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from golden import FILES, Golden, assert_golden
 from hypothesis import given, settings
 from made_models import in_precision, make_model
+from msgspec.structs import replace
 from random_models import Case, cases
 from together import chosen_together, cut, cut_apart, explain_by, run_together
 
@@ -173,7 +174,7 @@ def test_padding_has_a_share_of_integrated_gradients() -> None:
     packing = trace.packings[0]
     padding = packing.step % 2 == 0
     chosen = Chosen(np.zeros(packing.batch, dtype=int))
-    padded = replace(trace, given=[replace(trace.given[0], padding=padding)])
+    padded = dataclasses.replace(trace, given=[replace(trace.given[0], padding=padding)])
     found = IntegratedGradients().explain(padded, chosen, "steps")
     of_padding = packing.total(np.where(padding, found.values[0], 0.0))
     of_tokens = packing.total(np.where(padding, 0.0, found.values[0]))

@@ -357,7 +357,7 @@ def cases(draw: st.DrawFn, kinds: Sequence[str] = KINDS) -> Case:
     made = growing.values[output]
     by_step = made.lengths is not None and min(made.lengths) > 0 and draw(st.booleans())
     if made.lengths is not None and not by_step:
-        output, made = growing.add(Pool("sum"), (output,), made), replace(made, lengths=None)
+        output, made = (growing.add(Pool("sum"), (output,), made), replace(made, lengths=None))
     classes = draw(st.integers(1, 3))
     dense = Dense(growing.weights(classes, made.size), growing.bias(classes))
     output = growing.add(dense, (output,), replace(made, size=classes))

@@ -1,10 +1,11 @@
 """The ledger: the score, the shares it went into, and what they leave unaccounted for."""
 
-from dataclasses import replace
+import dataclasses
 
 import numpy as np
 import pytest
 from made_models import make_model
+from msgspec.structs import replace
 from together import lrp_ledger
 
 from lstm_lrp_cli.engine.arrays import Packing
@@ -112,7 +113,7 @@ class TestPadding:
         return Runner(model).forward([Given(ids, self.packing, model.inputs[0].embedding)])
 
     def padded(self, trace: Trace) -> Trace:
-        return replace(trace, given=[replace(trace.given[0], padding=self.padding)])
+        return dataclasses.replace(trace, given=[replace(trace.given[0], padding=self.padding)])
 
     def explained(self, trace: Trace) -> Relevance:
         return Lrp(self.rule).explain(trace, Chosen(self.targets), "features")

@@ -4,7 +4,6 @@ What is expected is told by the plain version, of single sequences changed one b
 """
 
 from collections.abc import Sequence as Several
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_models import in_precision, make_model
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from plain_forward import embedded, scores_of
 from plain_perturbation import feature_occlusion, occlusion
@@ -113,7 +113,7 @@ class Alone:
 
     def __init__(self, case: Case, k: int, sequence: NDArray[Any] | None = None) -> None:
         sequence = case.sequences[k] if sequence is None else sequence
-        prepared = prepare([sequence], case.model.only_input.padding)
+        prepared = prepare([sequence], case.model.only_input)
         self.model, self.target = case.model, case.targets[k]
         self.inputs = prepared.inputs
         self.steps = len(sequence)

@@ -1,7 +1,8 @@
 """Recurrent layers with several inputs, and in graphs of their own: as the plain version has."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_scores_relevance_and_every_share_of_the_ledger(
     @property_test
     @drawn(families)
     def compare(case: Case) -> None:
-        rule = replace(case.rule, gates=gates)
+        rule = dataclasses.replace(case.rule, gates=gates)
         explained = explain_together(*case._replace(rule=rule))
         of_steps = explain_together(*case._replace(rule=rule), reach="steps")
         for k, (found, whole) in enumerate(zip(explained, of_steps, strict=True)):

@@ -1,6 +1,6 @@
 """Methods are compared as loops over single sequences would compare them."""
 
-from dataclasses import replace
+import dataclasses
 from statistics import mean
 
 import numpy as np
@@ -8,6 +8,7 @@ import plain_lrp
 import pytest
 from made_models import make_model
 from models import with_input
+from msgspec.structs import replace
 from plain_evaluation import rank_correlation, scores_as_steps_go, scores_of
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
@@ -167,8 +168,12 @@ def test_deleting_all_is_where_insertion_begins(model):
 
 
 def test_a_curve_goes_on_level_where_no_sequence_has_more_steps(model):
-    far = judged(model, "lrp-all", "random", experiment=replace(EXPERIMENT, deletions=20))
-    near = judged(model, "lrp-all", "random", experiment=replace(EXPERIMENT, deletions=8))
+    far = judged(
+        model, "lrp-all", "random", experiment=dataclasses.replace(EXPERIMENT, deletions=20)
+    )
+    near = judged(
+        model, "lrp-all", "random", experiment=dataclasses.replace(EXPERIMENT, deletions=8)
+    )
     for long, short in zip(far.curves, near.curves, strict=True):
         for name in ("lrp-all", "random"):
             values = long.score[name].values
@@ -348,7 +353,7 @@ class TestSensitivity:
 
     def test_of_a_linear_model_is_that_of_its_input(self, linear):
         """Gradient x input is w . x of a step, and so is its change that of the noise."""
-        experiment = replace(EXPERIMENT, radius=0.3, seed=8)
+        experiment = dataclasses.replace(EXPERIMENT, radius=0.3, seed=8)
         found = judged(linear, "gradient-x-input", experiment=experiment)
         weights = linear.nodes[1].layer.weights
         expected = []
@@ -365,7 +370,7 @@ class TestSensitivity:
 
     def test_grows_with_the_radius(self, model):
         changes = [
-            judged(model, "lrp-all", experiment=replace(EXPERIMENT, radius=radius))
+            judged(model, "lrp-all", experiment=dataclasses.replace(EXPERIMENT, radius=radius))
             .measures["lrp-all"]
             .sensitivity
             for radius in (1e-9, 1e-3, 1e-1)
@@ -379,12 +384,12 @@ class TestSensitivity:
         found = judged(
             with_input(model, padding=padding),
             "omission",
-            experiment=replace(EXPERIMENT, radius=1e-9),
+            experiment=dataclasses.replace(EXPERIMENT, radius=1e-9),
         )
         assert found.measures["omission"].sensitivity < 1e-5
 
     def test_is_left_out_without_draws(self, model):
-        found = judged(model, "lrp-all", experiment=replace(EXPERIMENT, draws=0))
+        found = judged(model, "lrp-all", experiment=dataclasses.replace(EXPERIMENT, draws=0))
         assert found.measures["lrp-all"].sensitivity is None
 
 

@@ -3,7 +3,7 @@
 What is carried is the plain version's; then each sequence is a stateless model's own.
 """
 
-from dataclasses import replace
+import dataclasses
 from itertools import chain
 from typing import Any, get_args
 from unittest.mock import patch
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from made_models import in_precision
+from msgspec.structs import replace
 from plain_forward import embedded, run
 from plain_stateful import as_each_begins
 from random_models import Case, stateful
@@ -93,7 +94,7 @@ def score_of(explanation: Explanation, model: Model) -> int:
 def test_lrp_is_that_of_the_plain_version(
     gates: GateRuleName, case: Case, data: st.DataObject
 ) -> None:
-    rule = replace(case.rule, gates=gates)
+    rule = dataclasses.replace(case.rule, gates=gates)
     models = models_of(case)
     with small_batches(data.draw):
         found = explained(case, Lrp(rule))
@@ -127,7 +128,10 @@ def test_the_ledger_closes(gates: GateRuleName, dtype: str, case: Case) -> None:
     """At any bias factor, and where all is given to inputs and initial states."""
     models_of(case)
     model = in_precision(case.model, dtype)
-    for rule in (replace(case.rule, gates=gates), replace(case.rule, gates=gates, bias_factor=1.0)):
+    for rule in (
+        dataclasses.replace(case.rule, gates=gates),
+        dataclasses.replace(case.rule, gates=gates, bias_factor=1.0),
+    ):
         for each in explained(case, Lrp(rule), model):
             assert each.ledger is not None
             assert each.ledger.relative_residual < TOLERANCES[np.dtype(dtype)]

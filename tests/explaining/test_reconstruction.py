@@ -1,10 +1,9 @@
 """An autoencoder explained by its reconstruction error: (output - input)^2, on average."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from made_models import make_model
+from msgspec.structs import replace
 
 import lstm_lrp_cli as lrp
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,6 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from installed import spec_of
 from models import KERAS, PYTORCH, TESTS, WEATHER
+from msgspec.structs import replace
 from random_models import describable
 
 from lstm_lrp_cli.check.against.torch import open_torch

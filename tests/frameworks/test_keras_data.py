@@ -11,6 +11,7 @@ from models import ids_of
 
 from lstm_lrp_cli.inputs.batching import prepare
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.model.text import Padding
 
 WORDS = {"the": 1, "film": 2, "bad": 3, "not": 4, "good": 5, "dull": 6}
@@ -68,7 +69,8 @@ def test_sequences_are_filled_up_and_cut_as_by_pad_sequences(framework, padding,
     lists = [[1, 2, 3, 4, 5, 6, 7], [8, 9], [3, 1, 2, 4], [5]]
     expected = keras.utils.pad_sequences(lists, 4, padding=padding, truncating=truncating, value=11)
     ours = Padding(padding, 4, 11, truncate=truncating)
-    assert prepare(list(map(np.array, lists)), ours).inputs.tolist() == expected.ravel().tolist()
+    found = prepare(list(map(np.array, lists)), Input(1, padding=ours))
+    assert found.inputs.tolist() == expected.ravel().tolist()
 
 
 def test_and_as_by_text_vectorization(framework):
@@ -82,7 +84,7 @@ def test_and_as_by_text_vectorization(framework):
     uncut = [np.trim_zeros(np.asarray(whole([text]))[0]) for text in TEXTS]
     (padding,) = re.findall(r"^padding: (\{.*length: 30.*\})$", RECIPE.read_text("utf-8"), re.M)
     given = Padding(**{**yaml.safe_load(padding), "length": 4})
-    assert prepare(uncut, given).inputs.tolist() == np.concatenate(ids).tolist()
+    assert prepare(uncut, Input(1, padding=given)).inputs.tolist() == np.concatenate(ids).tolist()
 
 
 @pytest.mark.parametrize(

@@ -439,6 +439,29 @@ def test_one_model_for_the_sequences_of_two_inputs(keras, tmp_path):
     assert_equal(randomized(keras.Model(inputs, layers.Dense(2)(layers.Add()(parts)))), tmp_path)
 
 
+def test_models_in_models_for_every_sequence(keras, tmp_path):
+    """Documents of paragraphs of sentences."""
+    layers = keras.layers
+    words = in_model(keras, (PART, FEATURES), of_words)
+    sentences = keras.Sequential(
+        [keras.Input((2, PART, FEATURES)), layers.TimeDistributed(words), layers.GRU(3)]
+    )
+    body = [layers.TimeDistributed(sentences), layers.LSTM(3), layers.Dense(2)]
+    model = chain(keras, *body, shape=(PARTS, 2, PART, FEATURES))
+    assert_equal(model, tmp_path, files=EVERY_FORM)
+
+
+@pytest.mark.parametrize("repeated", ["layer", "model"])
+def test_states_that_go_on_from_part_to_part_are_refused(keras, tmp_path, repeated):
+    layers = keras.layers
+    reader = layers.LSTM(3, stateful=True)
+    if repeated == "model":
+        reader = keras.Sequential([keras.Input(batch_shape=(BATCH, PART, FEATURES)), reader])
+    x = keras.Input(batch_shape=(BATCH, PARTS, PART, FEATURES))
+    y = layers.GRU(3, stateful=True)(layers.TimeDistributed(reader)(x))
+    refused(keras.Model(x, layers.Dense(2)(y)), tmp_path, "carries states from part to part")
+
+
 def test_an_embedding_for_every_sequence(keras, tmp_path):
     layers = keras.layers
     x = keras.Input((PARTS, PART), dtype="int32")
@@ -795,6 +818,29 @@ def test_weights_beside_an_architecture(keras, tmp_path, name):
     layers = keras.layers
     model = chain(keras, *BEFORE[name](layers), layers.LSTM(3), layers.Dense(2))
     assert_equal(model, tmp_path, files=EVERY_FORM)
+
+
+ALONE = {
+    "gru": BEFORE["gru"],
+    "gru_before": BEFORE["gru_before"],
+    "gru_both": BEFORE["gru_both"],
+    "rnn": BEFORE["rnn"],
+    "rnn_both": lambda k: [k.Bidirectional(k.SimpleRNN(3, return_sequences=True))],
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_weights_of_a_chain_alone(keras, tmp_path, name):
+    """Shapes tell the cells, and what they do not tell is Keras's default."""
+    layers = keras.layers
+    model = chain(keras, *ALONE[name](layers), layers.LSTM(4), layers.Dense(2))
+    model.save_weights(tmp_path / "model.weights.h5")
+    [values] = given(model)
+    expected = outputs_of(model, [values])
+    with pytest.warns(UserWarning, match="gives its last hidden state"):
+        read = lrp.load(tmp_path / "model.weights.h5")
+    found = [each.scores for each in lrp.predict(read, list(values))]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", WEIGHED_GRAPHS)
@@ -1225,6 +1271,9 @@ OWN_MASKS = {
     "both": lambda ops, one, other: ops.logical_and(ops.not_equal(one, 0), ops.not_equal(other, 0)),
     "none at all": lambda ops, one, other: ops.ones_like(one, dtype="bool"),
     "turned": lambda ops, one, other: ops.equal(one, 0),
+    "of whole sequences": lambda ops, one, other: ops.expand_dims(
+        ops.any(ops.not_equal(one, 0), axis=-1), -1
+    ),
     "over the steps": lambda ops, one, other: ops.any(
         ops.expand_dims(ops.not_equal(one, 0), -1), axis=1
     ),

@@ -1,11 +1,11 @@
 """Random graphs of every kind of layer are torch's own: scores, gradients, and LRP by autograd."""
 
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from msgspec.structs import replace
 from plain_forward import by_input, embedded
 from random_models import FAMILIES, Case, cases
 from together import chosen_together, cut_apart, explain_together, run_together

@@ -1,11 +1,11 @@
 """Recurrent layers are PyTorch's own, live: outputs, states and gradients."""
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing

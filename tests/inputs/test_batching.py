@@ -1,13 +1,12 @@
 """Packing sequences and unpacking results are each other's inverse."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import make_model
 from models import with_input
+from msgspec.structs import replace
 from msgspec.structs import replace as replace_struct
 
 from lstm_lrp_cli.inputs.batching import batches, make_batch, masked_steps, real_lengths

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import in_precision
+from msgspec import Struct
+from msgspec.structs import replace
 from random_models import FAMILIES, Case, describable
 from together import explain_together
 
@@ -53,10 +54,10 @@ def assert_alike(one: Any, other: Any) -> None:
         assert len(one) == len(other)
         for each, its in zip(one, other, strict=True):
             assert_alike(each, its)
-    elif is_dataclass(one) and not isinstance(one, type):
+    elif isinstance(one, Struct):
         assert type(one) is type(other)
-        for field in fields(one):
-            assert_alike(getattr(one, field.name), getattr(other, field.name))
+        for name in one.__struct_fields__:
+            assert_alike(getattr(one, name), getattr(other, name))
     else:
         assert one == other
 
@@ -65,7 +66,7 @@ def shared(nodes: Sequence[Node]) -> list[list[int]]:
     """The places of layers with weights that stand in several nodes."""
     places: dict[int, list[int]] = {}
     for place, node in enumerate(nodes):
-        if type(node.layer).__eq__ is object.__eq__:
+        if not node.layer.__struct_config__.eq:
             places.setdefault(id(node.layer), []).append(place)
     return [each for each in places.values() if len(each) > 1]
 

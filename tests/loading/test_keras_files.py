@@ -7,6 +7,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 LAYERS = [
     {"class_name": "InputLayer", "config": {"name": "ids", "batch_shape": [None, None]}},
@@ -288,7 +289,7 @@ class TestWeightsAlone:
         kinds = [layer["kind"] for layer in document["layers"]]
         assert kinds == ["embedding", "lstm", "pool", "dense"]
         told, *_ = document["assumptions"]
-        assert f"`global_{pool}_pooling1d`: stands behind the last LSTM" in told
+        assert f"`global_{pool}_pooling1d`: stands behind the last recurrent layer" in told
 
     def test_a_masking_layer_is_taken_to_mask_zeros(self, shown, tmp_path):
         series = {name: shape for name, shape in SHAPES.items() if "lstm" in name}
@@ -392,24 +393,37 @@ class TestRefusedLayers:
         assert results[0].exit_code == 0, results[0].stderr
         assert results[0].stdout == results[1].stdout
 
-    @pytest.mark.parametrize("parts", ["cell/", "forward_layer/cell/"])
     @pytest.mark.parametrize(
-        ("group", "gates", "what"),
-        [("gru", 3, "a GRU, (e, 3d) and (d, 3d)"), ("simple_rnn", 1, "a plain RNN, (e, d)")],
+        ("group", "gates", "bias", "kind"),
+        [("gru", 3, (2, 6), "gru"), ("gru", 3, (6,), "gru"), ("simple_rnn", 1, (2,), "rnn")],
     )
-    def test_weights_alone_of_another_cell(self, run, tmp_path, group, gates, what, parts):
+    def test_weights_alone_of_another_cell(self, run, tmp_path, group, gates, bias, kind):
         shapes = {name: shape for name, shape in SHAPES.items() if "lstm" not in name}
         shapes |= {
-            f"layers/{group}/{parts}vars/0": (3, 2 * gates),
-            f"layers/{group}/{parts}vars/1": (2, 2 * gates),
-            f"layers/{group}/{parts}vars/2": (2, 2 * gates),
+            f"layers/{group}/cell/vars/0": (3, 2 * gates),
+            f"layers/{group}/cell/vars/1": (2, 2 * gates),
+            f"layers/{group}/cell/vars/2": bias,
         }
         path = tmp_path / "m.weights.h5"
         path.write_bytes(weights(shapes))
-        result = run("inspect", path)
+        result = run("inspect", path, "--write-mapping", tmp_path / "found.yaml")
+        assert result.exit_code == 0
+        assert f"`{group}`: reads forwards, tanh cells" in result.stdout
+        [layer] = [
+            each[kind]
+            for each in yaml.safe_load((tmp_path / "found.yaml").read_text())["layers"]
+            if kind in each
+        ]
+        assert kind == "rnn" or layer["reset"] == ("after" if len(bias) == 2 else "before")
+
+    def test_what_no_cell_has_is_taken_for_none(self, run, tmp_path):
+        shapes = {name: shape for name, shape in SHAPES.items() if "lstm" not in name}
+        shapes |= {f"layers/gru/cell/vars/{k}": (2, size) for k, size in enumerate((6, 6, 5))}
+        path = tmp_path / "m.weights.h5"
+        path.write_bytes(weights(shapes))
+        result = run("predict", path, "-", input="1 2\n")
         assert result.exit_code == 3
-        assert f"{group}: has the shapes of {what}" in result.stderr
-        assert "m.weights.yaml" not in result.stderr
+        assert "does not say its architecture" in result.stderr
 
     def test_what_is_not_understood_is_not_said_to_be_no_architecture(self, run, tmp_path):
         layers = [named("InputLayer", "ids", batch_shape=3), *LAYERS[1:]]

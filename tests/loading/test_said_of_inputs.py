@@ -1,11 +1,11 @@
 """What a mapping says of inputs, of one or of several; it is written out as it was read."""
 
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.convert import WRITERS, commented, convert, mapping_text, vocabulary_text

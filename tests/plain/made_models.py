@@ -1,9 +1,10 @@
 """Models made by hand, and models in another precision."""
 
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.model.layers import (
     Convolution,
@@ -18,7 +19,7 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.model import Head, Input, Model, chain
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
 
-OF_INPUTS = {field.name for field in fields(Input)}
+OF_INPUTS = set(Input.__struct_fields__)
 
 
 def make_model(*layers: Layer, classes: int, dtype: str = "float64", **settings: Any) -> Model:
@@ -70,11 +71,11 @@ def in_precision(model: Model, dtype: str) -> Model:
             return value.astype(precision)
         if isinstance(value, tuple):
             return tuple(map(cast, value))
-        if not is_dataclass(value):
+        if not isinstance(value, Struct):
             return value
         if id(value) not in made:
-            own = {field.name: cast(getattr(value, field.name)) for field in fields(value)}
-            made[id(value)] = replace(value, **own)  # type: ignore[type-var]
+            own = {name: cast(getattr(value, name)) for name in value.__struct_fields__}
+            made[id(value)] = replace(value, **own)
         return made[id(value)]
 
     nodes = tuple(Node(cast(node.layer), node.sources) for node in model.nodes)

@@ -7,10 +7,10 @@ they add up to the value.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from plain_forward import (
     Given,
     bent,

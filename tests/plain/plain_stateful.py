@@ -4,8 +4,7 @@ A model that begins in some states is the same one with those as its layers' ini
 all other plain versions take it as it is.
 """
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from plain_forward import Given, by_input, embedded, run
 from plain_recurrent import States, initial_states, read
 

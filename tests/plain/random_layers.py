@@ -1,10 +1,10 @@
 """Hypothesis strategies: layers that read steps, and others that are more than a few numbers."""
 
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Convolution, LeakyRelu, Normalize, Window, WindowPool

@@ -1,12 +1,12 @@
 """Hypothesis strategies: models of every shape that layers can express, and batches for them."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from plain_forward import Given, by_input, embedded, run
 from random_families import FAMILIES, bring_in, grow, of_vectors, to_steps, to_vector
 from random_graphs import Drawing, Value, needed, pruned

@@ -1,12 +1,11 @@
 """The plain contextual decomposition does what its definitions say, on numbers worked by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import make_model
+from msgspec.structs import replace
 from numpy.testing import assert_allclose
 from plain_decomposition import Parts, decompose, decompose_entry
 from plain_forward import embedded, scores_of

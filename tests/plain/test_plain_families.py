@@ -1,6 +1,5 @@
 """What holds of the plain versions for random models of every family of layers."""
 
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import make_model
+from msgspec.structs import replace
 from numpy.testing import assert_allclose
 from plain_decomposition import decompose, decompose_entry
 from plain_forward import by_input, embedded, scores_of

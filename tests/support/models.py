@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from msgspec.structs import replace
 
 from lstm_lrp_cli.inputs.tokens import Tokenizer
 from lstm_lrp_cli.model.model import Model

@@ -1,9 +1,10 @@
 """Attention: sums of values over the steps of a sequence, weighted by how well keys fit queries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import NO_STEPS, Parted, PartedValue

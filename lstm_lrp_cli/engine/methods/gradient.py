@@ -1,10 +1,11 @@
 """Gradients of a score: plain, times the input, and integrated along a path."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.arrays import copies, row_dots
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, told, walk_down

@@ -5,9 +5,10 @@ Jurafsky 2016, "Understanding Neural Networks through Representation Erasure"; a
 scores of LSTMs, Arras et al. 2019, "Evaluating Recurrent Neural Network Explanations".
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.backward import Chosen, Relevance

@@ -13,14 +13,14 @@ from .document import CallName, LayerCall, kind_of
 # Nothing is masked beside a layer's own masks, or everything: what is joined with them.
 ZEROS: Final = ("zeros", -1)
 ONES: Final = ("ones", -1)
-# A layer that makes a mask, or, before its units are looked at together, a pair of it.
+# A layer that makes a mask; with one of these words, what has an axis of units too: a comparison
+# unit by unit, or a mask that is the same for all units.
+EACH_UNIT, WIDENED = "each unit", "widened"
 Made = frozenset[Any]
-# What nothing changes.
-SAME = ("ops.ConvertToTensor", "ops.ExpandDims", "ops.Squeeze")
 # What makes one mask of several, or of all units, and what is of no effect there.
 JOINING = {"ops.LogicalOr": ZEROS, "ops.LogicalAnd": ONES, "ops.Any": ZEROS, "ops.All": ONES}
 OVER_UNITS = ("ops.Any", "ops.All", "ops.ExpandDims", "ops.Squeeze", "ops.Concatenate")
-EACH_UNIT = "each unit"
+FOLLOWED = ("ops.ConvertToTensor", *OVER_UNITS, *JOINING)
 
 
 class MaskReader(Struct):
@@ -32,9 +32,7 @@ class MaskReader(Struct):
     def makers(self, mask: CallName) -> frozenset[CallName] | None:
         """The layers whose mask it is, or theirs together; None where it is any other."""
         made = self._made(mask)
-        if not made or any(each in (ZEROS, ONES) or each[0] == EACH_UNIT for each in made):
-            return None
-        return made
+        return made if made and _words(made) == {None} else None
 
     def _made(self, name: CallName) -> Made | None:
         if name not in self.known:
@@ -50,7 +48,7 @@ class MaskReader(Struct):
                 return frozenset({ZEROS})
             case "ops.OnesLike":
                 return frozenset({ONES})
-        if kind not in (*SAME, *JOINING, "ops.Concatenate") or not _is_over_units(kind, call):
+        if kind not in FOLLOWED or not _is_over_units(kind, call):
             return None
         sources = [self._made(source) for source, _ in call.tensors]
         if not sources or None in sources:
@@ -83,15 +81,32 @@ def _is_over_units(kind: str, call: LayerCall) -> bool:
     return settings.get("axis") == -1 and not settings.get("keepdims") and not call.others
 
 
+def _words(made: Made) -> set[str | None]:
+    """What there is of layers: masks, or of what kind what has an axis of units."""
+    return {
+        each[0] if each in (ZEROS, ONES) or each[0] in (EACH_UNIT, WIDENED) else None
+        for each in made
+    }
+
+
 def _joined(kind: str, made: Made) -> Made | None:
-    """What one or several masks come to."""
-    if kind not in JOINING:
-        return made
-    idle = JOINING[kind]
-    if (ZEROS if idle == ONES else ONES) in made:
-        return None
-    made -= {idle}
-    of_units = {each for each in made if each[0] == EACH_UNIT}
-    if of_units and (kind != "ops.Any" or of_units != made):
-        return None
-    return frozenset(maker for _, maker in of_units) if of_units else made
+    """What one or several masks come to, where that is one as Keras makes it."""
+    idle = JOINING.get(kind)
+    kept = made - {idle}
+    words = _words(kept)
+    match kind:
+        case "ops.ExpandDims" if words == {None}:
+            return frozenset((WIDENED, maker) for maker in made)
+        case "ops.Any" if words in ({EACH_UNIT}, {WIDENED}):
+            return frozenset(maker for _, maker in kept)
+        case "ops.All" | "ops.Squeeze" if words == {WIDENED}:
+            return frozenset(maker for _, maker in kept)
+        case "ops.LogicalOr" | "ops.LogicalAnd" if words == {WIDENED} or (
+            words == {None} and kept == made
+        ):
+            return kept
+        case "ops.Concatenate" if words <= {WIDENED, ZEROS[0], ONES[0]}:
+            return made
+        case "ops.ConvertToTensor":
+            return made
+    return None

@@ -11,7 +11,7 @@ from .document import kind_of
 from .kinds import KINDS, STEPWISE
 from .kinds.attention import ATTENTION_KINDS
 from .kinds.feed import SILENT, Feed
-from .kinds.inputs import TEXT
+from .kinds.inputs import SCALING, TEXT
 from .kinds.recurrent import RECURRENT
 from .kinds.steps import POOLS
 
@@ -148,7 +148,7 @@ def masks_of(architecture: Architecture, given_before: Origin = NOTHING) -> Mask
     for layer in architecture.layers:
         if not layer.sources:
             fed[layer.name] = layer.name
-        elif layer.kind in INDIFFERENT and layer.sources[0] in fed:
+        elif layer.kind in (*INDIFFERENT, *SCALING) and layer.sources[0] in fed:
             fed[layer.name] = fed[layer.sources[0]]
         given = [masks.get(source, NOTHING) for source in layer.sources] or [given_before]
         if _uses(layer) and not _is_unasked(layer):

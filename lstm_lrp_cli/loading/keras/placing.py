@@ -108,7 +108,7 @@ def place(architecture: Architecture, masks: Masks) -> Placed:
     given = {
         layer.name: Output(
             own.name or INPUT_NAME,
-            placed.shapes[layer.name],
+            _input_shape(layer, architecture),
             is_made=layer.name not in masks.inputs and bool(masks.inputs),
         )
         for layer, own in zip(inputs, placed.inputs, strict=True)
@@ -156,30 +156,19 @@ def _place_repeated(layer: KerasLayer, model: Architecture, feed: Feed, placed: 
 
     Its embedding stands in front of all parts, as a mapping has it.
     """
+    _check_repeated(layer, model, feed)
     [source] = feed.sources
     masks = masks_of(model)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise layer.unusable("repeats a model of several inputs or outputs; expected one of each")
-    if masks.inputs:
-        raise layer.unusable(
-            "repeats a model that masks steps, and lrp parts sequences by a fixed number of steps; "
-            "train without the mask"
-        )
-    if not source.by_step:
-        raise layer.unusable("is given one vector a sequence; expected steps")
     for embedding in (each for each in model.layers if each.kind == "Embedding"):
         _check_first(embedding, model)
         _check_place(embedding, feed, [own.name or INPUT_NAME for own in placed.inputs])
         _place(embedding, KINDS["Embedding"], feed, placed, set(), is_masked=False)
         source = placed.outputs[embedding.name]
     part = Output(INPUT_NAME, source.shape[1:])
-    if not part.by_step:
-        others = [each for each in model.layers if each.kind not in STEPWISE]
-        if others:
-            raise layer.unusable(
-                f"does for single vectors what `{others[0].name}` is; expected "
-                "layers that work on units"
-            )
+    if not part.by_step:  # what is done to single vectors is done to all steps
+        for each in model.layers:
+            if each.kind not in STEPWISE:
+                raise each.unusable("is given single vectors, as steps; expected steps for each")
         _place_all(model, masks, placed, {model.inputs[0]: source})
         placed.outputs[layer.name] = placed.outputs[model.outputs[0]]
         return
@@ -194,9 +183,25 @@ def _place_repeated(layer: KerasLayer, model: Architecture, feed: Feed, placed: 
     specs = [
         replace(spec, name=name if name in inner.referred else None) for name, spec in inner.specs
     ]
-    each = [LayerSpec(each=EachSpec(part.steps, specs))] if specs else []
-    name = placed.add(layer.name, each, [source.name])
+    parts = [LayerSpec(each=EachSpec(part.steps, specs))] if specs else []
+    name = placed.add(layer.name, parts, [source.name])
     placed.outputs[layer.name] = Output(name, (*source.shape[:1], *made.shape))
+
+
+def _check_repeated(layer: KerasLayer, model: Architecture, feed: Feed) -> None:
+    """Refuse a model for each part that needs to know more than that part."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise layer.unusable("repeats a model of several inputs or outputs; expected one of each")
+    if masks_of(model).inputs:
+        raise layer.unusable(
+            "repeats a model that masks steps, and lrp parts sequences by a fixed number of steps; "
+            "train without the mask"
+        )
+    for each in model.every_layer():
+        if each.inner.get("stateful"):
+            raise each.unusable("carries states from part to part; expected stateful=False")
+    if not feed.has_steps:
+        raise layer.unusable("is given one vector a sequence; expected steps")
 
 
 def _check_first(embedding: KerasLayer, model: Architecture) -> None:

@@ -12,18 +12,17 @@ from typing import Any
 from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
-from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.cells import CellSpec
 from lstm_lrp_cli.loading.layers.gates import GateLayout
-from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
+from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RnnSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, PaddingSpec
 from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .kinds.feed import SILENT
-from .kinds.recurrent import GATE_ORDER
+from .kinds.recurrent import GATE_ORDER, GRU_ORDER
 from .kinds.steps import POOLS
 from .weights import LayerGroup, class_of, layer_groups, layer_names
 
@@ -32,15 +31,14 @@ AMBIGUOUS = "2.2.4-tf"
 # What a dense layer that feeds another may have, the likeliest first.
 HIDDEN: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "linear")
 # The kinds of layer that a chain has, as they usually follow each other.
-RANKS = {"embedding": 0, "lstm": 1, "pool": 2, "norm": 3, "dense": 4}
-# Cells that are no LSTM's, by the shapes of their kernels.
-OTHER_CELLS = {"gru": "a GRU, (e, 3d) and (d, 3d)", "rnn": "a plain RNN, (e, d) and (d, d)"}
+RANKS = {"embedding": 0, "recurrent": 1, "pool": 2, "norm": 3, "dense": 4}
 # No more layers than these are put in order by their sizes.
 MOST_UNORDERED = 7
 
 
 def describe(file: Hdf5File, assume: bool) -> Described | None:
-    """The chain that names and shapes imply; None where the file is not Keras's or has no LSTM.
+    """The chain that names and shapes imply; None where the file is not Keras's or has no
+    recurrent layer.
 
     Parameters
     ----------
@@ -53,14 +51,7 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
         More than one model could be made of it: the message asks, with a mapping to mend.
     """
     found = [_recognised(file, group) for group in layer_groups(file)]
-    for each in found:
-        if each.kind in OTHER_CELLS:
-            raise UnusableInput(
-                f"{file.path}: {each.name}",
-                f"has the shapes of {OTHER_CELLS[each.kind]}, where an LSTM has (e, 4d) and "
-                "(d, 4d); it is no LSTM, and no mapping can describe it as one",
-            )
-    if not any(each.kind == "lstm" for each in found):
+    if not any(each.kind == "recurrent" for each in found):
         return None
     draft = _drafted(file, found)
     way = "take the likeliest by --assume, or choose here" if draft.is_likely else "mend this"
@@ -78,8 +69,8 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
 class _FoundLayer(Struct, frozen=True):
     """A layer by its weights: what it is, and how many units it takes and gives.
 
-    `kind` is one of RANKS or OTHER_CELLS, "masking", "silent", or "unknown", which is asked for. A
-    bidirectional layer gives `merged` units where it makes one of its directions. One that is
+    `kind` is one of RANKS, "masking", "silent", or "unknown", which is asked for. A bidirectional
+    layer gives `merged` units where it makes one of its directions. One that is
     `by_step` is fed with every step.
     """
 
@@ -103,14 +94,14 @@ def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
         case "Embedding", [(tokens, size)]:
             spec = LayerSpec(embedding=EmbeddingSpec(weights[0]))
             return _FoundLayer(name, "embedding", spec, tokens, size)
-        case "LSTM" | "CuDNNLSTM", [(inputs, _), (units, _), *_] if _are_cell(shapes):
-            spec = LayerSpec(lstm=_lstm(shapes, forward=_cell(weights)))
-            return _FoundLayer(name, "lstm", spec, inputs, units)
-        case "Bidirectional", [(inputs, _), (units, _), *_] if (
-            _are_cell(shapes[:half]) and shapes[:half] == shapes[half:]
-        ):
-            both = _lstm(shapes, forward=_cell(weights[:half]), backward=_cell(weights[half:]))
-            return _FoundLayer(name, "lstm", LayerSpec(lstm=both), inputs, 2 * units, merged=units)
+        case "LSTM" | "CuDNNLSTM" | "GRU" | "SimpleRNN", [(inputs, _), (units, _), *_]:
+            found = _recurrent(shapes, _cell(weights))
+            if found is not None:
+                return _FoundLayer(name, "recurrent", found, inputs, units)
+        case "Bidirectional", [(inputs, _), (units, _), *_] if shapes[:half] == shapes[half:]:
+            found = _recurrent(shapes[:half], _cell(weights[:half]), _cell(weights[half:]))
+            if found is not None:
+                return _FoundLayer(name, "recurrent", found, inputs, 2 * units, merged=units)
         case "Dense" | "TimeDistributed", [(inputs, outputs)] | [(inputs, outputs), (_,)]:
             bias = weights[1] if len(weights) > 1 else None
             dense = DenseSpec(weights[0], "features_by_classes", bias)
@@ -122,7 +113,7 @@ def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
             scale, offset, mean, variance = weights
             norm = BatchNormSpec(mean, variance, scale, offset)
             return _FoundLayer(name, "norm", LayerSpec(batch_norm=norm), units, units)
-    return _FoundLayer(name, _other_cell(name, shapes) or _kind_without_weights(file, group))
+    return _FoundLayer(name, _kind_without_weights(file, group))
 
 
 def _kind_without_weights(file: Hdf5File, group: LayerGroup) -> str:
@@ -135,30 +126,36 @@ def _kind_without_weights(file: Hdf5File, group: LayerGroup) -> str:
     return "unknown"
 
 
-def _are_cell(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether these are the shapes of four gates: kernels, and one bias, or two of cuDNN."""
-    match shapes:
-        case [(_, gates), (units, same), *biases] if gates == same == 4 * units:
-            return biases in ([], [(gates,)], [(2 * gates,)])
-    return False
-
-
-def _other_cell(name: str, shapes: list[tuple[int, ...]]) -> str | None:
-    """Whether these are the shapes of another cell; a plain RNN's must be called one as well."""
-    match shapes:
-        case [(_, gates), (units, same), *_] if gates == same == 3 * units:
-            return "gru"
-        case [(_, gates), (units, same), *_] if gates == same == units and "rnn" in name.lower():
-            return "rnn"
-    return None
-
-
-def _lstm(
+def _recurrent(
     shapes: list[tuple[int, ...]], forward: CellSpec, backward: CellSpec | None = None
-) -> LstmSpec:
-    is_cudnn = len(shapes) > 2 and shapes[2][0] == 2 * shapes[0][1]
-    layout: GateLayout = "cudnn" if is_cudnn else "features_by_gates"
-    return LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
+) -> LayerSpec | None:
+    """A recurrent layer by the shapes of one cell: its kernels, and a bias if it has one.
+
+    A bias of a GRU in two rows is of a reset gate behind the product; of an LSTM of twice the size,
+    cuDNN's.
+    """
+    match shapes:
+        case [(_, gates), (units, same), *biases] if gates == same and len(biases) < 2:
+            bias = biases[0] if biases else ()
+        case _:
+            return None
+    if gates == 4 * units and bias in ((), (gates,), (2 * gates,)):
+        layout: GateLayout = "cudnn" if bias == (2 * gates,) else "features_by_gates"
+        lstm = LstmSpec(gate_order=GATE_ORDER, layout=layout, forward=forward, backward=backward)
+        return LayerSpec(lstm=lstm)
+    if gates == 3 * units and bias in ((), (gates,), (2, gates)):
+        gru = GruSpec(
+            gate_order=GRU_ORDER,
+            layout="features_by_gates",
+            forward=forward,
+            backward=backward,
+            reset="before" if bias == (gates,) else "after",
+        )
+        return LayerSpec(gru=gru)
+    if gates == units and bias in ((), (gates,)):
+        rnn = RnnSpec(layout="features_by_units", forward=forward, backward=backward)
+        return LayerSpec(rnn=rnn)
+    return None
 
 
 def _cell(weights: list[str]) -> CellSpec:
@@ -170,7 +167,7 @@ def _orders(chain: list[_FoundLayer]) -> list[list[_FoundLayer]]:
     """The orders in which each layer takes what the one before gives: at most two of them.
 
     An embedding comes first, layers of one class in the order of their numbers, and a pooling
-    behind the last LSTM.
+    behind the last recurrent layer.
     """
     pools = [each for each in chain if each.kind == "pool"]
     sized = [each for each in chain if each.kind != "pool"]
@@ -179,7 +176,7 @@ def _orders(chain: list[_FoundLayer]) -> list[list[_FoundLayer]]:
     orders: list[list[_FoundLayer]] = []
     for order in itertools.permutations(sized):
         if _is_numbered(order) and not _misfits(order):
-            last = max(place for place, each in enumerate(order) if each.kind == "lstm")
+            last = max(place for place, each in enumerate(order) if each.kind == "recurrent")
             orders.append([*order[: last + 1], *pools, *order[last + 1 :]])
     return orders[:2]
 
@@ -252,6 +249,10 @@ def _choices(chain: list[_FoundLayer], version: str) -> Iterator[OpenQuestion]:
         if _is_merged(each, chain[place + 1 :]):
             what = f"whether `{each.name}` joins its directions by sum, mean or product"
             yield OpenQuestion(f"nothing says {what}", "by sum")
+    for each in chain:
+        if _leaves_reset_open(each.spec):
+            what = f"where the reset gate of `{each.name}` stands"
+            yield OpenQuestion(f"nothing says {what}", "behind the product")
     hidden = [f"`{each.name}`" for place, each in enumerate(chain) if _is_hidden(chain[place:])]
     if hidden:
         which = f"which activation {', '.join(hidden)} has"
@@ -279,8 +280,8 @@ def _told(names: list[str], layers: list[DraftedLayer]) -> list[str]:
 def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
     """A layer as it stands before others, and what of that is a guess."""
     spec = each.spec
-    if spec.lstm is not None:
-        return _linked_lstm(each, spec.lstm, behind, version)
+    if each.kind == "recurrent":
+        return _linked_recurrent(each, behind, version)
     if spec.dense is not None and _is_hidden([each, *behind]):
         relu, *others = (
             LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
@@ -288,45 +289,52 @@ def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> Draft
         return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
     guesses = {
         "dense": "no activation, or a softmax or sigmoid that is the last",
-        "pool": "stands behind the last LSTM",
+        "pool": "stands behind the last recurrent layer",
         "norm": "epsilon 0.001",
     }
     return DraftedLayer(spec, guesses.get(each.kind, ""))
 
 
-def _linked_lstm(
-    each: _FoundLayer, lstm: LstmSpec, behind: list[_FoundLayer], version: str
-) -> DraftedLayer:
-    told = ["reads forwards"] if lstm.backward is None else []
+def _linked_recurrent(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
+    kind, layer = each.spec.kind, each.spec.settings
+
+    def of(**settings: Any) -> LayerSpec:
+        return LayerSpec(**{kind: replace(layer, **settings)})
+
+    told = ["reads forwards"] if layer.backward is None else []
     means: list[str] = []
     others: dict[str, tuple[LayerSpec, ...]] = {}
-    if any(later.kind in ("lstm", "pool") or later.by_step for later in behind):
-        lstm = replace(lstm, returns="sequence")
+    if any(later.kind in ("recurrent", "pool") or later.by_step for later in behind):
+        layer = replace(layer, returns="sequence")
     if _has_gates(each.spec):
         gates = _gates_of(version)
-        lstm = replace(lstm, recurrent_activation=gates)
+        layer = replace(layer, recurrent_activation=gates)
         default = f", the default of Keras {version}" if gates == "hard_sigmoid" else ""
         told += ["tanh cells", f"{gates} gates{default}"]
+    elif each.spec.rnn is not None:
+        told.append("tanh cells")
     is_merged = _is_merged(each, behind)
     if is_merged:
-        lstm = replace(lstm, merge="sum")
+        layer = replace(layer, merge="sum")
         means.append("directions summed")
-        others["their mean"] = (LayerSpec(lstm=replace(lstm, merge="mean")),)
-        others["their product"] = (LayerSpec(lstm=replace(lstm, merge="product")),)
+        others["their mean"] = (of(merge="mean"),)
+        others["their product"] = (of(merge="product"),)
+    if _leaves_reset_open(each.spec):
+        means.append("its reset gate behind the product")
+        others["its reset gate before the product"] = (of(reset="before"),)
     if version == AMBIGUOUS and _has_gates(each.spec):
         means.append("sigmoid gates, of TensorFlow 2")
-        hard = replace(lstm, recurrent_activation="hard_sigmoid")
-        others["hard_sigmoid gates, of TensorFlow 1"] = (LayerSpec(lstm=hard),)
+        others["hard_sigmoid gates, of TensorFlow 1"] = (of(recurrent_activation="hard_sigmoid"),)
     told += ["directions summed"] * is_merged
-    if lstm.returns == "last":
-        told.append("gives its last hidden state" + "s" * (lstm.backward is not None))
-    return DraftedLayer(LayerSpec(lstm=lstm), ", ".join(told), ", ".join(means), others)
+    if layer.returns == "last":
+        told.append("gives its last hidden state" + "s" * (layer.backward is not None))
+    return DraftedLayer(of(), ", ".join(told), ", ".join(means), others)
 
 
 def _is_hidden(chain: list[_FoundLayer]) -> bool:
     """Whether the first of these is a dense layer whose activation another layer is given."""
     first, *behind = chain
-    return first.kind == "dense" and any(each.kind in ("dense", "lstm") for each in behind)
+    return first.kind == "dense" and any(each.kind in ("dense", "recurrent") for each in behind)
 
 
 def _is_merged(each: _FoundLayer, behind: list[_FoundLayer]) -> bool:
@@ -337,12 +345,18 @@ def _is_merged(each: _FoundLayer, behind: list[_FoundLayer]) -> bool:
 
 
 def _has_gates(spec: LayerSpec) -> bool:
-    """Whether it is an LSTM whose gates Keras lets choose; cuDNN's are sigmoid."""
-    return spec.lstm is not None and spec.lstm.layout != "cudnn"
+    """Whether its gates are such as Keras lets choose; cuDNN's are sigmoid."""
+    return spec.gru is not None or (spec.lstm is not None and spec.lstm.layout != "cudnn")
+
+
+def _leaves_reset_open(spec: LayerSpec) -> bool:
+    """Whether a GRU has no bias, which would tell where its reset gate stands."""
+    gru = spec.gru
+    return gru is not None and gru.forward is not None and gru.forward.bias is None
 
 
 def _gates_of(version: str) -> GateActivationName:
-    """What an LSTM's gates go through by default in the Keras that wrote a file.
+    """What gates go through by default in the Keras that wrote a file.
 
     Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
     TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.

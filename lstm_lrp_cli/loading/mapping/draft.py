@@ -152,13 +152,13 @@ def draft_yaml(layers: Sequence[DraftedLayer], beside: Mapping) -> str:
 
 
 def _lines(layers: Sequence[LayerSpec]) -> list[str]:
-    """Entries of `layers` as lines of YAML; what an LSTM returns is said, and last."""
+    """Entries of `layers` as lines of YAML; what recurrent layers return is said, and last."""
     from .yaml import yaml_text
 
     entries = [msgspec.to_builtins(layer) for layer in layers]
     for entry in entries:
-        if "lstm" in entry:
-            entry["lstm"]["returns"] = entry["lstm"].pop("returns", "last")
+        for kind in entry.keys() & {"lstm", "gru", "rnn"}:
+            entry[kind]["returns"] = entry[kind].pop("returns", "last")
     return yaml_text({"layers": entries}).removeprefix("layers:\n").splitlines()
 
 

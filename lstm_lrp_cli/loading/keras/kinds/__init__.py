@@ -34,6 +34,8 @@ def _time_distributed(layer: KerasLayer, feed: Feed) -> Specs:
     inner, kind, fed = _inner(layer, feed)
     if not feed.has_steps:
         raise layer.unusable("is given one vector a sequence; expected steps")
+    if inner.inner.get("stateful"):
+        raise layer.unusable("carries states from part to part; expected stateful=False")
     if _is_stepwise(inner, fed):
         return kind.specs(inner, fed)
     if len(feed.shape) == 2:  # each part is one vector
