@@ -69,7 +69,8 @@ def models_of(case: Case) -> list[Model]:
     """The stateless model of each sequence; cases in which numbers grow on and on are left out."""
     models = as_each_begins(case.model, case.sequences)
     for model, sequence in zip(models, case.sequences, strict=True):
-        computed = run(model, embedded(model, sequence))
+        with np.errstate(over="ignore", invalid="ignore"):
+            computed = run(model, embedded(model, sequence))
         assume(all(np.abs(values).max(initial=0.0) < 100 for values in computed.values()))
     return models
 
