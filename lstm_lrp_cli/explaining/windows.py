@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -289,12 +289,12 @@ def windows(
     least = min(each.size for each in model.inputs)
 
     def held(own: int, values: int) -> int:
-        results = values * of_value * (own if every_step else 1)
-        if weights is None:
-            return results
-        return results + weights(values // least) * size  # padding too
+        return values * of_value * (own if every_step else 1)
 
-    return cut_windows(model, sequences, held)
+    def held_with(of: Callable[[int], int], own: int, values: int) -> int:
+        return held(own, values) + of(values // least) * size  # padding too
+
+    return cut_windows(model, sequences, held if weights is None else partial(held_with, weights))
 
 
 def cut_windows(
@@ -323,12 +323,13 @@ def cut_windows(
             values = length * first.size
             if first.most_tokens is not None:
                 full = first.is_full(sequence)
-            for extent, part in zip(others, sequence.others, strict=True):
-                own += len(part.inputs)
-                longest = max(len(part.inputs), extent.least)
-                length += longest
-                values += longest * extent.size
-                full |= extent.is_full(part)
+            if others:
+                for extent, part in zip(others, sequence.others, strict=True):
+                    own += len(part.inputs)
+                    longest = max(len(part.inputs), extent.least)
+                    length += longest
+                    values += longest * extent.size
+                    full |= extent.is_full(part)
             steps += length
             results += held(own, values)
             if full or steps >= WINDOW_STEPS or results >= RESULT_BYTES:

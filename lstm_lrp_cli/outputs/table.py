@@ -98,14 +98,15 @@ class TableWriter(Writer[Sequence[Explanation]]):
     ) -> list[Iterable[str]]:
         """The columns of all rows of one input, of explanations that begin and end so."""
         steps = joined.lengths.tolist()
-        rows, total = [count * joined.width for count in steps], len(relevance)
+        width = joined.width
+        rows, total = [count * width for count in steps], len(relevance)
         places = [f"{position}{self._end}" for position in range(max(steps))]
         positions = chain.from_iterable(places[:count] for count in steps)
         which = [repeat(self._inputs[joined.number], total)] if self._inputs else []
         return [
             _times(heads, rows),
             *which,
-            _times(positions, repeat(joined.width)) if joined.width > 1 else positions,
+            _times(positions, repeat(width)) if width > 1 else positions,
             *self._own_columns(joined, total),
             _times(tails, rows),
             texts(relevance),

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import mul
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -97,10 +98,13 @@ class Layout:
         part: list[Explanation] = []
         size = 0
         widths = [self.values(number) for number in range(len(self.model.inputs))]
+        only = widths[0] if len(widths) == 1 else None
         for explanation in explanations:
             part.append(explanation)
-            for amounts, width in zip(explanation.amounts, widths, strict=True):
-                size += len(amounts) * width
+            if only is not None:
+                size += len(explanation.amounts[0]) * only
+            else:
+                size += sum(map(mul, map(len, explanation.amounts), widths))
             if explanation.attention is not None:
                 size += sum(layer.weights.size for layer in explanation.attention)
             if size >= PART_VALUES:

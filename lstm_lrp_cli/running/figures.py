@@ -71,9 +71,10 @@ class Accounts:
         if self.totals.stabilizers_size is not None:
             size = sum(ledger.stabilizers_size or 0.0 for ledger in ledgers)
         self.totals += Ledger(score, dict(zip(self.totals.shares, shares, strict=True)), size)
-        for each in explanations:
-            if each.ledger is not None:
-                self._add(each.of_inputs or {})
+        if len(explanations[0].amounts) > 1:
+            for each in explanations:
+                if each.ledger is not None:
+                    self._add(each.of_inputs or {})
         self.sizes = self.sizes.with_explanations(explanations)
         self.check = replace(
             self.check.seen(ledgers[worst].relative_residual, explanations[worst].sequence.number),
