@@ -1,10 +1,11 @@
 """Layers that look at the steps through a window: convolutions, and pooling by windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts
@@ -79,6 +80,30 @@ class Windows:
         """Values by step, shape (rows, units), and a row of padding behind the last."""
         padding = np.full((1, values.shape[1]), value, dtype=values.dtype)
         return np.concatenate([values, padding])
+
+    def seen(self, values: Floats) -> Callable[[slice], Floats]:
+        """What some windows see of values by step, shape (windows, width, units)."""
+        lengths = self.packing.lengths
+        if self.window.stride == 1 and len(lengths) and lengths[0] == lengths[-1]:
+            return self._in_place(values).__getitem__
+        padded = self.padded(values)
+        return lambda block: padded.take(self.rows[block], axis=0)
+
+    def _in_place(self, values: Floats) -> Floats:
+        """The same of all windows as a view, where all sequences have one length, at stride 1.
+
+        They stand step by step, so a step later is as many rows further as there are sequences.
+        """
+        batch, window = self.packing.batch, self.window
+        before = int(_before(window, self.packing.lengths, self.steps.lengths)[0]) * batch
+        rows = self.steps.rows + window.dilation * (window.width - 1) * batch
+        padded = np.zeros((rows, values.shape[1]), dtype=values.dtype)
+        real = padded[before : before + len(values)]
+        real[...] = values[: len(real)]
+        row, number = padded.strides
+        strides = (row, window.dilation * batch * row, number)
+        shape = (self.steps.rows, window.width, values.shape[1])
+        return as_strided(padded, shape, strides, writeable=False)
 
     def sums(self, values: Floats) -> Floats:
         """The sum over the steps of each window, shape (windows, units)."""
@@ -181,19 +206,37 @@ def _convolved(
 ) -> Floats:
     """The outputs, shape (windows, outputs)."""
     groups = layer.groups
+    if layer.weights.shape[1] == 1 < groups:
+        return _depthwise(layer, windows, inputs, bias)
     # (groups, width inputs, outputs), each of a group
     weights = layer.weights.reshape(groups, -1, *layer.weights.shape[1:])
     weights = weights.transpose(0, 3, 2, 1).reshape(groups, -1, weights.shape[1])
     outputs = np.empty((windows.steps.rows, groups, weights.shape[2]), dtype=inputs.dtype)
-    padded = windows.padded(inputs)
+    seen_by = windows.seen(inputs)
     for block in _blocks(windows, inputs.shape[1], inputs.itemsize):
-        seen, made = padded.take(windows.rows[block], axis=0), outputs[block]
+        seen, made = seen_by(block), outputs[block]
         seen = seen.reshape(*seen.shape[:2], groups, -1).transpose(2, 0, 1, 3)
         seen = seen.reshape(groups, seen.shape[1], -1)
         np.matmul(seen, weights, out=made.swapaxes(0, 1))
         if bias is not None:  # while they are in a cache
             made += bias.reshape(made.shape[1:])
     return outputs.reshape(len(outputs), len(layer.weights))
+
+
+def _depthwise(layer: Convolution, windows: Windows, inputs: Floats, bias: Floats | None) -> Floats:
+    """The same where each group has one input: products of single numbers, tap by tap."""
+    of_each = len(layer.weights) // layer.groups
+    outputs = np.zeros((windows.steps.rows, len(layer.weights)), dtype=inputs.dtype)
+    seen_by = windows.seen(inputs)
+    for block in _blocks(windows, len(layer.weights), inputs.itemsize):
+        seen, made = seen_by(block), outputs[block]
+        for tap in range(windows.window.width):
+            of_tap = seen[:, tap]
+            of_tap = of_tap if of_each == 1 else np.repeat(of_tap, of_each, axis=1)
+            made += of_tap * layer.weights[:, 0, tap]
+        if bias is not None:
+            made += bias
+    return outputs
 
 
 def _convolved_back(layer: Convolution, windows: Windows, amounts: Floats) -> Floats:
