@@ -4,11 +4,15 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from workload import ids
 
 import lstm_lrp_cli as lrp
+from lstm_lrp_cli.engine.arrays import Packing
+from lstm_lrp_cli.engine.forward import Given, Runner
 from lstm_lrp_cli.explaining.explainer import detail_of
 from lstm_lrp_cli.inputs.sequence import Sequence as Words
 from lstm_lrp_cli.loading import convert as converting
@@ -33,6 +37,13 @@ def explain(
 ) -> Iterator[lrp.Explanation]:
     """The relevance of every token for the predicted class, with its ledger, in one thread."""
     yield from lrp.Explainer(model, method, by=detail_of(model, finest=finest))(sequences)
+
+
+def forward(model: Model, values: Floats) -> Callable[[], object]:
+    """The forward pass over series, shape (sequences, steps, features), in one thread."""
+    packing = Packing(np.full(len(values), values.shape[1]))
+    given = Given(packing.pack(values.reshape(-1, values.shape[2])), packing)
+    return partial(Runner(model).forward, [given])
 
 
 def explain_all(model: Model, sequences: Sequence[Words]) -> int:

@@ -79,6 +79,14 @@ def _series(rows: Rows) -> Table:
     ]
 
 
+def _other_layers(rows: Rows) -> Table:
+    """A convolution is beside PyTorch's, a GRU beside an LSTM."""
+    lines = [
+        [r["layer"], _rate(r, "engine"), *_ratios(r, "lstm"), *_ratios(r, PEERS[0])] for r in rows
+    ]
+    return [["layer", "steps per second", "/ LSTM", "/ PyTorch, 2 threads"], *lines]
+
+
 def _command(rows: Rows) -> Table:
     head = ["jobs", "million words", "words per second", "/ engine", "peak MB", "beyond"]
     table = [[MODEL, *head]]
@@ -94,7 +102,13 @@ def _start_up(rows: Rows) -> Table:
     return [["command", "ms", "ratio"], *lines]
 
 
-TABLES = {"throughput": _throughput, "series": _series, "command": _command, "start-up": _start_up}
+TABLES = {
+    "throughput": _throughput,
+    "series": _series,
+    "other-layers": _other_layers,
+    "command": _command,
+    "start-up": _start_up,
+}
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")

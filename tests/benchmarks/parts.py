@@ -36,6 +36,9 @@ STEPS = 25
 # By the numbers of a step, how many steps there are.
 SERIES = {60: 50_000, 8: 200_000}
 
+# How many sequences are convolved, of how many steps.
+CONVOLVED, CONVOLVED_STEPS = 256, 100
+
 LIBRARIES = "import numpy, h5py, click"
 # Each sample model: its file, its sequences, and how many lines of those are the first sequence.
 ONE_SEQUENCE = (
@@ -83,6 +86,40 @@ def series(settings: Settings) -> Iterator[dict[str, Any]]:
                 how = peer.gradient_times_values, settings.gradient_batches
                 timed.append(_fastest("gradient x input", given, *how))
             yield {"features": width, **beside(timed, settings.repeats)}
+
+
+def other_layers(settings: Settings) -> Iterator[dict[str, Any]]:
+    """One row for each size of a GRU, beside an LSTM's tokens; and for each kind of convolution.
+
+    A convolution's forward pass, with a mean and a dense layer behind it, is in one thread, and
+    beside PyTorch's in two.
+    """
+    for embedding, hidden in settings.sizes:
+        setup = Setup(embedding, hidden)
+        sequences = contenders.sequences_of(workload.cut(settings.tokens(TOKENS, setup)))
+        tokens = sum(map(len, sequences))
+        models = {"engine": workload.with_gru(setup.model()), "lstm": setup.model()}
+        timed = [
+            Contender(name, tokens, partial(contenders.explain_all, model, sequences))
+            for name, model in models.items()
+        ]
+        yield {"layer": f"GRU, {embedding}, {hidden}", **beside(timed, settings.repeats)}
+    if importlib.util.find_spec(TORCH) is None:
+        return
+    import torch
+    import torch_peer
+
+    torch.set_num_threads(2)
+    for name, convolution in workload.CONVOLUTIONS.items():
+        rng = np.random.default_rng(0)
+        count = max(int(CONVOLVED * settings.share), 2)
+        values = rng.normal(size=(count, CONVOLVED_STEPS, convolution.inputs)).astype(np.float32)
+        model, tokens = convolution.model(), values.shape[0] * values.shape[1]
+        timed = [
+            Contender("engine", tokens, contenders.forward(model, values)),
+            Contender("forward", tokens, torch_peer.convolving(model, values)),
+        ]
+        yield {"layer": f"Conv1D, {name}", **beside(timed, settings.repeats)}
 
 
 def _peer(model: contenders.Model, threads: int) -> Any:

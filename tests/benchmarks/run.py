@@ -23,6 +23,7 @@ from workload import QUICK, Settings
 PARTS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "throughput": parts.throughput,
     "series": parts.series,
+    "other-layers": parts.other_layers,
     "command": parts.command,
     "start-up": parts.start_up,
 }

@@ -1,6 +1,6 @@
 """The same model in PyTorch: its forward pass, and its gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from workload import Ids
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Dense
+from lstm_lrp_cli.model.layers import Convolution, Dense
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm
 
@@ -109,3 +109,23 @@ class Peer:
         given = embedded if batch.sizes is None else PackedSequence(embedded, batch.sizes)
         _, (hidden, _) = self.lstm(given)
         return nn.functional.linear(torch.cat(tuple(hidden), dim=1), self.weights, self.bias)
+
+
+def convolving(model: Model, values: Floats) -> Callable[[], Tensor]:
+    """The forward pass of a convolution, a mean over steps and a dense layer."""
+    convolution, _, dense = (node.layer for node in model.nodes)
+    assert isinstance(convolution, Convolution)
+    assert isinstance(dense, Dense)
+    weights, bias, last = map(
+        torch.from_numpy, (convolution.weights, convolution.bias, dense.weights)
+    )
+    steps = torch.from_numpy(np.ascontiguousarray(values.swapaxes(1, 2)))
+
+    @torch.no_grad()
+    def run() -> Tensor:
+        found = nn.functional.conv1d(
+            steps, weights, bias, padding="same", groups=convolution.groups
+        )
+        return found.mean(-1) @ last.T
+
+    return run

@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import Dense, Embedding
+from lstm_lrp_cli.model.layers import Convolution, Dense, Embedding, Pool, Window
 from lstm_lrp_cli.model.model import Head, Input, Model, chain
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import Gru, GruCell, Lstm, LstmCell
 from lstm_lrp_cli.model.text import Tokenization, Vocabulary
 
 REVIEWS = Path(__file__).parents[2] / "sample_models" / "data" / "movie_reviews.tsv"
@@ -108,6 +109,53 @@ class Setup:
                 ),
             ),
         )
+
+
+def with_gru(model: Model) -> Model:
+    """The model with a GRU of the same size in place of its LSTM, of some of its weights."""
+    lstm, dense = (node.layer for node in model.nodes)
+    assert isinstance(lstm, Lstm)
+    cells = (
+        GruCell(each.input[:3], each.recurrent[:3], each.bias[:3], each.bias[3])
+        for each in lstm.cells
+    )
+    return replace(model, nodes=chain(Gru(tuple(cells)), dense))
+
+
+@dataclass(frozen=True, slots=True)
+class Convolving:
+    """A convolution of steps, `same` padding, with a mean of them and a dense layer behind it."""
+
+    inputs: int
+    outputs: int
+    width: int
+    groups: int = 1
+
+    def model(self) -> Model:
+        rng = np.random.default_rng(0)
+
+        def drawn(*shape: int) -> Floats:
+            return rng.normal(size=shape).astype(np.float32)
+
+        convolution = Convolution(
+            drawn(self.outputs, self.inputs // self.groups, self.width),
+            drawn(self.outputs),
+            Window(self.width, padding="same"),
+            self.groups,
+        )
+        nodes = chain(convolution, Pool("mean"), Dense(drawn(CLASSES, self.outputs), None))
+        heads = (Head(CLASSES, "softmax"),)
+        return Model(nodes, (len(nodes) - 1,), heads, np.dtype("float32"), (Input(self.inputs),))
+
+
+CONVOLUTIONS = {
+    "1 to 32, width 3": Convolving(1, 32, 3),
+    "9 to 64, width 3": Convolving(9, 64, 3),
+    "64 to 64, width 3": Convolving(64, 64, 3),
+    "128 to 64, width 5": Convolving(128, 64, 5),
+    "300 to 128, width 3": Convolving(300, 128, 3),
+    "64 by itself, width 3": Convolving(64, 64, 3, 64),
+}
 
 
 @dataclass(frozen=True, slots=True)
