@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import yaml
 from models import json_lines
-from safetensors.numpy import save_file
 
 import lstm_lrp_cli as lrp
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.safetensors import write_safetensors
 
 STEPS, FEATURES, UNITS, TAGS = 5, 3, 4, 3
 RNG = np.random.default_rng(4)
@@ -257,7 +257,8 @@ CRF = {
 
 def write_state(folder, *parts):
     path = folder / "model.safetensors"
-    save_file({name: array for part in parts for name, array in part.items()}, path)
+    with path.open("wb") as file:
+        write_safetensors(file, {name: array for part in parts for name, array in part.items()})
     return path
 
 
