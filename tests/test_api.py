@@ -136,6 +136,20 @@ class TestTextsThatAProgramHas:
         [alone] = lrp.explain(model, ids[0].tolist())
         np.testing.assert_allclose(alone.relevance, expected[0].relevance, rtol=0, atol=1e-12)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64"])
+    def test_ids_that_were_saved_as_floats(self, model, expected, dtype, tmp_path):
+        ids = np.array([expected[0].sequence.inputs] * 2).astype(dtype)
+        np.save(tmp_path / "ids.npy", ids)
+        for given in (ids, list(ids), lrp.read(tmp_path / "ids.npy", model)):
+            for each in lrp.explain(model, given):
+                np.testing.assert_allclose(each.relevance, expected[0].relevance, atol=1e-12)
+        for wrong in (0.5, np.nan, np.inf, -1.0, 1e30):
+            ids = np.array([expected[0].sequence.inputs], dtype=np.float64)
+            ids[0, 1] = wrong
+            for given in (ids, list(ids)):
+                with pytest.raises(lrp.UnusableInput):
+                    lrp.explain(model, given)
+
     def test_many_are_made_as_they_are_needed(self, model):
         taken = []
 

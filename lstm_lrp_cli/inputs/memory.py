@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence, check_named, joined, together
-from .series import checked_values, sequences_of_array
+from .series import checked_values, sequences_of_array, whole_numbers
 from .tokens import Encoded, Tokenizer, gold_class
 
 # A longer text is no name of a file.
@@ -213,10 +214,14 @@ def _tokens(tokenizer: Tokenizer, items: list[Any], first: int, model: Model) ->
         own = np.asarray(item).tolist() if hasattr(item, "__array__") else list(item)
         if all(isinstance(token, str) for token in own):
             yield from tokenizer.of_tokens([own], where)
-        elif all(map(_is_number, own)) and _numbers(own, where).dtype.kind in "iu":
+        elif all(map(_is_number, own)) and _ids(own, where).dtype.kind in "iu":
             yield from tokenizer.of_ids([[int(number) for number in own]], where)
         else:
             raise UnusableInput(where, "its tokens are neither all texts nor all whole numbers")
+
+
+def _ids(own: list[Any], where: str) -> NDArray[Any]:
+    return whole_numbers(_numbers(own, where))
 
 
 def _labelled(found: Iterator[Sequence], labels: Iterable[Any], model: Model) -> Iterator[Sequence]:

@@ -19,6 +19,9 @@ from .sequence import Sequence, check_named, together
 from .stream import natural_order, whole_number
 from .tokens import Tokenizer
 
+# A float32 holds all whole numbers up to it.
+LARGEST_ID = 2**24
+
 
 def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iterator[Sequence]:
     """Read rows of `sequence,step,FEATURE,...`; the rows of a sequence stand together, in order.
@@ -250,6 +253,7 @@ def _of_array(
     if model.only_input.embedding is None:
         values, features = checked_values(array, None, model, where)
         return Sequence(number, values, features=features, id=name)
+    array = whole_numbers(array)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UnusableInput(
             where,
@@ -258,6 +262,14 @@ def _of_array(
         )
     (encoded,) = Tokenizer(model.only_input).of_ids([array.tolist()], where)
     return Sequence(number, encoded.ids, encoded.tokens, id=name)
+
+
+def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """Ids as integers, as which frameworks read them too where they were saved as floats."""
+    if array.dtype.kind == "f" and array.size and np.all(np.abs(array) < LARGEST_ID):
+        ids = array.astype(np.int64)
+        return ids if np.array_equal(ids, array) else array
+    return array
 
 
 def _dimensions(read: Input) -> int:
