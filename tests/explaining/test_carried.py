@@ -67,11 +67,14 @@ def explained(case: Case, method: Method, model: Model | None = None) -> list[Ex
 
 def models_of(case: Case) -> list[Model]:
     """The stateless model of each sequence; cases in which numbers grow on and on are left out."""
-    models = as_each_begins(case.model, case.sequences)
-    for model, sequence in zip(models, case.sequences, strict=True):
-        with np.errstate(over="ignore", invalid="ignore"):
-            computed = run(model, embedded(model, sequence))
-        assume(all(np.abs(values).max(initial=0.0) < 100 for values in computed.values()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        models = as_each_begins(case.model, case.sequences)
+        computed = [
+            run(model, embedded(model, sequence))
+            for model, sequence in zip(models, case.sequences, strict=True)
+        ]
+    for each in computed:
+        assume(all(np.abs(values).max(initial=0.0) < 100 for values in each.values()))
     return models
 
 

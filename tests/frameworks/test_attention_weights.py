@@ -20,7 +20,7 @@ def keras(framework):
     keras = framework("keras")
     keras.utils.set_random_seed(5)
     yield keras
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
 
 
 def loaded(keras, folder, inputs, output):

@@ -9,6 +9,7 @@ from explained import LABELS, explanation_of, explanations_of, layout_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec.structs import force_setattr
 from together import lrp_ledger
 
 from lstm_lrp_cli.inputs.sequence import Sequence
@@ -145,7 +146,7 @@ def test_a_model_and_its_methods_are_told_at_the_top():
 class TestHostileText:
     def test_is_shown_as_text_wherever_it_stands(self, text):
         layout = layout_of("token")
-        object.__setattr__(layout.model, "labels", (text, *LABELS[1:]))
+        force_setattr(layout.model, "labels", (text, *LABELS[1:]))
         plain = rendered(page(layout, [of_tokens("word", "b", "c")]))
         found = rendered(page(layout, [of_tokens(text, text, "c")]))
         assert found.count("<p>") == plain.count("<p>")

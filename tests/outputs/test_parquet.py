@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from explained import DETAILS, LABELS, explanations_of, layout_of
 from models import json_lines, table
+from msgspec.structs import force_setattr
 
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.jsonl import JsonLinesWriter
@@ -174,6 +175,6 @@ class TestTheFile:
 def test_classes_without_names_are_their_numbers_as_text(parquet):
     layout = layout_of("token")
     found = explanations_of(layout)
-    object.__setattr__(layout.model, "labels", None)
+    force_setattr(layout.model, "labels", None)
     rows = parquet.read_table(io.BytesIO(file_of("parquet", layout, found)))
     assert set(rows["target"].to_pylist()) <= {str(k) for k in range(len(LABELS))}
