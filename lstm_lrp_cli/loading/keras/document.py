@@ -19,7 +19,8 @@ DAMAGED = (
 # Keras writes about two thousand characters a layer.
 ALLOWED_CHARACTERS = 4 * 2**20
 
-MODELS = ("Sequential", "Model", "Functional")
+GRAPHS = ("Model", "Functional")
+MODELS = ("Sequential", *GRAPHS)
 
 
 def read_document(where: str, text: str | bytes) -> Any:
@@ -129,12 +130,24 @@ def needed_calls(
     UnusableInput
         A layer feeds itself, or is fed by none of the layers.
     """
-    outputs = list(references(body["output_layers"]))
+    outputs = [
+        ((name, number - _built(calls, name, number)), place)
+        for (name, number), place in references(body["output_layers"])
+    ]
     for (name, _), _ in outputs:
         if (name, 0) not in calls:
             raise UnusableInput(str(path), f"its output `{name}` is none of its layers")
     order = _in_order(path, calls, [name for name, _ in outputs])
     return order, outputs
+
+
+def _built(calls: dict[CallName, LayerCall], name: str, number: int) -> bool:
+    """Whether the calls of a layer are counted from 1, as Keras does in a model's outputs.
+
+    The first call of a graph inside the model is that by which it was built, and not in the file.
+    """
+    call = calls.get((name, 0))
+    return call is not None and number > 0 and kind_of(call.entry) in GRAPHS
 
 
 def every_call(path: Path, body: Config) -> dict[CallName, LayerCall]:
