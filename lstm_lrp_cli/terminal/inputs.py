@@ -252,7 +252,7 @@ def _overlong(found: PartFigures, read: Input) -> str | None:
     return (
         f"{found.overlong:,} of the sequences exceed the {padding.length} steps that the "
         "model was trained on; they were run whole. If training cut them, say where: "
-        "padding: {truncate: pre}, their beginning, or post, their end"
+        f"{_said_of(read, 'padding: {truncate: pre}')}, their beginning, or post, their end"
     )
 
 
@@ -263,5 +263,11 @@ def _guessed_side(found: PartFigures, read: Input) -> str | None:
         return None
     return (
         f"{counted(found.padded, 'sequence')} shorter than {padding.length} steps: filled "
-        "up in front, though nothing says the side; say padding: {side: pre}, or post"
+        "up in front, though nothing says the side; say "
+        f"{_said_of(read, 'padding: {side: pre}')}, or post"
     )
+
+
+def _said_of(read: Input, key: str) -> str:
+    """A key as a mapping has it: that of one of several inputs stands in `inputs`."""
+    return key if read.name is None else f"inputs: [{{name: {read.name}, {key}}}]"
