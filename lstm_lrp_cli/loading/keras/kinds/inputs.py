@@ -147,7 +147,7 @@ def _statistics(layer: KerasLayer) -> tuple[Numbers, Numbers]:
 
 
 def _numbers(layer: KerasLayer, key: str) -> float | list[float]:
-    value = layer.config.get(key)
+    value: Any = layer.config.get(key)
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         [value] = value
     try:
