@@ -106,13 +106,13 @@ def _scaling(
 
 
 def _one_scaling(spec: ScalingSpec, size: int, datasets: Datasets, where: str, key: str) -> Scaling:
-    if (spec.divide is None) is (spec.variance is None):
+    divisor = spec.variance if spec.divide is None else spec.divide
+    if divisor is None or None not in (spec.divide, spec.variance):
         raise UnusableInput(where, f"{key}: expected one of divide and variance")
     minus = datasets.numbers(spec.minus, f"{key}.minus", size)
-    if spec.divide is not None:
-        divide = datasets.numbers(spec.divide, f"{key}.divide", size)
-    else:
-        divide = datasets.numbers(spec.variance or 0.0, f"{key}.variance", size)
+    said = "variance" if spec.divide is None else "divide"
+    divide = datasets.numbers(divisor, f"{key}.{said}", size)
+    if spec.divide is None:
         if (divide < 0).any():
             problem = f"{key}.variance: found {divide.min()}; expected squares, which are positive"
             raise UnusableInput(where, problem)

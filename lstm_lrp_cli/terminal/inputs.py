@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lrp_cli.inputs.batching import masked_steps, real_lengths
+from lstm_lrp_cli.explaining.explanation import unknown_places
+from lstm_lrp_cli.inputs.batching import cut_off, masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Part, Sequence, each_input
 from lstm_lrp_cli.model import Integers
 from lstm_lrp_cli.model.model import Input, Model
@@ -28,7 +29,7 @@ class PartFigures:
     ----------
     steps, masked, unknown : int
         The steps of all sequences that the model is run on, those that its mask passes over, and
-        unknown tokens.
+        unknown tokens, but for those that are cut off.
     padded, cut, overlong : int
         Sequences that were filled up, that were cut, and that were run whole though they are longer
         than the padding that the model was trained on.
@@ -53,6 +54,8 @@ class PartFigures:
             found.padded = int((given < padding.fills).sum())
             longer = int((given > padding.length).sum())
             found.cut, found.overlong = (0, longer) if padding.truncate is None else (longer, 0)
+            if found.cut and found.unknown and not read.leaves_out:
+                found.unknown -= sum(_cut_unknown(part, read) for part in parts if part.unknown)
         return found
 
     def __add__(self, later: PartFigures) -> PartFigures:
@@ -86,6 +89,11 @@ class PartFigures:
             "padded_sequences": self.padded,
             "cut_sequences": self.cut,
         }
+
+
+def _cut_unknown(part: Part, read: Input) -> int:
+    """How many unknown tokens of a sequence that is too long are cut off."""
+    return int(cut_off(part.inputs, read.padding)[unknown_places(part, read)].sum())
 
 
 @dataclass(slots=True)
@@ -244,7 +252,7 @@ def _overlong(found: PartFigures, read: Input) -> str | None:
     return (
         f"{found.overlong:,} of the sequences exceed the {padding.length} steps that the "
         "model was trained on; they were run whole. If training cut them, say where: "
-        "padding: {truncate: pre}, their beginning, or post, their end"
+        f"{_said_of(read, 'padding: {truncate: pre}')}, their beginning, or post, their end"
     )
 
 
@@ -255,5 +263,11 @@ def _guessed_side(found: PartFigures, read: Input) -> str | None:
         return None
     return (
         f"{counted(found.padded, 'sequence')} shorter than {padding.length} steps: filled "
-        "up in front, though nothing says the side; say padding: {side: pre}, or post"
+        "up in front, though nothing says the side; say "
+        f"{_said_of(read, 'padding: {side: pre}')}, or post"
     )
+
+
+def _said_of(read: Input, key: str) -> str:
+    """A key as a mapping has it: that of one of several inputs stands in `inputs`."""
+    return key if read.name is None else f"inputs: [{{name: {read.name}, {key}}}]"

@@ -95,6 +95,12 @@ class TestCut:
         report = json.loads((cut.folder / "r.json").read_text())
         assert (report["cut_sequences"], report["padded_sequences"]) == (1, 1)
 
+    def test_unknown_tokens_that_are_cut_off_are_not_counted(self, run, cut):
+        cut.mapping["tokens"] = {"unknown": "the"}
+        result = told(run, cut, "dull dull film is dull bad\ndull\n", "--format", "jsonl")
+        assert "2 sequences, 5 tokens (2 unknown)" in result.stderr
+        assert json_lines(result.stdout)[0]["unknown"] == [0, 1, 4]
+
     def test_is_written_by_convert_and_inspect(self, run, cut):
         assert run("convert", cut.save(), cut.folder / "plain.npz").exit_code == 0
         assert run("inspect", cut.path, "--write-mapping", cut.folder / "whole.yaml").exit_code == 0

@@ -414,3 +414,12 @@ def test_a_second_input_of_a_model_that_takes_one(run, several):
     result = run("explain", KERAS.model, KERAS.sequences, KERAS.sequences)
     assert result.exit_code == 3
     assert "is a second INPUT, and the model has one input" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("length", "key"), [(4, "padding: {side: pre}"), (2, "padding: {truncate: pre}")]
+)
+def test_the_mend_of_a_warning_is_of_its_input(run, several, length, key):
+    several.wind["padding"] = {"length": length}
+    result = run("explain", several.save(), several.lines())
+    assert f"inputs: [{{name: wind, {key}}}]" in result.stderr

@@ -326,6 +326,29 @@ VECTORIZATION = {
 }
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "problem"),
+    [
+        ("TextVectorization", {"output_sequence_length": "6"}, "has output_sequence_length 6; exp"),
+        ("TextVectorization", {"output_sequence_length": 0}, "has output_sequence_length 0; exp"),
+        ("Rescaling", {"scale": [[1.0, 2.0], [1.0, 2.0]]}, "has scale [[1.0, 2.0], [1.0, 2.0]]; "),
+        ("Rescaling", {"offset": "much"}, "has offset much; expected numbers"),
+        ("Normalization", {"mean": [1.0, None], "variance": 1.0}, "has mean [1.0, None]; expected"),
+        ("Normalization", {"mean": 1.0, "variance": None}, "has variance None; expected numbers"),
+    ],
+)
+def test_odd_settings_of_what_belongs_to_an_input(run, tmp_path, kind, settings, problem):
+    text = kind == "TextVectorization"
+    given = named("InputLayer", "given", batch_shape=[None] if text else [None, 6, 4])
+    usual = VECTORIZATION if text else {"scale": 1.0, "offset": 0.0}
+    layers = config([given, named(kind, "odd", **(usual | settings)), *LAYERS[1 if text else 2 :]])
+    path = keras_file(tmp_path / "m.keras", **{"config.json": layers})
+    result = run("predict", path, path)
+    assert result.exit_code == 3
+    assert f"layer `odd` ({kind}): {problem}" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 class TestRefusedLayers:
     """What is said of a layer that is not explained is true, and a mapping that is named works."""
 

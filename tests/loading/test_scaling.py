@@ -214,6 +214,8 @@ class TestRefused:
             ({"divide": [1.0, 2.0]}, "scaling.divide: found 2 numbers; expected 3, one for each"),
             ({"divide": [1.0, 0.0, 2.0]}, "scaling.divide: found 0; expected numbers to divide by"),
             ({"variance": -1.0}, "scaling.variance: found -1.0; expected squares"),
+            ({"variance": []}, "scaling.variance: found 0 numbers; expected 3, one for each"),
+            ({"variance": ""}, "there is no dataset ``, which scaling.variance in"),
             ({"divide": float("nan")}, "scaling.divide: found a number that is not finite"),
             ({"divide": "nowhere"}, "there is no dataset `nowhere`, which scaling.divide in"),
             ({"divided": 1.0}, "scaling: unknown key `divided`; did you mean `divide`?"),

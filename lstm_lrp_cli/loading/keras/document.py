@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ DAMAGED = (
 # Keras writes about two thousand characters a layer.
 ALLOWED_CHARACTERS = 4 * 2**20
 
-MODELS = ("Sequential", "Model", "Functional")
+GRAPHS = ("Model", "Functional")
+MODELS = ("Sequential", *GRAPHS)
 
 
 def read_document(where: str, text: str | bytes) -> Any:
@@ -129,12 +131,38 @@ def needed_calls(
     UnusableInput
         A layer feeds itself, or is fed by none of the layers.
     """
-    outputs = list(references(body["output_layers"]))
-    for (name, _), _ in outputs:
+    first, outputs = _first_numbers(body), []
+    for (name, number), place in references(body["output_layers"]):
         if (name, 0) not in calls:
             raise UnusableInput(str(path), f"its output `{name}` is none of its layers")
+        built = first.get(name, _built(calls[name, 0].entry, number))
+        outputs.append(((name, number - built), place))
     order = _in_order(path, calls, [name for name, _ in outputs])
     return order, outputs
+
+
+def _first_numbers(body: Config) -> dict[str, int]:
+    """From what number on the calls of models inside the model are counted, up to Keras 2.
+
+    The first is that by which a model was built, and not in the file.
+    """
+    nodes = {name_of(entry): entry.get("inbound_nodes") or [] for entry in body["layers"]}
+    models = {name_of(entry) for entry in body["layers"] if kind_of(entry) in MODELS}
+    older = {name for name in models if nodes[name] and isinstance(nodes[name][0], list)}
+    referred = [call for call, _ in references(body["output_layers"])]
+    for node in chain.from_iterable(nodes.values()):
+        if isinstance(node, list):
+            referred += [(tensor[0], tensor[1]) for tensor in _tensors(node)]
+    first: dict[str, int] = {}
+    for name, number in referred:
+        if name in older:
+            first[name] = min(first.get(name, number), number)
+    return first
+
+
+def _built(entry: Config, number: int) -> bool:
+    """Whether a graph's calls are counted from 1, as Keras 3 does in a model's outputs alone."""
+    return number > 0 and kind_of(entry) in GRAPHS
 
 
 def every_call(path: Path, body: Config) -> dict[CallName, LayerCall]:
@@ -146,17 +174,18 @@ def every_call(path: Path, body: Config) -> dict[CallName, LayerCall]:
         Two layers have one name.
     """
     calls: dict[CallName, LayerCall] = {}
+    first = _first_numbers(body)
     for entry in body["layers"]:
         name = name_of(entry)
         if (name, 0) in calls:
             raise UnusableInput(str(path), f"two of its layers are called `{name}`")
         nodes = entry.get("inbound_nodes", [])
         for number, node in enumerate(nodes or [None]):
-            calls[name, number] = _read_call(entry, node)
+            calls[name, number] = _read_call(entry, node, first)
     return calls
 
 
-def _read_call(entry: Config, node: Any) -> LayerCall:
+def _read_call(entry: Config, node: Any, first: dict[str, int]) -> LayerCall:
     """One call, as Keras 3 writes it or Keras 2; there is none of an input."""
     tensors: list[Tensor] = []
     roles: list[str | None] = []
@@ -182,6 +211,7 @@ def _read_call(entry: Config, node: Any) -> LayerCall:
                 del settings[role]
     elif node is not None:
         _read_older(node, tensors, roles, settings)
+        tensors = [((name, at - first.get(name, 0)), place) for (name, at), place in tensors]
     return LayerCall(
         entry,
         tuple(tensors),
@@ -196,7 +226,7 @@ def _read_older(
     node: list[Any], tensors: list[Tensor], roles: list[str | None], settings: Config
 ) -> None:
     """Add what a call has as Keras up to version 2 writes it."""
-    for tensor in node if isinstance(node[0], list) else [node]:
+    for tensor in _tensors(node):
         tensors.append(((tensor[0], tensor[1]), tensor[2]))
         roles.append(None)
         for more in tensor[3:]:
@@ -207,6 +237,11 @@ def _read_older(
                     roles += [key] * len(several)
                 else:
                     settings[key] = value
+
+
+def _tensors(node: list[Any]) -> list[Any]:
+    """What a layer is called with, up to Keras 2: one, or a list of them."""
+    return node if isinstance(node[0], list) else [node]
 
 
 def _is_nothing(value: Any) -> bool:

@@ -65,10 +65,6 @@ class Masks(Struct, frozen=True):
         if not self.inputs:
             return
         counted = [source for source in feed.steps if not source.is_made]
-        if layer.is_inside and (counted or _masks(layer, feed)):
-            raise layer.unusable(
-                "is of a model inside the model, which passes no mask on; train without the mask"
-            )
         if feed.is_masked:
             _check_masked(layer, feed)
             self._check_given(layer)
@@ -104,6 +100,8 @@ class Masks(Struct, frozen=True):
                 )
             return
         if not _is_unasked(layer):
+            if layer.is_inside:  # built before its model was given what is masked
+                return
             raise layer.unusable("is given no mask, unlike others; train without the mask")
         config = layer.inner
         backwards = layer.kind == "Bidirectional" or config.get("go_backwards")
@@ -174,10 +172,6 @@ def _uses(layer: KerasLayer) -> bool:
     if layer.kind == "TimeDistributed":
         return kind_of(layer.config["layer"]) in MASKED
     return layer.kind in MASKED
-
-
-def _masks(layer: KerasLayer, feed: Feed) -> bool:
-    return makes_mask(layer) and not feed.sources[0].is_made
 
 
 def _passed(layer: KerasLayer, given: list[Origin]) -> Origin:

@@ -76,13 +76,15 @@ def _words(layer: KerasLayer, architecture: Architecture) -> Words:
         unknown=begins.index(unknown) if unknown in begins else None,
         limit=UNSET if rows is None else rows,
     )
-    length = config.get("output_sequence_length")
-    return Words(
-        _vocabulary(layer, begins, architecture),
-        tokens,
-        cuts,
-        length if isinstance(length, int) else None,
-    )
+    return Words(_vocabulary(layer, begins, architecture), tokens, cuts, _length(layer))
+
+
+def _length(layer: KerasLayer) -> int | None:
+    """The tokens that a TextVectorization cuts and fills every text up to."""
+    length = layer.config.get("output_sequence_length")
+    if length is not None and (type(length) is not int or length < 1):
+        raise layer.unusable(f"has output_sequence_length {str(length)[:40]}; expected 1 or more")
+    return length
 
 
 def _check(layer: KerasLayer, architecture: Architecture) -> None:
@@ -101,7 +103,7 @@ def _check(layer: KerasLayer, architecture: Architecture) -> None:
     for key, values in expected.items():
         if key in config and config[key] not in values:
             found = config[key] if isinstance(config[key], str | int | list) else "one of your own"
-            wanted = " or ".join("none" if each is None else str(each) for each in values)
+            wanted = " or ".join("none" if each is None else str(each) or '""' for each in values)
             raise begins_with_text(layer, architecture, f"has {key} {found}; expected {wanted}")
 
 
@@ -145,10 +147,13 @@ def _statistics(layer: KerasLayer) -> tuple[Numbers, Numbers]:
 
 
 def _numbers(layer: KerasLayer, key: str) -> float | list[float]:
-    value = layer.config[key]
+    value: Any = layer.config.get(key)
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         [value] = value
-    found = [float(each) for each in value] if isinstance(value, list) else float(value)
+    try:
+        found = [float(each) for each in value] if isinstance(value, list) else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise layer.unusable(f"has {key} {str(value)[:40]}; expected numbers") from error
     if key == "scale" and (0.0 in found if isinstance(found, list) else not found):
         raise layer.unusable("multiplies by 0; expected a scale")
     return found
@@ -239,8 +244,7 @@ def _scale(layer: KerasLayer, feed: Feed) -> Specs:
 def _tokens_shape(layer: KerasLayer, feed: Feed) -> Shape:
     """Of ids: as many as there are tokens."""
     if layer.kind == "TextVectorization":
-        length = layer.config.get("output_sequence_length")
-        return (length if isinstance(length, int) else None,)
+        return (_length(layer),)
     return feed.shape
 
 
