@@ -439,6 +439,18 @@ def test_one_model_for_the_sequences_of_two_inputs(keras, tmp_path):
     assert_equal(randomized(keras.Model(inputs, layers.Dense(2)(layers.Add()(parts)))), tmp_path)
 
 
+def test_numbers_that_are_scaled_alike_for_every_sequence(keras, tmp_path):
+    """One number for all units: nothing else tells how many there are."""
+    layers = keras.layers
+    part = keras.Sequential([keras.Input((5, 2)), layers.Rescaling(0.5, 1), layers.LSTM(3)])
+    given = keras.Input((3, 5, 2))
+    scores = layers.LSTM(4)(layers.TimeDistributed(part)(given))
+    assert_equal(randomized(keras.Model(given, scores)), tmp_path)
+    assert_equal(
+        chain(keras, layers.TimeDistributed(layers.Rescaling(0.1)), layers.LSTM(2)), tmp_path
+    )
+
+
 def test_models_in_models_for_every_sequence(keras, tmp_path):
     """Documents of paragraphs of sentences."""
     layers = keras.layers

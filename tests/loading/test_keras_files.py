@@ -326,6 +326,17 @@ VECTORIZATION = {
 }
 
 
+def test_words_that_are_missing_from_their_file(run, tmp_path):
+    text = named("InputLayer", "text", batch_shape=[None], dtype="string")
+    layer = named("TextVectorization", "words", **(VECTORIZATION | {"vocabulary": None}))
+    where = "assets/layers/text_vectorization/vocabulary.txt"
+    layers = config([text, layer, *LAYERS[1:]])
+    path = keras_file(tmp_path / "m.keras", **{"config.json": layers, where: b""})
+    result = run("inspect", path)
+    assert result.exit_code == 3
+    assert f"{where}: is empty; expected a token a line" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "problem"),
     [
@@ -333,6 +344,7 @@ VECTORIZATION = {
         ("TextVectorization", {"output_sequence_length": 0}, "has output_sequence_length 0; exp"),
         ("Rescaling", {"scale": [[1.0, 2.0], [1.0, 2.0]]}, "has scale [[1.0, 2.0], [1.0, 2.0]]; "),
         ("Rescaling", {"offset": "much"}, "has offset much; expected numbers"),
+        ("Rescaling", {"scale": [1.0, 2.0], "offset": [1.0]}, "has 2 scales and 1 offsets; expec"),
         ("Normalization", {"mean": [1.0, None], "variance": 1.0}, "has mean [1.0, None]; expected"),
         ("Normalization", {"mean": 1.0, "variance": None}, "has variance None; expected numbers"),
     ],

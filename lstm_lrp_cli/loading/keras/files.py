@@ -81,7 +81,10 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
 def _words(where: str, text: bytes) -> list[str]:
     """A vocabulary, a token a line, as Keras writes it beside weights."""
     with damaged(where, lambda error: f"is not UTF-8 ({error})", UnicodeDecodeError):
-        return text.decode("utf-8").replace("\r\n", "\n").split("\n")
+        words = text.decode("utf-8").replace("\r\n", "\n").split("\n")
+    if words == [""]:
+        raise UnusableInput(where, "is empty; expected a token a line")
+    return words
 
 
 class _Assets(Struct):

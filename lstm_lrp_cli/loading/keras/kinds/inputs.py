@@ -30,6 +30,8 @@ SPLIT: dict[object, dict[str, Any]] = {
     "character": {"split": "characters"},
 }
 UNKNOWN = "[UNK]"
+# So many numbers may stand in a mapping that a layer has but one of.
+MOST_UNITS = 4096
 
 
 class Words(Struct, frozen=True):
@@ -124,7 +126,7 @@ def _scaled(layer: KerasLayer) -> ScalingSpec:
     """What Normalization or Rescaling does to an input, all of which go through it."""
     config = layer.config
     if layer.kind == "Rescaling":  # x scale + offset
-        scale, offset = _numbers(layer, "scale"), _numbers(layer, "offset")
+        scale, offset = _of_rescaling(layer)
         divide = _each(scale, lambda x: 1.0 / x)
         if isinstance(scale, list) and isinstance(offset, float):
             offset = [offset] * len(scale)
@@ -137,6 +139,13 @@ def _scaled(layer: KerasLayer) -> ScalingSpec:
         return ScalingSpec(minus, divide, inside=True)
     minus, variance = _statistics(layer)
     return ScalingSpec(minus, variance=variance, invert=bool(config.get("invert")), inside=True)
+
+
+def _of_rescaling(layer: KerasLayer) -> tuple[float | list[float], float | list[float]]:
+    scale, offset = _numbers(layer, "scale"), _numbers(layer, "offset")
+    if isinstance(scale, list) and isinstance(offset, list) and len(scale) != len(offset):
+        raise layer.unusable(f"has {len(scale)} scales and {len(offset)} offsets; expected as many")
+    return scale, offset
 
 
 def _statistics(layer: KerasLayer) -> tuple[Numbers, Numbers]:
@@ -232,8 +241,11 @@ def _scale(layer: KerasLayer, feed: Feed) -> Specs:
     """The same amid other layers: a factor and an offset for every unit."""
     config = layer.config
     if layer.kind == "Rescaling":
-        norm = BatchNormSpec(scale=_numbers(layer, "scale"), offset=_numbers(layer, "offset"))
-        return [LayerSpec(batch_norm=norm)]
+        scale, offset = _of_rescaling(layer)
+        units = feed.shape[-1]
+        if isinstance(scale, float) and units is not None and units <= MOST_UNITS:
+            scale = [scale] * units  # where nothing else tells how many there are
+        return [LayerSpec(batch_norm=BatchNormSpec(scale=scale, offset=offset))]
     if layer.axis is not None and not feed.is_units(layer.axis):
         raise layer.unusable(f"runs along axis {layer.axis}; expected -1, the units")
     mean, variance = _statistics(layer)
