@@ -190,7 +190,7 @@ class TestTextsThatAProgramHas:
             ([["a"], ["b", 1]], "sequence 1: its tokens are neither"),
             ([["a"], "b"], "sequence 1: is of type str"),
             ([[1], [99_999_999]], "sequence 1: token id 99999999 is out of range"),
-            (np.zeros((2, 3)), "input: sequence 0: a sequence is float64"),
+            (np.full((2, 3), 0.5), "input: sequence 0: a sequence is float64"),
             (np.zeros((2, 3, 4), int), "has shape"),
         ],
     )

@@ -219,6 +219,10 @@ def reached(layer: KerasLayer, architecture: Architecture) -> Iterator[KerasLaye
 
 def _scaling(layer: KerasLayer, shape: Shape, architecture: Architecture) -> Iterator[KerasLayer]:
     """The layers that scale, and that all numbers of an input go through before any other."""
+    fed: dict[str, list[KerasLayer]] = {}
+    for each in architecture.layers:
+        for source in each.sources:
+            fed.setdefault(source, []).append(each)
     is_scaled = False
     while layer.kind in (*SILENT, *SCALING, "Masking"):
         if layer.kind in SCALING:
@@ -228,7 +232,7 @@ def _scaling(layer: KerasLayer, shape: Shape, architecture: Architecture) -> Ite
             yield layer
         elif layer.kind == "Masking" and is_scaled:
             raise layer.unusable("masks what is scaled already; expected it before that")
-        behind = [each for each in architecture.layers if layer.name in each.sources]
+        behind = fed.get(layer.name, [])
         is_output = layer.name in architecture.outputs
         if len(behind) != 1 or is_output or len(behind[0].sources) != 1:
             return
