@@ -286,6 +286,11 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
         return dict(zip(self.model.input_names, sums, strict=True))
 
     @property
+    def attention_values(self) -> int:
+        """How many attention weights are told of it."""
+        return sum([each.weights.size for each in self.attention or ()])
+
+    @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
         if self.sequence.gold is None or self.predicted_number is None:

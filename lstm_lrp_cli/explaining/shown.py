@@ -7,11 +7,12 @@ the target and cool against it, which every kind of colour blindness tells apart
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import fill
 
 import numpy as np
 
+from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.model import Floats
 from .explanation import ExplainedInput, Explanation
 from .sizes import large_sizes
@@ -107,25 +108,27 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     if ledger is None:
         return
     series = not explanation.model.takes_tokens
-    shares = ", ".join(
-        f"{share_name(name, series=series)} {_number(amount)}"
-        + (
-            f" ({of_inputs_text(explanation)})"
-            if name == "tokens" and explanation.of_inputs
-            else ""
-        )
-        for name, amount in ledger.shares.items()
-        if abs(amount) >= LEAST_SHARE
-    )
+    shares = ", ".join(told_shares(explanation, ledger, _number, series=series))
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
     for doubt in doubts(explanation, series=series):
         yield f"! {doubt}: take single numbers with care"
 
 
-def of_inputs_text(explanation: Explanation) -> str:
-    """What each of several inputs has of the ledger's tokens."""
-    found = explanation.of_inputs or {}
-    return ", ".join(f"{name} {_number(amount)}" for name, amount in found.items())
+def told_shares(
+    explanation: Explanation, ledger: Ledger, number: Callable[[float], str], *, series: bool
+) -> list[str]:
+    """A ledger's shares as people read them, without those that round to zero.
+
+    Behind the tokens stands what each of several inputs has of them.
+    """
+    of_inputs = (explanation.of_inputs or {}).items()
+    each = ", ".join(f"{name} {_number(amount)}" for name, amount in of_inputs)
+    return [
+        f"{share_name(name, series=series)} {number(amount)}"
+        + (f" ({each})" if name == "tokens" and each else "")
+        for name, amount in ledger.shares.items()
+        if abs(amount) >= LEAST_SHARE
+    ]
 
 
 def doubts(explanation: Explanation, *, series: bool) -> list[str]:

@@ -105,6 +105,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                 left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
+                no_shares=NO_SHARES,
                 predicted=list(self._predicted(report["predicted"])),
                 script=script,
             )

@@ -106,7 +106,7 @@ class Layout:
             else:
                 size += sum(map(mul, map(len, explanation.amounts), widths))
             if explanation.attention is not None:
-                size += sum(layer.weights.size for layer in explanation.attention)
+                size += explanation.attention_values
             if size >= PART_VALUES:
                 yield part
                 part, size = [], 0

@@ -188,6 +188,6 @@ def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanat
         piece.append(each)
         values += len(each.sequence) * width
         if each.attention is not None:
-            values += sum(layer.weights.size for layer in each.attention)
+            values += each.attention_values
     if piece:
         yield piece

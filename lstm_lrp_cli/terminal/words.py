@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
-from lstm_lrp_cli.explaining.shown import (
-    LEAST_SHARE,
-    of_inputs_text,
-    share_name,
-    size_name,
-    times_text,
-)
+from lstm_lrp_cli.explaining.shown import size_name, times_text, told_shares
 from lstm_lrp_cli.explaining.sizes import Size, Sizes
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Part
@@ -151,21 +145,9 @@ def for_and_against(amounts: Floats, most: int) -> tuple[list[int], list[int]]:
     return above, below
 
 
-# What rounds to nothing is not shown.
-
-
 def shown_shares(explanation: Explanation, ledger: Ledger, *, series: bool) -> list[str]:
-    """A ledger's shares as people read them, without those that round to zero."""
-    return [
-        f"{share_name(name, series=series)} {decimal(amount, 3, '+')}"
-        + (
-            f" ({of_inputs_text(explanation)})"
-            if name == "tokens" and explanation.of_inputs
-            else ""
-        )
-        for name, amount in ledger.shares.items()
-        if abs(amount) >= LEAST_SHARE
-    ]
+    """A ledger's shares in decimals, as `told_shares` has them."""
+    return told_shares(explanation, ledger, lambda amount: decimal(amount, 3, "+"), series=series)
 
 
 def sizes_text(sizes: Sizes, *, series: bool) -> str:

@@ -204,8 +204,7 @@ class UnitNormRecord(Record):
     @classmethod
     def of(cls, layer: UnitNorm, sources: Sequence[Value]) -> "UnitNormRecord":
         [source] = sources
-        found = np.sqrt(np.square(source.array).sum(axis=1, keepdims=True))
-        norms = np.maximum(found, source.array.dtype.type(LEAST_NORM))
+        norms = _norms(source.array)
         return cls(norms, source.array / norms, source.packing)
 
     def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
@@ -220,10 +219,15 @@ class UnitNormRecord(Record):
         return [(gradient - np.where(moves, along, 0.0) * self.outputs) / self.norms]
 
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
-        whole = sources[0].parts.whole
-        found = np.sqrt(np.square(whole).sum(axis=1, keepdims=True))
-        norms = np.maximum(found, whole.dtype.type(LEAST_NORM))
+        norms = _norms(sources[0].parts.whole)
         return sources[0].with_parts(sources[0].parts.each(lambda part: part / norms))
+
+
+def _norms(units: Floats) -> Floats:
+    """The norm of each row, shape (rows, 1)."""
+    found = np.sqrt(np.square(units).sum(axis=1, keepdims=True))
+    norms: Floats = np.maximum(found, units.dtype.type(LEAST_NORM))
+    return norms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

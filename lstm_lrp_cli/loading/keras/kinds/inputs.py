@@ -1,6 +1,6 @@
 """Keras's layers that belong to an input: those that make ids of text, and that scale numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -125,18 +125,9 @@ def _vocabulary(
 def _scaled(layer: KerasLayer) -> ScalingSpec:
     """What Normalization or Rescaling does to an input, all of which go through it."""
     config = layer.config
-    if layer.kind == "Rescaling":  # x scale + offset
+    if layer.kind == "Rescaling":
         scale, offset = _of_rescaling(layer)
-        divide = _each(scale, lambda x: 1.0 / x)
-        if isinstance(scale, list) and isinstance(offset, float):
-            offset = [offset] * len(scale)
-        if isinstance(offset, list):
-            factors = scale if isinstance(scale, list) else [scale] * len(offset)
-            minus: Numbers = [-b / a for a, b in zip(factors, offset, strict=True)]
-        else:
-            assert isinstance(scale, float)
-            minus = -offset / scale
-        return ScalingSpec(minus, divide, inside=True)
+        return ScalingSpec(offset, scale, invert=True, inside=True)
     minus, variance = _statistics(layer)
     return ScalingSpec(minus, variance=variance, invert=bool(config.get("invert")), inside=True)
 
@@ -166,10 +157,6 @@ def _numbers(layer: KerasLayer, key: str) -> float | list[float]:
     if key == "scale" and (0.0 in found if isinstance(found, list) else not found):
         raise layer.unusable("multiplies by 0; expected a scale")
     return found
-
-
-def _each(numbers: float | list[float], function: Callable[[float], float]) -> float | list[float]:
-    return [function(x) for x in numbers] if isinstance(numbers, list) else function(numbers)
 
 
 class InFront(Struct, frozen=True):
