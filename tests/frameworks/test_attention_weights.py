@@ -15,14 +15,6 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@pytest.fixture
-def keras(framework):
-    keras = framework("keras")
-    keras.utils.set_random_seed(5)
-    yield keras
-    keras.backend.clear_session(free_memory=False)
-
-
 def loaded(keras, folder, inputs, output):
     """A model with a head, by lrp."""
     head = keras.layers.Dense(3, activation="softmax")(output)

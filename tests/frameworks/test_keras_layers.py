@@ -15,14 +15,6 @@ STEPS, FEATURES, WORDS, BATCH = 8, 4, 12, 3
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@pytest.fixture
-def keras(framework):
-    keras = framework("keras")
-    keras.utils.set_random_seed(1)
-    yield keras
-    keras.backend.clear_session(free_memory=False)
-
-
 def randomized(model):
     """The model with weights of which none is 0 or 1, and variances above 0."""
     rng = np.random.default_rng(2)
