@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping as Names
 from functools import cached_property
+from typing import Any
 
 from msgspec import Struct
 
@@ -24,6 +25,24 @@ CONSTRAINTS = "_constraint_mask"
 # What nn.BatchNorm1d trains, and what it gathers.
 AFFINE = ("weight", "bias")
 MOMENTS = ("running_mean", "running_var")
+
+
+class ModuleRecord(Struct, frozen=True):
+    """A module as a whole pickle keeps it; nothing of it is run.
+
+    Parameters
+    ----------
+    path : str
+        Where it stands, such as `head.0`; "" is the model itself. Its weights are named by it.
+    kind : str
+        Its class, such as `torch.nn.modules.linear.Linear`.
+    settings : dict
+        Its attributes that are plain values: numbers, texts, booleans, None and tuples of those.
+    """
+
+    path: str
+    kind: str
+    settings: dict[str, Any]
 
 
 class Modules(Struct, frozen=True, dict=True):
