@@ -61,7 +61,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return SafetensorsFile
         case "ONNX":
-            from .onnx.file import OnnxFile
+            from .operators.onnx import OnnxFile
 
             return OnnxFile
 
@@ -94,7 +94,7 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 
             return state_dict.describe(file, assume)
         case "ONNX":
-            from .onnx import graph
+            from .operators import graph
 
             return graph.describe(known)
     if file.datasets.keys() >= set(IN_RESULTS):

@@ -16,7 +16,7 @@ from models import GOLDEN
 from onnx_models import FEATURES, HIDDEN, OnnxGraph, random_weights
 
 from lstm_lrp_cli.loading.load import load_model, read_contents
-from lstm_lrp_cli.loading.onnx.lstm import ACTIVATIONS, activation
+from lstm_lrp_cli.loading.operators.recurrent import ACTIVATIONS, activation
 
 KERAS = GOLDEN.parent / "onnx"
 EXPECTED = json.loads((KERAS / "expected.json").read_text("utf-8"))
@@ -179,7 +179,7 @@ def test_numbers_of_every_precision(framework, graph, tmp_path, dtype, raw):
         tensor = onnx.TensorProto(name="unused", data_type=kind, dims=(2, 3))
         tensor.raw_data = array.tobytes()
     graph.constants.append(tensor)
-    from lstm_lrp_cli.loading.onnx.file import OnnxFile
+    from lstm_lrp_cli.loading.operators.onnx import OnnxFile
 
     with OnnxFile(graph.save(tmp_path / "m.onnx")) as file:
         np.testing.assert_array_equal(file.read("unused"), np.reshape(numbers, (2, 3)))

@@ -107,7 +107,7 @@ class ArrayCopies(Struct, frozen=True):
     of: Known
 
 
-class OnnxNode(Struct, frozen=True):
+class GraphNode(Struct, frozen=True):
     """A node of a graph.
 
     Parameters
@@ -155,46 +155,46 @@ def axis_of(axis: int, dimensions: int) -> int:
     return axis % dimensions
 
 
-def _cast(node: OnnxNode, array: Array) -> list[Array]:
+def _cast(node: GraphNode, array: Array) -> list[Array]:
     dtype = DTYPES[node.attributes["to"]]
     if array.dtype == object or dtype == "bfloat16":
         return [array]
     return [array.astype(dtype)]
 
 
-def _transpose(node: OnnxNode, array: Array) -> list[Array]:
+def _transpose(node: GraphNode, array: Array) -> list[Array]:
     return [array.transpose(node.attributes.get("perm"))]
 
 
-def _squeeze(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+def _squeeze(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
     axes = node.integers("axes", given)
     return [array.squeeze(None if axes is None else tuple(axes))]
 
 
-def _unsqueeze(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+def _unsqueeze(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
     return [np.expand_dims(array, tuple(node.integers("axes", given) or ()))]
 
 
-def _concat(node: OnnxNode, *given: Array | None) -> list[Array]:
+def _concat(node: GraphNode, *given: Array | None) -> list[Array]:
     arrays = [array for array in given if array is not None]
     _check(node, sum(array.nbytes for array in arrays))
     return [np.concatenate(arrays, axis=node.attributes["axis"])]
 
 
-def _gather(node: OnnxNode, array: Array, places: Array) -> list[Array]:
+def _gather(node: GraphNode, array: Array, places: Array) -> list[Array]:
     axis, indices = node.attributes.get("axis", 0), np.asarray(places, dtype=np.int64)
     _check(node, array.nbytes // max(array.shape[axis], 1) * indices.size)
     return [np.asarray(array.take(indices, axis=axis), array.dtype)]
 
 
-def _slice(node: OnnxNode, array: Array, *given: Array | None) -> list[Array]:
+def _slice(node: GraphNode, array: Array, *given: Array | None) -> list[Array]:
     index = [slice(None)] * array.ndim
     for axis, cut in slices(node, given, array.ndim).items():
         index[axis] = cut
     return [array[tuple(index)]]
 
 
-def slices(node: OnnxNode, given: Sequence[Array | None], dimensions: int) -> dict[int, slice]:
+def slices(node: GraphNode, given: Sequence[Array | None], dimensions: int) -> dict[int, slice]:
     """What a Slice takes of each axis that it cuts, by its inputs behind the first."""
     given = (*given, None, None, None, None)
     starts = node.integers("starts", given[0]) or []
@@ -207,12 +207,12 @@ def slices(node: OnnxNode, given: Sequence[Array | None], dimensions: int) -> di
     }
 
 
-def _reshape(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+def _reshape(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
     target = node.integers("shape", given) or []
     return [array.reshape(resolved(target, list(array.shape), node))]
 
 
-def resolved(target: list[Any], sizes: list[Any], node: OnnxNode) -> list[Any]:
+def resolved(target: list[Any], sizes: list[Any], node: GraphNode) -> list[Any]:
     """The shape that a Reshape means: 0 is the size that stood there, -1 what is left."""
     if not node.attributes.get("allowzero"):
         target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
@@ -224,13 +224,13 @@ def resolved(target: list[Any], sizes: list[Any], node: OnnxNode) -> list[Any]:
     return target
 
 
-def _split(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+def _split(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
     axis = node.attributes.get("axis", 0)
     ends = np.cumsum(split_sizes(node, given, array.shape[axis]))[:-1]
     return np.split(array, ends, axis=axis)
 
 
-def split_sizes(node: OnnxNode, given: Array | None, size: int) -> list[int]:
+def split_sizes(node: GraphNode, given: Array | None, size: int) -> list[int]:
     """How many entries each output of a Split has; the last may have fewer."""
     sizes = node.integers("split", given)
     if sizes is None:
@@ -241,7 +241,7 @@ def split_sizes(node: OnnxNode, given: Array | None, size: int) -> list[int]:
     return sizes
 
 
-def _arithmetic(node: OnnxNode, one: Array, other: Array) -> list[Array]:
+def _arithmetic(node: GraphNode, one: Array, other: Array) -> list[Array]:
     _check(node, one.itemsize * math.prod(np.broadcast_shapes(one.shape, other.shape)))
     compute: dict[str, Callable[[Any, Any], Any]] = {
         "Add": operator.add,
@@ -252,32 +252,32 @@ def _arithmetic(node: OnnxNode, one: Array, other: Array) -> list[Array]:
     return [np.asarray(compute[node.op](one, other))]
 
 
-def _product(node: OnnxNode, array: Array, given: Array | None = None) -> list[Array]:
+def _product(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
     """Of sizes: `Tensordot` of TensorFlow counts with it how many rows there are."""
     axes = node.integers("axes", given)
     keep = bool(node.attributes.get("keepdims", 1))
     return [np.asarray(array.prod(axis=None if axes is None else tuple(axes), keepdims=keep))]
 
 
-def _equal(node: OnnxNode, one: Array, other: Array) -> list[Array]:
+def _equal(node: GraphNode, one: Array, other: Array) -> list[Array]:
     """Of sizes: PyTorch's `expand` chooses with it and with Where between old and new ones."""
     return [np.asarray(one == other, dtype=bool)]
 
 
-def _where(node: OnnxNode, chosen: Array, one: Array, other: Array) -> list[Array]:
+def _where(node: GraphNode, chosen: Array, one: Array, other: Array) -> list[Array]:
     shape = np.broadcast_shapes(chosen.shape, one.shape, other.shape)
     _check(node, max(one.itemsize, other.itemsize) * math.prod(shape))
     return [np.where(chosen, one, other)]
 
 
-def part_of_shape(node: OnnxNode, sizes: list[Any]) -> Array:
+def part_of_shape(node: GraphNode, sizes: list[Any]) -> Array:
     """A shape, or the part of it that a Shape node asks for."""
     known = all(isinstance(size, int) for size in sizes)
     whole = np.array(sizes, dtype=np.int64 if known else object)
     return whole[node.attributes.get("start", 0) : node.attributes.get("end")]
 
 
-def _check(node: OnnxNode, claimed: int) -> None:
+def _check(node: GraphNode, claimed: int) -> None:
     check_size(node.where, (claimed,), 1, node.file_bytes)
 
 

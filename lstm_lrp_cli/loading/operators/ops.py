@@ -16,8 +16,8 @@ from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName
 from .arrays import Known, axis_of
 from .file import column_name, vector_name
 from .layers import Call, Operator, Value
-from .lstm import ACTIVATIONS, activation, follow_lstm
 from .moves import MOVES
+from .recurrent import ACTIVATIONS, activation, follow_lstm
 from .signal import FEATURE, STACK, TIME, Signal, SignalPart, total
 
 REDUCTIONS: dict[str, PoolName] = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}

@@ -17,7 +17,7 @@ from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .arrays import ArrayCopies, Known, are_zeros
 from .file import bias_names, direction_name
-from .layers import DIRECTIONS, Call, OnnxLstm, Value
+from .layers import DIRECTIONS, Call, RecurrentNode, Value
 from .signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
 
 GATE_ORDER = ["i", "o", "f", "g"]
@@ -100,7 +100,7 @@ def follow_lstm(call: Call) -> list[Value]:
     return [outputs, last]
 
 
-def _read(call: Call, source: str) -> OnnxLstm:
+def _read(call: Call, source: str) -> RecurrentNode:
     bias, peepholes = call.value(3), call.value(7)
     if call.setting("clip") is not None:
         raise call.unusable("clips its cells (clip), which lrp does not compute")
@@ -128,7 +128,7 @@ def _read(call: Call, source: str) -> OnnxLstm:
         activation=activation,
         recurrent_activation=gates,
     )
-    return OnnxLstm(call.node, source, int(call.constant(2).array.shape[-1]), cells, settings)
+    return RecurrentNode(call.node, source, int(call.constant(2).array.shape[-1]), cells, settings)
 
 
 def _weights(call: Call, place: int) -> str:

@@ -16,8 +16,8 @@ from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from lstm_lrp_cli.model.recurrent import Returns
-from .arrays import Array, ArrayCopies, Known, OnnxNode, Zeros, axis_of
-from .file import OnnxFile
+from .arrays import Array, ArrayCopies, GraphNode, Known, Zeros, axis_of
+from .file import GraphFile
 from .signal import TIME, Signal, SignalPart
 
 # The layer of a part that is the model's input before any embedding.
@@ -26,12 +26,12 @@ RAW_INPUT = ""
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
-class OnnxLstm(Struct, frozen=True):
+class RecurrentNode(Struct, frozen=True):
     """An LSTM node.
 
     Parameters
     ----------
-    node : OnnxNode
+    node : GraphNode
     source : str
         The layer that feeds it.
     hidden : int
@@ -41,7 +41,7 @@ class OnnxLstm(Struct, frozen=True):
         All but the directions and what it returns.
     """
 
-    node: OnnxNode
+    node: GraphNode
     source: str
     hidden: int
     cells: dict[bool, CellSpec]
@@ -66,7 +66,7 @@ class Layers(Struct):
 
     reserved: list[str]
     specs: dict[str, LayerSpec] = field(default_factory=dict)
-    lstms: dict[str, OnnxLstm] = field(default_factory=dict)
+    lstms: dict[str, RecurrentNode] = field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
@@ -198,10 +198,10 @@ Value = Known | Zeros | ArrayCopies | Signal
 class Call(Struct, frozen=True):
     """A node that is followed, with its inputs (None is one left out) and the layers so far."""
 
-    node: OnnxNode
+    node: GraphNode
     values: Sequence[Value | None]
     layers: Layers
-    file: OnnxFile
+    file: GraphFile
 
     def unusable(self, problem: str) -> UnusableInput:
         return self.node.unusable(problem)

@@ -53,7 +53,7 @@ def _shape(call: Call) -> list[Value]:
 def _filled(call: Call) -> list[Value]:
     """ConstantOfShape: zeros for states, or a number for each size of a shape."""
     value = call.setting("value")
-    number = np.zeros(1) if value is None else call.file.array(value)
+    number = np.zeros(1) if value is None else value
     sizes = call.constant(0).array.tolist()
     if not number.any():
         return [Zeros()]

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
-from .arrays import ARRAY_OPS, Dim, Known, OnnxNode, Size, Zeros, are_zeros
-from .file import DAMAGED, OnnxFile, OnnxInput
+from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
+from .file import DAMAGED, GraphFile, GraphInput
 from .layers import RAW_INPUT, Call, Layers, Value
 from .moves import OF_ZEROS
 from .ops import OPS
@@ -28,7 +28,7 @@ NUMBER_AXES = [
 
 
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(file: OnnxFile) -> Described:
+def describe(file: GraphFile) -> Described:
     """Read the graph as a mapping.
 
     Raises
@@ -74,7 +74,7 @@ def describe(file: OnnxFile) -> Described:
     raise errors[0]
 
 
-def _live(file: OnnxFile) -> list[OnnxNode]:
+def _live(file: GraphFile) -> list[GraphNode]:
     """The nodes that the outputs depend on."""
     needed = set(file.outputs)
     live = []
@@ -85,7 +85,7 @@ def _live(file: OnnxFile) -> list[OnnxNode]:
     return live[::-1]
 
 
-def _input(file: OnnxFile, nodes: list[OnnxNode]) -> OnnxInput:
+def _input(file: GraphFile, nodes: list[GraphNode]) -> GraphInput:
     taken = {name for node in nodes for name in node.inputs}
     entries = [entry for entry in file.inputs if entry.name in taken]
     if len(entries) != 1:
@@ -99,7 +99,11 @@ def _input(file: OnnxFile, nodes: list[OnnxNode]) -> OnnxInput:
 
 
 def _mapping(
-    file: OnnxFile, nodes: list[OnnxNode], entry: OnnxInput, axes: tuple[str, ...], layers: Layers
+    file: GraphFile,
+    nodes: list[GraphNode],
+    entry: GraphInput,
+    axes: tuple[str, ...],
+    layers: Layers,
 ) -> Mapping:
     """The mapping, where the input's axes mean that."""
     given = dict(zip(axes, entry.sizes, strict=True))
@@ -130,7 +134,7 @@ def _mapping(
 
 
 def _followed(
-    node: OnnxNode, values: dict[str, Value], layers: Layers, file: OnnxFile
+    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile
 ) -> list[Value]:
     """What a node's outputs are."""
     for name in node.inputs:
@@ -160,7 +164,7 @@ def _followed(
     )
 
 
-def _end(file: OnnxFile, name: str, value: Value | None, layers: Layers) -> str:
+def _end(file: GraphFile, name: str, value: Value | None, layers: Layers) -> str:
     """The layer that is an output of the graph."""
     if not isinstance(value, Signal) or not set(value.meaning) <= {BATCH, TIME, FEATURE}:
         raise UnusableInput(

@@ -1,1 +1,0 @@
-"""ONNX files, read without onnx, and their graphs of operators as layers."""

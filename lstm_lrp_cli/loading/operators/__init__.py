@@ -1,0 +1,1 @@
+"""Graphs of operators as layers: of ONNX, and of what torch.export saves. See `graph`."""

@@ -1,0 +1,235 @@
+"""A file that holds a graph of operators, whose vocabulary is ONNX's, with its weights.
+
+Datasets are the graph's constants: weights, `Constant` nodes, and what nodes make of those alone,
+such as a transposed matrix. Where a node takes of a constant one direction or one row, the parts
+are datasets of their own:
+
+    W[0], W[1]       the input weights of an LSTM's first and second direction
+    B[0]/W, B[0]/R   the first direction's biases of the input and of the hidden state
+    b[0]             the vector that a matrix of one row is; b[None] where b is a single number
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec import Struct
+
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, check_size
+from .arrays import ARRAY_OPS, Array, GraphNode
+
+# Exporters copy a state by one Expand, one Tile, or both.
+MOST_COPYINGS = 4
+# What a lookup raises in a file that is not of the form that its format gives it.
+DAMAGED = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(ArithmeticError, AssertionError, RecursionError),
+)
+
+
+class GraphInput(Struct, frozen=True):
+    """What a graph is given: the number or name of each size, None where it has neither."""
+
+    name: str
+    sizes: list[int | str | None]
+    dtype: str
+
+
+class GraphFile(ArrayFile):
+    """A file with a graph, decoded, with all that is constant in it.
+
+    Attributes
+    ----------
+    nodes : list of GraphNode
+        In the order in which they run.
+    constants : dict of str to ndarray
+        The tensors that are known, by name.
+    inputs : list of GraphInput
+    outputs : list of str
+    opset : int
+        The version of ONNX's operators.
+    producer : str
+        What wrote it; "" is not known.
+    """
+
+    nodes: list[GraphNode]
+    constants: dict[str, Array]
+    inputs: list[GraphInput]
+    outputs: list[str]
+    opset: int
+    producer: str
+    _arrays: dict[str, Array]
+
+    def read(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def _complete(self) -> None:
+        """Work out all that is constant, and name the datasets.
+
+        Raises
+        ------
+        ValueError
+            A tensor is made twice.
+        """
+        made = [*self.constants, *(entry.name for entry in self.inputs)]
+        made += [name for node in self.nodes for name in node.outputs if name]
+        twice = [name for name, count in Counter(made).items() if count > 1]
+        if twice:
+            raise ValueError(f"it makes `{twice[0]}` twice")
+        with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
+            self._arrays = self._named(self._fold())
+        self.datasets = {
+            name: Stored(array.shape, array.dtype.name) for name, array in self._arrays.items()
+        }
+
+    def _fold(self) -> set[int]:
+        """Work out all nodes that take constants alone; which they are."""
+        folded = set()
+        made = 0
+        for place, node in enumerate(self.nodes):
+            try:
+                arrays = self._made_by(node)
+            except DAMAGED:
+                continue  # following the graph says what is wrong, if the node matters
+            if arrays is None:
+                continue
+            made += sum(array.nbytes for array in arrays)
+            check_size(node.where, (made,), 1, self.size)
+            folded.add(place)
+            self.constants |= dict(zip(node.outputs, arrays, strict=False))
+        return folded
+
+    def _made_by(self, node: GraphNode) -> list[Array] | None:
+        if node.op == "Constant":
+            return [_constant(node)]
+        given = [name for name in node.inputs if name]
+        if node.op not in ARRAY_OPS or not given or not self.constants.keys() >= set(given):
+            return None
+        return ARRAY_OPS[node.op](node, *map(self.constants.get, node.inputs))
+
+    def _named(self, folded: set[int]) -> dict[str, Array]:
+        """The datasets: constants that the graph's other nodes take, and the parts they take."""
+        makers = {name: node for node in self.nodes for name in node.outputs}
+        live = [node for place, node in enumerate(self.nodes) if place not in folded]
+        parts: dict[str, Array] = {}
+        parted = set()
+        for node in live:
+            for name, part, array in _parts(node, self.constants, makers):
+                parts[part] = array
+                parted.add((id(node), name))
+        taken = {name for node in live for name in node.inputs if (id(node), name) not in parted}
+        within = {name for place in folded for name in self.nodes[place].inputs}
+        within |= {name for _, name in parted}
+        names = (name for name in self.constants if name in taken or name not in within)
+        whole = {name: self.constants[name] for name in names}
+        return {
+            name: array
+            for name, array in (whole | parts).items()
+            if array.dtype.kind == "f" and array.ndim
+        }
+
+
+def direction_name(name: str, direction: int) -> str:
+    """The dataset that is one direction's part of an LSTM's weights or states."""
+    return f"{name}[{direction}]"
+
+
+def bias_names(name: str, direction: int) -> list[str]:
+    """The two halves of one direction's bias: of the input, and of the hidden state."""
+    return [f"{direction_name(name, direction)}/{half}" for half in ("W", "R")]
+
+
+def vector_name(name: str, array: Array) -> str:
+    """The dataset that is a constant as a vector: without its leading axes of one."""
+    if array.ndim == 0:
+        return f"{name}[None]"
+    leading = array.ndim - 1
+    return f"{name}[{', '.join('0' * leading)}]" if leading else name
+
+
+def column_name(name: str) -> str:
+    """The dataset that is a vector as a matrix of one column."""
+    return f"{name}[:, None]"
+
+
+def broadcast_from(name: str, makers: dict[str, GraphNode]) -> str:
+    """The constant that a state was copied from, once for each sequence."""
+    for _ in range(MOST_COPYINGS):
+        maker = makers.get(name)
+        if maker is None or maker.op not in ("Expand", "Tile") or not maker.inputs:
+            break
+        name = maker.inputs[0]
+    return name
+
+
+def state_of(state: Array, direction: int, layout: int) -> Array | None:
+    """One direction's initial state; None where it is not the same for all sequences."""
+    states = state[:, direction] if layout else state[direction]
+    return states[0] if len(states) and (states == states[0]).all() else None
+
+
+def _parts(
+    node: GraphNode, constants: dict[str, Array], makers: dict[str, GraphNode]
+) -> Iterator[tuple[str, str, Array]]:
+    """The parts that a node takes of constants: the constant's name, the part's, the part."""
+    given = [(name, constants.get(name)) for name in node.inputs]
+    match node.op:
+        case "LSTM":
+            yield from _lstm_parts(node, constants, makers)
+        case "MatMul":
+            for name, array in given:
+                if array is not None and array.ndim == 1:
+                    yield name, column_name(name), array[:, np.newaxis]
+        case "Add" | "Mul" | "Gemm":
+            for name, array in given[2:] if node.op == "Gemm" else given:
+                if (
+                    array is not None
+                    and array.ndim != 1
+                    and array.size == max(array.shape[-1:], default=1)
+                ):
+                    yield name, vector_name(name, array), array.reshape(-1)
+
+
+def _lstm_parts(
+    node: GraphNode, constants: dict[str, Array], makers: dict[str, GraphNode]
+) -> Iterator[tuple[str, str, Array]]:
+    names = [*node.inputs, *[""] * 7][:7]
+    for name in names[1:3]:
+        array = constants.get(name)
+        if array is not None and array.ndim == 3:
+            for direction, matrix in enumerate(array):
+                yield name, direction_name(name, direction), matrix
+    biases = constants.get(names[3])
+    if biases is not None and biases.ndim == 2:
+        for direction, both in enumerate(biases):
+            for part, half in zip(
+                bias_names(names[3], direction), np.array_split(both, 2), strict=True
+            ):
+                yield names[3], part, half
+    yield from _initial_states(names[5:], node.attributes.get("layout", 0), constants, makers)
+
+
+def _initial_states(
+    names: list[str], layout: int, constants: dict[str, Array], makers: dict[str, GraphNode]
+) -> Iterator[tuple[str, str, Array]]:
+    for name in names:
+        base = broadcast_from(name, makers)
+        states = constants.get(base)
+        if states is None or states.ndim != 3 or not states.any():
+            continue
+        for direction in range(states.shape[1 if layout else 0]):
+            state = state_of(states, direction, layout)
+            if state is not None:
+                yield base, direction_name(base, direction), state
+
+
+def _constant(node: GraphNode) -> Array:
+    ((key, value),) = node.attributes.items()
+    match key:
+        case "value":
+            return np.asarray(value)
+        case "value_float" | "value_floats":
+            return np.array(value, dtype=np.float32)
+        case "value_int" | "value_ints":
+            return np.array(value, dtype=np.int64)
+    raise ValueError(f"a constant by {key}")
