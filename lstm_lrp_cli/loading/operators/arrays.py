@@ -250,6 +250,7 @@ def _arithmetic(node: GraphNode, one: Array, other: Array) -> list[Array]:
         "Sub": operator.sub,
         "Mul": operator.mul,
         "Div": operator.truediv if one.dtype.kind == "f" else operator.floordiv,
+        "Mod": operator.mod,
     }
     return [np.asarray(compute[node.op](one, other))]
 
@@ -288,6 +289,13 @@ def _filled(node: GraphNode, shape: Array) -> list[Array]:
     return [np.full(shape.tolist(), number.item(), dtype=number.dtype)]
 
 
+def without_dims(array: Array) -> Array:
+    """An array of sizes as integers, where the input tells none of them."""
+    if array.dtype == object and all(isinstance(size, int) for size in array.reshape(-1)):
+        return array.astype(np.int64)
+    return array
+
+
 def _check(node: GraphNode, claimed: int) -> None:
     check_size(node.where, (claimed,), 1, node.file_bytes)
 
@@ -302,6 +310,7 @@ ARRAY_OPS: dict[str, Callable[..., list[Array]]] = {
     "Equal": _equal,
     "Gather": _gather,
     "Identity": lambda node, array: [array],
+    "Mod": _arithmetic,
     "Mul": _arithmetic,
     "ReduceProd": _product,
     "Reshape": _reshape,

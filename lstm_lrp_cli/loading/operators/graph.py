@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
-from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
+from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros, without_dims
 from .file import DAMAGED, GraphFile, GraphInput
 from .kinds import OPS
 from .kinds.moves import OF_ZEROS
@@ -147,10 +147,15 @@ def _followed(
     try:
         if node.op in ARRAY_OPS and _are_known(node, given):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
-            return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
+            made = [without_dims(array) for array in ARRAY_OPS[node.op](node, *arrays)]
+            return [
+                Known(array, name)
+                for name, array in zip(node.outputs, file.keep(node, made), strict=False)
+            ]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
         if node.op in OPS:
+            file.keep_parts(node)
             return OPS[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
