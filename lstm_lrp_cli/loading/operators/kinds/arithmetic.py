@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
-from lstm_lrp_cli.loading.operators.arrays import Known
+from lstm_lrp_cli.loading.operators.arrays import Known, Lengths
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
@@ -88,12 +88,16 @@ def _normalized(call: Call, signal: Signal, constant: Known) -> LayerSpec | None
 
 
 def _divide(call: Call) -> list[Value]:
-    signal, constant = call.signal(0), call.constant(1)
+    signal, by = call.signal(0), call.value(1)
+    steps, is_sum = signal.sizes.get(TIME), _are_sums(signal)
+    averaged = np.frompyfunc(lambda part: replace(part, pooled="mean"), 1, 1)
+    if isinstance(by, Lengths) and is_sum and steps and call.layers.bind(by, steps):
+        return [replace(signal, parts=averaged(signal.parts))]
+    constant = call.constant(1)
     if constant.array.size == 1:
         divisor = constant.array.item()
-        if divisor == signal.sizes.get(TIME) and _are_sums(signal):
-            pooled = np.frompyfunc(lambda part: replace(part, pooled="mean"), 1, 1)
-            return [replace(signal, parts=pooled(signal.parts))]
+        if divisor == steps and is_sum:
+            return [replace(signal, parts=averaged(signal.parts))]
         if not isinstance(divisor, int | float):
             raise call.unusable(
                 "divides by a size that the input tells; expected the number of steps of a sum"
