@@ -118,8 +118,8 @@ class Layers(Struct):
                 "and sums of values that it weighs"
             )
         if first.start is not None:
-            source, stop = self.of((first.whole,)), first.start + (first.size or 0)
-            return self.add("units", [source], None, units=UnitsSpec(first.start, stop)).layer
+            source, units = self.of((first.whole,)), UnitsSpec(first.start, first.stop)
+            return self.add("units", [source], None, units=units).layer
         directions = tuple(part.backward for part in parts if part.backward is not None)
         if directions:
             view = self._view(parts)
@@ -149,7 +149,7 @@ class Layers(Struct):
         has_cells = any(part.is_cell for part in parts)
         count = len(parts) // 2 if has_cells and len(parts) > 1 else len(parts)
         hidden = parts[:count]
-        directions = tuple(part.backward for part in hidden)
+        directions = tuple(bool(part.backward) for part in hidden)
         cells = tuple(replace(part, is_cell=True) for part in hidden)
         if has_cells and parts != (*hidden, *cells):
             # The cell states stand behind the hidden states of all directions that are asked for.

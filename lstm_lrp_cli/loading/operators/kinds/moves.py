@@ -245,6 +245,7 @@ def _scattered(call: Call) -> list[Value]:
     is_order = isinstance(order, Order) and isinstance(numbers, Order)
     if not are_zeros([into]) or not is_order or call.setting("axis", 0) != 0:
         raise call.unusable("puts values where the input tells; expected an order of sequences")
+    assert isinstance(numbers, Order)
     return [numbers]
 
 

@@ -18,7 +18,7 @@ from lstm_lrp_cli.loading.layers.steps import (
     UpsampleSpec,
     WindowsSpec,
 )
-from lstm_lrp_cli.loading.operators.arrays import Known, Size, axis_of
+from lstm_lrp_cli.loading.operators.arrays import Dim, Known, Size, axis_of
 from lstm_lrp_cli.loading.operators.file import kernel_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal
@@ -183,7 +183,9 @@ def _steps_behind(call: Call, signal: Signal, window: Window) -> Size:
             "may count a last window that is not full (ceil_mode); expected full ones alone, or an "
             "input of a fixed number of steps"
         )
-    return call.layers.steps_of(steps, str(window)) if made is None else made
+    if made is None and isinstance(steps, Dim):
+        return call.layers.steps_of(steps, str(window))
+    return steps if made is None else made
 
 
 def _window(call: Call, signal: Signal, width: list[int] | None) -> Window:
