@@ -29,7 +29,7 @@ class Layers(Struct):
 
     `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
-    number. `views` are those layers. `unpadded` is what feeds a layer that adds steps.
+    number. `views` are those layers. `unpadded` is how many steps there were before a layer added some.
     `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are of;
     `lengths` are numbers of steps by the inputs that say them of each sequence.
     """
@@ -41,7 +41,7 @@ class Layers(Struct):
     embeddings: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, Size] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
-    unpadded: dict[str, Signal] = field(default_factory=dict)
+    unpadded: dict[str, Size] = field(default_factory=dict)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
