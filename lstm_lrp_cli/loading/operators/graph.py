@@ -17,7 +17,7 @@ from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
 from .arrays import ARRAY_OPS, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
 from .file import DAMAGED, GraphFile
-from .inputs import Given, meanings
+from .inputs import GivenInput, meanings
 from .kinds import OPS
 from .kinds.moves import OF_LENGTHS, OF_ZEROS
 from .kinds.recurrent import FUNCTIONS
@@ -50,7 +50,7 @@ def describe(file: GraphFile) -> Described:
         )
     errors: list[tuple[int, UnusableInput]] = []
     for meaning in meanings(file, nodes):
-        reading = Reading(file, meaning)
+        reading = GraphReading(file, meaning)
         try:
             mapping = reading.settled(nodes)
         except UnusableInput as error:
@@ -74,13 +74,13 @@ def _live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]
     return live[::-1]
 
 
-class Reading(Struct):
+class GraphReading(Struct):
     """A graph that is followed, where its inputs mean what they are taken to mean.
 
     Parameters
     ----------
     file : GraphFile
-    inputs : tuple of Given
+    inputs : tuple of GivenInput
     sizes : dict of str to int or None
         What the graph was found to say of numbers of steps that inputs leave open or fix.
     layers : Layers
@@ -89,13 +89,13 @@ class Reading(Struct):
     """
 
     file: GraphFile
-    inputs: tuple[Given, ...]
+    inputs: tuple[GivenInput, ...]
     sizes: dict[str, int | None] = field(default_factory=dict)
     layers: Layers = field(default_factory=lambda: Layers([]))
     followed: int = 0
 
     @property
-    def sequences(self) -> list[Given]:
+    def sequences(self) -> list[GivenInput]:
         return [given for given in self.inputs if not given.is_lengths]
 
     @property

@@ -15,7 +15,8 @@ from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Lengths, Order, Size, Zeros, axis_of
 from .file import GraphFile
-from .signal import TIME, OtherSize, Signal, SignalPart, joined
+from .parts import SignalPart, joined
+from .signal import TIME, OtherSize, Signal
 from .views import Product, RecurrentNode, View, united
 
 # What the layer of a part begins with that is an input of the model before any embedding.

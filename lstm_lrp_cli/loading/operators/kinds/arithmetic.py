@@ -12,7 +12,8 @@ from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.operators.arrays import Known, Lengths
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
+from lstm_lrp_cli.loading.operators.parts import SignalPart, total
+from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal
 from lstm_lrp_cli.model.layers import MergeName
 from .attention import masked_product, scaled_product, weighed_steps
 from .moves import repeated

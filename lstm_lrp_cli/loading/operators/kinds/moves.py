@@ -28,15 +28,8 @@ from lstm_lrp_cli.loading.operators.arrays import (
     split_sizes,
 )
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import (
-    BATCH,
-    FEATURE,
-    STACK,
-    TIME,
-    Signal,
-    SignalPart,
-    is_reversal,
-)
+from lstm_lrp_cli.loading.operators.parts import SignalPart
+from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, is_reversal
 
 
 def _cast(call: Call) -> list[Value]:
