@@ -324,6 +324,20 @@ def end_of_steps(cut: slice, size: Size) -> PoolName | None:
     return "last" if cut.start == -1 and _endless(cut.stop, size) else None
 
 
+def left_out(cut: slice, size: Size) -> tuple[int, int] | None:
+    """How many steps a slice leaves out at both ends; None where that is not said so."""
+    if cut.step != 1:
+        return None
+    if isinstance(size, int):
+        start, stop, _ = cut.indices(size)
+        return (start, size - stop) if start < stop else None
+    if not isinstance(cut.start, int) or cut.start < 0:
+        return None
+    if _endless(cut.stop, size):
+        return cut.start, 0
+    return (cut.start, -cut.stop) if isinstance(cut.stop, int) and cut.stop < 0 else None
+
+
 def _endless(stop: Any, size: Size) -> bool:
     """Whether a slice stops at the end or behind it."""
     end = size if isinstance(size, int) else ENDLESS

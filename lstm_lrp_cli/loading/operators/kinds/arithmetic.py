@@ -39,17 +39,27 @@ def _add(call: Call) -> list[Value]:
         return [Signal.of(part, signal.axes, signal.sizes)]
 
     def make(parts: tuple[SignalPart, ...]) -> SignalPart:
-        spec = call.layers.specs.get(parts[0].layer)
         size = total(parts)
-        plain = len(parts) == 1 and parts[0].pooled is None and constant.array.size == size
-        if plain and spec and spec.dense and spec.dense.activation == "linear":
-            biases = spec.dense.bias or []
-            biases = [*([biases] if isinstance(biases, str) else biases), name]
-            dense = replace(spec.dense, bias=biases if len(biases) > 1 else biases[0])
-            return call.add([str(spec.source)], size, dense=dense)
+        is_plain = len(parts) == 1 and parts[0] == SignalPart(parts[0].layer, size)
+        spec = call.layers.specs.get(parts[0].layer) if is_plain else None
+        if spec is not None and constant.array.size == size:
+            biased = _biased(spec, name)
+            if biased is not None:
+                return call.add([str(spec.source)], size, **biased)
         return call.add([call.layers.of(parts)], size, batch_norm=BatchNormSpec(offset=name))
 
     return [call.each(signal, make)]
+
+
+def _biased(spec: LayerSpec, name: str) -> dict[str, Any] | None:
+    """A linear map with one more bias, as a key of LayerSpec; None where it is none."""
+    if spec.dense is not None and spec.dense.activation == "linear":
+        biases = spec.dense.bias or []
+        biases = [*([biases] if isinstance(biases, str) else biases), name]
+        return {"dense": replace(spec.dense, bias=biases if len(biases) > 1 else biases[0])}
+    if spec.convolution is not None and spec.convolution.bias is None:
+        return {"convolution": replace(spec.convolution, bias=name)}
+    return None
 
 
 def _multiply(call: Call) -> list[Value]:
