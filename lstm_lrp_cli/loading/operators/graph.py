@@ -29,6 +29,8 @@ from .signal import BATCH, FEATURE, TIME, OtherSize, Signal
 OF_ALL_STEPS = frozenset(
     ("pool", "softmax", "attend", "convolution", "windows", "group_norm", "flatten", "reverse")
 )
+# So many nodes are followed before no further meaning of the inputs is tried.
+MOST_FOLLOWED = 500_000
 
 
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
@@ -57,6 +59,8 @@ def describe(file: GraphFile) -> Described:
             if reading.layers.recurrent and len(meaning) == 1:
                 raise
             errors.append((reading.followed, error))  # the axes may mean something else
+            if sum(followed for followed, _ in errors) > MOST_FOLLOWED:
+                break
         else:
             described = Described.by(mapping, f"the graph in {file.path.name}", reading.told)
             return replace(described, is_followed=True)
