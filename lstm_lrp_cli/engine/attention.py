@@ -194,7 +194,7 @@ def _weighs(nodes: Sequence[Node], factor: int, other: int) -> dict[int, int]:
     made_steps = False
     while factor > MODEL_INPUT and isinstance(nodes[factor].layer, Transpose | Repeat | Unflatten):
         made_steps |= not isinstance(nodes[factor].layer, Repeat)
-        [factor] = nodes[factor].sources
+        factor = nodes[factor].sources[0]
     if factor <= MODEL_INPUT:
         return {}
     match nodes[factor].layer:

@@ -132,9 +132,15 @@ class Unflatten(Struct, frozen=True):
 
 
 class Repeat(Struct, frozen=True):
-    """A vector, the same at each of so many steps (RepeatVector)."""
+    """A vector, the same at each of so many steps (RepeatVector).
 
-    steps: int
+    Parameters
+    ----------
+    steps : int or None
+        None is as many as a second source has, of each sequence.
+    """
+
+    steps: int | None
 
 
 class Transpose(Struct, frozen=True):

@@ -192,7 +192,11 @@ class Growing:
             return
         size, count = self.values[source].size, len(self.lengths)
         divisors = [k for k in range(1, size + 1) if not size % k]
-        if self.draw(st.booleans()):
+        counted = self.pick(lambda made: made.lengths is not None)
+        if counted is not None and self.draw(st.booleans()):
+            lengths = self.values[counted].lengths
+            self.add(Repeat(None), (source, counted), Made(size, lengths, True))
+        elif self.draw(st.booleans()):
             steps = self.draw(st.integers(1, 4))
             self.add(Repeat(steps), (source,), Made(size, (steps,) * count, True))
         else:

@@ -44,6 +44,7 @@ from lstm_lrp_cli.model.layers import (
     Normalize,
     Pad,
     Pool,
+    Repeat,
     Reverse,
     Scale,
     Select,
@@ -179,6 +180,8 @@ def _layer_parts(layer: Layer, sources: list[Value]) -> Parts:
             return _attended(layer, fed)
         case Lstm() | Gru() | SimpleRnn():
             return recurrent_parts(layer, fed, sources[0].steps)
+        case Repeat(None):
+            return Parts(*(forward(layer, [part, fed[1].whole]) for part in parts))
         case StepSoftmax():  # a gate is not parted
             return Parts(np.zeros(relevant.shape), forward(layer, [parts.whole]))
         case Scale(factors):

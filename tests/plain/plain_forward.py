@@ -136,6 +136,8 @@ def forward(layer: Layer, sources: list[Floats]) -> Floats:
             return values / norms(values)
         case UnitSum():
             return values.sum(axis=-1, keepdims=True)
+        case Repeat(None):
+            return np.array([values for _ in sources[1]]).reshape(len(sources[1]), len(values))
         case StepSoftmax():
             columns = [activate("softmax", values[:, unit]) for unit in range(values.shape[1])]
             return np.array(columns).T.reshape(values.shape) if len(values) else values

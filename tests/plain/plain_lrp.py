@@ -14,7 +14,7 @@ from plain_lrp_recurrent import recurrent_relevance
 from plain_rules import Account, GateRule, Rule
 
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.layers import MODEL_INPUT, Attention, Each, Layer, Merge, Node
+from lstm_lrp_cli.model.layers import MODEL_INPUT, Attention, Each, Layer, Merge, Node, Repeat
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, SimpleRnn
 
@@ -107,6 +107,9 @@ def _backward(
             return recurrent_relevance(layer, sources, relevance, rule, account)
         case Each():
             return [_each_relevance(layer, sources[0], relevance, rule, account)]
+        case Repeat(None):
+            down = layer_relevance(layer, sources[0], relevance, rule, account)
+            return [down, np.zeros(sources[1].shape)]
     return [layer_relevance(layer, sources[0], relevance, rule, account)]
 
 

@@ -218,6 +218,10 @@ def to_steps(drawing: Drawing) -> None:
     size = drawing.values[source].units
     count = len(next(iter(drawing.by_step.values())).lengths or ())
     if draw(st.booleans()):
+        counted = drawing.pick(drawing.by_step)
+        lengths = drawing.values[counted].lengths
+        drawing.add(Repeat(None), (source, counted), Value(size, lengths))
+    elif draw(st.booleans()):
         steps = draw(st.integers(1, 4))
         drawing.add(Repeat(steps), (source,), Value(size, (steps,) * count))
     else:

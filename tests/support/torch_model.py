@@ -88,6 +88,8 @@ def made_of(layer: Layer, sources: list[Tensor], passing: Passing) -> Tensor:
             return passing.merged(kind, sources)
         case Attention():
             return _attention(layer, *sources, passing)
+        case Repeat(None):
+            return x.unsqueeze(1).expand(-1, sources[1].shape[1], -1)
         case Activation(kind):
             return passing.activated(kind, x)
         case LeakyRelu(slopes):

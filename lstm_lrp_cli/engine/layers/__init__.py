@@ -71,7 +71,7 @@ KINDS: dict[type[Layer], LayerKind] = {
     Normalize: LayerKind("units", "NormalizeRecord.of", lambda layer: 3 * len(layer.factors)),
     Pad: LayerKind("moving", "PadRecord.of"),
     Pool: LayerKind("steps", "pool"),
-    Repeat: LayerKind("moving", "RepeatRecord.of", steps=lambda layer, steps: layer.steps),
+    Repeat: LayerKind("moving", "RepeatRecord.of", steps=lambda layer, steps: layer.steps or steps),
     Reverse: LayerKind("steps", "OrderRecord.of"),
     Scale: LayerKind("dense", "ScaleRecord.of", lambda layer: 3 * len(layer.factors)),
     Select: LayerKind("units", "SelectRecord.of"),

@@ -14,6 +14,7 @@ from lstm_lrp_cli.engine.records import NOTHING_LOST, Record, Shares, Value, che
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import Crop, Pad, Repeat, Transpose, Unflatten, Upsample
+from .steps import step_totals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,22 +193,41 @@ class UnflattenRecord(MovedRecord):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RepeatRecord(MovedRecord):
-    """A vector at each of several steps."""
+class RepeatRecord(Record):
+    """A vector at each of several steps: of a fixed number, or of those of a second source.
 
-    @staticmethod
-    def made(layer: Repeat, source: Value) -> Packing:
-        return _alike(len(source.array), layer.steps)
+    Parameters
+    ----------
+    counted : ndarray or None
+        What the second source gave, of which nothing but its steps is taken.
+    """
 
-    @staticmethod
-    def moved(
-        layer: Repeat, values: NDArray[Any], taken: Packing | None, made: Packing
-    ) -> NDArray[Any]:
-        return np.tile(values, (layer.steps, 1))
+    counted: Floats | None
+    outputs: Floats
+    steps: Packing
+
+    @classmethod
+    def of(cls, layer: Repeat, sources: Sequence[Value]) -> "RepeatRecord":
+        """Run the layer."""
+        vectors, *counted = sources
+        if layer.steps is None:
+            made = packing_of(counted[0])
+            return cls(counted[0].array, vectors.array[made.sequence], made)
+        made = _alike(len(vectors.array), layer.steps)
+        return cls(None, np.tile(vectors.array, (layer.steps, 1)), made)
+
+    def relevance(self, relevance: Floats, rule: LrpRule) -> tuple[Sequence[Floats | None], Shares]:
+        down = step_totals(relevance, self.steps)
+        return ([down] if self.counted is None else [down, None]), NOTHING_LOST
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
-        by_step = gradient.reshape(self.layer.steps, self.steps.batch, gradient.shape[1])
-        return [by_step.sum(axis=0)]
+        down = step_totals(gradient, self.steps)
+        return [down] if self.counted is None else [down, np.zeros_like(self.counted)]
+
+    def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
+        made = copies.of(self.steps).packing
+        parts = sources[0].parts.each(lambda part: part[made.sequence])
+        return PartedValue(parts, made, np.zeros(made.rows, dtype=bool))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,16 +70,32 @@ class UnflattenSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return cls(layer.steps)
 
 
-class RepeatSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """A vector, the same at each of so many steps."""
+class RepeatSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A vector, the same at each of so many steps.
 
-    steps: int
+    Without a number, at as many as another value has: `from: [vector, steps]`.
+    """
+
+    steps: int | None = None
 
     def add(self, site: Site) -> None:
+        if self.steps is None:
+            self._add_for_all(site)
+            return
         site.need_one()
         site.need_vector()
         steps = site.bounded("steps", self.steps)
         site.put(Repeat(steps), site.shape.at_steps(steps))
+
+    def _add_for_all(self, site: Site) -> None:
+        if len(site.sources) != 2:
+            raise site.wrong(
+                "expected `steps`, a number, or `from: [vector, steps]`, what is at as many steps"
+            )
+        site.need_vector()
+        site.need_steps(1)
+        vector, counted = site.shapes
+        site.put(Repeat(None), vector.at_steps(counted.steps, counted.grown))
 
     @classmethod
     def of(cls, layer: Repeat, keep: Keep) -> "RepeatSpec":

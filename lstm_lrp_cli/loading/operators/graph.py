@@ -15,7 +15,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
-from .arrays import ARRAY_OPS, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
+from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
 from .file import DAMAGED, GraphFile
 from .inputs import GivenInput, meanings
 from .kinds import OPS
@@ -147,6 +147,10 @@ class GraphReading(Struct):
             name: Known(array, name) for name, array in file.constants.items()
         }
         values |= {given.entry.name: given.value(self.sizes) for given in self.inputs}
+        for given in self.sequences:
+            steps = given.size(TIME, self.sizes) if TIME in given.axes else None
+            if isinstance(steps, Dim):
+                layers.counted.setdefault(steps, given.name)
         for place, node in enumerate(nodes):
             self.followed = max(self.followed, place)
             if not all(name in values for name in node.outputs if name):

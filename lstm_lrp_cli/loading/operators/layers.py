@@ -32,7 +32,8 @@ class Layers(Struct):
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
     number. `views` are those layers. `products` are what is no layer yet. `embeddings` are datasets
     by the inputs that they are of, `lengths` numbers of steps by the inputs that say them of each
-    sequence. `unpadded` is how many steps there were before a layer added some.
+    sequence. `unpadded` is how many steps there were before a layer added some, `counted` what
+    is at each of so many steps, where their number is left open.
     """
 
     reserved: list[str]
@@ -43,6 +44,7 @@ class Layers(Struct):
     lengths: dict[str, Size] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     unpadded: dict[str, Size] = field(default_factory=dict)
+    counted: dict[Dim, str] = field(default_factory=dict)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)

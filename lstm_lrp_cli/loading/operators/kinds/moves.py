@@ -106,15 +106,25 @@ def _spread(call: Call, signal: Signal, axis: int, size: Size) -> Signal:
 
 def repeated(call: Call, signal: Signal, axis: int, steps: Size) -> Signal:
     """A vector at each of so many steps, which are in the place of an axis of one entry."""
-    if not isinstance(steps, int):
+    counted = call.layers.counted.get(steps) if isinstance(steps, Dim) else None
+    if isinstance(steps, Dim) and counted is None:
         raise call.unusable(
-            "copies a vector for as many steps as the input has, and their number is left open; "
-            "export the model with a fixed number of steps"
+            "copies a vector for a number of steps that no sequence of the model has; expected a "
+            "number, or that of an input"
         )
     squeezed = signal.squeezed([axis])
     if squeezed is None:
         raise call.unusable(f"copies the axis of {signal.axes[axis]}; expected one entry")
-    made = call.layer(squeezed, repeat=RepeatSpec(steps))
+    if isinstance(steps, int):
+        made = call.layer(squeezed, repeat=RepeatSpec(steps))
+    else:
+        assert counted is not None
+
+        def repeat(parts: tuple[SignalPart, ...]) -> SignalPart:
+            sources = [call.layers.of(parts), counted]
+            return call.add(sources, squeezed.size, repeat=RepeatSpec())
+
+        made = call.each(squeezed, repeat)
     axes = (*squeezed.axes[:axis], TIME, *squeezed.axes[axis:])
     return replace(made, axes=axes, sizes=made.sizes | {TIME: steps})
 

@@ -113,7 +113,7 @@ def convolved(
         groups,
     )
     steps = _steps_behind(call, signal, window)
-    return _of_steps(call.layer(signal, outputs, convolution=convolution), steps)
+    return _of_steps(call, call.layer(signal, outputs, convolution=convolution), steps)
 
 
 def window_pool(
@@ -129,7 +129,7 @@ def window_pool(
         counts_padding and window.padding != "valid" and kind == "mean",
         window.dilation,
     )
-    return _of_steps(call.layer(signal, windows=windows), steps)
+    return _of_steps(call, call.layer(signal, windows=windows), steps)
 
 
 def padded(call: Call, signal: Signal, before: int, after: int) -> Signal:
@@ -137,9 +137,11 @@ def padded(call: Call, signal: Signal, before: int, after: int) -> Signal:
     crop, pad = (max(-before, 0), max(-after, 0)), (max(before, 0), max(after, 0))
     if any(crop):
         steps = _changed(call, signal, -sum(crop))
-        signal = _of_steps(call.layer(signal, crop=CropSpec(*crop)), steps)
+        signal = _of_steps(call, call.layer(signal, crop=CropSpec(*crop)), steps)
     if any(pad):
-        made = _of_steps(call.layer(signal, pad=PadSpec(*pad)), _changed(call, signal, sum(pad)))
+        made = _of_steps(
+            call, call.layer(signal, pad=PadSpec(*pad)), _changed(call, signal, sum(pad))
+        )
         if made.parts.size == 1:
             call.layers.unpadded[made.parts.item().layer] = signal.sizes[TIME]
         signal = made
@@ -151,10 +153,13 @@ def upsampled(call: Call, signal: Signal, times: int) -> Signal:
     if times == 1:
         return signal
     made = call.layer(signal, upsample=UpsampleSpec(times))
-    return _of_steps(made, signal.sizes[TIME] * times)
+    return _of_steps(call, made, signal.sizes[TIME] * times)
 
 
-def _of_steps(signal: Signal, steps: Size) -> Signal:
+def _of_steps(call: Call, signal: Signal, steps: Size) -> Signal:
+    """A signal of another number of steps."""
+    if isinstance(steps, Dim) and signal.parts.size == 1:
+        call.layers.counted.setdefault(steps, signal.parts.item().layer)
     return replace(signal, sizes=signal.sizes | {TIME: steps})
 
 
