@@ -239,7 +239,7 @@ def _what(spec: LayerSpec, built: Layer) -> str:
             inner = counted(len(built.nodes), "layer")
             return f"{inner} for every {counted(built.steps, 'step')}"
         case _:
-            return _said(spec.settings)
+            return _said(spec.settings) or "at every step"  # a vector that is repeated
 
 
 def _said(settings: Any) -> str:

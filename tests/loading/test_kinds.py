@@ -212,9 +212,23 @@ class TestSteps:
         assert layers[0] == Unflatten(2)
         assert layers[2:] == [Repeat(5), Transpose(5)]
 
+    def test_a_vector_at_as_many_steps_as_another_value(self, load):
+        model = load({"name": "ends", **LAST}, {"from": ["ends", "input"], "repeat": {}})
+        assert (model.nodes[2].layer, model.nodes[2].sources) == (Repeat(None), (1, MODEL_INPUT))
+        assert model.by_step
+
     @pytest.mark.parametrize(
         ("layers", "problem"),
         [
+            ([LAST, {"repeat": {}}], "expected `steps`, a number, or `from: [vector, steps]`"),
+            (
+                [{"name": "a", **LAST}, {"from": ["a", "a"], "repeat": {}}],
+                "the layer before gives no sequence",
+            ),
+            (
+                [{"from": ["input", "input"], "repeat": {}}],
+                "the layer before gives a sequence; expected one vector",
+            ),
             ([LAST, {"unflatten": {"steps": 3}}], "steps: found 3; expected a divisor of 2 units"),
             (
                 [{"unflatten": {"steps": 2}}],
