@@ -92,7 +92,7 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
         case "PyTorch" | "safetensors":
             from .torch import state_dict
 
-            return state_dict.describe(file, assume)
+            return state_dict.describe(file, (), assume)
         case "ONNX":
             from .onnx import graph
 
