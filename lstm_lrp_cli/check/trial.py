@@ -20,7 +20,6 @@ from lstm_lrp_cli.engine.layers.merging import concatenated, merge
 from lstm_lrp_cli.engine.records import Value
 from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.model import CANDIDATE, FORGET, GATES, Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Layer
 from lstm_lrp_cli.model.model import Model
@@ -55,7 +54,9 @@ class Built:
         keys: list[bytes | None] = [None] * len(nodes)
         above, place = b"", 0
         for spec, layer in zip(specs, built, strict=True):
-            whole = spec if spec.lstm is None else replace(spec, lstm=_returning_all(spec.lstm))
+            whole = replace(spec, name=None)
+            if spec.lstm is not None:
+                whole = replace(whole, lstm=replace(spec.lstm, returns="sequence"))
             own = above + msgspec.json.encode(whole)
             above += msgspec.json.encode(spec) + b"\n"
             place = next((k for k in range(place, len(nodes)) if nodes[k] is layer), place)
@@ -89,10 +90,6 @@ class Built:
             for node in self.model.nodes
             if isinstance(node.layer, Lstm)
         )
-
-
-def _returning_all(lstm: LstmSpec) -> LstmSpec:
-    return replace(lstm, returns="sequence")
 
 
 class Copied(NamedTuple):
