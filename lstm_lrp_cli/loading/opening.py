@@ -53,7 +53,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return KerasFile
         case "PyTorch":
-            from .torch.zip import TorchFile
+            from .torch.file import TorchFile
 
             return TorchFile
         case "safetensors":
@@ -90,8 +90,9 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 
             return describe_archive(known)
         case "PyTorch" | "safetensors":
-            from .torch import state_dict
+            from .torch import computed, state_dict
 
+            computed.refuse_computed(file)
             return state_dict.describe(file, assume)
         case "ONNX":
             from .onnx import graph

@@ -21,8 +21,8 @@ from lstm_lrp_cli.loading.layers.datasets import dataset_names
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.load import LoadedModel
+from lstm_lrp_cli.loading.torch.content import state_tensors
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
-from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Activation,
@@ -104,7 +104,7 @@ class _Tensors:
         self._read: dict[str, Any]
         if loaded.contents.format == "PyTorch":
             content = torch.load(path, weights_only=True, map_location="cpu")
-            self._read = dict(named(content, torch.Tensor))
+            self._read = state_tensors(content, torch.Tensor)
         else:
             reader = import_framework("safetensors.torch", "torch", "safetensors")
             self._read = reader.load_file(path)

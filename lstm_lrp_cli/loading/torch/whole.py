@@ -1,0 +1,222 @@
+"""A whole pickled module: its tensors by the names of its state dict, and the modules themselves.
+
+Nothing is imported or run. A module keeps what it is made of in three dicts, `_parameters`,
+`_buffers` and `_modules`, and its settings as plain attributes.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeGuard
+
+from msgspec import Struct
+
+from lstm_lrp_cli.errors import UnusableInput
+from .modules import ModuleRecord
+from .pickled import refused
+from .values import INERT, Foreign, Made, Tensor
+
+# No model nests its modules deeper.
+DEEPEST = 100
+# So much more than the file's own size its names and settings may take.
+ALLOWED_EXPANSION = 100
+
+SEQUENTIAL = "torch.nn.modules.container.Sequential"
+# What runs another module, which is the model.
+WRAPPERS = {
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.optim.swa_utils.AveragedModel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+}
+# Modules of weights that are no numbers, or that are rounded as the model runs.
+QUANTIZED = re.compile(r"torch\..*\b(quantized|qat)\b.*")
+PACKED = ("_packed_params", "_all_weight_values")
+# What measures scores, and makes none.
+MEASURES = ("torch.nn.modules.loss.", "torchmetrics.")
+# Longer tuples are no settings of a layer.
+LONGEST = 16
+
+_PLAIN = (str, int, float, type(None))
+
+
+class Allowance:
+    """How much what a pickle names may grow to in memory, where it names one thing many times."""
+
+    def __init__(self, size: int, where: str) -> None:
+        self.left = (ALLOWED_EXPANSION * size) + 2**20
+        self.where = where
+
+    def take(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise UnusableInput(
+                self.where,
+                "names more than a file of its size honestly holds, so it is not read; save "
+                "`model.state_dict()`",
+            )
+
+
+class Whole(Struct, frozen=True):
+    """What a whole module holds: its tensors by name, and all modules in their order."""
+
+    tensors: dict[str, Tensor]
+    records: tuple[ModuleRecord, ...]
+
+
+class _Place(Struct, frozen=True):
+    """A module at a place: `children` are those that are listed at this place."""
+
+    path: str
+    module: Made
+    depth: int
+
+
+def is_module(value: Any) -> TypeGuard[Made]:
+    """Whether a pickle has an nn.Module there."""
+    return isinstance(value, Made) and all(
+        isinstance(value.attributes.get(part), dict) for part in ("_modules", "_parameters")
+    )
+
+
+def is_measure(module: Made) -> bool:
+    """Whether a module is a loss or a metric, and no part of a model."""
+    return str(module.kind).startswith(MEASURES)
+
+
+def unwrapped(module: Made) -> Made:
+    """The model inside what trains it in parallel, or compiles it."""
+    for _ in range(DEEPEST):
+        inner = module.attributes["_modules"].get(WRAPPERS.get(str(module.kind)))
+        if not is_module(inner):
+            break
+        module = inner
+    return module
+
+
+def quantized(where: str, what: str) -> UnusableInput:
+    return UnusableInput(
+        where, f"has {what}, whose weights are quantized; save the model that it was made from"
+    )
+
+
+def joined(modules: dict[str, Made]) -> Made:
+    """Several modules as parts of one."""
+    kind = Foreign("torch.nn.modules.container", "ModuleDict")
+    return Made(kind, {"_modules": modules, "_parameters": {}, "_buffers": {}})
+
+
+def read_whole(module: Made, where: str, allowance: Allowance) -> Whole:
+    """Everything that a module holds.
+
+    A module that stands under several names is listed once: in the nn.Sequential that it is a part
+    of, else where it was registered first; one without weights at every place.
+
+    Raises
+    ------
+    UnusableInput
+        A weight is of a class that only executing the pickle would give, or the modules are nested
+        without end.
+    """
+    tensors: dict[str, Tensor] = {}
+    records: list[ModuleRecord] = []
+    for place in _places(module, where, allowance):
+        kind, attributes = str(place.module.kind), place.module.attributes
+        if QUANTIZED.fullmatch(kind):
+            raise quantized(where, f"`{kind}` as `{place.path}`")
+        allowance.take(len(attributes))
+        settings = {
+            name: value
+            for name, value in attributes.items()
+            if isinstance(name, str) and name[:1] != "_" and _is_setting(value)
+        }
+        records.append(ModuleRecord(place.path, kind, settings))
+        for name, tensor in _own_tensors(attributes, allowance):
+            path = _joined(place.path, name, allowance)
+            if isinstance(tensor, INERT):
+                raise refused(where, f"`{tensor}` as `{path}`")
+            tensors[path] = tensor
+    return Whole(tensors, tuple(records))
+
+
+def _is_setting(value: Any) -> bool:
+    """Whether an attribute is plain: a number, a text, a boolean, None, or a tuple of those."""
+    if isinstance(value, tuple):
+        return len(value) <= LONGEST and all(isinstance(each, _PLAIN) for each in value)
+    return isinstance(value, _PLAIN)
+
+
+def _own_tensors(attributes: dict[Any, Any], allowance: Allowance) -> Iterator[tuple[str, Any]]:
+    """The tensors of one module that its state dict has, without those of its parts."""
+    buffers = attributes.get("_buffers")
+    passing = attributes.get("_non_persistent_buffers_set")  # since PyTorch 1.6
+    passing = passing if isinstance(passing, list) else []
+    allowance.take(len(passing))
+    left_out = {name for name in passing if isinstance(name, str)}
+    for held in (attributes["_parameters"], buffers if isinstance(buffers, dict) else {}):
+        allowance.take(len(held))
+        for name, tensor in held.items():
+            is_saved = held is attributes["_parameters"] or name not in left_out
+            if is_saved and isinstance(tensor, Tensor | Foreign | Made):
+                yield str(name), tensor
+
+
+def _joined(path: str, name: str, allowance: Allowance) -> str:
+    allowance.take(len(path) + len(name))
+    return f"{path}.{name}" if path else name
+
+
+def _children(module: Made, allowance: Allowance) -> list[tuple[str, Made]]:
+    parts = module.attributes["_modules"]
+    allowance.take(len(parts))
+    return [
+        (str(name), part)
+        for name, part in parts.items()
+        if is_module(part) and not is_measure(part)
+    ]
+
+
+def _places(root: Made, where: str, allowance: Allowance) -> Iterator[_Place]:
+    """All modules at their places, each before its parts."""
+    homes = _homes(root, allowance)
+    begun: set[int] = set()
+    pending = [_Place("", root, 0)]
+    while pending:
+        place = pending.pop()
+        if place.depth > DEEPEST:
+            raise UnusableInput(
+                where, f"nests its modules deeper than {DEEPEST}; save `model.state_dict()`"
+            )
+        if id(place.module) in begun and _has_any(place.module):
+            continue
+        begun.add(id(place.module))
+        yield place
+        at_home = [
+            _Place(_joined(place.path, name, allowance), part, place.depth + 1)
+            for name, part in _children(place.module, allowance)
+            if homes.get(id(part), (id(place.module), name)) == (id(place.module), name)
+        ]
+        pending += reversed(at_home)
+
+
+def _homes(root: Made, allowance: Allowance) -> dict[int, tuple[int, str]]:
+    """Where each module with weights and without parts is listed: the module, and its name there.
+
+    Such a one cannot hold the nn.Sequential that it is a part of.
+    """
+    homes: dict[int, tuple[int, str]] = {}
+    seen, pending = {id(root)}, [root]
+    for module in pending:  # which grows
+        is_sequential = str(module.kind) == SEQUENTIAL
+        for name, part in _children(module, allowance):
+            if not part.attributes["_modules"] and _has_any(part) and is_sequential:
+                homes.setdefault(id(part), (id(module), name))
+            if id(part) not in seen:
+                seen.add(id(part))
+                pending.append(part)
+    return homes
+
+
+def _has_any(module: Made) -> bool:
+    """Whether a module has weights or parts, so that it is the same thing wherever it stands."""
+    buffers = module.attributes.get("_buffers")
+    return bool(module.attributes["_modules"] or module.attributes["_parameters"] or buffers)
