@@ -48,6 +48,13 @@ class Instance:
         self.kind, self.attributes = kind, attributes
 
 
+class Called:
+    """Pickles as the call of a function by its name, and a state that is set on what it gives."""
+
+    def __init__(self, kind, *arguments, state):
+        self.kind, self.arguments, self.state = kind, arguments, state
+
+
 def module(kind, parameters=None, modules=None, buffers=None, **settings):
     """What torch keeps of an nn.Module."""
     parts = {"_parameters": parameters, "_buffers": buffers, "_modules": modules}
@@ -61,9 +68,14 @@ class Pickler(pickle._Pickler):
     dispatch = pickle._Pickler.dispatch.copy()
     is_old = False  # as before 1.6: classes have their sources beside them
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.keys = set()
+
     def save_tensor(self, tensor):
+        self.keys.add(tensor.key)
         self.write(b"ctorch._utils\n_rebuild_tensor_v2\n(")
-        array = np.ascontiguousarray(tensor.array)
+        array = np.asarray(tensor.array, order="C")
         self.write(b"(")
         self.save("storage")
         self.write(b"ctorch\nFloatStorage\n")
@@ -96,6 +108,16 @@ class Pickler(pickle._Pickler):
 
     dispatch[Instance] = save_instance
 
+    def save_called(self, called):
+        before, _, name = called.kind.rpartition(".")
+        self.write(f"c{before}\n{name}\n".encode())
+        self.save(called.arguments)
+        self.write(b"R")
+        self.save(called.state)
+        self.write(b"b")
+
+    dispatch[Called] = save_called
+
 
 def rebuilt(state):
     """What stands for arrays in a pickle, each with a storage of its own."""
@@ -121,8 +143,9 @@ def old_parts(state, wrap=lambda state: state, protocol=2):
     pickler.is_old = True
     pickler.dump(wrap(rebuilt(state)))
     heads = [pickle.dumps(each, protocol) for each in (0x1950A86A20F9469CFC6C, 1001, info)]
-    keys = pickle.dumps([str(k) for k in range(len(state))], protocol)
-    numbers = [struct.pack("<q", each.size) + each.tobytes() for each in state.values()]
+    arrays = {str(k): array for k, array in enumerate(state.values()) if str(k) in pickler.keys}
+    keys = pickle.dumps(list(arrays), protocol)
+    numbers = [struct.pack("<q", each.size) + each.tobytes() for each in arrays.values()]
     return [*heads, content.getvalue(), keys, *numbers]
 
 

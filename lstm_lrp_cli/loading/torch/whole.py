@@ -5,7 +5,7 @@ Nothing is imported or run. A module keeps what it is made of in three dicts, `_
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, TypeGuard
 
 from msgspec import Struct
@@ -17,8 +17,8 @@ from .values import INERT, Foreign, Made, Tensor
 
 # No model nests its modules deeper.
 DEEPEST = 100
-# So much more than the file's own size its names and settings may take.
-ALLOWED_EXPANSION = 100
+# So many times the size of the file its names and settings may take, and a little.
+ALLOWED_EXPANSION = 20
 
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
 # What runs another module, which is the model.
@@ -45,6 +45,10 @@ class Allowance:
     def __init__(self, size: int, where: str) -> None:
         self.left = (ALLOWED_EXPANSION * size) + 2**20
         self.where = where
+
+    def take_entries(self, of: Sized) -> None:
+        """What each entry of a dict or a list takes."""
+        self.take(32 * len(of))
 
     def take(self, amount: int) -> None:
         self.left -= amount
@@ -123,7 +127,7 @@ def read_whole(module: Made, where: str, allowance: Allowance) -> Whole:
         kind, attributes = str(place.module.kind), place.module.attributes
         if QUANTIZED.fullmatch(kind):
             raise quantized(where, f"`{kind}` as `{place.path}`")
-        allowance.take(len(attributes))
+        allowance.take_entries(attributes)
         settings = {
             name: value
             for name, value in attributes.items()
@@ -150,10 +154,10 @@ def _own_tensors(attributes: dict[Any, Any], allowance: Allowance) -> Iterator[t
     buffers = attributes.get("_buffers")
     passing = attributes.get("_non_persistent_buffers_set")  # since PyTorch 1.6
     passing = passing if isinstance(passing, list) else []
-    allowance.take(len(passing))
+    allowance.take_entries(passing)
     left_out = {name for name in passing if isinstance(name, str)}
     for held in (attributes["_parameters"], buffers if isinstance(buffers, dict) else {}):
-        allowance.take(len(held))
+        allowance.take_entries(held)
         for name, tensor in held.items():
             is_saved = held is attributes["_parameters"] or name not in left_out
             if is_saved and isinstance(tensor, Tensor | Foreign | Made):
@@ -167,7 +171,7 @@ def _joined(path: str, name: str, allowance: Allowance) -> str:
 
 def _children(module: Made, allowance: Allowance) -> list[tuple[str, Made]]:
     parts = module.attributes["_modules"]
-    allowance.take(len(parts))
+    allowance.take_entries(parts)
     return [
         (str(name), part)
         for name, part in parts.items()
