@@ -32,6 +32,8 @@ _PAIRS: tuple[tuple[re.Pattern[str], str, str, Literal["norm", "mask"]], ...] = 
 # The weights that dropout is applied to while it is trained, of AWD-LSTM by Salesforce and by
 # fastai: without dropout the recurrent weights are they.
 _RAW = re.compile(r"(?P<at>(?:.*\.)?)(?P<role>weight_(?:ih|hh)_l\d+(?:_reverse)?)_raw")
+# An embedding's second name inside fastai's dropout.
+_TWICE = re.compile(r"(?P<at>(?:.*\.)?)encoder_dp\.emb\.weight")
 # What is left where a weight is computed in a way that is not known.
 _LEFT = re.compile(rf"(.*\.)?(parametrizations\..*|{_WEIGHT}_orig|{_WEIGHT}_raw)")
 
@@ -116,7 +118,11 @@ def _fits(by: str, given: tuple[int, ...], weight: tuple[int, ...]) -> bool:
 def _without_dropout(tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
     """The tensors with the weights of AWD-LSTM by the names that its nn.LSTM has for them."""
     names: dict[str, str] = {}
-    for name in tensors:
+    stale: set[str] = set()
+    for name, tensor in tensors.items():
+        twice = _TWICE.fullmatch(name)
+        if twice and tensors.get(f"{twice['at']}encoder.weight") == tensor:
+            stale.add(name)
         match = _RAW.fullmatch(name)
         if match:
             at, role = match["at"], match["role"]
@@ -124,7 +130,7 @@ def _without_dropout(tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, Tenso
             other = "weight_ih" if role.startswith("weight_hh") else "weight_hh"
             is_inside = f"{inner}{other}{role[9:]}" in tensors
             names[name] = f"{inner if is_inside else at}{role}"
-    stale = set(names.values())
+    stale |= set(names.values())
     for name, tensor in tensors.items():
         if name not in stale:
             yield names.get(name, name), tensor
