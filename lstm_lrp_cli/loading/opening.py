@@ -93,7 +93,8 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .torch import computed, state_dict
 
             computed.refuse_computed(file)
-            return state_dict.describe(file, assume)
+            records = known.modules if file.format == "PyTorch" else ()
+            return state_dict.describe(file, records, assume)
         case "ONNX":
             from .onnx import graph
 

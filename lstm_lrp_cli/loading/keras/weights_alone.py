@@ -237,7 +237,7 @@ def _drafted(file: Hdf5File, found: list[_FoundLayer]) -> Draft:
     if is_masked:
         text = "its Masking layer masks steps of nothing but 0, Keras's default"
         assumptions.append(Assumption("padding.value", text))
-    elif layers[0].layer.embedding is not None:
+    elif layers[0].layers[0].embedding is not None:
         text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
         assumptions.append(Assumption("padding or layers", text))
     return Draft(layers, questions, assumptions, Mapping(format=1, padding=padding))
@@ -286,13 +286,15 @@ def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> Draft
         relu, *others = (
             LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
         )
-        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+        return DraftedLayer(
+            (relu,), "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True))
+        )
     guesses = {
         "dense": "no activation, or a softmax or sigmoid that is the last",
         "pool": "stands behind the last recurrent layer",
         "norm": "epsilon 0.001",
     }
-    return DraftedLayer(spec, guesses.get(each.kind, ""))
+    return DraftedLayer((spec,), guesses.get(each.kind, ""))
 
 
 def _linked_recurrent(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
@@ -328,7 +330,7 @@ def _linked_recurrent(each: _FoundLayer, behind: list[_FoundLayer], version: str
     told += ["directions summed"] * is_merged
     if layer.returns == "last":
         told.append("gives its last hidden state" + "s" * (layer.backward is not None))
-    return DraftedLayer(of(), ", ".join(told), ", ".join(means), others)
+    return DraftedLayer((of(),), ", ".join(told), ", ".join(means), others)
 
 
 def _is_hidden(chain: list[_FoundLayer]) -> bool:
