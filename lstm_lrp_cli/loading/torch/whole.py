@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from .modules import ModuleRecord
+from .modules import HOOKS, ModuleRecord
 from .pickled import refused
 from .values import INERT, Foreign, Made, Tensor
 
@@ -33,6 +33,8 @@ QUANTIZED = re.compile(r"torch\..*\b(quantized|qat)\b.*")
 PACKED = ("_packed_params", "_all_weight_values")
 # What measures scores, and makes none.
 MEASURES = ("torch.nn.modules.loss.", "torchmetrics.")
+# What computes weights of others before a module runs; that is done, or refused, by their names.
+KNOWN_HOOKS = ("torch.nn.utils.",)
 # Longer tuples are no settings of a layer.
 LONGEST = 16
 
@@ -133,6 +135,8 @@ def read_whole(module: Made, where: str, allowance: Allowance) -> Whole:
             for name, value in attributes.items()
             if isinstance(name, str) and name[:1] != "_" and _is_setting(value)
         }
+        if _is_hooked(attributes):
+            settings[HOOKS] = True
         records.append(ModuleRecord(place.path, kind, settings))
         for name, tensor in _own_tensors(attributes, allowance):
             path = _joined(place.path, name, allowance)
@@ -147,6 +151,18 @@ def _is_setting(value: Any) -> bool:
     if isinstance(value, tuple):
         return len(value) <= LONGEST and all(isinstance(each, _PLAIN) for each in value)
     return isinstance(value, _PLAIN)
+
+
+def _is_hooked(attributes: dict[Any, Any]) -> bool:
+    """Whether a module calls functions as it runs that are not those which compute its weights."""
+    hooks = [attributes.get(name) for name in ("_forward_hooks", "_forward_pre_hooks")]
+    return any(
+        not str(hook).startswith(KNOWN_HOOKS)
+        for held in hooks
+        if isinstance(held, dict)
+        for hook in held.values()
+        if isinstance(hook, INERT)
+    )
 
 
 def _own_tensors(attributes: dict[Any, Any], allowance: Allowance) -> Iterator[tuple[str, Any]]:

@@ -323,3 +323,18 @@ def _interleaved(found: list[FoundModule], records: Sequence[ModuleRecord]) -> l
         if record.path not in known | parents
     ]
     return sorted([*found, *silent], key=lambda each: places.get(each.path, len(places)))
+
+
+def attention_at(found: Sequence[FoundModule], width: int, joined: int = 0) -> list[FoundModule]:
+    """The linear layers that make one number of each step, where another takes the steps too.
+
+    One, or a hidden one before it (Bahdanau et al. 2015).
+    """
+    denses = [each for each in found if each.kind == "dense"]
+    for count in (1, 2):
+        given = [width, *(each.outputs for each in denses)][:count]
+        are_fed = [each.inputs for each in denses[:count]] == given
+        takes_steps = [width + joined] == [each.inputs for each in denses[count : count + 1]]
+        if are_fed and denses[count - 1].outputs == 1 and takes_steps:
+            return denses[:count]
+    return []
