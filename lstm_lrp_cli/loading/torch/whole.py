@@ -5,13 +5,14 @@ Nothing is imported or run. A module keeps what it is made of in three dicts, `_
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sized
 from typing import Any, TypeGuard
 
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from .modules import HOOKS, ModuleRecord
+from .modules import HOOKS, SEQUENCES, ModuleRecord
 from .pickled import refused
 from .values import INERT, Foreign, Made, Tensor
 
@@ -20,7 +21,6 @@ DEEPEST = 100
 # So many times the size of the file its names and settings may take, and a little.
 ALLOWED_EXPANSION = 20
 
-SEQUENTIAL = "torch.nn.modules.container.Sequential"
 # What runs another module, which is the model.
 WRAPPERS = {
     "torch.nn.parallel.data_parallel.DataParallel": "module",
@@ -70,11 +70,12 @@ class Whole(Struct, frozen=True):
 
 
 class _Place(Struct, frozen=True):
-    """A module at a place: `children` are those that are listed at this place."""
+    """A module at a place; `is_repeated` where it is, or is inside of, one that runs again."""
 
     path: str
     module: Made
     depth: int
+    is_repeated: bool = False
 
 
 def is_module(value: Any) -> TypeGuard[Made]:
@@ -115,7 +116,8 @@ def read_whole(module: Made, where: str, allowance: Allowance) -> Whole:
     """Everything that a module holds.
 
     A module that stands under several names is listed once: in the nn.Sequential that it is a part
-    of, else where it was registered first; one without weights at every place.
+    of, else where it was registered first. One without weights is listed at every place, but only
+    in sequences if it is in any; and what an nn.Sequential runs again is listed again.
 
     Raises
     ------
@@ -197,7 +199,7 @@ def _children(module: Made, allowance: Allowance) -> list[tuple[str, Made]]:
 
 def _places(root: Made, where: str, allowance: Allowance) -> Iterator[_Place]:
     """All modules at their places, each before its parts."""
-    homes = _homes(root, allowance)
+    homes, chained = _homes(root, allowance)
     begun: set[int] = set()
     pending = [_Place("", root, 0)]
     while pending:
@@ -206,34 +208,54 @@ def _places(root: Made, where: str, allowance: Allowance) -> Iterator[_Place]:
             raise UnusableInput(
                 where, f"nests its modules deeper than {DEEPEST}; save `model.state_dict()`"
             )
-        if id(place.module) in begun and _has_any(place.module):
+        if id(place.module) in begun and _has_any(place.module) and not place.is_repeated:
             continue
         begun.add(id(place.module))
         yield place
-        at_home = [
-            _Place(_joined(place.path, name, allowance), part, place.depth + 1)
+        is_sequence = str(place.module.kind) in SEQUENCES
+        parts = [
+            (name, part)
             for name, part in _children(place.module, allowance)
-            if homes.get(id(part), (id(place.module), name)) == (id(place.module), name)
+            if homes.get(id(part), id(place.module)) == id(place.module)
+            and (is_sequence or id(part) not in chained)
+        ]
+        times = Counter(id(part) for _, part in parts) if is_sequence else Counter()
+        at_home = [
+            _Place(
+                _joined(place.path, name, allowance),
+                part,
+                place.depth + 1,
+                place.is_repeated or times[id(part)] > 1,
+            )
+            for name, part in parts
         ]
         pending += reversed(at_home)
 
 
-def _homes(root: Made, allowance: Allowance) -> dict[int, tuple[int, str]]:
-    """Where each module with weights and without parts is listed: the module, and its name there.
+def _homes(root: Made, allowance: Allowance) -> tuple[dict[int, int], set[int]]:
+    """Where modules without parts are listed that stand in a sequence.
 
-    Such a one cannot hold the nn.Sequential that it is a part of.
+    Returns
+    -------
+    dict
+        Of each with weights, the sequence.
+    set
+        Those without.
     """
-    homes: dict[int, tuple[int, str]] = {}
+    homes: dict[int, int] = {}
+    chained: set[int] = set()
     seen, pending = {id(root)}, [root]
     for module in pending:  # which grows
-        is_sequential = str(module.kind) == SEQUENTIAL
-        for name, part in _children(module, allowance):
-            if not part.attributes["_modules"] and _has_any(part) and is_sequential:
-                homes.setdefault(id(part), (id(module), name))
+        is_sequence = str(module.kind) in SEQUENCES
+        for _, part in _children(module, allowance):
+            if is_sequence and not _has_any(part):
+                chained.add(id(part))
+            elif is_sequence and not part.attributes["_modules"]:
+                homes.setdefault(id(part), id(module))
             if id(part) not in seen:
                 seen.add(id(part))
                 pending.append(part)
-    return homes
+    return homes, chained
 
 
 def _has_any(module: Made) -> bool:
