@@ -19,7 +19,7 @@ from .drafts.chain import Chain
 from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
 from .drafts.finding import NORM_EPSILON, attention_at, find_modules
 from .drafts.gaps import usual_activation
-from .drafts.records import questions_of_records
+from .drafts.records import are_in_order, questions_of_records
 from .modules import FoundModule, ModuleRecord, Modules
 
 # What saves a whole model: its graph, of which nothing is open.
@@ -179,6 +179,8 @@ def _of_recurrent(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
     for each in plain:
         text = f"`{each.called}`, a plain RNN, has tanh for its activation"
         yield OpenQuestion(f"nothing says the activation of `{each.called}`", text, is_safe=True)
+    if are_in_order(modules, found):
+        return
     if len(found) > 1 and not any(map(is_decoder, found)) and is_in_a_row(modules.found):
         kinds = {KINDS[each.layers[0].kind] for each in found}
         what = f"{kinds.pop()}s" if len(kinds) == 1 else "recurrent modules"
@@ -253,6 +255,8 @@ def _of_steps(
         kind = KINDS[last.layers[0].kind]
         text = f"`{first.called}` takes {first.inputs} features, the {kind} gives {last.outputs}"
         fitting = ReadSteps(last.layers, last.outputs, takes).ends()
+        if chain.said.is_certain and chain.said.pool in fitting:
+            return
         yield OpenQuestion(text, is_searched=bool(fitting))
     else:
         steps = ReadSteps(last.layers, last.outputs)

@@ -13,6 +13,19 @@ from lstm_lrp_cli.loading.mapping.draft import OpenQuestion
 from lstm_lrp_cli.loading.torch.modules import HOOKS, FoundModule, Modules
 from .gaps import WHOLE_POOLS, layer_of, leading, usual_activation
 
+# Classes of fastai whose code is known: what reads words, one LSTM after the other, and what joins
+# three ways of pooling their steps.
+IN_ORDER = frozenset(
+    {"fastai.text.models.awdlstm.AWD_LSTM", "fastai.text.models.awd_lstm.AWD_LSTM"}
+)
+JOINED = frozenset(
+    {
+        "fastai.text.models.core.PoolingLinearClassifier",
+        "fastai.text.learner.PoolingLinearClassifier",
+    }
+)
+JOINED_POOLS = " and ".join(POOLED[pool] for pool in ("last", "max", "mean"))
+
 
 class StepsSaid(Struct, frozen=True):
     """What is made of the steps of the last recurrent module, as far as modules say it.
@@ -42,6 +55,8 @@ class StepsSaid(Struct, frozen=True):
 def steps_said(modules: Modules, after: int) -> StepsSaid:
     """What pooling over all steps says of what the layer at a place is given."""
     found = modules.found
+    if after < len(found) and _is_inside(modules, found[after], JOINED):
+        return StepsSaid(JOINED_POOLS, is_certain=True)
     pools = [each for each in found if each.record and each.record.torch_name in WHOLE_POOLS]
     known = [each for each in pools if each.record and layer_of(each.record, False) is not None]
     if len(known) != 1 or not 0 < after < len(found):
@@ -54,6 +69,22 @@ def steps_said(modules: Modules, after: int) -> StepsSaid:
     if modules.sequence_of(each) is not None and not is_certain:
         return StepsSaid()
     return StepsSaid(pool, is_certain, (each,))
+
+
+def are_in_order(modules: Modules, recurrent: Sequence[FoundModule]) -> bool:
+    """Whether a class whose code is known runs them one after the other."""
+    return all(_is_inside(modules, each, IN_ORDER) for each in recurrent)
+
+
+def _is_inside(modules: Modules, module: FoundModule, kinds: frozenset[str]) -> bool:
+    """Whether a module is a part of one of some classes."""
+    path = module.path
+    while path:
+        path = path.rpartition(".")[0]
+        record = modules.records.get(path)
+        if record is not None and record.kind in kinds:
+            return True
+    return False
 
 
 def behind_steps(modules: Modules, place: int, after: int) -> list[FoundModule]:
