@@ -134,6 +134,10 @@ def _questions(modules: Modules, chain: Chain, crf: Sequence[str]) -> Iterator[O
             "stands behind them",
             is_searched=True,
         )
+    for each in modules.found:
+        if each.kind == "prelu" and each.record is None:
+            slopes = f"`{each.called}` has the slopes of an nn.PReLU"
+            yield OpenQuestion(f"nothing says whether {slopes}", slopes)
     others = [name for name in modules.unknown if name not in crf]
     if others:
         yield OpenQuestion(f"nothing says what {', '.join(others[:5])} are for")
@@ -219,7 +223,9 @@ def _of_dense_layers(modules: Modules, chain: Chain, has_crf: bool) -> Iterator[
     if not chain.is_joined:
         yield from _of_steps(chain, last, attention, denses[0], has_crf)
     names = ", ".join(each.called for each in denses)
-    if len(denses) > 1 and any(each in chain.guessed for each in denses):
+    if denses[0] in chain.guessed and not denses[1:]:
+        yield OpenQuestion(f"nothing says what stands behind {names}", is_searched=True)
+    elif any(each in chain.guessed for each in denses):
         quoted = " and ".join(f"`{each.called}`" for each in denses)
         fit = not any(each in chain.misfits for each in denses)
         yield OpenQuestion(
