@@ -54,7 +54,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return KerasFile
         case "PyTorch":
-            from .torch.zip import TorchFile
+            from .torch.file import TorchFile
 
             return TorchFile
         case "safetensors":
@@ -91,9 +91,11 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 
             return describe_archive(known)
         case "PyTorch" | "safetensors":
-            from .torch import state_dict
+            from .torch import computed, state_dict
 
-            return state_dict.describe(file, (), assume)
+            computed.refuse_computed(file)
+            records = known.modules if file.format == "PyTorch" else ()
+            return state_dict.describe(file, records, assume)
         case "ONNX":
             from .onnx import graph
 
@@ -115,9 +117,10 @@ def draft_of(file: ArrayFile) -> Draft | None:
             beside = files.find_beside(known) if weights.holds_layers(known) else None
             return weights_alone.draft_of(known) if beside is None else None
         case "PyTorch" | "safetensors":
-            from .torch import state_dict
+            from .torch import computed, state_dict
 
-            return state_dict.draft_of(file, ())
+            computed.refuse_computed(file)
+            return state_dict.draft_of(file, known.modules if file.format == "PyTorch" else ())
     return None
 
 

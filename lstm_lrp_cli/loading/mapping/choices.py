@@ -61,7 +61,7 @@ def activations(layer: LayerSpec | None = None, first: str = "relu") -> Choices:
         The likeliest.
     """
     found: Choices = {}
-    for name in sorted((*ACTIVATIONS, LEAKY_RELU), key=lambda name: name != first):
+    for name in dict.fromkeys((first, *ACTIVATIONS, LEAKY_RELU)):
         found[f"{name} behind it"] = activated(layer, name)
     return found
 

@@ -9,6 +9,17 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 
 # What nn.LSTM, nn.GRU and nn.RNN call theirs, of each layer and direction, and the same of a cell.
 RECURRENT_WEIGHT = re.compile(r"(.*?)weight_ih(?:_l\d+(?:_reverse)?)?$")
+# A setting of a record: whether functions of the user's own are called as the module runs.
+HOOKS = "hooks"
+# What runs its modules one after the other: nn.Sequential, and what fastai makes of it.
+SEQUENCES = frozenset(
+    {
+        "torch.nn.modules.container.Sequential",
+        "fastai.layers.ConvLayer",
+        "fastai.layers.LinBnDrop",
+        "fastai.text.models.core.SequentialRNN",
+    }
+)
 ModuleKind = Literal[
     "embedding",
     "recurrent",
@@ -128,4 +139,11 @@ class Modules(Struct, frozen=True):
     def is_sequence(self, path: str) -> bool:
         """Whether a whole pickle says that the modules in there run one after the other."""
         record = self.records.get(path)
-        return record is not None and record.kind.endswith(".Sequential")
+        return record is not None and record.kind in SEQUENCES
+
+    def sequence_of(self, module: FoundModule) -> str | None:
+        """The outermost of the sequences that a module is a part of; None where it is of none."""
+        path, found = module.path, None
+        while path and self.is_sequence(path.rpartition(".")[0]):
+            path = found = path.rpartition(".")[0]
+        return found

@@ -15,10 +15,11 @@ from lstm_lrp_cli.loading.files import ArrayFile
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
 from lstm_lrp_cli.loading.mapping.choices import ReadSteps
 from lstm_lrp_cli.loading.mapping.draft import Draft, OpenQuestion
-from .drafts.chain import Chain, attention_at
+from .drafts.chain import Chain
 from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
-from .drafts.finding import NORM_EPSILON, find_modules
-from .drafts.gaps import layer_of
+from .drafts.finding import NORM_EPSILON, attention_at, find_modules
+from .drafts.gaps import usual_activation
+from .drafts.records import are_in_order, questions_of_records
 from .modules import FoundModule, ModuleRecord, Modules
 
 # What saves a whole model: its graph, of which nothing is open.
@@ -133,13 +134,18 @@ def _questions(modules: Modules, chain: Chain, crf: Sequence[str]) -> Iterator[O
             "stands behind them",
             is_searched=True,
         )
+    for each in modules.found:
+        if each.kind == "prelu" and each.record is None:
+            slopes = f"`{each.called}` has the slopes of an nn.PReLU"
+            yield OpenQuestion(f"nothing says whether {slopes}", slopes)
     others = [name for name in modules.unknown if name not in crf]
     if others:
         yield OpenQuestion(f"nothing says what {', '.join(others[:5])} are for")
-    for each in modules.found:
-        if each.kind == "silent" and each.record and layer_of(each.record, True) is None:
-            kind = each.record.kind
-            yield OpenQuestion(f"nothing says what `{each.path}` does, of the class {kind}")
+    if modules.records:
+        has_attention = any(each.kind == "attention" for one in chain.layers for each in one.layers)
+        yield from questions_of_records(
+            modules, chain.settled, chain.guessed, has_attention=has_attention
+        )
 
 
 def _of_embedding(modules: Modules) -> Iterator[OpenQuestion]:
@@ -177,6 +183,8 @@ def _of_recurrent(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
     for each in plain:
         text = f"`{each.called}`, a plain RNN, has tanh for its activation"
         yield OpenQuestion(f"nothing says the activation of `{each.called}`", text, is_safe=True)
+    if are_in_order(modules, found):
+        return
     if len(found) > 1 and not any(map(is_decoder, found)) and is_in_a_row(modules.found):
         kinds = {KINDS[each.layers[0].kind] for each in found}
         what = f"{kinds.pop()}s" if len(kinds) == 1 else "recurrent modules"
@@ -215,15 +223,21 @@ def _of_dense_layers(modules: Modules, chain: Chain, has_crf: bool) -> Iterator[
     if not chain.is_joined:
         yield from _of_steps(chain, last, attention, denses[0], has_crf)
     names = ", ".join(each.called for each in denses)
-    if len(denses) > 1 and any(each in chain.guessed for each in denses):
+    if denses[0] in chain.guessed and not denses[1:]:
+        yield OpenQuestion(f"nothing says what stands behind {names}", is_searched=True)
+    elif any(each in chain.guessed for each in denses):
         quoted = " and ".join(f"`{each.called}`" for each in denses)
         fit = not any(each in chain.misfits for each in denses)
         yield OpenQuestion(
             f"there are {len(denses)} linear layers ({names}), and nothing says what stands "
             "between them",
-            f"a relu stands between {quoted}" if fit else None,
+            f"{_article(usual_activation(modules))} stands between {quoted}" if fit else None,
             is_searched=True,
         )
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _of_steps(
@@ -247,16 +261,20 @@ def _of_steps(
         kind = KINDS[last.layers[0].kind]
         text = f"`{first.called}` takes {first.inputs} features, the {kind} gives {last.outputs}"
         fitting = ReadSteps(last.layers, last.outputs, takes).ends()
+        if chain.said.is_certain and chain.said.pool in fitting:
+            return
         yield OpenQuestion(text, is_searched=bool(fitting))
     else:
         steps = ReadSteps(last.layers, last.outputs)
         both = steps.is_bidirectional
-        likeliest = next(iter(steps.ends(chain.is_tagger)))
+        ends, said = steps.ends(chain.is_tagger), chain.said
+        likeliest = next(iter(said.ordered(ends)))
+        is_usual = not (both or chain.is_tagger or said.pool)
         yield OpenQuestion(
             f"nothing says what `{first.called}` is given of the "
             f"{KINDS[last.layers[0].kind]}'s steps",
             f"`{first.called}` is given {likeliest}",
-            is_safe=has_crf or not (both or chain.is_tagger),
+            is_safe=has_crf or is_usual or said.is_certain,
             is_searched=True,
         )
 
@@ -265,15 +283,17 @@ def _of_norms(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
     kinds = {"batch_norm": "batch normalization", "layer_norm": "layer normalization"}
     for kind, called in kinds.items():
         norms = [each for each in modules.found if each.kind == kind]
-        if not norms or all(modules.is_sequence(each.parent) for each in norms):
+        norms = [each for each in norms if modules.sequence_of(each) is None]
+        if not norms:
             continue
         names = ", ".join(each.called for each in norms)
         fits = not modules.is_sorted and not any(each in chain.misfits for each in norms)
+        is_said = all(each.record for each in norms)
+        epsilon = "" if is_said else f", with epsilon {NORM_EPSILON:g}"
         yield OpenQuestion(
             f"nothing says where {called} ({names}) stands",
-            f"{called} ({names}) stands where the file lists it, with epsilon {NORM_EPSILON:g}"
-            if fits
-            else None,
+            f"{called} ({names}) stands where the file lists it{epsilon}" if fits else None,
+            is_safe=fits and is_said,
             is_searched=True,
         )
 

@@ -26,7 +26,9 @@ from lstm_lrp_cli.loading.mapping.choices import (
 )
 from lstm_lrp_cli.loading.mapping.draft import DraftedLayer, OpenQuestion
 from lstm_lrp_cli.loading.torch.modules import FoundModule, Modules
-from .gaps import Gap, gap_behind, usual_activation
+from .finding import attention_at
+from .gaps import Gap, gap_behind, layers_of, leading, usual_activation
+from .records import StepsSaid, behind_steps, steps_said
 
 # What layers that are mostly alike in a model are called.
 BEHIND, OVER_STEPS, POOLING = "activations", "convolutions", "pooling"
@@ -62,6 +64,10 @@ class Chain(Struct):
         Those of which a setting, or what stands behind them, is a guess.
     misfits : list of FoundModule
         Those that take another number of units than what stands before them gives.
+    settled : list of FoundModule
+        Those without weights that the layers have.
+    said : StepsSaid
+        What modules say of what the head is given of the steps.
     """
 
     modules: Modules
@@ -76,6 +82,8 @@ class Chain(Struct):
     is_joined: bool = False
     guessed: list[FoundModule] = field(default_factory=list)
     misfits: list[FoundModule] = field(default_factory=list)
+    settled: list[FoundModule] = field(default_factory=list)
+    said: StepsSaid = StepsSaid()
 
     @property
     def last_recurrent(self) -> int:
@@ -110,7 +118,12 @@ class Chain(Struct):
         found, units = self.modules.found, self.modules.found[place].outputs
         places: list[int] = []
         after = self.following(place)
-        while after < len(found) and found[after].is_norm and found[after].outputs == units:
+        while (
+            after < len(found)
+            and found[after].is_norm
+            and found[after].outputs == units
+            and not layers_of(found[place + 1 : after])
+        ):
             places.append(after)
             after = self.following(after)
         return places
@@ -136,7 +149,18 @@ class Chain(Struct):
         }
         place = start
         while place < stop:
+            own = [each for each in leading(self.modules, place) if each not in self.settled]
+            self.settle(Gap(None, layers_of(own), tuple(own)))
             place = add[self.modules.found[place].kind](place)
+
+    def settle(self, gap: Gap, *before: LayerSpec) -> bool:
+        """Put what stands between two modules, where that is said, and layers before it."""
+        if gap.layers is None:
+            return False
+        if before or gap.layers:
+            self.put(*before, *gap.layers)
+        self.settled += gap.silent
+        return True
 
     # Of each kind of module: it is added, and what is next is returned.
 
@@ -169,8 +193,7 @@ class Chain(Struct):
     def _behind_convolution(self, module: FoundModule, norms: Sequence[int], gap: Gap) -> None:
         """Normalizations, an activation and pooling behind a convolution."""
         between = tuple(layer for k in norms for layer in self.modules.found[k].layers)
-        if gap.layers is not None:
-            self.put(*between, *gap.layers)
+        if self.settle(gap, *between):
             return
         if module not in self.guessed:
             self.guessed.append(module)
@@ -193,9 +216,9 @@ class Chain(Struct):
         end = norms[-1] if norms else place
         gap, after = gap_behind(self.modules, end), self.following(end)
         between = tuple(one for k in norms for one in self.modules.found[k].layers)
-        if gap.layers is not None:
-            self.put(layer, *between, *gap.layers)
-        elif after == len(self.modules.found) and not self.is_part:
+        if self.settle(gap, layer, *between):
+            return after
+        if after == len(self.modules.found) and not self.is_part:
             self.put(layer, *between)
         else:
             self.guessed.append(module)
@@ -237,7 +260,7 @@ class Chain(Struct):
             note = "every step's output is used"
             self.layers += [DraftedLayer((each,)) for each in module.layers[:-1]]
             self.put(module.layers[-1], guess=note)
-            return self.following(place)
+            return self._go_on(place)
         return self._end(place)
 
     def _end(self, place: int) -> int:
@@ -262,9 +285,12 @@ class Chain(Struct):
             # Nothing is known to make another number of units: that is asked for elsewhere.
             ends = steps.ends(self.is_tagger or not chain)
             ends = ends or replace(steps, takes=None).ends(self.is_tagger)
-            self._choose(ends, "what of its steps goes on")
+            self.said = steps_said(self.modules, after)
+            if self.said.pool in ends:
+                self.settled += self.said.silent
+            self._choose(self.said.ordered(ends), "what of its steps goes on")
             if chain:
-                self._activate_steps(place)
+                self._activate_steps(place, after)
         if self.joined:
             self.layers += self.branch
             self.put(LayerSpec(source=[STEPS_END, BRANCH], merge="concat"))
@@ -285,8 +311,12 @@ class Chain(Struct):
         own = {what: each[len(shared) :] for what, each in choices.items()}
         self.draft(own, guess, shown=min(sum(usual) - 1, MOST_SHOWN))
 
-    def _activate_steps(self, place: int) -> None:
+    def _activate_steps(self, place: int, after: int) -> None:
         """An activation behind the recurrent layer, which some scripts have."""
+        said = behind_steps(self.modules, place, after)
+        if said and not self.joined:
+            self.settle(Gap(None, layers_of(said), tuple(said)))
+            return
         if self.joined or self.modules.is_sequence(self.modules.found[place].parent):
             return
         choices: Choices = {
@@ -333,18 +363,23 @@ class Chain(Struct):
     def add_norm(self, place: int) -> int:
         module = self.modules.found[place]
         self.take(module)
-        self.put(*module.layers, guess="epsilon, and where it stands")
-        return self.following(place)
+        self.put(*module.layers, guess="" if module.record else "epsilon, and where it stands")
+        return self._go_on(place)
 
     def add_prelu(self, place: int) -> int:
         self.put(*self.modules.found[place].layers)
-        return self.following(place)
+        return self._go_on(place)
 
     def add_embedding(self, place: int) -> int:
         module = self.modules.found[place]
         note = "an embedding, by its " + ("name" if module.is_named_embedding else "shape")
         self.put(*module.layers, guess="" if module.record is not None else note)
         self.units = module.outputs
+        return self._go_on(place)
+
+    def _go_on(self, place: int) -> int:
+        """Put what is said to stand behind a module; the place of the next one."""
+        self.settle(gap_behind(self.modules, place))
         return self.following(place)
 
 
@@ -360,18 +395,3 @@ def _shared(choices: Choices) -> tuple[LayerSpec, ...]:
         lambda same: all(one == same[0] for one in same), zip(*every, strict=False)
     )
     return tuple(same[0] for same in alike)[: min(map(len, every)) - 1]
-
-
-def attention_at(found: Sequence[FoundModule], width: int, joined: int = 0) -> list[FoundModule]:
-    """The linear layers that make one number of each step, where another takes the steps too.
-
-    One, or a hidden one before it (Bahdanau et al. 2015).
-    """
-    denses = [each for each in found if each.kind == "dense"]
-    for count in (1, 2):
-        given = [width, *(each.outputs for each in denses)][:count]
-        are_fed = [each.inputs for each in denses[:count]] == given
-        takes_steps = [width + joined] == [each.inputs for each in denses[count : count + 1]]
-        if are_fed and denses[count - 1].outputs == 1 and takes_steps:
-            return denses[:count]
-    return []

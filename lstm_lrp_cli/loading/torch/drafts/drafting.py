@@ -283,6 +283,7 @@ def _add_branch(chain: Chain, branch: Sequence[FoundModule]) -> None:
     own.walk(0, len(own.modules.found))
     chain.branch = list(_reading(own.layers, FEATURES))
     chain.guessed += own.guessed
+    chain.settled += own.settled
     chain.questions += own.questions
     chain.ask(
         f"`{branch[0].called}` takes {branch[0].inputs} features, which may be a second input, of "

@@ -4,6 +4,7 @@ A state dict has each module's weights under the module's path, in the order in 
 the modules; what has no weights is not in it. A whole pickle has that too, as `ModuleRecord`s.
 """
 
+import re
 from collections.abc import Mapping as Names
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,10 @@ MOMENTS = ("running_mean", "running_var")
 # What both normalizations add to the variance unless told otherwise.
 NORM_EPSILON = 1e-5
 
+# What scripts call a loss, and what one keeps.
+LOSS = re.compile(r"(.*[._])?(loss|criterion|crit)(_?(fn|func|function))?")
+OF_LOSSES = ("weight", "pos_weight")
+
 # The classes of torch.nn whose weights look so.
 CLASSES: dict[str, tuple[str, ...]] = {
     "dense": ("Linear", "Embedding"),
@@ -73,6 +78,9 @@ def groups_of(datasets: Names[str, Stored]) -> list[Group]:
         if "/" in name or stored.dtype.startswith(("int", "uint", "bool")):
             continue
         path, _, part = name.rpartition(".")
+        # The weights of classes in a loss are no part of the model.
+        if part in OF_LOSSES and len(stored.shape) == 1 and LOSS.fullmatch(path.lower()):
+            continue
         found.setdefault(path, {})[part] = stored.shape
     return [Group(path, shapes) for path, shapes in found.items()]
 
@@ -323,3 +331,18 @@ def _interleaved(found: list[FoundModule], records: Sequence[ModuleRecord]) -> l
         if record.path not in known | parents
     ]
     return sorted([*found, *silent], key=lambda each: places.get(each.path, len(places)))
+
+
+def attention_at(found: Sequence[FoundModule], width: int, joined: int = 0) -> list[FoundModule]:
+    """The linear layers that make one number of each step, where another takes the steps too.
+
+    One, or a hidden one before it (Bahdanau et al. 2015).
+    """
+    denses = [each for each in found if each.kind == "dense"]
+    for count in (1, 2):
+        given = [width, *(each.outputs for each in denses)][:count]
+        are_fed = [each.inputs for each in denses[:count]] == given
+        takes_steps = [width + joined] == [each.inputs for each in denses[count : count + 1]]
+        if are_fed and denses[count - 1].outputs == 1 and takes_steps:
+            return denses[:count]
+    return []

@@ -1,6 +1,7 @@
 """What stands between the modules of a state dict, as far as names or a whole pickle tell it."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -9,13 +10,14 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.steps import WindowsSpec
 from lstm_lrp_cli.loading.layers.units import LeakyReluSpec
-from lstm_lrp_cli.loading.torch.modules import ModuleRecord, Modules
+from lstm_lrp_cli.loading.torch.modules import FoundModule, ModuleRecord, Modules
 from lstm_lrp_cli.model.recurrent import ActivationName
 
 # Modules without weights that do nothing to a trained model, and what others do to every unit.
 SILENT = frozenset(
     {
-        *("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Identity"),
+        *("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Identity"),
+        "Flatten",  # where it does something, sizes tell
         *("CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss"),
     }
 )
@@ -47,36 +49,42 @@ class Gap(Struct, frozen=True):
         How many modules without weights stand there; None where nothing says it.
     layers : tuple of LayerSpec or None
         Those, where a whole pickle says them.
+    silent : tuple of FoundModule
+        The modules whose layers they are.
     """
 
     hidden: int | None = None
     layers: tuple[LayerSpec, ...] | None = None
+    silent: tuple[FoundModule, ...] = ()
 
 
 def gap_behind(modules: Modules, place: int) -> Gap:
     """What stands between a module and the next one with weights.
 
-    What an nn.Sequential holds runs in that order. Of other modules, an activation that stands
-    between two layers is taken to be between them; behind the last one there may be all that are
+    What an nn.Sequential holds runs in that order. Of other modules, what is registered between
+    two layers is taken to be between them; behind the last one there may be all that are
     used elsewhere, so that only a sigmoid or softmax tells something.
     """
     this, *behind = modules.found[place:]
     silent = list(itertools.takewhile(lambda each: each.kind == "silent", behind))
     after = behind[len(silent)] if len(silent) < len(behind) else None
-    own = [each for each in silent if each.parent == this.parent]
     is_last = after is None
-    known = [layer_of(each.record, is_last) or () for each in own if each.record is not None]
-    layers = tuple(itertools.chain.from_iterable(known))
-    if modules.is_sequence(this.parent):
+    sequence = modules.sequence_of(this)
+    if sequence is not None:
+        own = [each for each in silent if modules.sequence_of(each) == sequence]
+        layers = layers_of(own, is_last)
         # Behind its end something may stand that is none of its modules.
-        ends = after is not None and after.parent != this.parent
-        return Gap(len(own), layers or None if ends else layers)
+        ends = after is not None and modules.sequence_of(after) != sequence
+        return Gap(len(own), layers or None if ends else layers, tuple(own))
+    own = [each for each in silent if each.parent == this.parent]
+    layers = layers_of(own, is_last)
     if modules.records and is_last:
-        ending = [each for each in silent if each.record and each.record.torch_name in LAST]
-        name = ending[-1].record.torch_name if ending and ending[-1].record else ""
-        return Gap(None, (LayerSpec(activation=LAST[name]),) if name else ())
-    if len(layers) == 1 and after is not None and after.parent == this.parent:
-        return Gap(len(own), layers)
+        names = {each.path: each.record.torch_name for each in silent if each.record}
+        ending = [each for each in silent if names.get(each.path) in LAST][-1:]
+        kinds = (LAST[names[each.path]] for each in ending)
+        return Gap(None, tuple(LayerSpec(activation=kind) for kind in kinds), tuple(ending))
+    if layers and after is not None and after.parent == this.parent:
+        return Gap(len(own), layers, tuple(own))
     if after is None or after.parent != this.parent or modules.records:
         return Gap()
     places = (this.place, after.place)
@@ -84,11 +92,34 @@ def gap_behind(modules: Modules, place: int) -> Gap:
     return Gap(hidden if hidden is None or hidden >= 0 else None)
 
 
+def layers_of(silent: Sequence[FoundModule], is_last: bool = False) -> tuple[LayerSpec, ...]:
+    """What modules without weights do, as far as it is known."""
+    known = [layer_of(each.record, is_last) or () for each in silent if each.record is not None]
+    return tuple(itertools.chain.from_iterable(known))
+
+
+def leading(modules: Modules, place: int) -> list[FoundModule]:
+    """The modules without weights with which the sequence begins that a module is a part of."""
+    found = modules.found
+    sequence = modules.sequence_of(found[place])
+    before = (
+        list(itertools.takewhile(lambda each: each.kind == "silent", found[place - 1 :: -1]))
+        if place
+        else []
+    )
+    if sequence is None or any(
+        each.kind != "silent" and modules.sequence_of(each) == sequence for each in found[:place]
+    ):
+        return []
+    return [each for each in reversed(before) if modules.sequence_of(each) == sequence]
+
+
 def usual_activation(modules: Modules) -> str:
     """The activation that a whole pickle has a module of, wherever it stands; else relu."""
     for record in modules.records.values():
-        if record.torch_name in ACTIVATIONS and record.torch_name not in LAST:
-            return ACTIVATIONS[record.torch_name]
+        kind = _activation(record.torch_name, record.settings, False)
+        if kind is not None and record.torch_name not in LAST:
+            return kind
     return "relu"
 
 
@@ -98,7 +129,7 @@ def layer_of(record: ModuleRecord, is_last: bool) -> tuple[LayerSpec, ...] | Non
     A softmax is over units where it is the last, or says so.
     """
     name, said = record.torch_name, record.settings
-    if name in SILENT:
+    if name in SILENT or (not name and "dropout" in record.kind.rpartition(".")[2].lower()):
         return ()
     if name in WHOLE_POOLS and said.get("output_size") in (1, (1,)):
         return (LayerSpec(pool=WHOLE_POOLS[name]),)
