@@ -43,7 +43,7 @@ MOST_FIRST = 256
 # No search takes longer, in seconds; nor, once something is found, for what it cannot be told from.
 MOST_SECONDS = 50.0
 MOST_SECONDS_FOUND = 15.0
-# What differs in more ways from all that fits is not tried any more, where there is much to try.
+# Of much to try, what differs in more ways from all that fits is not tried any more.
 WAYS_FROM_FOUND = 2
 # So many ways from what is likeliest are tried before other lengths of sequences are.
 WAYS_BEFORE_LENGTHS = 2
@@ -107,6 +107,7 @@ class _Tried:
     setting: Setting | None
     variation: Variation
     built: Built
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,6 +253,7 @@ class _Run:
     _near: list[_Tried] = dataclasses.field(default_factory=list)
     _lengths: list[MatchedMapping] = dataclasses.field(default_factory=list)
     _judges: dict[tuple[int, str], Judge] = dataclasses.field(default_factory=dict)
+    _seen: set[tuple[int, tuple[int, ...]]] = dataclasses.field(default_factory=set)
     _waiting: Variation | None = None
     _until: float = 0.0
     _is_few: bool = True
@@ -263,42 +265,57 @@ class _Run:
         self._until = time.monotonic() + MOST_SECONDS
 
     def try_all(self, ways: int | None) -> None:
-        """Try the variations that depart in up to so many ways from the likeliest, or all left."""
+        """Try the variations that depart in up to so many ways from the likeliest, or all left.
+
+        Where there are many, and one reproduces the scores, only what differs from it in few ways
+        is tried any more: what it cannot be told from.
+        """
         total = self.space.size if self._is_few else None
-        for done, variation in enumerate(self._next(), start=1):
+        for variation in self._next():
             if ways is not None and sum(map(bool, variation.choice)) > ways and not self.found:
                 self._waiting = variation
                 return
-            self.tell(done, total)
             if time.monotonic() > self._until:
                 self.is_cut = True
                 return
-            if not self._is_few and self._is_far(variation):
+            self._try(variation, total)
+            if self.found and not self._is_few:
                 self.is_cut = True
-                continue
-            self._try(variation)
+                self._try_around()
+                return
 
     def _next(self) -> Iterator[Variation]:
         """The variations from where the last one was left, which stay there when this ends."""
         waiting, self._waiting = self._waiting, None
         return itertools.chain([waiting] if waiting else [], self._variations)
 
-    def _is_far(self, variation: Variation) -> bool:
-        """Whether it differs in many ways from all that fits."""
-        ways = [variation.ways_from(each) for each in self.found]
-        return bool(ways) and min(ways) > WAYS_FROM_FOUND
+    def _try_around(self) -> None:
+        """Try what differs in few ways from what was found, and from what is found of that."""
+        for place in itertools.count():
+            if place >= len(self.found):
+                return
+            for ways in range(1, WAYS_FROM_FOUND + 1):
+                for variation in self.space.around(self.found[place], ways):
+                    if time.monotonic() > self._until:
+                        return
+                    self._try(variation, None)
 
-    def _try(self, variation: Variation) -> None:
+    def _try(self, variation: Variation, total: int | None) -> None:
+        """Try a variation with all of its settings, unless it was tried."""
+        if (variation.start, variation.choice) in self._seen:
+            return
+        self._seen.add((variation.start, variation.choice))
+        self.tell(len(self._seen), total)
         built = self._built(variation)
         if built is None or built.model.by_step != self.expected.by_step:
             return
         settings = variation.settings
         short, everything = (self._judge(k, variation, built.model) for k in (0, 1))
-        self.tried += len(settings)
         found = [
-            _Tried(worst, setting, variation, built)
-            for (worst, _), setting in zip(short.judge(built, settings), settings, strict=True)
+            _Tried(worst, settings[k], variation, built, self.tried + k)
+            for k, (worst, _) in enumerate(short.judge(built, settings))
         ]
+        self.tried += len(settings)
         self._near += found
         within = NEAR * self.tolerance
         fitting = [each.setting for each in found if each.worst <= within]
@@ -312,15 +329,18 @@ class _Run:
             self._near = [*self._near[:FINALISTS], *others]
 
     def ranked(self) -> list[MatchedMapping]:
-        """What is near on one sequence, as far as it is off on all; the nearest first."""
+        """What is near on one sequence, as far as it is off on all.
+
+        What reproduces the scores comes first, in the order of likelihood; then the nearest.
+        """
         near = sorted(self._near, key=lambda each: each.worst)
         within = sum(each.worst <= NEAR * self.tolerance for each in near)
         ranked = list(self._lengths)
-        for each in near[: max(within, FINALISTS)]:
+        for each in sorted(near[: max(within, FINALISTS)], key=lambda each: each.number):
             judge = self._judge(1, each.variation, each.built.model)
             [(worst, compared)] = judge.judge(each.built, [each.setting])
             ranked.append(MatchedMapping(Candidate(each.variation, each.setting), worst, compared))
-        return sorted(ranked, key=lambda each: each.worst)
+        return sorted(ranked, key=lambda each: each.worst if each.worst > self.tolerance else 0.0)
 
     def try_lengths(self) -> None:
         """The model as it is given, its sequences filled up and cut to every likely length.

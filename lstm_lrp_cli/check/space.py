@@ -56,38 +56,41 @@ class Space:
         """Every variation once: those that depart in no way from a start, then in one, ..."""
         counts = [len(self._all(number)) for number in range(len(self.starts))]
         most = max(counts) if self.size <= FEW else min(MOST_DEPARTURES, max(counts))
-        for departures in range(most + 1):
-            for number in range(len(self.starts)):
-                for choice in self._choices(number, departures):
-                    yield self._variation(number, choice)
+        seen: set[tuple[int, tuple[int, ...]]] = set()
+        for ways in range(most + 1):
+            for number, count in enumerate(counts):
+                for choice in self._choices(number, (0,) * count, ways):
+                    if (number, choice) not in seen:
+                        seen.add((number, choice))
+                        yield self._variation(number, choice)
 
-    def _choices(self, number: int, departures: int) -> Iterator[tuple[int, ...]]:
-        """What departs from the likeliest in so many ways; axes of a family together are one."""
+    def around(self, variation: Variation, ways: int) -> Iterator[Variation]:
+        """What differs from a variation of the same start in so many ways."""
+        for choice in self._choices(variation.start, variation.choice, ways):
+            yield self._variation(variation.start, choice)
+
+    def _choices(self, number: int, base: tuple[int, ...], ways: int) -> Iterator[tuple[int, ...]]:
+        """What differs from a choice in so many ways; axes of a family may change as one."""
         axes = self._all(number)
         groups: list[tuple[int, ...]] = [(place,) for place in range(len(axes))]
-        families = {axis.family for axis in axes if axis.family}
-        for family in sorted(families):
-            of_family = tuple(k for k, axis in enumerate(axes) if axis.family == family)
-            sizes = {len(axes[k].options) for k in of_family}
-            if len(of_family) > 1 and len(sizes) == 1:
-                groups.insert(0, of_family)
-        seen: set[tuple[int, ...]] = set()
-        for some in itertools.combinations(groups, departures):
+        for family in sorted({axis.family for axis in axes if axis.family}):
+            own = tuple(k for k, axis in enumerate(axes) if axis.family == family)
+            if len(own) > 1 and len({len(axes[k].options) for k in own}) == 1:
+                groups.insert(0, own)
+        for some in itertools.combinations(groups, ways):
             places = [place for group in some for place in group]
             if len(set(places)) < len(places):
                 continue
-            if any(len(group) > 1 for group in some) and departures > MOST_DEPARTURES:
-                continue
-            for options in itertools.product(
-                *(range(1, len(axes[group[0]].options)) for group in some)
-            ):
-                choice = [0] * len(axes)
+            others = [
+                [k for k in range(len(axes[group[0]].options)) if any(base[p] != k for p in group)]
+                for group in some
+            ]
+            for options in itertools.product(*others):
+                choice = list(base)
                 for group, option in zip(some, options, strict=True):
                     for place in group:
                         choice[place] = option
-                if tuple(choice) not in seen:
-                    seen.add(tuple(choice))
-                    yield tuple(choice)
+                yield tuple(choice)
 
     def _all(self, number: int) -> list[Axis]:
         slots, rewrites, padding = self._of(number)

@@ -77,12 +77,6 @@ class Variation:
     choice: tuple[int, ...]
     is_settled: bool = False
 
-    def ways_from(self, other: "Variation") -> int:
-        """In how many ways it differs from another."""
-        if self.start != other.start:
-            return max(len(self.choice), len(other.choice))
-        return sum(one != two for one, two in zip(self.choice, other.choice, strict=True))
-
     @property
     def settings(self) -> list[Setting | None]:
         """All that are tried with it; one gate order where the mapping names the gates.

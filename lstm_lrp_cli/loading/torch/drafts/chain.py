@@ -320,8 +320,11 @@ class Chain(Struct):
         if self.joined or self.modules.is_sequence(self.modules.found[place].parent):
             return
         choices: Choices = {
-            "nothing": (),
-            **{f"{name} behind it": activated(None, name) for name in ("relu", "tanh", "gelu")},
+            "no activation behind the steps": (),
+            **{
+                f"{name} behind the steps": activated(None, name)
+                for name in ("relu", "tanh", "gelu")
+            },
         }
         guess = "no activation behind it; else put `- activation: relu` here"
         self.draft(choices, guess, shown=0)

@@ -17,6 +17,7 @@ from lstm_lrp_cli.loading.mapping.choices import POOLED, Choices, ReadSteps, ret
 from lstm_lrp_cli.loading.mapping.draft import DraftedLayer
 from lstm_lrp_cli.loading.torch.modules import FoundModule, Modules
 from lstm_lrp_cli.model.layers import PoolName
+from lstm_lrp_cli.model.recurrent import Returns
 from .chain import BRANCH, Chain
 
 # What the output layer of a tagger is called, as hidden2tag; no stage and no vintage.
@@ -112,7 +113,7 @@ def _decode(chain: Chain, decoder: int) -> None:
     chain.take(encoder)
     behind = chain.following(last)
     steps = ReadSteps(encoder.layers, encoder.outputs)
-    handed = _handed(encoder, this) if behind == decoder else None
+    handed = _handed(encoder, this, DECODED) if behind == decoder else None
     if found[behind].inputs == encoder.outputs:
         repeated = LayerSpec(repeat=RepeatSpec(SOME_STEPS))
         top, bottom = "its last hidden state, at each of N steps", "every step's output"
@@ -144,15 +145,17 @@ def _alone(layer: LayerSpec) -> DraftedLayer:
     return DraftedLayer((layer,))
 
 
-def _handed(encoder: FoundModule, decoder: FoundModule) -> tuple[LayerSpec, LayerSpec] | None:
-    """A decoder that begins in the states of an encoder, and reads an input of its own."""
-    [one], [other] = encoder.layers[-1:], decoder.layers[:1]
+def _handed(
+    encoder: FoundModule, decoder: FoundModule, source: str
+) -> tuple[LayerSpec, LayerSpec] | None:
+    """A module that begins in the states in which another ends, and reads an input of its own."""
+    one, other = encoder.layers[-1], decoder.layers[0]
     is_single = len(encoder.layers) == len(decoder.layers) == 1
     if not is_single or one.kind != other.kind or encoder.outputs != decoder.outputs:
         return None
     gives = {"cell_state": True} if one.lstm is not None else {}
     first = replace(returning(one, "last", **gives), name="states")
-    return first, replace(returning(other, "sequence"), source=[DECODED, "states"])
+    return first, replace(returning(other, "sequence"), source=[source, "states"])
 
 
 def _side_by_side(chain: Chain, recurrent: Sequence[FoundModule]) -> None:
@@ -202,10 +205,13 @@ def _joined(recurrent: Sequence[FoundModule], sources: Sequence[str], takes: int
     if set(widths) == {takes}:
         merges = {"added": "sum", "averaged": "mean", "multiplied": "product"}
     for how, merge in merges.items():
-        choices[f"their last hidden states, {how}"] = _merged(recurrent, sources, merge, ())
+        choices[f"their last hidden states, {how}"] = _merged(recurrent, sources, merge, None)
+        choices[f"their outputs at every step, {how}"] = _merged(recurrent, sources, merge, ())
         for pool in pools:
             layers = [LayerSpec(pool=pool)] * len(recurrent)
             choices[f"{POOLED[pool]}, {how}"] = _merged(recurrent, sources, merge, layers)
+    if widths[-1] == takes:
+        choices |= _last_alone(recurrent, sources)
     for counts in itertools.islice(_flat(widths, takes), MOST_WAYS if not merges else 0):
         layers = [LayerSpec(flatten=FlattenSpec(count)) for count in counts]
         what = f"all steps side by side, of {', '.join(map(str, counts))} steps"
@@ -213,20 +219,40 @@ def _joined(recurrent: Sequence[FoundModule], sources: Sequence[str], takes: int
     return choices
 
 
+def _last_alone(recurrent: Sequence[FoundModule], sources: Sequence[str]) -> Choices:
+    """The last of two modules, which begins in the states of the first; or the last alone."""
+    one, other = recurrent[0], recurrent[-1]
+    found: Choices = {}
+    handed = _handed(one, other, sources[-1]) if len(recurrent) == 2 else None
+    ends: dict[str, Returns] = {"last hidden state": "last", "every step": "sequence"}
+    for what, returns in ends.items():
+        if handed is not None:
+            first, second = replace(handed[0], source=sources[0]), returning(handed[1], returns)
+            found[f"the second begins in the first's states, its {what}"] = (first, second)
+    for what, returns in ends.items():
+        *lower, top = (replace(other.layers[0], source=sources[-1]), *other.layers[1:])
+        found[f"the last one alone, its {what}"] = (*lower, returning(top, returns))
+    return found
+
+
 def _merged(
     recurrent: Sequence[FoundModule],
     sources: Sequence[str],
     merge: str,
-    behind: Sequence[LayerSpec],
+    behind: Sequence[LayerSpec] | None,
 ) -> tuple[LayerSpec, ...]:
-    """The modules, each from its source and with a layer of its own behind it, as one."""
+    """The modules, each from its source and with a layer of its own behind it, as one.
+
+    Of each goes on its last hidden state where nothing is to stand behind them (None), every step
+    where no layers are given.
+    """
     found: list[LayerSpec] = []
     for k, (module, source) in enumerate(zip(recurrent, sources, strict=True)):
         first, *others = (
             *(returning(each, "sequence") for each in module.layers[:-1]),
-            returning(module.layers[-1], "sequence" if behind else "last"),
+            returning(module.layers[-1], "last" if behind is None else "sequence"),
         )
-        own = [replace(first, source=source), *others, *behind[k : k + 1]]
+        own = [replace(first, source=source), *others, *(behind or ())[k : k + 1]]
         found += [*own[:-1], replace(own[-1], name=f"read{k + 1}")]
     join: dict[str, object] = {"merge": merge}
     names = [f"read{k + 1}" for k in range(len(recurrent))]
