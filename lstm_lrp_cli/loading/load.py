@@ -232,7 +232,14 @@ def ask_for_layers(contents: Contents) -> str:
     if contents.mapping_path:
         return f"the file does not say its architecture; add `layers` to {contents.mapping_path}"
     name = contents.path.with_suffix(".yaml").name
-    return f"the file does not say its architecture; describe it in {name} or by --mapping"
+    saves_all = ""
+    if contents.format in ("PyTorch", "safetensors"):
+        from .torch.state_dict import EXPORT
+
+        saves_all = f". Where its code is at hand, {EXPORT} saves all"
+    return (
+        f"the file does not say its architecture; describe it in {name} or by --mapping{saves_all}"
+    )
 
 
 def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool = False) -> Contents:

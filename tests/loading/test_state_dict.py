@@ -330,8 +330,8 @@ class TestDraft:
         error, draft = self.drafted(run, path)
         assert error.endswith(
             "leave the model open: there are 2 LSTMs (lstm1., lstm2.). Where its code is at hand, "
-            "torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2') saves all; "
-            "else take the likeliest by --assume (`lstm2.` reads every step of `lstm1.`), or "
+            'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2") saves '
+            "all; else take the likeliest by --assume (`lstm2.` reads every step of `lstm1.`), or "
             "choose here and save it as model.yaml:"
         )
         (tmp_path / "model.yaml").write_text(draft)

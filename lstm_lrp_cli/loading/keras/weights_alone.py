@@ -56,11 +56,12 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     way = "take the likeliest by --assume, or choose here" if draft.is_likely else "mend this"
     if draft.is_searched:
         way = f"find by `lrp match` what gives your own scores, or {way}"
+    beside, mapping = (file.path.with_suffix(end).name for end in (".json", ".yaml"))
     return draft.settled(
         file.path,
         assume,
-        f"Save the whole model, or beside it {file.path.with_suffix('.json').name} with "
-        f"model.to_json(), or {way} and save it as {file.path.with_suffix('.yaml').name}",
+        f"Save the whole model by model.save('model.keras'), or beside it {beside} with "
+        f"model.to_json(), or {way} and save it as {mapping}",
         opening="holds weights and no architecture, and ",
     )
 

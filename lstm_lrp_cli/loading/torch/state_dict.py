@@ -23,7 +23,7 @@ from .drafts.records import are_in_order, questions_of_records
 from .modules import FoundModule, ModuleRecord, Modules
 
 # What saves a whole model: its graph, of which nothing is open.
-EXPORT = "torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2')"
+EXPORT = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2")'
 # What the CRF of torchcrf and AllenNLP keeps: the scores of tags that follow each other, those of
 # the first and the last, and which are allowed.
 TRANSITIONS = "transitions"

@@ -116,7 +116,8 @@ def _decode(chain: Chain, decoder: int) -> None:
     handed = _handed(encoder, this, DECODED) if behind == decoder else None
     if found[behind].inputs == encoder.outputs:
         repeated = LayerSpec(repeat=RepeatSpec(SOME_STEPS))
-        top, bottom = "its last hidden state, at each of N steps", "every step's output"
+        top = "the decoder reads its last hidden state, at each of N steps"
+        bottom = "the decoder reads every step's output"
         choices: Choices = {
             top: (*steps.returned("last")[-1:], repeated),
             bottom: steps.returned("sequence")[-1:],
@@ -200,7 +201,9 @@ def _joined(recurrent: Sequence[FoundModule], sources: Sequence[str], takes: int
     """Ways to make so many units of several modules' steps."""
     widths = [each.outputs for each in recurrent]
     choices: Choices = {}
-    pools: tuple[PoolName, ...] = ("mean", "max", "last")
+    pools: list[PoolName] = ["mean", "max"]
+    if any(ReadSteps(each.layers, each.outputs).is_bidirectional for each in recurrent):
+        pools.append("last")  # else it is the last hidden state
     merges = {"side by side": "concat"} if takes == sum(widths) else {}
     if set(widths) == {takes}:
         merges = {"added": "sum", "averaged": "mean", "multiplied": "product"}
