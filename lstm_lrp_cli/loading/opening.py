@@ -12,6 +12,7 @@ from .files import ArrayFile
 from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
 from .mapping import Described
+from .mapping.draft import Draft
 
 
 def open_arrays(path: Path) -> ArrayFile:
@@ -53,7 +54,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return KerasFile
         case "PyTorch":
-            from .torch.zip import TorchFile
+            from .torch.file import TorchFile
 
             return TorchFile
         case "safetensors":
@@ -90,15 +91,36 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 
             return describe_archive(known)
         case "PyTorch" | "safetensors":
-            from .torch import state_dict
+            from .torch import computed, state_dict
 
-            return state_dict.describe(file, assume)
+            computed.refuse_computed(file)
+            records = known.modules if file.format == "PyTorch" else ()
+            return state_dict.describe(file, records, assume)
         case "ONNX":
             from .operators import graph
 
             return graph.describe(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
+    return None
+
+
+def draft_of(file: ArrayFile) -> Draft | None:
+    """The draft of a file that holds weights alone; None of any other."""
+    known: Any = file
+    match file.format:
+        case "HDF5":
+            from .keras import files, weights, weights_alone
+
+            if known.attribute("/", "model_config") is not None:
+                return None
+            beside = files.find_beside(known) if weights.holds_layers(known) else None
+            return weights_alone.draft_of(known) if beside is None else None
+        case "PyTorch" | "safetensors":
+            from .torch import computed, state_dict
+
+            computed.refuse_computed(file)
+            return state_dict.draft_of(file, known.modules if file.format == "PyTorch" else ())
     return None
 
 

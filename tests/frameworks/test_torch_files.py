@@ -76,7 +76,7 @@ def test_scores_agree(
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_and_views(run, framework, tmp_path, dtype):
     torch = framework("torch")
-    from lstm_lrp_cli.loading.torch.zip import TorchFile
+    from lstm_lrp_cli.loading.torch.file import TorchFile
 
     whole = torch.randn(6, 8).to(getattr(torch, dtype))
     tensors = {"whole": whole, "turned": whole.T, "part": whole[2:5, 1:7:2], "one": whole[3, 4]}

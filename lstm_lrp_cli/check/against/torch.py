@@ -10,6 +10,7 @@ under other names, or in other formats, are none that torch knows what to do wit
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from lstm_lrp_cli.loading.layers.datasets import dataset_names
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.load import LoadedModel
+from lstm_lrp_cli.loading.torch.content import state_tensors
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
-from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Activation,
@@ -100,16 +101,28 @@ class _Tensors:
 
     def __init__(self, torch: Any, dtype: Any, loaded: LoadedModel) -> None:
         self._torch, self._dtype, self._precision = torch, dtype, loaded.model.dtype
-        path = loaded.contents.path
+        self._path = path = loaded.contents.path
         self._read: dict[str, Any]
         if loaded.contents.format == "PyTorch":
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            self._read = dict(named(content, torch.Tensor))
+            try:
+                content = torch.load(path, weights_only=True, map_location="cpu")
+            except UnpicklingError as error:
+                raise UnusableInput(
+                    f"{NAME}: {path}",
+                    "torch loads it only by running what it holds; save `model.state_dict()` alone",
+                ) from error
+            self._read = state_tensors(content, torch.Tensor)
         else:
             reader = import_framework("safetensors.torch", "torch", "safetensors")
             self._read = reader.load_file(path)
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self._read:
+            raise UnusableInput(
+                f"{NAME}: {self._path}",
+                f"torch has no tensor `{name}` there: it is computed of others, and no module of "
+                "torch's keeps it under that name",
+            )
         return self._read[name].to(self._dtype)
 
     def of_names(self, names: Mapping[str, str]) -> dict[str, Any]:

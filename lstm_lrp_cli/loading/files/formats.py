@@ -17,9 +17,11 @@ from .seen import (
     Seen,
     is_frozen_graph,
     is_lone_pickle,
+    is_old_torch,
     is_onnx,
     is_safetensors,
     is_saved_model,
+    is_torch_tar,
     look,
     pickled_class,
     protobuf_message,
@@ -91,9 +93,10 @@ torch.save(torch.jit.load({file}, "cpu").state_dict(), {pt})"""
 EXPORTED = """\
 import torch
 torch.save(torch.export.load({file}).state_dict, {pt})"""
-LEGACY = """\
+TORCH_TAR = """\
 import torch
-torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
+content = torch.load({file}, "cpu", weights_only=False)  # runs what the file says
+torch.save(content, {pt})"""
 
 # Read as arrays, for their scores to be compared, but no model.
 IN_RESULTS = ("about", "ledger_names")
@@ -217,14 +220,15 @@ FORMATS: tuple[Format, ...] = (
         "is compressed",
         UNPACK,
     ),
+    Format(
+        is_torch_tar,
+        "is a file of PyTorch before 0.1.10",
+        "If you trust it, save it again where torch is installed:",
+        TORCH_TAR,
+    ),
     Format(lambda seen: seen.beginning[257:262] == b"ustar", "is a tar archive", UNPACK),
     # Pickles.
-    Format(
-        lambda seen: seen.starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
-        "is a file of PyTorch before 1.6",
-        "It is one bare pickle, which is never executed; save it again:",
-        LEGACY,
-    ),
+    Format(is_old_torch, "is a file of PyTorch before 1.6", reader="PyTorch"),
     Format(
         is_lone_pickle,
         "is a bare pickle{pickled}, which is never executed",

@@ -212,3 +212,17 @@ def is_safetensors(seen: Seen) -> bool:
 
 def is_lone_pickle(seen: Seen) -> bool:
     return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
+
+
+def is_old_torch(seen: Seen) -> bool:
+    """A file of PyTorch before 1.6 begins with the pickle of a number, in whatever protocol."""
+    number = rb"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\."
+    return re.match(rb"\x80[\2-\5](\x95.{8})?" + number, seen.beginning, re.DOTALL) is not None
+
+
+def is_torch_tar(seen: Seen) -> bool:
+    """A tar archive of PyTorch before 0.1.10 has members of these names, in its first blocks."""
+    blocks = range(0, len(seen.beginning), 512)
+    headers = [seen.beginning[at : at + 512] for at in blocks]
+    names = [each[:100].rstrip(b"\0") for each in headers if each[257:262] == b"ustar"]
+    return any(name in (b"sys_info", b"pickle", b"tensors", b"storages") for name in names)
