@@ -64,14 +64,14 @@ def match(
     from msgspec.structs import replace
 
     from lstm_lrp_cli.check.expected import read_expected, read_form_of_scores
-    from lstm_lrp_cli.check.guess import guess_layers
     from lstm_lrp_cli.check.search import Search
+    from lstm_lrp_cli.check.starts import starts_of
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.layers.datasets import Datasets
-    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
+    from lstm_lrp_cli.loading.load import LoadedModel, build_model, drafted_contents
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
@@ -81,12 +81,11 @@ def match(
         {"MODEL": model, **given.files, "--expected": expected},
     )
     with open_arrays(model) as file, one_blas_thread():
-        contents = describe_contents(file, mapping, assume=True)
-        base = contents.described.mapping
-        layers = base.layers or None
         axes, width = read_form_of_scores(expected)
+        contents, draft = drafted_contents(file, mapping)
+        base = contents.described.mapping
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
-        search = Search(contents, datasets, [layers] if layers else guess_layers(file, width))
+        search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))
 
         def build(by_scores: Mapping) -> LoadedModel:
             described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))

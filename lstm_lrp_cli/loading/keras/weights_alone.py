@@ -50,10 +50,9 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     UnusableInput
         More than one model could be made of it: the message asks, with a mapping to mend.
     """
-    found = [_recognised(file, group) for group in layer_groups(file)]
-    if not any(each.kind == "recurrent" for each in found):
+    draft = draft_of(file)
+    if draft is None:
         return None
-    draft = _drafted(file, found)
     way = "take the likeliest by --assume, or choose here" if draft.is_likely else "mend this"
     if draft.is_searched:
         way = f"find by `lrp match` what gives your own scores, or {way}"
@@ -64,6 +63,14 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
         f"model.to_json(), or {way} and save it as {file.path.with_suffix('.yaml').name}",
         opening="holds weights and no architecture, and ",
     )
+
+
+def draft_of(file: Hdf5File) -> Draft | None:
+    """The likeliest chain, and what else may be meant; None where there is none."""
+    found = [_recognised(file, group) for group in layer_groups(file)]
+    if not any(each.kind == "recurrent" for each in found):
+        return None
+    return _drafted(file, found)
 
 
 class _FoundLayer(Struct, frozen=True):

@@ -131,9 +131,12 @@ class Draft(Struct, frozen=True):
                 f"{opening}names and shapes leave the model open: {asked}. {ways_out}:",
                 draft_yaml(self.layers, self.beside),
             )
-        mapping = replace(
-            self.beside, layers=[spec for each in self.layers for spec in each.layers]
-        )
+        return self.described(path)
+
+    def described(self, path: Path) -> Described:
+        """The mapping of the likeliest layers, whatever is open of them."""
+        layers = [spec for each in self.layers for spec in each.layers]
+        mapping = replace(self.beside, layers=layers)
         return Described.by(mapping, f"names and shapes in {path.name}", self.assumptions)
 
 
