@@ -211,7 +211,7 @@ class TestWholeModules:
             net,
             lambda state: {"epoch": 3, "model": net(state), "optimizer": {"lr": 0.1}},
             lambda state: [net(state), module("torch.nn.modules.loss.CrossEntropyLoss")],
-            lambda state: {"classifier": net(state), "best": 0.5},
+            lambda state: {"best": state["fc.bias"], "classifier": net(state)},
             lambda state: module(
                 "torch.nn.parallel.data_parallel.DataParallel", modules={"module": net(state)}
             ),
