@@ -3,9 +3,9 @@
 What only one format needs is imported for that format alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from .files import ArrayFile
@@ -13,6 +13,9 @@ from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
 from .mapping import Described
 from .mapping.draft import Draft
+
+if TYPE_CHECKING:
+    from .torch.modules import ModuleRecord
 
 
 def open_arrays(path: Path) -> ArrayFile:
@@ -91,11 +94,9 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
 
             return describe_archive(known)
         case "PyTorch" | "safetensors":
-            from .torch import computed, state_dict
+            from .torch import state_dict
 
-            computed.refuse_computed(file)
-            records = known.modules if file.format == "PyTorch" else ()
-            return state_dict.describe(file, records, assume)
+            return state_dict.describe(file, _records(file), assume)
         case "ONNX":
             from .operators import graph
 
@@ -117,10 +118,9 @@ def draft_of(file: ArrayFile) -> Draft | None:
             beside = files.find_beside(known) if weights.holds_layers(known) else None
             return weights_alone.draft_of(known) if beside is None else None
         case "PyTorch" | "safetensors":
-            from .torch import computed, state_dict
+            from .torch import state_dict
 
-            computed.refuse_computed(file)
-            return state_dict.draft_of(file, known.modules if file.format == "PyTorch" else ())
+            return state_dict.draft_of(file, _records(file))
     return None
 
 
@@ -134,3 +134,13 @@ def _describe_hdf5(file: Any, assume: bool) -> Described | None:
         return files.describe_hdf5(file)
     found = files.find_beside(file) if weights.holds_layers(file) else None
     return found.described if found else weights_alone.describe(file, assume)
+
+
+def _records(file: ArrayFile) -> "Sequence[ModuleRecord]":
+    """The modules of a whole pickle; none of a state dict, whose weights must all be known."""
+    from .torch.computed import refuse_computed
+
+    refuse_computed(file)
+    known: Any = file
+    records: Sequence[ModuleRecord] = known.modules if file.format == "PyTorch" else ()
+    return records

@@ -289,7 +289,26 @@ def checked(run, kit, tmp_path):
             *("--tolerance", "1e-10", "--dtype", "float64", *options),
         )
 
+    check.folder = tmp_path
     return check
+
+
+@pytest.mark.parametrize("heads", [2, -2, 0, 2**70, "two"])
+def test_an_attention_is_asked_for_with_heads_that_fit(checked, kit, heads):
+    attention = kit.nn.MultiheadAttention(6, 2)
+    attention.num_heads = heads
+    parts = {"lstm": kit.lstm(4, 6), "attention": attention, "fc": kit.nn.Linear(6, 1)}
+    result = checked((None, parts))
+    assert result.exit_code == 3
+    assert "what `fc.weight` is given of the steps of `attention.`" in result.stderr
+    assert ("how many heads" in result.stderr) == (heads != 2)
+
+
+def test_torch_itself_is_not_asked_to_run_it(run, checked, kit):
+    checked(CERTAIN["a normalization in front"](kit))
+    result = run("check", checked.folder / "m.pt", checked.folder / "x.npy", "--against", "torch")
+    assert result.exit_code == 3
+    assert "torch loads it only by running what it holds" in result.stderr
 
 
 @pytest.mark.parametrize("made", CERTAIN.values(), ids=CERTAIN)

@@ -116,10 +116,11 @@ class TestFilesBefore16:
     def test_a_tensor_beyond_its_part_of_the_numbers_is_refused(self, refusal, tmp_path):
         path = save_old(
             tmp_path / "old.pt",
-            {"0": matrix(4)},
-            lambda _: {"lstm.weight_ih_l0": Rebuild("0", matrix(8, 3), ("v", 2, 24))},
+            {"0": matrix(99)},
+            lambda _: {"lstm.weight_ih_l0": Rebuild("0", matrix(8, 3), ("v", 2, 23))},
         )
-        with TorchFile(path) as file, pytest.raises(UnusableInput, match="reaches to element 25"):
+        problem = "reaches to element 25 of a storage of 25"
+        with TorchFile(path) as file, pytest.raises(UnusableInput, match=problem):
             file.read("lstm.weight_ih_l0")
 
     def test_text_may_be_of_python_2(self, explained, tmp_path):
@@ -210,7 +211,7 @@ class TestWholeModules:
             net,
             lambda state: {"epoch": 3, "model": net(state), "optimizer": {"lr": 0.1}},
             lambda state: [net(state), module("torch.nn.modules.loss.CrossEntropyLoss")],
-            lambda state: {"classifier": net(state), "best": 0.5},
+            lambda state: {"best": state["fc.bias"], "classifier": net(state)},
             lambda state: module(
                 "torch.nn.parallel.data_parallel.DataParallel", modules={"module": net(state)}
             ),
@@ -369,6 +370,15 @@ class TestHostileModules:
         began = time.process_time()
         with pytest.raises(UnusableInput, match="holds no tensors"):
             TorchFile(path)
+        assert time.process_time() - began < 5
+
+    def test_sequences_that_run_all_others_again_are_refused(self, tmp_path):
+        payload = chained(90, twice=True).replace(
+            b"cm\nM\n", b"ctorch.nn.modules.container\nSequential\n"
+        )
+        began = time.process_time()
+        with pytest.raises(UnusableInput, match="names more than a file of its size"):
+            TorchFile(save_pickle(tmp_path / "m.pt", payload))
         assert time.process_time() - began < 5
 
     @pytest.mark.parametrize("named", ["modules", "parameters", "settings", "documents"])

@@ -736,6 +736,16 @@ class TestCheckpoint:
         )
         assert explained(path) == plain
 
+    @pytest.mark.parametrize("key", ["opt", "opt_state_dict", "optimizer", "optim_states"])
+    def test_what_an_optimizer_keeps_is_no_weight(self, run, tmp_path, key):
+        def wrap(state):
+            return {key: {"state": {14: {"exp_avg": state.pop("average")}}}, "state_dict": state}
+
+        path = save(tmp_path / "model.pt", weights() | {"average": matrix(8, 3)}, wrap)
+        result = run("check", path)
+        assert result.exit_code == 0, result.output
+        assert "no layer uses" not in result.stderr
+
     def test_is_read_beside_a_tensor(self, explained, tmp_path):
         """A best score is a tensor too: what holds it is not the state dict."""
         plain = explained(save(tmp_path / "plain.pt", weights()))

@@ -94,14 +94,18 @@ def refuse_computed(file: ArrayFile) -> None:
     ------
     UnusableInput
     """
+    taken_off = (
+        "in PyTorch take it off (torch.nn.utils.parametrize.remove_parametrizations, "
+        "remove_spectral_norm), and save the state dict again"
+    )
+    if file.format != "PyTorch":
+        taken_off = f"save the state dict as .pt, of which more is known; else {taken_off}"
     for name in file.datasets:
         if _LEFT.fullmatch(name):
             raise UnusableInput(
                 file.where(name),
-                "is what PyTorch computes a weight of, in a way that is not known here (spectral "
-                "normalization, another parametrization); in PyTorch take it off "
-                "(torch.nn.utils.parametrize.remove_parametrizations, remove_spectral_norm), and "
-                "save the state dict again",
+                "is what PyTorch computes a weight of, in a way that is not known here; "
+                f"{taken_off}",
             )
 
 

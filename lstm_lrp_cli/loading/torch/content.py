@@ -83,7 +83,7 @@ def find_content(pickled: Any, where: str, size: int) -> Content:
         if isinstance(value, Tensor):
             # Such as a best score: no weight of the state dict.
             tensors[f"/{path}" if model is not None and "/" not in path else path] = value
-        elif not isinstance(value, INERT):
+        elif path and not isinstance(value, INERT):
             documents[path] = value
     return Content(tensors, documents, modules)
 
@@ -113,16 +113,17 @@ def _find_model(content: Any) -> dict[Any, Any] | Made | None:
     """The dict that holds the model's tensors, or the module that is the model."""
     if is_module(content):
         return content
+    held: dict[Any, Any] = {}
     if isinstance(content, dict | Made):
         held = content if isinstance(content, dict) else content.attributes
         for value in (held[key] for key in MODELS if key in held):
-            if is_module(value):
-                return value
-            if _holds(value, Tensor):
-                break
-    if isinstance(content, dict):
-        return _find_state(content, Tensor) or _of_several(content.items())
-    return _of_several(enumerate(content)) if isinstance(content, list | tuple) else None
+            if is_module(value) or (held is content and _holds(value, Tensor)):
+                found: dict[Any, Any] | Made = value
+                return found
+    if isinstance(content, Made):
+        return None
+    values = enumerate(content) if isinstance(content, list | tuple) else held.items()
+    return _of_several(values) or _find_state(content, Tensor)
 
 
 def _of_several(values: Iterable[tuple[Any, Any]]) -> Made | None:

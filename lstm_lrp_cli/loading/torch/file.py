@@ -89,11 +89,10 @@ class TorchFile(ArrayFile):
         last = first + sum((size - 1) * stride for size, stride in spans)
         if math.prod(tensor.shape) == 0:
             return np.zeros(tensor.shape, dtype=stored)
-        if (last + 1) * dtype.itemsize > len(data):
+        held = min(len(data) // dtype.itemsize, storage.begin + storage.size)
+        if last >= held:
             raise UnusableInput(
-                where,
-                f"reaches to element {last} of a storage of {len(data) // dtype.itemsize}; "
-                "save the file again",
+                where, f"reaches to element {last} of a storage of {held}; save the file again"
             )
         numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
         strides = tuple(stride * dtype.itemsize for stride in tensor.strides)

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from lstm_lrp_cli.loading.files import ArrayFile
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
-from lstm_lrp_cli.loading.mapping.choices import ReadSteps
+from lstm_lrp_cli.loading.mapping.choices import POOLED, ReadSteps
 from lstm_lrp_cli.loading.mapping.draft import Draft, OpenQuestion
 from .drafts.chain import Chain
 from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
@@ -249,7 +249,23 @@ def _of_steps(
 ) -> Iterator[OpenQuestion]:
     """What the first linear layer of the head is given of the steps."""
     takes = first.inputs - chain.joined
-    if attention:
+    found = chain.modules.found
+    between = [
+        each
+        for each in found[found.index(last) : found.index(first)]
+        if each.kind in ("self_attention", "convolution")
+    ]
+    if between:
+        made = between[-1]
+        is_attention = made.kind == "self_attention" and not chain.is_tagger
+        yield OpenQuestion(
+            f"nothing says what `{first.called}` is given of the steps of `{made.called}`",
+            f"`{first.called}` is given {POOLED['mean']} of `{made.called}`"
+            if is_attention
+            else None,
+            is_searched=True,
+        )
+    elif attention:
         quoted = [f"`{each.called}`" for each in attention]
         yield OpenQuestion(
             f"nothing says what weights of steps {' and '.join(quoted)} make",

@@ -340,7 +340,8 @@ class Chain(Struct):
             for k, name in enumerate(("query", "key", "value"))
         ]
         said = None if module.record is None else module.record.settings.get("num_heads")
-        heads = [said] if type(said) is int else [n for n in HEADS if units % n == 0]
+        fitting = [n for n in HEADS if units % n == 0]
+        heads = [said] if type(said) is int and said > 0 and units % said == 0 else fitting
         if len(heads) > 1:
             self.ask(f"nothing says how many heads `{module.called}` has", is_searched=True)
         self.put(replace(first, name="projected"))

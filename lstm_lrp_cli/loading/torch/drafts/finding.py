@@ -324,11 +324,12 @@ def _interleaved(found: list[FoundModule], records: Sequence[ModuleRecord]) -> l
         return found
     places = {record.path: place for place, record in enumerate(records)}
     known = {each.path for each in found}
+    inner = {each.path for each in found if each.kind == "self_attention"}
     parents = {record.path.rpartition(".")[0] for record in records if record.path}
     silent = [
         FoundModule(record.path, "silent", record=record)
         for record in records
-        if record.path not in known | parents
+        if record.path not in known | parents and record.path.rpartition(".")[0] not in inner
     ]
     return sorted([*found, *silent], key=lambda each: places.get(each.path, len(places)))
 
