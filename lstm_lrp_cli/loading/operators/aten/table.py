@@ -1,0 +1,449 @@
+"""What each operator of aten is in ONNX's vocabulary, in TABLE.
+
+Arguments have the names of aten/src/ATen/native/native_functions.yaml.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from lstm_lrp_cli.loading.operators.arrays import GraphNode
+from lstm_lrp_cli.loading.operators.signal import ENDLESS
+from . import AtenNode, Taken, Translation
+
+# PyTorch's numbers of element types, as ONNX has them.
+ONNX_DTYPES = {1: 2, 2: 3, 3: 5, 4: 6, 5: 7, 6: 10, 7: 1, 8: 11, 12: 9, 13: 16}
+FLOATS = (6, 7, 8, 13)
+Translator = Callable[[Translation], None]
+
+EVAL = "export the model after model.eval()"
+WITHOUT_LENGTHS = (
+    "export the model without lengths, packing and masks: lrp runs each sequence at its own length"
+)
+LINE = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2")'
+# Why some operators are not followed, by their names.
+REFUSED = {
+    **dict.fromkeys(
+        ("_pack_padded_sequence", "_pad_packed_sequence", "pad_sequence"),
+        f"packs sequences by their lengths; {WITHOUT_LENGTHS}",
+    ),
+    **dict.fromkeys(
+        ("index", "gather", "index_select", "take_along_dim"),
+        "takes a step that each sequence's length tells; take the last step, out[:, -1] or "
+        f"hidden[-1], and {WITHOUT_LENGTHS}",
+    ),
+    **dict.fromkeys(
+        ("masked_fill", "masked_fill_", "where", "masked_select"),
+        f"leaves out steps by a mask; {WITHOUT_LENGTHS}",
+    ),
+    **dict.fromkeys(
+        ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
+        "is one step of a recurrent layer, in a loop over a number of steps that is fixed; lrp "
+        "explains nn.LSTM, nn.GRU and nn.RNN: copy the cell's weights into one",
+    ),
+    **dict.fromkeys(
+        ("rand", "randn", "rand_like", "randn_like", "bernoulli", "normal"),
+        "is chance: no score is the same twice; begin in zeros, and export the model again",
+    ),
+    **dict.fromkeys(("topk", "sort", "argmax", "kthvalue"), "picks values by their size"),
+}
+
+
+def translated(nodes: Sequence[AtenNode], path: str, file_bytes: int) -> list[GraphNode]:
+    """The nodes of a graph in ONNX's vocabulary.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        An argument is not of the form that its operator has.
+    """
+    uses = Counter(name for node in nodes for name in _taken(node.given.values()))
+    makers = {name: node for node in nodes for name in node.outputs}
+    made: list[GraphNode] = []
+    for node in nodes:
+        if not node.outputs:
+            continue  # an assertion
+        kind = node.kind
+        translation = Translation(node, path, file_bytes)
+        in_place = kind.endswith("_") and not kind.startswith("_")
+        if kind in REFUSED:
+            translation.refuse(REFUSED[kind])
+        elif in_place and not _is_alone(node, uses, makers):
+            translation.refuse(
+                "changes a tensor in place that other operators take too; expected a new one, as "
+                "by inplace=False"
+            )
+        elif (kind.removesuffix("_") if in_place else kind) in TABLE:
+            TABLE[kind.removesuffix("_") if in_place else kind](translation)
+        else:
+            translation.put(node.target, _taken(node.given.values()), node.outputs)
+        made += translation.made
+    return made
+
+
+def _taken(values: Any) -> list[str]:
+    """The names of all tensors among some arguments."""
+    return list(_each_taken(values))
+
+
+def _each_taken(values: Any) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, Taken):
+            yield value.name
+        elif isinstance(value, list):
+            yield from _each_taken(value)
+
+
+def _is_alone(node: AtenNode, uses: Counter[str], makers: dict[str, AtenNode]) -> bool:
+    """Whether what a node changes in place is taken by it alone, whatever that is a view of."""
+    name = next(iter(_taken(node.given.values())), "")
+    for _ in range(len(makers) + 1):
+        if uses[name] != 1:
+            return False
+        maker = makers.get(name)
+        if maker is None or maker.kind not in VIEWS:
+            return True
+        name = next(iter(_taken(maker.given.values())), "")
+    return False
+
+
+def _identity(t: Translation) -> None:
+    t.become("Identity", t.tensor("self") or t.tensor("input"))
+
+
+def _dropout(t: Translation) -> None:
+    if t.given("train") and t.given("p"):
+        t.refuse(f"drops units at inference too; {EVAL}")
+    else:
+        t.put("Identity", [t.tensor("input")], t.node.outputs[:1])
+
+
+def _to(t: Translation) -> None:
+    dtype = t.given("dtype")
+    if dtype is None or dtype in FLOATS:
+        _identity(t)
+    else:
+        t.become("Cast", t.tensor("self"), to=ONNX_DTYPES[dtype])
+
+
+def _transpose(t: Translation) -> None:
+    order = list(range(len(t.sizes_of("self"))))
+    one, other = t.axis("dim0"), t.axis("dim1")
+    order[one], order[other] = order[other], order[one]
+    t.become("Transpose", t.tensor("self"), perm=order)
+
+
+def _turned(t: Translation) -> None:
+    t.become("Transpose", t.tensor("self"), perm=list(range(len(t.sizes_of("self"))))[::-1])
+
+
+def _permute(t: Translation) -> None:
+    t.become("Transpose", t.tensor("self"), perm=t.axes("dims"))
+
+
+def _select(t: Translation) -> None:
+    index = t.given("index")
+    place = (
+        t.put("Squeeze", [index.name], axes=[0]) if isinstance(index, Taken) else t.constant(index)
+    )
+    t.become("Gather", t.tensor("self"), place, axis=t.axis("dim"))
+
+
+def _slice(t: Translation) -> None:
+    start, end = t.given("start"), t.given("end")
+    if isinstance(start, Taken) or isinstance(end, Taken):
+        t.refuse("cuts at a place that the input tells; expected numbers")
+        return
+    t.become(
+        "Slice",
+        t.tensor("self"),
+        starts=[start or 0],
+        ends=[ENDLESS if end is None else min(end, ENDLESS)],
+        axes=[t.axis("dim")],
+        steps=[t.given("step", 1)],
+    )
+
+
+def _flip(t: Translation) -> None:
+    axes = t.axes("dims")
+    count = len(axes)
+    t.become(
+        "Slice",
+        t.tensor("self"),
+        starts=[-1] * count,
+        ends=[-ENDLESS] * count,
+        axes=axes,
+        steps=[-1] * count,
+    )
+
+
+def _cat(t: Translation) -> None:
+    names = [each.name for each in t.given("tensors")]
+    rank = len(t.node.sizes[names[0]])
+    t.become("Concat", *names, axis=t.given("dim", 0) % rank)
+
+
+def _stack(t: Translation) -> None:
+    names = [each.name for each in t.given("tensors")]
+    axis = t.given("dim", 0) % (len(t.node.sizes[names[0]]) + 1)
+    apart = [t.put("Unsqueeze", [name], axes=[axis]) for name in names]
+    t.become("Concat", *apart, axis=axis)
+
+
+def _unsqueeze(t: Translation) -> None:
+    t.become("Unsqueeze", t.tensor("self"), axes=[t.axis("dim", more=1)])
+
+
+def _squeeze(t: Translation) -> None:
+    """Axes of another size than one are left, as PyTorch leaves them."""
+    sizes = t.sizes_of("self")
+    axes = t.axes("dim") if "dim" in t.node.given else list(range(len(sizes)))
+    gone = [axis for axis in axes if sizes[axis] == 1]
+    if gone:
+        t.become("Squeeze", t.tensor("self"), axes=gone)
+    else:
+        _identity(t)
+
+
+def _reshape(t: Translation, size: str = "size") -> None:
+    t.become("Reshape", t.tensor("self"), t.shape(t.given(size)))
+
+
+def _flatten(t: Translation) -> None:
+    start, end = t.axis("start_dim"), t.axis("end_dim", default=-1)
+    _resized(t, start, end, [-1])
+
+
+def _unflatten(t: Translation) -> None:
+    axis = t.axis("dim")
+    _resized(t, axis, axis, t.given("sizes"))
+
+
+def _resized(t: Translation, start: int, end: int, sizes: list[Any]) -> None:
+    """Other sizes in the place of those from one axis to another; the others stay."""
+    name = t.tensor("self")
+    parts = [t.shape(sizes)]
+    if start:
+        parts.insert(0, t.put("Shape", [name], start=0, end=start))
+    if end + 1 < len(t.sizes_of("self")):
+        parts.append(t.put("Shape", [name], start=end + 1))
+    shape = parts[0] if len(parts) == 1 else t.put("Concat", parts, axis=0)
+    t.become("Reshape", name, shape)
+
+
+def _expand(t: Translation) -> None:
+    sizes = [1 if size == -1 else size for size in t.given("size")]  # 1 is any in ONNX
+    t.become("Expand", t.tensor("self"), t.shape(sizes))
+
+
+def _expand_as(t: Translation) -> None:
+    t.become("Expand", t.tensor("self"), t.put("Shape", [t.tensor("other")]))
+
+
+def _repeat(t: Translation) -> None:
+    repeats = t.given("repeats")
+    name = t.tensor("self")
+    more = len(repeats) - len(t.sizes_of("self"))
+    if more:
+        name = t.put("Unsqueeze", [name], axes=list(range(more)))
+    t.become("Tile", name, t.shape(repeats))
+
+
+def _split(t: Translation) -> None:
+    """Into as many parts as there are outputs, of the sizes that these have."""
+    name = t.tensor("self") or t.tensor("tensor")
+    of = "self" if "self" in t.node.given else "tensor"
+    axis = t.axis("dim", of)
+    sizes = [t.node.sizes[output][axis] for output in t.node.outputs]
+    if None in sizes:
+        t.refuse("splits an axis whose size is left open; expected units")
+        return
+    t.put("Split", [name], t.node.outputs, axis=axis, split=sizes)
+
+
+def _unbind(t: Translation) -> None:
+    name, axis = t.tensor("self"), t.axis("dim")
+    for place, output in enumerate(t.node.outputs):
+        t.put("Gather", [name, t.constant(place)], [output], axis=axis)
+
+
+def _reduction(op: str) -> Translator:
+    def translate(t: Translation) -> None:
+        if t.given("dim") in (None, []) or isinstance(t.given("other"), Taken):
+            t.refuse("runs over all axes; expected that of steps")
+            return
+        keep = int(bool(t.given("keepdim")))
+        t.become(op, t.tensor("self"), axes=t.axes("dim"), keepdims=keep)
+
+    return translate
+
+
+def _over_axis(op: str) -> Translator:
+    def translate(t: Translation) -> None:
+        t.become(op, t.tensor("self"), axis=t.axis("dim"))
+
+    return translate
+
+
+def _of_two(op: str) -> Translator:
+    """Sums and products; where one is a number, it is a constant."""
+
+    def translate(t: Translation) -> None:
+        if t.given("alpha", 1) != 1 or t.given("rounding_mode") is not None:
+            t.refuse("scales what it adds, or rounds; expected a plain sum, product or quotient")
+            return
+        t.become(op, t.tensor("self"), t.tensor("other"))
+
+    return translate
+
+
+def _subtract(t: Translation) -> None:
+    """A constant is added as its negative."""
+    other = t.given("other")
+    if t.given("alpha", 1) != 1:
+        t.refuse("scales what it takes away; expected a plain difference")
+    elif isinstance(other, Taken):
+        t.become("Sub", t.tensor("self"), other.name)
+    else:
+        t.become("Add", t.tensor("self"), t.constant(-float(other)))
+
+
+def _divide(t: Translation) -> None:
+    """By a number is times its reciprocal."""
+    other = t.given("other")
+    if t.given("rounding_mode") is not None or other == 0:
+        t.refuse("rounds, or divides by 0; expected a plain quotient")
+    elif isinstance(other, Taken):
+        t.become("Div", t.tensor("self"), other.name)
+    else:
+        t.become("Mul", t.tensor("self"), t.constant(1 / float(other)))
+
+
+def _linear(t: Translation) -> None:
+    _product(t, t.tensor("input"), t.tensor("weight"), t.tensor("bias"), turned=True)
+
+
+def _addmm(t: Translation) -> None:
+    if t.given("beta", 1) != 1 or t.given("alpha", 1) != 1:
+        t.refuse("scales its inputs (alpha, beta); expected not")
+        return
+    _product(t, t.tensor("mat1"), t.tensor("mat2"), t.tensor("self"))
+
+
+def _product(t: Translation, left: str, right: str, bias: str, *, turned: bool = False) -> None:
+    t.become("Gemm", left, right, *([bias] if bias else []), transB=int(turned))
+
+
+def _matmul(t: Translation) -> None:
+    right = "other" if "other" in t.node.given else "mat2"
+    right = right if right in t.node.given else "vec"
+    t.become("MatMul", t.tensor("self"), t.tensor(right))
+
+
+def _activation(kind: str) -> Translator:
+    return lambda t: t.become("aten.activation", t.tensor("self"), kind=kind)
+
+
+def _gelu(t: Translation) -> None:
+    kind = "gelu_tanh" if t.given("approximate", "none") == "tanh" else "gelu"
+    t.become("aten.activation", t.tensor("self"), kind=kind)
+
+
+def _elu(t: Translation) -> None:
+    if t.given("scale", 1) != 1 or t.given("input_scale", 1) != 1:
+        t.refuse("has scales of its own; expected nn.ELU or nn.SELU")
+    else:
+        t.become("Elu", t.tensor("self"), alpha=float(t.given("alpha", 1)))
+
+
+def _softplus(t: Translation) -> None:
+    if t.given("beta", 1) != 1:
+        t.refuse(f"has the beta {t.given('beta')}; lrp knows 1")
+    else:
+        t.become("Softplus", t.tensor("self"))
+
+
+def _clamp(t: Translation, least: str = "min", most: str = "max") -> None:
+    low, high = (t.given(name) for name in (least, most))
+    if any(isinstance(limit, Taken) for limit in (low, high)):
+        t.refuse("has limits that are tensors; expected numbers")
+    else:
+        t.become("Clip", t.tensor("self"), min=low, max=high)
+
+
+def _hardtanh(t: Translation) -> None:
+    t.become("Clip", t.tensor("self"), min=t.given("min_val", -1), max=t.given("max_val", 1))
+
+
+def _layer_norm(t: Translation) -> None:
+    inputs = [t.tensor("input"), t.tensor("weight"), t.tensor("bias")]
+    shape = t.given("normalized_shape")
+    t.become("aten.layer_norm", *inputs, axes=len(shape), epsilon=float(t.given("eps", 1e-5)))
+
+
+def _group_norm(t: Translation) -> None:
+    inputs = [t.tensor("input"), t.tensor("weight"), t.tensor("bias")]
+    groups = t.given("num_groups")
+    t.become("aten.group_norm", *inputs, groups=groups, epsilon=float(t.given("eps", 1e-5)))
+
+
+def _batch_norm(t: Translation) -> None:
+    if t.given("training"):
+        t.refuse(f"normalizes by what it is given, as in training; {EVAL}")
+        return
+    names = ("input", "weight", "bias", "running_mean", "running_var")
+    t.become(
+        "aten.batch_norm", *(t.tensor(name) for name in names), epsilon=float(t.given("eps", 1e-5))
+    )
+
+
+def _recurrent(kind: str, activation: str = "tanh") -> Translator:
+    def translate(t: Translation) -> None:
+        if "batch_sizes" in t.node.given:
+            t.refuse(REFUSED["_pack_padded_sequence"])
+            return
+        if t.given("train") and t.given("dropout"):
+            t.refuse(f"drops units between its layers at inference too; {EVAL}")
+            return
+        states = t.given("hx")
+        states = states if isinstance(states, list) else [states]
+        names = [each.name for each in (*states, *t.given("params"))]
+        t.put(
+            f"aten.{kind}",
+            [t.tensor("input"), *names],
+            t.node.outputs,
+            activation=activation,
+            layers=t.given("num_layers"),
+            biases=t.given("has_biases"),
+            bidirectional=t.given("bidirectional"),
+            batch_first=t.given("batch_first"),
+        )
+
+    return translate
+
+
+def _zeros(t: Translation) -> None:
+    value = t.given("fill_value", 0)
+    if isinstance(value, Taken) or value:
+        t.refuse("makes a tensor of a number that is not 0; expected zeros")
+    else:
+        t.become("aten.zeros")
+
+
+def _windows(op: str) -> Translator:
+    """A convolution or a pooling, whose settings have one number for the axis of steps."""
+
+    def translate(t: Translation) -> None:
+        t.put(op, [t.tensor(name) for name in ("input", "self", "weight", "bias")], _, **{})
+
+    return translate
+
+
+def _one(value: Any, default: int) -> int:
+    """A setting that is a number, or a list of one."""
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise ValueError(f"a setting of {len(value)} numbers")
+        value = value[0] if value else default
+    return default if value is None else int(value)
