@@ -98,7 +98,7 @@ def test_masks_of_keras_are_refused(run, framework):
     framework("onnx")
     result = run("inspect", KERAS / "refused" / "masked.onnx")
     assert result.exit_code == 3
-    assert "its graph has no LSTM node: what exported it (tf2onnx) took the LSTM apart" in (
+    assert "no LSTM, GRU or RNN node: what exported it (tf2onnx) took the layer apart" in (
         result.stderr
     )
 

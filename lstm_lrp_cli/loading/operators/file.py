@@ -4,7 +4,7 @@ Datasets are the graph's constants: weights, `Constant` nodes, and what nodes ma
 such as a transposed matrix. Where a node takes of a constant one direction or one row, the parts
 are datasets of their own:
 
-    W[0], W[1]       the input weights of an LSTM's first and second direction
+    W[0], W[1]       the input weights of a recurrent node's first and second direction
     B[0]/W, B[0]/R   the first direction's biases of the input and of the hidden state
     b[0]             the vector that a matrix of one row is; b[None] where b is a single number
 """
@@ -130,7 +130,7 @@ class GraphFile(ArrayFile):
 
 
 def direction_name(name: str, direction: int) -> str:
-    """The dataset that is one direction's part of an LSTM's weights or states."""
+    """The dataset that is one direction's part of a recurrent node's weights or states."""
     return f"{name}[{direction}]"
 
 
@@ -174,8 +174,8 @@ def _parts(
     """The parts that a node takes of constants: the constant's name, the part's, the part."""
     given = [(name, constants.get(name)) for name in node.inputs]
     match node.op:
-        case "LSTM":
-            yield from _lstm_parts(node, constants, makers)
+        case "LSTM" | "GRU" | "RNN":
+            yield from _recurrent_parts(node, constants, makers)
         case "MatMul":
             for name, array in given:
                 if array is not None and array.ndim == 1:
@@ -190,7 +190,7 @@ def _parts(
                     yield name, vector_name(name, array), array.reshape(-1)
 
 
-def _lstm_parts(
+def _recurrent_parts(
     node: GraphNode, constants: dict[str, Array], makers: dict[str, GraphNode]
 ) -> Iterator[tuple[str, str, Array]]:
     names = [*node.inputs, *[""] * 7][:7]
@@ -206,7 +206,8 @@ def _lstm_parts(
                 bias_names(names[3], direction), np.array_split(both, 2), strict=True
             ):
                 yield names[3], part, half
-    yield from _initial_states(names[5:], node.attributes.get("layout", 0), constants, makers)
+    states = names[5 : 7 if node.op == "LSTM" else 6]
+    yield from _initial_states(states, node.attributes.get("layout", 0), constants, makers)
 
 
 def _initial_states(

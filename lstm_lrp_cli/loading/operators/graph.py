@@ -17,6 +17,7 @@ from .file import DAMAGED, GraphFile, GraphInput
 from .layers import RAW_INPUT, Call, Layers, Value
 from .moves import OF_ZEROS
 from .ops import OPS
+from .recurrent import FUNCTIONS
 from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
 
 # What the axes of an input may mean, in the order in which that is tried.
@@ -37,16 +38,12 @@ def describe(file: GraphFile) -> Described:
         There is a node, named, that lrp cannot follow.
     """
     nodes = _live(file)
-    for node in nodes:
-        if node.op in ("GRU", "RNN"):
-            what = "a GRU" if node.op == "GRU" else "a plain RNN"
-            raise node.unusable(f"is {what}; lrp explains LSTMs, and no mapping can make it one")
-    if not any(node.op == "LSTM" for node in nodes):
+    if not any(node.op in FUNCTIONS for node in nodes):
         raise UnusableInput(
             str(file.path),
-            f"its graph has no LSTM node: what exported it ({file.producer or 'unknown'}) took the "
-            "LSTM apart; from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from "
-            "Keras save .keras or .h5",
+            f"its graph has no LSTM, GRU or RNN node: what exported it "
+            f"({file.producer or 'unknown'}) took the layer apart; from PyTorch export nn.LSTM by "
+            "torch.onnx.export(..., dynamo=False), from Keras save .keras or .h5",
         )
     entry = _input(file, nodes)
     is_ids = entry.dtype.startswith(("int", "uint"))
@@ -65,9 +62,9 @@ def describe(file: GraphFile) -> Described:
         try:
             mapping = _mapping(file, nodes, entry, axes, layers)
         except UnusableInput as error:
-            if layers.lstms:
+            if layers.recurrent:
                 raise
-            errors.append(error)  # no LSTM could be fed: the axes may mean something else
+            errors.append(error)  # none could be fed: the axes may mean something else
         else:
             described = Described.by(mapping, f"the graph in {file.path.name}")
             return replace(described, is_followed=True)
@@ -140,8 +137,8 @@ def _followed(
     for name in node.inputs:
         if name and name not in values:
             raise node.unusable(
-                f"takes `{name}`, which no node before it makes, or which is the cell state of an "
-                "LSTM; expected nodes in the order in which they run, and hidden states"
+                f"takes `{name}`, which no node before it makes; expected nodes in the order in "
+                "which they run"
             )
     given = [values[name] if name else None for name in node.inputs]
     try:

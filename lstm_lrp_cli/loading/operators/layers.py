@@ -11,14 +11,12 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.layers.cells import CellSpec
-from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
-from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
+from lstm_lrp_cli.loading.layers.units import EmbeddingSpec, UnitsSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
-from lstm_lrp_cli.model.recurrent import Returns
 from .arrays import Array, ArrayCopies, GraphNode, Known, Zeros, axis_of
 from .file import GraphFile
-from .signal import TIME, Signal, SignalPart
+from .signal import TIME, Signal, SignalPart, joined
+from .views import RecurrentNode, View, united
 
 # The layer of a part that is the model's input before any embedding.
 RAW_INPUT = ""
@@ -26,47 +24,18 @@ RAW_INPUT = ""
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
-class RecurrentNode(Struct, frozen=True):
-    """An LSTM node.
-
-    Parameters
-    ----------
-    node : GraphNode
-    source : str
-        The layer that feeds it.
-    hidden : int
-    cells : dict
-        One for each direction, by whether it reads backwards.
-    settings : LstmSpec
-        All but the directions and what it returns.
-    """
-
-    node: GraphNode
-    source: str
-    hidden: int
-    cells: dict[bool, CellSpec]
-    settings: LstmSpec
-
-    def spec(self, backward: tuple[bool, ...], returns: Returns) -> LstmSpec:
-        """The mapping of some of its directions."""
-        return replace(
-            self.settings,
-            forward=self.cells[False] if False in backward else None,
-            backward=self.cells[True] if True in backward else None,
-            returns=returns,
-        )
-
-
 class Layers(Struct):
     """The layers so far, by their names, each after those that feed it.
 
-    `reserved` are the names that the graph's outputs get. An LSTM becomes layers when it is known
-    which directions and steps of it are taken; until then it stands in `lstms`, by its number.
+    `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
+    is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
+    number. `views` are those layers.
     """
 
     reserved: list[str]
     specs: dict[str, LayerSpec] = field(default_factory=dict)
-    lstms: dict[str, RecurrentNode] = field(default_factory=dict)
+    recurrent: dict[str, RecurrentNode] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
@@ -86,6 +55,7 @@ class Layers(Struct):
 
     def of(self, parts: tuple[SignalPart, ...]) -> str:
         """The layer that has just those units."""
+        parts = joined(parts)
         if parts not in self._made:
             self._made[parts] = self._make(parts)
         return self._made[parts]
@@ -101,23 +71,23 @@ class Layers(Struct):
         for name, spec in reversed(self.specs.items()):
             if name in needed:
                 needed.update(_sources(spec))
-        return _shortened(
-            [_renamed(spec, names) for name, spec in self.specs.items() if name in needed],
-            set(outputs) if len(outputs) > 1 else set(),
-        )
+        kept = {name: spec for name, spec in self.specs.items() if name in needed}
+        specs = [_renamed(spec, names) for spec in united(kept, self.views, self.recurrent)]
+        return _shortened(specs, set(outputs) if len(outputs) > 1 else set())
 
     def _make(self, parts: tuple[SignalPart, ...]) -> str:
         groups = list(_groups(parts))
         if len(groups) > 1:
             return self._concat(groups)
         first, pooled = parts[0], parts[0].pooled
+        if first.start is not None:
+            source, stop = self.of((first.whole,)), first.start + (first.size or 0)
+            return self.add("units", [source], None, units=UnitsSpec(first.start, stop)).layer
         directions = tuple(part.backward for part in parts if part.backward is not None)
-        if directions in DIRECTIONS.values():
-            final = all(part.is_final for part in parts)
-            if final or pooled is None:
-                lstm = self.lstms[first.layer]
-                spec = lstm.spec(directions, "last" if final else "sequence")
-                return self.add(lstm.node.label, [lstm.source], None, lstm=spec).layer
+        if directions:
+            view = self._view(parts)
+            if view is not None:
+                return view
         if pooled is not None:
             layer = self.specs.get(first.layer) if len(parts) == 1 else None
             if pooled in ("first", "last") and layer is not None and layer.activation is not None:
@@ -132,6 +102,31 @@ class Layers(Struct):
         if first.layer == RAW_INPUT and self.embedding is not None:
             raise ValueError("the ids are used as numbers too; expected an embedding alone")
         return first.layer or INPUT_NAME
+
+    def _view(self, parts: tuple[SignalPart, ...]) -> str | None:
+        """The layer that is just what is taken of a recurrent layer; None where there is none."""
+        first, is_final = parts[0], all(part.is_final for part in parts)
+        if not is_final and any(part.pooled is not None for part in parts):
+            return None
+        has_cells = any(part.is_cell for part in parts)
+        count = len(parts) // 2 if has_cells and len(parts) > 1 else len(parts)
+        hidden = parts[:count]
+        directions = tuple(part.backward for part in hidden)
+        cells = tuple(replace(part, is_cell=True) for part in hidden)
+        if has_cells and parts != (*hidden, *cells):
+            # The cell states stand behind the hidden states of all directions that are asked for.
+            part = first.side
+            both = self.of((part, replace(part, is_cell=True)))
+            size = first.size or 0
+            start = size if first.is_cell else 0
+            return self.add("units", [both], None, units=UnitsSpec(start, start + size)).layer
+        if directions not in DIRECTIONS.values():
+            return None
+        node = self.recurrent[first.layer]
+        view = View(first.layer, directions, is_final, has_cells)
+        name = self.add(node.node.label, node.sources, None, **node.kind(view)).layer
+        self.views[name] = view
+        return name
 
     def _concat(self, groups: list[tuple[SignalPart, ...]]) -> str:
         sources = [self.of(group) for group in groups]
@@ -149,23 +144,38 @@ def _groups(parts: tuple[SignalPart, ...]) -> Iterator[tuple[SignalPart, ...]]:
     """Parts that follow one another and are what one layer gives."""
     start = 0
     while start < len(parts):
-        first, second = parts[start], parts[start + 1 : start + 2]
-        end = start + 1
-        if second and _are_final(first, second[0]):
-            end += 1
+        first = parts[start]
+        pair = parts[start : start + 2]
+        if _are_final(pair) or _are_states(pair):
+            end = start + 2
         else:
-            kind = (first.layer, first.pooled)
-            while end < len(parts) and (parts[end].layer, parts[end].pooled) == kind:
+            end = start + 1
+            while end < len(parts) and _are_alike(first, parts[end]):
                 end += 1
         yield parts[start:end]
         start = end
 
 
-def _are_final(forward: SignalPart, backward: SignalPart) -> bool:
-    """Whether two parts are the final states of an LSTM's two directions."""
-    directions = (forward.backward, backward.backward)
-    same = forward.layer == backward.layer and directions == (False, True)
-    return same and forward.is_final and backward.is_final
+def _are_alike(one: SignalPart, other: SignalPart) -> bool:
+    """Whether two parts may be of one layer, or pooled as one."""
+    if one.is_cell or one.start is not None or other.is_cell or other.start is not None:
+        return False
+    return (one.layer, one.pooled) == (other.layer, other.pooled)
+
+
+def _are_final(parts: tuple[SignalPart, ...]) -> bool:
+    """Whether two parts are the final states of a recurrent layer's two directions."""
+    if [part.backward for part in parts] != [False, True] or any(part.is_cell for part in parts):
+        return False
+    is_one = parts[0].layer == parts[1].layer and all(part.start is None for part in parts)
+    return is_one and all(part.is_final for part in parts)
+
+
+def _are_states(parts: tuple[SignalPart, ...]) -> bool:
+    """Whether two parts are the hidden and the cell state of one direction."""
+    if len(parts) < 2 or parts[0].is_cell or parts[0].backward is None:
+        return False
+    return parts[1] == replace(parts[0], is_cell=True)
 
 
 def _sources(spec: LayerSpec) -> list[str]:

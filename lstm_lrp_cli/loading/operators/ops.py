@@ -17,7 +17,7 @@ from .arrays import Known, axis_of
 from .file import column_name, vector_name
 from .layers import Call, Operator, Value
 from .moves import MOVES
-from .recurrent import ACTIVATIONS, activation, follow_lstm
+from .recurrent import ACTIVATIONS, FUNCTIONS, activation, follow_recurrent
 from .signal import FEATURE, STACK, TIME, Signal, SignalPart, total
 
 REDUCTIONS: dict[str, PoolName] = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
@@ -306,13 +306,13 @@ OPS: dict[str, Operator] = {
     **dict.fromkeys(ACTIVATIONS, _activate),
     **dict.fromkeys(REDUCTIONS, _reduce),
     **dict.fromkeys(GLOBAL_POOLS, _global_pool),
+    **dict.fromkeys(FUNCTIONS, follow_recurrent),
     "Add": _add,
     "BatchNormalization": _batch_norm,
     "Clip": _clip,
     "Div": _divide,
     "Exp": lambda call: _activation(call, "exponential"),
     "Gemm": _gemm,
-    "LSTM": follow_lstm,
     "LogSoftmax": _log_softmax,
     "MatMul": _matmul,
     "Mean": lambda call: _merge(call, "mean"),

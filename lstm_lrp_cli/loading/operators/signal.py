@@ -30,7 +30,7 @@ MOST_PARTS = 4096
 
 
 class SignalPart(Struct, frozen=True):
-    """The units of one layer, or of one direction of an LSTM, in a signal.
+    """The units of one layer, or of one direction of a recurrent one, or some of them, in a signal.
 
     Parameters
     ----------
@@ -38,20 +38,46 @@ class SignalPart(Struct, frozen=True):
     size : int or None
         How many units; None for an input that does not say.
     backward : bool or None
-        Which direction of an LSTM; None where it is another layer.
+        Which direction of a recurrent layer; None where it is another layer.
     pooled : PoolName or None
         How one value was made of those of all steps.
+    is_cell : bool
+        Whether they are the cell states of an LSTM.
+    start, among : int or None
+        Where they are some of the layer's units: from which one on, and of how many.
     """
 
     layer: str
     size: int | None
     backward: bool | None = None
     pooled: PoolName | None = None
+    is_cell: bool = False
+    start: int | None = None
+    among: int | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether it is the state after the last step that a direction of an LSTM read."""
+        """Whether it is the state after the last step that a direction of a layer read."""
         return self.backward is not None and self.pooled == ("first" if self.backward else "last")
+
+    @property
+    def side(self) -> SignalPart:
+        """The hidden state where it is the cell state."""
+        return replace(self, is_cell=False)
+
+    @property
+    def whole(self) -> SignalPart:
+        """All units of the layer, or of its direction."""
+        if self.start is None:
+            return self
+        return replace(self, size=self.among, start=None, among=None)
+
+    def units(self, start: int, stop: int) -> SignalPart:
+        """Some of its units, counted from its own first."""
+        if (start, stop) == (0, self.size):
+            return self
+        among = self.size if self.among is None else self.among
+        return replace(self, size=stop - start, start=(self.start or 0) + start, among=among)
 
 
 class Signal(Struct, frozen=True, eq=False):
@@ -210,14 +236,35 @@ class Signal(Struct, frozen=True, eq=False):
             return None
         at, parts = self._stack_at(axis), self.parts
         along = at if self.axes[axis] == STACK else parts.ndim - 1
-        if outer < 1 or parts.shape[along] % outer:
+        if outer < 1:
+            return None
+        if self.axes[axis] == FEATURE:
+            return self._units_apart(axis, outer)
+        if parts.shape[along] % outer:
             return None
         shape = (*parts.shape[:along], outer, -1, *parts.shape[along + 1 :])
         parts = np.moveaxis(parts.reshape(shape), along, at)
-        if self.axes[axis] == FEATURE and not _alike(parts):
-            return None
         axes = (*self.axes[:axis], STACK, *self.axes[axis:])
         return replace(self, axes=axes, parts=parts)
+
+    def _units_apart(self, axis: int, outer: int) -> Signal | None:
+        """With the units in a stack of so many entries, in their order."""
+        size, at = self.size, self._stack_at(axis)
+        if size is None or size % outer or not _alike(self.parts):
+            return None
+        if self.parts.size * outer > MOST_PARTS:
+            raise ValueError(f"a tensor of {self.parts.size * outer:,} values")
+        each = size // outer
+        rows = [
+            _cut(row, k * each, (k + 1) * each)
+            for row in self.parts.reshape(-1, self.parts.shape[-1])
+            for k in range(outer)
+        ]
+        if len({len(row) for row in rows}) > 1:
+            return None
+        parts = _stacked(rows, (*self.parts.shape[:-1], outer))
+        axes = (*self.axes[:axis], STACK, *self.axes[axis:])
+        return replace(self, axes=axes, parts=np.moveaxis(parts, -2, at))
 
     def _merged(
         self, place: int, count: int, flatten: Callable[[Signal], SignalPart]
@@ -251,14 +298,11 @@ class Signal(Struct, frozen=True, eq=False):
         return replace(signal, axes=(*before, last, *behind), parts=parts.reshape(shape))
 
     def _units(self, start: int, stop: int) -> Signal | None:
-        """The parts that have just those units."""
-        ends = np.cumsum(
-            [0, *(part.size for part in self.parts.reshape(-1)[: self.parts.shape[-1]])]
-        )
-        if not _alike(self.parts) or start >= stop or not {start, stop} <= set(ends.tolist()):
+        """Just those units of the parts."""
+        if not _alike(self.parts) or start >= stop:
             return None
-        first, last = np.searchsorted(ends, [start, stop])
-        return replace(self, parts=self.parts[..., first:last])
+        rows = [_cut(row, start, stop) for row in self.parts.reshape(-1, self.parts.shape[-1])]
+        return replace(self, parts=_stacked(rows, self.parts.shape[:-1]))
 
     def _stack_at(self, axis: int) -> int:
         """Which axis of `parts` belongs to a stack there."""
@@ -272,6 +316,19 @@ class Signal(Struct, frozen=True, eq=False):
                 return Dim((FEATURE,)) if self.size is None else self.size
             case label:
                 return math.prod(self.sizes[name] for name in label.split("+"))
+
+
+def joined(parts: Sequence[SignalPart]) -> tuple[SignalPart, ...]:
+    """Parts, of which those that are units of one layer side by side are one."""
+    found: list[SignalPart] = []
+    for part in parts:
+        last = found[-1] if found else part
+        follows = part.start and last.start is not None and last.whole == part.whole
+        if found and follows and last.start + (last.size or 0) == part.start:
+            found[-1] = part.whole.units(last.start, part.start + (part.size or 0))
+        else:
+            found.append(part)
+    return tuple(found)
 
 
 def total(parts: Sequence[SignalPart]) -> int | None:
@@ -314,6 +371,25 @@ def _alike(parts: NDArray[Any]) -> bool:
     """Whether parts of the same units stand along FEATURE in every entry of the stacks."""
     rows = [[part.size for part in row] for row in parts.reshape(-1, parts.shape[-1])]
     return all(row == rows[0] and None not in row for row in rows)
+
+
+def _cut(row: NDArray[Any], start: int, stop: int) -> list[SignalPart]:
+    """The units of parts side by side from one up to another."""
+    cut, begin = [], 0
+    for part in row:
+        first, last = max(start - begin, 0), min(stop - begin, part.size)
+        if first < last:
+            cut.append(part.units(first, last))
+        begin += part.size
+    return cut
+
+
+def _stacked(rows: Sequence[Sequence[SignalPart]], shape: Sequence[int]) -> NDArray[Any]:
+    """Parts side by side in every entry of some stacks."""
+    parts = np.empty((len(rows), len(rows[0])), dtype=object)
+    for place, row in enumerate(rows):
+        parts[place] = row
+    return _bounded(parts.reshape(*shape, -1))
 
 
 def _bounded(parts: NDArray[Any]) -> NDArray[Any]:
