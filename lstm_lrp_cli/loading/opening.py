@@ -64,6 +64,10 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
             from .operators.onnx import OnnxFile
 
             return OnnxFile
+        case "torch.export":
+            from .operators.exported import ExportedFile
+
+            return ExportedFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -97,6 +101,10 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .operators import graph
 
             return graph.describe(known)
+        case "torch.export":
+            from .operators.aten.describe import describe as describe_exported
+
+            return describe_exported(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None

@@ -15,6 +15,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from .seen import (
     TABLE,
     Seen,
+    is_exported,
     is_frozen_graph,
     is_lone_pickle,
     is_onnx,
@@ -25,7 +26,7 @@ from .seen import (
     protobuf_message,
 )
 
-Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX"]
+Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX", "torch.export"]
 
 
 class Format(Struct, frozen=True):
@@ -88,9 +89,9 @@ numpy.savez({npz}, **{{name: a for name, a in found.items() if a.dtype.kind == "
 SCRIPTED = """\
 import torch
 torch.save(torch.jit.load({file}, "cpu").state_dict(), {pt})"""
-EXPORTED = """\
+EXPORT = """\
 import torch
-torch.save(torch.export.load({file}).state_dict, {pt})"""
+torch.export.save(torch.export.export(model.eval(), (inputs,)), {pt2})"""
 LEGACY = """\
 import torch
 torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
@@ -157,14 +158,12 @@ FORMATS: tuple[Format, ...] = (
         "Save its state dict:",
         SCRIPTED,
     ),
+    Format(is_exported, "is a program of torch.export", reader="torch.export"),
     Format(
-        lambda seen: (
-            seen.is_zip
-            and (seen.holds("models/model.json") or seen.holds("serialized_exported_program.json"))
-        ),
-        "is a program that torch.export wrote",
-        "Save its state dict:",
-        EXPORTED,
+        lambda seen: seen.is_zip and any("data/aotinductor/" in name for name in seen.names),
+        "is a package of AOTInductor: compiled code, which is never executed",
+        "Save the program that it was compiled from:",
+        EXPORT,
     ),
     Format(lambda seen: seen.holds("data.pkl"), "is a PyTorch file", reader="PyTorch"),
     Format(
@@ -335,7 +334,7 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "file": repr(str(path)),
         "folder": repr(str(folder)),
         "prefix": repr(str(prefix)),
-        **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "h5")},
+        **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "h5", "pt2")},
         "pt": repr(f"{path.stem}_state.pt"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",

@@ -121,6 +121,8 @@ class GraphNode(Struct, frozen=True):
     inputs, outputs : list of str
         The tensors that it takes and makes; "" is one that is left out.
     attributes : dict
+    said : str
+        What the file itself calls the operator, if that is another dialect than ONNX.
     """
 
     path: str
@@ -130,6 +132,7 @@ class GraphNode(Struct, frozen=True):
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
+    said: str = ""
 
     @property
     def label(self) -> str:
@@ -137,7 +140,7 @@ class GraphNode(Struct, frozen=True):
 
     @property
     def where(self) -> str:
-        return f"{self.path}: node `{self.label}` ({self.op})"
+        return f"{self.path}: node `{self.label}` ({self.said or self.op})"
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(self.where, problem)

@@ -20,14 +20,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.torch.pickled import Tensor, read_pickle
 from .arrays import Array, GraphNode
-from .aten import AtenNode, Taken, translated
+from .aten import AtenNode, Taken
+from .aten.table import translated
 from .file import DAMAGED, GraphFile, GraphInput
 
 # A node takes some hundred bytes of it; what is read of JSON may take twenty times its length.
@@ -125,8 +126,8 @@ class _Versioned(Struct):
     torch_version: str = ""
 
 
-class _Program(_Versioned):
-    graph_module: _Module = field()
+class _Program(Struct):
+    graph_module: _Module
 
 
 class ExportedFile(GraphFile):
@@ -136,11 +137,9 @@ class ExportedFile(GraphFile):
     ----------
     left_out : list of str
         Outputs that are states of recurrent layers beside others.
-    steps : int or None
-        Not of the file: see `aten`.
     """
 
-    format = "exported"
+    format = "torch.export"
     left_out: list[str]
 
     def __init__(self, path: Path) -> None:

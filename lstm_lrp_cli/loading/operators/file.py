@@ -176,6 +176,9 @@ def _parts(
     match node.op:
         case "LSTM" | "GRU" | "RNN":
             yield from _recurrent_parts(node, constants, makers)
+        case "aten.lstm" | "aten.gru" | "aten.rnn":
+            states = node.inputs[1 : 3 if node.op == "aten.lstm" else 2]
+            yield from _initial_states(states, 0, constants, makers)
         case "MatMul":
             for name, array in given:
                 if array is not None and array.ndim == 1:

@@ -5,8 +5,10 @@ axis has a meaning. Operators that move numbers about change that meaning; the o
 What is not understood is refused by the node's operator and name.
 """
 
+from collections.abc import Collection, Mapping as MappingOf, Sequence
+
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -14,7 +16,7 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
 from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
 from .file import DAMAGED, GraphFile, GraphInput
-from .layers import RAW_INPUT, Call, Layers, Value
+from .layers import RAW_INPUT, Call, Layers, Operator, Value
 from .moves import OF_ZEROS
 from .ops import OPS
 from .recurrent import FUNCTIONS
@@ -28,9 +30,50 @@ NUMBER_AXES = [
 ]
 
 
+class Dialect(Struct, frozen=True):
+    """The operators that a format has.
+
+    Parameters
+    ----------
+    operators : dict
+    recurrent : frozenset of str
+        Those of them that are whole recurrent layers.
+    apart : str
+        What to do where a graph has none, since its layer was taken apart.
+    fixes_steps : bool
+        Whether a number of steps that is not free is the model's own. Else it is that of the
+        example with which a model was exported, where the number of sequences is fixed too.
+    known : sequence of str
+        What the format itself calls its operators, where that is another dialect than ONNX.
+    """
+
+    operators: MappingOf[str, Operator]
+    recurrent: frozenset[str]
+    apart: str
+    fixes_steps: bool = False
+    known: Sequence[str] = ()
+
+
+ONNX = Dialect(
+    OPS,
+    frozenset(FUNCTIONS),
+    "from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from Keras save .keras "
+    "or .h5",
+)
+
+
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(file: GraphFile) -> Described:
+def describe(
+    file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = ()
+) -> Described:
     """Read the graph as a mapping.
+
+    Parameters
+    ----------
+    file : GraphFile
+    dialect : Dialect
+    free : collection of str
+        Of BATCH and TIME those axes of the inputs that may have any size, whatever the file says.
 
     Raises
     ------
@@ -38,12 +81,11 @@ def describe(file: GraphFile) -> Described:
         There is a node, named, that lrp cannot follow.
     """
     nodes = _live(file)
-    if not any(node.op in FUNCTIONS for node in nodes):
+    if dialect.recurrent.isdisjoint(node.op for node in nodes):
         raise UnusableInput(
             str(file.path),
             f"its graph has no LSTM, GRU or RNN node: what exported it "
-            f"({file.producer or 'unknown'}) took the layer apart; from PyTorch export nn.LSTM by "
-            "torch.onnx.export(..., dynamo=False), from Keras save .keras or .h5",
+            f"({file.producer or 'unknown'}) took the layer apart; {dialect.apart}",
         )
     entry = _input(file, nodes)
     is_ids = entry.dtype.startswith(("int", "uint"))
@@ -60,7 +102,7 @@ def describe(file: GraphFile) -> Described:
     for axes in candidates:
         layers = Layers(file.outputs)
         try:
-            mapping = _mapping(file, nodes, entry, axes, layers)
+            mapping = _mapping(file, nodes, entry, axes, layers, dialect, free)
         except UnusableInput as error:
             if layers.recurrent:
                 raise
@@ -101,26 +143,29 @@ def _mapping(
     entry: GraphInput,
     axes: tuple[str, ...],
     layers: Layers,
+    dialect: Dialect,
+    free: Collection[str],
 ) -> Mapping:
     """The mapping, where the input's axes mean that."""
     given = dict(zip(axes, entry.sizes, strict=True))
     sizes: dict[str, Size] = {}
     for label in (BATCH, TIME):
         size = given.get(label)
-        sizes[label] = size if isinstance(size, int) else Dim((label,))
+        is_known = isinstance(size, int) and label not in free
+        sizes[label] = size if is_known else Dim((label,))
     features = given.get(FEATURE) if FEATURE in axes else 1
     part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
     values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
     values[entry.name] = Signal.of(part, axes, sizes)
     for node in nodes:
         if not all(name in values for name in node.outputs if name):
-            values.update(zip(node.outputs, _followed(node, values, layers, file), strict=False))
+            values.update(zip(node.outputs, _followed(node, values, layers, file, dialect), strict=False))
     ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
     embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
     steps = sizes[TIME]
     fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
     padding = None
-    if isinstance(steps, int) and steps > 1 and not fixed:
+    if isinstance(steps, int) and steps > 1 and (dialect.fixes_steps or not fixed):
         padding = PaddingSpec(length=steps, value=0, masked=False)
     return Mapping(
         format=1,
@@ -131,7 +176,11 @@ def _mapping(
 
 
 def _followed(
-    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile
+    node: GraphNode,
+    values: dict[str, Value],
+    layers: Layers,
+    file: GraphFile,
+    dialect: Dialect,
 ) -> list[Value]:
     """What a node's outputs are."""
     for name in node.inputs:
@@ -152,13 +201,12 @@ def _followed(
             return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
-        if node.op in OPS:
-            return OPS[node.op](Call(node, given, layers, file))
+        if node.op in dialect.operators:
+            return dialect.operators[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
-    raise node.unusable(
-        f"is not an operator that lrp can follow; it knows {', '.join(sorted(OPS))}"
-    )
+    known = ", ".join(dialect.known or sorted(dialect.operators))
+    raise node.unusable(f"is not an operator that lrp can follow; it knows {known}")
 
 
 def _end(file: GraphFile, name: str, value: Value | None, layers: Layers) -> str:

@@ -64,7 +64,7 @@ class Translation(Struct):
         value = self.given(name)
         if value is None:
             return ""
-        return value.name if isinstance(value, Taken) else self.constant(value)
+        return value.name if isinstance(value, Taken) else self.constant(float(value))
 
     def sizes_of(self, name: str) -> list[int | None]:
         """The sizes of a tensor that is an argument."""

@@ -3,7 +3,6 @@
 Arguments have the names of aten/src/ATen/native/native_functions.yaml.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -431,11 +430,56 @@ def _zeros(t: Translation) -> None:
         t.become("aten.zeros")
 
 
-def _windows(op: str) -> Translator:
-    """A convolution or a pooling, whose settings have one number for the axis of steps."""
+def _convolution(t: Translation) -> None:
+    """One along the axis of steps, with padding of as many steps on both sides."""
+    weight = t.tensor("weight")
+    sizes = t.node.sizes[weight]
+    if t.given("transposed") or len(sizes) != 3 or None in sizes:
+        t.refuse("is a convolution of another kind; expected nn.Conv1d")
+        return
+    dilation, padding = _one(t.given("dilation"), 1), t.given("padding", 0)
+    if isinstance(padding, str):
+        reach = dilation * (int(sizes[2] or 1) - 1) if padding == "same" else 0
+        pads = [reach // 2, reach - reach // 2]
+    else:
+        pads = [_one(padding, 0)] * 2
+    bias = t.tensor("bias")
+    t.become(
+        "Conv",
+        *(t.tensor("input"), weight, *([bias] if bias else [])),
+        kernel_shape=[sizes[2]],
+        strides=[_one(t.given("stride"), 1)],
+        pads=pads,
+        dilations=[dilation],
+        group=t.given("groups", 1),
+    )
 
+
+def _pool(op: str) -> Translator:
     def translate(t: Translation) -> None:
-        t.put(op, [t.tensor(name) for name in ("input", "self", "weight", "bias")], _, **{})
+        size = _one(t.given("kernel_size"), 1)
+        more: dict[str, Any] = {"dilations": [_one(t.given("dilation"), 1)]}
+        if op == "AveragePool":
+            more = {"count_include_pad": int(t.given("count_include_pad", True))}
+        t.become(
+            op,
+            t.tensor("self"),
+            kernel_shape=[size],
+            strides=[_one(t.given("stride"), size)],
+            pads=[_one(t.given("padding"), 0)] * 2,
+            ceil_mode=int(bool(t.given("ceil_mode"))),
+            **more,
+        )
+
+    return translate
+
+
+def _global_pool(op: str) -> Translator:
+    def translate(t: Translation) -> None:
+        if _one(t.given("output_size"), 0) != 1:
+            t.refuse("pools to a number of steps; expected one, over all")
+        else:
+            t.become(op, t.tensor("self"))
 
     return translate
 
@@ -447,3 +491,107 @@ def _one(value: Any, default: int) -> int:
             raise ValueError(f"a setting of {len(value)} numbers")
         value = value[0] if value else default
     return default if value is None else int(value)
+
+
+def _size_op(op: str) -> Translator:
+    """Arithmetic of sizes, each an array of one number."""
+
+    def translate(t: Translation) -> None:
+        t.become(op, *(t.shape([each]) for each in t.node.given.values()))
+
+    return translate
+
+
+def _sym_size(t: Translation) -> None:
+    axis = t.axis("dim")
+    t.become("Shape", t.tensor("self"), start=axis, end=axis + 1)
+
+
+SAME = (
+    *("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "resolve_conj"),
+    *("real", "float", "double", "identity", "view_of"),
+)
+RESHAPES = ("view", "reshape", "_unsafe_view", "_reshape_alias", "reshape_as")
+# What gives a view of what it takes: a change of one in place is a change of both.
+VIEWS = frozenset(
+    {
+        *("alias", "contiguous", "detach", "to", "transpose", "t", "numpy_T", "permute"),
+        *("select", "slice", "unsqueeze", "squeeze", "flatten", "unflatten", "expand", "expand_as"),
+        *("split", "split_with_sizes", "chunk", "tensor_split", "unbind", "narrow"),
+        *RESHAPES,
+    }
+)
+
+TABLE: dict[str, Translator] = {
+    **dict.fromkeys(SAME, _identity),
+    **dict.fromkeys(("to", "_to_copy", "type_as"), _to),
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout"), _dropout),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transpose),
+    **dict.fromkeys(("t", "numpy_T"), _turned),
+    "permute": _permute,
+    "select": _select,
+    "slice": _slice,
+    "flip": _flip,
+    "cat": _cat,
+    "stack": _stack,
+    "unsqueeze": _unsqueeze,
+    "squeeze": _squeeze,
+    **dict.fromkeys(RESHAPES[:-1], _reshape),
+    "flatten": _flatten,
+    "unflatten": _unflatten,
+    "expand": _expand,
+    "expand_as": _expand_as,
+    "repeat": _repeat,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "tensor_split"), _split),
+    "unbind": _unbind,
+    "mean": _reduction("ReduceMean"),
+    "sum": _reduction("ReduceSum"),
+    **dict.fromkeys(("max", "amax"), _reduction("ReduceMax")),
+    **dict.fromkeys(("softmax", "_softmax"), _over_axis("Softmax")),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), _over_axis("LogSoftmax")),
+    "add": _of_two("Add"),
+    "mul": _of_two("Mul"),
+    "sub": _subtract,
+    "div": _divide,
+    "linear": _linear,
+    "addmm": _addmm,
+    **dict.fromkeys(("matmul", "bmm", "mm", "mv"), _matmul),
+    "relu": lambda t: t.become("Relu", t.tensor("self")),
+    "sigmoid": lambda t: t.become("Sigmoid", t.tensor("self")),
+    "tanh": lambda t: t.become("Tanh", t.tensor("self")),
+    "selu": lambda t: t.become("Selu", t.tensor("self")),
+    "exp": lambda t: t.become("Exp", t.tensor("self")),
+    "hardsigmoid": lambda t: t.become("HardSigmoid", t.tensor("self"), alpha=1 / 6, beta=0.5),
+    "elu": _elu,
+    "softplus": _softplus,
+    **dict.fromkeys(("clamp", "clip"), _clamp),
+    "hardtanh": _hardtanh,
+    "relu6": lambda t: t.become("Clip", t.tensor("self"), min=0, max=6),
+    "silu": _activation("silu"),
+    "gelu": _gelu,
+    "leaky_relu": lambda t: t.become(
+        "aten.leaky_relu", t.tensor("self"), slope=float(t.given("negative_slope", 0.01))
+    ),
+    "prelu": lambda t: t.become("aten.leaky_relu", t.tensor("self"), t.tensor("weight")),
+    **dict.fromkeys(("layer_norm", "native_layer_norm"), _layer_norm),
+    "group_norm": _group_norm,
+    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
+    "embedding": lambda t: t.become("Gather", t.tensor("weight"), t.tensor("indices"), axis=0),
+    **dict.fromkeys(("conv1d", "convolution"), _convolution),
+    **dict.fromkeys(("max_pool1d", "max_pool1d_with_indices"), _pool("MaxPool")),
+    "avg_pool1d": _pool("AveragePool"),
+    "adaptive_avg_pool1d": _global_pool("GlobalAveragePool"),
+    "adaptive_max_pool1d": _global_pool("GlobalMaxPool"),
+    "lstm": _recurrent("lstm"),
+    "gru": _recurrent("gru"),
+    "rnn_tanh": _recurrent("rnn"),
+    "rnn_relu": _recurrent("rnn", "relu"),
+    **dict.fromkeys(
+        ("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full"), _zeros
+    ),
+    "sym_size": _sym_size,
+    "_operator.mul": _size_op("Mul"),
+    "_operator.add": _size_op("Add"),
+    "_operator.sub": _size_op("Sub"),
+    "_operator.floordiv": _size_op("Div"),
+}
