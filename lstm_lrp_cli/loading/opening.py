@@ -65,7 +65,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return OnnxFile
         case "torch.export":
-            from .operators.exported import ExportedFile
+            from .operators.aten.exported import ExportedFile
 
             return ExportedFile
 

@@ -63,9 +63,7 @@ ONNX = Dialect(
 
 
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(
-    file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = ()
-) -> Described:
+def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = ()) -> Described:
     """Read the graph as a mapping.
 
     Parameters
@@ -159,7 +157,9 @@ def _mapping(
     values[entry.name] = Signal.of(part, axes, sizes)
     for node in nodes:
         if not all(name in values for name in node.outputs if name):
-            values.update(zip(node.outputs, _followed(node, values, layers, file, dialect), strict=False))
+            values.update(
+                zip(node.outputs, _followed(node, values, layers, file, dialect), strict=False)
+            )
     ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
     embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
     steps = sizes[TIME]
@@ -176,11 +176,7 @@ def _mapping(
 
 
 def _followed(
-    node: GraphNode,
-    values: dict[str, Value],
-    layers: Layers,
-    file: GraphFile,
-    dialect: Dialect,
+    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile, dialect: Dialect
 ) -> list[Value]:
     """What a node's outputs are."""
     for name in node.inputs:

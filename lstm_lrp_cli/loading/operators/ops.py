@@ -10,12 +10,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from lstm_lrp_cli.loading.layers.datasets import Numbers
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import ActivationName, DirectionMergeName
 from .arrays import Known, axis_of
 from .file import column_name, vector_name
-from .layers import Call, Operator, Value
+from .layers import RAW_INPUT, Call, Operator, Value
 from .moves import MOVES
 from .recurrent import ACTIVATIONS, FUNCTIONS, activation, follow_recurrent
 from .signal import FEATURE, STACK, TIME, Signal, SignalPart, total
@@ -33,6 +34,7 @@ def _add(call: Call) -> list[Value]:
     if not constant.array.any():
         return [signal]
     name = _vector(call, signal, constant)
+    spread = _spread(signal, constant, name)
 
     def make(parts: tuple[SignalPart, ...]) -> SignalPart:
         spec = call.layers.specs.get(parts[0].layer)
@@ -43,7 +45,7 @@ def _add(call: Call) -> list[Value]:
             biases = [*([biases] if isinstance(biases, str) else biases), name]
             dense = replace(spec.dense, bias=biases if len(biases) > 1 else biases[0])
             return call.add([str(spec.source)], size, dense=dense)
-        return call.add([call.layers.of(parts)], size, batch_norm=BatchNormSpec(offset=name))
+        return call.add([call.layers.of(parts)], size, batch_norm=BatchNormSpec(offset=spread))
 
     return [call.each(signal, make)]
 
@@ -55,7 +57,8 @@ def _multiply(call: Call) -> list[Value]:
             scaled = _scaled(call, signal, constant.array.item())
             if scaled is not None:
                 return [scaled]
-        scale = BatchNormSpec(scale=_vector(call, signal, constant))
+        name = _vector(call, signal, constant)
+        scale = BatchNormSpec(scale=_spread(signal, constant, name))
         return [call.layer(signal, batch_norm=scale)]
     one, other = call.signal(0), call.signal(1)
     for gate, gated in ((one, other), (other, one)):
@@ -108,6 +111,14 @@ def _vector(call: Call, signal: Signal, constant: Known) -> str:
     if along not in ([], [FEATURE]):
         raise call.unusable(f"takes a constant along the axis of {along[0]}; expected units")
     return call.dataset(vector_name(constant.name, constant.array))
+
+
+def _spread(signal: Signal, constant: Known, name: str) -> Numbers:
+    """A dataset, or where it has one number for units that no layer counts, as many of those."""
+    is_input = all(part.layer == RAW_INPUT for part in signal.parts.reshape(-1))
+    if is_input and signal.size and constant.array.size == 1:
+        return [float(constant.array.item())] * signal.size
+    return name
 
 
 def _merge(call: Call, kind: DirectionMergeName) -> list[Value]:

@@ -11,6 +11,9 @@ from msgspec import Struct, field
 
 from lstm_lrp_cli.loading.operators.arrays import GraphNode
 
+# An operator that is known, and why it is not followed.
+REFUSED = "aten.refused"
+
 
 class Taken(Struct, frozen=True):
     """A tensor or size that another node makes, by its name."""
@@ -112,4 +115,4 @@ class Translation(Struct):
 
     def refuse(self, problem: str) -> None:
         """An operator that cannot be followed: an error, if the outputs depend on it."""
-        self.put("aten.refused", [], self.node.outputs, problem=problem)
+        self.put(REFUSED, [], self.node.outputs, problem=problem)

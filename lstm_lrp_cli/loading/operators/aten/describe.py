@@ -10,17 +10,18 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Assumption, Described
-from lstm_lrp_cli.loading.operators.exported import ExportedFile
+from .exported import ExportedFile
 from lstm_lrp_cli.loading.operators.graph import Dialect
 from lstm_lrp_cli.loading.operators.graph import describe as follow
 from lstm_lrp_cli.loading.operators.ops import OPS
 from lstm_lrp_cli.loading.operators.signal import BATCH, TIME
+from . import REFUSED
 from .layers import ATEN, STATES
 from .table import LINE, TABLE
 
 TORCH = Dialect(
     OPS | ATEN,
-    frozenset(STATES),
+    frozenset((*STATES, REFUSED)),  # what is refused says itself why
     f"export it without .run_decompositions(), and nn.LSTM as it is: {LINE}",
     fixes_steps=True,
     known=sorted(TABLE),

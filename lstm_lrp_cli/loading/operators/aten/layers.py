@@ -18,6 +18,7 @@ from lstm_lrp_cli.loading.operators.file import direction_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
 from lstm_lrp_cli.loading.operators.recurrent import recurrent
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, Signal, SignalPart
+from . import REFUSED
 
 # How many states each recurrent layer has.
 STATES = {"aten.lstm": 2, "aten.gru": 1, "aten.rnn": 1}
@@ -76,11 +77,7 @@ def _batch_norm(call: Call) -> list[Value]:
     if mean is None or variance is None:
         raise call.unusable("keeps no averages, and normalizes by each batch; expected averages")
     spec = BatchNormSpec(
-        mean=mean,
-        variance=variance,
-        scale=scale,
-        offset=offset,
-        epsilon=call.setting("epsilon"),
+        mean=mean, variance=variance, scale=scale, offset=offset, epsilon=call.setting("epsilon")
     )
     return [call.layer(signal, batch_norm=spec)]
 
@@ -150,9 +147,7 @@ def _settings(call: Call) -> RecurrentSpec:
     return RnnSpec(layout="units_by_features", activation=call.setting("activation"))
 
 
-def _cell(
-    call: Call, weights: Sequence[str], states: Sequence[Signal | str | None]
-) -> CellSpec:
+def _cell(call: Call, weights: Sequence[str], states: Sequence[Signal | str | None]) -> CellSpec:
     """One direction: weights of input and of hidden state, then biases, then a projection."""
     inputs, recurrent_weights, *more = weights
     settings: dict[str, Any] = {}
@@ -219,6 +214,6 @@ ATEN: dict[str, Operator] = {
     "aten.group_norm": _group_norm,
     "aten.layer_norm": _layer_norm,
     "aten.leaky_relu": _leaky_relu,
-    "aten.refused": _refused,
+    REFUSED: _refused,
     "aten.zeros": _zeros,
 }
