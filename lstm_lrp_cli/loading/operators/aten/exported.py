@@ -40,6 +40,8 @@ class ExportedFile(GraphFile):
     ----------
     program : GraphModule
         As it is written.
+    results : dict of str to str
+        For each output, by its name, the tensor of the program.
     left_out : list of str
         Outputs that are states of recurrent layers beside others.
     """
@@ -100,7 +102,7 @@ class ExportedFile(GraphFile):
 
     def _node(self, node: JsonNode, graph: JsonGraph, names: Names) -> AtenNode:
         stack = node.metadata.get("nn_module_stack", "").split(";")[-1].split(",")
-        outputs = [name for each in node.outputs for name in _names_in(each)]
+        outputs = [name for each in node.outputs for name in names_in(each)]
         return AtenNode(
             node.target.removeprefix("torch.ops."),
             stack[1] if len(stack) > 2 and "_hook" not in stack[1] else "",
@@ -115,17 +117,18 @@ class ExportedFile(GraphFile):
 
     def _read_outputs(self, module: GraphModule, nodes: list[AtenNode], names: Names) -> None:
         """What the model gives; states that recurrent layers give beside it are left out."""
-        found: list[str] = []
+        raw: list[str] = []
         for spec in module.signature.output_specs:
             ((kind, said),) = spec.items()
             if kind == "user_output":
-                found += [names.of(name) for name in _names_in(said["arg"])]
+                raw += names_in(said["arg"])
             elif kind != "buffer_mutation" or not said["buffer_name"].endswith(COUNTER):
                 raise UnusableInput(
                     str(self.path),
                     f"has an output of the kind {kind}; expected scores alone: a model that keeps "
                     "what it changes (a state) from one run to the next is not read",
                 )
+        found = [names.of(name) for name in raw]
         states = {name for node in nodes if node.kind in RECURRENT for name in node.outputs[1:]}
         scores = [k for k, name in enumerate(found) if name not in states]
         scores = scores or list(range(len(found)))
@@ -134,19 +137,20 @@ class ExportedFile(GraphFile):
         taken = Counter(called[k] for k in scores)
         made = {*self.constants, *(entry.name for entry in self.inputs)}
         made |= {name for node in self.nodes for name in node.outputs}
-        self.outputs = []
+        self.outputs, self.results = [], {}
         for k in scores:
             name = called[k]
-            if name != found[k]:
+            if name != found[k] or taken[name] > 1:
                 if name in made or taken[name] > 1:
                     name = f"{name}:{k}"
                 self.nodes.append(
                     GraphNode(str(self.path), self.size, "Identity", name, [found[k]], [name], {})
                 )
             self.outputs.append(name)
+            self.results[name] = raw[k]
 
 
-def _names_in(arg: dict[str, Any]) -> list[str]:
+def names_in(arg: dict[str, Any]) -> list[str]:
     """The tensors and sizes that an argument names, in their order."""
     ((kind, value),) = arg.items()
     match kind:
@@ -157,15 +161,15 @@ def _names_in(arg: dict[str, Any]) -> list[str]:
         case "as_sym_int" | "as_sym_float" | "as_sym_bool" if "as_name" in value:
             return [value["as_name"]]
         case "as_optional_tensor":
-            return _names_in(value)
+            return names_in(value)
         case "as_optional_tensors":
-            return [name for each in value for name in _names_in(each)]
+            return [name for each in value for name in names_in(each)]
     return []
 
 
 def _tensors_of(node: JsonNode) -> Iterator[str]:
     for given in node.inputs:
-        yield from _names_in(given.arg)
+        yield from names_in(given.arg)
 
 
 def _value(arg: dict[str, Any], names: Names) -> Any:

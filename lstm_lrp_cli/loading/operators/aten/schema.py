@@ -52,6 +52,7 @@ class Payloads(Struct):
 class NamedArgument(Struct):
     name: str
     arg: dict[str, Any]
+    kind: int = 1
 
 
 class JsonNode(Struct):
