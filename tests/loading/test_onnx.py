@@ -16,7 +16,7 @@ from models import GOLDEN
 from onnx_models import FEATURES, HIDDEN, OnnxGraph, random_weights
 
 from lstm_lrp_cli.loading.load import load_model, read_contents
-from lstm_lrp_cli.loading.operators.recurrent import ACTIVATIONS, activation
+from lstm_lrp_cli.loading.operators.kinds.recurrent import ACTIVATIONS, activation
 
 KERAS = GOLDEN.parent / "onnx"
 EXPECTED = json.loads((KERAS / "expected.json").read_text("utf-8"))

@@ -37,6 +37,8 @@ DTYPES = {
     13: "uint64",
     16: "bfloat16",
 }
+# How many axes NumPy's arrays may have.
+LONGEST_SHAPE = 64
 # More factors than any shape has, so that products cannot grow without end.
 MOST_FACTORS = 8
 
@@ -280,6 +282,15 @@ def part_of_shape(node: GraphNode, sizes: list[Any]) -> Array:
     return whole[node.attributes.get("start", 0) : node.attributes.get("end")]
 
 
+def _filled(node: GraphNode, shape: Array) -> list[Array]:
+    """ConstantOfShape, of the size of a shape: the zeros of states are not made, but known."""
+    if shape.size != 1 or shape.item() > LONGEST_SHAPE:
+        raise ValueError(f"a tensor of {shape.tolist()}")
+    value = node.attributes.get("value")
+    number = np.zeros(1, dtype=np.float32) if value is None else value
+    return [np.full(shape.tolist(), number.item(), dtype=number.dtype)]
+
+
 def _check(node: GraphNode, claimed: int) -> None:
     check_size(node.where, (claimed,), 1, node.file_bytes)
 
@@ -289,6 +300,7 @@ ARRAY_OPS: dict[str, Callable[..., list[Array]]] = {
     "Add": _arithmetic,
     "Cast": _cast,
     "Concat": _concat,
+    "ConstantOfShape": _filled,
     "Div": _arithmetic,
     "Equal": _equal,
     "Gather": _gather,
@@ -299,6 +311,7 @@ ARRAY_OPS: dict[str, Callable[..., list[Array]]] = {
     "Shape": lambda node, array: [part_of_shape(node, list(array.shape))],
     "Slice": _slice,
     "Split": _split,
+    "Sqrt": lambda node, array: [np.sqrt(array)],
     "Squeeze": _squeeze,
     "Sub": _arithmetic,
     "Transpose": _transpose,

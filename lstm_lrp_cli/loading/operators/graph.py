@@ -5,7 +5,8 @@ axis has a meaning. Operators that move numbers about change that meaning; the o
 What is not understood is refused by the node's operator and name.
 """
 
-from collections.abc import Collection, Mapping as MappingOf, Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as MappingOf
 
 import numpy as np
 from msgspec import UNSET, Struct
@@ -16,10 +17,11 @@ from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
 from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
 from .file import DAMAGED, GraphFile, GraphInput
+from .kinds import OPS
+from .kinds.moves import OF_ZEROS
+from .kinds.recurrent import FUNCTIONS
 from .layers import RAW_INPUT, Call, Layers, Operator, Value
-from .moves import OF_ZEROS
-from .ops import OPS
-from .recurrent import FUNCTIONS
+from .patterns import rewritten
 from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
 
 # What the axes of an input may mean, in the order in which that is tried.
@@ -78,7 +80,7 @@ def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = (
     UnusableInput
         There is a node, named, that lrp cannot follow.
     """
-    nodes = _live(file)
+    nodes = _live(rewritten(_live(file.nodes, file.outputs), file.constants), file.outputs)
     if dialect.recurrent.isdisjoint(node.op for node in nodes):
         raise UnusableInput(
             str(file.path),
@@ -111,11 +113,11 @@ def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = (
     raise errors[0]
 
 
-def _live(file: GraphFile) -> list[GraphNode]:
+def _live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     """The nodes that the outputs depend on."""
-    needed = set(file.outputs)
+    needed = set(outputs)
     live = []
-    for node in reversed(file.nodes):
+    for node in reversed(nodes):
         if not needed.isdisjoint(node.outputs):
             needed.update(node.inputs)
             live.append(node)
@@ -187,12 +189,7 @@ def _followed(
             )
     given = [values[name] if name else None for name in node.inputs]
     try:
-        known = [value.array for value in given if isinstance(value, Known)]
-        if (
-            node.op in ARRAY_OPS
-            and known
-            and all(value is None or isinstance(value, Known) for value in given)
-        ):
+        if node.op in ARRAY_OPS and _are_known(node, given):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
             return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
@@ -203,6 +200,14 @@ def _followed(
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
     known = ", ".join(dialect.known or sorted(dialect.operators))
     raise node.unusable(f"is not an operator that lrp can follow; it knows {known}")
+
+
+def _are_known(node: GraphNode, given: Sequence[Value | None]) -> bool:
+    """Whether an operator can be worked out; a tensor of a shape is, where it is a shape too."""
+    known = [value.array for value in given if isinstance(value, Known)]
+    if not known or not all(value is None or isinstance(value, Known) for value in given):
+        return False
+    return node.op != "ConstantOfShape" or (known[0].size == 1 and known[0].dtype != object)
 
 
 def _end(file: GraphFile, name: str, value: Value | None, layers: Layers) -> str:

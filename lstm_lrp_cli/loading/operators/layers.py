@@ -13,10 +13,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.units import EmbeddingSpec, UnitsSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
-from .arrays import Array, ArrayCopies, GraphNode, Known, Zeros, axis_of
+from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Zeros, axis_of
 from .file import GraphFile
 from .signal import TIME, Signal, SignalPart, joined
-from .views import RecurrentNode, View, united
+from .views import Product, RecurrentNode, View, united
 
 # The layer of a part that is the model's input before any embedding.
 RAW_INPUT = ""
@@ -29,7 +29,8 @@ class Layers(Struct):
 
     `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
-    number. `views` are those layers.
+    number. `views` are those layers. `unpadded` is what feeds a layer that adds steps.
+    `products` are what is no layer yet.
     """
 
     reserved: list[str]
@@ -37,6 +38,9 @@ class Layers(Struct):
     recurrent: dict[str, RecurrentNode] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
+    products: dict[str, Product] = field(default_factory=dict)
+    unpadded: dict[str, Signal] = field(default_factory=dict)
+    _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
 
@@ -46,6 +50,19 @@ class Layers(Struct):
         source: Any = sources if len(sources) > 1 else sources[0]
         self.specs[name] = LayerSpec(name=name, source=source, **kind)
         return SignalPart(name, size)
+
+    def put(self, product: Product) -> str:
+        """Keep products, and give the name by which parts of signals have them."""
+        name = self._unused("product")
+        self.products[name] = product
+        return name
+
+    def steps_of(self, steps: Dim, change: str) -> Dim:
+        """How many steps a change makes of a number that is left open: the same for the same."""
+        key = (steps, change)
+        if key not in self._steps:
+            self._steps[key] = Dim((f"{TIME} {len(self._steps) + 2}",))
+        return self._steps[key]
 
     def embed(self, weights: str) -> None:
         """Make an embedding of the ids."""
@@ -80,6 +97,11 @@ class Layers(Struct):
         if len(groups) > 1:
             return self._concat(groups)
         first, pooled = parts[0], parts[0].pooled
+        if first.layer in self.products:
+            raise ValueError(
+                "it takes products of queries and keys; expected a softmax over the keys' steps, "
+                "and sums of values that it weighs"
+            )
         if first.start is not None:
             source, stop = self.of((first.whole,)), first.start + (first.size or 0)
             return self.add("units", [source], None, units=UnitsSpec(first.start, stop)).layer
@@ -134,7 +156,8 @@ class Layers(Struct):
 
     def _unused(self, called: str) -> str:
         name = called
-        while name == INPUT_NAME or name in self.reserved or name in self.specs:
+        taken = ([INPUT_NAME], self.reserved, self.specs, self.products)
+        while any(name in names for names in taken):
             self._uses[called] += 1
             name = f"{called} {self._uses[called] + 1}"
         return name
@@ -277,6 +300,25 @@ class Call(Struct, frozen=True):
         units = signal.size if size is None else size
         return self.each(signal, lambda parts: self.add([self.layers.of(parts)], units, **kind))
 
+    def unit_by_unit(self, signal: Signal, **kind: Any) -> Signal:
+        """The same of a layer that does one and the same with every unit.
+
+        Units that several entries take of one layer are made together.
+        """
+        if all(part.start is None for part in signal.parts.reshape(-1)):
+            return self.layer(signal, **kind)
+        made: dict[SignalPart, SignalPart] = {}
+        parts = []
+        for part in signal.parts.reshape(-1):
+            whole = part.whole
+            if whole not in made:
+                made[whole] = self.add([self.layers.of((whole,))], whole.size, **kind)
+            start = part.start or 0
+            parts.append(made[whole].units(start, start + part.size))
+        shaped = np.empty(len(parts), dtype=object)
+        shaped[:] = parts
+        return replace(signal, parts=shaped.reshape(signal.parts.shape))
+
     def each(self, signal: Signal, make: Callable[[tuple[SignalPart, ...]], SignalPart]) -> Signal:
         """A signal of what is made of the units in each entry of the stacks."""
         rows = signal.parts.reshape(-1, signal.parts.shape[-1])
@@ -294,7 +336,7 @@ class Call(Struct, frozen=True):
     def spec(self, signal: Signal) -> LayerSpec | None:
         """The layer whose units, unpooled, are all of a signal."""
         part = signal.parts.reshape(-1)[0]
-        alone = signal.parts.size == 1 and part.pooled is None
+        alone = signal.parts.size == 1 and part == SignalPart(part.layer, part.size)
         return self.layers.specs.get(part.layer) if alone else None
 
     def understood(self, signal: Signal | None) -> list[Value]:

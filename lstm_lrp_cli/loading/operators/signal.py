@@ -6,8 +6,8 @@ So a Transpose, a Squeeze or a Reshape is understood for what it does, whoever w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -20,7 +20,10 @@ from .arrays import Dim, Size, axis_of, quotient
 # The meanings of an axis. A stack has one entry for each of several values of like shape, as an
 # LSTM's two directions; axes of one entry are stacks too. Rows are all steps of all sequences.
 BATCH, TIME, FEATURE, STACK = "batch", "time", "feature", "stack"
-ROWS: dict[tuple[str, ...], str] = {(BATCH, TIME): "batch+time", (TIME, BATCH): "time+batch"}
+# Several axes in one: rows, or the heads of attention of all sequences.
+JOINED = {(BATCH, TIME), (TIME, BATCH), (BATCH, STACK), (STACK, BATCH)}
+# The steps of the two sequences of which products were made, each step's with each step's.
+LEFT, RIGHT = "time of the left", "time of the right"
 
 # Exporters write the largest number of 32 or 64 bits for the end of an axis.
 ENDLESS = 2**31 - 1
@@ -80,6 +83,12 @@ class SignalPart(Struct, frozen=True):
         return replace(self, size=stop - start, start=(self.start or 0) + start, among=among)
 
 
+class Flatten(Protocol):
+    """Makes one vector of all steps of a signal."""
+
+    def __call__(self, signal: Signal, *, is_by_unit: bool) -> SignalPart: ...
+
+
 class Signal(Struct, frozen=True, eq=False):
     """A tensor that depends on the input.
 
@@ -101,7 +110,8 @@ class Signal(Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, part: SignalPart, axes: tuple[str, ...], sizes: dict[str, Size]) -> Signal:
         """All units of a part, and stacks of one entry."""
-        parts = np.array([part], dtype=object).reshape((1,) * (axes.count(STACK) + 1))
+        stacks = sum(label == STACK for axis in axes for label in axis.split("+"))
+        parts = np.array([part], dtype=object).reshape((1,) * (stacks + 1))
         return cls(axes, parts, sizes)
 
     @property
@@ -124,7 +134,12 @@ class Signal(Struct, frozen=True, eq=False):
 
     def transposed(self, order: Sequence[int]) -> Signal:
         axes = tuple(self.axes[axis] for axis in order)
-        stacks = [self._stack_at(axis) for axis in order if self.axes[axis] == STACK]
+        stacks = [
+            self._stack_at(axis)
+            for axis in order
+            for label in self.axes[axis].split("+")
+            if label == STACK
+        ]
         return replace(self, axes=axes, parts=self.parts.transpose([*stacks, len(stacks)]))
 
     def unsqueezed(self, places: Sequence[int]) -> Signal:
@@ -152,6 +167,9 @@ class Signal(Struct, frozen=True, eq=False):
         gone = {axis_of(place, rank) for place in places}
         if any(self.shape[axis] != 1 for axis in gone):
             return None
+        for axis in gone:
+            if self.axes[axis] == TIME:  # the one step that there is
+                return self.pooled(axis, "last", keep=True).squeezed(sorted(gone))
         axes = tuple(label for axis, label in enumerate(self.axes) if axis not in gone)
         stacks = tuple(self._stack_at(axis) for axis in gone if self.axes[axis] == STACK)
         return replace(self, axes=axes, parts=self.parts.squeeze(stacks))
@@ -202,16 +220,15 @@ class Signal(Struct, frozen=True, eq=False):
         parts = np.concatenate([self.parts, *(other.parts for other in others)], axis=along)
         return replace(self, parts=_bounded(parts))
 
-    def reshaped(
-        self, target: Sequence[Size], flatten: Callable[[Signal], SignalPart]
-    ) -> Signal | None:
+    def reshaped(self, target: Sequence[Size], flatten: Flatten) -> Signal | None:
         """The same values in another shape; None where that joins what has no meaning together.
 
         Parameters
         ----------
         target : sequence of int or Dim
         flatten : callable
-            Makes one vector of all steps, where a shape asks for that.
+            Makes one vector of all steps, where a shape asks for that: step by step, or all steps
+            of one unit after those of another.
         """
         axes = tuple(label for axes in self.axes for label in axes.split("+"))
         signal: Signal | None = replace(self, axes=axes)
@@ -266,9 +283,7 @@ class Signal(Struct, frozen=True, eq=False):
         axes = (*self.axes[:axis], STACK, *self.axes[axis:])
         return replace(self, axes=axes, parts=np.moveaxis(parts, -2, at))
 
-    def _merged(
-        self, place: int, count: int, flatten: Callable[[Signal], SignalPart]
-    ) -> Signal | None:
+    def _merged(self, place: int, count: int, flatten: Flatten) -> Signal | None:
         """With one axis for some that follow one another."""
         if count == 0:
             return self.with_unit(place)
@@ -280,14 +295,12 @@ class Signal(Struct, frozen=True, eq=False):
             return signal
         *stacks, last = labels = signal.axes[place : place + count - len(units)]
         before, behind = signal.axes[:place], signal.axes[place + len(labels) :]
-        if tuple(labels) in ROWS:
-            return replace(signal, axes=(*before, ROWS[tuple(labels)], *behind))
-        if labels == (TIME, FEATURE) and signal.parts.ndim == 1:
-            return replace(
-                signal,
-                axes=(*before, FEATURE, *behind),
-                parts=np.array([flatten(signal)], dtype=object),
-            )
+        if tuple(labels) in JOINED:
+            return replace(signal, axes=(*before, "+".join(labels), *behind))
+        if set(labels) == {TIME, FEATURE} and len(labels) == 2 and signal.parts.ndim == 1:
+            part = flatten(signal, is_by_unit=last == TIME)
+            axes = (*before, FEATURE, *behind)
+            return replace(signal, axes=axes, parts=np.array([part], dtype=object))
         if set(stacks) != {STACK} or last not in (STACK, FEATURE):
             return None
         parts, at = signal.parts, signal._stack_at(place)
@@ -306,7 +319,8 @@ class Signal(Struct, frozen=True, eq=False):
 
     def _stack_at(self, axis: int) -> int:
         """Which axis of `parts` belongs to a stack there."""
-        return self.axes[:axis].count(STACK)
+        labels = [label for each in self.axes[:axis] for label in each.split("+")]
+        return labels.count(STACK)
 
     def _size(self, axis: int) -> Size:
         match self.axes[axis]:
@@ -315,7 +329,9 @@ class Signal(Struct, frozen=True, eq=False):
             case "feature":
                 return Dim((FEATURE,)) if self.size is None else self.size
             case label:
-                return math.prod(self.sizes[name] for name in label.split("+"))
+                at = self._stack_at(axis)
+                sizes = self.sizes | {STACK: self.parts.shape[at] if STACK in label else 1}
+                return math.prod(sizes[name] for name in label.split("+"))
 
 
 def joined(parts: Sequence[SignalPart]) -> tuple[SignalPart, ...]:

@@ -1,7 +1,8 @@
-"""Recurrent layers of a graph, of which others take some directions, steps and states.
+"""Layers of a graph that are settled when it is known what others take of them.
 
-What is taken of one is a view. It becomes a layer of its own where it is the only one; several are
-taken of one layer that gives them all.
+Of recurrent layers those take some directions, steps and states: a view. It becomes a layer of its
+own where it is the only one; several are taken of one layer that gives them all. Products of
+queries and keys become attention where values are weighed by them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from lstm_lrp_cli.loading.layers.cells import CellSpec
 from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSpec, RnnSpec
 from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from .arrays import GraphNode
+from .signal import SignalPart
 
 KINDS: dict[type[RecurrentSpec], str] = {LstmSpec: "lstm", GruSpec: "gru", RnnSpec: "rnn"}
 
@@ -38,6 +40,32 @@ class View(Struct, frozen=True):
     directions: tuple[bool, ...]
     is_final: bool
     has_cells: bool = False
+
+
+class Product(Struct, frozen=True):
+    """Products of queries and keys, which are no layer until values are weighed by them.
+
+    Parameters
+    ----------
+    left, right : tuple of SignalPart
+        The units of both sides, head by head.
+    heads : int
+    scale : float
+    is_causal : bool
+        Whether later steps are hidden from each.
+    keys : str or None
+        The axis of the keys' steps; None where no softmax has run over one yet.
+    values : tuple of SignalPart
+        What has been weighed, and is yet to be added up.
+    """
+
+    left: tuple[SignalPart, ...]
+    right: tuple[SignalPart, ...]
+    heads: int
+    scale: float = 1.0
+    is_causal: bool = False
+    keys: str | None = None
+    values: tuple[SignalPart, ...] = ()
 
 
 class RecurrentNode(Struct, frozen=True):

@@ -13,7 +13,7 @@ from lstm_lrp_cli.loading.mapping import Assumption, Described
 from .exported import ExportedFile
 from lstm_lrp_cli.loading.operators.graph import Dialect
 from lstm_lrp_cli.loading.operators.graph import describe as follow
-from lstm_lrp_cli.loading.operators.ops import OPS
+from lstm_lrp_cli.loading.operators.kinds import OPS
 from lstm_lrp_cli.loading.operators.signal import BATCH, TIME
 from . import REFUSED
 from .layers import ATEN, STATES

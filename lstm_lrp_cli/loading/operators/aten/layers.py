@@ -7,16 +7,11 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
 from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSpec, RnnSpec
-from lstm_lrp_cli.loading.layers.units import (
-    BatchNormSpec,
-    GroupNormSpec,
-    LayerNormSpec,
-    LeakyReluSpec,
-)
+from lstm_lrp_cli.loading.layers.units import BatchNormSpec, LeakyReluSpec
 from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, Zeros, are_zeros
 from lstm_lrp_cli.loading.operators.file import direction_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.recurrent import recurrent
+from lstm_lrp_cli.loading.operators.kinds.recurrent import recurrent
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, Signal, SignalPart
 from . import REFUSED
 
@@ -48,26 +43,6 @@ def _leaky_relu(call: Call) -> list[Value]:
     if slopes.array.size > 1:
         _check_units(call, signal, 1)
     return [call.layer(signal, leaky_relu=LeakyReluSpec(slopes=call.dataset(slopes.name)))]
-
-
-def _layer_norm(call: Call) -> list[Value]:
-    signal = call.signal()
-    _check_units(call, signal, -1)
-    if call.setting("axes") != 1:
-        raise call.unusable("normalizes several axes together; expected that of units")
-    scale, offset = _vectors(call, 1, 2)
-    spec = LayerNormSpec(scale=scale, offset=offset, epsilon=call.setting("epsilon"))
-    return [call.layer(signal, layer_norm=spec)]
-
-
-def _group_norm(call: Call) -> list[Value]:
-    signal = call.signal()
-    _check_units(call, signal, 1)
-    scale, offset = _vectors(call, 1, 2)
-    spec = GroupNormSpec(
-        call.setting("groups"), scale=scale, offset=offset, epsilon=call.setting("epsilon")
-    )
-    return [call.layer(signal, group_norm=spec)]
 
 
 def _batch_norm(call: Call) -> list[Value]:
@@ -211,8 +186,6 @@ ATEN: dict[str, Operator] = {
     **dict.fromkeys(STATES, _recurrent),
     "aten.activation": _activation,
     "aten.batch_norm": _batch_norm,
-    "aten.group_norm": _group_norm,
-    "aten.layer_norm": _layer_norm,
     "aten.leaky_relu": _leaky_relu,
     REFUSED: _refused,
     "aten.zeros": _zeros,

@@ -219,15 +219,26 @@ def _hardtanh(t: Translation) -> None:
 
 
 def _layer_norm(t: Translation) -> None:
-    inputs = [t.tensor("input"), t.tensor("weight"), t.tensor("bias")]
-    shape = t.given("normalized_shape")
-    t.become("aten.layer_norm", *inputs, axes=len(shape), epsilon=float(t.given("eps", 1e-5)))
+    """Over the last axes, as many as there are sizes of a layer."""
+    t.become(
+        "LayerNormalization",
+        *_with_vectors(t),
+        axis=-len(t.given("normalized_shape")),
+        epsilon=float(t.given("eps", 1e-5)),
+    )
 
 
 def _group_norm(t: Translation) -> None:
-    inputs = [t.tensor("input"), t.tensor("weight"), t.tensor("bias")]
-    groups = t.given("num_groups")
-    t.become("aten.group_norm", *inputs, groups=groups, epsilon=float(t.given("eps", 1e-5)))
+    t.become(
+        "GroupNormalization",
+        *_with_vectors(t),
+        num_groups=t.given("num_groups"),
+        epsilon=float(t.given("eps", 1e-5)),
+    )
+
+
+def _with_vectors(t: Translation) -> list[str]:
+    return [t.tensor("input"), t.tensor("weight"), t.tensor("bias")]
 
 
 def _batch_norm(t: Translation) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from lstm_lrp_cli.loading.layers.steps import FlattenSpec
+from lstm_lrp_cli.loading.layers.steps import FlattenSpec, RepeatSpec, TransposeSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
-from .arrays import (
+from lstm_lrp_cli.loading.operators.arrays import (
     DTYPES,
     ArrayCopies,
     Known,
+    Size,
     Zeros,
     axis_of,
     part_of_shape,
@@ -23,11 +24,15 @@ from .arrays import (
     slices,
     split_sizes,
 )
-from .layers import RAW_INPUT, Call, Operator, Value
-from .signal import FEATURE, STACK, TIME, Signal, SignalPart, is_reversal
-
-# How many axes NumPy's arrays may have.
-LONGEST_SHAPE = 64
+from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
+from lstm_lrp_cli.loading.operators.signal import (
+    FEATURE,
+    STACK,
+    TIME,
+    Signal,
+    SignalPart,
+    is_reversal,
+)
 
 
 def _cast(call: Call) -> list[Value]:
@@ -51,15 +56,11 @@ def _shape(call: Call) -> list[Value]:
 
 
 def _filled(call: Call) -> list[Value]:
-    """ConstantOfShape: zeros for states, or a number for each size of a shape."""
+    """ConstantOfShape, where the input tells the shape: zeros, as states are."""
     value = call.setting("value")
-    number = np.zeros(1) if value is None else value
-    sizes = call.constant(0).array.tolist()
-    if not number.any():
-        return [Zeros()]
-    if len(sizes) != 1 or sizes[0] > LONGEST_SHAPE:
+    if value is not None and value.any():
         raise call.unusable("makes a tensor of a number that is not 0; expected zeros")
-    return [Known(np.full(sizes, number.item()), "")]
+    return [Zeros()]
 
 
 def _copied(call: Call) -> list[Value]:
@@ -72,16 +73,41 @@ def _copied(call: Call) -> list[Value]:
     signal, target = call.signal(), call.constant(1).array.tolist()
     if call.node.op == "Tile":
         target = [n * size for n, size in zip(target, signal.shape, strict=True)]
+    missing = len(target) - len(signal.axes)
+    if missing > 0:
+        signal = signal.unsqueezed(range(missing))
+    for axis, size in enumerate(target, start=max(-missing, 0)):
+        if size not in (1, signal.shape[axis]):
+            signal = _spread(call, signal, axis, size)
+    return [signal]
+
+
+def _spread(call: Call, signal: Signal, axis: int, size: Size) -> Signal:
+    """A value with copies along an axis of one entry: for several steps, or units."""
     axes = list(signal.axes)
-    for axis, size in enumerate(target[len(target) - len(axes) :]):
-        if size in (1, signal.shape[axis]):
-            continue
-        if signal.size != 1 or not signal.is_unit(axis):
-            raise call.unusable("copies a value for several steps; expected single units")
-        if axes[axis] == STACK and FEATURE not in axes:
-            signal = signal.squeezed([axis]) or signal
-            axes[axis] = FEATURE
-    return [replace(signal, axes=tuple(axes))]
+    if axes[axis] == STACK and FEATURE in axes and TIME not in axes:
+        return repeated(call, signal, axis, size)
+    if signal.size != 1 or not signal.is_unit(axis):
+        raise call.unusable("copies a value for several steps; expected single units, or a vector")
+    if axes[axis] == STACK and FEATURE not in axes:
+        signal = signal.squeezed([axis]) or signal
+        axes[axis] = FEATURE
+    return replace(signal, axes=tuple(axes))
+
+
+def repeated(call: Call, signal: Signal, axis: int, steps: Size) -> Signal:
+    """A vector at each of so many steps, which are in the place of an axis of one entry."""
+    if not isinstance(steps, int):
+        raise call.unusable(
+            "copies a vector for as many steps as the input has, and their number is left open; "
+            "export the model with a fixed number of steps"
+        )
+    squeezed = signal.squeezed([axis])
+    if squeezed is None:
+        raise call.unusable(f"copies the axis of {signal.axes[axis]}; expected one entry")
+    made = call.layer(squeezed, repeat=RepeatSpec(steps))
+    axes = (*squeezed.axes[:axis], TIME, *squeezed.axes[axis:])
+    return replace(made, axes=axes, sizes=made.sizes | {TIME: steps})
 
 
 def _transpose(call: Call) -> list[Value]:
@@ -111,15 +137,18 @@ def _flatten(call: Call) -> list[Value]:
 
 
 def _reshaped(call: Call, target: list[Any]) -> Signal | None:
-    def flatten(signal: Signal) -> SignalPart:
+    def flatten(signal: Signal, *, is_by_unit: bool) -> SignalPart:
         steps, size = signal.sizes[TIME], signal.size
         if not isinstance(steps, int) or size is None:
             raise call.unusable(
                 "lays all steps side by side, and their number is left open; expected an input of "
                 "so many steps"
             )
-        source = call.layers.of(tuple(signal.parts))
-        return call.add([source], steps * size, flatten=FlattenSpec(steps))
+        source, count = call.layers.of(tuple(signal.parts)), steps
+        if is_by_unit:
+            source = call.add([source], steps, transpose=TransposeSpec(steps)).layer
+            count = size
+        return call.add([source], steps * size, flatten=FlattenSpec(count))
 
     signal = call.signal()
     return signal.reshaped(resolved(target, signal.shape, call.node), flatten)

@@ -16,12 +16,12 @@ from lstm_lrp_cli.engine.activations import SELU_ALPHA, SELU_SCALE
 from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
 from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSpec, RnnSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
+from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, are_zeros
+from lstm_lrp_cli.loading.operators.file import bias_names, direction_name
+from lstm_lrp_cli.loading.operators.layers import DIRECTIONS, Call, Value
+from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
+from lstm_lrp_cli.loading.operators.views import RecurrentNode
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
-from .arrays import ArrayCopies, Known, are_zeros
-from .file import bias_names, direction_name
-from .layers import DIRECTIONS, Call, Value
-from .signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
-from .views import RecurrentNode
 
 GATE_ORDER = ["i", "o", "f", "g"]
 GRU_ORDER = ["z", "r", "n"]
