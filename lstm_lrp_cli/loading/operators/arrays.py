@@ -44,16 +44,27 @@ MOST_FACTORS = 8
 
 
 class Dim(Struct, frozen=True):
-    """A size that only the input tells: the product of some axes' sizes and a number."""
+    """A size that only the input tells: the product of some axes' sizes and a number.
+
+    Parameters
+    ----------
+    axes : tuple of str
+    factor : int
+    example : int or None
+        What it was in the example with which a graph was exported, where that wrote out sizes.
+    """
 
     axes: tuple[str, ...]
     factor: int = 1
+    example: int | None = None
 
     def __mul__(self, other: Size) -> Dim:
         axes, factor = _factors(other)
         if len(self.axes) + len(axes) > MOST_FACTORS:
             raise ValueError("a size is a product of too many")
-        return Dim(tuple(sorted((*self.axes, *axes))), self.factor * factor)
+        one, two = example_of(self), example_of(other)
+        example = None if one is None or two is None else one * two
+        return Dim(tuple(sorted((*self.axes, *axes))), self.factor * factor, example)
 
     __rmul__ = __mul__
 
@@ -62,15 +73,25 @@ Size = int | Dim
 
 
 def quotient(size: Size, divisor: Size) -> Size | None:
-    """One size divided by another; None where that leaves a rest."""
+    """One size divided by another; None where that leaves a rest.
+
+    A number is divided by what a size was in the example, where that is known.
+    """
     axes, factor = _factors(size)
     less, by = _factors(divisor)
     left = Counter(axes)
     left.subtract(less)
+    one, two = example_of(size), example_of(divisor)
+    example = one // two if one is not None and two and not one % two else None
     if by == 0 or factor % by or any(count < 0 for count in left.values()):
-        return None
+        return None if isinstance(size, Dim) == isinstance(divisor, Dim) else example
     names = tuple(sorted(left.elements()))
-    return Dim(names, factor // by) if names else factor // by
+    return Dim(names, factor // by, example) if names else factor // by
+
+
+def example_of(size: Size) -> int | None:
+    """A number, or what a size was in the example."""
+    return size.example if isinstance(size, Dim) else int(size)
 
 
 def _factors(size: Size) -> tuple[tuple[str, ...], int]:
@@ -222,7 +243,9 @@ def resolved(target: list[Any], sizes: list[Any], node: GraphNode) -> list[Any]:
     if not node.attributes.get("allowzero"):
         target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
     if -1 in target:
-        rest = quotient(math.prod(sizes), math.prod(size for size in target if size != -1))
+        whole, others = math.prod(sizes), math.prod(size for size in target if size != -1)
+        is_written = isinstance(others, int) and example_of(whole) is not None
+        rest = quotient(example_of(whole) if is_written else whole, others)
         if rest is None:
             raise ValueError(f"a shape of {target}")
         target = [rest if size == -1 else size for size in target]
@@ -253,6 +276,7 @@ def _arithmetic(node: GraphNode, one: Array, other: Array) -> list[Array]:
         "Sub": operator.sub,
         "Mul": operator.mul,
         "Div": operator.truediv if one.dtype.kind == "f" else operator.floordiv,
+        "Mod": operator.mod,
     }
     return [np.asarray(compute[node.op](one, other))]
 
@@ -291,6 +315,13 @@ def _filled(node: GraphNode, shape: Array) -> list[Array]:
     return [np.full(shape.tolist(), number.item(), dtype=number.dtype)]
 
 
+def without_dims(array: Array) -> Array:
+    """An array of sizes as integers, where the input tells none of them."""
+    if array.dtype == object and all(isinstance(size, int) for size in array.reshape(-1)):
+        return array.astype(np.int64)
+    return array
+
+
 def _check(node: GraphNode, claimed: int) -> None:
     check_size(node.where, (claimed,), 1, node.file_bytes)
 
@@ -305,6 +336,7 @@ ARRAY_OPS: dict[str, Callable[..., list[Array]]] = {
     "Equal": _equal,
     "Gather": _gather,
     "Identity": lambda node, array: [array],
+    "Mod": _arithmetic,
     "Mul": _arithmetic,
     "ReduceProd": _product,
     "Reshape": _reshape,

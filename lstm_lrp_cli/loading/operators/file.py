@@ -68,6 +68,7 @@ class GraphFile(ArrayFile):
     opset: int
     producer: str
     _arrays: dict[str, Array]
+    _derived: dict[str, Array]
 
     def read(self, name: str) -> Array:
         return self._arrays[name]
@@ -85,11 +86,38 @@ class GraphFile(ArrayFile):
         twice = [name for name, count in Counter(made).items() if count > 1]
         if twice:
             raise ValueError(f"it makes `{twice[0]}` twice")
+        self._derived = {}
         with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
             self._arrays = self._named(self._fold())
         self.datasets = {
             name: Stored(array.shape, array.dtype.name) for name, array in self._arrays.items()
         }
+
+    def keep(self, node: GraphNode, arrays: list[Array]) -> list[Array]:
+        """Keep what a node makes of constants and of shapes, as datasets where it is weights.
+
+        Raises
+        ------
+        UnusableInput
+            All such arrays take far more memory than the file.
+        """
+        self._derived |= dict(zip(node.outputs, arrays, strict=False))
+        made = sum(array.nbytes for array in self._derived.values())
+        check_size(node.where, (made,), 1, self.size)
+        for name, array in zip(node.outputs, arrays, strict=False):
+            self._put(name, array)
+        return arrays
+
+    def keep_parts(self, node: GraphNode) -> None:
+        """Name the parts that a node takes of such arrays."""
+        if not self._derived.keys().isdisjoint(node.inputs):
+            for _, part, array in _parts(node, self._derived, {}):
+                self._put(part, array)
+
+    def _put(self, name: str, array: Array) -> None:
+        if array.dtype.kind == "f" and array.ndim:
+            self._arrays[name] = array
+            self.datasets[name] = Stored(array.shape, array.dtype.name)
 
     def _fold(self) -> set[int]:
         """Work out all nodes that take constants alone; which they are."""

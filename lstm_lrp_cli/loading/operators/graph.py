@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
-from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
+from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros, without_dims
 from .file import DAMAGED, GraphFile, GraphInput
 from .kinds import OPS
 from .kinds.moves import OF_ZEROS
@@ -151,8 +151,11 @@ def _mapping(
     sizes: dict[str, Size] = {}
     for label in (BATCH, TIME):
         size = given.get(label)
-        is_known = isinstance(size, int) and label not in free
-        sizes[label] = size if is_known else Dim((label,))
+        example = size if isinstance(size, int) else None
+        if example is None or label in free:
+            sizes[label] = Dim((label,), example=example)
+        else:
+            sizes[label] = example
     features = given.get(FEATURE) if FEATURE in axes else 1
     part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
     values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
@@ -191,10 +194,15 @@ def _followed(
     try:
         if node.op in ARRAY_OPS and _are_known(node, given):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
-            return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
+            made = [without_dims(array) for array in ARRAY_OPS[node.op](node, *arrays)]
+            return [
+                Known(array, name)
+                for name, array in zip(node.outputs, file.keep(node, made), strict=False)
+            ]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
         if node.op in dialect.operators:
+            file.keep_parts(node)
             return dialect.operators[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error

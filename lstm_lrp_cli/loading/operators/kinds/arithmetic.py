@@ -16,6 +16,7 @@ from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Val
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
 from lstm_lrp_cli.model.layers import MergeName
 from .attention import masked_product, scaled_product, weighed_steps
+from .moves import repeated
 
 # Activations that are gates where something is multiplied with them.
 GATES = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softmax")
@@ -186,7 +187,8 @@ def merged(call: Call, kind: MergeName) -> list[Value]:
 
 
 def joined(call: Call, signals: Sequence[Signal], **kind: Any) -> Signal:
-    """Signals made one, unit by unit, at the same steps."""
+    """Signals made one, unit by unit, at the same steps; a vector is taken at every step."""
+    signals = _at_all_steps(call, signals)
     rank, size = max(len(signal.axes) for signal in signals), signals[-1].size
     axes: list[str] = []
     for back in range(rank, 0, -1):
@@ -207,6 +209,24 @@ def joined(call: Call, signals: Sequence[Signal], **kind: Any) -> Signal:
     sources = [call.source(signal) for signal in signals]
     part = call.add(sources, size, **kind)
     return Signal.of(part, tuple(axes), signals[0].sizes)
+
+
+def _at_all_steps(call: Call, signals: Sequence[Signal]) -> list[Signal]:
+    """Signals, of which those that are one vector a sequence are repeated for the others' steps."""
+    by_step = next((signal for signal in signals if TIME in signal.axes), None)
+    if by_step is None:
+        return list(signals)
+    back = by_step.axes.index(TIME) - len(by_step.axes)
+    spread = []
+    for signal in signals:
+        if TIME not in signal.axes:
+            if len(signal.axes) < -back:
+                signal = signal.unsqueezed(range(-back - len(signal.axes)))
+            place = len(signal.axes) + back
+            if signal.axes[place] == STACK and signal.is_unit(place):
+                signal = repeated(call, signal, place, by_step.sizes[TIME])
+        spread.append(signal)
+    return spread
 
 
 ARITHMETIC: dict[str, Operator] = {

@@ -23,6 +23,7 @@ from lstm_lrp_cli.loading.operators.signal import (
     TIME,
     Signal,
     SignalPart,
+    joined,
 )
 from lstm_lrp_cli.loading.operators.views import Product
 
@@ -251,13 +252,16 @@ def _attend(call: Call, product: Product, values: tuple[SignalPart, ...]) -> Seq
 
 def _unscaled(call: Call, parts: tuple[SignalPart, ...], scale: float) -> tuple[str, float]:
     """The layer that has some units, before they are all scaled by a number; and the scale then."""
-    name = call.layers.of(parts)
-    while (spec := call.layers.specs.get(name)) is not None:
-        factor = spec.batch_norm.scale if spec.batch_norm else None
-        if not isinstance(factor, float) or spec.batch_norm != BatchNormSpec(scale=factor):
+    found = joined(parts)
+    while len(found) == 1 and found[0].pooled is None:
+        spec = call.layers.specs.get(found[0].layer)
+        norm = spec.batch_norm if spec is not None else None
+        if spec is None or norm is None or not isinstance(norm.scale, float):
             break
-        name, scale = str(spec.source), scale * factor
-    return name, scale
+        if norm != BatchNormSpec(scale=norm.scale):
+            break
+        found, scale = (replace(found[0], layer=str(spec.source)),), scale * norm.scale
+    return call.layers.of(found), scale
 
 
 def _weighted_sum(call: Call, left: Signal, right: Signal) -> Signal:

@@ -20,6 +20,7 @@ from lstm_lrp_cli.loading.operators.arrays import (
     Zeros,
     axis_of,
     part_of_shape,
+    quotient,
     resolved,
     slices,
     split_sizes,
@@ -77,7 +78,7 @@ def _copied(call: Call) -> list[Value]:
     if missing > 0:
         signal = signal.unsqueezed(range(missing))
     for axis, size in enumerate(target, start=max(-missing, 0)):
-        if size not in (1, signal.shape[axis]):
+        if size != 1 and quotient(size, signal.shape[axis]) != 1:
             signal = _spread(call, signal, axis, size)
     return [signal]
 
