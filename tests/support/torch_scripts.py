@@ -154,6 +154,13 @@ def scaled(net: Any, x: torch.Tensor) -> torch.Tensor:
     return net.fc(out[:, -1]) * 3 + 1
 
 
+def in_place(net: Any, x: torch.Tensor) -> torch.Tensor:
+    out, _ = net.lstm(x)
+    scores = net.fc(torch.relu_(out[:, -1].clone()))
+    scores.mul_(2).add_(1)
+    return scores
+
+
 def leaky(net: Any, x: torch.Tensor) -> torch.Tensor:
     out, _ = net.lstm(F.leaky_relu(net.project(x), 0.2))
     return net.fc(net.prelu(F.silu(out[:, -1])))
@@ -308,6 +315,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, Callable[[], nn.Module]]]
     "two heads": (two_heads, {"lstm": lstm, "fc": _linear, "amount": lambda: _linear(classes=1)}),
     "with states": (with_states, {"lstm": lstm, "fc": _linear}),
     "scaled": (scaled, {"lstm": lstm, "fc": _linear}),
+    "in place": (in_place, {"lstm": lstm, "fc": _linear}),
     "leaky": (
         leaky,
         {

@@ -80,7 +80,7 @@ def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = (
     UnusableInput
         There is a node, named, that lrp cannot follow.
     """
-    nodes = _live(rewritten(_live(file.nodes, file.outputs), file.constants), file.outputs)
+    nodes = live(rewritten(live(file.nodes, file.outputs), file.constants), file.outputs)
     if dialect.recurrent.isdisjoint(node.op for node in nodes):
         raise UnusableInput(
             str(file.path),
@@ -113,7 +113,7 @@ def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = (
     raise errors[0]
 
 
-def _live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
+def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     """The nodes that the outputs depend on."""
     needed = set(outputs)
     live = []

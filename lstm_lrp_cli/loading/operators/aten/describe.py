@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Assumption, Described
 from .exported import ExportedFile
-from lstm_lrp_cli.loading.operators.graph import Dialect
+from lstm_lrp_cli.loading.operators.graph import Dialect, live
 from lstm_lrp_cli.loading.operators.graph import describe as follow
 from lstm_lrp_cli.loading.operators.kinds import OPS
 from lstm_lrp_cli.loading.operators.signal import BATCH, TIME
@@ -21,7 +21,7 @@ from .table import LINE, TABLE
 
 TORCH = Dialect(
     OPS | ATEN,
-    frozenset((*STATES, REFUSED)),  # what is refused says itself why
+    frozenset(STATES),
     f"export it without .run_decompositions(), and nn.LSTM as it is: {LINE}",
     fixes_steps=True,
     known=sorted(TABLE),
@@ -38,6 +38,9 @@ def describe(file: ExportedFile) -> Described:
     UnusableInput
         There is a node, named, that lrp cannot follow.
     """
+    for node in live(file.nodes, file.outputs):
+        if node.op == REFUSED:
+            raise node.unusable(node.attributes["problem"])
     problem: UnusableInput | None = None
     for free in FREE:
         try:

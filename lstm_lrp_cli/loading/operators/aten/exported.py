@@ -76,7 +76,8 @@ class ExportedFile(GraphFile):
         for spec in module.signature.input_specs:
             self._read_input(spec, graph, names)
         nodes = [self._node(node, graph, names) for node in graph.nodes]
-        self.nodes = translated(nodes, str(self.path), self.size)
+        found = [names.of(name) for name in self._raw_outputs(module)]
+        self.nodes = translated(nodes, found, str(self.path), self.size)
         self._read_outputs(module, nodes, names)
 
     def _read_input(self, spec: dict[str, dict[str, Any]], graph: JsonGraph, names: Names) -> None:
@@ -115,8 +116,8 @@ class ExportedFile(GraphFile):
             },
         )
 
-    def _read_outputs(self, module: GraphModule, nodes: list[AtenNode], names: Names) -> None:
-        """What the model gives; states that recurrent layers give beside it are left out."""
+    def _raw_outputs(self, module: GraphModule) -> list[str]:
+        """The tensors that the model gives, as the program calls them."""
         raw: list[str] = []
         for spec in module.signature.output_specs:
             ((kind, said),) = spec.items()
@@ -128,6 +129,11 @@ class ExportedFile(GraphFile):
                     f"has an output of the kind {kind}; expected scores alone: a model that keeps "
                     "what it changes (a state) from one run to the next is not read",
                 )
+        return raw
+
+    def _read_outputs(self, module: GraphModule, nodes: list[AtenNode], names: Names) -> None:
+        """What the model gives; states that recurrent layers give beside it are left out."""
+        raw = self._raw_outputs(module)
         found = [names.of(name) for name in raw]
         states = {name for node in nodes if node.kind in RECURRENT for name in node.outputs[1:]}
         scores = [k for k, name in enumerate(found) if name not in states]

@@ -47,9 +47,18 @@ REFUSED = {
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
-def translated(nodes: Sequence[AtenNode], path: str, file_bytes: int) -> list[GraphNode]:
-    """The nodes of a graph in ONNX's vocabulary."""
+def translated(
+    nodes: Sequence[AtenNode], outputs: Sequence[str], path: str, file_bytes: int
+) -> list[GraphNode]:
+    """The nodes of a graph, which gives some outputs, in ONNX's vocabulary.
+
+    Raises
+    ------
+    UnusableInput
+        One changes in place what others take.
+    """
     uses = Counter(name for node in nodes for name in _taken(node.given.values()))
+    uses.update(outputs)
     makers = {name: node for node in nodes for name in node.outputs}
     made: list[GraphNode] = []
     for node in nodes:
@@ -72,11 +81,12 @@ def _translate(t: Translation, uses: Counter[str], makers: dict[str, AtenNode]) 
         return
     if kind.endswith("_") and not kind.startswith("_"):
         if not _is_alone(node, uses, makers):
+            # Whether or not its own output is taken: what it changes is.
             t.refuse(
                 "changes a tensor in place that other operators take too; expected a new one, as "
                 "by inplace=False"
             )
-            return
+            raise t.made[-1].unusable(t.made[-1].attributes["problem"])
         kind = kind.removesuffix("_")
     if kind in TABLE:
         TABLE[kind](t)
