@@ -225,8 +225,7 @@ def test_torch_disagrees_with_a_mapping_that_is_wrong(run, tmp_path):
     lines = "".join(f'{{"tokens": {each.tolist()}}}\n' for each in inputs_of("uni", 4))
     (tmp_path / "input.jsonl").write_text(lines)
     result = run(
-        *("check", path, tmp_path / "input.jsonl", "--against", "torch"),
-        *("--mapping", wrong),
+        *("check", path, tmp_path / "input.jsonl", "--against", "torch"), *("--mapping", wrong)
     )
     assert result.exit_code == 1, result.output
 

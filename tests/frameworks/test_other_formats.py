@@ -48,7 +48,6 @@ def torch_net(torch):
     [
         ("trace", "is a TorchScript program", "m_state.pt"),
         ("script", "is a TorchScript program", "m_state.pt"),
-        ("export", "is a program that torch.export wrote", "m_state.pt"),
         ("legacy", "is a file of PyTorch before 1.6", "m_state.pt"),
     ],
 )
@@ -56,13 +55,11 @@ def test_pytorch(run, framework, mended, tmp_path, form, what, written):
     torch = framework("torch")
     net = torch_net(torch)
     x = torch.randn(2, 5, 3)
-    path = tmp_path / {"export": "m.pt2"}.get(form, "m.pt")
+    path = tmp_path / "m.pt"
     if form == "trace":
         torch.jit.save(torch.jit.trace(net, x), path)
     elif form == "script":
         torch.jit.save(torch.jit.script(net), path)
-    elif form == "export":
-        torch.export.save(torch.export.export(net, (x,)), path)
     else:
         torch.save(net.state_dict(), path, _use_new_zipfile_serialization=False)
     mended(path, what, written)

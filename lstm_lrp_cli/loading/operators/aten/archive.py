@@ -11,7 +11,7 @@ loader of PyTorch 2.13 reads (torch/export/__init__.py and torch/export/pt2_arch
 import io
 import zipfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.operators.arrays import Array
 from lstm_lrp_cli.loading.torch.pickled import Tensor, read_pickle
-from .schema import DTYPES, VERSION, Payloads, Program, Size, Versioned
+from .schema import DTYPES, VERSION, JsonSize, Payloads, Program, Versioned
 
 # A node takes some hundred bytes of it; what is read of JSON may take twenty times its length.
 LONGEST_JSON = 8 * 2**20
@@ -245,7 +245,7 @@ class _Views:
         return array.astype(bits.newbyteorder("="), copy=False)
 
 
-def _number(size: Size) -> int:
+def _number(size: JsonSize) -> int:
     if size.as_int is None or size.as_int < 0:
         raise ValueError("a weight's size, stride or offset is no whole number")
     return size.as_int

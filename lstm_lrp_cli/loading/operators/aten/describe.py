@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.mapping import Assumption, Described
-from .exported import ExportedFile
 from lstm_lrp_cli.loading.operators.graph import Dialect, live
 from lstm_lrp_cli.loading.operators.graph import describe as follow
 from lstm_lrp_cli.loading.operators.kinds import OPS
 from lstm_lrp_cli.loading.operators.signal import BATCH, TIME
 from . import REFUSED
+from .exported import ExportedFile
 from .layers import ATEN, STATES
 from .table import LINE, TABLE
 

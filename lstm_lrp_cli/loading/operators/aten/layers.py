@@ -10,8 +10,8 @@ from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSp
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, LeakyReluSpec
 from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, Zeros, are_zeros
 from lstm_lrp_cli.loading.operators.file import direction_name
-from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
 from lstm_lrp_cli.loading.operators.kinds.recurrent import recurrent
+from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, Signal, SignalPart
 from . import REFUSED
 

@@ -27,16 +27,16 @@ DTYPES = {
 }
 
 
-class Size(Struct):
+class JsonSize(Struct):
     as_int: int | None = None
     as_expr: Any = None
 
 
 class TensorMeta(Struct):
     dtype: int
-    sizes: list[Size]
-    strides: list[Size]
-    storage_offset: Size
+    sizes: list[JsonSize]
+    strides: list[JsonSize]
+    storage_offset: JsonSize
 
 
 class Payload(Struct):
