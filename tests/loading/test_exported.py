@@ -108,14 +108,14 @@ def test_a_tensor_that_claims_too_much(members, write, change, problem):
 def test_a_pickled_tensor_is_refused(members, write):
     config = json.loads(members[CONFIG])
     config["config"]["fc.bias"]["use_pickle"] = True
-    with pytest.raises(UnusableInput, match="tensor `fc.bias`: is pickled"):
+    with pytest.raises(UnusableInput, match=r"tensor `fc\.bias`: is pickled"):
         lrp.load(write(members | {CONFIG: json.dumps(config).encode()}))
 
 
 def test_a_tensor_that_is_missing_is_named(members, write):
     config = json.loads(members[CONFIG])
     del config["config"]["fc.bias"]
-    with pytest.raises(UnusableInput, match="tensor `fc.bias`: is a part of the graph"):
+    with pytest.raises(UnusableInput, match=r"tensor `fc\.bias`: is a part of the graph"):
         lrp.load(write(members | {CONFIG: json.dumps(config).encode()}))
 
 

@@ -69,7 +69,7 @@ def functional(net: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def sequential(net: Any, x: torch.Tensor) -> torch.Tensor:
-    out, (hidden, _) = net.lstm(x)
+    _, (hidden, _) = net.lstm(x)
     return net.head(hidden[-1])
 
 
@@ -104,7 +104,7 @@ def residual(net: Any, x: torch.Tensor) -> torch.Tensor:
 
 def embedding_dropout(net: Any, x: torch.Tensor) -> torch.Tensor:
     embedded = net.dropout(net.embedding(x))
-    out, (hidden, cell) = net.lstm(embedded)
+    _, (hidden, _) = net.lstm(embedded)
     hidden = net.dropout(torch.cat((hidden[-2], hidden[-1]), dim=1))
     return torch.sigmoid(net.fc(hidden))
 
@@ -177,7 +177,7 @@ def plain_rnn(net: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def gru_states(net: Any, x: torch.Tensor) -> torch.Tensor:
-    out, hidden = net.gru(x, torch.zeros(2, x.shape[0], SIZE, dtype=x.dtype))
+    _, hidden = net.gru(x, torch.zeros(2, x.shape[0], SIZE, dtype=x.dtype))
     return net.fc(torch.cat([hidden[0], hidden[1]], -1))
 
 

@@ -105,7 +105,7 @@ class Archive:
             listed = ", ".join(saved[:4]) or "none"
             raise UnusableInput(
                 str(self._path),
-                f"holds {len(saved)} programs ({listed}); expected one, as torch.export.save writes",
+                f"holds {len(saved)} programs ({listed}); expected one, as torch.export.save has",
             )
         return saved[0]
 
@@ -206,7 +206,7 @@ class _Views:
     """Makes arrays of storages, and counts what they claim together."""
 
     def __init__(self, file_bytes: int, *, is_big: bool) -> None:
-        self._file_bytes, self._order = file_bytes, ">" if is_big else "<"
+        self._file_bytes, self._is_big = file_bytes, is_big
         self._claimed = 0
 
     def of(
@@ -218,7 +218,9 @@ class _Views:
     ) -> Array:
         """A tensor by its offset, shape and strides in a storage, all in elements."""
         offset, shape, strides = view
-        bits = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder(self._order)
+        bits = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder(
+            ">" if self._is_big else "<"
+        )
         if len(shape) != len(strides) or len(shape) > MOST_AXES:
             raise UnusableInput(
                 where, f"has {len(shape)} sizes and {len(strides)} strides; expected as many"

@@ -68,7 +68,7 @@ def _vectors(call: Call, *places: int) -> list[str | None]:
 def _check_units(call: Call, signal: Signal, axis: int) -> None:
     if len(signal.axes) < 2 or signal.axes[axis] != FEATURE:
         raise call.unusable(
-            f"works along an axis of {', '.join(signal.axes)} that is not that of units; expected it"
+            f"is given axes of {', '.join(signal.axes)}; expected units where it works along them"
         )
 
 
@@ -104,11 +104,12 @@ def _recurrent(call: Call) -> list[Value]:
         size = call.file.datasets[_output_weights(cells[False])].shape
         hidden = size[0] if cells[False].projection else size[1]
         of_layer = replace(call, values=[signal])
-        steps, *made = recurrent(
+        made = recurrent(
             of_layer, spec, cells, hidden, states, is_batch_first=call.setting("batch_first")
         )
+        steps, *others = (each for each in made if isinstance(each, Signal))
         signal = _side_by_side(call, steps)
-        ends.append([_by_direction(call, end) for end in made if isinstance(end, Signal)])
+        ends.append([_by_direction(call, end) for end in others])
     finals = [first.joined(others, 0) for first, *others in zip(*ends, strict=True)]
     return [signal, *(call.understood(final)[0] for final in finals)]
 
@@ -173,7 +174,7 @@ def _side_by_side(call: Call, steps: Signal) -> Signal:
     return merged
 
 
-def _never(signal: Signal) -> SignalPart:
+def _never(signal: Signal, *, is_by_unit: bool) -> SignalPart:
     raise ValueError("steps cannot be laid side by side here")
 
 

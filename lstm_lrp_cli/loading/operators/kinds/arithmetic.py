@@ -150,7 +150,7 @@ def scaled(call: Call, signal: Signal, factor: float) -> Signal:
 
 
 def _spread(signal: Signal, array: Array, numbers: Numbers) -> Numbers:
-    """What is said of a constant; where one number is of units that no layer counts, all of them."""
+    """What is said of a constant; of the input, whose units no layer counts, one number each."""
     is_input = all(part.layer == RAW_INPUT for part in signal.parts.reshape(-1))
     if is_input and signal.size is not None and array.size == 1:
         return [float(array.item())] * signal.size
