@@ -116,6 +116,33 @@ class Zeros(Struct, frozen=True):
     """A tensor of nothing but zeros, of whatever shape."""
 
 
+class Lengths(Struct, frozen=True):
+    """How many steps each sequence has, which an input says; lrp runs each at its own length.
+
+    Parameters
+    ----------
+    name : str
+        The input's.
+    sequences : int or Dim
+        How many there are.
+    """
+
+    name: str
+    sequences: Size
+
+
+class Order(Struct, frozen=True):
+    """An order of sequences, as that of their lengths; to one sequence all are the same.
+
+    Parameters
+    ----------
+    sequences : int or Dim
+        How many there are.
+    """
+
+    sequences: Size
+
+
 def are_zeros(values: Sequence[object]) -> bool:
     """Whether all of some tensors are zeros."""
     return all(

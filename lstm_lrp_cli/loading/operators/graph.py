@@ -9,27 +9,27 @@ from collections.abc import Collection, Sequence
 from collections.abc import Mapping as MappingOf
 
 import numpy as np
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
-from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros, without_dims
-from .file import DAMAGED, GraphFile, GraphInput
+from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
+from .arrays import ARRAY_OPS, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
+from .file import DAMAGED, GraphFile
+from .inputs import Given, meanings
 from .kinds import OPS
-from .kinds.moves import OF_ZEROS
+from .kinds.moves import OF_LENGTHS, OF_ZEROS
 from .kinds.recurrent import FUNCTIONS
-from .layers import RAW_INPUT, Call, Layers, Operator, Value
+from .layers import Call, Layers, Operator, Value
 from .patterns import rewritten
-from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
+from .signal import BATCH, FEATURE, TIME, OtherSize, Signal
 
-# What the axes of an input may mean, in the order in which that is tried.
-ID_AXES = [(TIME,), (BATCH, TIME), (TIME, BATCH)]
-NUMBER_AXES = [
-    *((BATCH, TIME, FEATURE), (TIME, BATCH, FEATURE), (BATCH, FEATURE, TIME)),
-    *((BATCH, TIME), (TIME, BATCH), (TIME, FEATURE), (TIME,)),
-]
+# The kinds of layers that look at all steps.
+OF_ALL_STEPS = frozenset(
+    ("pool", "softmax", "attend", "convolution", "windows", "group_norm", "flatten", "reverse")
+)
 
 
 class Dialect(Struct, frozen=True):
@@ -42,9 +42,6 @@ class Dialect(Struct, frozen=True):
         Those of them that are whole recurrent layers.
     apart : str
         What to do where a graph has none, since its layer was taken apart.
-    fixes_steps : bool
-        Whether a number of steps that is not free is the model's own. Else it is that of the
-        example with which a model was exported, where the number of sequences is fixed too.
     known : sequence of str
         What the format itself calls its operators, where that is another dialect than ONNX.
     """
@@ -52,7 +49,6 @@ class Dialect(Struct, frozen=True):
     operators: MappingOf[str, Operator]
     recurrent: frozenset[str]
     apart: str
-    fixes_steps: bool = False
     known: Sequence[str] = ()
 
 
@@ -65,15 +61,18 @@ ONNX = Dialect(
 
 
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = ()) -> Described:
+def describe(
+    file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] | None = None
+) -> Described:
     """Read the graph as a mapping.
 
     Parameters
     ----------
     file : GraphFile
     dialect : Dialect
-    free : collection of str
-        Of BATCH and TIME those axes of the inputs that may have any size, whatever the file says.
+    free : collection of str or None
+        Where the sizes of inputs are but those of an example, of BATCH and TIME those that may be
+        others. None is where the file has what it means.
 
     Raises
     ------
@@ -87,30 +86,21 @@ def describe(file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] = (
             f"its graph has no LSTM, GRU or RNN node: what exported it "
             f"({file.producer or 'unknown'}) took the layer apart; {dialect.apart}",
         )
-    entry = _input(file, nodes)
-    is_ids = entry.dtype.startswith(("int", "uint"))
-    candidates = [
-        axes for axes in (ID_AXES if is_ids else NUMBER_AXES) if len(axes) == len(entry.sizes)
-    ]
-    if not candidates:
-        raise UnusableInput(
-            f"{file.path}: input `{entry.name}`",
-            f"has {len(entry.sizes)} axes of {entry.dtype}; expected ids of sequences and steps, "
-            "or numbers of sequences, steps and features",
-        )
-    errors: list[UnusableInput] = []
-    for axes in candidates:
-        layers = Layers(file.outputs)
+    errors: list[tuple[int, UnusableInput]] = []
+    for meaning in meanings(file, nodes):
+        if free is not None:
+            meaning = tuple(replace(given, free=frozenset(free)) for given in meaning)
+        reading = Reading(file, meaning, dialect)
         try:
-            mapping = _mapping(file, nodes, entry, axes, layers, dialect, free)
+            mapping = reading.settled(nodes)
         except UnusableInput as error:
-            if layers.recurrent:
+            if reading.layers.recurrent and len(meaning) == 1:
                 raise
-            errors.append(error)  # none could be fed: the axes may mean something else
+            errors.append((reading.followed, error))  # the axes may mean something else
         else:
-            described = Described.by(mapping, f"the graph in {file.path.name}")
+            described = Described.by(mapping, f"the graph in {file.path.name}", reading.told)
             return replace(described, is_followed=True)
-    raise errors[0]
+    raise max(errors, key=lambda each: each[0])[1]
 
 
 def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
@@ -124,66 +114,102 @@ def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     return live[::-1]
 
 
-def _input(file: GraphFile, nodes: list[GraphNode]) -> GraphInput:
-    taken = {name for node in nodes for name in node.inputs}
-    entries = [entry for entry in file.inputs if entry.name in taken]
-    if len(entries) != 1:
-        names = ", ".join(entry.name for entry in entries) or "none"
-        raise UnusableInput(
-            str(file.path),
-            f"its graph takes {len(entries)} inputs ({names}); expected the sequences alone: "
-            "export the model without lengths, masks and states",
+class Reading(Struct):
+    """A graph that is followed, where its inputs mean what they are taken to mean.
+
+    Parameters
+    ----------
+    file : GraphFile
+    inputs : tuple of Given
+    dialect : Dialect
+    sizes : dict of str to int or None
+        What the graph was found to say of numbers of steps that inputs leave open or fix.
+    layers : Layers
+    followed : int
+        How many nodes could be followed.
+    """
+
+    file: GraphFile
+    inputs: tuple[Given, ...]
+    dialect: Dialect
+    sizes: dict[str, int | None] = field(default_factory=dict)
+    layers: Layers = field(default_factory=lambda: Layers([]))
+    followed: int = 0
+
+    @property
+    def sequences(self) -> list[Given]:
+        return [given for given in self.inputs if not given.is_lengths]
+
+    @property
+    def told(self) -> list[Assumption]:
+        """What is taken for granted where lengths are given, and all steps are looked at."""
+        kinds = {kind for spec in self.layers.specs.values() for kind in spec.kinds}
+        if not self.layers.lengths or kinds.isdisjoint(OF_ALL_STEPS):
+            return []
+        names = ", ".join(self.layers.lengths)
+        text = (
+            f"every sequence is run at its own length, which {names} says: steps behind it, which "
+            "fill shorter sequences of a batch up, are in no mean, maximum or attention"
         )
-    return entries[0]
+        return [Assumption("padding", text)]
 
+    def settled(self, nodes: Sequence[GraphNode]) -> Mapping:
+        """The mapping, with the numbers of steps that the graph itself tells."""
+        for _ in range(2 * len(self.inputs) + 1):
+            try:
+                return self._mapping(nodes)
+            except OtherSize as other:
+                self._settle(other)
+        raise UnusableInput(str(self.file.path), "takes several numbers of steps; expected one")
 
-def _mapping(
-    file: GraphFile,
-    nodes: list[GraphNode],
-    entry: GraphInput,
-    axes: tuple[str, ...],
-    layers: Layers,
-    dialect: Dialect,
-    free: Collection[str],
-) -> Mapping:
-    """The mapping, where the input's axes mean that."""
-    given = dict(zip(axes, entry.sizes, strict=True))
-    sizes: dict[str, Size] = {}
-    for label in (BATCH, TIME):
-        size = given.get(label)
-        example = size if isinstance(size, int) else None
-        if example is None or label in free:
-            sizes[label] = Dim((label,), example=example)
+    def _settle(self, other: OtherSize) -> None:
+        """Take another number of steps for that which an input says."""
+        names = [given.steps for given in self.sequences if TIME in given.axes]
+        if isinstance(other.size, str):  # of sequences that have lengths
+            self.sizes |= dict.fromkeys(names)
+        elif other.steps in names and other.steps not in self.sizes:
+            self.sizes[other.steps] = other.size
         else:
-            sizes[label] = example
-    features = given.get(FEATURE) if FEATURE in axes else 1
-    part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
-    values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
-    values[entry.name] = Signal.of(part, axes, sizes)
-    for node in nodes:
-        if not all(name in values for name in node.outputs if name):
-            values.update(
-                zip(node.outputs, _followed(node, values, layers, file, dialect), strict=False)
+            raise UnusableInput(
+                str(self.file.path),
+                f"its graph cuts a number of steps that is left open into {other.size:,}; expected "
+                "an input of so many steps",
             )
-    ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
-    embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
-    steps = sizes[TIME]
-    fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
-    padding = None
-    if isinstance(steps, int) and steps > 1 and (dialect.fixes_steps or not fixed):
-        padding = PaddingSpec(length=steps, value=0, masked=False)
-    return Mapping(
-        format=1,
-        layers=[*embedding, *layers.leading_to(ends, file.outputs)],
-        outputs=file.outputs if len(ends) > 1 else UNSET,
-        padding=padding or UNSET,
-    )
+
+    def _mapping(self, nodes: Sequence[GraphNode]) -> Mapping:
+        file = self.file
+        several = len(self.sequences) > 1 or TIME not in self.sequences[0].axes
+        inputs = [given.name for given in self.sequences]
+        self.layers = layers = Layers([*file.outputs, *inputs])
+        values: dict[str, Value] = {
+            name: Known(array, name) for name, array in file.constants.items()
+        }
+        values |= {given.entry.name: given.value(self.sizes) for given in self.inputs}
+        for place, node in enumerate(nodes):
+            self.followed = max(self.followed, place)
+            if not all(name in values for name in node.outputs if name):
+                made = _followed(node, values, layers, self)
+                values.update(zip(node.outputs, made, strict=False))
+        ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
+        embeddings = [
+            LayerSpec(embedding=EmbeddingSpec(weights), source=name if several else None)
+            for name, weights in layers.embeddings.items()
+        ]
+        padding = None if several else self.sequences[0].padding(self.sizes)
+        return Mapping(
+            format=1,
+            inputs=[given.spec(self.sizes) for given in self.sequences] if several else UNSET,
+            layers=[*embeddings, *layers.leading_to(ends, file.outputs)],
+            outputs=file.outputs if len(ends) > 1 else UNSET,
+            padding=padding or UNSET,
+        )
 
 
 def _followed(
-    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile, dialect: Dialect
+    node: GraphNode, values: dict[str, Value], layers: Layers, reading: Reading
 ) -> list[Value]:
     """What a node's outputs are."""
+    file, operators = reading.file, reading.dialect.operators
     for name in node.inputs:
         if name and name not in values:
             raise node.unusable(
@@ -199,14 +225,16 @@ def _followed(
                 Known(array, name)
                 for name, array in zip(node.outputs, file.keep(node, made), strict=False)
             ]
+        if node.op in OF_LENGTHS and given and isinstance(given[0], Lengths | Order):
+            return [given[0]]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
-        if node.op in dialect.operators:
+        if node.op in operators:
             file.keep_parts(node)
-            return dialect.operators[node.op](Call(node, given, layers, file))
+            return operators[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
-    known = ", ".join(dialect.known or sorted(dialect.operators))
+    known = ", ".join(reading.dialect.known or sorted(operators))
     raise node.unusable(f"is not an operator that lrp can follow; it knows {known}")
 
 

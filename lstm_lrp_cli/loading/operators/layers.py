@@ -11,15 +11,15 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.layers.units import EmbeddingSpec, UnitsSpec
+from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
-from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Zeros, axis_of
+from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Lengths, Order, Size, Zeros, axis_of
 from .file import GraphFile
-from .signal import TIME, Signal, SignalPart, joined
+from .signal import TIME, OtherSize, Signal, SignalPart, joined
 from .views import Product, RecurrentNode, View, united
 
-# The layer of a part that is the model's input before any embedding.
-RAW_INPUT = ""
+# What the layer of a part begins with that is an input of the model before any embedding.
+RAW_INPUT = "\0"
 # For each direction, whether it reads backwards.
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
@@ -30,14 +30,16 @@ class Layers(Struct):
     `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
     number. `views` are those layers. `unpadded` is what feeds a layer that adds steps.
-    `products` are what is no layer yet.
+    `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are of;
+    `lengths` are numbers of steps by the inputs that say them of each sequence.
     """
 
     reserved: list[str]
     specs: dict[str, LayerSpec] = field(default_factory=dict)
     recurrent: dict[str, RecurrentNode] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
-    embedding: EmbeddingSpec | None = None
+    embeddings: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, Size] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     unpadded: dict[str, Signal] = field(default_factory=dict)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
@@ -64,11 +66,24 @@ class Layers(Struct):
             self._steps[key] = Dim((f"{TIME} {len(self._steps) + 2}",))
         return self._steps[key]
 
-    def embed(self, weights: str) -> None:
-        """Make an embedding of the ids."""
-        if self.embedding is not None or any(parts[0].layer == RAW_INPUT for parts in self._made):
+    def embed(self, name: str, weights: str) -> None:
+        """Make an embedding of the ids that an input is."""
+        is_used = any(parts[0].layer == RAW_INPUT + name for parts in self._made)
+        if is_used or self.embeddings.get(name, weights) != weights:
             raise ValueError("the ids are used twice; expected one embedding of them")
-        self.embedding = EmbeddingSpec(weights)
+        self.embeddings[name] = weights
+
+    def bind(self, lengths: Lengths, steps: Size) -> bool:
+        """Take lengths as those of sequences of so many steps; false where they are of others.
+
+        Raises
+        ------
+        OtherSize
+            Their number is fixed: then sequences are filled up to it, and are not as long.
+        """
+        if isinstance(steps, int):
+            raise OtherSize("", lengths.name)
+        return self.lengths.setdefault(lengths.name, steps) == steps
 
     def of(self, parts: tuple[SignalPart, ...]) -> str:
         """The layer that has just those units."""
@@ -121,9 +136,10 @@ class Layers(Struct):
             return self.add(pooled, [source], None, pool=pooled).layer
         if len(parts) > 1:
             return self._concat([(part,) for part in parts])
-        if first.layer == RAW_INPUT and self.embedding is not None:
+        name = first.layer.removeprefix(RAW_INPUT)
+        if name != first.layer and name in self.embeddings:
             raise ValueError("the ids are used as numbers too; expected an embedding alone")
-        return first.layer or INPUT_NAME
+        return name
 
     def _view(self, parts: tuple[SignalPart, ...]) -> str | None:
         """The layer that is just what is taken of a recurrent layer; None where there is none."""
@@ -216,7 +232,7 @@ def _renamed(spec: LayerSpec, names: dict[str, str]) -> LayerSpec:
 
 def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
     """Without the sources that stand just before a layer, and the names that none asks for."""
-    before = [INPUT_NAME, *(spec.name for spec in specs)]
+    before = [INPUT_NAME, *(spec.name for spec in specs)]  # of several inputs none is called so
     short = [
         replace(spec, source=None) if spec.source == name else spec
         for name, spec in zip(before, specs, strict=False)
@@ -225,7 +241,7 @@ def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
     return [spec if spec.name in asked else replace(spec, name=None) for spec in short]
 
 
-Value = Known | Zeros | ArrayCopies | Signal
+Value = Known | Zeros | ArrayCopies | Lengths | Order | Signal
 
 
 class Call(Struct, frozen=True):
@@ -283,6 +299,8 @@ class Call(Struct, frozen=True):
     def is_length(self, place: int, signal: Signal) -> bool:
         """Whether an input says of every sequence that it has all steps of a signal."""
         value = self.value(place)
+        if isinstance(value, Lengths):
+            return self.layers.bind(value, signal.sizes[TIME])
         known = value.of if isinstance(value, ArrayCopies) else value
         return isinstance(known, Known) and set(known.array.reshape(-1).tolist()) == {
             signal.sizes[TIME]

@@ -32,6 +32,17 @@ ENDLESS = 2**31 - 1
 MOST_PARTS = 4096
 
 
+class OtherSize(Exception):
+    """A number of steps that the graph says and an input does not: its name, and the number.
+
+    Where the name is that of an input of lengths, the steps of those sequences are no fixed number.
+    """
+
+    def __init__(self, steps: str, size: int | str) -> None:
+        super().__init__(f"{steps} of {size}")
+        self.steps, self.size = steps, size
+
+
 class SignalPart(Struct, frozen=True):
     """The units of one layer, or of one direction of a recurrent one, or some of them, in a signal.
 
@@ -240,6 +251,8 @@ class Signal(Struct, frozen=True, eq=False):
                     break
                 rest = quotient(left, own)
                 if rest is None:
+                    if signal.axes[place + count] == TIME and isinstance(left, int):
+                        raise OtherSize(*own.axes, left) if isinstance(own, Dim) else ValueError
                     signal, rest = signal._divided(place + count, left), 1
                 count, left = count + 1, rest
             if signal is None or left != 1:

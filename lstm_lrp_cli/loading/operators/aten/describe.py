@@ -23,7 +23,6 @@ TORCH = Dialect(
     OPS | ATEN,
     frozenset(STATES),
     f"export it without .run_decompositions(), and nn.LSTM as it is: {LINE}",
-    fixes_steps=True,
     known=sorted(TABLE),
 )
 # In this order: the more an axis may be of any size, the more can be explained.
@@ -50,7 +49,7 @@ def describe(file: ExportedFile) -> Described:
             continue
         if TIME in free and _counts_steps(file, described):
             continue  # they may be those of the inputs, which torch.export wrote out
-        return _told(file, described, is_fixed=TIME not in free)
+        return _told(file, described)
     assert problem is not None
     raise problem
 
@@ -63,11 +62,13 @@ def _counts_steps(file: ExportedFile, described: Described) -> bool:
     )
 
 
-def _told(file: ExportedFile, described: Described, *, is_fixed: bool) -> Described:
+def _told(file: ExportedFile, described: Described) -> Described:
     """With what is assumed of the inputs and outputs."""
     told = list(described.assumptions)
-    padding = described.mapping.padding
-    if is_fixed and padding:
+    mapping = described.mapping
+    for padding in (mapping.padding, *(each.padding for each in mapping.inputs or [])):
+        if not padding:
+            continue
         told.append(
             Assumption(
                 "padding",

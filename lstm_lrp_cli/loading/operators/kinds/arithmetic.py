@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import Numbers
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
-from lstm_lrp_cli.loading.operators.arrays import Array, Known
+from lstm_lrp_cli.loading.operators.arrays import Array, Known, Lengths
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
@@ -90,12 +90,16 @@ def _normalized(call: Call, signal: Signal, constant: Known) -> LayerSpec | None
 
 
 def _divide(call: Call) -> list[Value]:
-    signal, constant = call.signal(0), call.constant(1)
+    signal, by = call.signal(0), call.value(1)
+    steps, is_sum = signal.sizes.get(TIME), _are_sums(signal)
+    averaged = np.frompyfunc(lambda part: replace(part, pooled="mean"), 1, 1)
+    if isinstance(by, Lengths) and is_sum and steps and call.layers.bind(by, steps):
+        return [replace(signal, parts=averaged(signal.parts))]
+    constant = call.constant(1)
     if constant.array.size == 1:
         divisor = constant.array.item()
-        if divisor == signal.sizes.get(TIME) and _are_sums(signal):
-            pooled = np.frompyfunc(lambda part: replace(part, pooled="mean"), 1, 1)
-            return [replace(signal, parts=pooled(signal.parts))]
+        if divisor == steps and is_sum:
+            return [replace(signal, parts=averaged(signal.parts))]
         if not isinstance(divisor, int | float):
             raise call.unusable(
                 "divides by a size that the input tells; expected the number of steps of a sum"
@@ -151,7 +155,7 @@ def scaled(call: Call, signal: Signal, factor: float) -> Signal:
 
 def _spread(signal: Signal, array: Array, numbers: Numbers) -> Numbers:
     """What is said of a constant; of the input, whose units no layer counts, one number each."""
-    is_input = all(part.layer == RAW_INPUT for part in signal.parts.reshape(-1))
+    is_input = all(part.layer.startswith(RAW_INPUT) for part in signal.parts.reshape(-1))
     if is_input and signal.size is not None and array.size == 1:
         return [float(array.item())] * signal.size
     return numbers

@@ -11,13 +11,16 @@ import numpy as np
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec, RepeatSpec, TransposeSpec
-from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from lstm_lrp_cli.loading.operators.arrays import (
     DTYPES,
     ArrayCopies,
+    Dim,
     Known,
+    Lengths,
+    Order,
     Size,
     Zeros,
+    are_zeros,
     axis_of,
     part_of_shape,
     quotient,
@@ -27,6 +30,7 @@ from lstm_lrp_cli.loading.operators.arrays import (
 )
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import (
+    BATCH,
     FEATURE,
     STACK,
     TIME,
@@ -38,7 +42,7 @@ from lstm_lrp_cli.loading.operators.signal import (
 
 def _cast(call: Call) -> list[Value]:
     signal = call.signal()
-    is_input = all(part.layer == RAW_INPUT for part in signal.parts.reshape(-1))
+    is_input = all(part.layer.startswith(RAW_INPUT) for part in signal.parts.reshape(-1))
     dtype = DTYPES.get(call.node.attributes["to"], "other")
     if "float" not in dtype and not is_input:
         raise call.unusable(f"makes {dtype} of what a layer gives; expected floats")
@@ -53,6 +57,9 @@ def _dropout(call: Call) -> list[Value]:
 
 
 def _shape(call: Call) -> list[Value]:
+    value = call.value(0)
+    if isinstance(value, Lengths | Order):
+        return [Known(part_of_shape(call.node, [value.sequences]), "")]
     return [Known(part_of_shape(call.node, list(call.signal().shape)), "")]
 
 
@@ -192,13 +199,19 @@ def _gather(call: Call) -> list[Value]:
     axis = call.setting("axis", 0)
     if isinstance(call.value(0), Signal):
         signal = call.signal()
+        if isinstance(call.value(1), Order):
+            if signal.axes[axis_of(axis, len(signal.axes))] != BATCH:
+                raise call.unusable("takes steps or units in the order of sequences")
+            return [signal]
         indices = call.constant(1).array.astype(np.int64)
         return call.understood(signal.taken(axis_of(axis, len(signal.axes)), indices))
     table, ids = call.constant(0), call.signal(1)
-    if axis or table.array.ndim != 2 or ids.parts.size != 1 or ids.parts.item().layer != RAW_INPUT:
+    name = ids.parts.reshape(-1)[0].layer.removeprefix(RAW_INPUT)
+    is_input = ids.parts.size == 1 and ids.parts.item().layer != name
+    if axis or table.array.ndim != 2 or not is_input:
         raise call.unusable("looks numbers up; expected one embedding, of the model's input")
-    call.layers.embed(call.dataset(table.name))
-    part = SignalPart(INPUT_NAME, table.array.shape[1])
+    call.layers.embed(name, call.dataset(table.name))
+    part = SignalPart(name, table.array.shape[1])
     axes = tuple(STACK if label == FEATURE else label for label in ids.axes)
     return [Signal.of(part, (*axes, FEATURE), ids.sizes)]
 
@@ -211,6 +224,31 @@ def _reverse(call: Call) -> list[Value]:
     return [call.layer(signal, reverse="steps")]
 
 
+def _sorted(call: Call) -> list[Value]:
+    """TopK of lengths, all of them: as PyTorch sorts sequences before it packs them."""
+    lengths = call.value(0)
+    if not isinstance(lengths, Lengths) or call.constant(1).array.item() != lengths.sequences:
+        raise call.unusable("picks values by their size; expected lengths, all of them in order")
+    return [lengths, Order(lengths.sequences)]
+
+
+def _range(call: Call) -> list[Value]:
+    """The numbers of all sequences."""
+    start, limit, delta = (call.constant(place).array.item() for place in range(3))
+    if (start, delta) != (0, 1) or not isinstance(limit, Dim) or limit != Dim((BATCH,)):
+        raise call.unusable("counts something else than sequences; expected all of them")
+    return [Order(limit)]
+
+
+def _scattered(call: Call) -> list[Value]:
+    """The order back from that of lengths."""
+    into, order, numbers = (call.value(place) for place in range(3))
+    is_order = isinstance(order, Order) and isinstance(numbers, Order)
+    if not are_zeros([into]) or not is_order or call.setting("axis", 0) != 0:
+        raise call.unusable("puts values where the input tells; expected an order of sequences")
+    return [numbers]
+
+
 MOVES: dict[str, Operator] = {
     "Cast": _cast,
     "Concat": _concat,
@@ -220,15 +258,23 @@ MOVES: dict[str, Operator] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "Identity": lambda call: [call.signal()],
+    "Range": _range,
     "Reshape": _reshape,
     "ReverseSequence": _reverse,
+    "ScatterElements": _scattered,
     "Shape": _shape,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,
     "Tile": _copied,
+    "TopK": _sorted,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
+# Those that leave lengths the lengths that they are.
+OF_LENGTHS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 # Those that make zeros of zeros, as the states are that a graph makes for its LSTMs.
-OF_ZEROS = MOVES.keys() - {"ConstantOfShape", "Dropout", "Flatten", "ReverseSequence", "Shape"}
+OF_ZEROS = MOVES.keys() - {
+    *("ConstantOfShape", "Dropout", "Flatten", "Range", "ReverseSequence", "ScatterElements"),
+    *("Shape", "TopK"),
+}

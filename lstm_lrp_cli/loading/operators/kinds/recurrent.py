@@ -74,8 +74,9 @@ def follow_recurrent(call: Call) -> list[Value]:
     """
     if call.value(4) is not None and not call.is_length(4, call.signal()):
         raise call.unusable(
-            "is given the lengths of sequences (sequence_lens); export the model without "
-            "packing: lrp runs each sequence at its own length"
+            "is given lengths of sequences (sequence_lens) that are no input of the graph, or of "
+            "other sequences; export the model without packing: lrp runs each sequence at its own "
+            "length"
         )
     _refuse_settings(call)
     cells, states = _cells(call)
