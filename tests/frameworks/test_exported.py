@@ -97,7 +97,7 @@ def test_a_number_of_steps_that_the_graph_depends_on_is_told(tmp_path):
     name = "encoder-decoder"
     model = lrp.load(exported(made(name), [inputs_of(name, 3)], tmp_path / "model.pt2"))
     assert model.inputs[0].padding.length == STEPS
-    assert any(f"exported for sequences of {STEPS} steps" in each for each in model.assumptions)
+    assert any(f"depends on the {STEPS} steps" in each for each in model.assumptions)
 
 
 def test_states_beside_the_scores_are_left_out_and_told(tmp_path):

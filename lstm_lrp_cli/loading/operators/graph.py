@@ -142,16 +142,17 @@ class Reading(Struct):
 
     @property
     def told(self) -> list[Assumption]:
-        """What is taken for granted where lengths are given, and all steps are looked at."""
+        """What is taken for granted, as where lengths are given and all steps are looked at."""
         kinds = {kind for spec in self.layers.specs.values() for kind in spec.kinds}
+        told = [Assumption("layers", text) for text in dict.fromkeys(self.layers.assumed)]
         if not self.layers.lengths or kinds.isdisjoint(OF_ALL_STEPS):
-            return []
+            return told
         names = ", ".join(self.layers.lengths)
         text = (
             f"every sequence is run at its own length, which {names} says: steps behind it, which "
             "fill shorter sequences of a batch up, are in no mean, maximum or attention"
         )
-        return [Assumption("padding", text)]
+        return [*told, Assumption("padding", text)]
 
     def settled(self, nodes: Sequence[GraphNode]) -> Mapping:
         """The mapping, with the numbers of steps that the graph itself tells."""

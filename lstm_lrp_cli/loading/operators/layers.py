@@ -32,6 +32,7 @@ class Layers(Struct):
     number. `views` are those layers. `unpadded` is what feeds a layer that adds steps.
     `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are of;
     `lengths` are numbers of steps by the inputs that say them of each sequence.
+    `assumed` is what was taken for granted of numbers that an example wrote into the graph.
     """
 
     reserved: list[str]
@@ -42,6 +43,7 @@ class Layers(Struct):
     lengths: dict[str, Size] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     unpadded: dict[str, Signal] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)

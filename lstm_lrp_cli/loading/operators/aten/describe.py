@@ -6,10 +6,11 @@ as one of any number of sequences and steps, and only where that has no meaning 
 sizes.
 """
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.mapping import Assumption, Described
+from lstm_lrp_cli.loading.mapping import Assumption, Described, PaddingSpec
 from lstm_lrp_cli.loading.operators.graph import Dialect, live
 from lstm_lrp_cli.loading.operators.graph import describe as follow
 from lstm_lrp_cli.loading.operators.kinds import OPS
@@ -64,18 +65,19 @@ def _counts_steps(file: ExportedFile, described: Described) -> bool:
 
 def _told(file: ExportedFile, described: Described) -> Described:
     """With what is assumed of the inputs and outputs."""
-    told = list(described.assumptions)
-    mapping = described.mapping
-    for padding in (mapping.padding, *(each.padding for each in mapping.inputs or [])):
-        if not padding:
-            continue
-        told.append(
-            Assumption(
-                "padding",
-                f"its graph was exported for sequences of {padding.length} steps and depends on "
-                "that number: shorter ones are filled up with zeros, longer ones cut",
+    mapping, told = described.mapping, list(described.assumptions)
+    padding, inputs = _cut(mapping.padding), mapping.inputs
+    if inputs:
+        inputs = [replace(each, padding=_cut(each.padding)) for each in inputs]
+    for found in (padding, *(each.padding for each in inputs or [])):
+        if found:
+            told.append(
+                Assumption(
+                    "padding",
+                    f"its graph depends on the {found.length} steps of its example: shorter "
+                    "sequences are filled up with zeros, longer ones lose their beginning",
+                )
             )
-        )
     if file.left_out:
         told.append(
             Assumption(
@@ -84,4 +86,10 @@ def _told(file: ExportedFile, described: Described) -> Described:
                 "left out",
             )
         )
-    return replace(described, assumptions=tuple(told))
+    mapping = replace(mapping, padding=padding, inputs=inputs)
+    return replace(described, mapping=mapping, assumptions=tuple(told))
+
+
+def _cut(padding: PaddingSpec | UnsetType | None) -> PaddingSpec | UnsetType | None:
+    """A padding with the side on which longer sequences are cut."""
+    return replace(padding, truncate="pre") if padding else padding

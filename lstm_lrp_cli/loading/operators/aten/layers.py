@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers.cells import CellSpec, InitialSpec
 from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSpec, RnnSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec, LeakyReluSpec
-from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, Zeros, are_zeros
+from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, Zeros, are_zeros, quotient
 from lstm_lrp_cli.loading.operators.file import direction_name
 from lstm_lrp_cli.loading.operators.kinds.recurrent import recurrent
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, Signal, SignalPart
+from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart
 from . import REFUSED
 
 # How many states each recurrent layer has.
@@ -43,6 +43,19 @@ def _leaky_relu(call: Call) -> list[Value]:
     if slopes.array.size > 1:
         _check_units(call, signal, 1)
     return [call.layer(signal, leaky_relu=LeakyReluSpec(slopes=call.dataset(slopes.name)))]
+
+
+def _pool_of_all(call: Call) -> list[Value]:
+    """A window over as many steps as the example has: over all."""
+    signal, steps = call.signal(), call.setting("steps")
+    if signal.axes[-1] != TIME or quotient(steps, signal.sizes[TIME]) != 1:
+        raise call.unusable(
+            f"pools {steps} of the axis of {signal.axes[-1]}; expected all steps, or a window"
+        )
+    call.layers.assumed.append(
+        f"a pooling of {steps} steps, as many as its example has, is one of all steps"
+    )
+    return [signal.pooled(len(signal.axes) - 1, call.setting("kind"), keep=True)]
 
 
 def _batch_norm(call: Call) -> list[Value]:
@@ -188,6 +201,7 @@ ATEN: dict[str, Operator] = {
     "aten.activation": _activation,
     "aten.batch_norm": _batch_norm,
     "aten.leaky_relu": _leaky_relu,
+    "aten.pool_of_all": _pool_of_all,
     REFUSED: _refused,
     "aten.zeros": _zeros,
 }

@@ -3,6 +3,7 @@
 Arguments have the names of aten/src/ATen/native/native_functions.yaml.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -44,6 +45,7 @@ REFUSED = {
 }
 
 
+POOLS = {"MaxPool": "max", "AveragePool": "mean"}
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
@@ -122,7 +124,7 @@ def _is_alone(node: AtenNode, uses: Counter[str], makers: dict[str, AtenNode]) -
 
 def _reduction(op: str) -> Translator:
     def translate(t: Translation) -> None:
-        if t.given("dim") in (None, []) or isinstance(t.given("other"), Taken):
+        if t.given("dim") in (None, []):
             t.refuse("runs over all axes; expected that of steps")
             return
         keep = int(bool(t.given("keepdim")))
@@ -162,14 +164,13 @@ def _subtract(t: Translation) -> None:
 
 
 def _divide(t: Translation) -> None:
-    """By a number is times its reciprocal."""
     other = t.given("other")
     if t.given("rounding_mode") is not None or other == 0:
         t.refuse("rounds, or divides by 0; expected a plain quotient")
     elif isinstance(other, Taken):
         t.become("Div", t.tensor("self"), other.name)
     else:
-        t.become("Mul", t.tensor("self"), t.constant(1 / float(other)))
+        t.become("Div", t.tensor("self"), t.constant(float(other)))
 
 
 def _linear(t: Translation) -> None:
@@ -287,28 +288,36 @@ def _recurrent(kind: str, activation: str = "tanh") -> Translator:
 
 
 def _convolution(t: Translation) -> None:
-    """One along the axis of steps, with padding of as many steps on both sides."""
+    """Padding, where it is a number, is of as many steps on both sides."""
     weight = t.tensor("weight")
-    sizes = t.node.sizes[weight]
-    if t.given("transposed") or len(sizes) != 3 or None in sizes:
+    kernel = [int(size or 1) for size in t.node.sizes[weight][2:]]
+    if t.given("transposed") or len(kernel) not in (1, 2):
         t.refuse("is a convolution of another kind; expected nn.Conv1d")
         return
-    dilation, padding = _one(t.given("dilation"), 1), t.given("padding", 0)
+    dilations, padding = _each(t.given("dilation"), kernel, 1), t.given("padding", 0)
     if isinstance(padding, str):
-        reach = dilation * (int(sizes[2] or 1) - 1) if padding == "same" else 0
-        pads = [reach // 2, reach - reach // 2]
+        reach = [d * (size - 1) for d, size in zip(dilations, kernel, strict=True)]
+        added = reach if padding == "same" else [0] * len(kernel)
+        pads = [n // 2 for n in added] + [n - n // 2 for n in added]
     else:
-        pads = [_one(padding, 0)] * 2
+        pads = _each(padding, kernel, 0) * 2
     bias = t.tensor("bias")
     t.become(
         "Conv",
         *(t.tensor("input"), weight, *([bias] if bias else [])),
-        kernel_shape=[sizes[2]],
-        strides=[_one(t.given("stride"), 1)],
+        kernel_shape=kernel,
+        strides=_each(t.given("stride"), kernel, 1),
         pads=pads,
-        dilations=[dilation],
+        dilations=dilations,
         group=t.given("groups", 1),
     )
+
+
+def _each(value: Any, kernel: Sequence[int], default: int) -> list[int]:
+    """A setting for each axis of a kernel, where one number is that of all."""
+    given = value if isinstance(value, list) else [value]
+    given = [default if each is None else int(each) for each in given or [default]]
+    return given * len(kernel) if len(given) == 1 else given
 
 
 def _pool(op: str) -> Translator:
@@ -317,6 +326,9 @@ def _pool(op: str) -> Translator:
         more: dict[str, Any] = {"dilations": [_one(t.given("dilation"), 1)]}
         if op == "AveragePool":
             more = {"count_include_pad": int(t.given("count_include_pad", True))}
+        if t.sizes_of("self")[-1:] == [size] and not _one(t.given("padding"), 0):
+            t.become("aten.pool_of_all", t.tensor("self"), kind=POOLS[op], steps=size)
+            return
         t.become(
             op,
             t.tensor("self"),
@@ -340,6 +352,57 @@ def _global_pool(op: str) -> Translator:
     return translate
 
 
+def _largest(t: Translation) -> None:
+    """Over an axis, or the larger of two."""
+    if isinstance(t.given("other"), Taken):
+        t.become("Max", t.tensor("self"), t.tensor("other"))
+    else:
+        _reduction("ReduceMax")(t)
+
+
+def _attention(t: Translation) -> None:
+    """softmax(q k' / sqrt(units)) v, as torch.nn.functional has it."""
+    if t.given("attn_mask") is not None or t.given("is_causal"):
+        t.refuse(f"hides steps from one another; {WITHOUT_LENGTHS}")
+        return
+    sizes = t.sizes_of("query")
+    order = [*range(len(sizes) - 2), len(sizes) - 1, len(sizes) - 2]
+    scale = t.given("scale")
+    scale = 1 / math.sqrt(int(sizes[-1] or 1)) if scale is None else float(scale)
+    keys = t.put("Transpose", [t.tensor("key")], perm=order)
+    products = t.put("MatMul", [t.tensor("query"), keys])
+    scaled = t.put("Mul", [products, t.constant(scale)])
+    weights = t.put("Softmax", [scaled], axis=len(sizes) - 1)
+    t.become("MatMul", weights, t.tensor("value"))
+
+
+def _einsum(t: Translation) -> None:
+    """A product of two tensors that sums over one axis, as a product of matrices."""
+    given, _, made = t.given("equation", "").replace(" ", "").partition("->")
+    names = [each.name for each in t.given("tensors")]
+    one, other = [*given.split(","), "", ""][:2]
+    lead = [each for each in one if each in other and each in made]
+    summed = [each for each in one if each in other and each not in made]
+    rows = [each for each in one if each not in other]
+    columns = [each for each in other if each not in one]
+    is_product = len(summed) == 1 and max(len(rows), len(columns)) < 2 and len(names) == 2
+    if not is_product or sorted(made) != sorted([*lead, *rows, *columns]):
+        t.refuse(f"is `{t.given('equation')}`; expected products of matrices, as 'bth,bt->bh'")
+        return
+    left, right = [*lead, *rows, *summed], [*lead, *summed, *columns]
+    one_name = t.put("Transpose", names[:1], perm=[one.index(each) for each in left])
+    other_name = t.put("Transpose", names[1:], perm=[other.index(each) for each in right])
+    if not rows:
+        one_name = t.put("Unsqueeze", [one_name], axes=[len(lead)])
+    if not columns:
+        other_name = t.put("Unsqueeze", [other_name], axes=[len(lead) + 1])
+    product = t.put("MatMul", [one_name, other_name])
+    gone = [len(lead) + k for k, axis in enumerate((rows, columns)) if not axis]
+    product = t.put("Squeeze", [product], axes=gone) if gone else product
+    left_over = [*lead, *rows, *columns]
+    t.become("Transpose", product, perm=[left_over.index(each) for each in made])
+
+
 def _one(value: Any, default: int) -> int:
     """A setting that is a number, or a list of one."""
     if isinstance(value, list):
@@ -353,7 +416,10 @@ TABLE: dict[str, Translator] = {
     **MOVES,
     "mean": _reduction("ReduceMean"),
     "sum": _reduction("ReduceSum"),
-    **dict.fromkeys(("max", "amax"), _reduction("ReduceMax")),
+    "amax": _reduction("ReduceMax"),
+    **dict.fromkeys(("max", "maximum"), _largest),
+    "einsum": _einsum,
+    "scaled_dot_product_attention": _attention,
     **dict.fromkeys(("softmax", "_softmax"), _over_axis("Softmax")),
     **dict.fromkeys(("log_softmax", "_log_softmax"), _over_axis("LogSoftmax")),
     "add": _of_two("Add"),
@@ -384,7 +450,7 @@ TABLE: dict[str, Translator] = {
     "group_norm": _group_norm,
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     "embedding": lambda t: t.become("Gather", t.tensor("weight"), t.tensor("indices"), axis=0),
-    **dict.fromkeys(("conv1d", "convolution"), _convolution),
+    **dict.fromkeys(("conv1d", "conv2d", "convolution"), _convolution),
     **dict.fromkeys(("max_pool1d", "max_pool1d_with_indices"), _pool("MaxPool")),
     "avg_pool1d": _pool("AveragePool"),
     "adaptive_avg_pool1d": _global_pool("GlobalAveragePool"),

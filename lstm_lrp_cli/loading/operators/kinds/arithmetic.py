@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import Numbers
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
-from lstm_lrp_cli.loading.operators.arrays import Array, Known, Lengths
+from lstm_lrp_cli.loading.operators.arrays import Array, Dim, Known, Lengths, Size
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
@@ -98,7 +98,7 @@ def _divide(call: Call) -> list[Value]:
     constant = call.constant(1)
     if constant.array.size == 1:
         divisor = constant.array.item()
-        if divisor == steps and is_sum:
+        if is_sum and _counts_steps(call, divisor, steps):
             return [replace(signal, parts=averaged(signal.parts))]
         if not isinstance(divisor, int | float):
             raise call.unusable(
@@ -108,6 +108,19 @@ def _divide(call: Call) -> list[Value]:
     vector(call, signal, constant, is_named=False)
     name = call.dataset(inverse_name(constant.name, constant.array))
     return [call.layer(signal, batch_norm=BatchNormSpec(scale=name))]
+
+
+def _counts_steps(call: Call, divisor: Any, steps: Size | None) -> bool:
+    """Whether a number is that of all steps, also where an example wrote it out."""
+    if divisor == steps:
+        return True
+    if not isinstance(steps, Dim) or steps.example != divisor:
+        return False
+    call.layers.assumed.append(
+        f"a sum over all steps that is divided by {divisor:g}, as many as its example has, is their "
+        "mean"
+    )
+    return True
 
 
 def _are_sums(signal: Signal) -> bool:
