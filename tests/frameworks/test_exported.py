@@ -28,6 +28,10 @@ ENDS = {
 }
 
 
+# One sequence has no axis of sequences.
+ALONE = -2
+
+
 def exported(module, inputs, path, **settings):
     torch.export.save(torch.export.export(module, tuple(inputs), **settings), path)
     return path
@@ -35,8 +39,8 @@ def exported(module, inputs, path, **settings):
 
 def computed(model, inputs, batch_axis=0):
     """What lrp computes of each sequence of a batch, behind softmax and sigmoid."""
-    arrays = [np.moveaxis(each.numpy(), batch_axis, 0) for each in inputs]
-    sequences = list(arrays[0])
+    arrays = [np.moveaxis(each.numpy(), max(batch_axis, 0), 0) for each in inputs]
+    sequences = [arrays[0]] if batch_axis == ALONE else list(arrays[0])
     if len(arrays) > 1:
         names = [each.name for each in model.inputs]
         sequences = [dict(zip(names, row, strict=True)) for row in zip(*arrays, strict=True)]
@@ -82,7 +86,7 @@ def test_a_module_needs_no_mapping(name, tmp_path):
 def test_a_forward_is_followed_however_it_is_written(name, tmp_path):
     module = written(name)
     model = lrp.load(exported(module, given(name, 3), tmp_path / "model.pt2"))
-    axis = int(name == "time first")
+    axis = {"time first": 1, "one sequence": ALONE}.get(name, 0)
     assert all(each.padding is None for each in model.inputs)
     for count, steps in ((4, 6), (2, 9)):
         inputs = given(name, count, steps)
@@ -105,6 +109,14 @@ def test_states_beside_the_scores_are_left_out_and_told(tmp_path):
     model = lrp.load(exported(written(name), given(name, 3), tmp_path / "model.pt2"))
     assert len(model.heads) == 1
     assert any("are left out (outputs)" in each for each in model.assumptions)
+
+
+def test_what_an_example_wrote_out_is_told(tmp_path):
+    model = lrp.load(exported(written("by number"), given("by number", 3), tmp_path / "model.pt2"))
+    told = " ".join(model.assumptions)
+    assert "a sum over steps that is divided by 6, as many as its example has, is a mean" in told
+    assert "a pooling of 6 steps, as many as its example has, is one of all steps" in told
+    assert "step 5 of 6, the last of its example, is the last" in told
 
 
 def test_heads_are_called_as_the_dict_that_forward_gives(tmp_path):

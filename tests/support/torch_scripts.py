@@ -222,6 +222,39 @@ def self_attention(net: Any, x: torch.Tensor) -> torch.Tensor:
     return net.fc(attended.mean(1))
 
 
+def laid_out(net: Any, words: torch.Tensor) -> Any:
+    """All steps one below the other, a score of each, and the last of each sequence."""
+    out, states = net.lstm(net.embedding(words))
+    out = net.dropout(out.contiguous().view(-1, SIZE))
+    scores = torch.sigmoid(net.fc(out)).view(words.size(0), -1)
+    return scores[:, -1], states
+
+
+def luong_attention(net: Any, x: torch.Tensor) -> torch.Tensor:
+    out, (hidden, _) = net.lstm(x)
+    weights = torch.softmax(torch.bmm(out, hidden.permute(1, 2, 0)).squeeze(-1), -1)
+    context = torch.einsum("bth,bt->bh", out, weights)
+    return net.fc(torch.cat((context, hidden[-1]), -1))
+
+
+def transformed(net: Any, x: torch.Tensor) -> torch.Tensor:
+    out, _ = net.lstm(x)
+    return net.fc(net.layer(out)[:, -1])
+
+
+def one_sequence(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """Of a single sequence, as tutorials of time series have it."""
+    out, _ = net.lstm(x.view(len(x), 1, -1))
+    return net.fc(out.view(len(x), -1))[-1]
+
+
+def mean_by_number(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """The mean, a maximum and the last step by the number of steps, which torch writes out."""
+    out, _ = net.lstm(x)
+    largest = F.max_pool1d(out.transpose(1, 2), out.size(1)).squeeze(2)
+    return net.fc(out.sum(1) / x.size(1) + largest + out[:, x.size(1) - 1])
+
+
 def _linear(width: int = SIZE, classes: int = 3) -> nn.Linear:
     return nn.Linear(width, classes)
 
@@ -358,6 +391,26 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, Callable[[], nn.Module]]]
         two_inputs,
         {**WORDS_FIRST, "lstm": lstm, "second": lstm, "fc": lambda: _linear(2 * SIZE)},
     ),
+    "laid out": (
+        laid_out,
+        {
+            **WORDS_FIRST,
+            "lstm": lambda: lstm(num_layers=2),
+            "dropout": lambda: nn.Dropout(0.3),
+            "fc": lambda: _linear(classes=1),
+        },
+    ),
+    "luong attention": (luong_attention, {"lstm": lstm, "fc": lambda: _linear(2 * SIZE)}),
+    "transformed": (
+        transformed,
+        {
+            "lstm": lambda: nn.LSTM(FEATURES, 6, batch_first=True),
+            "layer": lambda: nn.TransformerEncoderLayer(6, 2, 8, batch_first=True),
+            "fc": lambda: _linear(6),
+        },
+    ),
+    "one sequence": (one_sequence, {"lstm": lambda: nn.LSTM(FEATURES, SIZE), "fc": _linear}),
+    "by number": (mean_by_number, {"lstm": lstm, "fc": _linear}),
     "self-attention": (
         self_attention,
         {
@@ -389,6 +442,8 @@ def given(name: str, count: int, steps: int = STEPS, seed: int = 1) -> tuple[tor
     series = torch.randn(count, steps, FEATURES, generator=generator, dtype=torch.float64)
     if name == "two inputs":
         return words, series
+    if name == "one sequence":
+        return (series[0],)
     _, parts = SCRIPTS[name]
     chosen = words if "embedding" in parts else series
     return (chosen.transpose(0, 1) if name == "time first" else chosen,)

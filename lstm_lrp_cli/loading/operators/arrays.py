@@ -271,8 +271,8 @@ def resolved(target: list[Any], sizes: list[Any], node: GraphNode) -> list[Any]:
         target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
     if -1 in target:
         whole, others = math.prod(sizes), math.prod(size for size in target if size != -1)
-        is_written = isinstance(others, int) and example_of(whole) is not None
-        rest = quotient(example_of(whole) if is_written else whole, others)
+        example = example_of(whole) if isinstance(others, int) else None
+        rest = quotient(whole if example is None else example, others)
         if rest is None:
             raise ValueError(f"a shape of {target}")
         target = [rest if size == -1 else size for size in target]

@@ -69,6 +69,7 @@ class GraphFile(ArrayFile):
     producer: str
     _arrays: dict[str, Array]
     _derived: dict[str, Array]
+    _made: int
 
     def read(self, name: str) -> Array:
         return self._arrays[name]
@@ -86,7 +87,7 @@ class GraphFile(ArrayFile):
         twice = [name for name, count in Counter(made).items() if count > 1]
         if twice:
             raise ValueError(f"it makes `{twice[0]}` twice")
-        self._derived = {}
+        self._derived, self._made = {}, 0
         with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
             self._arrays = self._named(self._fold())
         self.datasets = {
@@ -101,23 +102,26 @@ class GraphFile(ArrayFile):
         UnusableInput
             All such arrays take far more memory than the file.
         """
-        self._derived |= dict(zip(node.outputs, arrays, strict=False))
-        made = sum(array.nbytes for array in self._derived.values())
-        check_size(node.where, (made,), 1, self.size)
         for name, array in zip(node.outputs, arrays, strict=False):
-            self._put(name, array)
+            known = self._derived.get(name)
+            self._made += array.nbytes - (0 if known is None else known.nbytes)
+            self._derived[name] = array
+        check_size(node.where, (self._made,), 1, self.size)
         return arrays
 
     def keep_parts(self, node: GraphNode) -> None:
-        """Name the parts that a node takes of such arrays."""
-        if not self._derived.keys().isdisjoint(node.inputs):
-            for _, part, array in _parts(node, self._derived, {}):
-                self._put(part, array)
-
-    def _put(self, name: str, array: Array) -> None:
-        if array.dtype.kind == "f" and array.ndim:
-            self._arrays[name] = array
-            self.datasets[name] = Stored(array.shape, array.dtype.name)
+        """Name what a node takes of such arrays, whole and in parts."""
+        taken = {name: self._derived[name] for name in node.inputs if name in self._derived}
+        named = {part: array for _, part, array in _parts(node, taken, {})} if taken else {}
+        weights = {
+            name: array
+            for name, array in (taken | named).items()
+            if array.dtype.kind == "f" and array.ndim
+        }
+        self._arrays |= weights
+        if weights:
+            shapes = {name: Stored(each.shape, each.dtype.name) for name, each in weights.items()}
+            self.datasets = {**self.datasets, **shapes}
 
     def _fold(self) -> set[int]:
         """Work out all nodes that take constants alone; which they are."""

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -99,11 +99,9 @@ class Given(Struct, frozen=True):
 
     def spec(self, settled: Mapping[str, int | None]) -> InputSpec:
         """What a mapping says of it, where there are several."""
-        padding = self.padding(settled)
-        more = {} if padding is None else {"padding": padding}
         if TIME not in self.axes:
             return InputSpec(self.name, steps=False)
-        return InputSpec(self.name, **more)
+        return InputSpec(self.name, padding=self.padding(settled) or UNSET)
 
 
 def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Given, ...]]:

@@ -29,10 +29,10 @@ class Layers(Struct):
 
     `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
-    number. `views` are those layers. `unpadded` is what feeds a layer that adds steps.
-    `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are of;
-    `lengths` are numbers of steps by the inputs that say them of each sequence.
-    `assumed` is what was taken for granted of numbers that an example wrote into the graph.
+    number. `views` are those layers. `unpadded` is how many steps there were before a layer added
+    some. `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are
+    of; `lengths` are numbers of steps by the inputs that say them of each sequence. `assumed` is
+    what was taken for granted of numbers that an example wrote into the graph.
     """
 
     reserved: list[str]
@@ -42,7 +42,7 @@ class Layers(Struct):
     embeddings: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, Size] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
-    unpadded: dict[str, Signal] = field(default_factory=dict)
+    unpadded: dict[str, Size] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
@@ -120,8 +120,8 @@ class Layers(Struct):
                 "and sums of values that it weighs"
             )
         if first.start is not None:
-            source, stop = self.of((first.whole,)), first.start + (first.size or 0)
-            return self.add("units", [source], None, units=UnitsSpec(first.start, stop)).layer
+            source, units = self.of((first.whole,)), UnitsSpec(first.start, first.stop)
+            return self.add("units", [source], None, units=units).layer
         directions = tuple(part.backward for part in parts if part.backward is not None)
         if directions:
             view = self._view(parts)
@@ -151,7 +151,7 @@ class Layers(Struct):
         has_cells = any(part.is_cell for part in parts)
         count = len(parts) // 2 if has_cells and len(parts) > 1 else len(parts)
         hidden = parts[:count]
-        directions = tuple(part.backward for part in hidden)
+        directions = tuple(bool(part.backward) for part in hidden)
         cells = tuple(replace(part, is_cell=True) for part in hidden)
         if has_cells and parts != (*hidden, *cells):
             # The cell states stand behind the hidden states of all directions that are asked for.

@@ -86,6 +86,11 @@ class SignalPart(Struct, frozen=True):
             return self
         return replace(self, size=self.among, start=None, among=None)
 
+    @property
+    def stop(self) -> int:
+        """Where its units end, among those of the layer."""
+        return (self.start or 0) + (self.size or 0)
+
     def units(self, start: int, stop: int) -> SignalPart:
         """Some of its units, counted from its own first."""
         if (start, stop) == (0, self.size):
@@ -252,7 +257,7 @@ class Signal(Struct, frozen=True, eq=False):
                 rest = quotient(left, own)
                 if rest is None:
                     if signal.axes[place + count] == TIME and isinstance(left, int):
-                        raise OtherSize(*own.axes, left) if isinstance(own, Dim) else ValueError
+                        _tell(own, left)
                     signal, rest = signal._divided(place + count, left), 1
                 count, left = count + 1, rest
             if signal is None or left != 1:
@@ -347,14 +352,24 @@ class Signal(Struct, frozen=True, eq=False):
                 return math.prod(sizes[name] for name in label.split("+"))
 
 
+def _tell(steps: Size, size: int) -> None:
+    """Say that steps whose number an input leaves open are so many."""
+    if isinstance(steps, Dim) and steps.factor == 1 and len(steps.axes) == 1:
+        raise OtherSize(steps.axes[0], size)
+
+
 def joined(parts: Sequence[SignalPart]) -> tuple[SignalPart, ...]:
     """Parts, of which those that are units of one layer side by side are one."""
     found: list[SignalPart] = []
     for part in parts:
         last = found[-1] if found else part
-        follows = part.start and last.start is not None and last.whole == part.whole
-        if found and follows and last.start + (last.size or 0) == part.start:
-            found[-1] = part.whole.units(last.start, part.start + (part.size or 0))
+        if (
+            found
+            and last.start is not None
+            and last.stop == part.start
+            and last.whole == part.whole
+        ):
+            found[-1] = part.whole.units(last.start, part.stop)
         else:
             found.append(part)
     return tuple(found)

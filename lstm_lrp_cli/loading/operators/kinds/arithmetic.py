@@ -117,8 +117,7 @@ def _counts_steps(call: Call, divisor: Any, steps: Size | None) -> bool:
     if not isinstance(steps, Dim) or steps.example != divisor:
         return False
     call.layers.assumed.append(
-        f"a sum over all steps that is divided by {divisor:g}, as many as its example has, is their "
-        "mean"
+        f"a sum over steps that is divided by {divisor:g}, as many as its example has, is a mean"
     )
     return True
 

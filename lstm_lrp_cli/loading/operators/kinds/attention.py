@@ -68,6 +68,7 @@ def masked_product(call: Call, signal: Signal, mask: Array) -> Signal | None:
     steps = signal.sizes.get(LEFT)
     if (
         signal.axes[-2:] != (LEFT, RIGHT)
+        or not isinstance(steps, int)
         or steps != signal.sizes[RIGHT]
         or mask.shape[-2:] != (steps, steps)
         or mask.size != steps * steps

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec, RepeatSpec, TransposeSpec
 from lstm_lrp_cli.loading.operators.arrays import (
@@ -204,7 +205,8 @@ def _gather(call: Call) -> list[Value]:
                 raise call.unusable("takes steps or units in the order of sequences")
             return [signal]
         indices = call.constant(1).array.astype(np.int64)
-        return call.understood(signal.taken(axis_of(axis, len(signal.axes)), indices))
+        place = axis_of(axis, len(signal.axes))
+        return call.understood(signal.taken(place, _from_the_end(call, signal, place, indices)))
     table, ids = call.constant(0), call.signal(1)
     name = ids.parts.reshape(-1)[0].layer.removeprefix(RAW_INPUT)
     is_input = ids.parts.size == 1 and ids.parts.item().layer != name
@@ -214,6 +216,18 @@ def _gather(call: Call) -> list[Value]:
     part = SignalPart(name, table.array.shape[1])
     axes = tuple(STACK if label == FEATURE else label for label in ids.axes)
     return [Signal.of(part, (*axes, FEATURE), ids.sizes)]
+
+
+def _from_the_end(
+    call: Call, signal: Signal, axis: int, indices: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The last step of an example, whose number the graph has, as that of any sequence."""
+    size = signal.shape[axis]
+    steps = size.example if isinstance(size, Dim) else None
+    if steps is None or steps < 2 or indices.ndim or indices != steps - 1:
+        return indices
+    call.layers.assumed.append(f"step {steps - 1} of {steps}, the last of its example, is the last")
+    return np.full_like(indices, -1)
 
 
 def _reverse(call: Call) -> list[Value]:
@@ -246,6 +260,7 @@ def _scattered(call: Call) -> list[Value]:
     is_order = isinstance(order, Order) and isinstance(numbers, Order)
     if not are_zeros([into]) or not is_order or call.setting("axis", 0) != 0:
         raise call.unusable("puts values where the input tells; expected an order of sequences")
+    assert isinstance(numbers, Order)
     return [numbers]
 
 

@@ -18,7 +18,7 @@ from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSp
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, are_zeros
 from lstm_lrp_cli.loading.operators.file import bias_names, direction_name
-from lstm_lrp_cli.loading.operators.layers import DIRECTIONS, Call, Value
+from lstm_lrp_cli.loading.operators.layers import DIRECTIONS, RAW_INPUT, Call, Value
 from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
 from lstm_lrp_cli.loading.operators.views import RecurrentNode
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
@@ -264,6 +264,11 @@ def _state(call: Call, place: int, direction: int) -> Signal | str | None:
             value.cut(at, slice(direction, direction + 1, 1)) if value.axes[at] == STACK else None
         )
         if state is None or math.prod(state.parts.shape[:-1]) != 1:
+            if value.parts.reshape(-1)[0].layer.startswith(RAW_INPUT):
+                raise call.unusable(
+                    f"begins in states that the input `{call.node.inputs[place]}` gives; expected "
+                    "zeros, or what a layer gives: export the model without that input"
+                )
             raise call.unusable(
                 f"begins in a state of axes {', '.join(value.axes)}; expected those of directions, "
                 "sequences and units"

@@ -18,10 +18,10 @@ from lstm_lrp_cli.loading.layers.steps import (
     UpsampleSpec,
     WindowsSpec,
 )
-from lstm_lrp_cli.loading.operators.arrays import Known, Size, axis_of
+from lstm_lrp_cli.loading.operators.arrays import Dim, Known, Size, axis_of
 from lstm_lrp_cli.loading.operators.file import kernel_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal
+from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
 from lstm_lrp_cli.model.layers import PoolName, WindowPoolName
 
 GLOBAL_POOLS: dict[str, PoolName] = {"GlobalAveragePool": "mean", "GlobalMaxPool": "max"}
@@ -93,7 +93,10 @@ def convolved(
         # What stands for nothing but padding is the convolution's own.
         before, after = window.before + spec.pad.before, window.after + spec.pad.after
         window = replace(window, before=before, after=after)
-        signal = call.layers.unpadded[signal.parts.item().layer]
+        steps = call.layers.unpadded[signal.parts.item().layer]
+        signal = Signal.of(
+            SignalPart(str(spec.source), signal.size), signal.axes, signal.sizes | {TIME: steps}
+        )
     convolution = ConvolutionSpec(
         call.dataset(kernel_name(weights.name, weights.array)),
         "outputs_inputs_width",
@@ -132,7 +135,7 @@ def padded(call: Call, signal: Signal, before: int, after: int) -> Signal:
     if any(pad):
         made = _of_steps(call.layer(signal, pad=PadSpec(*pad)), _changed(call, signal, sum(pad)))
         if made.parts.size == 1:
-            call.layers.unpadded[made.parts.item().layer] = signal
+            call.layers.unpadded[made.parts.item().layer] = signal.sizes[TIME]
         signal = made
     return signal
 
@@ -183,7 +186,9 @@ def _steps_behind(call: Call, signal: Signal, window: Window) -> Size:
             "may count a last window that is not full (ceil_mode); expected full ones alone, or an "
             "input of a fixed number of steps"
         )
-    return call.layers.steps_of(steps, str(window)) if made is None else made
+    if made is None and isinstance(steps, Dim):
+        return call.layers.steps_of(steps, str(window))
+    return steps if made is None else made
 
 
 def _window(call: Call, signal: Signal, width: list[int] | None) -> Window:
