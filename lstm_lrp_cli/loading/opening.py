@@ -28,7 +28,7 @@ def open_arrays(path: Path) -> ArrayFile:
         begins = "is empty" if not seen.beginning else f"begins with {seen.beginning[:8]!r}"
         raise UnusableInput(
             str(path),
-            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
+            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt, .pt2 or "
             ".safetensors, ONNX, or NumPy's .npz",
         )
     if found.reader is not None:

@@ -204,7 +204,7 @@ def test_layers_that_were_taken_apart_are_refused(tmp_path):
     module, inputs = made("uni"), inputs_of("uni", 3)
     program = torch.export.export(module, (inputs,)).run_decompositions()
     torch.export.save(program, tmp_path / "model.pt2")
-    with pytest.raises(UnusableInput, match=r"export it without \.run_decompositions\(\)"):
+    with pytest.raises(UnusableInput, match=r"without \.run_decompositions\(\)"):
         lrp.load(tmp_path / "model.pt2")
 
 

@@ -54,7 +54,20 @@ class Format(Struct, frozen=True):
 # An architecture as Keras's to_json and to_yaml write it.
 KERAS_TEXT = re.compile(r'\s*\{.*"class_name"|(backend: \w+\n)?class_name: ', re.DOTALL)
 MAPPING_KEY = re.compile(r"^(format: *1\s*$|(layers|vocabulary|tokens|padding|labels): *)", re.M)
-WEIGHTS = ("h5", "hdf5", "keras", "pt", "pth", "ckpt", "bin", "safetensors", "onnx", "npz", "pb")
+WEIGHTS = (
+    "h5",
+    "hdf5",
+    "keras",
+    "pt",
+    "pt2",
+    "pth",
+    "ckpt",
+    "bin",
+    "safetensors",
+    "onnx",
+    "npz",
+    "pb",
+)
 # The format of a file inside a folder or a zip is told by its name alone.
 NAMED_WEIGHTS = re.compile(rf".*\.({'|'.join(WEIGHTS)})")
 

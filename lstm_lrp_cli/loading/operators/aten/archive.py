@@ -190,16 +190,20 @@ class Archive:
             content = read_pickle(inner.read(pickled), where)
             if not isinstance(content, dict):
                 raise UnusableInput(where, "is no dict of tensors; export the model again")
-            return {
-                str(key): views.of(
+            arrays, storages = {}, {}
+            for key, tensor in content.items():
+                if not isinstance(tensor, Tensor):
+                    continue
+                stored = tensor.storage.key
+                if stored not in storages:
+                    storages[stored] = inner.read(f"{root}data/{stored}")
+                arrays[str(key)] = views.of(
                     f"{where}: tensor `{key}`",
-                    inner.read(f"{root}data/{tensor.storage.key}"),
+                    storages[stored],
                     tensor.storage.dtype,
                     (tensor.offset, tensor.shape, tensor.strides),
                 )
-                for key, tensor in content.items()
-                if isinstance(tensor, Tensor)
-            }
+            return arrays
 
 
 class _Views:

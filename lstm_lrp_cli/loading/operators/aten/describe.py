@@ -23,7 +23,7 @@ from .table import LINE, TABLE
 TORCH = Dialect(
     OPS | ATEN,
     frozenset(STATES),
-    f"export it without .run_decompositions(), and nn.LSTM as it is: {LINE}",
+    f"export it by the PyTorch of today, without .run_decompositions(): {LINE}",
     known=sorted(TABLE),
 )
 # In this order: the more an axis may be of any size, the more can be explained.
