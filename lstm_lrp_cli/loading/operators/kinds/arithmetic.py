@@ -98,7 +98,7 @@ def _divide(call: Call) -> list[Value]:
     constant = call.constant(1)
     if constant.array.size == 1:
         divisor = constant.array.item()
-        if is_sum and _counts_steps(call, divisor, steps):
+        if _counts_steps(call, divisor, steps):
             return [replace(signal, parts=averaged(signal.parts))]
         if not isinstance(divisor, int | float):
             raise call.unusable(
@@ -111,15 +111,17 @@ def _divide(call: Call) -> list[Value]:
 
 
 def _counts_steps(call: Call, divisor: Any, steps: Size | None) -> bool:
-    """Whether a number is that of all steps, also where an example wrote it out."""
+    """Whether a sum over steps is divided by their number, also where an example wrote it out."""
+    is_sum = _are_sums(call.signal())
     if divisor == steps:
-        return True
+        return is_sum
     if not isinstance(steps, Dim) or steps.example != divisor:
         return False
-    call.layers.assumed.append(
-        f"a sum over steps that is divided by {divisor:g}, as many as its example has, is a mean"
-    )
-    return True
+    told = f"a sum over steps that is divided by {divisor:g}, as many as its example has, is a mean"
+    if not is_sum:
+        told = f"{divisor:g}, by which it divides, is a number, and not that of its example's steps"
+    call.layers.assumed.append(told)
+    return is_sum
 
 
 def _are_sums(signal: Signal) -> bool:
