@@ -175,6 +175,18 @@ def in_place(net, x):
     return out
 
 
+def masked_in_place(net, x):
+    out, _ = net.lstm(x)
+    out[:, :2].masked_fill_(x[:, :2, :1] > 0, 0)
+    return out[:, -1] + out.mean(1)
+
+
+def set_in_place(net, x):
+    out, _ = net.lstm(x)
+    out[:, 0] = 0
+    return out.mean(1)
+
+
 def largest_steps(net, x):
     return torch.topk(net.lstm(x)[0], 2, 1)[0].mean(1)
 
@@ -185,6 +197,8 @@ REFUSED = {
     "of cells": (of_cells, "is one step of a recurrent layer, in a loop"),
     "random": (random_states, "is chance: no score is the same twice"),
     "in place": (in_place, "changes a tensor in place that other operators take too"),
+    "masked in place": (masked_in_place, "changes a tensor in place that other operators take"),
+    "set in place": (set_in_place, "changes a tensor in place that other operators take"),
     "topk": (largest_steps, "picks values by their size"),
 }
 

@@ -26,7 +26,7 @@ REFUSED = {
         f"hidden[-1], and {WITHOUT_LENGTHS}",
     ),
     **dict.fromkeys(
-        ("masked_fill", "masked_fill_", "where", "masked_select"),
+        ("masked_fill", "where", "masked_select"),
         f"leaves out steps by a mask; {WITHOUT_LENGTHS}",
     ),
     **dict.fromkeys(
@@ -40,7 +40,6 @@ REFUSED = {
     ),
     **dict.fromkeys(("topk", "sort", "argmax", "kthvalue"), "picks values by their size"),
 }
-
 
 POOLS = {"MaxPool": "max", "AveragePool": "mean"}
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -75,9 +74,6 @@ def translated(
 
 def _translate(t: Translation, uses: Counter[str], makers: dict[str, AtenNode]) -> None:
     node, kind = t.node, t.node.kind
-    if kind in REFUSED:
-        t.refuse(REFUSED[kind])
-        return
     if kind.endswith("_") and not kind.startswith("_"):
         if not _is_alone(node, uses, makers):
             # Whether or not its own output is taken: what it changes is.
@@ -87,7 +83,9 @@ def _translate(t: Translation, uses: Counter[str], makers: dict[str, AtenNode]) 
             )
             raise t.made[-1].unusable(t.made[-1].attributes["problem"])
         kind = kind.removesuffix("_")
-    if kind in TABLE:
+    if kind in REFUSED:
+        t.refuse(REFUSED[kind])
+    elif kind in TABLE:
         TABLE[kind](t)
     else:
         t.put(node.target, _taken(node.given.values()), node.outputs)
