@@ -489,8 +489,9 @@ def test_several_inputs(run, framework, tmp_path, name):
 class Packed(nn.Module):
     """Sequences that are packed: each is read up to its own length."""
 
-    def __init__(self, head, bidirectional=False):
+    def __init__(self, head, bidirectional=False, dtype=torch.float64):
         super().__init__()
+        self.dtype = dtype
         self.embedding = nn.Embedding(20, 4)
         self.lstm = reads(4, 6, bidirectional=bidirectional)
         self.head, self.fc = head, nn.Linear(12 if bidirectional else 6, 2)
@@ -500,7 +501,7 @@ class Packed(nn.Module):
             self.embedding(ids), lengths, batch_first=True, enforce_sorted=False
         )
         directions = 1 + self.lstm.bidirectional
-        zeros = torch.zeros(directions, ids.shape[0], 6, dtype=torch.float64)
+        zeros = torch.zeros(directions, ids.shape[0], 6, dtype=self.dtype)
         steps, (hidden, _) = self.lstm(packed, (zeros, zeros))
         if self.head == "last":
             return self.fc(hidden.transpose(0, 1).flatten(1))
@@ -535,6 +536,42 @@ def test_lengths_are_those_of_the_sequences(run, framework, tmp_path, head):
     result = run("explain", tmp_path / "m.onnx", tmp_path / "input.jsonl", *steps)
     told = "every sequence is run at its own length, which lengths says" in result.stderr
     assert told == (head in ("sum by length", "max"))
+
+
+# As onnxruntime runs the file itself, which runs LSTMs in float32 alone.
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_inputs_against_onnxruntime(run, framework, tmp_path, name):
+    framework("onnx")
+    framework("onnxruntime")
+    kind, names, inputs = SEVERAL[name]
+    inputs = tuple(x.float() if x.is_floating_point() else x for x in inputs)
+    export(kind().eval(), inputs, tmp_path / "m.onnx", names=list(names))
+    assert_against_onnxruntime(run, tmp_path, rows_of(inputs, names), by_step=name in BY_STEP)
+
+
+def assert_against_onnxruntime(run, folder, rows, *, by_step=False):
+    write(folder, rows, [])
+    steps = ("--step", "all") if by_step else ()
+    given = ("check", folder / "m.onnx", folder / "input.jsonl", "--against", "onnxruntime")
+    result = run(*given, "--target", "all", *steps)
+    assert result.exit_code == 0, result.output
+    assert "onnxruntime" in result.output
+
+
+def test_lengths_against_onnxruntime(run, framework, tmp_path):
+    framework("onnx")
+    framework("onnxruntime")
+    module, ids = Packed("last", dtype=torch.float32).eval(), some_ids()
+    torch.onnx.export(
+        *(module, (ids, torch.tensor([3, 8, 1, 5])), tmp_path / "m.onnx"),
+        dynamo=False,
+        input_names=["ids", "lengths"],
+        dynamic_axes={"ids": {0: "batch", 1: "steps"}, "lengths": {0: "batch"}},
+    )
+    rows = [{"tokens": ids[0, :n].tolist()} for n in (1, 3, 8)]
+    assert_against_onnxruntime(run, tmp_path, rows)
 
 
 # Graphs that PyTorch does not write, by onnxruntime.

@@ -51,6 +51,14 @@ def explained(run, path, source, *options):
     return result.stdout
 
 
+def lines_of(sequences):
+    """JSON lines of ids, of a series, or of several inputs."""
+    if isinstance(sequences[0], dict):
+        return "".join(json.dumps(sequence) + "\n" for sequence in sequences)
+    key = "values" if isinstance(sequences[0][0], list) else "tokens"
+    return "".join(json.dumps({key: sequence}) + "\n" for sequence in sequences)
+
+
 # Files of tf2onnx.
 
 
@@ -58,9 +66,7 @@ def explained(run, path, source, *options):
 def test_keras_models_score_as_keras_says(run, framework, tmp_path, name):
     framework("onnx")
     sequences, scores = EXPECTED[name]["sequences"], EXPECTED[name]["scores"]
-    key = "values" if isinstance(sequences[0][0], list) else "tokens"
-    lines = "".join(json.dumps({key: sequence}) + "\n" for sequence in sequences)
-    (tmp_path / "input.jsonl").write_text(lines)
+    (tmp_path / "input.jsonl").write_text(lines_of(sequences))
     lines = "".join(json.dumps({"scores": each}) + "\n" for each in scores)
     (tmp_path / "scores.jsonl").write_text(lines)
     steps = ("--step", "all") if name == "scores_by_step" else ()
@@ -71,14 +77,18 @@ def test_keras_models_score_as_keras_says(run, framework, tmp_path, name):
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", ["attention", "joins", "max_pool_normalized", "backwards"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("attention", "joins", "max_pool_normalized", "backwards", "windows_behind", "gru"),
+        *("activations", "self_attention", "states_handed_over", "two_inputs"),
+    ],
+)
 def test_the_written_mapping_is_the_same_model(run, framework, tmp_path, name):
     framework("onnx")
     model = KERAS / f"{name}.onnx"
     assert run("inspect", model, "--write-mapping", tmp_path / "m.yaml").exit_code == 0
-    key = "tokens" if isinstance(EXPECTED[name]["sequences"][0][0], int) else "values"
-    lines = "".join(json.dumps({key: s}) + "\n" for s in EXPECTED[name]["sequences"])
-    (tmp_path / "input.jsonl").write_text(lines)
+    (tmp_path / "input.jsonl").write_text(lines_of(EXPECTED[name]["sequences"]))
     source = tmp_path / "input.jsonl"
     given = explained(run, model, source, "--mapping", tmp_path / "m.yaml")
     assert given == explained(run, model, source)
@@ -94,9 +104,10 @@ def test_an_attention_model_is_read_as_what_it_means(framework):
     assert contents.described.origins["layers"] == "the graph in attention.onnx"
 
 
-def test_masks_of_keras_are_refused(run, framework):
+@pytest.mark.parametrize("name", ["masked", "simple_rnn"])
+def test_layers_that_tf2onnx_takes_apart_are_refused(run, framework, name):
     framework("onnx")
-    result = run("inspect", KERAS / "refused" / "masked.onnx")
+    result = run("inspect", KERAS / "refused" / f"{name}.onnx")
     assert result.exit_code == 3
     assert "no LSTM, GRU or RNN node: what exported it (tf2onnx) took the layer apart" in (
         result.stderr

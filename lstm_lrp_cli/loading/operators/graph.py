@@ -18,7 +18,7 @@ from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
 from .arrays import ARRAY_OPS, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
 from .file import DAMAGED, GraphFile
-from .inputs import Given, meanings
+from .inputs import GivenInput, meanings
 from .kinds import OPS
 from .kinds.moves import OF_LENGTHS, OF_ZEROS
 from .kinds.recurrent import FUNCTIONS
@@ -90,7 +90,7 @@ def describe(
     for meaning in meanings(file, nodes):
         if free is not None:
             meaning = tuple(replace(given, free=frozenset(free)) for given in meaning)
-        reading = Reading(file, meaning, dialect)
+        reading = GraphReading(file, meaning, dialect)
         try:
             mapping = reading.settled(nodes)
         except UnusableInput as error:
@@ -114,13 +114,13 @@ def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     return live[::-1]
 
 
-class Reading(Struct):
+class GraphReading(Struct):
     """A graph that is followed, where its inputs mean what they are taken to mean.
 
     Parameters
     ----------
     file : GraphFile
-    inputs : tuple of Given
+    inputs : tuple of GivenInput
     dialect : Dialect
     sizes : dict of str to int or None
         What the graph was found to say of numbers of steps that inputs leave open or fix.
@@ -130,14 +130,14 @@ class Reading(Struct):
     """
 
     file: GraphFile
-    inputs: tuple[Given, ...]
+    inputs: tuple[GivenInput, ...]
     dialect: Dialect
     sizes: dict[str, int | None] = field(default_factory=dict)
     layers: Layers = field(default_factory=lambda: Layers([]))
     followed: int = 0
 
     @property
-    def sequences(self) -> list[Given]:
+    def sequences(self) -> list[GivenInput]:
         return [given for given in self.inputs if not given.is_lengths]
 
     @property
@@ -207,7 +207,7 @@ class Reading(Struct):
 
 
 def _followed(
-    node: GraphNode, values: dict[str, Value], layers: Layers, reading: Reading
+    node: GraphNode, values: dict[str, Value], layers: Layers, reading: GraphReading
 ) -> list[Value]:
     """What a node's outputs are."""
     file, operators = reading.file, reading.dialect.operators

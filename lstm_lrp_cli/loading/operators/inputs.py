@@ -11,7 +11,8 @@ from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec, PaddingSpec
 from .arrays import Dim, GraphNode, Lengths, Size
 from .file import GraphFile, GraphInput
 from .layers import RAW_INPUT
-from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
+from .parts import SignalPart
+from .signal import BATCH, FEATURE, TIME, Signal
 
 # What the axes of an input may mean, in the order in which that is tried.
 ID_AXES = [(TIME,), (BATCH, TIME), (TIME, BATCH)]
@@ -27,7 +28,7 @@ MOST_MEANINGS = 512
 MOST_INPUTS = 32
 
 
-class Given(Struct, frozen=True):
+class GivenInput(Struct, frozen=True):
     """An input, and what its axes are taken to mean.
 
     Parameters
@@ -104,7 +105,7 @@ class Given(Struct, frozen=True):
         return InputSpec(self.name, padding=self.padding(settled) or UNSET)
 
 
-def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Given, ...]]:
+def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[GivenInput, ...]]:
     """What all inputs of a graph may mean, the likeliest first.
 
     Raises
@@ -123,7 +124,9 @@ def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Give
     is_alone = len(entries) == 1
     candidates = []
     for entry in entries:
-        found = [Given(entry, entry.name, axes) for axes in _candidates(entry, is_alone=is_alone)]
+        found = [
+            GivenInput(entry, entry.name, axes) for axes in _candidates(entry, is_alone=is_alone)
+        ]
         if not found:
             raise UnusableInput(
                 f"{file.path}: input `{entry.name}`",

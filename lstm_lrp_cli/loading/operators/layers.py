@@ -15,7 +15,8 @@ from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME
 from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Lengths, Order, Size, Zeros, axis_of
 from .file import GraphFile
-from .signal import TIME, OtherSize, Signal, SignalPart, joined
+from .parts import SignalPart, joined
+from .signal import TIME, OtherSize, Signal
 from .views import Product, RecurrentNode, View, united
 
 # What the layer of a part begins with that is an input of the model before any embedding.
@@ -29,9 +30,9 @@ class Layers(Struct):
 
     `reserved` are the names that the graph's outputs get. A recurrent node becomes layers when it
     is known which directions and steps of it are taken; until then it stands in `recurrent`, by its
-    number. `views` are those layers. `unpadded` is how many steps there were before a layer added
-    some. `products` are what is no layer yet. `embeddings` are datasets by the inputs that they are
-    of; `lengths` are numbers of steps by the inputs that say them of each sequence. `assumed` is
+    number. `views` are those layers. `products` are what is no layer yet. `embeddings` are datasets
+    by the inputs that they are of, `lengths` numbers of steps by the inputs that say them of each
+    sequence. `unpadded` is how many steps there were before a layer added some, `assumed`
     what was taken for granted of numbers that an example wrote into the graph.
     """
 
@@ -65,7 +66,7 @@ class Layers(Struct):
         """How many steps a change makes of a number that is left open: the same for the same."""
         key = (steps, change)
         if key not in self._steps:
-            self._steps[key] = Dim((f"{TIME} {len(self._steps) + 2}",))
+            self._steps[key] = Dim((f"made {len(self._steps) + 1}",))
         return self._steps[key]
 
     def embed(self, name: str, weights: str) -> None:

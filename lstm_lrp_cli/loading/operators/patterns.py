@@ -21,6 +21,8 @@ POINTS = np.linspace(-4.0, 4.0, 33)
 CLOSENESS = 1e-6
 # Of how many tensors a value is known as a function; functions of one unit are short.
 MOST_ROOTS = 6
+# How often the type of a shape is changed.
+MOST_CASTS = 4
 FUNCTIONS = {
     "none": POINTS * 0.5 * (1 + np.array([erf(x / np.sqrt(2)) for x in POINTS])),
     "tanh": 0.5 * POINTS * (1 + np.tanh(np.sqrt(2 / np.pi) * (POINTS + 0.044715 * POINTS**3))),
@@ -46,6 +48,7 @@ def rewritten(nodes: Sequence[GraphNode], constants: Mapping[str, Array]) -> lis
         found = functions.get(node.outputs[0] if node.outputs else "")
         with suppress(*DAMAGED):  # following the graph says what is wrong, if the node matters
             found = found or patterns.layer_norm(node) or patterns.group_norm(node)
+            found = found or patterns.keras_layer_norm(node)
         made.append(node if found is None else found)
     return made
 
@@ -94,6 +97,60 @@ class Patterns(Struct, frozen=True):
             return None
         settings = {"num_groups": int(target[1]), "epsilon": inner.attributes.get("epsilon", 1e-5)}
         return _made(node, "GroupNormalization", folded.inputs[:1], **settings)
+
+    def keras_layer_norm(self, node: GraphNode) -> GraphNode | None:
+        """Keras's, which lays steps out as the units of a batch normalization in training."""
+        inner = self._maker_of(node, "Reshape", 0, "BatchNormalization")
+        folded = self._maker_of(inner, "BatchNormalization", 0, "Reshape")
+        mean = self._maker_of(self._maker_of(inner, "", 3, "Squeeze"), "", 0, "ReduceMean")
+        summed = self._maker_of(self._maker_of(inner, "", 4, "Div"), "", 0, "ReduceSumSquare")
+        centred = self._maker_of(summed, "", 0, "Sub")
+        back = self._maker_of(node, "", 1, "Cast")
+        if None in (inner, folded, mean, centred, back) or inner is None or folded is None:
+            return None
+        assert mean is not None
+        assert centred is not None
+        target = self.constants.get(folded.inputs[1])
+        rows = folded.outputs[0]
+        scale, offset = (self._copied_number(name) for name in inner.inputs[1:3])
+        if (
+            target is None
+            or target.tolist()[:2] != [1, -1]
+            or target.tolist()[3:] != [1]
+            or (scale, offset) != (1, 0)
+            or mean.inputs[0] != rows
+            or centred.inputs != [rows, mean.outputs[0]]
+            or inner.attributes.get("training_mode")
+            or self._shape_of(node.inputs[1]) != folded.inputs[0]
+        ):
+            return None
+        epsilon = inner.attributes.get("epsilon", 1e-5)
+        return _made(node, "LayerNormalization", folded.inputs[:1], axis=-1, epsilon=epsilon)
+
+    def _maker_of(
+        self, node: GraphNode | None, op: str, place: int, maker: str
+    ) -> GraphNode | None:
+        """What makes one of a node's inputs, where both are such operators; "" is any."""
+        if node is None or (op and node.op != op) or place >= len(node.inputs):
+            return None
+        found = self.makers.get(node.inputs[place])
+        return found if found is not None and found.op == maker else None
+
+    def _copied_number(self, name: str) -> float | None:
+        """The one number that all of a tensor is."""
+        maker = self.makers.get(name)
+        return self._number(maker.inputs[0] if maker and maker.op == "Expand" else name)
+
+    def _shape_of(self, name: str) -> str | None:
+        """The tensor whose shape another is, through changes of its type."""
+        for _ in range(MOST_CASTS):
+            maker = self.makers.get(name)
+            if maker is None or maker.op not in ("Cast", "Shape"):
+                return None
+            name = maker.inputs[0]
+            if maker.op == "Shape":
+                return name
+        return None
 
     def _centred(self, node: GraphNode | None) -> str | None:
         """What a node takes the mean off, over the last axis."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.model.layers import PoolName
 from .arrays import Dim, Size, axis_of, quotient
+from .parts import MOST_PARTS, SignalPart, are_alike, bounded, cut_units, stacked, total
 
 # The meanings of an axis. A stack has one entry for each of several values of like shape, as an
 # LSTM's two directions; axes of one entry are stacks too. Rows are all steps of all sequences.
@@ -27,9 +28,6 @@ LEFT, RIGHT = "time of the left", "time of the right"
 
 # Exporters write the largest number of 32 or 64 bits for the end of an axis.
 ENDLESS = 2**31 - 1
-
-# Concatenation in concatenation grows without end; no honest model has as many values.
-MOST_PARTS = 4096
 
 
 class OtherSize(Exception):
@@ -43,63 +41,7 @@ class OtherSize(Exception):
         self.steps, self.size = steps, size
 
 
-class SignalPart(Struct, frozen=True):
-    """The units of one layer, or of one direction of a recurrent one, or some of them, in a signal.
-
-    Parameters
-    ----------
-    layer : str
-    size : int or None
-        How many units; None for an input that does not say.
-    backward : bool or None
-        Which direction of a recurrent layer; None where it is another layer.
-    pooled : PoolName or None
-        How one value was made of those of all steps.
-    is_cell : bool
-        Whether they are the cell states of an LSTM.
-    start, among : int or None
-        Where they are some of the layer's units: from which one on, and of how many.
-    """
-
-    layer: str
-    size: int | None
-    backward: bool | None = None
-    pooled: PoolName | None = None
-    is_cell: bool = False
-    start: int | None = None
-    among: int | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is the state after the last step that a direction of a layer read."""
-        return self.backward is not None and self.pooled == ("first" if self.backward else "last")
-
-    @property
-    def side(self) -> SignalPart:
-        """The hidden state where it is the cell state."""
-        return replace(self, is_cell=False)
-
-    @property
-    def whole(self) -> SignalPart:
-        """All units of the layer, or of its direction."""
-        if self.start is None:
-            return self
-        return replace(self, size=self.among, start=None, among=None)
-
-    @property
-    def stop(self) -> int:
-        """Where its units end, among those of the layer."""
-        return (self.start or 0) + (self.size or 0)
-
-    def units(self, start: int, stop: int) -> SignalPart:
-        """Some of its units, counted from its own first."""
-        if (start, stop) == (0, self.size):
-            return self
-        among = self.size if self.among is None else self.among
-        return replace(self, size=stop - start, start=(self.start or 0) + start, among=among)
-
-
-class Flatten(Protocol):
+class Flattener(Protocol):
     """Makes one vector of all steps of a signal."""
 
     def __call__(self, signal: Signal, *, is_by_unit: bool) -> SignalPart: ...
@@ -204,7 +146,7 @@ class Signal(Struct, frozen=True, eq=False):
         if self.axes[axis] == STACK:
             parts = self.parts.take(indices, axis=self._stack_at(axis))
             axes = self.axes if indices.ndim else self.axes[:axis] + self.axes[axis + 1 :]
-            return replace(self, axes=axes, parts=_bounded(parts))
+            return replace(self, axes=axes, parts=bounded(parts))
         if self.axes[axis] != TIME or indices.size != 1:
             return None
         step = int(indices.reshape(-1)[0])
@@ -234,9 +176,9 @@ class Signal(Struct, frozen=True, eq=False):
             return None
         along = self._stack_at(axis) if self.axes[axis] == STACK else -1
         parts = np.concatenate([self.parts, *(other.parts for other in others)], axis=along)
-        return replace(self, parts=_bounded(parts))
+        return replace(self, parts=bounded(parts))
 
-    def reshaped(self, target: Sequence[Size], flatten: Flatten) -> Signal | None:
+    def reshaped(self, target: Sequence[Size], flatten: Flattener) -> Signal | None:
         """The same values in another shape; None where that joins what has no meaning together.
 
         Parameters
@@ -285,23 +227,23 @@ class Signal(Struct, frozen=True, eq=False):
     def _units_apart(self, axis: int, outer: int) -> Signal | None:
         """With the units in a stack of so many entries, in their order."""
         size, at = self.size, self._stack_at(axis)
-        if size is None or size % outer or not _alike(self.parts):
+        if size is None or size % outer or not are_alike(self.parts):
             return None
         if self.parts.size * outer > MOST_PARTS:
             raise ValueError(f"a tensor of {self.parts.size * outer:,} values")
         each = size // outer
         rows = [
-            _cut(row, k * each, (k + 1) * each)
+            cut_units(row, k * each, (k + 1) * each)
             for row in self.parts.reshape(-1, self.parts.shape[-1])
             for k in range(outer)
         ]
         if len({len(row) for row in rows}) > 1:
             return None
-        parts = _stacked(rows, (*self.parts.shape[:-1], outer))
+        parts = stacked(rows, (*self.parts.shape[:-1], outer))
         axes = (*self.axes[:axis], STACK, *self.axes[axis:])
         return replace(self, axes=axes, parts=np.moveaxis(parts, -2, at))
 
-    def _merged(self, place: int, count: int, flatten: Flatten) -> Signal | None:
+    def _merged(self, place: int, count: int, flatten: Flattener) -> Signal | None:
         """With one axis for some that follow one another."""
         if count == 0:
             return self.with_unit(place)
@@ -330,10 +272,10 @@ class Signal(Struct, frozen=True, eq=False):
 
     def _units(self, start: int, stop: int) -> Signal | None:
         """Just those units of the parts."""
-        if not _alike(self.parts) or start >= stop:
+        if not are_alike(self.parts) or start >= stop:
             return None
-        rows = [_cut(row, start, stop) for row in self.parts.reshape(-1, self.parts.shape[-1])]
-        return replace(self, parts=_stacked(rows, self.parts.shape[:-1]))
+        rows = [cut_units(row, start, stop) for row in self.parts.reshape(-1, self.parts.shape[-1])]
+        return replace(self, parts=stacked(rows, self.parts.shape[:-1]))
 
     def _stack_at(self, axis: int) -> int:
         """Which axis of `parts` belongs to a stack there."""
@@ -356,29 +298,6 @@ def _tell(steps: Size, size: int) -> None:
     """Say that steps whose number an input leaves open are so many."""
     if isinstance(steps, Dim) and steps.factor == 1 and len(steps.axes) == 1:
         raise OtherSize(steps.axes[0], size)
-
-
-def joined(parts: Sequence[SignalPart]) -> tuple[SignalPart, ...]:
-    """Parts, of which those that are units of one layer side by side are one."""
-    found: list[SignalPart] = []
-    for part in parts:
-        last = found[-1] if found else part
-        if (
-            found
-            and last.start is not None
-            and last.stop == part.start
-            and last.whole == part.whole
-        ):
-            found[-1] = part.whole.units(last.start, part.stop)
-        else:
-            found.append(part)
-    return tuple(found)
-
-
-def total(parts: Sequence[SignalPart]) -> int | None:
-    """How many units some parts have; None where one does not say."""
-    known = [part.size for part in parts if part.size is not None]
-    return sum(known) if len(known) == len(parts) else None
 
 
 def is_whole(cut: slice, size: Size) -> bool:
@@ -405,38 +324,21 @@ def end_of_steps(cut: slice, size: Size) -> PoolName | None:
     return "last" if cut.start == -1 and _endless(cut.stop, size) else None
 
 
+def left_out(cut: slice, size: Size) -> tuple[int, int] | None:
+    """How many steps a slice leaves out at both ends; None where that is not said so."""
+    if cut.step != 1:
+        return None
+    if isinstance(size, int):
+        start, stop, _ = cut.indices(size)
+        return (start, size - stop) if start < stop else None
+    if not isinstance(cut.start, int) or cut.start < 0:
+        return None
+    if _endless(cut.stop, size):
+        return cut.start, 0
+    return (cut.start, -cut.stop) if isinstance(cut.stop, int) and cut.stop < 0 else None
+
+
 def _endless(stop: Any, size: Size) -> bool:
     """Whether a slice stops at the end or behind it."""
     end = size if isinstance(size, int) else ENDLESS
     return stop is None or stop == size or (isinstance(stop, int) and stop >= end)
-
-
-def _alike(parts: NDArray[Any]) -> bool:
-    """Whether parts of the same units stand along FEATURE in every entry of the stacks."""
-    rows = [[part.size for part in row] for row in parts.reshape(-1, parts.shape[-1])]
-    return all(row == rows[0] and None not in row for row in rows)
-
-
-def _cut(row: NDArray[Any], start: int, stop: int) -> list[SignalPart]:
-    """The units of parts side by side from one up to another."""
-    cut, begin = [], 0
-    for part in row:
-        first, last = max(start - begin, 0), min(stop - begin, part.size)
-        if first < last:
-            cut.append(part.units(first, last))
-        begin += part.size
-    return cut
-
-
-def _stacked(rows: Sequence[Sequence[SignalPart]], shape: Sequence[int]) -> NDArray[Any]:
-    """Parts side by side in every entry of some stacks."""
-    parts = np.empty((len(rows), len(rows[0])), dtype=object)
-    for place, row in enumerate(rows):
-        parts[place] = row
-    return _bounded(parts.reshape(*shape, -1))
-
-
-def _bounded(parts: NDArray[Any]) -> NDArray[Any]:
-    if parts.size > MOST_PARTS:
-        raise ValueError(f"a tensor of {parts.size:,} values")
-    return parts

@@ -16,7 +16,7 @@ from lstm_lrp_cli.loading.layers.cells import CellSpec
 from lstm_lrp_cli.loading.layers.recurrent import GruSpec, LstmSpec, RecurrentSpec, RnnSpec
 from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from .arrays import GraphNode
-from .signal import SignalPart
+from .parts import SignalPart
 
 KINDS: dict[type[RecurrentSpec], str] = {LstmSpec: "lstm", GruSpec: "gru", RnnSpec: "rnn"}
 

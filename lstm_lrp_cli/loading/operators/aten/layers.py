@@ -12,7 +12,8 @@ from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, Zeros, are
 from lstm_lrp_cli.loading.operators.file import direction_name
 from lstm_lrp_cli.loading.operators.kinds.recurrent import recurrent
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart
+from lstm_lrp_cli.loading.operators.parts import SignalPart
+from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal
 from . import REFUSED
 
 # How many states each recurrent layer has.

@@ -26,8 +26,7 @@ REFUSED = {
         f"hidden[-1], and {WITHOUT_LENGTHS}",
     ),
     **dict.fromkeys(
-        ("masked_fill", "where", "masked_select"),
-        f"leaves out steps by a mask; {WITHOUT_LENGTHS}",
+        ("masked_fill", "where", "masked_select"), f"leaves out steps by a mask; {WITHOUT_LENGTHS}"
     ),
     **dict.fromkeys(
         ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),

@@ -13,7 +13,8 @@ from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.operators.arrays import Array, Dim, Known, Lengths, Size
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal, SignalPart, total
+from lstm_lrp_cli.loading.operators.parts import SignalPart, total
+from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal
 from lstm_lrp_cli.model.layers import MergeName
 from .attention import masked_product, scaled_product, weighed_steps
 from .moves import repeated
@@ -39,18 +40,28 @@ def _add(call: Call) -> list[Value]:
         return [Signal.of(part, signal.axes, signal.sizes)]
 
     def make(parts: tuple[SignalPart, ...]) -> SignalPart:
-        spec = call.layers.specs.get(parts[0].layer)
         size = total(parts)
-        plain = len(parts) == 1 and parts[0].pooled is None and constant.array.size == size
-        if plain and spec and spec.dense and spec.dense.activation == "linear":
-            biases = spec.dense.bias or []
-            biases = [*([biases] if isinstance(biases, str) else biases), name]
-            dense = replace(spec.dense, bias=biases if len(biases) > 1 else biases[0])
-            return call.add([str(spec.source)], size, dense=dense)
+        is_plain = len(parts) == 1 and parts[0] == SignalPart(parts[0].layer, size)
+        spec = call.layers.specs.get(parts[0].layer) if is_plain else None
+        if spec is not None and constant.array.size == size:
+            biased = _biased(spec, name)
+            if biased is not None:
+                return call.add([str(spec.source)], size, **biased)
         offset = BatchNormSpec(offset=_spread(signal, constant.array, name))
         return call.add([call.layers.of(parts)], size, batch_norm=offset)
 
     return [call.each(signal, make)]
+
+
+def _biased(spec: LayerSpec, name: str) -> dict[str, Any] | None:
+    """A linear map with one more bias, as a key of LayerSpec; None where it is none."""
+    if spec.dense is not None and spec.dense.activation == "linear":
+        biases = spec.dense.bias or []
+        biases = [*([biases] if isinstance(biases, str) else biases), name]
+        return {"dense": replace(spec.dense, bias=biases if len(biases) > 1 else biases[0])}
+    if spec.convolution is not None and spec.convolution.bias is None:
+        return {"convolution": replace(spec.convolution, bias=name)}
+    return None
 
 
 def _multiply(call: Call) -> list[Value]:

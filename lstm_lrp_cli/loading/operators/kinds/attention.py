@@ -15,16 +15,8 @@ from lstm_lrp_cli.loading.layers.joins import AttendSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.operators.arrays import Array
 from lstm_lrp_cli.loading.operators.layers import Call
-from lstm_lrp_cli.loading.operators.signal import (
-    FEATURE,
-    LEFT,
-    RIGHT,
-    STACK,
-    TIME,
-    Signal,
-    SignalPart,
-    joined,
-)
+from lstm_lrp_cli.loading.operators.parts import SignalPart, joined
+from lstm_lrp_cli.loading.operators.signal import FEATURE, LEFT, RIGHT, STACK, TIME, Signal
 from lstm_lrp_cli.loading.operators.views import Product
 
 # A number that is added to what a query may not see is at most this.

@@ -30,15 +30,17 @@ from lstm_lrp_cli.loading.operators.arrays import (
     split_sizes,
 )
 from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
+from lstm_lrp_cli.loading.operators.parts import SignalPart
 from lstm_lrp_cli.loading.operators.signal import (
     BATCH,
     FEATURE,
     STACK,
     TIME,
     Signal,
-    SignalPart,
     is_reversal,
+    left_out,
 )
+from .windows import padded
 
 
 def _cast(call: Call) -> list[Value]:
@@ -170,11 +172,22 @@ def _slice(call: Call) -> list[Value]:
     for axis, cut in slices(call.node, given, len(signal.axes)).items():
         if signal.axes[axis] == TIME and is_reversal(cut, signal.sizes[TIME]):
             signal = call.layer(signal, reverse="steps")
-        else:
-            signal = signal.cut(axis, cut)
+            continue
+        kept = signal.cut(axis, cut)
+        if kept is None and signal.axes[axis] == TIME:
+            kept = _cropped(call, signal, cut)
+        signal = kept
         if signal is None:
             break
     return call.understood(signal)
+
+
+def _cropped(call: Call, signal: Signal, cut: slice) -> Signal | None:
+    """Without so many of the first steps and of the last; None where others are left out."""
+    ends = left_out(cut, signal.sizes[TIME])
+    if ends is None:
+        return None
+    return padded(call, signal, -ends[0], -ends[1])
 
 
 def _split(call: Call) -> list[Value]:
@@ -205,8 +218,15 @@ def _gather(call: Call) -> list[Value]:
                 raise call.unusable("takes steps or units in the order of sequences")
             return [signal]
         indices = call.constant(1).array.astype(np.int64)
-        place = axis_of(axis, len(signal.axes))
-        return call.understood(signal.taken(place, _from_the_end(call, signal, place, indices)))
+        along = axis_of(axis, len(signal.axes))
+        indices = _from_the_end(call, signal, along, indices)
+        taken = signal.taken(along, indices)
+        if taken is None and signal.axes[along] == TIME and indices.size == 1:
+            step = int(indices.reshape(-1)[0])
+            taken = _cropped(call, signal, slice(step, step + 1 or None, 1))
+            if taken is not None:
+                taken = taken.pooled(along, "last", keep=bool(indices.ndim))
+        return call.understood(taken)
     table, ids = call.constant(0), call.signal(1)
     name = ids.parts.reshape(-1)[0].layer.removeprefix(RAW_INPUT)
     is_input = ids.parts.size == 1 and ids.parts.item().layer != name

@@ -19,7 +19,8 @@ from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.operators.arrays import ArrayCopies, Known, are_zeros
 from lstm_lrp_cli.loading.operators.file import bias_names, direction_name
 from lstm_lrp_cli.loading.operators.layers import DIRECTIONS, RAW_INPUT, Call, Value
-from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
+from lstm_lrp_cli.loading.operators.parts import SignalPart
+from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal
 from lstm_lrp_cli.loading.operators.views import RecurrentNode
 from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 

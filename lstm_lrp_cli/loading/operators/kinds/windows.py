@@ -21,14 +21,15 @@ from lstm_lrp_cli.loading.layers.steps import (
 from lstm_lrp_cli.loading.operators.arrays import Dim, Known, Size, axis_of
 from lstm_lrp_cli.loading.operators.file import kernel_name
 from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
-from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal, SignalPart
+from lstm_lrp_cli.loading.operators.parts import SignalPart
+from lstm_lrp_cli.loading.operators.signal import BATCH, FEATURE, STACK, TIME, Signal
 from lstm_lrp_cli.model.layers import PoolName, WindowPoolName
 
 GLOBAL_POOLS: dict[str, PoolName] = {"GlobalAveragePool": "mean", "GlobalMaxPool": "max"}
 WINDOW_POOLS: dict[str, WindowPoolName] = {"AveragePool": "mean", "MaxPool": "max"}
 
 
-class Window(Struct, frozen=True):
+class StepWindow(Struct, frozen=True):
     """Which steps each output step is made of.
 
     Parameters
@@ -74,7 +75,12 @@ class Window(Struct, frozen=True):
 
 
 def convolved(
-    call: Call, signal: Signal, weights: Known, bias: str | None, window: Window, groups: int = 1
+    call: Call,
+    signal: Signal,
+    weights: Known,
+    bias: str | None,
+    window: StepWindow,
+    groups: int = 1,
 ) -> Signal:
     """What a convolution over the steps makes of a signal.
 
@@ -111,7 +117,7 @@ def convolved(
 
 
 def window_pool(
-    call: Call, signal: Signal, kind: WindowPoolName, window: Window, *, counts_padding: bool
+    call: Call, signal: Signal, kind: WindowPoolName, window: StepWindow, *, counts_padding: bool
 ) -> Signal:
     """The largest or the mean of the steps in a window."""
     steps = _steps_behind(call, signal, window)
@@ -162,7 +168,7 @@ def _changed(call: Call, signal: Signal, more: int) -> Size:
     return call.layers.steps_of(steps, f"{more:+}")
 
 
-def _steps_behind(call: Call, signal: Signal, window: Window) -> Size:
+def _steps_behind(call: Call, signal: Signal, window: StepWindow) -> Size:
     """How many steps there are behind a window."""
     least = (window.width, window.stride, window.dilation)
     if min(least) < 1 or min(window.before, window.after) < 0:
@@ -191,7 +197,7 @@ def _steps_behind(call: Call, signal: Signal, window: Window) -> Size:
     return steps if made is None else made
 
 
-def _window(call: Call, signal: Signal, width: list[int] | None) -> Window:
+def _window(call: Call, signal: Signal, width: list[int] | None) -> StepWindow:
     """What ONNX's settings say of the axis of steps, given the sizes of the kernel.
 
     Raises
@@ -215,7 +221,7 @@ def _window(call: Call, signal: Signal, width: list[int] | None) -> Window:
         if axis != place and (widths[axis] != 1 or pads[axis] or pads[count + axis]):
             raise call.unusable("works along other axes than that of steps; expected that alone")
     width_, stride, dilation, before, after = (each[place] for each in given)
-    window = Window(width_, stride, dilation, before, after)
+    window = StepWindow(width_, stride, dilation, before, after)
     return _automatic(call, signal, replace(window, is_rounded_up=bool(call.setting("ceil_mode"))))
 
 
@@ -236,7 +242,7 @@ def _place_of_steps(call: Call, signal: Signal) -> int:
     return spatial.index(TIME)
 
 
-def _automatic(call: Call, signal: Signal, window: Window) -> Window:
+def _automatic(call: Call, signal: Signal, window: StepWindow) -> StepWindow:
     """With the padding that `auto_pad` means."""
     match call.setting("auto_pad", "NOTSET"):
         case "NOTSET":
