@@ -32,7 +32,7 @@ def open_arrays(path: Path) -> ArrayFile:
         begins = "is empty" if not seen.beginning else f"begins with {seen.beginning[:8]!r}"
         raise UnusableInput(
             str(path),
-            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
+            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt, .pt2 or "
             ".safetensors, ONNX, or NumPy's .npz",
         )
     if found.reader is not None:
@@ -68,6 +68,10 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
             from .operators.onnx import OnnxFile
 
             return OnnxFile
+        case "torch.export":
+            from .operators.aten.exported import ExportedFile
+
+            return ExportedFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -101,6 +105,10 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .operators import graph
 
             return graph.describe(known)
+        case "torch.export":
+            from .operators.aten.describe import describe as describe_exported
+
+            return describe_exported(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None

@@ -341,7 +341,7 @@ def test_an_lstm_taken_apart_is_refused(run, framework, tmp_path):
     model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
     result = run("inspect", tmp_path / "model.onnx")
     assert result.exit_code == 3
-    assert "has no LSTM node" in result.stderr
+    assert "has no LSTM, GRU or RNN node" in result.stderr
     assert "from Keras save .keras or .h5" in result.stderr
 
 

@@ -54,7 +54,6 @@ def torch_net(torch):
     [
         ("trace", "is a TorchScript program", "m_state.pt"),
         ("script", "is a TorchScript program", "m_state.pt"),
-        ("export", "is a program that torch.export wrote", "m_state.pt"),
         ("tar", "is a file of PyTorch before 0.1.10", "m_state.pt"),
     ],
 )
@@ -62,13 +61,11 @@ def test_pytorch(run, framework, mended, tmp_path, form, what, written):
     torch = framework("torch")
     net = torch_net(torch)
     x = torch.randn(2, 5, 3)
-    path = tmp_path / {"export": "m.pt2"}.get(form, "m.pt")
+    path = tmp_path / "m.pt"
     if form == "trace":
         torch.jit.save(torch.jit.trace(net, x), path)
     elif form == "script":
         torch.jit.save(torch.jit.script(net), path)
-    elif form == "export":
-        torch.export.save(torch.export.export(net, (x,)), path)
     else:
         save_tar(torch, path, net.state_dict())
     mended(path, what, written)

@@ -16,7 +16,7 @@ from models import GOLDEN
 from onnx_models import FEATURES, HIDDEN, OnnxGraph, random_weights
 
 from lstm_lrp_cli.loading.load import load_model, read_contents
-from lstm_lrp_cli.loading.operators.recurrent import ACTIVATIONS, activation
+from lstm_lrp_cli.loading.operators.kinds.recurrent import ACTIVATIONS, activation
 
 KERAS = GOLDEN.parent / "onnx"
 EXPECTED = json.loads((KERAS / "expected.json").read_text("utf-8"))
@@ -51,6 +51,14 @@ def explained(run, path, source, *options):
     return result.stdout
 
 
+def lines_of(sequences):
+    """JSON lines of ids, of a series, or of several inputs."""
+    if isinstance(sequences[0], dict):
+        return "".join(json.dumps(sequence) + "\n" for sequence in sequences)
+    key = "values" if isinstance(sequences[0][0], list) else "tokens"
+    return "".join(json.dumps({key: sequence}) + "\n" for sequence in sequences)
+
+
 # Files of tf2onnx.
 
 
@@ -58,9 +66,7 @@ def explained(run, path, source, *options):
 def test_keras_models_score_as_keras_says(run, framework, tmp_path, name):
     framework("onnx")
     sequences, scores = EXPECTED[name]["sequences"], EXPECTED[name]["scores"]
-    key = "values" if isinstance(sequences[0][0], list) else "tokens"
-    lines = "".join(json.dumps({key: sequence}) + "\n" for sequence in sequences)
-    (tmp_path / "input.jsonl").write_text(lines)
+    (tmp_path / "input.jsonl").write_text(lines_of(sequences))
     lines = "".join(json.dumps({"scores": each}) + "\n" for each in scores)
     (tmp_path / "scores.jsonl").write_text(lines)
     steps = ("--step", "all") if name == "scores_by_step" else ()
@@ -71,14 +77,18 @@ def test_keras_models_score_as_keras_says(run, framework, tmp_path, name):
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", ["attention", "joins", "max_pool_normalized", "backwards"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("attention", "joins", "max_pool_normalized", "backwards", "windows_behind", "gru"),
+        *("activations", "self_attention", "states_handed_over", "two_inputs"),
+    ],
+)
 def test_the_written_mapping_is_the_same_model(run, framework, tmp_path, name):
     framework("onnx")
     model = KERAS / f"{name}.onnx"
     assert run("inspect", model, "--write-mapping", tmp_path / "m.yaml").exit_code == 0
-    key = "tokens" if isinstance(EXPECTED[name]["sequences"][0][0], int) else "values"
-    lines = "".join(json.dumps({key: s}) + "\n" for s in EXPECTED[name]["sequences"])
-    (tmp_path / "input.jsonl").write_text(lines)
+    (tmp_path / "input.jsonl").write_text(lines_of(EXPECTED[name]["sequences"]))
     source = tmp_path / "input.jsonl"
     given = explained(run, model, source, "--mapping", tmp_path / "m.yaml")
     assert given == explained(run, model, source)
@@ -94,11 +104,12 @@ def test_an_attention_model_is_read_as_what_it_means(framework):
     assert contents.described.origins["layers"] == "the graph in attention.onnx"
 
 
-def test_masks_of_keras_are_refused(run, framework):
+@pytest.mark.parametrize("name", ["masked", "simple_rnn"])
+def test_layers_that_tf2onnx_takes_apart_are_refused(run, framework, name):
     framework("onnx")
-    result = run("inspect", KERAS / "refused" / "masked.onnx")
+    result = run("inspect", KERAS / "refused" / f"{name}.onnx")
     assert result.exit_code == 3
-    assert "its graph has no LSTM node: what exported it (tf2onnx) took the LSTM apart" in (
+    assert "no LSTM, GRU or RNN node: what exported it (tf2onnx) took the layer apart" in (
         result.stderr
     )
 
@@ -296,14 +307,14 @@ def test_lengths_are_refused(run, graph, tmp_path):
     turned = graph.add("Transpose", x, perm=[1, 0, 2])
     _, hidden, _ = graph.add("LSTM", turned, *weights, lengths, outputs=3, hidden_size=HIDDEN)
     error = refusal(run, finished(graph, hidden), tmp_path)
-    assert "is given the lengths of sequences (sequence_lens)" in error
+    assert "is given lengths of sequences (sequence_lens) that are no input of the graph" in error
 
 
 def test_states_from_outside_are_refused(run, graph, tmp_path):
     x, state = graph.input(), graph.input("state", (1, "batch", HIDDEN))
     _, hidden, _ = graph.lstm(x, [state, state])
     error = refusal(run, finished(graph, hidden), tmp_path)
-    assert "its graph takes 2 inputs (x, state); expected the sequences alone" in error
+    assert "begins in states that the input `state` gives; expected zeros, or what a layer" in error
 
 
 def test_states_of_single_sequences_are_refused(run, graph, tmp_path):
@@ -318,15 +329,23 @@ def unknown_operator(graph, steps, hidden, cell):
     return graph.dense(graph.last(graph.add("Erf", hidden)))
 
 
-def cell_state(graph, steps, hidden, cell):
-    return graph.dense(graph.last(cell))
-
-
-def dot_product_attention(graph, steps, hidden, cell):
+def products_of_steps(graph, steps, hidden, cell):
     by_sequence = graph.add("Transpose", steps, perm=[2, 1, 0, 3])
     states = graph.add("Squeeze", by_sequence, graph.constant("one", np.array([1])))
     query = graph.add("Transpose", hidden, perm=[1, 2, 0])
     return graph.add("MatMul", states, query)
+
+
+def masked_products(graph, steps, hidden, cell):
+    """A mask that is none of later steps."""
+    products = products_of_steps(graph, steps, hidden, cell)
+    mask = graph.constant("mask", np.arange(3.0).reshape(1, 1, 3))
+    return graph.add("Softmax", graph.add("Add", products, mask), axis=1)
+
+
+def softmax_over_queries(graph, steps, hidden, cell):
+    products = products_of_steps(graph, steps, hidden, cell)
+    return graph.add("Softmax", products, axis=0)
 
 
 def some_steps(graph, steps, hidden, cell):
@@ -339,27 +358,35 @@ def units_mixed_with_steps(graph, steps, hidden, cell):
 
 
 def another_axis(graph, steps, hidden, cell):
-    return graph.add("ReduceMean", steps, axes=[3])
+    return graph.add("ReduceMax", steps, axes=[3])
 
 
-def a_single_number(graph, steps, hidden, cell):
+def a_size_of_the_input(graph, steps, hidden, cell):
+    """Divided by how many sequences there are."""
     scores = graph.dense(graph.last(hidden))
-    return graph.add("Div", scores, graph.constant("two", np.array(2.0)))
+    sizes = graph.add("Shape", scores)
+    size = graph.add("Gather", sizes, graph.constant("at", np.array(0)))
+    return graph.add("Div", scores, graph.add("Cast", size, to=1))
+
+
+def another_order(graph, steps, hidden, cell):
+    scores = graph.dense(graph.last(hidden))
+    _, places = graph.add("TopK", scores, graph.constant("two", np.array([2])), outputs=2)
+    return places
 
 
 @pytest.mark.parametrize(
     ("head", "message"),
     [
         (unknown_operator, "node `Erf_2` (Erf): is not an operator that lrp can follow"),
-        (
-            cell_state,
-            "(Gather): takes `lstm1_2`, which no node before it makes, or which is the cell",
-        ),
-        (dot_product_attention, "(MatMul): multiplies two values that the input changes"),
+        (products_of_steps, "output `matmul5_0`: is no score of sequences or steps"),
+        (masked_products, "(Add): adds numbers to products of queries and keys; expected a mask"),
+        (softmax_over_queries, "(Softmax): runs over other axes than that of the keys' steps"),
         (some_steps, "(Slice): rearranges values in a way that lrp does not follow"),
         (units_mixed_with_steps, "(Reshape): rearranges values in a way that lrp does not follow"),
-        (another_axis, "(ReduceMean): runs over the axis of feature; expected that of steps"),
-        (a_single_number, "(Div): divides by another number than that of the values in a sum"),
+        (another_axis, "(ReduceMax): runs over the axis of feature; expected that of steps"),
+        (a_size_of_the_input, "(Div): divides by a size that the input tells; expected the number"),
+        (another_order, "(TopK): picks values by their size; expected lengths"),
     ],
 )
 def test_what_is_not_followed_is_refused_by_its_node(run, graph, tmp_path, head, message):
@@ -480,26 +507,6 @@ def test_damage_is_never_a_bug(run, framework, tmp_path, name):
         assert "internal error" not in result.output
         if result.exit_code == 3:
             assert result.stderr.splitlines()[-1].startswith("lrp: ")
-
-
-@pytest.mark.parametrize(("op", "what"), [("GRU", "a GRU"), ("RNN", "a plain RNN")])
-def test_another_cell_is_called_by_its_name(run, tmp_path, op, what):
-    onnx = pytest.importorskip("onnx")
-    numpy_helper, helper = onnx.numpy_helper, onnx.helper
-    gates = {"GRU": 3, "RNN": 1}[op]
-    arrays = {"W": np.ones((1, gates * 2, 3)), "R": np.ones((1, gates * 2, 2))}
-    graph = helper.make_graph(
-        [helper.make_node(op, ["x", "W", "R"], ["", "h"], "reader", hidden_size=2)],
-        "g",
-        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 1, 3])],
-        [helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, [1, 1, 2])],
-        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
-    )
-    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
-    result = run("inspect", tmp_path / "m.onnx")
-    assert result.exit_code == 3
-    assert f"node `reader` ({op}): is {what}; lrp explains LSTMs, and no mapping" in result.stderr
-    assert "took the LSTM apart" not in result.stderr
 
 
 @pytest.mark.parametrize("operator", ACTIVATIONS)

@@ -83,13 +83,9 @@ FILES = {
         in_zip("m/data.pkl", "m/constants.pkl", "m/code/__torch__.py", "m/data/0"),
         "is a TorchScript program. Save its state dict:",
     ),
-    "torch.export": (
-        in_zip("m/archive_format", "m/models/model.json", "m/data/weights/weight_0"),
-        "is a program that torch.export wrote. Save its state dict:",
-    ),
-    "torch.export before 2.6": (
-        in_zip("serialized_exported_program.json", "serialized_state_dict.pt", "version"),
-        "is a program that torch.export wrote. Save its state dict:",
+    "AOTInductor": (
+        in_zip("m/archive_format", "m/data/aotinductor/model/model.so"),
+        "is a package of AOTInductor: compiled code, which is never executed. Save the program",
     ),
     "PyTorch before 0.1.10": (
         in_tar("sys_info", "pickle", "tensors", "storages"),

@@ -18,7 +18,7 @@ from lstm_lrp_cli.inputs.batching import Batch, Packed, Prepared, prepare
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model import Integers
-from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.model import Input, Model
 
 LONGEST_REASON = 300
 # What rounding may make of scores, relative to those over 1.
@@ -35,6 +35,7 @@ RUN_BY = {
     "HDF5": "a whole Keras model is run by --against keras",
     "Keras": "--against keras runs it",
     "ONNX": "--against onnxruntime runs it",
+    "torch.export": "--against torch runs it",
     **dict.fromkeys(("PyTorch", "safetensors"), "--against torch runs its modules"),
 }
 
@@ -79,6 +80,8 @@ class Framework:
         Whether it connects the layers as its own file says; else as the mapping does.
     carrying : Carrying or None
         What runs it instead, where the file says that it is stateful.
+    run_several : callable or None
+        What runs one sequence of a model of several inputs, given what each is given of it.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Framework:
     run: Callable[[NDArray[Any]], NDArray[Any]]
     is_whole: bool = True
     carrying: Carrying | None = None
+    run_several: Callable[[Sequence[NDArray[Any]]], NDArray[Any]] | None = None
 
 
 def refuse_others(option: str, title: str, loaded: LoadedModel, formats: Collection[str]) -> None:
@@ -204,13 +208,10 @@ class Live:
     ) -> Sequence[NDArray[Any] | None]:
         """The numbers of each sequence; None of one without steps, which no framework runs."""
         if self.model.several_inputs:
-            raise UnusableInput(
-                self.ran.name,
-                "is run on models of one input; save the scores of yours, and compare by "
-                "--expected scores.npy",
-            )
+            return self._of_several(batch, shapes, steps)
         own = steps is not None and steps is not batch.packed[0]
-        fed = [self._given(sequence.inputs).inputs for sequence in batch.sequences]
+        read = self.model.only_input
+        fed = [self._given(sequence.inputs, read).inputs for sequence in batch.sequences]
         groups: dict[int, list[int]] = {}
         for place, inputs in enumerate(fed):
             groups.setdefault(len(inputs), []).append(place)
@@ -225,15 +226,54 @@ class Live:
             for place, each in zip(places, found, strict=True):
                 inputs = batch.sequences[place].inputs
                 of_input = self.model.by_step and not own
-                numbers[place] = self._of_steps(inputs, each) if of_input else each
+                numbers[place] = self._of_steps(inputs, each, read) if of_input else each
         return numbers
 
     def check_count(self, sequences: int) -> None:
         """There are as many as there are sequences."""
 
-    def _given(self, inputs: NDArray[Any]) -> Prepared:
-        """What the framework is given of a sequence."""
-        read = self.model.only_input
+    def _of_several(
+        self, batch: Batch, shapes: Sequence[tuple[int, ...]], steps: Packed | None
+    ) -> Sequence[NDArray[Any] | None]:
+        """The same of a model of several inputs, one sequence at a time."""
+        run = self.ran.run_several
+        if run is None:
+            raise UnusableInput(
+                self.ran.name,
+                "is run on models of one input; save the scores of yours, and compare by "
+                "--expected scores.npy",
+            )
+        scored = [number for number, each in enumerate(batch.packed) if each is steps]
+        numbers: list[NDArray[Any] | None] = []
+        for sequence, shape in zip(batch.sequences, shapes, strict=True):
+            parts = list(zip(self.model.inputs, sequence.parts, strict=True))
+            fed = [self._given(part.inputs, read).inputs for read, part in parts]
+            if not all(map(len, fed)):
+                self.left_out += 1
+                numbers.append(None)
+                continue
+            with asking(self.ran.name, "does not run the inputs of one sequence"):
+                found = np.asarray(run(fed))
+            if scored:
+                read, part = parts[scored[0]]
+                self._check_shape(found, (len(fed[scored[0]]), self.model.classes))
+                found = self._of_steps(part.inputs, found, read)
+            else:
+                self._check_shape(found, shape)
+            numbers.append(found)
+        return numbers
+
+    def _check_shape(self, found: NDArray[Any], expected: tuple[int, ...]) -> None:
+        """Refuse numbers of another shape than lrp's."""
+        if found.shape != expected:
+            raise UnusableInput(
+                self.ran.name,
+                f"gives numbers of shape {shape_text(found.shape)}, lrp {shape_text(expected)}; "
+                "does the mapping describe this model?",
+            )
+
+    def _given(self, inputs: NDArray[Any], read: Input) -> Prepared:
+        """What the framework is given of a sequence at an input."""
         padding = read.padding
         if padding is not None and padding.masked and self.ran.masks:
             # One step of padding is a sequence without steps that such a framework does run.
@@ -257,19 +297,13 @@ class Live:
                 found = np.asarray(self.ran.run(inputs))
             else:
                 found = np.asarray(carrying.run(inputs, sequences % carrying.abreast))
-        expected = (len(inputs), *by_step, self.model.classes)
-        if found.shape != expected:
-            raise UnusableInput(
-                self.ran.name,
-                f"gives numbers of shape {shape_text(found.shape)}, lrp {shape_text(expected)}; "
-                "does the mapping describe this model?",
-            )
+        self._check_shape(found, (len(inputs), *by_step, self.model.classes))
         return found
 
-    def _of_steps(self, inputs: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    def _of_steps(self, inputs: NDArray[Any], found: NDArray[Any], read: Input) -> NDArray[Any]:
         """The numbers of a sequence's own steps; 0, as lrp's, of those that are skipped."""
-        given = self._given(inputs)
+        given = self._given(inputs, read)
         numbers = np.zeros((len(inputs), self.model.classes), dtype=found.dtype)
         numbers[given.kept] = found[~given.padding]
-        numbers[~prepare([inputs], self.model.only_input).kept] = 0
+        numbers[~prepare([inputs], read).kept] = 0
         return numbers

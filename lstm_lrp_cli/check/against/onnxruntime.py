@@ -1,5 +1,6 @@
 """ONNX Runtime: an .onnx file as it is, one sequence at a time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,25 +40,25 @@ def open_onnxruntime(loaded: LoadedModel) -> Framework:
         options = runtime.SessionOptions()
         options.log_severity_level = ERRORS_ALONE
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        running = _Session(session, model, where)
+        several = _Several(session, model, where) if model.several_inputs else None
+        running = several or _Single(session, model, where)
     linear = all(head.activation == "linear" for head in model.heads)
     gives: Kind = "scores" if linear else "probabilities"
-    name = f"onnxruntime {runtime.__version__}"
-    return Framework(name, running.dtype, gives, masks=False, run=running.run)
+    return Framework(
+        f"onnxruntime {runtime.__version__}",
+        running.dtype,
+        gives,
+        masks=False,
+        run=running.run,
+        run_several=None if several is None else several.run_one,
+    )
 
 
 class _Session:
-    """An ONNX Runtime session, and what its inputs and outputs are to the model."""
+    """An ONNX Runtime session, and what its outputs are to the model."""
 
     def __init__(self, session: Any, model: Model, where: str) -> None:
         self._session, self._model, self._where = session, model, where
-        rank = 2 if model.takes_tokens else 3
-        given = session.get_inputs()
-        candidates = [each for each in given if len(each.shape) in (rank, rank - 1)]
-        if not candidates:
-            raise UnusableInput(where, f"has no input of {rank} axes, for batch and steps")
-        self._input = candidates[0]
-        self._others = [each for each in given if each is not self._input]
         outputs = session.get_outputs()
         wanted = list(dict.fromkeys(head.name for head in model.heads))
         named = {each.name: each for each in outputs}
@@ -65,9 +66,92 @@ class _Session:
         if len(chosen) < len(wanted):
             chosen = outputs[: len(wanted)]
         self._outputs = [each.name for each in chosen]
-        self._axis = None if len(self._input.shape) < rank else self._batch_axis()
         wide = all(each.type == "tensor(double)" for each in chosen)
         self.dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
+
+    def _dtype(self, each: Any) -> np.dtype[Any]:
+        if each.type not in DTYPES:
+            raise UnusableInput(
+                self._where, f"its input `{each.name}` is of {each.type}; expected numbers"
+            )
+        return DTYPES[each.type]
+
+    def _of_others(self, others: Sequence[Any], steps: int) -> dict[str, NDArray[Any]]:
+        """Other inputs: the length of the sequence, and states, which are zero at first."""
+        found: dict[str, NDArray[Any]] = {}
+        for each in others:
+            dtype = self._dtype(each)
+            shape = [size if isinstance(size, int) else 1 for size in each.shape]
+            if dtype.kind == "i" and len(shape) == 1:
+                found[each.name] = np.full(shape, steps, dtype=dtype)
+            elif dtype.kind == "f":
+                found[each.name] = np.zeros(shape, dtype=dtype)
+            else:
+                raise UnusableInput(
+                    self._where,
+                    f"has an input `{each.name}` of {each.type}; expected sequences, their lengths "
+                    "and initial states alone. Compare by --expected",
+                )
+        return found
+
+
+class _Several(_Session):
+    """One of several inputs, which the model calls as the graph does."""
+
+    def __init__(self, session: Any, model: Model, where: str) -> None:
+        super().__init__(session, model, where)
+        named = {each.name: each for each in session.get_inputs()}
+        missing = [name for name in model.input_names if name not in named]
+        if missing:
+            raise UnusableInput(
+                where, f"has no input `{missing[0]}` ({', '.join(named)}); compare by --expected"
+            )
+        self._inputs = [named.pop(name) for name in model.input_names]
+        self._others = list(named.values())
+
+    def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        raise UnusableInput(self._where, "has several inputs; expected what each is given")
+
+    def run_one(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """The numbers of one sequence: (classes,), or (steps, classes)."""
+        inputs = {}
+        for each, part, read in zip(self._inputs, parts, self._model.inputs, strict=True):
+            given = part if read.steps else part.reshape(-1)
+            if len(each.shape) > given.ndim:
+                axis = self._batch_axis(each) if read.steps else 0
+                size = each.shape[axis]
+                given = np.stack([given] * (size if isinstance(size, int) else 1), axis=axis)
+            inputs[each.name] = given.astype(self._dtype(each))
+        longest = max(len(part) for part in parts)
+        found = self._session.run(self._outputs, inputs | self._of_others(self._others, longest))
+        axis = self._batch_axis(self._inputs[0]) if self._model.by_step else 0
+        return np.concatenate([part.take(0, axis) for part in found], axis=-1)
+
+    def _batch_axis(self, given: Any) -> int:
+        """The axis of sequences: of one, or called as one of every other input."""
+        shared = set.intersection(*(set(each.shape) for each in self._inputs))
+        for axis, size in enumerate(given.shape[:2]):
+            is_name = isinstance(size, str)
+            if size == 1 or (is_name and (size in shared or "batch" in size.lower())):
+                return axis
+        return 0
+
+
+class _Single(_Session):
+    """The one input of sequences."""
+
+    def __init__(self, session: Any, model: Model, where: str) -> None:
+        super().__init__(session, model, where)
+        rank = 2 if model.takes_tokens else 3
+        given = session.get_inputs()
+        candidates = [
+            each for size in (rank, rank - 1) for each in given if len(each.shape) == size
+        ]
+        if not candidates:
+            raise UnusableInput(where, f"has no input of {rank} axes, for batch and steps")
+        self._input = candidates[0]
+        self._others = [each for each in given if each is not self._input]
+        self._axis = None if len(self._input.shape) < rank else self._batch_axis()
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
         return np.stack([self._run_one(steps) for steps in inputs])
@@ -86,26 +170,8 @@ class _Session:
         if axis is not None:
             size = self._input.shape[axis]
             given = np.stack([given] * (size if isinstance(size, int) else 1), axis=axis)
-        inputs = {self._input.name: given} | self._extra(steps)
+        inputs = {self._input.name: given} | self._of_others(self._others, len(steps))
         found: list[NDArray[Any]] = self._session.run(self._outputs, inputs)
-        return found
-
-    def _extra(self, steps: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Other inputs: the length of the sequence, and states, which are zero at first."""
-        found: dict[str, NDArray[Any]] = {}
-        for each in self._others:
-            dtype = self._dtype(each)
-            shape = [size if isinstance(size, int) else 1 for size in each.shape]
-            if dtype.kind == "i" and len(shape) == 1:
-                found[each.name] = np.full(shape, len(steps), dtype=dtype)
-            elif dtype.kind == "f":
-                found[each.name] = np.zeros(shape, dtype=dtype)
-            else:
-                raise UnusableInput(
-                    self._where,
-                    f"has an input `{each.name}` of {each.type}; expected sequences, their lengths "
-                    "and initial states alone. Compare by --expected",
-                )
         return found
 
     def _batch_axis(self) -> int:
@@ -130,10 +196,3 @@ class _Session:
         if self._model.by_step:
             return int(np.ptp(found, axis=1).max() == 0)
         return int(len(found) != 1)
-
-    def _dtype(self, each: Any) -> np.dtype[Any]:
-        if each.type not in DTYPES:
-            raise UnusableInput(
-                self._where, f"its input `{each.name}` is of {each.type}; expected numbers"
-            )
-        return DTYPES[each.type]

@@ -44,7 +44,7 @@ NAME = "--against torch"
 # Before it, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 OLDEST = (2, 6)
 # What it loads; the format's name is that of the file's reader.
-FORMATS = ("PyTorch", "safetensors")
+FORMATS = ("PyTorch", "safetensors", "torch.export")
 # From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
 Function = Callable[..., Any]
 
@@ -68,6 +68,10 @@ def open_torch(loaded: LoadedModel) -> Framework:
             "python -m pip install 'torch>=2.6'",
         )
     model, path = loaded.model, loaded.contents.path
+    if loaded.contents.format == "torch.export":
+        from .program import open_program
+
+        return open_program(torch, loaded, f"{NAME}: {path}")
     dtype = getattr(torch, model.dtype.name)
     name = f"torch {torch.__version__}"
     with asking(f"{NAME}: {path}", "torch does not load it"):

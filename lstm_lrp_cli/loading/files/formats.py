@@ -15,6 +15,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from .seen import (
     TABLE,
     Seen,
+    is_exported,
     is_frozen_graph,
     is_lone_pickle,
     is_old_torch,
@@ -27,7 +28,7 @@ from .seen import (
     protobuf_message,
 )
 
-Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX"]
+Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX", "torch.export"]
 
 
 class Format(Struct, frozen=True):
@@ -55,7 +56,20 @@ class Format(Struct, frozen=True):
 # An architecture as Keras's to_json and to_yaml write it.
 KERAS_TEXT = re.compile(r'\s*\{.*"class_name"|(backend: \w+\n)?class_name: ', re.DOTALL)
 MAPPING_KEY = re.compile(r"^(format: *1\s*$|(layers|vocabulary|tokens|padding|labels): *)", re.M)
-WEIGHTS = ("h5", "hdf5", "keras", "pt", "pth", "ckpt", "bin", "safetensors", "onnx", "npz", "pb")
+WEIGHTS = (
+    "h5",
+    "hdf5",
+    "keras",
+    "pt",
+    "pt2",
+    "pth",
+    "ckpt",
+    "bin",
+    "safetensors",
+    "onnx",
+    "npz",
+    "pb",
+)
 # The format of a file inside a folder or a zip is told by its name alone.
 NAMED_WEIGHTS = re.compile(rf".*\.({'|'.join(WEIGHTS)})")
 
@@ -90,9 +104,9 @@ numpy.savez({npz}, **{{name: a for name, a in found.items() if a.dtype.kind == "
 SCRIPTED = """\
 import torch
 torch.save(torch.jit.load({file}, "cpu").state_dict(), {pt})"""
-EXPORTED = """\
+EXPORT = """\
 import torch
-torch.save(torch.export.load({file}).state_dict, {pt})"""
+torch.export.save(torch.export.export(model.eval(), (inputs,)), {pt2})"""
 TORCH_TAR = """\
 import torch
 content = torch.load({file}, "cpu", weights_only=False)  # runs what the file says
@@ -160,14 +174,12 @@ FORMATS: tuple[Format, ...] = (
         "Save its state dict:",
         SCRIPTED,
     ),
+    Format(is_exported, "is a program of torch.export", reader="torch.export"),
     Format(
-        lambda seen: (
-            seen.is_zip
-            and (seen.holds("models/model.json") or seen.holds("serialized_exported_program.json"))
-        ),
-        "is a program that torch.export wrote",
-        "Save its state dict:",
-        EXPORTED,
+        lambda seen: seen.is_zip and any("data/aotinductor/" in name for name in seen.names),
+        "is a package of AOTInductor: compiled code, which is never executed",
+        "Save the program that it was compiled from:",
+        EXPORT,
     ),
     Format(lambda seen: seen.holds("data.pkl"), "is a PyTorch file", reader="PyTorch"),
     Format(
@@ -341,6 +353,7 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "prefix": repr(str(prefix)),
         **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "h5")},
         "pt": repr(f"{path.stem}_state.pt"),
+        "pt2": repr(f"{path.stem}_exported.pt2"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",
         "begins": begins if len(begins) <= 40 else f"{begins[:37]}...",

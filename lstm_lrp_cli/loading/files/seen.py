@@ -205,6 +205,12 @@ def is_frozen_graph(seen: Seen) -> bool:
     return all(re.fullmatch(rb"[\w./>^-]+", first.get(number, b"")) for number in (1, 2))
 
 
+def is_exported(seen: Seen) -> bool:
+    """Whether it is a zip with a graph as torch.export.save writes it, of today or before 2.8."""
+    programs = [name for name in seen.names if re.search(r"(^|/)models/[^/]+\.json$", name)]
+    return seen.is_zip and (bool(programs) or seen.holds("serialized_exported_program.json"))
+
+
 def is_safetensors(seen: Seen) -> bool:
     """It begins with the length of its header, which is a JSON object; JSON itself has no zeros."""
     return seen.beginning[8:9] == b"{" and b"\0" in seen.beginning[:8]

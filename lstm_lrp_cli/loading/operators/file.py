@@ -4,11 +4,14 @@ Datasets are the graph's constants: weights, `Constant` nodes, and what nodes ma
 such as a transposed matrix. Where a node takes of a constant one direction or one row, the parts
 are datasets of their own:
 
-    W[0], W[1]       the input weights of an LSTM's first and second direction
+    W[0], W[1]       the input weights of a recurrent node's first and second direction
     B[0]/W, B[0]/R   the first direction's biases of the input and of the hidden state
-    b[0]             the vector that a matrix of one row is; b[None] where b is a single number
+    b[0], b[:, 0]    the vector that a matrix of one row or column is; b[None] is a single number
+    1/b              one over each number of a vector
+    K[:, :, :, 0]    a convolution's weights without an axis of one place
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -20,6 +23,12 @@ from .arrays import ARRAY_OPS, Array, GraphNode
 
 # Exporters copy a state by one Expand, one Tile, or both.
 MOST_COPYINGS = 4
+# The operators that take constants as vectors, and from which input on.
+WITH_VECTORS = {
+    **dict.fromkeys(("Add", "Mul", "Sub"), 0),
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "PRelu"), 1),
+    "Gemm": 2,
+}
 # What a lookup raises in a file that is not of the form that its format gives it.
 DAMAGED = (
     *(ValueError, KeyError, TypeError, AttributeError, IndexError),
@@ -59,6 +68,8 @@ class GraphFile(ArrayFile):
     opset: int
     producer: str
     _arrays: dict[str, Array]
+    _derived: dict[str, Array]
+    _made: int
 
     def read(self, name: str) -> Array:
         return self._arrays[name]
@@ -76,11 +87,41 @@ class GraphFile(ArrayFile):
         twice = [name for name, count in Counter(made).items() if count > 1]
         if twice:
             raise ValueError(f"it makes `{twice[0]}` twice")
+        self._derived, self._made = {}, 0
         with np.errstate(all="ignore"):  # numbers that are none are told of when they are read
             self._arrays = self._named(self._fold())
         self.datasets = {
             name: Stored(array.shape, array.dtype.name) for name, array in self._arrays.items()
         }
+
+    def keep(self, node: GraphNode, arrays: list[Array]) -> list[Array]:
+        """Keep what a node makes of constants and of shapes, as datasets where it is weights.
+
+        Raises
+        ------
+        UnusableInput
+            All such arrays take far more memory than the file.
+        """
+        for name, array in zip(node.outputs, arrays, strict=False):
+            known = self._derived.get(name)
+            self._made += array.nbytes - (0 if known is None else known.nbytes)
+            self._derived[name] = array
+        check_size(node.where, (self._made,), 1, self.size)
+        return arrays
+
+    def keep_parts(self, node: GraphNode) -> None:
+        """Name what a node takes of such arrays, whole and in parts."""
+        taken = {name: self._derived[name] for name in node.inputs if name in self._derived}
+        named = {part: array for _, part, array in _parts(node, taken, {})} if taken else {}
+        weights = {
+            name: array
+            for name, array in (taken | named).items()
+            if array.dtype.kind == "f" and array.ndim
+        }
+        self._arrays |= weights
+        if weights:
+            shapes = {name: Stored(each.shape, each.dtype.name) for name, each in weights.items()}
+            self.datasets = {**self.datasets, **shapes}
 
     def _fold(self) -> set[int]:
         """Work out all nodes that take constants alone; which they are."""
@@ -130,7 +171,7 @@ class GraphFile(ArrayFile):
 
 
 def direction_name(name: str, direction: int) -> str:
-    """The dataset that is one direction's part of an LSTM's weights or states."""
+    """The dataset that is one direction's part of a recurrent node's weights or states."""
     return f"{name}[{direction}]"
 
 
@@ -140,11 +181,26 @@ def bias_names(name: str, direction: int) -> list[str]:
 
 
 def vector_name(name: str, array: Array) -> str:
-    """The dataset that is a constant as a vector: without its leading axes of one."""
+    """The dataset that is a constant as a vector: without its axes of one."""
     if array.ndim == 0:
         return f"{name}[None]"
-    leading = array.ndim - 1
-    return f"{name}[{', '.join('0' * leading)}]" if leading else name
+    axis = int(np.argmax(array.shape[::-1]))  # counted from the back
+    leading, trailing = ["0"] * (array.ndim - 1 - axis), [":", *["0"] * axis] * bool(axis)
+    return f"{name}[{', '.join([*leading, *trailing])}]" if array.ndim > 1 else name
+
+
+def inverse_name(name: str, array: Array) -> str:
+    """The dataset that is one over each number of a vector."""
+    return f"1/{vector_name(name, array)}"
+
+
+def kernel_name(name: str, array: Array) -> str:
+    """The dataset that is a convolution's weights with one axis of places: without those of one."""
+    if array.ndim < 4:
+        return name
+    axis = 2 + int(np.argmax(array.shape[2:]))
+    places = [":" if k in (0, 1, axis) else "0" for k in range(array.ndim)]
+    return f"{name}[{', '.join(places)}]"
 
 
 def column_name(name: str) -> str:
@@ -172,25 +228,34 @@ def _parts(
     node: GraphNode, constants: dict[str, Array], makers: dict[str, GraphNode]
 ) -> Iterator[tuple[str, str, Array]]:
     """The parts that a node takes of constants: the constant's name, the part's, the part."""
-    given = [(name, constants.get(name)) for name in node.inputs]
-    match node.op:
-        case "LSTM":
-            yield from _lstm_parts(node, constants, makers)
-        case "MatMul":
-            for name, array in given:
-                if array is not None and array.ndim == 1:
-                    yield name, column_name(name), array[:, np.newaxis]
-        case "Add" | "Mul" | "Gemm":
-            for name, array in given[2:] if node.op == "Gemm" else given:
-                if (
-                    array is not None
-                    and array.ndim != 1
-                    and array.size == max(array.shape[-1:], default=1)
-                ):
-                    yield name, vector_name(name, array), array.reshape(-1)
+    if node.op in ("LSTM", "GRU", "RNN"):
+        yield from _recurrent_parts(node, constants, makers)
+        return
+    if node.op in ("aten.lstm", "aten.gru", "aten.rnn"):
+        states = node.inputs[1 : 3 if node.op == "aten.lstm" else 2]
+        yield from _initial_states(states, 0, constants, makers)
+        return
+    for place, name in enumerate(node.inputs):
+        if name in constants:
+            for part, array in _named_parts(node.op, place, name, constants[name]):
+                yield name, part, array
 
 
-def _lstm_parts(
+def _named_parts(op: str, place: int, name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """What an operator takes of a constant that is one of its inputs, with its name."""
+    is_vector = array.size == max(array.shape, default=1)
+    if op == "MatMul" and array.ndim == 1:
+        yield column_name(name), array[:, np.newaxis]
+    elif op == "Conv" and place == 1 and array.ndim > 3 and array.size:
+        if max(array.shape[2:]) == math.prod(array.shape[2:]):
+            yield kernel_name(name, array), array.reshape(*array.shape[:2], -1)
+    elif op == "Div" and is_vector and array.ndim and array.dtype.kind == "f":
+        yield inverse_name(name, array), 1 / array.reshape(-1)
+    elif op in WITH_VECTORS and place >= WITH_VECTORS[op] and is_vector and array.ndim != 1:
+        yield vector_name(name, array), array.reshape(-1)
+
+
+def _recurrent_parts(
     node: GraphNode, constants: dict[str, Array], makers: dict[str, GraphNode]
 ) -> Iterator[tuple[str, str, Array]]:
     names = [*node.inputs, *[""] * 7][:7]
@@ -206,7 +271,8 @@ def _lstm_parts(
                 bias_names(names[3], direction), np.array_split(both, 2), strict=True
             ):
                 yield names[3], part, half
-    yield from _initial_states(names[5:], node.attributes.get("layout", 0), constants, makers)
+    states = names[5 : 7 if node.op == "LSTM" else 6]
+    yield from _initial_states(states, node.attributes.get("layout", 0), constants, makers)
 
 
 def _initial_states(

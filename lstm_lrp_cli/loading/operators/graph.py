@@ -5,163 +5,246 @@ axis has a meaning. Operators that move numbers about change that meaning; the o
 What is not understood is refused by the node's operator and name.
 """
 
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as MappingOf
+
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import Described, Mapping, PaddingSpec
-from .arrays import ARRAY_OPS, Dim, GraphNode, Known, Size, Zeros, are_zeros
-from .file import DAMAGED, GraphFile, GraphInput
-from .layers import RAW_INPUT, Call, Layers, Value
-from .moves import OF_ZEROS
-from .ops import OPS
-from .signal import BATCH, FEATURE, TIME, Signal, SignalPart
+from lstm_lrp_cli.loading.layers.units import EmbeddingSpec
+from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping
+from .arrays import ARRAY_OPS, GraphNode, Known, Lengths, Order, Zeros, are_zeros, without_dims
+from .file import DAMAGED, GraphFile
+from .inputs import GivenInput, meanings
+from .kinds import OPS
+from .kinds.moves import OF_LENGTHS, OF_ZEROS
+from .kinds.recurrent import FUNCTIONS
+from .layers import Call, Layers, Operator, Value
+from .patterns import rewritten
+from .signal import BATCH, FEATURE, TIME, OtherSize, Signal
 
-# What the axes of an input may mean, in the order in which that is tried.
-ID_AXES = [(TIME,), (BATCH, TIME), (TIME, BATCH)]
-NUMBER_AXES = [
-    *((BATCH, TIME, FEATURE), (TIME, BATCH, FEATURE), (BATCH, FEATURE, TIME)),
-    *((BATCH, TIME), (TIME, BATCH), (TIME, FEATURE), (TIME,)),
-]
+# The kinds of layers that look at all steps.
+OF_ALL_STEPS = frozenset(
+    ("pool", "softmax", "attend", "convolution", "windows", "group_norm", "flatten", "reverse")
+)
+
+
+class Dialect(Struct, frozen=True):
+    """The operators that a format has.
+
+    Parameters
+    ----------
+    operators : dict
+    recurrent : frozenset of str
+        Those of them that are whole recurrent layers.
+    apart : str
+        What to do where a graph has none, since its layer was taken apart.
+    known : sequence of str
+        What the format itself calls its operators, where that is another dialect than ONNX.
+    """
+
+    operators: MappingOf[str, Operator]
+    recurrent: frozenset[str]
+    apart: str
+    known: Sequence[str] = ()
+
+
+ONNX = Dialect(
+    OPS,
+    frozenset(FUNCTIONS),
+    "from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from Keras save .keras "
+    "or .h5",
+)
 
 
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(file: GraphFile) -> Described:
+def describe(
+    file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] | None = None
+) -> Described:
     """Read the graph as a mapping.
+
+    Parameters
+    ----------
+    file : GraphFile
+    dialect : Dialect
+    free : collection of str or None
+        Where the sizes of inputs are but those of an example, of BATCH and TIME those that may be
+        others. None is where the file has what it means.
 
     Raises
     ------
     UnusableInput
         There is a node, named, that lrp cannot follow.
     """
-    nodes = _live(file)
-    for node in nodes:
-        if node.op in ("GRU", "RNN"):
-            what = "a GRU" if node.op == "GRU" else "a plain RNN"
-            raise node.unusable(f"is {what}; lrp explains LSTMs, and no mapping can make it one")
-    if not any(node.op == "LSTM" for node in nodes):
+    nodes = live(rewritten(live(file.nodes, file.outputs), file.constants), file.outputs)
+    if dialect.recurrent.isdisjoint(node.op for node in nodes):
         raise UnusableInput(
             str(file.path),
-            f"its graph has no LSTM node: what exported it ({file.producer or 'unknown'}) took the "
-            "LSTM apart; from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from "
-            "Keras save .keras or .h5",
+            f"its graph has no LSTM, GRU or RNN node: what exported it "
+            f"({file.producer or 'unknown'}) took the layer apart; {dialect.apart}",
         )
-    entry = _input(file, nodes)
-    is_ids = entry.dtype.startswith(("int", "uint"))
-    candidates = [
-        axes for axes in (ID_AXES if is_ids else NUMBER_AXES) if len(axes) == len(entry.sizes)
-    ]
-    if not candidates:
-        raise UnusableInput(
-            f"{file.path}: input `{entry.name}`",
-            f"has {len(entry.sizes)} axes of {entry.dtype}; expected ids of sequences and steps, "
-            "or numbers of sequences, steps and features",
-        )
-    errors: list[UnusableInput] = []
-    for axes in candidates:
-        layers = Layers(file.outputs)
+    errors: list[tuple[int, UnusableInput]] = []
+    for meaning in meanings(file, nodes):
+        if free is not None:
+            meaning = tuple(replace(given, free=frozenset(free)) for given in meaning)
+        reading = GraphReading(file, meaning, dialect)
         try:
-            mapping = _mapping(file, nodes, entry, axes, layers)
+            mapping = reading.settled(nodes)
         except UnusableInput as error:
-            if layers.lstms:
+            if reading.layers.recurrent and len(meaning) == 1:
                 raise
-            errors.append(error)  # no LSTM could be fed: the axes may mean something else
+            errors.append((reading.followed, error))  # the axes may mean something else
         else:
-            described = Described.by(mapping, f"the graph in {file.path.name}")
+            described = Described.by(mapping, f"the graph in {file.path.name}", reading.told)
             return replace(described, is_followed=True)
-    raise errors[0]
+    raise max(errors, key=lambda each: each[0])[1]
 
 
-def _live(file: GraphFile) -> list[GraphNode]:
+def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     """The nodes that the outputs depend on."""
-    needed = set(file.outputs)
+    needed = set(outputs)
     live = []
-    for node in reversed(file.nodes):
+    for node in reversed(nodes):
         if not needed.isdisjoint(node.outputs):
             needed.update(node.inputs)
             live.append(node)
     return live[::-1]
 
 
-def _input(file: GraphFile, nodes: list[GraphNode]) -> GraphInput:
-    taken = {name for node in nodes for name in node.inputs}
-    entries = [entry for entry in file.inputs if entry.name in taken]
-    if len(entries) != 1:
-        names = ", ".join(entry.name for entry in entries) or "none"
-        raise UnusableInput(
-            str(file.path),
-            f"its graph takes {len(entries)} inputs ({names}); expected the sequences alone: "
-            "export the model without lengths, masks and states",
+class GraphReading(Struct):
+    """A graph that is followed, where its inputs mean what they are taken to mean.
+
+    Parameters
+    ----------
+    file : GraphFile
+    inputs : tuple of GivenInput
+    dialect : Dialect
+    sizes : dict of str to int or None
+        What the graph was found to say of numbers of steps that inputs leave open or fix.
+    layers : Layers
+    followed : int
+        How many nodes could be followed.
+    """
+
+    file: GraphFile
+    inputs: tuple[GivenInput, ...]
+    dialect: Dialect
+    sizes: dict[str, int | None] = field(default_factory=dict)
+    layers: Layers = field(default_factory=lambda: Layers([]))
+    followed: int = 0
+
+    @property
+    def sequences(self) -> list[GivenInput]:
+        return [given for given in self.inputs if not given.is_lengths]
+
+    @property
+    def told(self) -> list[Assumption]:
+        """What is taken for granted, as where lengths are given and all steps are looked at."""
+        kinds = {kind for spec in self.layers.specs.values() for kind in spec.kinds}
+        told = [Assumption("layers", text) for text in dict.fromkeys(self.layers.assumed)]
+        if not self.layers.lengths or kinds.isdisjoint(OF_ALL_STEPS):
+            return told
+        names = ", ".join(self.layers.lengths)
+        text = (
+            f"every sequence is run at its own length, which {names} says: steps behind it, which "
+            "fill shorter sequences of a batch up, are in no mean, maximum or attention"
         )
-    return entries[0]
+        return [*told, Assumption("padding", text)]
 
+    def settled(self, nodes: Sequence[GraphNode]) -> Mapping:
+        """The mapping, with the numbers of steps that the graph itself tells."""
+        for _ in range(2 * len(self.inputs) + 1):
+            try:
+                return self._mapping(nodes)
+            except OtherSize as other:
+                self._settle(other)
+        raise UnusableInput(str(self.file.path), "takes several numbers of steps; expected one")
 
-def _mapping(
-    file: GraphFile,
-    nodes: list[GraphNode],
-    entry: GraphInput,
-    axes: tuple[str, ...],
-    layers: Layers,
-) -> Mapping:
-    """The mapping, where the input's axes mean that."""
-    given = dict(zip(axes, entry.sizes, strict=True))
-    sizes: dict[str, Size] = {}
-    for label in (BATCH, TIME):
-        size = given.get(label)
-        sizes[label] = size if isinstance(size, int) else Dim((label,))
-    features = given.get(FEATURE) if FEATURE in axes else 1
-    part = SignalPart(RAW_INPUT, features if isinstance(features, int) else None)
-    values: dict[str, Value] = {name: Known(array, name) for name, array in file.constants.items()}
-    values[entry.name] = Signal.of(part, axes, sizes)
-    for node in nodes:
-        if not all(name in values for name in node.outputs if name):
-            values.update(zip(node.outputs, _followed(node, values, layers, file), strict=False))
-    ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
-    embedding = [LayerSpec(embedding=layers.embedding)] if layers.embedding else []
-    steps = sizes[TIME]
-    fixed = BATCH not in axes or isinstance(sizes[BATCH], int)
-    padding = None
-    if isinstance(steps, int) and steps > 1 and not fixed:
-        padding = PaddingSpec(length=steps, value=0, masked=False)
-    return Mapping(
-        format=1,
-        layers=[*embedding, *layers.leading_to(ends, file.outputs)],
-        outputs=file.outputs if len(ends) > 1 else UNSET,
-        padding=padding or UNSET,
-    )
+    def _settle(self, other: OtherSize) -> None:
+        """Take another number of steps for that which an input says."""
+        names = [given.steps for given in self.sequences if TIME in given.axes]
+        if isinstance(other.size, str):  # of sequences that have lengths
+            self.sizes |= dict.fromkeys(names)
+        elif other.steps in names and other.steps not in self.sizes:
+            self.sizes[other.steps] = other.size
+        else:
+            raise UnusableInput(
+                str(self.file.path),
+                f"its graph cuts a number of steps that is left open into {other.size:,}; expected "
+                "an input of so many steps",
+            )
+
+    def _mapping(self, nodes: Sequence[GraphNode]) -> Mapping:
+        file = self.file
+        several = len(self.sequences) > 1 or TIME not in self.sequences[0].axes
+        inputs = [given.name for given in self.sequences]
+        self.layers = layers = Layers([*file.outputs, *inputs])
+        values: dict[str, Value] = {
+            name: Known(array, name) for name, array in file.constants.items()
+        }
+        values |= {given.entry.name: given.value(self.sizes) for given in self.inputs}
+        for place, node in enumerate(nodes):
+            self.followed = max(self.followed, place)
+            if not all(name in values for name in node.outputs if name):
+                made = _followed(node, values, layers, self)
+                values.update(zip(node.outputs, made, strict=False))
+        ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
+        embeddings = [
+            LayerSpec(embedding=EmbeddingSpec(weights), source=name if several else None)
+            for name, weights in layers.embeddings.items()
+        ]
+        padding = None if several else self.sequences[0].padding(self.sizes)
+        return Mapping(
+            format=1,
+            inputs=[given.spec(self.sizes) for given in self.sequences] if several else UNSET,
+            layers=[*embeddings, *layers.leading_to(ends, file.outputs)],
+            outputs=file.outputs if len(ends) > 1 else UNSET,
+            padding=padding or UNSET,
+        )
 
 
 def _followed(
-    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile
+    node: GraphNode, values: dict[str, Value], layers: Layers, reading: GraphReading
 ) -> list[Value]:
     """What a node's outputs are."""
+    file, operators = reading.file, reading.dialect.operators
     for name in node.inputs:
         if name and name not in values:
             raise node.unusable(
-                f"takes `{name}`, which no node before it makes, or which is the cell state of an "
-                "LSTM; expected nodes in the order in which they run, and hidden states"
+                f"takes `{name}`, which no node before it makes; expected nodes in the order in "
+                "which they run"
             )
     given = [values[name] if name else None for name in node.inputs]
     try:
-        known = [value.array for value in given if isinstance(value, Known)]
-        if (
-            node.op in ARRAY_OPS
-            and known
-            and all(value is None or isinstance(value, Known) for value in given)
-        ):
+        if node.op in ARRAY_OPS and _are_known(node, given):
             arrays = [value.array if isinstance(value, Known) else None for value in given]
-            return [Known(array, "") for array in ARRAY_OPS[node.op](node, *arrays)]
+            made = [without_dims(array) for array in ARRAY_OPS[node.op](node, *arrays)]
+            return [
+                Known(array, name)
+                for name, array in zip(node.outputs, file.keep(node, made), strict=False)
+            ]
+        if node.op in OF_LENGTHS and given and isinstance(given[0], Lengths | Order):
+            return [given[0]]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
-        if node.op in OPS:
-            return OPS[node.op](Call(node, given, layers, file))
+        if node.op in operators:
+            file.keep_parts(node)
+            return operators[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
-    raise node.unusable(
-        f"is not an operator that lrp can follow; it knows {', '.join(sorted(OPS))}"
-    )
+    known = ", ".join(reading.dialect.known or sorted(operators))
+    raise node.unusable(f"is not an operator that lrp can follow; it knows {known}")
+
+
+def _are_known(node: GraphNode, given: Sequence[Value | None]) -> bool:
+    """Whether an operator can be worked out; a tensor of a shape is, where it is a shape too."""
+    known = [value.array for value in given if isinstance(value, Known)]
+    if not known or not all(value is None or isinstance(value, Known) for value in given):
+        return False
+    return node.op != "ConstantOfShape" or (known[0].size == 1 and known[0].dtype != object)
 
 
 def _end(file: GraphFile, name: str, value: Value | None, layers: Layers) -> str:

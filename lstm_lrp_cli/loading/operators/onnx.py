@@ -113,8 +113,12 @@ class OnnxFile(GraphFile):
                 return value.decode("utf-8", "replace")
             case "strings":
                 return [text.decode("utf-8", "replace") for text in value]
-            case "ints" | "floats":
+            case "ints":
                 return list(value)
+            case "f":
+                return _shortest(value)
+            case "floats":
+                return [_shortest(each) for each in value]
         return value
 
 
@@ -134,6 +138,11 @@ def _decode(path: Path) -> Any:
 
 def _not_whole(problem: str) -> str:
     return f"is not a whole ONNX file ({problem}); copy or export it again"
+
+
+def _shortest(number: float) -> float:
+    """The number of 64 bits that was meant by one of 32, such as 1e-5: the one of fewest digits."""
+    return float(str(np.float32(number)))
 
 
 def _is_own(domain: str) -> bool:

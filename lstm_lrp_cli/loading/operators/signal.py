@@ -6,8 +6,8 @@ So a Transpose, a Squeeze or a Reshape is understood for what it does, whoever w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -16,42 +16,35 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.model.layers import PoolName
 from .arrays import Dim, Size, axis_of, quotient
+from .parts import MOST_PARTS, SignalPart, are_alike, bounded, cut_units, stacked, total
 
 # The meanings of an axis. A stack has one entry for each of several values of like shape, as an
 # LSTM's two directions; axes of one entry are stacks too. Rows are all steps of all sequences.
 BATCH, TIME, FEATURE, STACK = "batch", "time", "feature", "stack"
-ROWS: dict[tuple[str, ...], str] = {(BATCH, TIME): "batch+time", (TIME, BATCH): "time+batch"}
+# Several axes in one: rows, or the heads of attention of all sequences.
+JOINED = {(BATCH, TIME), (TIME, BATCH), (BATCH, STACK), (STACK, BATCH)}
+# The steps of the two sequences of which products were made, each step's with each step's.
+LEFT, RIGHT = "time of the left", "time of the right"
 
 # Exporters write the largest number of 32 or 64 bits for the end of an axis.
 ENDLESS = 2**31 - 1
 
-# Concatenation in concatenation grows without end; no honest model has as many values.
-MOST_PARTS = 4096
 
+class OtherSize(Exception):
+    """A number of steps that the graph says and an input does not: its name, and the number.
 
-class SignalPart(Struct, frozen=True):
-    """The units of one layer, or of one direction of an LSTM, in a signal.
-
-    Parameters
-    ----------
-    layer : str
-    size : int or None
-        How many units; None for an input that does not say.
-    backward : bool or None
-        Which direction of an LSTM; None where it is another layer.
-    pooled : PoolName or None
-        How one value was made of those of all steps.
+    Where the name is that of an input of lengths, the steps of those sequences are no fixed number.
     """
 
-    layer: str
-    size: int | None
-    backward: bool | None = None
-    pooled: PoolName | None = None
+    def __init__(self, steps: str, size: int | str) -> None:
+        super().__init__(f"{steps} of {size}")
+        self.steps, self.size = steps, size
 
-    @property
-    def is_final(self) -> bool:
-        """Whether it is the state after the last step that a direction of an LSTM read."""
-        return self.backward is not None and self.pooled == ("first" if self.backward else "last")
+
+class Flattener(Protocol):
+    """Makes one vector of all steps of a signal."""
+
+    def __call__(self, signal: Signal, *, is_by_unit: bool) -> SignalPart: ...
 
 
 class Signal(Struct, frozen=True, eq=False):
@@ -75,7 +68,8 @@ class Signal(Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, part: SignalPart, axes: tuple[str, ...], sizes: dict[str, Size]) -> Signal:
         """All units of a part, and stacks of one entry."""
-        parts = np.array([part], dtype=object).reshape((1,) * (axes.count(STACK) + 1))
+        stacks = sum(label == STACK for axis in axes for label in axis.split("+"))
+        parts = np.array([part], dtype=object).reshape((1,) * (stacks + 1))
         return cls(axes, parts, sizes)
 
     @property
@@ -98,7 +92,12 @@ class Signal(Struct, frozen=True, eq=False):
 
     def transposed(self, order: Sequence[int]) -> Signal:
         axes = tuple(self.axes[axis] for axis in order)
-        stacks = [self._stack_at(axis) for axis in order if self.axes[axis] == STACK]
+        stacks = [
+            self._stack_at(axis)
+            for axis in order
+            for label in self.axes[axis].split("+")
+            if label == STACK
+        ]
         return replace(self, axes=axes, parts=self.parts.transpose([*stacks, len(stacks)]))
 
     def unsqueezed(self, places: Sequence[int]) -> Signal:
@@ -126,6 +125,9 @@ class Signal(Struct, frozen=True, eq=False):
         gone = {axis_of(place, rank) for place in places}
         if any(self.shape[axis] != 1 for axis in gone):
             return None
+        for axis in gone:
+            if self.axes[axis] == TIME:  # the one step that there is
+                return self.pooled(axis, "last", keep=True).squeezed(sorted(gone))
         axes = tuple(label for axis, label in enumerate(self.axes) if axis not in gone)
         stacks = tuple(self._stack_at(axis) for axis in gone if self.axes[axis] == STACK)
         return replace(self, axes=axes, parts=self.parts.squeeze(stacks))
@@ -144,7 +146,7 @@ class Signal(Struct, frozen=True, eq=False):
         if self.axes[axis] == STACK:
             parts = self.parts.take(indices, axis=self._stack_at(axis))
             axes = self.axes if indices.ndim else self.axes[:axis] + self.axes[axis + 1 :]
-            return replace(self, axes=axes, parts=_bounded(parts))
+            return replace(self, axes=axes, parts=bounded(parts))
         if self.axes[axis] != TIME or indices.size != 1:
             return None
         step = int(indices.reshape(-1)[0])
@@ -174,18 +176,17 @@ class Signal(Struct, frozen=True, eq=False):
             return None
         along = self._stack_at(axis) if self.axes[axis] == STACK else -1
         parts = np.concatenate([self.parts, *(other.parts for other in others)], axis=along)
-        return replace(self, parts=_bounded(parts))
+        return replace(self, parts=bounded(parts))
 
-    def reshaped(
-        self, target: Sequence[Size], flatten: Callable[[Signal], SignalPart]
-    ) -> Signal | None:
+    def reshaped(self, target: Sequence[Size], flatten: Flattener) -> Signal | None:
         """The same values in another shape; None where that joins what has no meaning together.
 
         Parameters
         ----------
         target : sequence of int or Dim
         flatten : callable
-            Makes one vector of all steps, where a shape asks for that.
+            Makes one vector of all steps, where a shape asks for that: step by step, or all steps
+            of one unit after those of another.
         """
         axes = tuple(label for axes in self.axes for label in axes.split("+"))
         signal: Signal | None = replace(self, axes=axes)
@@ -197,6 +198,8 @@ class Signal(Struct, frozen=True, eq=False):
                     break
                 rest = quotient(left, own)
                 if rest is None:
+                    if signal.axes[place + count] == TIME and isinstance(left, int):
+                        _tell(own, left)
                     signal, rest = signal._divided(place + count, left), 1
                 count, left = count + 1, rest
             if signal is None or left != 1:
@@ -210,18 +213,37 @@ class Signal(Struct, frozen=True, eq=False):
             return None
         at, parts = self._stack_at(axis), self.parts
         along = at if self.axes[axis] == STACK else parts.ndim - 1
-        if outer < 1 or parts.shape[along] % outer:
+        if outer < 1:
+            return None
+        if self.axes[axis] == FEATURE:
+            return self._units_apart(axis, outer)
+        if parts.shape[along] % outer:
             return None
         shape = (*parts.shape[:along], outer, -1, *parts.shape[along + 1 :])
         parts = np.moveaxis(parts.reshape(shape), along, at)
-        if self.axes[axis] == FEATURE and not _alike(parts):
-            return None
         axes = (*self.axes[:axis], STACK, *self.axes[axis:])
         return replace(self, axes=axes, parts=parts)
 
-    def _merged(
-        self, place: int, count: int, flatten: Callable[[Signal], SignalPart]
-    ) -> Signal | None:
+    def _units_apart(self, axis: int, outer: int) -> Signal | None:
+        """With the units in a stack of so many entries, in their order."""
+        size, at = self.size, self._stack_at(axis)
+        if size is None or size % outer or not are_alike(self.parts):
+            return None
+        if self.parts.size * outer > MOST_PARTS:
+            raise ValueError(f"a tensor of {self.parts.size * outer:,} values")
+        each = size // outer
+        rows = [
+            cut_units(row, k * each, (k + 1) * each)
+            for row in self.parts.reshape(-1, self.parts.shape[-1])
+            for k in range(outer)
+        ]
+        if len({len(row) for row in rows}) > 1:
+            return None
+        parts = stacked(rows, (*self.parts.shape[:-1], outer))
+        axes = (*self.axes[:axis], STACK, *self.axes[axis:])
+        return replace(self, axes=axes, parts=np.moveaxis(parts, -2, at))
+
+    def _merged(self, place: int, count: int, flatten: Flattener) -> Signal | None:
         """With one axis for some that follow one another."""
         if count == 0:
             return self.with_unit(place)
@@ -233,14 +255,12 @@ class Signal(Struct, frozen=True, eq=False):
             return signal
         *stacks, last = labels = signal.axes[place : place + count - len(units)]
         before, behind = signal.axes[:place], signal.axes[place + len(labels) :]
-        if tuple(labels) in ROWS:
-            return replace(signal, axes=(*before, ROWS[tuple(labels)], *behind))
-        if labels == (TIME, FEATURE) and signal.parts.ndim == 1:
-            return replace(
-                signal,
-                axes=(*before, FEATURE, *behind),
-                parts=np.array([flatten(signal)], dtype=object),
-            )
+        if tuple(labels) in JOINED:
+            return replace(signal, axes=(*before, "+".join(labels), *behind))
+        if set(labels) == {TIME, FEATURE} and len(labels) == 2 and signal.parts.ndim == 1:
+            part = flatten(signal, is_by_unit=last == TIME)
+            axes = (*before, FEATURE, *behind)
+            return replace(signal, axes=axes, parts=np.array([part], dtype=object))
         if set(stacks) != {STACK} or last not in (STACK, FEATURE):
             return None
         parts, at = signal.parts, signal._stack_at(place)
@@ -251,18 +271,16 @@ class Signal(Struct, frozen=True, eq=False):
         return replace(signal, axes=(*before, last, *behind), parts=parts.reshape(shape))
 
     def _units(self, start: int, stop: int) -> Signal | None:
-        """The parts that have just those units."""
-        ends = np.cumsum(
-            [0, *(part.size for part in self.parts.reshape(-1)[: self.parts.shape[-1]])]
-        )
-        if not _alike(self.parts) or start >= stop or not {start, stop} <= set(ends.tolist()):
+        """Just those units of the parts."""
+        if not are_alike(self.parts) or start >= stop:
             return None
-        first, last = np.searchsorted(ends, [start, stop])
-        return replace(self, parts=self.parts[..., first:last])
+        rows = [cut_units(row, start, stop) for row in self.parts.reshape(-1, self.parts.shape[-1])]
+        return replace(self, parts=stacked(rows, self.parts.shape[:-1]))
 
     def _stack_at(self, axis: int) -> int:
         """Which axis of `parts` belongs to a stack there."""
-        return self.axes[:axis].count(STACK)
+        labels = [label for each in self.axes[:axis] for label in each.split("+")]
+        return labels.count(STACK)
 
     def _size(self, axis: int) -> Size:
         match self.axes[axis]:
@@ -271,13 +289,15 @@ class Signal(Struct, frozen=True, eq=False):
             case "feature":
                 return Dim((FEATURE,)) if self.size is None else self.size
             case label:
-                return math.prod(self.sizes[name] for name in label.split("+"))
+                at = self._stack_at(axis)
+                sizes = self.sizes | {STACK: self.parts.shape[at] if STACK in label else 1}
+                return math.prod(sizes[name] for name in label.split("+"))
 
 
-def total(parts: Sequence[SignalPart]) -> int | None:
-    """How many units some parts have; None where one does not say."""
-    known = [part.size for part in parts if part.size is not None]
-    return sum(known) if len(known) == len(parts) else None
+def _tell(steps: Size, size: int) -> None:
+    """Say that steps whose number an input leaves open are so many."""
+    if isinstance(steps, Dim) and steps.factor == 1 and len(steps.axes) == 1:
+        raise OtherSize(steps.axes[0], size)
 
 
 def is_whole(cut: slice, size: Size) -> bool:
@@ -304,19 +324,21 @@ def end_of_steps(cut: slice, size: Size) -> PoolName | None:
     return "last" if cut.start == -1 and _endless(cut.stop, size) else None
 
 
+def left_out(cut: slice, size: Size) -> tuple[int, int] | None:
+    """How many steps a slice leaves out at both ends; None where that is not said so."""
+    if cut.step != 1:
+        return None
+    if isinstance(size, int):
+        start, stop, _ = cut.indices(size)
+        return (start, size - stop) if start < stop else None
+    if not isinstance(cut.start, int) or cut.start < 0:
+        return None
+    if _endless(cut.stop, size):
+        return cut.start, 0
+    return (cut.start, -cut.stop) if isinstance(cut.stop, int) and cut.stop < 0 else None
+
+
 def _endless(stop: Any, size: Size) -> bool:
     """Whether a slice stops at the end or behind it."""
     end = size if isinstance(size, int) else ENDLESS
     return stop is None or stop == size or (isinstance(stop, int) and stop >= end)
-
-
-def _alike(parts: NDArray[Any]) -> bool:
-    """Whether parts of the same units stand along FEATURE in every entry of the stacks."""
-    rows = [[part.size for part in row] for row in parts.reshape(-1, parts.shape[-1])]
-    return all(row == rows[0] and None not in row for row in rows)
-
-
-def _bounded(parts: NDArray[Any]) -> NDArray[Any]:
-    if parts.size > MOST_PARTS:
-        raise ValueError(f"a tensor of {parts.size:,} values")
-    return parts

@@ -2,12 +2,12 @@
 
 Run by hand, in an environment with tensorflow-cpu==2.15.1, tf2onnx==1.17.0 and onnx==1.16.2:
 
-    python tests/golden/onnx/write.py
+    python tests/golden/onnx/write.py [NAME ...]
 
-Every model gets random weights, and random biases none of which is 0, from a seed of its own. For
-each model `expected.json` holds
+It writes all models, or those that are named. Every model gets random weights, and random biases
+none of which is 0, from a seed of its own. For each model `expected.json` holds
 
-    sequences    lists of token ids, or of the values of each step
+    sequences    lists of token ids, or of the values of each step; of several inputs one of each
     scores       what Keras's `predict` gives for them in float32, all outputs side by side
 
 Models that must be refused are saved under refused/, without numbers.
@@ -15,6 +15,7 @@ Models that must be refused are saved under refused/, without numbers.
 
 import json
 import os
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,34 @@ def joins() -> keras.Model:
     return keras.Model(entry, [layers.Dense(3, name="topic")(skipped), layers.Dense(1)(joined)])
 
 
+def self_attention() -> keras.Model:
+    entry = keras.Input((None, 2))
+    states = by_step()(entry)
+    attended = layers.Attention(use_scale=True)([states, states])
+    return keras.Model(entry, layers.Dense(3)(layers.GlobalAveragePooling1D()(attended)))
+
+
+def states_handed_over() -> keras.Model:
+    entry = keras.Input((None, 2))
+    _, hidden, cell = layers.LSTM(4, return_state=True)(entry)
+    return keras.Model(entry, layers.Dense(3)(layers.LSTM(4)(entry, initial_state=[hidden, cell])))
+
+
+def two_inputs() -> keras.Model:
+    text = keras.Input((None,), dtype="int32", name="text")
+    person = keras.Input((3,), name="person")
+    read = layers.LSTM(4)(layers.Embedding(VOCABULARY, 3)(text))
+    joined = layers.Concatenate()([read, layers.Dense(2, "relu")(person)])
+    return keras.Model([text, person], layers.Dense(3)(joined))
+
+
+def activations() -> list[layers.Layer]:
+    return [
+        *(layers.Dense(5), layers.LeakyReLU(0.2), layers.Dense(4), layers.PReLU()),
+        *(layers.Dense(4, "gelu"), layers.Dense(3, "swish"), layers.Dense(3)),
+    ]
+
+
 MODELS: dict[str, Callable[[], keras.Model]] = {
     "forward": lambda: text(layers.LSTM(4), layers.Dense(3, "softmax")),
     "no_biases": lambda: text(layers.LSTM(4, use_bias=False), layers.Dense(3, use_bias=False)),
@@ -108,9 +137,40 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     "flattened": lambda: series(by_step(), layers.Flatten(), layers.Dense(3), steps=STEPS),
     "attention": attention,
     "joins": joins,
+    "convolution": lambda: series(
+        layers.Conv1D(5, 3, padding="same", activation="relu"),
+        *(layers.MaxPooling1D(2, padding="same"), layers.LSTM(4), layers.Dense(3)),
+    ),
+    "causal_convolution": lambda: series(
+        *(layers.Conv1D(5, 3, padding="causal", dilation_rate=2), layers.LSTM(4), layers.Dense(3))
+    ),
+    "normalized_convolution": lambda: series(
+        layers.SeparableConv1D(5, 3, strides=2, padding="same"),
+        *(layers.BatchNormalization(), layers.LSTM(4), layers.Dense(3)),
+    ),
+    "windows_behind": lambda: series(
+        *(by_step(), layers.Conv1D(5, 3, padding="same", activation="relu")),
+        layers.AveragePooling1D(2, padding="same"),
+        *(layers.GlobalMaxPooling1D(), layers.Dense(3)),
+    ),
+    "gru": lambda: series(
+        layers.Bidirectional(layers.GRU(4, return_sequences=True)), layers.GRU(3), layers.Dense(3)
+    ),
+    "layer_norm": lambda: series(
+        by_step(), layers.LayerNormalization(), layers.GlobalAveragePooling1D(), layers.Dense(3)
+    ),
+    "repeated": lambda: series(
+        *(layers.LSTM(4), layers.RepeatVector(STEPS), by_step(3)),
+        *(layers.TimeDistributed(layers.Dense(2)), layers.GlobalAveragePooling1D()),
+    ),
+    "activations": lambda: series(layers.LSTM(4), *activations()),
+    "self_attention": self_attention,
+    "states_handed_over": states_handed_over,
+    "two_inputs": two_inputs,
 }
 REFUSED: dict[str, Callable[[], keras.Model]] = {
-    "masked": lambda: text(layers.LSTM(4), layers.Dense(3), mask_zero=True)
+    "masked": lambda: text(layers.LSTM(4), layers.Dense(3), mask_zero=True),
+    "simple_rnn": lambda: series(layers.SimpleRNN(2), layers.Dense(3)),
 }
 
 
@@ -129,27 +189,48 @@ def save(model: keras.Model, path: Path) -> None:
     onnx.save(exported, path)
 
 
+def of_one(model: keras.Model, sequence: object) -> list[np.ndarray]:
+    """What a model is given of one sequence, filled up where its steps are fixed."""
+    rows = sequence.values() if isinstance(sequence, dict) else [sequence]
+    given = []
+    for entry, row in zip(model.inputs, rows, strict=True):
+        array, steps = np.array(row), entry.shape[1]
+        if steps and not isinstance(sequence, dict):
+            array = keras.utils.pad_sequences([row], steps, dtype=array.dtype)[0]
+        given.append(array[np.newaxis])
+    return given
+
+
+def sequences_of(model: keras.Model) -> list[object]:
+    if len(model.inputs) > 1:
+        persons = ([0.5, -1.0, 2.0], [1.5, 0.25, -0.75], [-2.0, 0.1, 0.4])
+        return [
+            {"text": ids, "person": person} for ids, person in zip(IDS[:3], persons, strict=True)
+        ]
+    return list(IDS if model.inputs[0].dtype == "int32" else SERIES)
+
+
 def main() -> None:
-    lines = []
+    names = sys.argv[1:]
+    path = HERE / "expected.json"
+    expected = json.loads(path.read_text("utf-8")) if names else {}
     for name, build in MODELS.items():
+        if names and name not in names:
+            continue
         model = fresh(build, name)
         save(model, HERE / f"{name}.onnx")
-        sequences = IDS if model.inputs[0].dtype == "int32" else SERIES
-        steps = model.inputs[0].shape[1]
-        scores = []
+        sequences, scores = sequences_of(model), []
         for sequence in sequences:
-            given = np.array(sequence)
-            if steps:
-                given = keras.utils.pad_sequences([sequence], steps, dtype=given.dtype)[0]
-            outputs = model.predict(given[np.newaxis], verbose=0)
+            outputs = model.predict(of_one(model, sequence), verbose=0)
             outputs = outputs if isinstance(outputs, list) else [outputs]
             scores.append(np.concatenate([output[0] for output in outputs], -1).tolist())
-        found = {"sequences": sequences, "scores": scores}
-        lines.append(f"{json.dumps(name)}: {json.dumps(found)}")
-    (HERE / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+        expected[name] = {"sequences": sequences, "scores": scores}
+    lines = [f"{json.dumps(name)}: {json.dumps(found)}" for name, found in expected.items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     (HERE / "refused").mkdir(exist_ok=True)
     for name, build in REFUSED.items():
-        save(fresh(build, name), HERE / "refused" / f"{name}.onnx")
+        if not names or name in names:
+            save(fresh(build, name), HERE / "refused" / f"{name}.onnx")
 
 
 if __name__ == "__main__":
