@@ -30,6 +30,8 @@ from .signal import BATCH, FEATURE, TIME, OtherSize, Signal
 OF_ALL_STEPS = frozenset(
     ("pool", "softmax", "attend", "convolution", "windows", "group_norm", "flatten", "reverse")
 )
+# So many nodes are followed before no further meaning of the inputs is tried.
+MOST_FOLLOWED = 500_000
 
 
 class Dialect(Struct, frozen=True):
@@ -97,6 +99,8 @@ def describe(
             if reading.layers.recurrent and len(meaning) == 1:
                 raise
             errors.append((reading.followed, error))  # the axes may mean something else
+            if sum(followed for followed, _ in errors) > MOST_FOLLOWED:
+                break
         else:
             described = Described.by(mapping, f"the graph in {file.path.name}", reading.told)
             return replace(described, is_followed=True)

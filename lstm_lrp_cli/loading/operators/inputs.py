@@ -113,7 +113,7 @@ def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Give
     UnusableInput
         There is none, or one that can mean nothing that lrp takes.
     """
-    taken = {name for node in nodes for name in node.inputs}
+    taken = {name for node in nodes for name in node.inputs if name}
     entries = [entry for entry in file.inputs if entry.name in taken]
     if not 1 <= len(entries) <= MOST_INPUTS:
         raise UnusableInput(
