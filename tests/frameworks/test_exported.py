@@ -101,6 +101,18 @@ def test_a_forward_is_followed_however_it_is_written(name, tmp_path):
             assert_equal(model, module, inputs, axis)
 
 
+@pytest.mark.parametrize("name", ["convolved", "normalized"])
+def test_core_operators_are_followed_where_layers_are_kept(name, tmp_path):
+    """What is left of aten after .run_decompositions() but for recurrent layers."""
+    module, table = written(name), torch.export.default_decompositions()
+    for each in [each for each in table if "lstm" in str(each)]:
+        table.pop(each)
+    program = torch.export.export(module, given(name, 2)).run_decompositions(table)
+    assert "aten.addmm" in str(program.graph)
+    torch.export.save(program, tmp_path / "model.pt2")
+    assert_equal(lrp.load(tmp_path / "model.pt2"), module, given(name, 4, 7))
+
+
 def test_a_number_of_steps_that_the_graph_depends_on_is_told(tmp_path):
     name = "encoder-decoder"
     model = lrp.load(exported(made(name), [example(name)], tmp_path / "model.pt2"))
