@@ -253,28 +253,34 @@ def _convolution(t: Translation) -> None:
     )
 
 
-def _each(value: Any, kernel: Sequence[int], default: int) -> list[int]:
+def _each(value: Any, axes: Sequence[int], default: int) -> list[int]:
     """A setting for each axis of a kernel, where one number is that of all."""
     given = value if isinstance(value, list) else [value]
     given = [default if each is None else int(each) for each in given or [default]]
-    return given * len(kernel) if len(given) == 1 else given
+    return given * len(axes) if len(given) == 1 else given
 
 
 def _pool(op: str) -> Translator:
     def translate(t: Translation) -> None:
-        size = _one(t.given("kernel_size"), 1)
-        more: dict[str, Any] = {"dilations": [_one(t.given("dilation"), 1)]}
+        if t.given("divisor_override") is not None:
+            t.refuse("divides by another number than that of the steps in a window")
+            return
+        sizes = t.sizes_of("self")
+        axes = range(2, len(sizes))
+        kernel = _each(t.given("kernel_size"), axes, 1)
+        pads = _each(t.given("padding"), axes, 0)
+        if len(axes) == 1 and sizes[-1] == kernel[0] and not any(pads):
+            t.become("aten.pool_of_all", t.tensor("self"), kind=POOLS[op], steps=kernel[0])
+            return
+        more: dict[str, Any] = {"dilations": _each(t.given("dilation"), axes, 1)}
         if op == "AveragePool":
             more = {"count_include_pad": int(t.given("count_include_pad", True))}
-        if t.sizes_of("self")[-1:] == [size] and not _one(t.given("padding"), 0):
-            t.become("aten.pool_of_all", t.tensor("self"), kind=POOLS[op], steps=size)
-            return
         t.become(
             op,
             t.tensor("self"),
-            kernel_shape=[size],
-            strides=[_one(t.given("stride"), size)],
-            pads=[_one(t.given("padding"), 0)] * 2,
+            kernel_shape=kernel,
+            strides=_each(t.given("stride"), axes, 1) if t.given("stride") else kernel,
+            pads=pads * 2,
             ceil_mode=int(bool(t.given("ceil_mode"))),
             **more,
         )
@@ -340,8 +346,11 @@ TABLE: dict[str, Translator] = {
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     "embedding": lambda t: t.become("Gather", t.tensor("weight"), t.tensor("indices"), axis=0),
     **dict.fromkeys(("conv1d", "conv2d", "convolution"), _convolution),
-    **dict.fromkeys(("max_pool1d", "max_pool1d_with_indices"), _pool("MaxPool")),
-    "avg_pool1d": _pool("AveragePool"),
+    **dict.fromkeys(
+        ("max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices"),
+        _pool("MaxPool"),
+    ),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _pool("AveragePool")),
     "adaptive_avg_pool1d": _global_pool("GlobalAveragePool"),
     "adaptive_max_pool1d": _global_pool("GlobalMaxPool"),
     "lstm": _recurrent("lstm"),
