@@ -7,7 +7,17 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.mapping import INPUT_NAME, NO_CLASS, Assumption, Described, InputSpec, Mapping, PaddingSpec, Task, crf_assumption
+from lstm_lrp_cli.loading.mapping import (
+    INPUT_NAME,
+    NO_CLASS,
+    Assumption,
+    Described,
+    InputSpec,
+    Mapping,
+    PaddingSpec,
+    Task,
+    crf_assumption,
+)
 from .architecture import Architecture, KerasLayer
 from .kinds.chain import KINDS_OF_CRF, crf_transitions, emissions_alone
 from .kinds.feed import SILENT, known_product

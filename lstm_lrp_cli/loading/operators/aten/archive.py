@@ -20,7 +20,8 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.operators.arrays import Array
-from lstm_lrp_cli.loading.torch.pickled import Tensor, read_pickle
+from lstm_lrp_cli.loading.torch.pickled import read_pickle
+from lstm_lrp_cli.loading.torch.values import Tensor
 from .schema import DTYPES, VERSION, JsonSize, Payloads, Program, Versioned
 
 # A node takes some hundred bytes of it; what is read of JSON may take twenty times its length.
