@@ -51,10 +51,13 @@ def match(
 ) -> None:
     """Search the mapping by which MODEL gives the scores that your framework gave.
 
-    Tries all gate orders, with each layout, bias, forget bias, sigmoid, direction, pooling and
-    padding that the weights allow, on the first sequences of INPUT: five will do. A mapping, even
-    one that is wrong or lacks the gate order, says which arrays are which; without one, their
-    shapes do.
+    Begins with the layers of a mapping, even one that is wrong or lacks the gate order, with
+    those that a state dict's names show, or with what shapes allow. Tries what else may stand in
+    each one's place (pooling, activations, attention, how convolutions go over the steps) and how
+    sequences are padded; where nothing says them, all gate orders, with each layout, bias,
+    sigmoid and direction. The likeliest come first, for a minute at most.
+
+    Eight sequences of different lengths will do; the first 32 of INPUT are compared.
 
     Exit status 1 where none reproduces the scores.
     """
