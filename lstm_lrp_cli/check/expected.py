@@ -358,20 +358,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _deviation(ours: Floats, theirs: Floats) -> float:
-    """The largest difference, relative to expected scores over 1."""
-    return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max(initial=0.0))
+def _deviations(ours: Floats, theirs: Floats) -> Floats:
+    """The largest differences, relative to expected scores over 1; of each of several models."""
+    differences = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
+    middle = tuple({0, differences.ndim - 1})  # all axes but that of models
+    largest: Floats = differences.max(axis=middle, initial=0.0)
+    return largest
 
 
 def deviation_of(kind: Kind, scores: Floats, likely: Floats, theirs: Floats) -> float:
     """How far scores, or the probabilities that they make, are from numbers of a kind."""
+    return float(deviations_of(kind, scores, likely, theirs))
+
+
+def deviations_of(kind: Kind, scores: Floats, likely: Floats, theirs: Floats) -> Floats:
+    """The same of several models, where scores are of shape (rows, models, classes)."""
     match kind:
         case "scores":
-            return _deviation(scores, theirs)
+            return _deviations(scores, theirs)
         case "probabilities":
-            return _deviation(likely, theirs)
+            return _deviations(likely, theirs)
     # No logarithm of what is rounded to 0, nor of values, which are no probabilities.
-    return _deviation(np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)), theirs)
+    return _deviations(np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)), theirs)
 
 
 def probabilities_of(model: Model, scores: Floats) -> Floats:

@@ -1,49 +1,34 @@
 """Searching the mapping by which a model gives the scores that its framework gave.
 
 The weights are read once and every variation is a model of its own. All are run on one short
-sequence; those that are near are run on all.
+sequence, the likeliest first; those that are near are run on all.
 """
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from lstm_lrp_cli.engine.forward import Runner
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.windows import Carried, batch_rows, run_batch
-from lstm_lrp_cli.inputs.batching import (
-    Batch,
-    Packed,
-    batches,
-    make_batch,
-    masked_steps,
-    real_lengths,
-)
+from lstm_lrp_cli.inputs.batching import masked_steps, real_lengths
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import Datasets
-from lstm_lrp_cli.loading.load import Contents, build_model
-from lstm_lrp_cli.model import FORGET, GATES, Floats
+from lstm_lrp_cli.loading.load import Contents, LoadedModel, build_model
+from lstm_lrp_cli.loading.mapping import PaddingSpec
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.model.recurrent import Lstm
 from lstm_lrp_cli.model.text import Padding
-from .expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of
-from .variations import (
-    Candidate,
-    Setting,
-    Variation,
-    given_setting,
-    layer_choices,
-    likely_lengths,
-    of_length,
-    variations,
-)
+from .expected import Expected
+from .judging import Judge
+from .space import FEW, Space, likely_lengths, of_length
+from .starts import of_steps
+from .trial import Built
+from .variations import Candidate, Layers, Setting, Start, Variation, given_setting
 
 # How many variations that are near on one sequence are run on all, at the least.
 FINALISTS = 48
@@ -51,6 +36,17 @@ FINALISTS = 48
 NEAR = 10
 # The one sequence has so many steps, where there is one: few, yet enough that every gate counts.
 TELLING_STEPS = 3
+# So many variations are kept whose scores of one sequence are off.
+MOST_KEPT = 4096
+# So many layers are built to find out of what form the scores are.
+MOST_FIRST = 256
+# No search takes longer, in seconds; nor, once something is found, for what it cannot be told from.
+MOST_SECONDS = 50.0
+MOST_SECONDS_FOUND = 15.0
+# Of much to try, what differs in more ways from all that fits is not tried any more.
+WAYS_FROM_FOUND = 2
+# So many ways from what is likeliest are tried before other lengths of sequences are.
+WAYS_BEFORE_LENGTHS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,10 @@ class Match:
         The nearest variations, the nearest first.
     tolerance : float
     tried : int
-    sequences : int
+    lengths : tuple of int
+        The steps of each sequence that scores were compared of.
+    is_whole : bool
+        Whether everything was tried that there is.
     steps, masked : int or None
         Of a model by step, at how many steps scores were compared, and how many more are masked.
     """
@@ -80,9 +79,14 @@ class Match:
     ranked: list[MatchedMapping]
     tolerance: float
     tried: int
-    sequences: int
+    lengths: tuple[int, ...]
+    is_whole: bool = True
     steps: int | None = None
     masked: int | None = None
+
+    @property
+    def sequences(self) -> int:
+        return len(self.lengths)
 
     @property
     def found(self) -> list[MatchedMapping]:
@@ -95,12 +99,15 @@ class Match:
         return [each for each in self.ranked if not each.worst <= self.tolerance]
 
 
-@dataclass(frozen=True, slots=True)
-class _Built:
-    """A variation as a model, its gates taken to stand as i, f, g, o."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """A variation with one setting, and how far it is off on one sequence."""
 
+    worst: float
+    setting: Setting | None
     variation: Variation
-    model: Model
+    built: Built
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,13 +119,13 @@ class Search:
     contents : Contents
         What the file and its mapping say.
     datasets : Datasets
-    starts : list of list of LayerSpec
+    starts : list of Start
         Layers to begin with.
     """
 
     contents: Contents
     datasets: Datasets
-    starts: list[list[LayerSpec]]
+    starts: list[Start]
 
     def first_model(self, is_meant: Callable[[Model], bool]) -> Model:
         """A model of the first layers that fit together: what input and scores are read for.
@@ -133,16 +140,16 @@ class Search:
         UnusableInput
             None do.
         """
+        space = Space(self.contents.described.mapping, self.starts, 1)
         models = (
-            model
-            for start in self.starts
-            for layers, _ in layer_choices(start)
-            if (model := self._model(layers)) is not None
+            loaded.model
+            for variation in itertools.islice(space.variations(), MOST_FIRST)
+            if (loaded := self.model(variation.layers)) is not None
         )
         first = next(models, None)
         if first is None:
             # The mapping as it is says best what is wrong with it.
-            return build_model(self._with_layers(self.starts[0]), self.datasets).model
+            return build_model(self._with_layers(self.starts[0].likeliest), self.datasets).model
         return next(filter(is_meant, itertools.chain([first], models)), first)
 
     def match(
@@ -151,9 +158,9 @@ class Search:
         sequences: list[Sequence],
         expected: Expected,
         tolerance: float,
-        tell: Callable[[int, int], None],
+        tell: Callable[[int, int | None], None],
     ) -> Match:
-        """Try every variation.
+        """Try every variation, or as many as time allows.
 
         Parameters
         ----------
@@ -181,115 +188,28 @@ class Search:
             key=lambda each: (each[0] < TELLING_STEPS, each[0] or 1 << 30),
         )
         longest = max(len(each) for each in sequences)
-        all_variations = variations(mapping, self.starts, longest)
-        ranked = self._of_lengths(all_variations[0], sequences, expected, tolerance)
-        tried = len(ranked)
-        if not any(each.worst <= tolerance for each in ranked):
-            near = self._near(all_variations, (short, sequences), expected, tolerance, tell)
-            within = sum(worst <= NEAR * tolerance for worst, *_ in near)
-            tried += len(near)
-            judges: dict[int, _Judge] = {}
-            finalists = []
-            for _, setting, built in near[: max(within, FINALISTS)]:
-                if id(built) not in judges:
-                    judges[id(built)] = _Judge(sequences, expected, built.model)
-                finalists.append(judges[id(built)].matched(built, setting))
-            ranked = finalists + ranked
-        ranked.sort(key=lambda each: each.worst if each.worst == each.worst else np.inf)
-        steps = masked = None
-        if first.by_step:
-            steps, masked = sum(real), sum(masked_steps(sequences, first))
-        return Match(ranked, tolerance, tried, len(sequences), steps, masked)
-
-    def _near(
-        self,
-        all_variations: list[Variation],
-        sequences: tuple[Sequence, list[Sequence]],
-        expected: Expected,
-        tolerance: float,
-        tell: Callable[[int, int], None],
-    ) -> list[tuple[float, Setting, _Built]]:
-        """How far each variation is off on one sequence, the nearest first.
-
-        Parameters
-        ----------
-        sequences : (Sequence, list of Sequence)
-            The one, and all of them.
-        """
-        short, everything = sequences
-        near: list[tuple[float, Setting, _Built]] = []
-        anchor: Variation | None = None
-        for done, variation in enumerate(all_variations, start=1):
-            tell(done, len(all_variations))
-            # What differs in several ways from a mapping that fits does not fit as well.
-            if anchor is not None and variation.ways_from(anchor) > 1:
-                continue
-            built = self._built(variation)
-            if built is None or built.model.by_step != expected.by_step:
-                continue
-            one = _Judge([short], expected, built.model)
-            found = []
-            for setting in variation.settings:
-                worst, _ = one.judge(_with_setting(built.model, setting))
-                found.append((worst if worst == worst else np.inf, setting, built))
-            near += found
-            fitting = [setting for worst, setting, _ in found if worst <= NEAR * tolerance]
-            if anchor is None and fitting:
-                judge = _Judge(everything, expected, built.model)
-                if any(judge.matched(built, each).worst <= tolerance for each in fitting):
-                    anchor = variation
-        if not near:
+        space = Space(mapping, [of_steps(start, longest) for start in self.starts], longest)
+        run = _Run(self, space, (short, sequences), expected, tolerance, tell)
+        run.try_all(WAYS_BEFORE_LENGTHS)
+        if not run.found:
+            run.try_lengths()
+        if not run.found:
+            run.try_all(None)
+        ranked = run.ranked()
+        if not ranked:
             raise UnusableInput(
                 str(self.contents.path), "its arrays fit together in no way that the mapping allows"
             )
-        return sorted(near, key=lambda entry: entry[0])
+        steps = masked = None
+        if first.by_step:
+            steps, masked = sum(real), sum(masked_steps(sequences, first))
+        lengths = tuple(len(each) for each in sequences)
+        return Match(ranked, tolerance, run.tried, lengths, not run.is_cut, steps, masked)
 
-    def _of_lengths(
-        self, variation: Variation, sequences: list[Sequence], expected: Expected, tolerance: float
-    ) -> list[MatchedMapping]:
-        """The model as it is given, its sequences filled up and cut to every likely length.
-
-        There are none where it fits as it is, where a length is given, where the gate order is not,
-        or where the scores are of steps and its are not, or the other way round.
-        """
-        mapping = self.contents.described.mapping
-        padding, setting = mapping.padding or None, given_setting(mapping.layers or [])
-        built = None if setting is None else self._built(variation)
-        if setting is None or built is None or built.model.by_step != expected.by_step:
-            return []
-        if mapping.inputs or (padding is not None and padding.length):
-            return []
-        judge = _Judge(sequences, expected, built.model)
-        if judge.matched(built, setting).worst <= tolerance:
-            return []
-        longest = max(len(each) for each in sequences)
-        found = []
-        for length in likely_lengths(longest):
-            for spec in of_length(length, padding, longest):
-                filled = Padding(
-                    spec.side or None,
-                    length,
-                    spec.value or 0,
-                    spec.masked is True,
-                    truncate=spec.truncate or None,
-                )
-                [given] = built.model.inputs
-                model = replace(built.model, inputs=(replace(given, padding=filled),))
-                each = _Built(dataclasses.replace(variation, padding=spec), model)
-                found.append(_Judge(sequences, expected, model).matched(each, setting))
-        return found
-
-    def _built(self, variation: Variation) -> _Built | None:
-        """A variation as a model, None where its arrays do not fit together."""
-        # Words and names play no part in a score.
-        plain: dict[str, Any] = {"vocabulary": None, "tokens": None, "labels": None}
-        model = self._model(variation.layers, padding=variation.padding, **plain)
-        return None if model is None else _Built(variation, model)
-
-    def _model(self, layers: Iterable[LayerSpec], **others: Any) -> Model | None:
+    def model(self, layers: Layers, **others: Any) -> LoadedModel | None:
         """The model of some layers, None where the arrays do not fit together."""
         try:
-            return build_model(self._with_layers(layers, **others), self.datasets).model
+            return build_model(self._with_layers(layers, **others), self.datasets)
         except UnusableInput:
             return None
 
@@ -300,98 +220,179 @@ class Search:
         return replace(self.contents, described=described)
 
 
-class _Judge:
-    """Measures models on sequences whose scores are known."""
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One search as it goes on: what is built and kept, and what is near.
 
-    def __init__(self, sequences: list[Sequence], expected: Expected, model: Model) -> None:
-        abreast = Carried(model).abreast(sequences)
-        self._batches = [batch for some in abreast for batch in _whole(some, model)]
-        classes, by_step = model.classes, model.by_step
-        self._steps = _steps_of_scores(model, self._batches)
-        kept = [each for steps in self._steps for each in steps.kept()]
-        numbers = [each.number for batch in self._batches for each in batch.sequences]
-        of_each = [
-            expected.of(number, (len(own), classes) if by_step else (classes,), own)
-            for number, own in zip(numbers, kept, strict=True)
-        ]
-        if by_step:  # what stands at masked steps means nothing
-            real = iter(kept)
-            self._theirs = np.concatenate([s[r] for s, r in zip(of_each, real, strict=True)])
-        else:
-            self._theirs = np.stack(of_each)
+    Parameters
+    ----------
+    search : Search
+    space : Space
+    sequences : (Sequence, list of Sequence)
+        One short sequence, and all of them.
+    expected : Expected
+    tolerance : float
+    tell : callable
+    tried : int
+        How many variations with all their settings.
+    is_cut : bool
+        Whether not everything was tried that there is.
+    found : list of Variation
+        Those that reproduce all scores.
+    """
 
-    def judge(self, model: Model) -> tuple[float, str]:
-        """The largest deviation, of scores or of what comes of them, whichever fits better.
+    search: Search
+    space: Space
+    sequences: tuple[Sequence, list[Sequence]]
+    expected: Expected
+    tolerance: float
+    tell: Callable[[int, int | None], None]
+    tried: int = 0
+    is_cut: bool = False
+    found: list[Variation] = dataclasses.field(default_factory=list)
+    _near: list[_Tried] = dataclasses.field(default_factory=list)
+    _lengths: list[MatchedMapping] = dataclasses.field(default_factory=list)
+    _judges: dict[tuple[int, str], Judge] = dataclasses.field(default_factory=dict)
+    _seen: set[tuple[int, tuple[int, ...]]] = dataclasses.field(default_factory=set)
+    _waiting: Variation | None = None
+    _until: float = 0.0
+    _is_few: bool = True
+    _variations: Iterator[Variation] = dataclasses.field(init=False)
 
-        Infinite where the model cannot run the sequences: they overflow, or are of another length.
+    def __post_init__(self) -> None:
+        self._variations = self.space.variations()
+        self._is_few = self.space.size <= FEW
+        self._until = time.monotonic() + MOST_SECONDS
+
+    def try_all(self, ways: int | None) -> None:
+        """Try the variations that depart in up to so many ways from the likeliest, or all left.
+
+        Where there are many, and one reproduces the scores, only what differs from it in few ways
+        is tried any more: what it cannot be told from.
         """
-        carried = Carried(model)
-        try:
-            pairs = zip(self._batches, self._steps, strict=True)
-            scores = np.concatenate([_scores(model, *each, carried) for each in pairs])
-        except UnusableInput:
-            return np.inf, "scores"
-        likely = probabilities_of(model, scores)
-        found = {
-            kind: deviation_of(kind, scores, likely, self._theirs)
-            for kind in sorted(kinds_of(self._theirs), key=KINDS.index)
-        }
-        compared = min(found, key=lambda name: found[name])
-        return found[compared], compared
+        total = self.space.size if self._is_few else None
+        for variation in self._next():
+            if ways is not None and sum(map(bool, variation.choice)) > ways and not self.found:
+                self._waiting = variation
+                return
+            if time.monotonic() > self._until:
+                self.is_cut = True
+                return
+            self._try(variation, total)
+            if self.found and not self._is_few:
+                self.is_cut = True
+                self._try_around()
+                return
 
-    def matched(self, built: _Built, setting: Setting) -> MatchedMapping:
-        worst, compared = self.judge(_with_setting(built.model, setting))
-        return MatchedMapping(Candidate(built.variation, *setting), worst, compared)
+    def _next(self) -> Iterator[Variation]:
+        """The variations from where the last one was left, which stay there when this ends."""
+        waiting, self._waiting = self._waiting, None
+        return itertools.chain([waiting] if waiting else [], self._variations)
+
+    def _try_around(self) -> None:
+        """Try what differs in few ways from what was found, and from what is found of that."""
+        for place in itertools.count():
+            if place >= len(self.found):
+                return
+            for ways in range(1, WAYS_FROM_FOUND + 1):
+                for variation in self.space.around(self.found[place], ways):
+                    if time.monotonic() > self._until:
+                        return
+                    self._try(variation, None)
+
+    def _try(self, variation: Variation, total: int | None) -> None:
+        """Try a variation with all of its settings, unless it was tried."""
+        if (variation.start, variation.choice) in self._seen:
+            return
+        self._seen.add((variation.start, variation.choice))
+        self.tell(len(self._seen), total)
+        built = self._built(variation)
+        if built is None or built.model.by_step != self.expected.by_step:
+            return
+        settings = variation.settings
+        short, everything = (self._judge(k, variation, built.model) for k in (0, 1))
+        found = [
+            _Tried(worst, settings[k], variation, built, self.tried + k)
+            for k, (worst, _) in enumerate(short.judge(built, settings))
+        ]
+        self.tried += len(settings)
+        self._near += found
+        within = NEAR * self.tolerance
+        fitting = [each.setting for each in found if each.worst <= within]
+        if fitting and min(everything.judge(built, fitting))[0] <= self.tolerance:
+            if not self.found:
+                self._until = min(self._until, time.monotonic() + MOST_SECONDS_FOUND)
+            self.found.append(variation)
+        if len(self._near) > MOST_KEPT:
+            self._near.sort(key=lambda each: each.worst)
+            others = [each for each in self._near[FINALISTS:] if each.worst <= within]
+            self._near = [*self._near[:FINALISTS], *others]
+
+    def ranked(self) -> list[MatchedMapping]:
+        """What is near on one sequence, as far as it is off on all.
+
+        What reproduces the scores comes first, in the order of likelihood; then the nearest.
+        """
+        near = sorted(self._near, key=lambda each: each.worst)
+        within = sum(each.worst <= NEAR * self.tolerance for each in near)
+        ranked = list(self._lengths)
+        for each in sorted(near[: max(within, FINALISTS)], key=lambda each: each.number):
+            judge = self._judge(1, each.variation, each.built.model)
+            [(worst, compared)] = judge.judge(each.built, [each.setting])
+            ranked.append(MatchedMapping(Candidate(each.variation, each.setting), worst, compared))
+        return sorted(ranked, key=lambda each: each.worst if each.worst > self.tolerance else 0.0)
+
+    def try_lengths(self) -> None:
+        """The model as it is given, its sequences filled up and cut to every likely length.
+
+        There are none where a length is given, where the gate order is not, or where the scores are
+        of steps and its are not, or the other way round.
+        """
+        mapping = self.search.contents.described.mapping
+        padding, first = mapping.padding or None, next(self.space.variations())
+        setting = given_setting(self.space.starts[0].likeliest)
+        built = None if setting is None else self._built(first)
+        if built is None or built.model.by_step != self.expected.by_step:
+            return
+        if mapping.inputs or (padding is not None and padding.length):
+            return
+        settled = None if first.is_settled else setting
+        longest = max(len(each) for each in self.sequences[1])
+        for length in likely_lengths(longest):
+            for spec in of_length(length, padding, longest):
+                variation = dataclasses.replace(first, padding=spec)
+                model = _padded(built.model, spec)
+                judge = Judge(self.sequences[1], self.expected, model)
+                [(worst, compared)] = judge.judge(Built(model, built.keys), [settled])
+                self._lengths.append(MatchedMapping(Candidate(variation, settled), worst, compared))
+                self.tried += 1
+                if worst <= self.tolerance:
+                    self.found.append(variation)
+
+    def _built(self, variation: Variation) -> Built | None:
+        """A variation as a model, None where its arrays do not fit together."""
+        # Words and names play no part in a score.
+        plain: dict[str, Any] = dict.fromkeys(("vocabulary", "tokens", "labels"))
+        loaded = self.search.model(variation.layers, padding=variation.padding, **plain)
+        return None if loaded is None else Built.of(loaded.model, variation.layers, loaded.built)
+
+    def _judge(self, which: int, variation: Variation, model: Model) -> Judge:
+        """What measures a variation on one sequence or on all."""
+        key = (which, repr((variation.padding, [each.size for each in model.inputs])))
+        if key not in self._judges:
+            sequences = self.sequences[1] if which else [self.sequences[0]]
+            self._judges[key] = Judge(sequences, self.expected, model)
+        return self._judges[key]
 
 
-def _whole(sequences: Several[Sequence], model: Model) -> Iterator[Batch]:
-    """Sequences as few batches as can be: one, unless several inputs have lengths of their own."""
-    if model.several_inputs:
-        return batches(sequences, model, len(sequences), batch_rows(model))
-    return iter([make_batch(sequences, model)])
-
-
-def _steps_of_scores(model: Model, found: list[Batch]) -> list[Packed]:
-    """The steps that have scores, which need not be an input's; else those of the first input."""
-    of_first = [batch.packed[0] for batch in found]
-    if not model.by_step:
-        return of_first
-    carried = Carried(model)
-    try:
-        traces = [run_batch(Runner(model), batch, carried) for batch in found]
-    except UnusableInput:  # which it will be judged by
-        return of_first
-    return [
-        own if trace.steps is None else batch.steps_of(trace.steps)
-        for own, batch, trace in zip(of_first, found, traces, strict=True)
-    ]
-
-
-def _scores(model: Model, batch: Batch, steps: Packed, carried: Carried) -> Floats:
-    """The scores of a batch; of a model by step, those of all real steps, one after another."""
-    scores = run_batch(Runner(model), batch, carried).scores
-    return scores[steps.own_rows] if model.by_step else scores
-
-
-def _with_setting(model: Model, setting: Setting) -> Model:
-    """The model as it is if its gates stood in another order, with that sigmoid and forget bias."""
-    order, sigmoid, forget_bias = setting
-    places = [order.index(gate) for gate in GATES]
-
-    def cell(one: Any) -> Any:
-        bias = one.bias[places]
-        bias[FORGET] += forget_bias
-        return replace(one, input=one.input[places], recurrent=one.recurrent[places], bias=bias)
-
-    nodes = tuple(
-        replace(
-            node,
-            layer=replace(
-                node.layer, cells=tuple(map(cell, node.layer.cells)), gate_activation=sigmoid
-            ),
-        )
-        if isinstance(node.layer, Lstm)
-        else node
-        for node in model.nodes
+def _padded(model: Model, spec: PaddingSpec) -> Model:
+    """A model of one input whose sequences are filled up and cut so."""
+    filled = Padding(
+        spec.side or None,
+        spec.length or 0,
+        spec.value or 0,
+        spec.masked is True,
+        truncate=spec.truncate or None,
     )
-    return replace(model, nodes=nodes)
+    [given] = model.inputs
+    return replace(model, inputs=(replace(given, padding=filled),))

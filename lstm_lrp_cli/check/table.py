@@ -1,5 +1,6 @@
 """The results of `lrp check` and `lrp match` as tables or as JSON."""
 
+import math
 from typing import TextIO
 
 import msgspec
@@ -13,6 +14,8 @@ from lstm_lrp_cli.terminal.text import json_document, printable
 from .search import Match, MatchedMapping
 from .verify import Verification
 
+# Sequences with fewer steps may not tell what gates do.
+FEW_STEPS = 10
 # How many mappings are shown that give the scores, and that do not.
 SHOWN_FOUND, SHOWN_OTHERS = 8, 2
 
@@ -94,20 +97,49 @@ def verdict(match: Match) -> str:
     """What the search came to, in a sentence or two."""
     found, others = match.found, match.others
     if not found:
+        nearest = f"; the nearest is {others[0].worst:.2g} off ({others[0].choice})"
+        limit = "" if match.is_whole else " that were tried in the time there is"
         return (
-            f"none of {match.tried:,} mappings reproduces the scores; the nearest is "
-            f"{others[0].worst:.2g} off ({others[0].choice}). What may be missing: another "
-            "activation or pooling, a layer, a projection, padding to another length, or another "
-            "vocabulary; or the scores are of other sequences, or of other weights"
+            f"none of {match.tried:,} mappings{limit} reproduces the scores"
+            f"{nearest if others[0].worst < math.inf else ', nor runs the sequences'}. What may be "
+            "missing: another activation or pooling, a layer, a projection, padding to another "
+            "length, or another vocabulary; or the scores are of other sequences, or of other "
+            "weights"
         )
     runner_up = f"; the nearest other one is {others[0].worst:.2g} off" if others else ""
+    rest = "" if match.is_whole else ". What differs from it in more than two ways was not tried"
     if len(found) == 1:
-        return f"one of {match.tried:,} mappings reproduces the scores{runner_up}"
+        return f"one of {match.tried:,} mappings reproduces the scores{runner_up}{rest}"
     return (
         f"{len(found)} of {match.tried:,} mappings reproduce the scores, and these "
-        f"{counted(match.sequences, 'sequence')} cannot tell them apart{runner_up}. Longer "
-        "sequences of different lengths may, or the mappings are one and the same model"
+        f"{counted(match.sequences, 'sequence')} cannot tell them apart{runner_up}. What may: "
+        f"{'; '.join(tie_breakers(match))}. Or they are one and the same model{rest}"
     )
+
+
+def tie_breakers(match: Match) -> list[str]:
+    """What input would tell the mappings apart that reproduce the scores."""
+    first, *others = [each.choice for each in match.found]
+    words = set().union(*(set(first.variation.what) ^ set(o.variation.what) for o in others))
+    longest, sizes = max(match.lengths), len(set(match.lengths))
+    found = []
+    if any(other.variation.padding != first.variation.padding for other in others):
+        same = f", which all have {longest} steps" if sizes == 1 else ""
+        found.append(f"for the padding, sequences of other lengths{same}, shorter and longer")
+    if any(other.setting != first.setting for other in others):
+        short = f" than {longest} steps" if longest < FEW_STEPS else ""
+        found.append(f"for the gates, longer sequences{short}")
+    active = {
+        word for word in words if "behind" in word or "inside" in word or "in the rnn" in word
+    }
+    if active:
+        found.append(
+            "for the activations, more sequences, of larger values (relu and linear are one where "
+            "no unit is negative)"
+        )
+    if words - active:
+        found.append("for the other layers, more and longer sequences of different lengths")
+    return found or ["more sequences"]
 
 
 def print_match(match: Match, text: str | None, file: TextIO) -> None:
@@ -155,6 +187,8 @@ def match_json(match: Match, base: Mapping, told: dict[str, list[str]]) -> str:
             "verdict": verdict(match),
             "tolerance": match.tolerance,
             "tried": match.tried,
+            "tried_all": match.is_whole,
+            "told_apart_by": tie_breakers(match) if len(match.found) > 1 else [],
             "sequences": match.sequences,
             "steps": match.steps,
             "masked_steps": match.masked,

@@ -51,10 +51,13 @@ def match(
 ) -> None:
     """Search the mapping by which MODEL gives the scores that your framework gave.
 
-    Tries all gate orders, with each layout, bias, forget bias, sigmoid, direction, pooling and
-    padding that the weights allow, on the first sequences of INPUT: five will do. A mapping, even
-    one that is wrong or lacks the gate order, says which arrays are which; without one, their
-    shapes do.
+    Begins with the layers of a mapping, even one that is wrong or lacks the gate order, with
+    those that a state dict's names show, or with what shapes allow. Tries what else may stand in
+    each one's place (pooling, activations, attention, how convolutions go over the steps) and how
+    sequences are padded; where nothing says them, all gate orders, with each layout, bias,
+    sigmoid and direction. The likeliest come first, for a minute at most.
+
+    Eight sequences of different lengths will do; the first 32 of INPUT are compared.
 
     Exit status 1 where none reproduces the scores.
     """
@@ -64,14 +67,14 @@ def match(
     from msgspec.structs import replace
 
     from lstm_lrp_cli.check.expected import read_expected, read_form_of_scores
-    from lstm_lrp_cli.check.guess import guess_layers
     from lstm_lrp_cli.check.search import Search
+    from lstm_lrp_cli.check.starts import starts_of
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
     from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.layers.datasets import Datasets
-    from lstm_lrp_cli.loading.load import LoadedModel, build_model, describe_contents
+    from lstm_lrp_cli.loading.load import LoadedModel, build_model, drafted_contents
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.opening import open_arrays
     from lstm_lrp_cli.model.model import told
@@ -81,12 +84,11 @@ def match(
         {"MODEL": model, **given.files, "--expected": expected},
     )
     with open_arrays(model) as file, one_blas_thread():
-        contents = describe_contents(file, mapping, assume=True)
-        base = contents.described.mapping
-        layers = base.layers or None
         axes, width = read_form_of_scores(expected)
+        contents, draft = drafted_contents(file, mapping)
+        base = contents.described.mapping
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
-        search = Search(contents, datasets, [layers] if layers else guess_layers(file, width))
+        search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))
 
         def build(by_scores: Mapping) -> LoadedModel:
             described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))

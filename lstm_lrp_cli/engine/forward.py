@@ -175,9 +175,9 @@ class Runner:
                 raise ValueError("a recurrent layer reads steps")
             inputs = cell_inputs(place, layer, read, packing)
             return recurrent.run(layer, inputs, packing, states, self.keep_gates)
-        return self._run_inner(layer, [_computed(source) for source in sources])
+        return self.run_layer(layer, [_computed(source) for source in sources])
 
-    def _run_inner(self, layer: Layer, sources: Sequence[Value]) -> Record:
+    def run_layer(self, layer: Layer, sources: Sequence[Value]) -> Record:
         """Run a layer that is not given tokens, nor states that are carried to it."""
         if isinstance(layer, Recurrent):
             read, *given = sources
@@ -187,7 +187,7 @@ class Runner:
         if isinstance(layer, Each):
             from .layers.each import EachRecord
 
-            return EachRecord.of(layer, sources, self._run_inner)
+            return EachRecord.of(layer, sources, self.run_layer)
         return KINDS[type(layer)].run(layer, sources)
 
 

@@ -17,7 +17,8 @@ from .files import ArrayFile, Stored, shape_text
 from .inputs import input_specs, taken
 from .layers.datasets import Datasets, listed, unused_weights
 from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
-from .opening import describe, open_arrays
+from .mapping.draft import Draft
+from .opening import describe, draft_of, open_arrays
 
 
 class Contents(Struct, frozen=True):
@@ -231,25 +232,55 @@ def ask_for_layers(contents: Contents) -> str:
     if contents.mapping_path:
         return f"the file does not say its architecture; add `layers` to {contents.mapping_path}"
     name = contents.path.with_suffix(".yaml").name
-    return f"the file does not say its architecture; describe it in {name} or by --mapping"
+    saves_all = ""
+    if contents.format in ("PyTorch", "safetensors"):
+        from .torch.state_dict import EXPORT
+
+        saves_all = f". Where its code is at hand, {EXPORT} saves all"
+    return (
+        f"the file does not say its architecture; describe it in {name} or by --mapping{saves_all}"
+    )
 
 
 def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool = False) -> Contents:
     """What an open file holds, and the mapping of it, inferred and given."""
-    mapping_path = mapping_path or _beside(file.path)
-    given = Described(Mapping(), {})
-    if mapping_path is not None:
-        given = Described.by(read_mapping(mapping_path), mapping_path.name)
+    mapping_path, given = _given(file, mapping_path)
     says_layers = given.mapping.layers is not UNSET
     try:
         # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
-        inferred = describe(file, assume or says_layers) or Described(Mapping(), {})
+        inferred = describe(file, assume or says_layers)
     except UnusableInput:
         if not says_layers:
             raise
-        inferred = Described(Mapping(), {})  # the mapping wins over an architecture that is refused
-    described, datasets = inferred.overridden_by(given), dict(file.datasets)
-    own = frozenset(given.origins)
+        inferred = None  # the mapping wins over an architecture that is refused
+    return _contents(file, mapping_path, inferred, given)
+
+
+def drafted_contents(file: ArrayFile, mapping_path: Path | None) -> tuple[Contents, Draft | None]:
+    """What an open file holds, its mapping, and a draft where nobody says its layers.
+
+    The layers of the mapping are the draft's likeliest, whatever is open of them.
+    """
+    given_path, given = _given(file, mapping_path)
+    draft = draft_of(file) if given.mapping.layers is UNSET else None
+    if draft is None:
+        return describe_contents(file, mapping_path, assume=True), None
+    return _contents(file, given_path, draft.described(file.path), given), draft
+
+
+def _given(file: ArrayFile, mapping_path: Path | None) -> tuple[Path | None, Described]:
+    """The user's mapping, named or beside the file."""
+    mapping_path = mapping_path or _beside(file.path)
+    if mapping_path is None:
+        return None, Described(Mapping(), {})
+    return mapping_path, Described.by(read_mapping(mapping_path), mapping_path.name)
+
+
+def _contents(
+    file: ArrayFile, mapping_path: Path | None, inferred: Described | None, given: Described
+) -> Contents:
+    described = (inferred or Described(Mapping(), {})).overridden_by(given)
+    own, datasets = frozenset(given.origins), dict(file.datasets)
     return Contents(file.path, file.format, mapping_path, described, datasets, own)
 
 

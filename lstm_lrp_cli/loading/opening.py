@@ -3,15 +3,19 @@
 What only one format needs is imported for that format alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from .files import ArrayFile
 from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
 from .mapping import Described
+from .mapping.draft import Draft
+
+if TYPE_CHECKING:
+    from .torch.modules import ModuleRecord
 
 
 def open_arrays(path: Path) -> ArrayFile:
@@ -28,7 +32,7 @@ def open_arrays(path: Path) -> ArrayFile:
         begins = "is empty" if not seen.beginning else f"begins with {seen.beginning[:8]!r}"
         raise UnusableInput(
             str(path),
-            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
+            f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt, .pt2 or "
             ".safetensors, ONNX, or NumPy's .npz",
         )
     if found.reader is not None:
@@ -53,7 +57,7 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
 
             return KerasFile
         case "PyTorch":
-            from .torch.zip import TorchFile
+            from .torch.file import TorchFile
 
             return TorchFile
         case "safetensors":
@@ -64,6 +68,10 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
             from .operators.onnx import OnnxFile
 
             return OnnxFile
+        case "torch.export":
+            from .operators.aten.exported import ExportedFile
+
+            return ExportedFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -92,13 +100,35 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
         case "PyTorch" | "safetensors":
             from .torch import state_dict
 
-            return state_dict.describe(file, assume)
+            return state_dict.describe(file, _records(file), assume)
         case "ONNX":
             from .operators import graph
 
             return graph.describe(known)
+        case "torch.export":
+            from .operators.aten.describe import describe as describe_exported
+
+            return describe_exported(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
+    return None
+
+
+def draft_of(file: ArrayFile) -> Draft | None:
+    """The draft of a file that holds weights alone; None of any other."""
+    known: Any = file
+    match file.format:
+        case "HDF5":
+            from .keras import files, weights, weights_alone
+
+            if known.attribute("/", "model_config") is not None:
+                return None
+            beside = files.find_beside(known) if weights.holds_layers(known) else None
+            return weights_alone.draft_of(known) if beside is None else None
+        case "PyTorch" | "safetensors":
+            from .torch import state_dict
+
+            return state_dict.draft_of(file, _records(file))
     return None
 
 
@@ -112,3 +142,13 @@ def _describe_hdf5(file: Any, assume: bool) -> Described | None:
         return files.describe_hdf5(file)
     found = files.find_beside(file) if weights.holds_layers(file) else None
     return found.described if found else weights_alone.describe(file, assume)
+
+
+def _records(file: ArrayFile) -> "Sequence[ModuleRecord]":
+    """The modules of a whole pickle; none of a state dict, whose weights must all be known."""
+    from .torch.computed import refuse_computed
+
+    refuse_computed(file)
+    known: Any = file
+    records: Sequence[ModuleRecord] = known.modules if file.format == "PyTorch" else ()
+    return records

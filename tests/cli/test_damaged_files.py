@@ -15,7 +15,7 @@ from damage import damaged
 from models import TESTS
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.torch.zip import TorchFile
+from lstm_lrp_cli.loading.torch.file import TorchFile
 
 DAMAGES_EACH = 60
 

@@ -40,7 +40,7 @@ AMOUNTS = (*SHARES, "stabilizers_size")
 TOLERANCE = 1e-10
 
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
-property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 
@@ -256,7 +256,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
     """What these tests say of "every shape" holds only if every shape is drawn."""
     seen: set[object] = set()
 
-    @settings(property_test, max_examples=1500)
+    @settings(property_test, max_examples=1000)
     @given(cases())
     def look(case: Case) -> None:
         model, lengths = case.model, [len(sequence) for sequence in case.sequences]

@@ -46,7 +46,7 @@ from lstm_lrp_cli.model.text import Padding
 
 SINGLE = ContextualDecomposition()
 
-property_test = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))

@@ -29,7 +29,7 @@ GRADIENT, TIMES_INPUT = (METHODS[name](Settings()) for name in ("gradient", "gra
 # Relative to the largest number that is added up.
 TOLERANCE = 1e-10
 
-property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 

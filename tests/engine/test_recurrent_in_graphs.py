@@ -40,7 +40,7 @@ TOLERANCE = 1e-10
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
 FAMILIES = [("recurrent", "inputs"), ("recurrent", "each")]
 of_families = pytest.mark.parametrize("families", FAMILIES, ids="-".join)
-property_test = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
 def drawn(families: Sequence[str]) -> Any:

@@ -105,7 +105,7 @@ def explained(case, window):
     return list(explainer(window))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(describable())
 def test_an_explanation_does_not_depend_on_what_else_is_in_the_window(case: Case):
     window = [Sequence(number, array) for number, array in enumerate(case.sequences)]

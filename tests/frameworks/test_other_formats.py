@@ -1,5 +1,11 @@
 """What is not read is told apart in real files, and the lines that are printed keep the weights."""
 
+import io
+import pickle
+import struct
+import tarfile
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
@@ -48,28 +54,56 @@ def torch_net(torch):
     [
         ("trace", "is a TorchScript program", "m_state.pt"),
         ("script", "is a TorchScript program", "m_state.pt"),
-        ("export", "is a program that torch.export wrote", "m_state.pt"),
-        ("legacy", "is a file of PyTorch before 1.6", "m_state.pt"),
+        ("tar", "is a file of PyTorch before 0.1.10", "m_state.pt"),
     ],
 )
 def test_pytorch(run, framework, mended, tmp_path, form, what, written):
     torch = framework("torch")
     net = torch_net(torch)
     x = torch.randn(2, 5, 3)
-    path = tmp_path / {"export": "m.pt2"}.get(form, "m.pt")
+    path = tmp_path / "m.pt"
     if form == "trace":
         torch.jit.save(torch.jit.trace(net, x), path)
     elif form == "script":
         torch.jit.save(torch.jit.script(net), path)
-    elif form == "export":
-        torch.export.save(torch.export.export(net, (x,)), path)
     else:
-        torch.save(net.state_dict(), path, _use_new_zipfile_serialization=False)
+        save_tar(torch, path, net.state_dict())
     mended(path, what, written)
     np.save(tmp_path / "x.npy", x.numpy())
     np.save(tmp_path / "y.npy", net(x).detach().numpy())
     result = run("check", written, tmp_path / "x.npy", "--expected", tmp_path / "y.npy")
     assert result.exit_code == 0, result.output
+
+
+def save_tar(torch, path, state):
+    """Write a state dict as PyTorch did before 0.1.10: what is read of tar archives since."""
+    storages = pickle.dumps(len(state), 2)
+    tensors = pickle.dumps(len(state), 2)
+    for key, tensor in enumerate(state.values()):
+        storages += pickle.dumps((key, "cpu", torch.FloatStorage), 2)
+        storages += struct.pack("<q", tensor.numel()) + tensor.numpy().tobytes()
+        tensors += pickle.dumps((key, key, torch.FloatTensor), 2)
+        sizes = (*tensor.shape, *tensor.stride(), 0)
+        tensors += struct.pack(f"<ii{len(sizes)}q", tensor.dim(), 0, *sizes)
+    keys = {id(tensor): str(key) for key, tensor in enumerate(state.values())}
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return keys.get(id(value))
+
+    content = io.BytesIO()
+    Pickler(content, 2).dump(OrderedDict(state))
+    members = {
+        "sys_info": pickle.dumps({"little_endian": True}, 2),
+        "pickle": content.getvalue(),
+        "tensors": tensors,
+        "storages": storages + pickle.dumps([], 2),
+    }
+    with tarfile.open(path, "w:", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in members.items():
+            header = tarfile.TarInfo(name)
+            header.size, header.mtime = len(data), 0.5  # which takes a header of its own
+            archive.addfile(header, io.BytesIO(data))
 
 
 def tensorflow_module(tf):

@@ -41,7 +41,6 @@ SAVED_MODEL = field(1, 1) + field(2, META_GRAPH)
 GRAPH = field(1, NODE) * 3 + field(4, field(1, 21))
 CORE_ML = field(1, 5) + field(2, field(1, field(1, b"x")) + field(10, field(1, b"y")))
 INDEX = b"\0\0\x06\x08\x01\x1a\x02\x08\x01" + bytes(40) + bytes.fromhex("57fb808b247547db")
-LEGACY_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
 KERAS_JSON = json.dumps({"class_name": "Sequential", "config": {"layers": []}}).encode()
 
 
@@ -53,10 +52,11 @@ def in_zip(*names):
     return content.getvalue()
 
 
-def in_tar():
+def in_tar(*names):
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("model.pt"))
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
     return content.getvalue()
 
 
@@ -83,15 +83,14 @@ FILES = {
         in_zip("m/data.pkl", "m/constants.pkl", "m/code/__torch__.py", "m/data/0"),
         "is a TorchScript program. Save its state dict:",
     ),
-    "torch.export": (
-        in_zip("m/archive_format", "m/models/model.json", "m/data/weights/weight_0"),
-        "is a program that torch.export wrote. Save its state dict:",
+    "AOTInductor": (
+        in_zip("m/archive_format", "m/data/aotinductor/model/model.so"),
+        "is a package of AOTInductor: compiled code, which is never executed. Save the program",
     ),
-    "torch.export before 2.6": (
-        in_zip("serialized_exported_program.json", "serialized_state_dict.pt", "version"),
-        "is a program that torch.export wrote. Save its state dict:",
+    "PyTorch before 0.1.10": (
+        in_tar("sys_info", "pickle", "tensors", "storages"),
+        "is a file of PyTorch before 0.1.10. If you trust it, save it again where torch is",
     ),
-    "PyTorch before 1.6": (LEGACY_TORCH, "is a file of PyTorch before 1.6. It is one bare pickle"),
     "pickle": (pickle.dumps({"a": 1}), "is a bare pickle, which is never executed; load it in"),
     "pickle of a class": (pickle.dumps(pathlib.PurePosixPath("a")), "is a bare pickle of `pathlib"),
     "old pickle of a class": (
@@ -110,7 +109,7 @@ FILES = {
     "array": (npy(SERIES), "is one NumPy array (.npy). MODEL comes before INPUT"),
     "gzip": (gzip.compress(b"x" * 99), "is compressed by gzip; unpack it first"),
     "xz": (lzma.compress(b"x" * 99), "is compressed; unpack it first"),
-    "tar": (in_tar(), "is a tar archive; unpack it first"),
+    "tar": (in_tar("model.pt"), "is a tar archive; unpack it first"),
     "Keras JSON": (KERAS_JSON, "is a Keras architecture without weights; save the whole model"),
     "Keras YAML": (
         b"backend: tensorflow\nclass_name: Sequential\nconfig: {}\n",
@@ -281,7 +280,7 @@ class TestInput:
     @pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
     @pytest.mark.parametrize("name", ["x", "x.csv", "x.npy", "x.jsonl"])
     @pytest.mark.parametrize(
-        "kind", ["Parquet", "pickle of a class", "SavedModel", "Arrow", "PyTorch before 1.6"]
+        "kind", ["Parquet", "pickle of a class", "SavedModel", "Arrow", "PyTorch before 0.1.10"]
     )
     def test_is_told_by_its_content(self, said, tmp_path, kind, name, piped):
         content, message = FILES[kind]

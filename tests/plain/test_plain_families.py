@@ -194,7 +194,7 @@ def drawn(family: str) -> set[object]:
     """What models of a family have, of 150."""
     seen: set[object] = set()
 
-    @settings(property_test, max_examples=150)
+    @settings(property_test, max_examples=110)
     @given(st.data())
     def look(data: st.DataObject) -> None:
         case = data.draw(cases(families=[family]))

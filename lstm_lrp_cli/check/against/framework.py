@@ -35,6 +35,7 @@ RUN_BY = {
     "HDF5": "a whole Keras model is run by --against keras",
     "Keras": "--against keras runs it",
     "ONNX": "--against onnxruntime runs it",
+    "torch.export": "--against torch runs it",
     **dict.fromkeys(("PyTorch", "safetensors"), "--against torch runs its modules"),
 }
 

@@ -10,6 +10,7 @@ under other names, or in other formats, are none that torch knows what to do wit
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from lstm_lrp_cli.loading.layers.datasets import dataset_names
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 from lstm_lrp_cli.loading.load import LoadedModel
+from lstm_lrp_cli.loading.torch.content import state_tensors
 from lstm_lrp_cli.loading.torch.modules import RECURRENT_WEIGHT
-from lstm_lrp_cli.loading.torch.zip import named
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Activation,
@@ -43,7 +44,7 @@ NAME = "--against torch"
 # Before it, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 OLDEST = (2, 6)
 # What it loads; the format's name is that of the file's reader.
-FORMATS = ("PyTorch", "safetensors")
+FORMATS = ("PyTorch", "safetensors", "torch.export")
 # From the values of a node's sources to its own: (n, steps, units) by step, else (n, units).
 Function = Callable[..., Any]
 
@@ -67,6 +68,10 @@ def open_torch(loaded: LoadedModel) -> Framework:
             "python -m pip install 'torch>=2.6'",
         )
     model, path = loaded.model, loaded.contents.path
+    if loaded.contents.format == "torch.export":
+        from .program import open_program
+
+        return open_program(torch, loaded, f"{NAME}: {path}")
     dtype = getattr(torch, model.dtype.name)
     name = f"torch {torch.__version__}"
     with asking(f"{NAME}: {path}", "torch does not load it"):
@@ -100,16 +105,28 @@ class _Tensors:
 
     def __init__(self, torch: Any, dtype: Any, loaded: LoadedModel) -> None:
         self._torch, self._dtype, self._precision = torch, dtype, loaded.model.dtype
-        path = loaded.contents.path
+        self._path = path = loaded.contents.path
         self._read: dict[str, Any]
         if loaded.contents.format == "PyTorch":
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            self._read = dict(named(content, torch.Tensor))
+            try:
+                content = torch.load(path, weights_only=True, map_location="cpu")
+            except UnpicklingError as error:
+                raise UnusableInput(
+                    f"{NAME}: {path}",
+                    "torch loads it only by running what it holds; save `model.state_dict()` alone",
+                ) from error
+            self._read = state_tensors(content, torch.Tensor)
         else:
             reader = import_framework("safetensors.torch", "torch", "safetensors")
             self._read = reader.load_file(path)
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self._read:
+            raise UnusableInput(
+                f"{NAME}: {self._path}",
+                f"torch has no tensor `{name}` there: it is computed of others, and no module of "
+                "torch's keeps it under that name",
+            )
         return self._read[name].to(self._dtype)
 
     def of_names(self, names: Mapping[str, str]) -> dict[str, Any]:

@@ -15,17 +15,20 @@ from lstm_lrp_cli.errors import UnusableInput
 from .seen import (
     TABLE,
     Seen,
+    is_exported,
     is_frozen_graph,
     is_lone_pickle,
+    is_old_torch,
     is_onnx,
     is_safetensors,
     is_saved_model,
+    is_torch_tar,
     look,
     pickled_class,
     protobuf_message,
 )
 
-Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX"]
+Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX", "torch.export"]
 
 
 class Format(Struct, frozen=True):
@@ -53,7 +56,20 @@ class Format(Struct, frozen=True):
 # An architecture as Keras's to_json and to_yaml write it.
 KERAS_TEXT = re.compile(r'\s*\{.*"class_name"|(backend: \w+\n)?class_name: ', re.DOTALL)
 MAPPING_KEY = re.compile(r"^(format: *1\s*$|(layers|vocabulary|tokens|padding|labels): *)", re.M)
-WEIGHTS = ("h5", "hdf5", "keras", "pt", "pth", "ckpt", "bin", "safetensors", "onnx", "npz", "pb")
+WEIGHTS = (
+    "h5",
+    "hdf5",
+    "keras",
+    "pt",
+    "pt2",
+    "pth",
+    "ckpt",
+    "bin",
+    "safetensors",
+    "onnx",
+    "npz",
+    "pb",
+)
 # The format of a file inside a folder or a zip is told by its name alone.
 NAMED_WEIGHTS = re.compile(rf".*\.({'|'.join(WEIGHTS)})")
 
@@ -88,12 +104,13 @@ numpy.savez({npz}, **{{name: a for name, a in found.items() if a.dtype.kind == "
 SCRIPTED = """\
 import torch
 torch.save(torch.jit.load({file}, "cpu").state_dict(), {pt})"""
-EXPORTED = """\
+EXPORT = """\
 import torch
-torch.save(torch.export.load({file}).state_dict, {pt})"""
-LEGACY = """\
+torch.export.save(torch.export.export(model.eval(), (inputs,)), {pt2})"""
+TORCH_TAR = """\
 import torch
-torch.save(torch.load({file}, "cpu", weights_only=True), {pt})"""
+content = torch.load({file}, "cpu", weights_only=False)  # runs what the file says
+torch.save(content, {pt})"""
 
 # Read as arrays, for their scores to be compared, but no model.
 IN_RESULTS = ("about", "ledger_names")
@@ -157,14 +174,12 @@ FORMATS: tuple[Format, ...] = (
         "Save its state dict:",
         SCRIPTED,
     ),
+    Format(is_exported, "is a program of torch.export", reader="torch.export"),
     Format(
-        lambda seen: (
-            seen.is_zip
-            and (seen.holds("models/model.json") or seen.holds("serialized_exported_program.json"))
-        ),
-        "is a program that torch.export wrote",
-        "Save its state dict:",
-        EXPORTED,
+        lambda seen: seen.is_zip and any("data/aotinductor/" in name for name in seen.names),
+        "is a package of AOTInductor: compiled code, which is never executed",
+        "Save the program that it was compiled from:",
+        EXPORT,
     ),
     Format(lambda seen: seen.holds("data.pkl"), "is a PyTorch file", reader="PyTorch"),
     Format(
@@ -217,14 +232,15 @@ FORMATS: tuple[Format, ...] = (
         "is compressed",
         UNPACK,
     ),
+    Format(
+        is_torch_tar,
+        "is a file of PyTorch before 0.1.10",
+        "If you trust it, save it again where torch is installed:",
+        TORCH_TAR,
+    ),
     Format(lambda seen: seen.beginning[257:262] == b"ustar", "is a tar archive", UNPACK),
     # Pickles.
-    Format(
-        lambda seen: seen.starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
-        "is a file of PyTorch before 1.6",
-        "It is one bare pickle, which is never executed; save it again:",
-        LEGACY,
-    ),
+    Format(is_old_torch, "is a file of PyTorch before 1.6", reader="PyTorch"),
     Format(
         is_lone_pickle,
         "is a bare pickle{pickled}, which is never executed",
@@ -337,6 +353,7 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "prefix": repr(str(prefix)),
         **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "h5")},
         "pt": repr(f"{path.stem}_state.pt"),
+        "pt2": repr(f"{path.stem}_exported.pt2"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",
         "begins": begins if len(begins) <= 40 else f"{begins[:37]}...",

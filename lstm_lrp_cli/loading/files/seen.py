@@ -205,6 +205,12 @@ def is_frozen_graph(seen: Seen) -> bool:
     return all(re.fullmatch(rb"[\w./>^-]+", first.get(number, b"")) for number in (1, 2))
 
 
+def is_exported(seen: Seen) -> bool:
+    """Whether it is a zip with a graph as torch.export.save writes it, of today or before 2.8."""
+    programs = [name for name in seen.names if re.search(r"(^|/)models/[^/]+\.json$", name)]
+    return seen.is_zip and (bool(programs) or seen.holds("serialized_exported_program.json"))
+
+
 def is_safetensors(seen: Seen) -> bool:
     """It begins with the length of its header, which is a JSON object; JSON itself has no zeros."""
     return seen.beginning[8:9] == b"{" and b"\0" in seen.beginning[:8]
@@ -212,3 +218,17 @@ def is_safetensors(seen: Seen) -> bool:
 
 def is_lone_pickle(seen: Seen) -> bool:
     return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
+
+
+def is_old_torch(seen: Seen) -> bool:
+    """A file of PyTorch before 1.6 begins with the pickle of a number, in whatever protocol."""
+    number = rb"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\."
+    return re.match(rb"\x80[\2-\5](\x95.{8})?" + number, seen.beginning, re.DOTALL) is not None
+
+
+def is_torch_tar(seen: Seen) -> bool:
+    """A tar archive of PyTorch before 0.1.10 has members of these names, in its first blocks."""
+    blocks = range(0, len(seen.beginning), 512)
+    headers = [seen.beginning[at : at + 512] for at in blocks]
+    names = [each[:100].rstrip(b"\0") for each in headers if each[257:262] == b"ustar"]
+    return any(name in (b"sys_info", b"pickle", b"tensors", b"storages") for name in names)

@@ -50,20 +50,28 @@ def describe(file: Hdf5File, assume: bool) -> Described | None:
     UnusableInput
         More than one model could be made of it: the message asks, with a mapping to mend.
     """
-    found = [_recognised(file, group) for group in layer_groups(file)]
-    if not any(each.kind == "recurrent" for each in found):
+    draft = draft_of(file)
+    if draft is None:
         return None
-    draft = _drafted(file, found)
     way = "take the likeliest by --assume, or choose here" if draft.is_likely else "mend this"
     if draft.is_searched:
         way = f"find by `lrp match` what gives your own scores, or {way}"
+    beside, mapping = (file.path.with_suffix(end).name for end in (".json", ".yaml"))
     return draft.settled(
         file.path,
         assume,
-        f"Save the whole model, or beside it {file.path.with_suffix('.json').name} with "
-        f"model.to_json(), or {way} and save it as {file.path.with_suffix('.yaml').name}",
+        f"Save the whole model by model.save('model.keras'), or beside it {beside} with "
+        f"model.to_json(), or {way} and save it as {mapping}",
         opening="holds weights and no architecture, and ",
     )
+
+
+def draft_of(file: Hdf5File) -> Draft | None:
+    """The likeliest chain, and what else may be meant; None where there is none."""
+    found = [_recognised(file, group) for group in layer_groups(file)]
+    if not any(each.kind == "recurrent" for each in found):
+        return None
+    return _drafted(file, found)
 
 
 class _FoundLayer(Struct, frozen=True):
@@ -237,7 +245,7 @@ def _drafted(file: Hdf5File, found: list[_FoundLayer]) -> Draft:
     if is_masked:
         text = "its Masking layer masks steps of nothing but 0, Keras's default"
         assumptions.append(Assumption("padding.value", text))
-    elif layers[0].layer.embedding is not None:
+    elif layers[0].layers[0].embedding is not None:
         text = "sequences were not padded, and its embedding masks nothing (mask_zero=False)"
         assumptions.append(Assumption("padding or layers", text))
     return Draft(layers, questions, assumptions, Mapping(format=1, padding=padding))
@@ -286,13 +294,15 @@ def _linked(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> Draft
         relu, *others = (
             LayerSpec(dense=replace(spec.dense, activation=activation)) for activation in HIDDEN
         )
-        return DraftedLayer(relu, "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True)))
+        return DraftedLayer(
+            (relu,), "relu", "relu", dict(zip(HIDDEN[1:], zip(others), strict=True))
+        )
     guesses = {
         "dense": "no activation, or a softmax or sigmoid that is the last",
         "pool": "stands behind the last recurrent layer",
         "norm": "epsilon 0.001",
     }
-    return DraftedLayer(spec, guesses.get(each.kind, ""))
+    return DraftedLayer((spec,), guesses.get(each.kind, ""))
 
 
 def _linked_recurrent(each: _FoundLayer, behind: list[_FoundLayer], version: str) -> DraftedLayer:
@@ -328,7 +338,7 @@ def _linked_recurrent(each: _FoundLayer, behind: list[_FoundLayer], version: str
     told += ["directions summed"] * is_merged
     if layer.returns == "last":
         told.append("gives its last hidden state" + "s" * (layer.backward is not None))
-    return DraftedLayer(of(), ", ".join(told), ", ".join(means), others)
+    return DraftedLayer((of(),), ", ".join(told), ", ".join(means), others)
 
 
 def _is_hidden(chain: list[_FoundLayer]) -> bool:

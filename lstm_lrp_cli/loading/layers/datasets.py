@@ -21,6 +21,7 @@ Numbers = str | float | list[float]
 # What training keeps beside the weights, by a part of its name: an optimizer's state, losses.
 OF_TRAINING = re.compile(
     r"optim|schedul|loss|criterion|metric|seed_generator|grad_scaler|amp_scaler|callback|iteration"
+    r"|(^|/)opt(_state(_dict)?)?/"  # beside a state dict
 )
 # What TensorFlow 1 calls an optimizer's slots and its averages, behind the weight's own name.
 SLOT = re.compile(

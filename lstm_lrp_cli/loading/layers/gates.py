@@ -51,7 +51,7 @@ class Gates(Struct, frozen=True):
             raise self.datasets.array_error(
                 names, f"({key}) the matrices differ in their numbers of gate units"
             )
-        joined = np.concatenate(oriented, axis=1)
+        joined = oriented[0] if len(oriented) == 1 else np.concatenate(oriented, axis=1)
         if joined.shape[0] % len(self.names):
             raise self.misshaped(
                 reference,
@@ -62,7 +62,9 @@ class Gates(Struct, frozen=True):
         gates = joined.reshape(len(self.names), -1, joined.shape[1])
         if self.layout == "cudnn":
             gates = np.stack([_from_cudnn(gate) for gate in gates])
-        return np.ascontiguousarray(gates[self.order])
+        # What stands as it should is not copied: many models may be built of the same weights.
+        in_order = self.order == list(range(len(self.order)))
+        return np.ascontiguousarray(gates if in_order else gates[self.order])
 
     def recurrent(self, reference: Weight, key: str, projection: Floats | None) -> Floats:
         """The recurrent weights, shape (gates, hidden, outputs)."""

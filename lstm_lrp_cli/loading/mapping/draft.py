@@ -47,19 +47,32 @@ class DraftedLayer(Struct, frozen=True):
 
     Parameters
     ----------
-    layer : LayerSpec
+    layers : tuple of LayerSpec
+        One entry, several that only make sense together, or none.
     guess : str
         What of it is a guess; "" is nothing.
     this : str
         What it means, where others could stand in its place.
     others : dict of str to tuple of LayerSpec
-        Those, by what they mean.
+        Those, by what they mean, the likeliest first.
+    shown : int or None
+        How many of them are shown as lines to choose from; None is all. Where it is none, the
+        guess tells of them.
+    family : str
+        What such layers are called that a model mostly has alike, as all activations.
     """
 
-    layer: LayerSpec
+    layers: tuple[LayerSpec, ...]
     guess: str = ""
     this: str = ""
     others: dict[str, tuple[LayerSpec, ...]] = {}
+    shown: int | None = None
+    family: str = ""
+
+    @property
+    def choices(self) -> dict[str, tuple[LayerSpec, ...]]:
+        """What could stand here, the likeliest first."""
+        return {self.this: self.layers, **self.others}
 
 
 class Draft(Struct, frozen=True):
@@ -118,7 +131,12 @@ class Draft(Struct, frozen=True):
                 f"{opening}names and shapes leave the model open: {asked}. {ways_out}:",
                 draft_yaml(self.layers, self.beside),
             )
-        mapping = replace(self.beside, layers=[each.layer for each in self.layers])
+        return self.described(path)
+
+    def described(self, path: Path) -> Described:
+        """The mapping of the likeliest layers, whatever is open of them."""
+        layers = [spec for each in self.layers for spec in each.layers]
+        mapping = replace(self.beside, layers=layers)
         return Described.by(mapping, f"names and shapes in {path.name}", self.assumptions)
 
 
@@ -135,13 +153,13 @@ def draft_yaml(layers: Sequence[DraftedLayer], beside: Mapping) -> str:
 
     lines = [*yaml_text(msgspec.to_builtins(beside)).splitlines(), "layers:"]
     for each in layers:
-        shown = _lines([each.layer])
+        shown = _lines(each.layers)
         if each.guess:
             lines.append(f"# a guess: {each.guess}")
-        if not each.others:
+        others = {what: _lines(way) for what, way in list(each.others.items())[: each.shown]}
+        if not others:
             lines += shown
             continue
-        others = {meaning: _lines(other) for meaning, other in each.others.items()}
         shared = min(_alike(shown, other) for other in others.values())
         lines += shown[:shared]
         lines += ["# One of these: take # off the lines of another, and put it before this one's."]
@@ -155,6 +173,8 @@ def _lines(layers: Sequence[LayerSpec]) -> list[str]:
     """Entries of `layers` as lines of YAML; what recurrent layers return is said, and last."""
     from .yaml import yaml_text
 
+    if not layers:
+        return []
     entries = [msgspec.to_builtins(layer) for layer in layers]
     for entry in entries:
         for kind in entry.keys() & {"lstm", "gru", "rnn"}:

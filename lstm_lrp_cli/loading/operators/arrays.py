@@ -44,16 +44,27 @@ MOST_FACTORS = 8
 
 
 class Dim(Struct, frozen=True):
-    """A size that only the input tells: the product of some axes' sizes and a number."""
+    """A size that only the input tells: the product of some axes' sizes and a number.
+
+    Parameters
+    ----------
+    axes : tuple of str
+    factor : int
+    example : int or None
+        What it was in the example with which a graph was exported, where that wrote out sizes.
+    """
 
     axes: tuple[str, ...]
     factor: int = 1
+    example: int | None = None
 
     def __mul__(self, other: Size) -> Dim:
         axes, factor = _factors(other)
         if len(self.axes) + len(axes) > MOST_FACTORS:
             raise ValueError("a size is a product of too many")
-        return Dim(tuple(sorted((*self.axes, *axes))), self.factor * factor)
+        one, two = example_of(self), example_of(other)
+        example = None if one is None or two is None else one * two
+        return Dim(tuple(sorted((*self.axes, *axes))), self.factor * factor, example)
 
     __rmul__ = __mul__
 
@@ -62,15 +73,25 @@ Size = int | Dim
 
 
 def quotient(size: Size, divisor: Size) -> Size | None:
-    """One size divided by another; None where that leaves a rest."""
+    """One size divided by another; None where that leaves a rest.
+
+    A number is divided by what a size was in the example, where that is known.
+    """
     axes, factor = _factors(size)
     less, by = _factors(divisor)
     left = Counter(axes)
     left.subtract(less)
+    one, two = example_of(size), example_of(divisor)
+    example = one // two if one is not None and two and not one % two else None
     if by == 0 or factor % by or any(count < 0 for count in left.values()):
-        return None
+        return None if isinstance(size, Dim) == isinstance(divisor, Dim) else example
     names = tuple(sorted(left.elements()))
-    return Dim(names, factor // by) if names else factor // by
+    return Dim(names, factor // by, example) if names else factor // by
+
+
+def example_of(size: Size) -> int | None:
+    """A number, or what a size was in the example."""
+    return size.example if isinstance(size, Dim) else int(size)
 
 
 def _factors(size: Size) -> tuple[tuple[str, ...], int]:
@@ -150,6 +171,8 @@ class GraphNode(Struct, frozen=True):
     inputs, outputs : list of str
         The tensors that it takes and makes; "" is one that is left out.
     attributes : dict
+    said : str
+        What the file itself calls the operator, if that is another dialect than ONNX.
     """
 
     path: str
@@ -159,6 +182,7 @@ class GraphNode(Struct, frozen=True):
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
+    said: str = ""
 
     @property
     def label(self) -> str:
@@ -166,7 +190,7 @@ class GraphNode(Struct, frozen=True):
 
     @property
     def where(self) -> str:
-        return f"{self.path}: node `{self.label}` ({self.op})"
+        return f"{self.path}: node `{self.label}` ({self.said or self.op})"
 
     def unusable(self, problem: str) -> UnusableInput:
         return UnusableInput(self.where, problem)
@@ -246,7 +270,9 @@ def resolved(target: list[Any], sizes: list[Any], node: GraphNode) -> list[Any]:
     if not node.attributes.get("allowzero"):
         target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
     if -1 in target:
-        rest = quotient(math.prod(sizes), math.prod(size for size in target if size != -1))
+        whole, others = math.prod(sizes), math.prod(size for size in target if size != -1)
+        example = example_of(whole) if isinstance(others, int) else None
+        rest = quotient(whole if example is None else example, others)
         if rest is None:
             raise ValueError(f"a shape of {target}")
         target = [rest if size == -1 else size for size in target]

@@ -231,6 +231,10 @@ def _parts(
     if node.op in ("LSTM", "GRU", "RNN"):
         yield from _recurrent_parts(node, constants, makers)
         return
+    if node.op in ("aten.lstm", "aten.gru", "aten.rnn"):
+        states = node.inputs[1 : 3 if node.op == "aten.lstm" else 2]
+        yield from _initial_states(states, 0, constants, makers)
+        return
     for place, name in enumerate(node.inputs):
         if name in constants:
             for part, array in _named_parts(node.op, place, name, constants[name]):

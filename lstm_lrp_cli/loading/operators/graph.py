@@ -5,7 +5,8 @@ axis has a meaning. Operators that move numbers about change that meaning; the o
 What is not understood is refused by the node's operator and name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as MappingOf
 
 import numpy as np
 from msgspec import UNSET, Struct, field
@@ -21,7 +22,7 @@ from .inputs import GivenInput, meanings
 from .kinds import OPS
 from .kinds.moves import OF_LENGTHS, OF_ZEROS
 from .kinds.recurrent import FUNCTIONS
-from .layers import Call, Layers, Value
+from .layers import Call, Layers, Operator, Value
 from .patterns import rewritten
 from .signal import BATCH, FEATURE, TIME, OtherSize, Signal
 
@@ -33,26 +34,65 @@ OF_ALL_STEPS = frozenset(
 MOST_FOLLOWED = 500_000
 
 
+class Dialect(Struct, frozen=True):
+    """The operators that a format has.
+
+    Parameters
+    ----------
+    operators : dict
+    recurrent : frozenset of str
+        Those of them that are whole recurrent layers.
+    apart : str
+        What to do where a graph has none, since its layer was taken apart.
+    known : sequence of str
+        What the format itself calls its operators, where that is another dialect than ONNX.
+    """
+
+    operators: MappingOf[str, Operator]
+    recurrent: frozenset[str]
+    apart: str
+    known: Sequence[str] = ()
+
+
+ONNX = Dialect(
+    OPS,
+    frozenset(FUNCTIONS),
+    "from PyTorch export nn.LSTM by torch.onnx.export(..., dynamo=False), from Keras save .keras "
+    "or .h5",
+)
+
+
 @np.errstate(all="ignore")  # numbers that are none are told of when a layer reads them
-def describe(file: GraphFile) -> Described:
+def describe(
+    file: GraphFile, dialect: Dialect = ONNX, free: Collection[str] | None = None
+) -> Described:
     """Read the graph as a mapping.
+
+    Parameters
+    ----------
+    file : GraphFile
+    dialect : Dialect
+    free : collection of str or None
+        Where the sizes of inputs are but those of an example, of BATCH and TIME those that may be
+        others. None is where the file has what it means.
 
     Raises
     ------
     UnusableInput
         There is a node, named, that lrp cannot follow.
     """
-    nodes = _live(rewritten(_live(file.nodes, file.outputs), file.constants), file.outputs)
-    if not any(node.op in FUNCTIONS for node in nodes):
+    nodes = live(rewritten(live(file.nodes, file.outputs), file.constants), file.outputs)
+    if dialect.recurrent.isdisjoint(node.op for node in nodes):
         raise UnusableInput(
             str(file.path),
             f"its graph has no LSTM, GRU or RNN node: what exported it "
-            f"({file.producer or 'unknown'}) took the layer apart; from PyTorch export nn.LSTM by "
-            "torch.onnx.export(..., dynamo=False), from Keras save .keras or .h5",
+            f"({file.producer or 'unknown'}) took the layer apart; {dialect.apart}",
         )
     errors: list[tuple[int, UnusableInput]] = []
     for meaning in meanings(file, nodes):
-        reading = GraphReading(file, meaning)
+        if free is not None:
+            meaning = tuple(replace(given, free=frozenset(free)) for given in meaning)
+        reading = GraphReading(file, meaning, dialect)
         try:
             mapping = reading.settled(nodes)
         except UnusableInput as error:
@@ -67,7 +107,7 @@ def describe(file: GraphFile) -> Described:
     raise max(errors, key=lambda each: each[0])[1]
 
 
-def _live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
+def live(nodes: Sequence[GraphNode], outputs: Sequence[str]) -> list[GraphNode]:
     """The nodes that the outputs depend on."""
     needed = set(outputs)
     live = []
@@ -85,6 +125,7 @@ class GraphReading(Struct):
     ----------
     file : GraphFile
     inputs : tuple of GivenInput
+    dialect : Dialect
     sizes : dict of str to int or None
         What the graph was found to say of numbers of steps that inputs leave open or fix.
     layers : Layers
@@ -94,6 +135,7 @@ class GraphReading(Struct):
 
     file: GraphFile
     inputs: tuple[GivenInput, ...]
+    dialect: Dialect
     sizes: dict[str, int | None] = field(default_factory=dict)
     layers: Layers = field(default_factory=lambda: Layers([]))
     followed: int = 0
@@ -104,16 +146,17 @@ class GraphReading(Struct):
 
     @property
     def told(self) -> list[Assumption]:
-        """What is taken for granted where lengths are given, and all steps are looked at."""
+        """What is taken for granted, as where lengths are given and all steps are looked at."""
         kinds = {kind for spec in self.layers.specs.values() for kind in spec.kinds}
+        told = [Assumption("layers", text) for text in dict.fromkeys(self.layers.assumed)]
         if not self.layers.lengths or kinds.isdisjoint(OF_ALL_STEPS):
-            return []
+            return told
         names = ", ".join(self.layers.lengths)
         text = (
             f"every sequence is run at its own length, which {names} says: steps behind it, which "
             "fill shorter sequences of a batch up, are in no mean, maximum or attention"
         )
-        return [Assumption("padding", text)]
+        return [*told, Assumption("padding", text)]
 
     def settled(self, nodes: Sequence[GraphNode]) -> Mapping:
         """The mapping, with the numbers of steps that the graph itself tells."""
@@ -154,7 +197,7 @@ class GraphReading(Struct):
         for place, node in enumerate(nodes):
             self.followed = max(self.followed, place)
             if not all(name in values for name in node.outputs if name):
-                made = _followed(node, values, layers, file)
+                made = _followed(node, values, layers, self)
                 values.update(zip(node.outputs, made, strict=False))
         ends = [_end(file, name, values.get(name), layers) for name in file.outputs]
         embeddings = [
@@ -172,9 +215,10 @@ class GraphReading(Struct):
 
 
 def _followed(
-    node: GraphNode, values: dict[str, Value], layers: Layers, file: GraphFile
+    node: GraphNode, values: dict[str, Value], layers: Layers, reading: GraphReading
 ) -> list[Value]:
     """What a node's outputs are."""
+    file, operators = reading.file, reading.dialect.operators
     for name in node.inputs:
         if name and name not in values:
             raise node.unusable(
@@ -194,14 +238,13 @@ def _followed(
             return [given[0]]
         if node.op in OF_ZEROS and are_zeros(given if node.op == "Concat" else given[:1]):
             return [Zeros()] * len(node.outputs)
-        if node.op in OPS:
+        if node.op in operators:
             file.keep_parts(node)
-            return OPS[node.op](Call(node, given, layers, file))
+            return operators[node.op](Call(node, given, layers, file))
     except DAMAGED as error:
         raise node.unusable(f"cannot be followed: {error or type(error).__name__}") from error
-    raise node.unusable(
-        f"is not an operator that lrp can follow; it knows {', '.join(sorted(OPS))}"
-    )
+    known = ", ".join(reading.dialect.known or sorted(operators))
+    raise node.unusable(f"is not an operator that lrp can follow; it knows {known}")
 
 
 def _are_known(node: GraphNode, given: Sequence[Value | None]) -> bool:

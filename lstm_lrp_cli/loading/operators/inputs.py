@@ -37,11 +37,14 @@ class GivenInput(Struct, frozen=True):
     name : str
         What a mapping calls it.
     axes : tuple of str
+    free : frozenset of str or None
+        Where its sizes are but those of an example, of BATCH and TIME those that may be others.
     """
 
     entry: GraphInput
     name: str
     axes: tuple[str, ...]
+    free: frozenset[str] | None = None
 
     @property
     def is_lengths(self) -> bool:
@@ -68,7 +71,10 @@ class GivenInput(Struct, frozen=True):
         """
         size, name = self._sizes.get(label), self.steps if label == TIME else label
         found = settled.get(name, size) if label == TIME else size
-        return found if isinstance(found, int) else Dim((name,))
+        is_example = isinstance(size, int) and label in (self.free or ())
+        if isinstance(found, int) and (not is_example or name in settled):
+            return found
+        return Dim((name,), example=size if isinstance(size, int) and is_example else None)
 
     def value(self, settled: Mapping[str, int | None]) -> Signal | Lengths:
         """What it is to the nodes that take it."""
@@ -86,8 +92,10 @@ class GivenInput(Struct, frozen=True):
         if TIME not in self.axes or BATCH not in self.axes:
             return None
         steps = self.size(TIME, settled)
-        if not isinstance(steps, int) or steps < 2 or isinstance(self.size(BATCH, settled), int):
+        if not isinstance(steps, int) or steps < 2:
             return None
+        if self.free is None and isinstance(self.size(BATCH, settled), int):
+            return None  # both may be those of the example with which it was exported
         return PaddingSpec(length=steps, value=0, masked=False)
 
     def spec(self, settled: Mapping[str, int | None]) -> InputSpec:

@@ -33,7 +33,8 @@ class Layers(Struct):
     number. `views` are those layers. `products` are what is no layer yet. `embeddings` are datasets
     by the inputs that they are of, `lengths` numbers of steps by the inputs that say them of each
     sequence. `unpadded` is how many steps there were before a layer added some, `counted` what
-    is at each of so many steps, where their number is left open.
+    is at each of so many steps, where their number is left open; `assumed` what was taken for
+    granted of numbers that an example wrote into the graph.
     """
 
     reserved: list[str]
@@ -45,6 +46,7 @@ class Layers(Struct):
     products: dict[str, Product] = field(default_factory=dict)
     unpadded: dict[str, Size] = field(default_factory=dict)
     counted: dict[Dim, str] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)

@@ -3,111 +3,34 @@
 A pickle is a program for a small stack machine. This one knows the instructions that build plain
 values, and of the functions that a pickle may ask to have called, those by which PyTorch rebuilds
 tensors, which here only note what the tensor is made of. What any other class or function would
-make is `Foreign`: a name, without what the pickle says of it. So a checkpoint's settings may be of
-any class, and who needs a value there refuses it by its name.
+make is `Made`: its name, and the attributes that the pickle gives it. So a checkpoint's settings
+may be of any class, a whole module shows what it is made of, and who needs a value where there is
+none refuses it by its name.
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
-
-from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
-
-# The element type of each storage class, as NumPy names it; NumPy has no bfloat16.
-STORAGES = {
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-}
-
-
-class Storage(Struct, frozen=True):
-    """The numbers that tensors are views of: `key` names them in the file."""
-
-    key: str
-    dtype: str
-    size: int
-
-
-class Tensor(Struct, frozen=True):
-    """A view of a storage; offset and strides count elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class Foreign(Struct, frozen=True, eq=False):
-    """A function or class that the pickle names, or what it would make; it is never imported.
-
-    Two are equal where they are one: as a key it costs no more than a number does.
-    """
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+from .values import (
+    FUNCTIONS,
+    INERT,
+    PLAIN,
+    STORAGE_MODULES,
+    STORAGES,
+    WITH_ATTRIBUTES,
+    Foreign,
+    Made,
+    Storage,
+    Tensor,
+    with_items,
+)
 
 
 class _Mark:
     """Where a group of values begins on the stack."""
-
-
-# What may be a key. A tuple is hashed by all that is in it: without end where tuples are shared.
-_KEYS = (str, int, float, bytes, type(None), Foreign)
-
-
-def _with_items(target: dict[Any, Any], pairs: Iterable[Any]) -> dict[Any, Any]:
-    for key, value in pairs:
-        target[key if isinstance(key, _KEYS) else Foreign("a key", type(key).__name__)] = value
-    return target
-
-
-def _dict(content: Any = ()) -> dict[Any, Any]:
-    return dict(content) if isinstance(content, dict) else _with_items({}, content)
-
-
-def _rebuild_tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
-) -> Tensor | Foreign:
-    if isinstance(storage, Foreign):  # of numbers that NumPy does not have
-        return storage
-    sizes = (offset, *shape, *strides)
-    if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in sizes):
-        raise ValueError("a tensor is not made of a storage and whole numbers")
-    if len(shape) != len(strides):
-        raise ValueError("a tensor's shape and strides differ in length")
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
-_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): _dict,
-    ("collections", "Counter"): _dict,
-    ("collections", "defaultdict"): lambda *_: {},
-    ("builtins", "set"): lambda values=(): list(values),
-    ("__builtin__", "set"): lambda values=(): list(values),
-    ("torch", "Size"): lambda values=(): tuple(values),
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
-}
 
 
 def refused(where: str, what: str) -> UnusableInput:
@@ -120,30 +43,60 @@ def refused(where: str, what: str) -> UnusableInput:
 
 
 def read_pickle(data: bytes, where: str) -> Any:
-    """The value that a pickle of PyTorch's holds: a `Tensor` for every tensor, or `Foreign`.
+    """The value that a pickle of PyTorch's holds: a `Tensor` for every tensor, or `Made`.
 
     Raises
     ------
     UnusableInput
         It is damaged, or has an instruction that is not known; nothing has been executed.
     """
-    with damaged(
-        where,
-        lambda error: f"is a damaged pickle ({type(error).__name__}: {error}); save the file again",
-        *(struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError),
-    ):
-        return _Machine(data, where).run()
+    return PickleReader(data, where).read()
 
 
-class _Machine:
-    def __init__(self, data: bytes, where: str) -> None:
+class PickleReader:
+    """Reads pickles that stand one behind the other.
+
+    Parameters
+    ----------
+    data : bytes or mmap
+    where : str
+        What errors call it.
+
+    Attributes
+    ----------
+    at : int
+        Where the next begins.
+    storages : dict of str to Foreign
+        The class of every storage that was named, when it was named first.
+    """
+
+    def __init__(self, data: Any, where: str) -> None:
         self.data, self.where = data, where
         self.at = 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.copied = 0
+        self.storages: dict[str, Foreign] = {}
 
-    def run(self) -> Any:
+    def read(self) -> Any:
+        """The value that the next pickle holds.
+
+        Raises
+        ------
+        UnusableInput
+            It is damaged, or has an instruction that is not known.
+        """
+        self.stack, self.memo = [], {}
+        with damaged(
+            self.where,
+            lambda error: (
+                f"is a damaged pickle ({type(error).__name__}: {error}); save the file again"
+            ),
+            *(struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError),
+        ):
+            return self._run()
+
+    def _run(self) -> Any:
         data = self.data
         while True:
             code = data[self.at]
@@ -161,15 +114,17 @@ class _Machine:
         return value
 
     def take_bytes(self, count: int) -> bytes:
-        if self.at + count > len(self.data):
+        if not 0 <= count <= len(self.data) - self.at:
             raise ValueError(f"{count} bytes are claimed, {len(self.data) - self.at} are left")
-        value = self.data[self.at : self.at + count]
+        value: bytes = self.data[self.at : self.at + count]
         self.at += count
         return value
 
     def take_line(self) -> str:
-        end = self.data.index(b"\n", self.at)
-        value = self.data[self.at : end].decode("utf-8")
+        end = self.data.find(b"\n", self.at)
+        if end < 0:
+            raise ValueError("a name has no end")
+        value: str = self.data[self.at : end].decode("utf-8")
         self.at = end + 1
         return value
 
@@ -181,51 +136,82 @@ class _Machine:
                 return values
         raise ValueError("a group has no beginning")
 
-    def push_storage(self) -> None:
-        """PyTorch's persistent ids: ("storage", class, key, device, size)."""
-        kind, storage, key, _, size = self.stack.pop()
-        if kind != "storage" or not isinstance(storage, Foreign) or not isinstance(key, str):
+    def push_persistent(self) -> None:
+        """PyTorch's persistent ids: a storage, or a class with its source, which is left out.
+
+        They are ("storage", class, key, device, size) and, before 1.6, ("module", class, file,
+        source) and a part of a storage: None, or (a key of its own, offset, size).
+        """
+        kind, named, *others = self.stack.pop()
+        if kind == "module" and isinstance(named, Foreign):
+            self.stack.append(named)
+            return
+        if kind != "storage" or not isinstance(named, Foreign) or not isinstance(others[0], str):
             raise ValueError("a persistent id is no storage")
-        is_known = storage.module in ("torch", "torch.storage") and storage.name in STORAGES
-        self.stack.append(Storage(key, STORAGES[storage.name], int(size)) if is_known else storage)
+        key, _, size, *part = others
+        self.storages.setdefault(key, named)
+        begin = 0
+        if part and part[0] is not None:
+            _, begin, size = part[0]
+        if not all(type(number) is int and number >= 0 for number in (begin, size)):
+            raise ValueError("a storage's size is no whole number")
+        is_known = named.module in STORAGE_MODULES and named.name in STORAGES
+        dtype = STORAGES.get(named.name, "")
+        self.stack.append(Storage(key, dtype, size, begin) if is_known else named)
 
     def call(self) -> None:
         arguments = self.stack.pop()
         function = self.stack.pop()
+        if isinstance(function, Made):  # such as a partial function
+            function = function.kind
         if not isinstance(function, Foreign) or not isinstance(arguments, tuple):
             raise ValueError("what is called is no function")
-        known = _FUNCTIONS.get((function.module, function.name))
+        if (function.module, function.name) == WITH_ATTRIBUTES and _is_plain(arguments):
+            function, _, arguments, *_ = arguments
+        known = FUNCTIONS.get((function.module, function.name))
         if known is None:
-            self.stack.append(function)
+            self.stack.append(Made(function))
             return
         # What is called copies what it is given: a value named again and again would fill memory.
-        self.copied += sum(len(each) for each in arguments if isinstance(each, list | tuple | dict))
+        self.copy(*arguments)
+        self.stack.append(known(*arguments))
+
+    def copy(self, *values: Any) -> None:
+        """Count what is copied, which is no more than an honest file holds."""
+        self.copied += sum(len(each) for each in values if isinstance(each, list | tuple | dict))
         if self.copied > len(self.data):
             raise ValueError("it copies more values than it holds")
-        self.stack.append(known(*arguments))
 
     def set_items(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, dict):
-            _with_items(target, zip(values[::2], values[1::2], strict=True))
-        elif not isinstance(target, Foreign):
+            with_items(target, zip(values[::2], values[1::2], strict=True))
+        elif not isinstance(target, INERT):
             raise ValueError("items are set on something that is no dict")
 
     def extend(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(values)
-        elif not isinstance(target, Foreign):
+        elif not isinstance(target, INERT):
             raise ValueError("values are added to something that is no list")
 
     def memoize(self, key: int) -> None:
         self.memo[key] = self.stack[-1]
 
     def build(self) -> None:
-        """Attributes, such as a state dict's _metadata, are dropped."""
-        self.stack.pop()
-        if not isinstance(self.stack[-1], dict | Foreign):
+        """Set attributes; those of plain values, such as a state dict's _metadata, are dropped."""
+        state = self.stack.pop()
+        made = self.stack[-1]
+        if not isinstance(made, dict | Tensor | Foreign | Made):
             raise ValueError("attributes are set on something that has none")
+        if isinstance(state, tuple) and len(state) == 2:  # those in a dict, and those in slots
+            state = next((part for part in state if isinstance(part, dict)), None)
+        if isinstance(made, Made) and isinstance(state, dict):
+            if made.attributes:
+                self.copy(made.attributes, state)
+                state = made.attributes | state
+            made.attributes = state
 
     def put_tuple(self, count: int) -> None:
         values = tuple(self.stack[len(self.stack) - count :])
@@ -235,46 +221,71 @@ class _Machine:
         self.stack.append(values)
 
 
+def _is_plain(arguments: tuple[Any, ...]) -> bool:
+    """Whether a tensor with attributes of its own is of a class that is no more than its view."""
+    if len(arguments) < 3:
+        return False
+    rebuilds, kind, given, *_ = arguments
+    is_plain = isinstance(kind, Foreign) and (kind.module, kind.name) in PLAIN
+    return is_plain and isinstance(rebuilds, Foreign) and isinstance(given, tuple)
+
+
 _U1, _U2, _I4, _U4, _U8, _F8 = (struct.Struct(form) for form in ("B", "<H", "<i", "<I", "<Q", ">d"))
 _STOP = ord(".")
 
 
-def _text(machine: _Machine, count: int) -> None:
+def _text(machine: PickleReader, count: int) -> None:
     machine.stack.append(machine.take_bytes(count).decode("utf-8", "surrogatepass"))
 
 
-def _stack_global(machine: _Machine) -> None:
+def _stack_global(machine: PickleReader) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     machine.stack.append(Foreign(str(module), str(name)))
 
 
-def _long(machine: _Machine) -> None:
+def _text_of_python_2(machine: PickleReader, count: int) -> None:
+    """Text as Python 2 has it: bytes of whatever encoding."""
+    data = machine.take_bytes(count)
+    try:
+        machine.stack.append(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        machine.stack.append(data.decode("latin-1"))
+
+
+def _long(machine: PickleReader) -> None:
     value = machine.take_bytes(machine.take(_U1))
     machine.stack.append(int.from_bytes(value, "little", signed=True))
 
 
-def _call_with_names(machine: _Machine) -> None:
+def _longer(machine: PickleReader) -> None:
+    """A number of more than 255 bytes, which is none of a model."""
+    machine.take_bytes(machine.take(_I4))
+    machine.stack.append(Foreign("builtins", "int"))
+
+
+def _call_with_names(machine: PickleReader) -> None:
     machine.stack.pop()
     machine.call()
 
 
-def _set_item(machine: _Machine) -> None:
+def _set_item(machine: PickleReader) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
     machine.set_items([key, value])
 
 
-def _append(machine: _Machine) -> None:
+def _append(machine: PickleReader) -> None:
     machine.extend([machine.stack.pop()])
 
 
 # The instructions of pickle protocols 2 to 5 that build plain values (see Python's pickletools).
-_STEPS: dict[int, Callable[[_Machine], None]] = {
+_STEPS: dict[int, Callable[[PickleReader], None]] = {
     ord(code): step
     for code, step in {
         "\x80": lambda m: m.take_bytes(1),
         "\x95": lambda m: m.take_bytes(8),
         "(": lambda m: m.stack.append(_Mark),
         "0": lambda m: m.stack.pop(),
+        "1": lambda m: m.since_mark(),
         "N": lambda m: m.stack.append(None),
         "\x88": lambda m: m.stack.append(True),
         "\x89": lambda m: m.stack.append(False),
@@ -283,6 +294,9 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "M": lambda m: m.stack.append(m.take(_U2)),
         "G": lambda m: m.stack.append(m.take(_F8)),
         "\x8a": _long,
+        "\x8b": _longer,
+        "T": lambda m: _text_of_python_2(m, m.take(_I4)),
+        "U": lambda m: _text_of_python_2(m, m.take(_U1)),
         "X": lambda m: _text(m, m.take(_U4)),
         "\x8c": lambda m: _text(m, m.take(_U1)),
         "\x8d": lambda m: _text(m, m.take(_U8)),
@@ -312,7 +326,7 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "j": lambda m: m.stack.append(m.memo[m.take(_U4)]),
         "c": lambda m: m.stack.append(Foreign(m.take_line(), m.take_line())),
         "\x93": _stack_global,
-        "Q": lambda m: m.push_storage(),
+        "Q": lambda m: m.push_persistent(),
         "R": lambda m: m.call(),
         "\x81": lambda m: m.call(),
         "\x92": _call_with_names,

@@ -1,32 +1,35 @@
 """The model that a PyTorch state dict implies by its names and shapes, as a mapping.
 
-A state dict holds weights by name and no architecture. An `nn.LSTM` shows in its names, and its
-embedding and linear layers in names and shapes.
+A state dict holds weights by name and no architecture; a whole pickle also says which modules there
+are. What both leave open is asked, or told.
 """
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.files import ArrayFile
-from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.layers.cells import CellSpec
-from lstm_lrp_cli.loading.layers.joins import AttentionSpec
-from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
-from lstm_lrp_cli.loading.layers.units import BatchNormSpec, DenseSpec, EmbeddingSpec
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
-from lstm_lrp_cli.loading.mapping.draft import Draft, DraftedLayer, OpenQuestion
-from lstm_lrp_cli.model.layers import PoolName
-from lstm_lrp_cli.model.recurrent import Returns
-from .modules import AFFINE, MOMENTS, Modules, find_modules, is_named_embedding
+from lstm_lrp_cli.loading.mapping.choices import POOLED, ReadSteps
+from lstm_lrp_cli.loading.mapping.draft import Draft, OpenQuestion
+from .drafts.chain import Chain
+from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
+from .drafts.finding import NORM_EPSILON, attention_at, find_modules
+from .drafts.gaps import usual_activation
+from .drafts.records import are_in_order, questions_of_records
+from .modules import FoundModule, ModuleRecord, Modules
 
-# PyTorch keeps (W_ii|W_if|W_ig|W_io), each (hidden, inputs): see torch.nn.LSTM.
-GATE_ORDER = ["i", "f", "g", "o"]
-# What nn.BatchNorm1d adds to the variance unless told otherwise; a state dict does not keep it.
-NORM_EPSILON = 1e-5
+# What saves a whole model: its graph, of which nothing is open.
+EXPORT = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2")'
+# What the CRF of torchcrf and AllenNLP keeps: the scores of tags that follow each other, those of
+# the first and the last, and which are allowed.
+TRANSITIONS = "transitions"
+BESIDE_TRANSITIONS = ("start_transitions", "end_transitions")
+CONSTRAINTS = "_constraint_mask"
+KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 # Under these keys scripts keep a vocabulary in their checkpoints, and the names of the classes.
 VOCABULARIES = frozenset(
@@ -44,300 +47,280 @@ LABELS = frozenset(
 )
 
 
-def describe(file: ArrayFile, assume: bool) -> Described | None:
-    """The mapping that a state dict implies; None where it has no LSTM by its name.
+def describe(file: ArrayFile, records: Sequence[ModuleRecord], assume: bool) -> Described | None:
+    """The mapping that a state dict implies; None where it has no recurrent module by its names.
 
     Parameters
     ----------
+    file : ArrayFile
+    records : sequence of ModuleRecord
+        The modules of a whole pickle; of a state dict there are none.
     assume : bool
         Whether to take the likeliest model where more than one could be meant.
 
     Raises
     ------
     UnusableInput
-        There is an LSTM, and more than one model could be made with it: the message asks.
+        There is one, and more than one model could be made with it: the message asks.
     """
-    found = find_modules(file)
-    if found is None:
+    draft = draft_of(file, records)
+    return None if draft is None else draft.settled(file.path, assume, _ways_out(file, draft))
+
+
+def draft_of(file: ArrayFile, records: Sequence[ModuleRecord]) -> Draft | None:
+    """The likeliest model, and what else may be meant."""
+    modules = in_order(find_modules(file.datasets, records))
+    if all(each.kind != "recurrent" for each in modules.found):
         return None
-    questions = list(_questions(found))
+    crf = _crf(modules)
+    chain = drafted(modules, bool(crf))
+    questions = [*_questions(modules, chain, crf)]
     told = [Assumption("layers", each.likeliest) for each in questions if each.likeliest]
-    if found.crf:
-        told.append(crf_assumption(found.crf))
-    beside = Mapping(format=1, **_settings_beside(file, found), unused=found.crf or UNSET)
-    draft = Draft(_drafted(found), questions, told, beside)
-    return draft.settled(file.path, assume, _ways_out(file, draft))
+    if crf:
+        told.append(crf_assumption(crf))
+    beside = Mapping(
+        format=1,
+        **_settings_beside(file, modules),
+        inputs=chain.inputs or UNSET,
+        unused=crf or UNSET,
+    )
+    return Draft(chain.layers, questions, told, beside)
 
 
 def _ways_out(file: ArrayFile, draft: Draft) -> str:
     """What a user can do about questions, up to the draft."""
+    whole = f"Where its code is at hand, {EXPORT} saves all; else"
+    search = " find what gives your own scores by `lrp match`," if draft.is_searched else ""
     saved = f"save it as {file.path.with_suffix('.yaml').name}"
     if not draft.is_likely:
-        return f"No answer is likelier than all others (--assume takes none): mend this and {saved}"
+        none = "No answer is likelier than all others (--assume takes none)"
+        return f"{none}. {whole}{search}{' or' if search else ''} mend this and {saved}"
     likeliest = "; ".join(str(question.likeliest) for question in draft.asked)
-    search = ", find what gives your own scores by `lrp match`" if draft.is_searched else ""
-    return f"Take the likeliest by --assume ({likeliest}){search}, or choose here and {saved}"
+    return (
+        f"{whole} take the likeliest by --assume ({likeliest}),{search} or choose here and {saved}"
+    )
 
 
-def _questions(found: Modules) -> Iterator[OpenQuestion]:
+def _crf(modules: Modules) -> list[str]:
+    """What a CRF keeps of the tags whose emissions the last linear layer makes.
+
+    Transitions of another number of tags are none: those would have states that it does not tell
+    of.
+    """
+    denses = [each for each in modules.found if each.kind == "dense"]
+    tags = denses[-1].outputs if denses else 0
+    sizes: dict[str, tuple[int, ...]] = {TRANSITIONS: (tags, tags)}
+    sizes |= dict.fromkeys(BESIDE_TRANSITIONS, (tags,))
+    sizes[CONSTRAINTS] = (tags + 2, tags + 2)
+    for name in modules.unknown:
+        if re.search(rf"(^|\.){TRANSITIONS}$", name) and modules.shapes[name] == (tags, tags):
+            prefix = name.removesuffix(TRANSITIONS)
+            beside = {f"{prefix}{role}": size for role, size in sizes.items()}
+            return [name for name, size in beside.items() if modules.shapes.get(name) == size]
+    return []
+
+
+def _questions(modules: Modules, chain: Chain, crf: Sequence[str]) -> Iterator[OpenQuestion]:
     """Everything that names and shapes leave open."""
-    yield from _of_embedding(found)
-    yield from _of_lstms(found)
-    yield from _of_dense_layers(found)
-    if found.norms:
-        norms = ", ".join(found.norms)
+    yield from _of_embedding(modules)
+    yield from chain.questions
+    yield from _of_recurrent(modules, chain)
+    yield from _of_dense_layers(modules, chain, bool(crf))
+    yield from _of_norms(modules, chain)
+    guessed = [each.called for each in chain.guessed if each.kind == "convolution"]
+    if guessed:
         yield OpenQuestion(
-            f"nothing says where batch normalization ({norms}) stands",
-            f"batch normalization ({norms}) stands where the file lists it, with epsilon "
-            f"{NORM_EPSILON:g}"
-            if found.norms_fit and not found.is_sorted
-            else None,
+            f"nothing says how convolutions ({', '.join(guessed)}) go over the steps, and what "
+            "stands behind them",
+            is_searched=True,
         )
-    convolutions = [name for name in found.unknown if len(found.shape(name)) > 2]
-    if convolutions:
-        yield OpenQuestion(
-            f"a mapping cannot describe convolutions, which {', '.join(convolutions[:5])} are by "
-            "their shapes"
-        )
-    of_convolutions = {*convolutions, *map(found.bias_of, convolutions)}
-    others = [name for name in found.unknown if name not in of_convolutions]
+    for each in modules.found:
+        if each.kind == "prelu" and each.record is None:
+            slopes = f"`{each.called}` has the slopes of an nn.PReLU"
+            yield OpenQuestion(f"nothing says whether {slopes}", slopes)
+    others = [name for name in modules.unknown if name not in crf]
     if others:
         yield OpenQuestion(f"nothing says what {', '.join(others[:5])} are for")
-
-
-def _of_embedding(found: Modules) -> Iterator[OpenQuestion]:
-    read, inputs = f"{found.lstms[0]}weight_ih_l0", found.inputs(found.lstms[0])
-    embedding = found.embeddings[0] if found.embeddings else None
-    rows, given = found.shape(embedding) if embedding else (0, inputs)
-    if len(found.embeddings) > 1:
-        yield OpenQuestion(
-            f"there are {len(found.embeddings)} embeddings ({', '.join(found.embeddings)}), of "
-            "which a mapping takes one"
-        )
-    elif given < inputs:
-        yield OpenQuestion(
-            f"`{embedding}`, an embedding, gives {given} of the {inputs} features that `{read}` "
-            "takes, and a mapping cannot join it with others"
-        )
-    elif given > inputs:
-        yield OpenQuestion(
-            f"`{embedding}`, an embedding, gives {given} features, `{read}` takes {inputs}"
-        )
-    elif embedding and not is_named_embedding(embedding) and rows == given:
-        yield OpenQuestion(
-            f"`{embedding}` is an embedding or a linear layer", f"`{embedding}` is an embedding"
+    if modules.records:
+        has_attention = any(each.kind == "attention" for one in chain.layers for each in one.layers)
+        yield from questions_of_records(
+            modules, chain.settled, chain.guessed, has_attention=has_attention
         )
 
 
-def _of_lstms(found: Modules) -> Iterator[OpenQuestion]:
-    if len(found.lstms) == 1:
+def _of_embedding(modules: Modules) -> Iterator[OpenQuestion]:
+    weighted = [each for each in modules.found if each.kind != "silent"]
+    embeddings = [each for each in weighted if each.kind == "embedding"]
+    if not embeddings:
         return
-    pairs = list(itertools.pairwise(found.lstms))
-    in_a_row = all(
-        found.inputs(later) == found.width(earlier) for earlier, later in pairs
-    ) and not any("decod" in lstm.lower() for lstm in found.lstms)
-    yield OpenQuestion(
-        f"there are {len(found.lstms)} LSTMs ({', '.join(found.lstms)})",
-        "; ".join(f"`{later}` reads every step of `{earlier}`" for earlier, later in pairs)
-        if in_a_row
-        else None,
-    )
+    first, *_ = embeddings
+    reader = next((each for each in weighted if each.kind != "embedding"), first)
+    named, inputs = first.weights[0], reader.inputs
+    if len(embeddings) > 1:
+        names = ", ".join(each.weights[0] for each in embeddings)
+        yield OpenQuestion(
+            f"there are {len(embeddings)} embeddings ({names}), of which a mapping takes one"
+        )
+    elif first.outputs < inputs:
+        yield OpenQuestion(
+            f"`{named}`, an embedding, gives {first.outputs} of the {inputs} features that "
+            f"`{reader.weights[0]}` takes, and a mapping cannot join it with others"
+        )
+    elif inputs and first.outputs > inputs:
+        yield OpenQuestion(
+            f"`{named}`, an embedding, gives {first.outputs} features, `{reader.weights[0]}` takes "
+            f"{inputs}"
+        )
+    elif not first.record and not first.is_named_embedding and first.inputs == first.outputs:
+        yield OpenQuestion(
+            f"`{named}` is an embedding or a linear layer", f"`{named}` is an embedding"
+        )
 
 
-def _of_dense_layers(found: Modules) -> Iterator[OpenQuestion]:
+def _of_recurrent(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
+    found = [each for each in modules.found if each.kind == "recurrent"]
+    plain = [each for each in found if each.layers[0].rnn is not None and each.record is None]
+    for each in plain:
+        text = f"`{each.called}`, a plain RNN, has tanh for its activation"
+        yield OpenQuestion(f"nothing says the activation of `{each.called}`", text, is_safe=True)
+    if are_in_order(modules, found):
+        return
+    if len(found) > 1 and not any(map(is_decoder, found)) and is_in_a_row(modules.found):
+        kinds = {KINDS[each.layers[0].kind] for each in found}
+        what = f"{kinds.pop()}s" if len(kinds) == 1 else "recurrent modules"
+        yield OpenQuestion(
+            f"there are {len(found)} {what} ({', '.join(each.called for each in found)})",
+            "; ".join(
+                f"`{later.called}` reads every step of `{earlier.called}`"
+                for earlier, later in itertools.pairwise(found)
+            ),
+        )
+
+
+def _of_dense_layers(modules: Modules, chain: Chain, has_crf: bool) -> Iterator[OpenQuestion]:
     """What the linear layers are given, and what stands between them."""
-    if found.before:
+    place, found = chain.last_recurrent, chain.modules.found
+    last, behind = found[place], found[place + 1 :]
+    kind = KINDS[last.layers[0].kind]
+    before = [
+        each.called for each in found[:place] if each.kind == "dense" and each in chain.guessed
+    ]
+    if before:
         yield OpenQuestion(
-            f"nothing says what stands behind {', '.join(found.before)}, before the LSTM"
+            f"nothing says what stands behind {', '.join(before)}, before the {kind}",
+            is_searched=True,
         )
-    if not found.behind:
-        yield OpenQuestion("there is no linear layer behind the LSTM")
+    attention = attention_at(behind, last.outputs, chain.joined)
+    denses = [each for each in behind if each.kind == "dense"][len(attention) :]
+    if not denses:
+        yield OpenQuestion(
+            f"there is no linear layer behind the {kind}",
+            f"its scores are every step's output of `{last.called}`",
+            is_safe=not last.path,
+            is_searched=True,
+        )
         return
-    attention = found.attention
-    chain = found.behind[len(attention) :]
-    if attention:
-        quoted = [f"`{name}`" for name in attention]
+    if not chain.is_joined:
+        yield from _of_steps(chain, last, attention, denses[0], has_crf)
+    names = ", ".join(each.called for each in denses)
+    if denses[0] in chain.guessed and not denses[1:]:
+        yield OpenQuestion(f"nothing says what stands behind {names}", is_searched=True)
+    elif any(each in chain.guessed for each in denses):
+        quoted = " and ".join(f"`{each.called}`" for each in denses)
+        fit = not any(each in chain.misfits for each in denses)
+        yield OpenQuestion(
+            f"there are {len(denses)} linear layers ({names}), and nothing says what stands "
+            "between them",
+            f"{_article(usual_activation(modules))} stands between {quoted}" if fit else None,
+            is_searched=True,
+        )
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _of_steps(
+    chain: Chain,
+    last: FoundModule,
+    attention: Sequence[FoundModule],
+    first: FoundModule,
+    has_crf: bool,
+) -> Iterator[OpenQuestion]:
+    """What the first linear layer of the head is given of the steps."""
+    takes = first.inputs - chain.joined
+    found = chain.modules.found
+    between = [
+        each
+        for each in found[found.index(last) : found.index(first)]
+        if each.kind in ("self_attention", "convolution")
+    ]
+    if between:
+        made = between[-1]
+        is_attention = made.kind == "self_attention" and not chain.is_tagger
+        yield OpenQuestion(
+            f"nothing says what `{first.called}` is given of the steps of `{made.called}`",
+            f"`{first.called}` is given {POOLED['mean']} of `{made.called}`"
+            if is_attention
+            else None,
+            is_searched=True,
+        )
+    elif attention:
+        quoted = [f"`{each.called}`" for each in attention]
         yield OpenQuestion(
             f"nothing says what weights of steps {' and '.join(quoted)} make",
-            f"`{chain[0]}` is given a weighted sum of the steps, the weights a softmax of what "
+            f"`{first.called}` is given a weighted sum of the steps, the weights a softmax of what "
             f"{', tanh and '.join(quoted)} make",
-        )
-    width, takes = found.width(found.lstms[-1]), found.shape(chain[0])[1]
-    if takes != width:
-        yield OpenQuestion(f"`{chain[0]}` takes {takes} features, the LSTM gives {width}")
-        return
-    if not attention:
-        both = found.is_bidirectional(found.lstms[-1])
-        yield OpenQuestion(
-            f"nothing says what `{chain[0]}` is given of the LSTM's steps",
-            f"`{chain[0]}` is given {next(iter(_heads(found.is_tagger, both)))}",
-            is_safe=bool(found.crf) or not (both or found.is_tagger),
             is_searched=True,
         )
-    if len(chain) > 1:
-        fit = all(
-            found.shape(later)[1] == found.shape(earlier)[0]
-            for earlier, later in itertools.pairwise(chain)
-        )
+    elif takes != last.outputs:
+        kind = KINDS[last.layers[0].kind]
+        text = f"`{first.called}` takes {first.inputs} features, the {kind} gives {last.outputs}"
+        fitting = ReadSteps(last.layers, last.outputs, takes).ends()
+        if chain.said.is_certain and chain.said.pool in fitting:
+            return
+        yield OpenQuestion(text, is_searched=bool(fitting))
+    else:
+        steps = ReadSteps(last.layers, last.outputs)
+        both = steps.is_bidirectional
+        ends, said = steps.ends(chain.is_tagger), chain.said
+        likeliest = next(iter(said.ordered(ends)))
+        is_usual = not (both or chain.is_tagger or said.pool)
         yield OpenQuestion(
-            f"there are {len(chain)} linear layers ({', '.join(chain)}), and nothing says what "
-            "stands between them",
-            f"a relu stands between {' and '.join(f'`{name}`' for name in chain)}" if fit else None,
+            f"nothing says what `{first.called}` is given of the "
+            f"{KINDS[last.layers[0].kind]}'s steps",
+            f"`{first.called}` is given {likeliest}",
+            is_safe=has_crf or is_usual or said.is_certain,
             is_searched=True,
         )
 
 
-def _drafted(found: Modules) -> list[DraftedLayer]:
-    """Every layer in the file's order, each with what of it is a guess.
-
-    Of what the shapes don't settle, the file's order is the likeliest: modules stand in it as
-    scripts make them. Only what must come first does: the embedding that is fed the tokens.
-    """
-    entries: dict[str, list[DraftedLayer]] = {}
-    for name in found.embeddings:
-        note = "an embedding, by its " + ("name" if is_named_embedding(name) else "shape")
-        entries[name] = [DraftedLayer(LayerSpec(embedding=EmbeddingSpec(name)), note)]
-    for lstm in found.lstms:
-        *lower, top = _lstms(found, lstm)
-        if lstm == found.lstms[-1] and not found.attention:
-            drafted = _with_heads(top, found.is_tagger)
-        else:
-            note = "" if found.attention else "every step's output is used"
-            drafted = DraftedLayer(LayerSpec(lstm=top), note)
-        below = (DraftedLayer(LayerSpec(lstm=each)) for each in lower)
-        entries[f"{lstm}weight_ih_l0"] = [*below, drafted]
-    for norm in found.norms:
-        note = "epsilon, and where it stands"
-        entries[f"{norm}{MOMENTS[0]}"] = [DraftedLayer(_norm(found, norm), note)]
-    for name in found.denses:
-        note = "" if name in found.behind[-1:] else "a linear layer, and no activation behind it"
-        entries[name] = [DraftedLayer(LayerSpec(dense=_dense(found, name)), note)]
-    if found.attention:
-        *hidden, name = found.attention
-        for each in hidden:
-            del entries[each]
-        entries[name] = [_attention(found, name, hidden)]
-    order = [*found.embeddings[:1], *found.order]
-    places = [name for name in dict.fromkeys(order) if name in entries]
-    return list(_with_activations([entry for name in places for entry in entries[name]]))
-
-
-def _dense(found: Modules, name: str) -> DenseSpec:
-    return DenseSpec(name, layout="classes_by_features", bias=found.bias_of(name))
-
-
-def _attention(found: Modules, name: str, hidden: list[str]) -> DraftedLayer:
-    before = next((replace(_dense(found, each), activation="tanh") for each in hidden), None)
-    return DraftedLayer(
-        LayerSpec(attention=AttentionSpec(name, found.bias_of(name), before)),
-        "attention: a softmax over the steps of one number each, which weighs them",
-    )
-
-
-Heads = dict[str, tuple[Returns, PoolName | None]]
-
-
-def _heads(is_tagger: bool, both: bool) -> Heads:
-    """What the layer behind the last LSTM may be given, the likeliest first."""
-    steps: Heads = {"every step's output, for scores at every step": ("sequence", None)}
-    states: Heads = {
-        f"the last hidden state{'s of both directions' if both else ''}": ("last", None)
-    }
-    if both:
-        states["the last step's output, out[:, -1]"] = ("sequence", "last")
-    pools: Heads = {
-        "the sum of all steps' outputs": ("sequence", "sum"),
-        "their mean": ("sequence", "mean"),
-        "their maximum": ("sequence", "max"),
-    }
-    return (steps | states if is_tagger else states | steps) | pools
-
-
-def _with_heads(top: LstmSpec, is_tagger: bool) -> DraftedLayer:
-    """The last LSTM, with what the layer behind it may be given of its steps."""
-    both = top.forward is not None and top.backward is not None
-    (this, (returns, _)), *others = _heads(is_tagger, both).items()
-    return DraftedLayer(
-        LayerSpec(lstm=replace(top, returns=returns)),
-        "what of its steps goes on",
-        this,
-        {
-            meaning: (
-                LayerSpec(lstm=replace(top, returns=returns)),
-                *([LayerSpec(pool=pool)] if pool else []),
-            )
-            for meaning, (returns, pool) in others
-        },
-    )
-
-
-def _with_activations(layers: list[DraftedLayer]) -> Iterator[DraftedLayer]:
-    """The layers with a relu behind each linear one that another follows.
-
-    Between the two stands the batch normalization, as in most scripts.
-    """
-    relu = "relu behind a linear layer; or tanh, sigmoid, linear, ..."
-    kinds = [each.layer.kind for each in layers]
-    for place, each in enumerate(layers):
-        behind = kinds[place + 1 :]
-        then = next((kind for kind in behind if kind != "batch_norm"), None)
-        before = next((kind for kind in kinds[place::-1] if kind != "batch_norm"), None)
-        if each.layer.dense is not None and behind[:1] == ["dense"]:
-            dense = replace(each.layer.dense, activation="relu")
-            yield DraftedLayer(LayerSpec(dense=dense), relu)
+def _of_norms(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
+    kinds = {"batch_norm": "batch normalization", "layer_norm": "layer normalization"}
+    for kind, called in kinds.items():
+        norms = [each for each in modules.found if each.kind == kind]
+        norms = [each for each in norms if modules.sequence_of(each) is None]
+        if not norms:
             continue
-        yield each
-        is_norm_between = before == then == "dense" and kinds[place] == "batch_norm"
-        if is_norm_between and behind[:1] == ["dense"]:
-            yield DraftedLayer(LayerSpec(activation="relu"), relu)
-
-
-def _norm(found: Modules, prefix: str) -> LayerSpec:
-    affine = [f"{prefix}{part}" for part in AFFINE]
-    scale, offset = (name if name in found.datasets else None for name in affine)
-    mean, variance = (f"{prefix}{part}" for part in MOMENTS)
-    return LayerSpec(batch_norm=BatchNormSpec(mean, variance, scale, offset, NORM_EPSILON))
-
-
-def _lstms(found: Modules, prefix: str) -> list[LstmSpec]:
-    """The layers of an nn.LSTM, each of which returns every step."""
-
-    def named(role: str, suffix: str) -> str | None:
-        name = f"{prefix}{role}_l{suffix}"
-        return name if name in found.datasets else None
-
-    def cell(suffix: str) -> CellSpec | None:
-        weights = named("weight_ih", suffix)
-        if weights is None:
-            return None
-        biases: list[Any] = [
-            name for kind in ("ih", "hh") if (name := named(f"bias_{kind}", suffix))
-        ]
-        return CellSpec(
-            weights,
-            f"{prefix}weight_hh_l{suffix}",
-            bias=biases or None,
-            projection=named("weight_hr", suffix),
+        names = ", ".join(each.called for each in norms)
+        fits = not modules.is_sorted and not any(each in chain.misfits for each in norms)
+        is_said = all(each.record for each in norms)
+        epsilon = "" if is_said else f", with epsilon {NORM_EPSILON:g}"
+        yield OpenQuestion(
+            f"nothing says where {called} ({names}) stands",
+            f"{called} ({names}) stands where the file lists it{epsilon}" if fits else None,
+            is_safe=fits and is_said,
+            is_searched=True,
         )
 
-    depth = sum(named("weight_ih", str(k)) is not None for k in range(len(found.datasets)))
-    return [
-        LstmSpec(
-            gate_order=GATE_ORDER,
-            layout="gates_by_features",
-            forward=cell(str(k)),
-            backward=cell(f"{k}_reverse"),
-            returns="sequence",
-        )
-        for k in range(depth)
-    ]
 
-
-def _settings_beside(file: ArrayFile, found: Modules) -> dict[str, Any]:
+def _settings_beside(file: ArrayFile, modules: Modules) -> dict[str, Any]:
     """The vocabulary and the labels that a script keeps in its checkpoint, where they fit."""
     settings: dict[str, Any] = {}
-    rows = found.shape(found.embeddings[0])[0] if found.embeddings else 0
-    classes = found.shape(found.behind[-1])[0] if found.behind else 0
+    embeddings = [each for each in modules.found if each.kind == "embedding"]
+    denses = [each for each in modules.found if each.kind == "dense"]
+    rows = embeddings[0].inputs if embeddings else 0
+    classes = denses[-1].outputs if denses else 0
     for name, document in file.documents.items():
         key = name.rsplit("/", 1)[-1].lower()
         if key in VOCABULARIES and _spans(document, rows):

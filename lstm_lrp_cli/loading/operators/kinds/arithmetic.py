@@ -8,10 +8,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import Numbers
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
-from lstm_lrp_cli.loading.operators.arrays import Known, Lengths
+from lstm_lrp_cli.loading.operators.arrays import Array, Dim, Known, Lengths, Size
 from lstm_lrp_cli.loading.operators.file import inverse_name, vector_name
-from lstm_lrp_cli.loading.operators.layers import Call, Operator, Value
+from lstm_lrp_cli.loading.operators.layers import RAW_INPUT, Call, Operator, Value
 from lstm_lrp_cli.loading.operators.parts import SignalPart, total
 from lstm_lrp_cli.loading.operators.signal import FEATURE, STACK, TIME, Signal
 from lstm_lrp_cli.model.layers import MergeName
@@ -46,7 +47,8 @@ def _add(call: Call) -> list[Value]:
             biased = _biased(spec, name)
             if biased is not None:
                 return call.add([str(spec.source)], size, **biased)
-        return call.add([call.layers.of(parts)], size, batch_norm=BatchNormSpec(offset=name))
+        offset = BatchNormSpec(offset=_spread(signal, constant.array, name))
+        return call.add([call.layers.of(parts)], size, batch_norm=offset)
 
     return [call.each(signal, make)]
 
@@ -107,7 +109,7 @@ def _divide(call: Call) -> list[Value]:
     constant = call.constant(1)
     if constant.array.size == 1:
         divisor = constant.array.item()
-        if divisor == steps and is_sum:
+        if _counts_steps(call, divisor, steps):
             return [replace(signal, parts=averaged(signal.parts))]
         if not isinstance(divisor, int | float):
             raise call.unusable(
@@ -117,6 +119,20 @@ def _divide(call: Call) -> list[Value]:
     vector(call, signal, constant, is_named=False)
     name = call.dataset(inverse_name(constant.name, constant.array))
     return [call.layer(signal, batch_norm=BatchNormSpec(scale=name))]
+
+
+def _counts_steps(call: Call, divisor: Any, steps: Size | None) -> bool:
+    """Whether a sum over steps is divided by their number, also where an example wrote it out."""
+    is_sum = _are_sums(call.signal())
+    if divisor == steps:
+        return is_sum
+    if not isinstance(steps, Dim) or steps.example != divisor:
+        return False
+    told = f"a sum over steps that is divided by {divisor:g}, as many as its example has, is a mean"
+    if not is_sum:
+        told = f"{divisor:g}, by which it divides, is a number, and not that of its example's steps"
+    call.layers.assumed.append(told)
+    return is_sum
 
 
 def _are_sums(signal: Signal) -> bool:
@@ -131,8 +147,10 @@ def _subtract(call: Call) -> list[Value]:
         return [signal if call.value(0) is signal else scaled(call, signal, -1.0)]
     name = vector(call, signal, constant)
     if call.value(0) is signal:
-        return [call.layer(signal, batch_norm=BatchNormSpec(mean=name))]
-    return [call.layer(signal, batch_norm=BatchNormSpec(scale=-1.0, offset=name))]
+        mean = BatchNormSpec(mean=_spread(signal, constant.array, name))
+        return [call.layer(signal, batch_norm=mean)]
+    offset = BatchNormSpec(scale=-1.0, offset=_spread(signal, constant.array, name))
+    return [call.layer(signal, batch_norm=offset)]
 
 
 def _largest(call: Call) -> list[Value]:
@@ -156,7 +174,16 @@ def scaled(call: Call, signal: Signal, factor: float) -> Signal:
     if isinstance(summed, list) and math.isclose(factor * len(summed), 1, rel_tol=1e-6):
         part = call.add(summed, signal.size, merge="mean")
         return Signal.of(part, signal.axes, signal.sizes)
-    return call.unit_by_unit(signal, batch_norm=BatchNormSpec(scale=factor))
+    scale = BatchNormSpec(scale=_spread(signal, np.asarray(factor), factor))
+    return call.unit_by_unit(signal, batch_norm=scale)
+
+
+def _spread(signal: Signal, array: Array, numbers: Numbers) -> Numbers:
+    """What is said of a constant; of the input, whose units no layer counts, one number each."""
+    is_input = all(part.layer.startswith(RAW_INPUT) for part in signal.parts.reshape(-1))
+    if is_input and signal.size is not None and array.size == 1:
+        return [float(array.item())] * signal.size
+    return numbers
 
 
 def _with_constant(call: Call) -> tuple[Signal, Known]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec, RepeatSpec, TransposeSpec
 from lstm_lrp_cli.loading.operators.arrays import (
@@ -23,6 +24,7 @@ from lstm_lrp_cli.loading.operators.arrays import (
     are_zeros,
     axis_of,
     part_of_shape,
+    quotient,
     resolved,
     slices,
     split_sizes,
@@ -86,7 +88,7 @@ def _copied(call: Call) -> list[Value]:
     if missing > 0:
         signal = signal.unsqueezed(range(missing))
     for axis, size in enumerate(target, start=max(-missing, 0)):
-        if size not in (1, signal.shape[axis]):
+        if size != 1 and quotient(size, signal.shape[axis]) != 1:
             signal = _spread(call, signal, axis, size)
     return [signal]
 
@@ -227,6 +229,7 @@ def _gather(call: Call) -> list[Value]:
             return [signal]
         indices = call.constant(1).array.astype(np.int64)
         along = axis_of(axis, len(signal.axes))
+        indices = _from_the_end(call, signal, along, indices)
         taken = signal.taken(along, indices)
         if taken is None and signal.axes[along] == TIME and indices.size == 1:
             step = int(indices.reshape(-1)[0])
@@ -243,6 +246,18 @@ def _gather(call: Call) -> list[Value]:
     part = SignalPart(name, table.array.shape[1])
     axes = tuple(STACK if label == FEATURE else label for label in ids.axes)
     return [Signal.of(part, (*axes, FEATURE), ids.sizes)]
+
+
+def _from_the_end(
+    call: Call, signal: Signal, axis: int, indices: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The last step of an example, whose number the graph has, as that of any sequence."""
+    size = signal.shape[axis]
+    steps = size.example if isinstance(size, Dim) else None
+    if steps is None or steps < 2 or indices.ndim or indices != steps - 1:
+        return indices
+    call.layers.assumed.append(f"step {steps - 1} of {steps}, the last of its example, is the last")
+    return np.full_like(indices, -1)
 
 
 def _reverse(call: Call) -> list[Value]:
