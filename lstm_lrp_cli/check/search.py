@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -253,7 +254,7 @@ class _Run:
     _near: list[_Tried] = dataclasses.field(default_factory=list)
     _lengths: list[MatchedMapping] = dataclasses.field(default_factory=list)
     _judges: dict[tuple[int, str], Judge] = dataclasses.field(default_factory=dict)
-    _seen: set[tuple[int, tuple[int, ...]]] = dataclasses.field(default_factory=set)
+    _seen: set[bytes] = dataclasses.field(default_factory=set)
     _waiting: Variation | None = None
     _until: float = 0.0
     _is_few: bool = True
@@ -301,10 +302,11 @@ class _Run:
                     self._try(variation, None)
 
     def _try(self, variation: Variation, total: int | None) -> None:
-        """Try a variation with all of its settings, unless it was tried."""
-        if (variation.start, variation.choice) in self._seen:
+        """Try a variation with all of its settings, unless the same was tried."""
+        content = msgspec.json.encode((variation.layers, variation.padding, variation.is_settled))
+        if content in self._seen:
             return
-        self._seen.add((variation.start, variation.choice))
+        self._seen.add(content)
         self.tell(len(self._seen), total)
         built = self._built(variation)
         if built is None or built.model.by_step != self.expected.by_step:
@@ -359,6 +361,9 @@ class _Run:
         settled = None if first.is_settled else setting
         longest = max(len(each) for each in self.sequences[1])
         for length in likely_lengths(longest):
+            if time.monotonic() > self._until:
+                self.is_cut = True
+                return
             for spec in of_length(length, padding, longest):
                 variation = dataclasses.replace(first, padding=spec)
                 model = _padded(built.model, spec)
