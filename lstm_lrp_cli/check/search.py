@@ -25,7 +25,7 @@ from lstm_lrp_cli.loading.mapping import PaddingSpec
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from .expected import Expected
-from .judging import Judge
+from .judging import Judge, Match, MatchedMapping
 from .space import FEW, Space, likely_lengths, of_length
 from .starts import of_steps
 from .trial import Built
@@ -48,56 +48,6 @@ MOST_SECONDS_FOUND = 15.0
 WAYS_FROM_FOUND = 2
 # So many ways from what is likeliest are tried before other lengths of sequences are.
 WAYS_BEFORE_LENGTHS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedMapping:
-    """A variation, and how far its scores are from those that were expected."""
-
-    choice: Candidate
-    worst: float
-    compared: str
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The result of a search.
-
-    Parameters
-    ----------
-    ranked : list of MatchedMapping
-        The nearest variations, the nearest first.
-    tolerance : float
-    tried : int
-    lengths : tuple of int
-        The steps of each sequence that scores were compared of.
-    is_whole : bool
-        Whether everything was tried that there is.
-    steps, masked : int or None
-        Of a model by step, at how many steps scores were compared, and how many more are masked.
-    """
-
-    ranked: list[MatchedMapping]
-    tolerance: float
-    tried: int
-    lengths: tuple[int, ...]
-    is_whole: bool = True
-    steps: int | None = None
-    masked: int | None = None
-
-    @property
-    def sequences(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def found(self) -> list[MatchedMapping]:
-        """The variations that reproduce the scores; more than one cannot be told apart."""
-        return [each for each in self.ranked if each.worst <= self.tolerance]
-
-    @property
-    def others(self) -> list[MatchedMapping]:
-        """The nearest of those that do not."""
-        return [each for each in self.ranked if not each.worst <= self.tolerance]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
