@@ -21,10 +21,60 @@ from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm
 from .expected import KINDS, Expected, deviations_of, kinds_of, probabilities_of
 from .trial import Built, Trial
-from .variations import Setting
+from .variations import Candidate, Setting
 
 # What a model deviates that cannot run the sequences.
 NOT_RUN: tuple[float, str] = (np.inf, "scores")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedMapping:
+    """A variation, and how far its scores are from those that were expected."""
+
+    choice: Candidate
+    worst: float
+    compared: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The result of a search.
+
+    Parameters
+    ----------
+    ranked : list of MatchedMapping
+        The nearest variations, the nearest first.
+    tolerance : float
+    tried : int
+    lengths : tuple of int
+        The steps of each sequence that scores were compared of.
+    is_whole : bool
+        Whether everything was tried that there is.
+    steps, masked : int or None
+        Of a model by step, at how many steps scores were compared, and how many more are masked.
+    """
+
+    ranked: list[MatchedMapping]
+    tolerance: float
+    tried: int
+    lengths: tuple[int, ...]
+    is_whole: bool = True
+    steps: int | None = None
+    masked: int | None = None
+
+    @property
+    def sequences(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def found(self) -> list[MatchedMapping]:
+        """The variations that reproduce the scores; more than one cannot be told apart."""
+        return [each for each in self.ranked if each.worst <= self.tolerance]
+
+    @property
+    def others(self) -> list[MatchedMapping]:
+        """The nearest of those that do not."""
+        return [each for each in self.ranked if not each.worst <= self.tolerance]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -24,7 +25,7 @@ from lstm_lrp_cli.loading.mapping import PaddingSpec
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.text import Padding
 from .expected import Expected
-from .judging import Judge
+from .judging import Judge, Match, MatchedMapping
 from .space import FEW, Space, likely_lengths, of_length
 from .starts import of_steps
 from .trial import Built
@@ -47,56 +48,6 @@ MOST_SECONDS_FOUND = 15.0
 WAYS_FROM_FOUND = 2
 # So many ways from what is likeliest are tried before other lengths of sequences are.
 WAYS_BEFORE_LENGTHS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedMapping:
-    """A variation, and how far its scores are from those that were expected."""
-
-    choice: Candidate
-    worst: float
-    compared: str
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The result of a search.
-
-    Parameters
-    ----------
-    ranked : list of MatchedMapping
-        The nearest variations, the nearest first.
-    tolerance : float
-    tried : int
-    lengths : tuple of int
-        The steps of each sequence that scores were compared of.
-    is_whole : bool
-        Whether everything was tried that there is.
-    steps, masked : int or None
-        Of a model by step, at how many steps scores were compared, and how many more are masked.
-    """
-
-    ranked: list[MatchedMapping]
-    tolerance: float
-    tried: int
-    lengths: tuple[int, ...]
-    is_whole: bool = True
-    steps: int | None = None
-    masked: int | None = None
-
-    @property
-    def sequences(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def found(self) -> list[MatchedMapping]:
-        """The variations that reproduce the scores; more than one cannot be told apart."""
-        return [each for each in self.ranked if each.worst <= self.tolerance]
-
-    @property
-    def others(self) -> list[MatchedMapping]:
-        """The nearest of those that do not."""
-        return [each for each in self.ranked if not each.worst <= self.tolerance]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,7 +204,7 @@ class _Run:
     _near: list[_Tried] = dataclasses.field(default_factory=list)
     _lengths: list[MatchedMapping] = dataclasses.field(default_factory=list)
     _judges: dict[tuple[int, str], Judge] = dataclasses.field(default_factory=dict)
-    _seen: set[tuple[int, tuple[int, ...]]] = dataclasses.field(default_factory=set)
+    _seen: set[bytes] = dataclasses.field(default_factory=set)
     _waiting: Variation | None = None
     _until: float = 0.0
     _is_few: bool = True
@@ -301,10 +252,11 @@ class _Run:
                     self._try(variation, None)
 
     def _try(self, variation: Variation, total: int | None) -> None:
-        """Try a variation with all of its settings, unless it was tried."""
-        if (variation.start, variation.choice) in self._seen:
+        """Try a variation with all of its settings, unless the same was tried."""
+        content = msgspec.json.encode((variation.layers, variation.padding, variation.is_settled))
+        if content in self._seen:
             return
-        self._seen.add((variation.start, variation.choice))
+        self._seen.add(content)
         self.tell(len(self._seen), total)
         built = self._built(variation)
         if built is None or built.model.by_step != self.expected.by_step:
@@ -359,6 +311,9 @@ class _Run:
         settled = None if first.is_settled else setting
         longest = max(len(each) for each in self.sequences[1])
         for length in likely_lengths(longest):
+            if time.monotonic() > self._until:
+                self.is_cut = True
+                return
             for spec in of_length(length, padding, longest):
                 variation = dataclasses.replace(first, padding=spec)
                 model = _padded(built.model, spec)

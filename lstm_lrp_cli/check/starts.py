@@ -44,6 +44,7 @@ RECURRENT_NAMES = ("hh", "rec", "hidden", "_h", "u")
 # Layers that stand behind the last recurrent one whatever of its steps they are given.
 BEHIND = frozenset({"dense", "batch_norm", "layer_norm", "activation", "leaky_relu"})
 NORMS = frozenset({"batch_norm", "layer_norm"})
+UNITWISE = NORMS | {"activation", "leaky_relu"}
 AS_GIVEN = ""
 
 
@@ -66,12 +67,13 @@ def starts_of(
     UnusableInput
         Nothing tells the layers.
     """
-    if draft is not None:
+    shapes = {name: stored.shape for name, stored in file.datasets.items()}
+    if draft is not None and file.format != "HDF5":
         # By the names of its weights it is known how the gates of PyTorch lie.
-        return [Start(draft.layers, is_settled=file.format != "HDF5")]
+        return [Start(draft.layers, is_settled=True)]
     if layers:
-        shapes = {name: stored.shape for name, stored in file.datasets.items()}
-        return [start_of(layers, shapes)]
+        drafted = [] if draft is None else [Start(draft.layers)]
+        return [start_of(layers, shapes), *drafted]
     return guess_starts(file, classes)
 
 
@@ -116,9 +118,12 @@ def _drafted(
     places = [k for k, layer in enumerate(layers) if recurrent_of(layer)]
     last = places[-1] if places else len(layers)
     denses = [k for k, layer in enumerate(layers) if layer.dense]
-    place = 0
+    place, pools = 0, False
     while place < len(layers):
         layer, behind = layers[place], layers[place + 1 :]
+        if pools and layer.kind not in UNITWISE:
+            pools = False
+            yield _varied((), windows(), "pooling")
         if place == last and _fits(behind):
             drafted, used = _end(layer, behind)
             yield drafted
@@ -127,6 +132,7 @@ def _drafted(
         place += 1
         if layer.convolution is not None:
             yield from _convolution(layer, behind, shapes)
+            pools = not _is_pooled(behind)
         elif layer.windows is not None:
             yield _varied((layer,), windows(), "pooling")
         elif layer.dense is not None and place - 1 in denses[:-1] and not _is_activated(behind):
@@ -171,10 +177,12 @@ def _convolution(
         first: Any = spec.activation
         given = () if first == "linear" else (LayerSpec(activation=first),)
         yield _varied(given, activations(first=first), "activations")
-    kinds = [each.kind for each in behind]
-    stop = next((k for k, kind in enumerate(kinds) if kind not in BEHIND), len(kinds))
-    if "windows" not in kinds[stop : stop + 1]:
-        yield _varied((), windows(), "pooling")
+
+
+def _is_pooled(behind: Sequence[LayerSpec]) -> bool:
+    """Whether windows are pooled behind a convolution's activation."""
+    after = next((layer for layer in behind if layer.kind not in UNITWISE), None)
+    return after is not None and after.windows is not None
 
 
 def _attention(layer: LayerSpec) -> DraftedLayer:

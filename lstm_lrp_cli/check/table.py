@@ -11,7 +11,7 @@ from lstm_lrp_cli.loading.mapping import Mapping
 from lstm_lrp_cli.terminal.console import open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted, steps_compared
 from lstm_lrp_cli.terminal.text import json_document, printable
-from .search import Match, MatchedMapping
+from .judging import Match, MatchedMapping
 from .verify import Verification
 
 # Sequences with fewer steps may not tell what gates do.

@@ -205,6 +205,48 @@ def test_what_stands_between_linear_layers(problem, small, activation):
     assert match["mapping"]["layers"][2]["dense"].get("activation", "linear") == activation
 
 
+@pytest.mark.parametrize("activation", ["tanh", "linear"])
+def test_linear_layers_are_found_by_their_shapes(problem, small, activation):
+    """Without a mapping: which of them comes first, and what stands between."""
+    rng = np.random.default_rng(4)
+    hidden = {"weights": "A", "bias": "a", "activation": activation}
+    small.arrays |= {"A": rng.normal(size=(4, 2)), "a": rng.normal(size=4)}
+    small.arrays["V"] = rng.normal(size=(3, 4))
+    small.mapping["layers"].insert(2, {"dense": hidden})
+    small.lstm["gate_order"] = list("igfo")
+    problem.scores()
+    small.mapping = {"vocabulary": "vocab.txt"}
+    [match] = problem.found()["matches"]
+    layers = match["mapping"]["layers"]
+    assert [layer["dense"]["weights"] for layer in layers[2:]] == ["A", "V"]
+    assert layers[2]["dense"].get("activation", "linear") == activation
+
+
+@pytest.mark.parametrize("wrong", ["padding and pooling", "activation", "epsilon"])
+def test_convolutions_and_normalization(problem, small, wrong):
+    rng = np.random.default_rng(4)
+    small.arrays |= {"K": rng.normal(size=(3, 3, 3)), "g": rng.normal(size=2)}
+    convolution = {"weights": "K", "layout": "outputs_inputs_width", "padding": [1, 1]}
+    norm = {"scale": "g", "epsilon": 1e-3}
+    pool = {"windows": {"kind": "max", "size": 2}}
+    layers = small.mapping["layers"]
+    layers[1:1] = [{"convolution": convolution}, {"activation": "tanh"}, pool]
+    layers.insert(-1, {"layer_norm": norm})
+    problem.text = small.write("in.txt", SENTENCES.replace("not", "not the bad"))
+    problem.scores()
+    if wrong == "padding and pooling":
+        convolution["padding"] = "valid"
+        layers.remove(pool)
+    elif wrong == "activation":
+        layers[2] = {"activation": "relu"}
+    else:
+        norm["epsilon"] = 1e-5
+    found = problem.found()["matches"][0]["mapping"]["layers"]
+    assert found[1]["convolution"]["padding"] == [1, 1]
+    assert found[2:4] == [{"activation": "tanh"}, pool]
+    assert found[-2]["layer_norm"]["epsilon"] == 1e-3
+
+
 def test_steps_that_another_layer_needs_stay_as_they_are(problem, small):
     """Attention reads every step; a last hidden state in its place is no model."""
     small.lstm["returns"] = "sequence"

@@ -361,6 +361,12 @@ class TestDraft:
         # What begins like the LSTM's own names is no part of it.
         assert "nothing says what encoder.v are for" in error
 
+    def test_no_end_of_modules_is_drafted(self, refusal, run, tmp_path):
+        state = {f"fc{k}.weight": matrix(1, 1) for k in range(1001)} | cell("lstm.", 1, 1)
+        error = refusal(save(tmp_path / "model.pt", state))
+        assert "holds weights of 1,002 modules, and no more than 1,000 are drafted" in error
+        assert "torch.export.save(" in error
+
     def test_a_name_cannot_write_yaml(self, run, tmp_path):
         state = weights() | {"x\nlabels: [a, b]\n#emb.weight": matrix(5, 3)}
         _, draft = self.drafted(run, save(tmp_path / "model.pt", state))

@@ -11,13 +11,15 @@ from typing import Any
 
 from msgspec import UNSET
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
+from lstm_lrp_cli.loading.layers.datasets import listed
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
 from lstm_lrp_cli.loading.mapping.choices import POOLED, ReadSteps
 from lstm_lrp_cli.loading.mapping.draft import Draft, OpenQuestion
 from .drafts.chain import Chain
 from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
-from .drafts.finding import NORM_EPSILON, attention_at, find_modules
+from .drafts.finding import NORM_EPSILON, attention_at, find_modules, groups_of
 from .drafts.gaps import usual_activation
 from .drafts.records import are_in_order, questions_of_records
 from .modules import FoundModule, ModuleRecord, Modules
@@ -29,6 +31,9 @@ EXPORT = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model
 TRANSITIONS = "transitions"
 BESIDE_TRANSITIONS = ("start_transitions", "end_transitions")
 CONSTRAINTS = "_constraint_mask"
+# No more modules than these are drafted, nor are more of a kind told one by one.
+MOST_MODULES = 1000
+MOST_TOLD = 8
 KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 # Under these keys scripts keep a vocabulary in their checkpoints, and the names of the classes.
@@ -68,7 +73,20 @@ def describe(file: ArrayFile, records: Sequence[ModuleRecord], assume: bool) -> 
 
 
 def draft_of(file: ArrayFile, records: Sequence[ModuleRecord]) -> Draft | None:
-    """The likeliest model, and what else may be meant."""
+    """The likeliest model, and what else may be meant.
+
+    Raises
+    ------
+    UnusableInput
+        It has more modules than are drafted.
+    """
+    count = len(groups_of(file.datasets))
+    if count > MOST_MODULES:
+        raise UnusableInput(
+            str(file.path),
+            f"holds weights of {count:,} modules, and no more than {MOST_MODULES:,} are drafted; "
+            f"describe its layers in a mapping, or save the whole model: {EXPORT}",
+        )
     modules = in_order(find_modules(file.datasets, records))
     if all(each.kind != "recurrent" for each in modules.found):
         return None
@@ -130,7 +148,7 @@ def _questions(modules: Modules, chain: Chain, crf: Sequence[str]) -> Iterator[O
     guessed = [each.called for each in chain.guessed if each.kind == "convolution"]
     if guessed:
         yield OpenQuestion(
-            f"nothing says how convolutions ({', '.join(guessed)}) go over the steps, and what "
+            f"nothing says how convolutions ({listed(guessed)}) go over the steps, and what "
             "stands behind them",
             is_searched=True,
         )
@@ -140,7 +158,7 @@ def _questions(modules: Modules, chain: Chain, crf: Sequence[str]) -> Iterator[O
             yield OpenQuestion(f"nothing says whether {slopes}", slopes)
     others = [name for name in modules.unknown if name not in crf]
     if others:
-        yield OpenQuestion(f"nothing says what {', '.join(others[:5])} are for")
+        yield OpenQuestion(f"nothing says what {listed(others)} are for")
     if modules.records:
         has_attention = any(each.kind == "attention" for one in chain.layers for each in one.layers)
         yield from questions_of_records(
@@ -157,7 +175,7 @@ def _of_embedding(modules: Modules) -> Iterator[OpenQuestion]:
     reader = next((each for each in weighted if each.kind != "embedding"), first)
     named, inputs = first.weights[0], reader.inputs
     if len(embeddings) > 1:
-        names = ", ".join(each.weights[0] for each in embeddings)
+        names = listed([each.weights[0] for each in embeddings])
         yield OpenQuestion(
             f"there are {len(embeddings)} embeddings ({names}), of which a mapping takes one"
         )
@@ -189,10 +207,10 @@ def _of_recurrent(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
         kinds = {KINDS[each.layers[0].kind] for each in found}
         what = f"{kinds.pop()}s" if len(kinds) == 1 else "recurrent modules"
         yield OpenQuestion(
-            f"there are {len(found)} {what} ({', '.join(each.called for each in found)})",
+            f"there are {len(found)} {what} ({listed([each.called for each in found])})",
             "; ".join(
                 f"`{later.called}` reads every step of `{earlier.called}`"
-                for earlier, later in itertools.pairwise(found)
+                for earlier, later in itertools.pairwise(found[:MOST_TOLD])
             ),
         )
 
@@ -207,8 +225,7 @@ def _of_dense_layers(modules: Modules, chain: Chain, has_crf: bool) -> Iterator[
     ]
     if before:
         yield OpenQuestion(
-            f"nothing says what stands behind {', '.join(before)}, before the {kind}",
-            is_searched=True,
+            f"nothing says what stands behind {listed(before)}, before the {kind}", is_searched=True
         )
     attention = attention_at(behind, last.outputs, chain.joined)
     denses = [each for each in behind if each.kind == "dense"][len(attention) :]
@@ -222,11 +239,11 @@ def _of_dense_layers(modules: Modules, chain: Chain, has_crf: bool) -> Iterator[
         return
     if not chain.is_joined:
         yield from _of_steps(chain, last, attention, denses[0], has_crf)
-    names = ", ".join(each.called for each in denses)
+    names = listed([each.called for each in denses])
     if denses[0] in chain.guessed and not denses[1:]:
         yield OpenQuestion(f"nothing says what stands behind {names}", is_searched=True)
     elif any(each in chain.guessed for each in denses):
-        quoted = " and ".join(f"`{each.called}`" for each in denses)
+        quoted = " and ".join(f"`{each.called}`" for each in denses[:MOST_TOLD])
         fit = not any(each in chain.misfits for each in denses)
         yield OpenQuestion(
             f"there are {len(denses)} linear layers ({names}), and nothing says what stands "
@@ -302,7 +319,7 @@ def _of_norms(modules: Modules, chain: Chain) -> Iterator[OpenQuestion]:
         norms = [each for each in norms if modules.sequence_of(each) is None]
         if not norms:
             continue
-        names = ", ".join(each.called for each in norms)
+        names = listed([each.called for each in norms])
         fits = not modules.is_sorted and not any(each in chain.misfits for each in norms)
         is_said = all(each.record for each in norms)
         epsilon = "" if is_said else f", with epsilon {NORM_EPSILON:g}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
+from lstm_lrp_cli.loading.layers.datasets import listed
 from lstm_lrp_cli.loading.layers.steps import FlattenSpec, RepeatSpec
 from lstm_lrp_cli.loading.mapping import INPUT_NAME, InputSpec
 from lstm_lrp_cli.loading.mapping.choices import POOLED, Choices, ReadSteps, returning
@@ -28,8 +29,8 @@ DECODED, FEATURES = "decoded", "features"
 UNKNOWN_STEPS = "steps"
 # How many steps a draft repeats a vector for; how many there are, only its user knows.
 SOME_STEPS = 10
-# No more steps than these are laid side by side, and no more ways to do it are shown.
-MOST_FLAT, MOST_WAYS = 64, 4
+# No more steps than these are laid side by side, of no more layers, and no more ways are shown.
+MOST_FLAT, MOST_WAYS, MOST_READERS = 64, 4, 4
 
 
 def is_decoder(module: FoundModule) -> bool:
@@ -163,7 +164,7 @@ def _side_by_side(chain: Chain, recurrent: Sequence[FoundModule]) -> None:
     """Recurrent modules of which none reads what another gives."""
     found = chain.modules.found
     start, stop = found.index(recurrent[0]), found.index(recurrent[-1])
-    names = ", ".join(each.called for each in recurrent)
+    names = listed([each.called for each in recurrent])
     between = [each for each in found[start:stop] if each.kind not in ("recurrent", "silent")]
     chain.walk(0, start)
     sources = _sources(chain, recurrent)
@@ -215,7 +216,8 @@ def _joined(recurrent: Sequence[FoundModule], sources: Sequence[str], takes: int
             choices[f"{POOLED[pool]}, {how}"] = _merged(recurrent, sources, merge, layers)
     if widths[-1] == takes:
         choices |= _last_alone(recurrent, sources)
-    for counts in itertools.islice(_flat(widths, takes), MOST_WAYS if not merges else 0):
+    is_flat = not merges and len(widths) <= MOST_READERS
+    for counts in itertools.islice(_flat(widths, takes), MOST_WAYS) if is_flat else ():
         layers = [LayerSpec(flatten=FlattenSpec(count)) for count in counts]
         what = f"all steps side by side, of {', '.join(map(str, counts))} steps"
         choices[what] = _merged(recurrent, sources, "concat", layers)
