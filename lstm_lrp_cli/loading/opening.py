@@ -29,7 +29,7 @@ def open_arrays(path: Path) -> ArrayFile:
         raise UnusableInput(
             str(path),
             f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt or "
-            ".safetensors, ONNX, or NumPy's .npz",
+            ".safetensors, ONNX, a SavedModel, or NumPy's .npz",
         )
     if found.reader is not None:
         return _reader(found.reader)(path)
@@ -64,6 +64,14 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
             from .onnx.file import OnnxFile
 
             return OnnxFile
+        case "SavedModel":
+            from .tensorflow.checkpoint import SavedModelFile
+
+            return SavedModelFile
+        case "TensorFlow":
+            from .tensorflow.checkpoint import CheckpointFile
+
+            return CheckpointFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -97,6 +105,10 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .onnx import graph
 
             return graph.describe(known)
+        case "SavedModel":
+            from .tensorflow import saved_model
+
+            return saved_model.describe(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None

@@ -119,7 +119,7 @@ def convolution():
             LSTM(4, return_sequences=True),
             BatchNormalization(),
             Convolution1D(3, 2),
-            LeakyReLU(0.2),
+            LeakyReLU(0.25),
             GlobalMaxPooling1D(),
             Dense(2),
         ]
@@ -254,6 +254,10 @@ def path_of(*parts):
 def fresh(build, precision, weights=None, name=""):
     """A model in some precision, compiled, for Keras 1 saves no others."""
     K.set_floatx(precision)
+    if K.backend() == "theano":  # which pads with zeros of the precision of its own
+        import theano
+
+        theano.config.floatX = precision
     model = build()
     model.set_weights(random_weights(model, name) if weights is None else weights)
     model.compile("sgd", "mse")

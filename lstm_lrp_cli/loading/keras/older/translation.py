@@ -152,8 +152,10 @@ def _merge(config: Config) -> str:
 
 def _joined(entry: Config) -> list[Config]:
     """What a Merge joins that a Sequential model begins with, the only place where it says it."""
+    if kind_of(entry) in MODELS:
+        return []
     found: list[Config] = entry["config"].get("layers") or []
-    return found if entry["class_name"] not in MODELS else []
+    return found
 
 
 class _Graph:

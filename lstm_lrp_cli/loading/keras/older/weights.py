@@ -34,16 +34,19 @@ class OlderWeights(Struct, frozen=True):
     owners: dict[str, tuple[str, ...]]
 
     def __call__(self, places: tuple[Place, ...]) -> list[str]:
-        for place in places:  # the layers of a Sequential model inside have groups of their own
-            listed = self.file.attribute(f"{self.root}{place.name}", "weight_names")
-            if listed is None:
-                continue
-            names = [f"{self.root}{place.name}/{name}" for name in listed]
-            if place is places[-1]:
-                return names
-            owners = self.owners[places[-1].name]
-            return [name for name in names if _owner(name) in owners]
-        return []
+        name = places[-1].name
+        own = self._listed(name)
+        if own is not None:
+            return own
+        # Those of a model inside the model may all stand in its group, and be told by their names.
+        owners = self.owners[name]
+        groups = self.file.attribute(self.root or "/", "layer_names") or []
+        weights = [each for group in groups for each in self._listed(group) or []]
+        return [each for each in weights if _owner(each) in owners]
+
+    def _listed(self, group: str) -> list[str] | None:
+        listed = self.file.attribute(f"{self.root}{group}", "weight_names")
+        return None if listed is None else [f"{self.root}{group}/{name}" for name in listed]
 
 
 def _owner(name: str) -> str:
