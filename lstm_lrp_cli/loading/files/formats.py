@@ -70,7 +70,7 @@ UNPACK = "unpack it first"
 NO_WEIGHTS = "expected weights; MODEL comes before INPUT"
 SAVE_KERAS = "save the Keras model that it was made from as .keras or .h5"
 BY_HAND = "Keep its weights, and describe their layers in a mapping:"
-TO_ONNX = "python -m tf2onnx.convert --saved-model {folder} --output {onnx}"
+TO_ONNX = "python -m tf2onnx.convert --saved-model {quoted} --output {onnx}"
 CHECKPOINT = """\
 import numpy, tensorflow as tf
 found = tf.train.load_checkpoint({prefix})
@@ -320,7 +320,7 @@ def _weights_in(seen: Seen) -> list[str]:
 
 
 def facts_of(seen: Seen) -> dict[str, str]:
-    """What the messages name: in Python's own spelling where it goes into lines of Python."""
+    """What the messages name: spelled as Python or a shell does where they are lines of those."""
     path, folder = seen.path, seen.folder
     base = CHECKPOINT_PART.sub("", str(path))
     prefix = folder if path.name == "checkpoint" or seen.is_folder else base
@@ -332,12 +332,21 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "file": repr(str(path)),
         "folder": repr(str(folder)),
         "prefix": repr(str(prefix)),
-        **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "onnx")},
+        "npz": repr(f"{named.stem or 'model'}.npz"),
+        "quoted": in_shell(folder),
+        "onnx": in_shell(Path(f"{named.stem or 'model'}.onnx")),
         "pt": repr(f"{path.stem}_state.pt"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",
         "begins": begins if len(begins) <= 40 else f"{begins[:37]}...",
     }
+
+
+def in_shell(path: Path) -> str:
+    """A path as an argument in a shell; what does not print has no spelling that all shells know."""
+    import shlex  # for messages alone
+
+    return shlex.quote(str(path)) if str(path).isprintable() else f"DIR{path.suffix}"
 
 
 def read_text_file(path: Path, limit: int, what: str) -> str:

@@ -175,7 +175,7 @@ class CheckpointFile(ArrayFile):
     def _entry(self, name: str, value: bytes) -> _Entry:
         """What the index says of a variable."""
         number, shard, offset, size = (whole(value, each) for each in (1, 3, 4, 5))
-        if any(messages(value, 7)):
+        if next(messages(value, 7), None) is not None:
             raise ValueError(f"`{name}` is kept in slices")
         if number not in DTYPES:
             raise ValueError(f"`{name}` is of type {number}")

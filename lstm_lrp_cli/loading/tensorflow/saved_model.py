@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
+from lstm_lrp_cli.loading.files.formats import in_shell
 from lstm_lrp_cli.loading.keras.architecture import Place, read_architecture
 from lstm_lrp_cli.loading.keras.describe import describe_architecture
 from lstm_lrp_cli.loading.keras.document import DAMAGED, read_document
@@ -48,13 +49,12 @@ def describe(file: SavedModelFile) -> Described:
     with damaged(where, _not_understood(file), *DAMAGED):
         documents = dict(_documents(file))
     if ROOT not in documents:
-        folder = str(file.path)
         raise UnusableInput(
-            folder,
+            str(file.path),
             "is a TensorFlow SavedModel in which Keras does not say its layers. Save the model "
             'that it was exported from, model.save("model.keras"), or make an ONNX file of it, '
             "which lrp reads (pip install tf2onnx):",
-            f"python -m tf2onnx.convert --saved-model {folder!r} --output model.onnx",
+            f"python -m tf2onnx.convert --saved-model {in_shell(file.path)} --output model.onnx",
         )
     with damaged(where, _not_understood(file), *DAMAGED):
         root = documents[ROOT]
