@@ -22,7 +22,9 @@ VERSIONS = ("tensorflow2.15", "tensorflow2.4")
 EXPECTED = {each: json.loads((GOLDEN / each / "expected.json").read_text()) for each in VERSIONS}
 FLOAT64 = np.dtype(np.float64)
 SMALL = GOLDEN / "tensorflow2.15" / "small"
-EVERY = [(version, name) for version, found in EXPECTED.items() for name in found]
+EVERY = [
+    (version, name) for version, found in EXPECTED.items() for name in found if name != "exported"
+]
 
 
 def check(run, path, numbers, folder, *options):
@@ -84,6 +86,33 @@ def test_a_mapping_beside_the_folder_wins(run, tmp_path):
 def test_a_layer_that_cannot_be_explained_is_named(version):
     with pytest.raises(UnusableInput, match=r"layer `twice` \(Lambda\): is not a layer that lrp"):
         load_model(GOLDEN / version / "refused", None, FLOAT64)
+
+
+def test_tf2onnx_makes_a_file_that_is_read_of_what_keras_says_nothing_in(run, tmp_path):
+    """The refusal's own command made it of what `model.export` wrote."""
+    numbers = EXPECTED["tensorflow2.15"]["exported"]
+    np.save(tmp_path / "x.npy", numbers["inputs"][0])
+    np.save(tmp_path / "y.npy", numbers["outputs"][0])
+    path = GOLDEN / "tensorflow2.15" / "exported.onnx"
+    expected = ("--expected", tmp_path / "y.npy", "--tolerance", 1e-5)
+    result = run("check", path, tmp_path / "x.npy", *expected)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("text", ["", "{"])
+def test_objects_of_keras_that_are_not_the_model_are_passed_over(copy, text):
+    """A module that has a Keras model among its parts, which says itself in another file."""
+    (copy / "keras_metadata.pb").unlink()
+    child = field(1, field(1, 1) + field(2, b"part"))
+    user = field(4, field(1, b"_tf_keras_layer") + field(3, text.encode()))
+    objects = field(7, field(1, child) + field(1, user))
+    (copy / "saved_model.pb").write_bytes(field(1, 1) + field(2, objects))
+    if text:
+        assert "saved_model.pb: is not the JSON that Keras writes" in refusal(copy)
+        return
+    message = refusal(copy)
+    assert "in which Keras does not say its layers. Save the model that it was" in message
+    assert f"python -m tf2onnx.convert --saved-model {copy} --output model.onnx" in message
 
 
 # Checkpoints

@@ -53,7 +53,7 @@ def describe(file: SavedModelFile) -> Described:
             str(file.path),
             "is a TensorFlow SavedModel in which Keras does not say its layers. Save the model "
             'that it was exported from, model.save("model.keras"), or make an ONNX file of it, '
-            "which lrp reads (pip install tf2onnx):",
+            "which lrp reads unless it masks steps (pip install tf2onnx):",
             f"python -m tf2onnx.convert --saved-model {in_shell(file.path)} --output model.onnx",
         )
     with damaged(where, _not_understood(file), *DAMAGED):
@@ -149,8 +149,9 @@ def _in_graph(content: bytes) -> Iterator[tuple[str, str]]:
                     waiting.append(other)
         for number, path in paths.items():
             for user in messages(nodes[number], 4):
-                if text_of(user, 1).startswith(OF_KERAS):
-                    yield path, text_of(user, 3)
+                text = text_of(user, 3)  # empty where another file has it
+                if text and text_of(user, 1).startswith(OF_KERAS):
+                    yield path, text
         return
 
 

@@ -1,7 +1,8 @@
 """Write SavedModels and checkpoints as Keras 2 itself saves them, and what it computes with them.
 
 Run by hand, in an environment with tensorflow-cpu==2.15.1, and in one with tensorflow-cpu==2.4.4
-(Python 3.8), the last version that keeps Keras's own description in `saved_model.pb`:
+(Python 3.8), the last version that keeps Keras's own description in `saved_model.pb`. The first
+needs tf2onnx==1.17.0 too:
 
     python tests/golden/savedmodel/write.py
 
@@ -12,12 +13,15 @@ variances are above 0.
 Models are saved without the traces of their functions, as `save_traces=False` does it: they are no
 part of what is read, and take half a megabyte a model. `traced` has them, and its variables go by
 other names in the file. Of a `saved_model.pb` beside `keras_metadata.pb` no more than the beginning
-is kept, for nothing else is looked at.
+is kept, for nothing else is looked at. `exported.onnx` is what tf2onnx made of the SavedModel of
+`model.export`; its numbers are in float32.
 """
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -110,6 +114,27 @@ def save(model, folder, **settings):
         path.write_bytes(path.read_bytes()[:BEGINNING])
 
 
+def exported():
+    """A SavedModel for serving, in which Keras says nothing, made an ONNX file by tf2onnx."""
+    model = fresh(
+        "exported",
+        lambda: sequential(
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.LSTM(4),
+            layers.Dense(3, activation="softmax"),
+            shape=(None, 2),
+        ),
+        "float32",
+    )
+    folder = HERE / "exported"
+    model.export(str(folder))
+    command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", str(folder)]
+    subprocess.run([*command, "--output", str(HERE / "exported.onnx")], check=True)
+    shutil.rmtree(folder)
+    given = SERIES.astype("float32")
+    return {"inputs": [SERIES], "outputs": [model.predict(given)]}
+
+
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
     lines = []
@@ -129,6 +154,9 @@ def main():
         found = {"inputs": given, "outputs": outputs}
         numbers = {key: [each.tolist() for each in value] for key, value in found.items()}
         lines.append(f"{json.dumps(name)}: {json.dumps(numbers)}")
+    if VERSION != "2.4":
+        numbers = {key: [each.tolist() for each in value] for key, value in exported().items()}
+        lines.append(f'"exported": {json.dumps(numbers)}')
     (HERE / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     save(fresh("refused", refused, "float32"), HERE / "refused", save_traces=False)
 
