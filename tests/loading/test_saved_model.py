@@ -6,6 +6,7 @@
 import json
 import shutil
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ EVERY = [
 def check(run, path, numbers, folder, *options):
     """Compare a model's outputs with those that Keras gave."""
     lines = [
-        {"tokens": given[0]} if len(given) == 1 else dict(zip(("words", "series"), given, strict=True))
+        {"tokens": given[0]}
+        if len(given) == 1
+        else dict(zip(("words", "series"), given, strict=True))
         for given in zip(*numbers["inputs"], strict=True)
     ]
     (folder / "given.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
@@ -193,6 +196,15 @@ def test_numbers_that_are_cut_off_are_told(copy):
     assert "variables.data-00000-of-00001 has 100; copy the checkpoint again" in refusal(copy)
 
 
+def listed_or_refused(folder):
+    """What it holds; None where it is refused, and nothing else is raised."""
+    try:
+        with open_arrays(folder) as file:
+            return dict(file.datasets)
+    except UnusableInput:
+        return None
+
+
 def test_every_byte_of_the_index_is_checked(copy):
     """Changed at any place it is refused, or still says the same."""
     path = variables(copy)
@@ -201,11 +213,7 @@ def test_every_byte_of_the_index_is_checked(copy):
         same = dict(file.datasets)
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
-        try:
-            with open_arrays(copy) as file:
-                assert dict(file.datasets) == same
-        except UnusableInput as error:
-            assert "small" in str(error)
+        assert listed_or_refused(copy) in (same, None)
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         with pytest.raises(UnusableInput):
@@ -219,10 +227,8 @@ def test_what_is_changed_elsewhere_is_refused_or_read(copy, name):
     whole = path.read_bytes()
     for place in range(0, len(whole), 37):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x21]) + whole[place + 1 :])
-        try:
+        with suppress(UnusableInput):
             load_model(copy, None, FLOAT64)
-        except UnusableInput as error:
-            assert "small" in str(error)
 
 
 @pytest.mark.parametrize("end", ["index", DATA])

@@ -241,9 +241,7 @@ FORMATS: tuple[Format, ...] = (
     Format(is_onnx, "is an ONNX file", reader="ONNX"),
     # Parts of TensorFlow's checkpoints.
     Format(
-        lambda seen: (
-            seen.ending == TABLE or CHECKPOINT_PART.search(seen.path.name) is not None
-        ),
+        lambda seen: seen.ending == TABLE or CHECKPOINT_PART.search(seen.path.name) is not None,
         "is part of a TensorFlow checkpoint",
         BY_HAND,
         CHECKPOINT,
@@ -343,7 +341,7 @@ def facts_of(seen: Seen) -> dict[str, str]:
 
 
 def in_shell(path: Path) -> str:
-    """A path as an argument in a shell; what does not print has no spelling that all shells know."""
+    """A path as an argument in a shell; not all of them can spell what does not print."""
     import shlex  # for messages alone
 
     return shlex.quote(str(path)) if str(path).isprintable() else f"DIR{path.suffix}"

@@ -49,7 +49,7 @@ PARTS = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 LISTED = re.compile(r'^model_checkpoint_path: *"([^"]+)"', re.MULTILINE)
 
 
-class _Entry(Struct, frozen=True):
+class _Variable(Struct, frozen=True):
     """Where a variable stands."""
 
     stored: Stored
@@ -126,7 +126,7 @@ class CheckpointFile(ArrayFile):
         ):
             return Objects.of(only_text(self._bytes(entry)))
 
-    def _bytes(self, entry: _Entry) -> bytes:
+    def _bytes(self, entry: _Variable) -> bytes:
         with self._shards[entry.shard].open("rb") as file:
             file.seek(entry.offset)
             return file.read(entry.size)
@@ -157,7 +157,7 @@ class CheckpointFile(ArrayFile):
     def _root(self) -> Path:
         return self.path if self.path.is_dir() else self.path.parent
 
-    def _listed(self, data: bytes) -> Iterator[tuple[str, _Entry]]:
+    def _listed(self, data: bytes) -> Iterator[tuple[str, _Variable]]:
         entries = table_entries(data)
         key, header = next(entries, (b"-", b""))
         shards = whole(header, 1)
@@ -172,7 +172,7 @@ class CheckpointFile(ArrayFile):
             name = key.decode("utf-8")
             yield name, self._entry(name, value)
 
-    def _entry(self, name: str, value: bytes) -> _Entry:
+    def _entry(self, name: str, value: bytes) -> _Variable:
         """What the index says of a variable."""
         number, shard, offset, size = (whole(value, each) for each in (1, 3, 4, 5))
         if next(messages(value, 7), None) is not None:
@@ -186,7 +186,7 @@ class CheckpointFile(ArrayFile):
         claimed = 0 if stored.dtype == "text" else _dtype(stored).itemsize * math.prod(shape)
         if stored.dtype != "text" and claimed != size:
             raise ValueError(f"`{name}` of {claimed:,} bytes is said to take {size:,}")
-        return _Entry(stored, shard, offset, size)
+        return _Variable(stored, shard, offset, size)
 
 
 def _sizes(value: Data) -> Iterator[int]:

@@ -119,7 +119,9 @@ def _documents(file: SavedModelFile) -> Iterator[tuple[str, Any]]:
         if content is None:
             continue
         where = file.where(name)
-        with damaged(where, lambda error: f"is damaged ({error}); save the model again", ValueError):
+        with damaged(
+            where, lambda error: f"is damaged ({error}); save the model again", ValueError
+        ):
             found = list(read(content))
         for path, text in found:
             yield path, _without_tuples(read_document(where, text))

@@ -24,8 +24,8 @@ import keras.backend as K
 import numpy as np
 from keras.engine.topology import merge
 from keras.layers import (
-    LSTM,
     GRU,
+    LSTM,
     Activation,
     AtrousConvolution1D,
     AveragePooling1D,
@@ -168,7 +168,8 @@ def branches():
     """Two Sequential models that a Merge joins, as Keras 1 had it before its functional models."""
     words = Sequential([embedding(), LSTM(3)])
     series = Sequential([GRU(4, input_dim=2, input_length=STEPS), Dense(3)])
-    return Sequential([Merge([words, series], mode="concat"), Dense(4, activation="tanh"), Dense(2)])
+    joined = Merge([words, series], mode="concat")
+    return Sequential([joined, Dense(4, activation="tanh"), Dense(2)])
 
 
 def graph():

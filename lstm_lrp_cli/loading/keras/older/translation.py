@@ -50,7 +50,7 @@ ALWAYS: dict[str, Config] = {
 
 
 def is_older(document: Config, version: str) -> bool:
-    """Whether a document is of Keras 1, by the version that it or its file says, or its settings."""
+    """Whether a document is of Keras 1, by the version that is said of it, or else its settings."""
     if version:
         return version.startswith("1.")
     return any(key in entry["config"] for entry in _every_layer(document) for key in OF_KERAS_1)
@@ -113,8 +113,8 @@ def _mapped(entry: Config, change: Callable[[Config], Config]) -> Config:
 
 def _layer(entry: Config, version: str) -> Config:
     """One layer in later words."""
-    kind = KINDS.get(entry["class_name"], entry["class_name"])
-    given = entry["config"]
+    kind, given = kind_of(entry), entry["config"]
+    kind = KINDS.get(kind, kind)
     config = {RENAMED.get(key, key): value for key, value in given.items()}
     config |= ALWAYS.get(kind, {})
     if kind in WITH_UNITS:
@@ -142,7 +142,7 @@ def _keeps_variance(version: str) -> bool:
 
 def _merge(config: Config) -> str:
     """The layer that a mode of Merge became, whose settings it adds."""
-    mode = config["mode"] if config.get("mode_type", "raw") == "raw" else "a function"
+    mode = str(config["mode"]) if config.get("mode_type", "raw") == "raw" else "a function"
     if mode == "concat":
         config["axis"] = config["concat_axis"]
     if mode == "dot":
