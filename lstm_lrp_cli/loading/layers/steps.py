@@ -169,7 +169,7 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
     padding: WindowPadding = "valid"
     groups: int = 1
     activation: ActivationName = "linear"
-    flipped: bool = False
+    flipped: bool | None = None
 
     def add(self, site: Site) -> None:
         site.need_one()

@@ -79,7 +79,7 @@ def _convolution(layer: KerasLayer, feed: Feed) -> Specs:
             bias,
             groups=int(config.get("groups", 1)),
             activation=layer.activation,
-            flipped=bool(config.get("flipped")),  # as on Theano
+            flipped=config.get("flipped"),  # as on Theano
             **settings,
         )
         return [LayerSpec(convolution=made)]
