@@ -103,3 +103,18 @@ def test_weights_alone_say_what_is_assumed(run):
     document = json.loads(shown)
     assert document["origins"]["layers"] == "names and shapes in weights_only.h5"
     assert "`lstm_1`: reads forwards, tanh cells, sigmoid gates" in document["assumptions"][0]
+
+
+@pytest.mark.parametrize("name", ["model.h5", "beside/model.h5"])
+def test_convolutions_of_keras_2_on_theano(run, tmp_path, name):
+    """Their kernels are turned round, but for those of separable ones, which Keras turns itself."""
+    folder = GRAPHS.parent / "theano"
+    numbers = json.loads((folder / "expected.json").read_text("utf-8"))
+    for file, key, values in (("x", "tokens", "ids"), ("y", "scores", "outputs")):
+        lines = "".join(json.dumps({key: each}) + "\n" for each in numbers[values])
+        (tmp_path / f"{file}.jsonl").write_text(lines)
+    result = run(
+        *("check", folder / name, tmp_path / "x.jsonl", "--target", "all"),
+        *("--expected", tmp_path / "y.jsonl", "--tolerance", 1e-10),
+    )
+    assert result.exit_code == 0, result.output

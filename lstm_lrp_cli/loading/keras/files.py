@@ -19,7 +19,7 @@ from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
 from .kinds.inputs import TEXT
 from .older import read_older
-from .older.translation import is_older, of_theano
+from .older.translation import as_computed_on, is_older
 from .roles import Shape, weight_shapes
 from .weights import PlacedWeights, group_weights, is_weight, snake_case, weights_beside
 
@@ -122,8 +122,7 @@ def describe_hdf5(file: Hdf5File) -> Described:
         if is_older(document, version):
             architecture, version = read_older(file, document, version, file.path, root)
         else:
-            if file.attribute("/", "backend") == "theano":
-                document = of_theano(document)
+            document = as_computed_on(file.attribute("/", "backend"), document)
             architecture = read_architecture(
                 *(file.path, document, version),
                 lambda places: group_weights(file, f"{root}{places[0].name}", places),
@@ -273,7 +272,9 @@ def _read(file: Hdf5File, path: Path) -> Beside | None:
             architecture, version = read_older(file, document, version, path)
         else:
             weights = weights_beside(file, document)
-            architecture = read_architecture(path, document, version, weights)
+            backend = document.get("backend") or file.attribute("/", "backend")
+            computed = as_computed_on(backend, document)
+            architecture = read_architecture(path, computed, version, weights)
         _check_fit(file, path, architecture)
         losses = (document.get("compile_config") or {}).get("loss")
         origin = f"{path.name} beside {file.path.name}"

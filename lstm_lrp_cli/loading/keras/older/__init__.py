@@ -5,7 +5,7 @@ from pathlib import Path
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from lstm_lrp_cli.loading.keras.architecture import Architecture, read_architecture
 from lstm_lrp_cli.loading.keras.document import Config
-from .translation import of_theano, translated
+from .translation import as_computed_on, translated
 from .weights import OlderWeights, is_of_theano, owners_of
 
 
@@ -36,9 +36,8 @@ def read_older(
     ------
     UnusableInput
     """
-    document = translated(document, version)
-    if is_of_theano(file):
-        document = of_theano(document)
+    backend = "theano" if is_of_theano(file) else "tensorflow"
+    document = as_computed_on(backend, translated(document, version))
     version = version or "1"
     weights = OlderWeights(file, root, owners_of(document))
     return read_architecture(path, document, version, weights), version

@@ -87,13 +87,13 @@ def translated(document: Config, version: str) -> Config:
     return mapped
 
 
-def of_theano(document: Config) -> Config:
-    """The same model where Theano computes it: in windows that TensorFlow lays otherwise.
+def as_computed_on(backend: Any, document: Config) -> Config:
+    """The same model with its windows as a backend lays them, in the words of Keras 2.
 
-    Theano turns the kernel of a convolution round. Windows that keep the length of a sequence begin
-    half their width before each step.
+    Theano turns the kernel of a convolution round, and begins windows that keep the length of a
+    sequence half their width before each step.
     """
-    return _mapped(document, _of_theano)
+    return _mapped(document, _of_theano) if backend == "theano" else document
 
 
 def _mapped(entry: Config, change: Callable[[Config], Config]) -> Config:
