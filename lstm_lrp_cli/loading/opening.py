@@ -72,6 +72,10 @@ def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
             from .tensorflow.checkpoint import CheckpointFile
 
             return CheckpointFile
+        case "TensorFlow Lite":
+            from .tensorflow.lite.file import LiteFile
+
+            return LiteFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -109,6 +113,10 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .tensorflow import saved_model
 
             return saved_model.describe(known)
+        case "TensorFlow Lite":
+            from .tensorflow.lite import graph as lite
+
+            return lite.describe(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None

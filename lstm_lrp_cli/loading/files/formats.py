@@ -29,7 +29,15 @@ from .seen import (
 )
 
 Reader = Literal[
-    "NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX", "SavedModel", "TensorFlow"
+    "NPZ",
+    "HDF5",
+    "Keras",
+    "PyTorch",
+    "safetensors",
+    "ONNX",
+    "SavedModel",
+    "TensorFlow",
+    "TensorFlow Lite",
 ]
 
 
@@ -189,7 +197,11 @@ FORMATS: tuple[Format, ...] = (
     NPZ,
     # What has a signature.
     HDF5,
-    Format(lambda seen: seen.beginning[4:8] == b"TFL3", "is a TensorFlow Lite model", GO_BACK),
+    Format(
+        lambda seen: seen.beginning[4:8] == b"TFL3",
+        "is a TensorFlow Lite model",
+        reader="TensorFlow Lite",
+    ),
     Format(
         lambda seen: seen.beginning[4:8] == b"ORTM",
         "is a model in ONNX Runtime's own format",
