@@ -72,7 +72,7 @@ FILES = {
     "SavedModel": (SAVED_MODEL, "is a TensorFlow SavedModel without variables. Save"),
     "frozen graph": (GRAPH, "is a frozen TensorFlow graph. Save the model that it was frozen from"),
     "graph as text": (b'node {\n  name: "x"\n}\n', "is a TensorFlow graph as text; save the Keras"),
-    "TensorFlow Lite": (b"\x1c\0\0\0TFL3\x14\0", "is a TensorFlow Lite model; its weights are"),
+    "TensorFlow Lite": (b"\x1c\0\0\0TFL3\x14\0", "is a damaged TensorFlow Lite file ("),
     "checkpoint": (INDEX, "is part of a TensorFlow checkpoint. Keep its weights"),
     "list of checkpoints": (
         b'model_checkpoint_path: "model.ckpt-1"\n',
@@ -412,13 +412,13 @@ class TestOtherFiles:
 
     @pytest.mark.parametrize("command", ["summarize", "compare"])
     def test_results(self, run, tmp_path, command):
-        (tmp_path / "m.tflite").write_bytes(FILES["TensorFlow Lite"][0])
+        (tmp_path / "m.tflite").write_bytes(FILES["tar"][0])
         (tmp_path / "r.jsonl").write_text("{}")
         others = [tmp_path / "r.jsonl"] if command == "compare" else []
         result = run(command, tmp_path / "m.tflite", *others)
         assert result.exit_code == 3
         assert (
-            "m.tflite: is a TensorFlow Lite model; expected what `lrp explain` writes as JSON"
+            "m.tflite: is a tar archive; expected what `lrp explain` writes as JSON"
         ) in result.stderr
 
     def test_results_as_npz(self, run, small):

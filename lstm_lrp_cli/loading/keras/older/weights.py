@@ -106,7 +106,7 @@ def older_kind(weights: Sequence[str], class_name: str) -> str | None:
         return "Embedding"
     if roles in ("W", "Wb"):
         return "Dense"
-    return "BatchNormalization" if "running_std" in roles else None
+    return None  # of a normalization the version would tell what its `running_std` is
 
 
 def joined_gates(

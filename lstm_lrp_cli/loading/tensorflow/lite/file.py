@@ -59,7 +59,7 @@ LARGEST = 2**31
 BROKEN = (ValueError, IndexError)
 
 
-class Tensor(Struct, frozen=True):
+class LiteTensor(Struct, frozen=True):
     """A tensor.
 
     Parameters
@@ -86,7 +86,7 @@ class Tensor(Struct, frozen=True):
     axis: int = 0
 
 
-class Operator(Struct, frozen=True):
+class LiteOperator(Struct, frozen=True):
     """A step of the computation.
 
     Parameters
@@ -152,7 +152,7 @@ class LiteFile(ArrayFile):
         scaled = (array - zeros) * np.array(tensor.scales, np.float64).reshape(shape)
         return np.asarray(scaled.astype(np.float32))
 
-    def _tensors(self, graph: Table, buffers: list[Table]) -> Iterator[Tensor]:
+    def _tensors(self, graph: Table, buffers: list[Table]) -> Iterator[LiteTensor]:
         names: set[str] = set()
         for number, table in enumerate(graph.tables(0)):
             name = table.text(3)
@@ -163,12 +163,12 @@ class LiteFile(ArrayFile):
             place = table.whole(2, "<I")
             begin, size = buffers[place].span(0) if place else (0, 0)
             if dtype != "text" and size:
-                yield _constant(Tensor(name, Stored(shape, dtype)), table, begin, size)
+                yield _constant(LiteTensor(name, Stored(shape, dtype)), table, begin, size)
             else:  # where -1 is an open size
-                yield Tensor(name, Stored(table.wholes(7, "<i") or shape, dtype))
+                yield LiteTensor(name, Stored(table.wholes(7, "<i") or shape, dtype))
 
 
-def _constant(tensor: Tensor, table: Table, begin: int, size: int) -> Tensor:
+def _constant(tensor: LiteTensor, table: Table, begin: int, size: int) -> LiteTensor:
     """A tensor whose numbers the file holds, as many as its shape says."""
     shape, dtype = tensor.stored.shape, tensor.stored.dtype
     claimed = np.dtype(dtype).itemsize * math.prod(shape)
@@ -184,10 +184,10 @@ def _constant(tensor: Tensor, table: Table, begin: int, size: int) -> Tensor:
         along = shape[axis] if 0 <= axis < len(shape) else 1
         if len(scales) not in (0, 1, along) or len(zeros) not in (0, len(scales)):
             raise ValueError(f"`{tensor.name}` has {len(scales)} scales")
-    return Tensor(tensor.name, tensor.stored, begin, size, scales, zeros, axis)
+    return LiteTensor(tensor.name, tensor.stored, begin, size, scales, zeros, axis)
 
 
-def _operators(graph: Table, codes: list[Table], tensors: int) -> Iterator[Operator]:
+def _operators(graph: Table, codes: list[Table], tensors: int) -> Iterator[LiteOperator]:
     for table in graph.tables(3):
         code = codes[table.whole(0, "<I")]
         number = max(code.whole(0, "<b"), code.whole(3, "<i"))
@@ -196,4 +196,4 @@ def _operators(graph: Table, codes: list[Table], tensors: int) -> Iterator[Opera
             raise ValueError("an operator has a tensor that is not there")
         custom = code.text(1)
         kind = custom if custom and number == 32 else OPERATORS.get(number, f"operator {number}")
-        yield Operator(kind, inputs, outputs, table.table(4))
+        yield LiteOperator(kind, inputs, outputs, table.table(4))

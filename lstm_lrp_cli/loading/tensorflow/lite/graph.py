@@ -31,7 +31,7 @@ from lstm_lrp_cli.loading.mapping import (
 )
 from lstm_lrp_cli.model.layers import MergeName
 from lstm_lrp_cli.model.recurrent import ActivationName
-from .file import LiteFile, Operator
+from .file import LiteFile, LiteOperator
 
 LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 SAVE_KERAS = 'save the Keras model that it was made from, model.save("model.keras")'
@@ -87,12 +87,13 @@ def describe(file: LiteFile) -> Described:
     if not any(each.kind == LSTM for each in file.operators):
         raise UnusableInput(
             str(file.path),
-            f"is a TensorFlow Lite model without an operator that is an LSTM; {SAVE_KERAS}",
+            "is a TensorFlow Lite model in which no LSTM is one operator "
+            f"({LSTM}), as lrp reads them; {SAVE_KERAS}",
         )
-    return _Reader(file).described()
+    return _LiteGraph(file).described()
 
 
-class _Reader:
+class _LiteGraph:
     """Follows a graph from its inputs."""
 
     def __init__(self, file: LiteFile) -> None:
@@ -105,7 +106,7 @@ class _Reader:
         self.halves: dict[int, int] = {}
         # Where cell states are cut: converters write 10 for LSTMs of Keras, which are not.
         self.cuts: set[float] = set()
-        self.steps: dict[str, Callable[[Operator, list[_Flow]], _Flow]] = {
+        self.steps: dict[str, Callable[[LiteOperator, list[_Flow]], _Flow]] = {
             LSTM: self._lstm,
             "FULLY_CONNECTED": self._dense,
             "CONCATENATION": self._joined,
@@ -141,7 +142,7 @@ class _Reader:
         outputs = [self._straight(self.flows[each]) for each in file.outputs]
         return self._mapping(inputs, [each.name for each in outputs])
 
-    def _live(self) -> list[Operator]:
+    def _live(self) -> list[LiteOperator]:
         """The operators that the outputs depend on, from the inputs on."""
         needed, live = set(self.file.outputs), []
         for operator in reversed(self.file.operators):
@@ -194,13 +195,17 @@ class _Reader:
         padding = PaddingSpec(length=shape[0], value=0, masked=False) if fixed else UNSET
         return InputSpec(name, has_steps, padding=padding)
 
-    def _refuse(self, operator: Operator, problem: str) -> NoReturn:
+    def _refuse(self, operator: LiteOperator, problem: str) -> NoReturn:
         name = self.file.tensors[operator.outputs[0]].name if operator.outputs else ""
         where = f"{self.file.path}: operator `{name}` ({operator.kind})"
         raise UnusableInput(where, f"{problem}; {SAVE_KERAS}")
 
     def _add(
-        self, operator: Operator, spec: LayerSpec, given: Sequence[_Flow], shape: tuple[int, ...]
+        self,
+        operator: LiteOperator,
+        spec: LayerSpec,
+        given: Sequence[_Flow],
+        shape: tuple[int, ...],
     ) -> _Flow:
         sources = [self._straight(each).name for each in given]
         name = f"{operator.kind.lower()} {len(self.specs) + 1}"
@@ -215,13 +220,13 @@ class _Reader:
         self.specs.append((name, LayerSpec(reverse="steps"), [flow.name]))
         return replace(flow, name=name, is_turned=False)
 
-    def _fused(self, operator: Operator, field: int = 0) -> ActivationName:
+    def _fused(self, operator: LiteOperator, field: int = 0) -> ActivationName:
         number = operator.options.whole(field, "<b") if operator.options else 0
         if number not in FUSED:
             self._refuse(operator, f"ends in activation {number}")
         return FUSED[number]
 
-    def _weight(self, operator: Operator, place: int) -> str | None:
+    def _weight(self, operator: LiteOperator, place: int) -> str | None:
         """The name of a constant among what an operator is given; None where it has none there."""
         number = operator.inputs[place] if place < len(operator.inputs) else -1
         if number < 0:
@@ -231,7 +236,7 @@ class _Reader:
             self._refuse(operator, f"is given `{tensor.name}` that is computed")
         return tensor.name
 
-    def _lstm(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _lstm(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         """An LSTM over all steps; one that is given turned steps reads backwards."""
         [source], options = given[:1], operator.options
         if len(given) > 1 or any(any(self._constant_of(operator, place)) for place in STATES):
@@ -258,14 +263,14 @@ class _Reader:
         # A mapping has the steps of a backward LSTM in their own order.
         return replace(made, is_turned=source.is_turned)
 
-    def _by_gate(self, operator: Operator, first: int) -> dict[str, str]:
+    def _by_gate(self, operator: LiteOperator, first: int) -> dict[str, str]:
         found = {gate: self._weight(operator, first + k) for k, gate in enumerate(GATES)}
         named = {gate: name for gate, name in found.items() if name is not None}
         if len(named) < len(GATES):
             self._refuse(operator, "has no input gate, or no bias")
         return named
 
-    def _dense(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _dense(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         weights = self._weight(operator, 1)
         if weights is None or len(given) > 1:
             self._refuse(operator, "has no weights")
@@ -279,7 +284,7 @@ class _Reader:
             self._refuse(operator, f"makes {made} of sequences of {source.shape}")
         return self._add(operator, LayerSpec(dense=spec), given, shape)
 
-    def _joined(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _joined(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         axis = operator.options.whole(0, "<i") if operator.options else 0
         is_units = axis in (-1, len(given[0].shape))
         if not is_units or len(given) != len(operator.inputs) or len({*map(_steps, given)}) > 1:
@@ -288,18 +293,18 @@ class _Reader:
         shape = (*given[0].shape[:-1], sum(each.shape[-1] for each in given))
         return self._add(operator, LayerSpec(merge="concat"), given, shape)
 
-    def _merged(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _merged(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         if len(given) != 2 or given[0].shape != given[1].shape:
             self._refuse(operator, "joins something else than two of a shape")
         self._check_unfused(operator, 0)
         spec = LayerSpec(merge=MERGES[operator.kind])
         return self._add(operator, spec, given, given[0].shape)
 
-    def _check_unfused(self, operator: Operator, field: int) -> None:
+    def _check_unfused(self, operator: LiteOperator, field: int) -> None:
         if self._fused(operator, field) != "linear":
             self._refuse(operator, "ends in an activation")
 
-    def _one_step(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _one_step(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         """The last step, or that of turned steps, which is the first."""
         [source] = given
         begin, stride = (self._constant(operator, place) for place in (1, 3))
@@ -323,13 +328,13 @@ class _Reader:
         spec = LayerSpec(pool="last" if is_last else "first")
         return self._add(operator, spec, [straight], source.shape[1:])
 
-    def _turned(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _turned(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         [source] = given
         if not source.has_steps or self._constant(operator, 1) != [1]:
             self._refuse(operator, "turns something else than steps")
         return replace(source, is_turned=not source.is_turned)
 
-    def _reshaped(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _reshaped(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         """All steps side by side, or nothing at all."""
         [source] = given[:1]
         target = self.file.tensors[operator.outputs[0]].stored.shape[1:]
@@ -340,7 +345,7 @@ class _Reader:
         spec = LayerSpec(flatten=FlattenSpec(source.shape[0]))
         return self._add(operator, spec, [source], target)
 
-    def _embedding(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _embedding(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         weights, source = self._weight(operator, 0), given[0]
         axis = operator.options.whole(0, "<i") if operator.options else 0
         batches = operator.options.whole(1, "<i") if operator.options else 0
@@ -352,7 +357,7 @@ class _Reader:
         spec = LayerSpec(embedding=EmbeddingSpec(weights))
         return self._add(operator, spec, given, (*source.shape, units))
 
-    def _pooled(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _pooled(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         [source] = given
         keeps = operator.options.whole(0, "<b") if operator.options else 0
         if not source.has_steps or keeps or self._constant(operator, 1) != [1]:
@@ -361,25 +366,25 @@ class _Reader:
         # The order of steps is all the same to it.
         return self._add(operator, spec, [replace(source, is_turned=False)], source.shape[1:])
 
-    def _ids(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _ids(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         """An input of another type of numbers, as of ids."""
         if given[0].name not in self.names:
             self._refuse(operator, "changes the type of what is computed")
         return given[0]
 
-    def _activation(self, operator: Operator, given: list[_Flow]) -> _Flow:
+    def _activation(self, operator: LiteOperator, given: list[_Flow]) -> _Flow:
         sharpness = operator.options.number(0, "<f") if operator.options else 1.0
         if operator.kind == "SOFTMAX" and sharpness != 1.0:
             self._refuse(operator, f"has a softmax of {sharpness:g} times its scores")
         spec = LayerSpec(activation=ACTIVATIONS[operator.kind])
         return self._add(operator, spec, given, given[0].shape)
 
-    def _constant(self, operator: Operator, place: int) -> list[int]:
+    def _constant(self, operator: LiteOperator, place: int) -> list[int]:
         """What an operator is given as a few whole numbers; none where they are no constants."""
         found = self._constant_of(operator, place)
         return found.astype(np.int64).tolist() if found.size <= MOST_SETTINGS else []
 
-    def _constant_of(self, operator: Operator, place: int) -> NDArray[Any]:
+    def _constant_of(self, operator: LiteOperator, place: int) -> NDArray[Any]:
         number = operator.inputs[place] if place < len(operator.inputs) else -1
         tensor = self.file.tensors[number]
         if number < 0 or not tensor.size:
