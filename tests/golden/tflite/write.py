@@ -62,10 +62,6 @@ def heads():
     return keras.Model([ids, series], layers.Dense(2)(joined))
 
 
-def large():
-    return sequential(layers.LSTM(32), layers.Dense(3))
-
-
 def gru():
     return sequential(layers.GRU(3), layers.Dense(3))
 
@@ -74,18 +70,12 @@ def convolution():
     return sequential(layers.Conv1D(4, 2), layers.LSTM(3), layers.Dense(3))
 
 
-# Each with what it is given, and how its weights are kept.
-MODELS = {
-    "chain": (chain, [SERIES], None),
-    "words": (words, [IDS], None),
-    "half": (chain, [SERIES], tf.float16),
-    "quantized": (large, [SERIES], "int8"),
-    "heads": (heads, [IDS, SERIES], None),
-}
+# Each with what it is given.
+MODELS = {"chain": (chain, [SERIES]), "words": (words, [IDS]), "heads": (heads, [IDS, SERIES])}
 REFUSED = {"gru": gru, "convolution": convolution}
 
 
-def converted(name, build, kept):
+def converted(name, build):
     keras.backend.clear_session()
     keras.backend.set_floatx("float32")
     model = build()
@@ -96,21 +86,13 @@ def converted(name, build, kept):
     concrete = function.get_concrete_function(*given)
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder, save_format="tf", signatures=concrete)
-        return _converted(tf.lite.TFLiteConverter.from_saved_model(folder), kept), model
-
-
-def _converted(converter, kept):
-    if kept is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kept == tf.float16:
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert(), model
 
 
 def main():
     lines = []
-    for name, (build, given, kept) in MODELS.items():
-        content, model = converted(name, build, kept)
+    for name, (build, given) in MODELS.items():
+        content, model = converted(name, build)
         (HERE / f"{name}.tflite").write_bytes(content)
         outputs = model(given if len(given) > 1 else given[0]).numpy()
         numbers = {"inputs": [each.tolist() for each in given], "outputs": outputs.tolist()}
@@ -118,7 +100,7 @@ def main():
     (HERE / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     (HERE / "refused").mkdir(exist_ok=True)
     for name, build in REFUSED.items():
-        (HERE / "refused" / f"{name}.tflite").write_bytes(converted(name, build, None)[0])
+        (HERE / "refused" / f"{name}.tflite").write_bytes(converted(name, build)[0])
 
 
 if __name__ == "__main__":

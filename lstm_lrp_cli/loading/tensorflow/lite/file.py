@@ -67,23 +67,18 @@ class LiteTensor(Struct, frozen=True):
     name : str
         Its own, with its number where another has the same.
     stored : Stored
-        As it is stored, before it is scaled; a size of what is computed is -1 where it is open.
+        A size of what is computed is -1 where it is open.
     begin, size : int
         Where a constant stands in the file, and how many bytes it takes; 0 of what is computed.
-    scales : tuple of float
-        What whole numbers are multiplied by: one number, or one for each place along `axis`.
-    zeros : tuple of int
-        What is taken off before.
-    axis : int
+    is_quantized : bool
+        Whether its whole numbers stand for others.
     """
 
     name: str
     stored: Stored
     begin: int = 0
     size: int = 0
-    scales: tuple[float, ...] = ()
-    zeros: tuple[int, ...] = ()
-    axis: int = 0
+    is_quantized: bool = False
 
 
 class LiteOperator(Struct, frozen=True):
@@ -105,7 +100,7 @@ class LiteOperator(Struct, frozen=True):
 
 
 class LiteFile(ArrayFile):
-    """A TensorFlow Lite file. Whole numbers with a scale are read as what they stand for.
+    """A TensorFlow Lite file.
 
     Raises
     ------
@@ -133,24 +128,19 @@ class LiteFile(ArrayFile):
             if not all(0 <= each < len(self.tensors) for each in (*self.inputs, *self.outputs)):
                 raise ValueError("its graph has a tensor that is not there")
         self._constants = {each.name: each for each in self.tensors if each.size}
-        self.datasets = {
-            name: Stored(each.stored.shape, "float32" if each.scales else each.stored.dtype)
-            for name, each in self._constants.items()
-        }
+        self.datasets = {name: each.stored for name, each in self._constants.items()}
 
     def read(self, name: str) -> NDArray[Any]:
         tensor = self._constants[name]
+        if tensor.is_quantized:
+            raise UnusableInput(
+                self.where(name),
+                "is quantized; expected weights as they were trained: save the model that it was "
+                "made from",
+            )
         dtype = np.dtype(tensor.stored.dtype).newbyteorder("<")
         count = math.prod(tensor.stored.shape)
-        array = np.frombuffer(self._data, dtype, count, tensor.begin).reshape(tensor.stored.shape)
-        if not tensor.scales:
-            return array
-        shape = [1] * array.ndim
-        if len(tensor.scales) > 1:
-            shape[tensor.axis] = len(tensor.scales)
-        zeros = np.array(tensor.zeros or [0] * len(tensor.scales), np.float64).reshape(shape)
-        scaled = (array - zeros) * np.array(tensor.scales, np.float64).reshape(shape)
-        return np.asarray(scaled.astype(np.float32))
+        return np.frombuffer(self._data, dtype, count, tensor.begin).reshape(tensor.stored.shape)
 
     def _tensors(self, graph: Table, buffers: list[Table]) -> Iterator[LiteTensor]:
         names: set[str] = set()
@@ -174,17 +164,9 @@ def _constant(tensor: LiteTensor, table: Table, begin: int, size: int) -> LiteTe
     claimed = np.dtype(dtype).itemsize * math.prod(shape)
     if min(shape, default=0) < 0 or claimed != size:
         raise ValueError(f"`{tensor.name}` of {claimed:,} bytes is said to take {size:,}")
-    scales: tuple[float, ...] = ()
-    zeros: tuple[int, ...] = ()
-    axis = 0
     quantized = table.table(4)
-    if quantized is not None and dtype in ("int8", "uint8", "int16", "int32"):
-        scales, zeros = quantized.numbers(2, "<f"), quantized.wholes(3, "<q")
-        axis = quantized.whole(6, "<i")
-        along = shape[axis] if 0 <= axis < len(shape) else 1
-        if len(scales) not in (0, 1, along) or len(zeros) not in (0, len(scales)):
-            raise ValueError(f"`{tensor.name}` has {len(scales)} scales")
-    return LiteTensor(tensor.name, tensor.stored, begin, size, scales, zeros, axis)
+    has_scales = quantized is not None and bool(quantized.numbers(2, "<f"))
+    return LiteTensor(tensor.name, tensor.stored, begin, size, has_scales)
 
 
 def _operators(graph: Table, codes: list[Table], tensors: int) -> Iterator[LiteOperator]:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files import damaged
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.cells import CellSpec
 from lstm_lrp_cli.loading.layers.recurrent import LstmSpec
@@ -31,7 +32,7 @@ from lstm_lrp_cli.loading.mapping import (
 )
 from lstm_lrp_cli.model.layers import MergeName
 from lstm_lrp_cli.model.recurrent import ActivationName
-from .file import LiteFile, LiteOperator
+from .file import BROKEN, LiteFile, LiteOperator
 
 LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 SAVE_KERAS = 'save the Keras model that it was made from, model.save("model.keras")'
@@ -90,7 +91,12 @@ def describe(file: LiteFile) -> Described:
             "is a TensorFlow Lite model in which no LSTM is one operator "
             f"({LSTM}), as lrp reads them; {SAVE_KERAS}",
         )
-    return _LiteGraph(file).described()
+    with damaged(
+        str(file.path),
+        lambda error: f"is damaged, or no graph as converters write it ({error!r}); {SAVE_KERAS}",
+        *(*BROKEN, KeyError),
+    ):
+        return _LiteGraph(file).described()
 
 
 class _LiteGraph:
@@ -102,8 +108,6 @@ class _LiteGraph:
         self.specs: list[tuple[str, LayerSpec, list[str]]] = []
         self.names: frozenset[str] = frozenset()
         self.embedded: set[str] = set()
-        # What numbers of half precision are called where they are made ones of single.
-        self.halves: dict[int, int] = {}
         # Where cell states are cut: converters write 10 for LSTMs of Keras, which are not.
         self.cuts: set[float] = set()
         self.steps: dict[str, Callable[[LiteOperator, list[_Flow]], _Flow]] = {
@@ -131,9 +135,6 @@ class _LiteGraph:
             inputs.append(name)
         self.names = frozenset(inputs)
         for operator in self._live():
-            if operator.kind == "DEQUANTIZE" and file.tensors[operator.inputs[0]].size:
-                self.halves[operator.outputs[0]] = operator.inputs[0]
-                continue
             follow = self.steps.get(operator.kind)
             given = [self.flows[each] for each in operator.inputs if each in self.flows]
             if follow is None or not given:
@@ -179,9 +180,6 @@ class _LiteGraph:
                 f"{' or '.join(f'{each:g}' for each in sorted(self.cuts))}, where TensorFlow Lite "
                 "cuts it, and Keras does not"
             )
-            assumptions.append(Assumption("layers", text))
-        if any(tensor.scales for tensor in self.file.tensors if tensor.size):
-            text = "its weights are quantized, and what they stand for is computed with"
             assumptions.append(Assumption("layers", text))
         mapping = Mapping(format=1, layers=specs, outputs=outputs if several else UNSET, **said)
         described = Described.by(mapping, f"the graph in {self.file.path.name}", assumptions)
@@ -231,7 +229,7 @@ class _LiteGraph:
         number = operator.inputs[place] if place < len(operator.inputs) else -1
         if number < 0:
             return None
-        tensor = self.file.tensors[self.halves.get(number, number)]
+        tensor = self.file.tensors[number]
         if not tensor.size:
             self._refuse(operator, f"is given `{tensor.name}` that is computed")
         return tensor.name
