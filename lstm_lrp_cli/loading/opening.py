@@ -3,7 +3,8 @@
 What only one format needs is imported for that format alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,20 @@ from .mapping.draft import Draft
 
 if TYPE_CHECKING:
     from .torch.modules import ModuleRecord
+
+# Of each format, the module and the class that read it.
+READERS: dict[Reader, tuple[str, str]] = {
+    "NPZ": (".files.numpy", "NpzFile"),
+    "HDF5": (".files.hdf5", "Hdf5File"),
+    "Keras": (".keras.files", "KerasFile"),
+    "PyTorch": (".torch.file", "TorchFile"),
+    "safetensors": (".files.safetensors", "SafetensorsFile"),
+    "ONNX": (".operators.onnx", "OnnxFile"),
+    "torch.export": (".operators.aten.exported", "ExportedFile"),
+    "SavedModel": (".tensorflow.checkpoint", "SavedModelFile"),
+    "TensorFlow": (".tensorflow.checkpoint", "CheckpointFile"),
+    "TensorFlow Lite": (".tensorflow.lite.file", "LiteFile"),
+}
 
 
 def open_arrays(path: Path) -> ArrayFile:
@@ -33,45 +48,15 @@ def open_arrays(path: Path) -> ArrayFile:
         raise UnusableInput(
             str(path),
             f"{begins}; expected an HDF5 file (.h5, .hdf5), Keras's .keras, PyTorch's .pt, .pt2 or "
-            ".safetensors, ONNX, or NumPy's .npz",
+            ".safetensors, ONNX, a SavedModel, or NumPy's .npz",
         )
     if found.reader is not None:
-        return _reader(found.reader)(path)
+        module, name = READERS[found.reader]
+        reader: type[ArrayFile] = getattr(import_module(module, __package__), name)
+        return reader(path)
     facts = facts_of(seen)
     mend = f"{'. ' if found.mend[:1].isupper() else '; '}{found.mend}" if found.mend else ""
     raise UnusableInput(str(path), (found.what + mend).format(**facts), found.lines.format(**facts))
-
-
-def _reader(name: Reader) -> Callable[[Path], ArrayFile]:
-    match name:
-        case "NPZ":
-            from .files.numpy import NpzFile
-
-            return NpzFile
-        case "HDF5":
-            from .files.hdf5 import Hdf5File
-
-            return Hdf5File
-        case "Keras":
-            from .keras.files import KerasFile
-
-            return KerasFile
-        case "PyTorch":
-            from .torch.file import TorchFile
-
-            return TorchFile
-        case "safetensors":
-            from .files.safetensors import SafetensorsFile
-
-            return SafetensorsFile
-        case "ONNX":
-            from .operators.onnx import OnnxFile
-
-            return OnnxFile
-        case "torch.export":
-            from .operators.aten.exported import ExportedFile
-
-            return ExportedFile
 
 
 def describe(file: ArrayFile, assume: bool) -> Described | None:
@@ -109,6 +94,14 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
             from .operators.aten.describe import describe as describe_exported
 
             return describe_exported(known)
+        case "SavedModel":
+            from .tensorflow import saved_model
+
+            return saved_model.describe(known)
+        case "TensorFlow Lite":
+            from .tensorflow.lite import graph as lite
+
+            return lite.describe(known)
     if file.datasets.keys() >= set(IN_RESULTS):
         raise UnusableInput(str(file.path), f"{RESULTS.what}; expected a weight file")
     return None

@@ -5,9 +5,13 @@ import pickle
 import struct
 import tarfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.opening import open_arrays
 
 STATE = ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0"]
 
@@ -129,25 +133,61 @@ def kept(path, *arrays):
 
 
 @pytest.mark.parametrize("given", ["saved", "saved/saved_model.pb"])
-def test_a_saved_model(run, framework, mended, tmp_path, given):
+def test_a_saved_model_without_keras(run, framework, tmp_path, given):
+    """Its variables are read, and what could be done is said of its layers."""
     tf = framework("tensorflow")
     module = tensorflow_module(tf)
     tf.saved_model.save(module, str(tmp_path / "saved"))
-    mended(tmp_path / given, "is a TensorFlow SavedModel. Save the Keras model", "saved.npz")
-    assert kept(tmp_path / "saved.npz", module.kernel.numpy(), module.head.numpy())
-    assert "lstm/kernel" in run("inspect", tmp_path / "saved.npz").stdout
+    result = run("inspect", tmp_path / given)
+    assert result.exit_code == 3
+    assert "in which Keras does not say its layers. Save the model that it was" in result.stderr
+    line = f"python -m tf2onnx.convert --saved-model {tmp_path}/saved --output model.onnx"
+    assert result.stderr.splitlines()[-1] == line
+    with open_arrays(tmp_path / given) as file:
+        assert np.array_equal(file.read("kernel"), module.kernel.numpy())
+        assert np.array_equal(file.read("head"), module.head.numpy())
 
 
 @pytest.mark.parametrize("given", ["", "/checkpoint", "/m-1", "/m-1.index", "/m-1.data"])
-def test_a_checkpoint(run, framework, mended, tmp_path, given):
+def test_a_checkpoint(framework, tmp_path, given):
     tf = framework("tensorflow")
     module = tensorflow_module(tf)
+    module.others = [
+        tf.Variable(tf.cast([[1, 2], [3, 4]], dtype))
+        for dtype in ("float64", "float16", "bfloat16", "int64", "int8", "uint16")
+    ]
+    module.name_of_it = tf.Variable("a text")
     tf.train.Checkpoint(model=module).save(str(tmp_path / "run" / "m"))
     path = f"{tmp_path}/run{given}" + ("-00000-of-00001" if given.endswith("data") else "")
-    written = {"": "run.npz", "/checkpoint": "checkpoint.npz"}.get(given, "m-1.npz")
-    mended(path, "of TensorFlow checkpoints" if not given else "a TensorFlow checkpoint", written)
-    assert kept(tmp_path / written, module.kernel.numpy(), module.head.numpy())
-    assert "model/kernel" in run("inspect", tmp_path / written).stdout
+    with open_arrays(Path(path)) as file:
+        assert np.array_equal(file.read("model/kernel"), module.kernel.numpy())
+        assert np.array_equal(file.read("model/head"), module.head.numpy())
+        for number, variable in enumerate(module.others):
+            found = file.read(f"model/others/{number}")
+            assert np.array_equal(found, variable.numpy().astype(found.dtype))
+        with pytest.raises(UnusableInput, match="name_of_it: holds text; expected numbers"):
+            file.read("model/name_of_it")
+
+
+def test_a_checkpoint_of_several_files(framework, tmp_path):
+    """As TensorFlow 1 and several machines write them: by name, and with no objects."""
+    tf = framework("tensorflow")
+    arrays = {f"rnn/kernel_{k}": np.full((k + 1, 2), k, np.float32) for k in range(3)}
+    for number, (name, array) in enumerate(arrays.items()):
+        tf.raw_ops.SaveV2(
+            prefix=f"{tmp_path}/part{number}",
+            tensor_names=[name],
+            shape_and_slices=[""],
+            tensors=[tf.constant(array)],
+        )
+    tf.raw_ops.MergeV2Checkpoints(
+        checkpoint_prefixes=[f"{tmp_path}/part{k}" for k in range(3)],
+        destination_prefix=f"{tmp_path}/whole",
+    )
+    with open_arrays(tmp_path / "whole") as file:
+        assert {name: file.read(name).tolist() for name in file.datasets} == {
+            name: array.tolist() for name, array in arrays.items()
+        }
 
 
 def test_a_frozen_graph(framework, mended, tmp_path):
@@ -168,7 +208,7 @@ def test_tensorflow_lite(run, framework, tmp_path):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
     (tmp_path / "m.tflite").write_bytes(converter.convert())
     error = run("inspect", tmp_path / "m.tflite").stderr
-    assert "is a TensorFlow Lite model; its weights are fused or quantized" in error
+    assert "is a TensorFlow Lite model in which no LSTM is one operator" in error
 
 
 @pytest.mark.parametrize("form", ["sequential", "functional", "lookup"])

@@ -3,9 +3,12 @@
 `tests/golden/keras2/write.py` says how they were made, and with which version.
 """
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -19,6 +22,8 @@ EXPECTED = json.loads((GRAPHS / "expected.json").read_text("utf-8"))
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 # Keras adds cuDNN's two biases in the precision of the file, float32, before it computes.
 ROUNDED = {"cudnn": 1e-7}
+# The same architecture as Keras writes it on Linux and on Windows.
+ON_BOTH = ("whole", "whole_on_windows")
 BY_STEP = ("output_at_every_step", "time_distributed", "masked_tagger")
 
 
@@ -38,6 +43,17 @@ def test_no_layer_is_both_read_and_refused():
 def test_every_file_has_numbers():
     files = [path.name for path in GRAPHS.iterdir() if path.suffix in (".h5", ".keras")]
     assert sorted(file.split(".")[0] for file in files) == sorted(EXPECTED)
+
+
+def test_names_that_windows_joins_are_joined_by_slashes():
+    """The groups of that file are called `layers\\lstm\\cell`, those that are listed are not."""
+    weights = [load_model(saved(name), None, np.dtype("float64")) for name in ON_BOTH]
+    one, other = (each.contents.datasets for each in weights)
+    assert one == other
+    with zipfile.ZipFile(saved(ON_BOTH[1])) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        assert "layers\\lstm\\cell" in file
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -87,3 +103,18 @@ def test_weights_alone_say_what_is_assumed(run):
     document = json.loads(shown)
     assert document["origins"]["layers"] == "names and shapes in weights_only.h5"
     assert "`lstm_1`: reads forwards, tanh cells, sigmoid gates" in document["assumptions"][0]
+
+
+@pytest.mark.parametrize("name", ["model.h5", "beside/model.h5"])
+def test_convolutions_of_keras_2_on_theano(run, tmp_path, name):
+    """Their kernels are turned round, but for those of separable ones, which Keras turns itself."""
+    folder = GRAPHS.parent / "theano"
+    numbers = json.loads((folder / "expected.json").read_text("utf-8"))
+    for file, key, values in (("x", "tokens", "ids"), ("y", "scores", "outputs")):
+        lines = "".join(json.dumps({key: each}) + "\n" for each in numbers[values])
+        (tmp_path / f"{file}.jsonl").write_text(lines)
+    result = run(
+        *("check", folder / name, tmp_path / "x.jsonl", "--target", "all"),
+        *("--expected", tmp_path / "y.jsonl", "--tolerance", 1e-10),
+    )
+    assert result.exit_code == 0, result.output

@@ -770,14 +770,6 @@ def test_the_hard_sigmoid_of_a_file_without_a_version_is_assumed(tmp_path: Path)
         )
 
 
-def test_files_of_keras_1_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = changed_copy("sequential", lambda architecture: None, tmp_path)
-    with h5py.File(path, "r+") as file:
-        file.attrs["keras_version"] = "1.2.2"
-    with pytest.raises(UnusableInput, match=r"written by Keras 1\.2\.2; load it in Keras 2"):
-        load_model(path, None, FLOAT64)
-
-
 @pytest.mark.parametrize(
     ("loss", "activation", "heads"),
     [

@@ -13,8 +13,11 @@ from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from .seen import (
+    CHECKPOINT_PART,
     TABLE,
     Seen,
+    has_checkpoint,
+    has_variables,
     is_exported,
     is_frozen_graph,
     is_lone_pickle,
@@ -28,7 +31,18 @@ from .seen import (
     protobuf_message,
 )
 
-Reader = Literal["NPZ", "HDF5", "Keras", "PyTorch", "safetensors", "ONNX", "torch.export"]
+Reader = Literal[
+    "NPZ",
+    "HDF5",
+    "Keras",
+    "PyTorch",
+    "safetensors",
+    "ONNX",
+    "torch.export",
+    "SavedModel",
+    "TensorFlow",
+    "TensorFlow Lite",
+]
 
 
 class Format(Struct, frozen=True):
@@ -81,15 +95,7 @@ UNPACK = "unpack it first"
 NO_WEIGHTS = "expected weights; MODEL comes before INPUT"
 SAVE_KERAS = "save the Keras model that it was made from as .keras or .h5"
 BY_HAND = "Keep its weights, and describe their layers in a mapping:"
-KERAS_2 = """\
-import tf_keras
-tf_keras.models.load_model({folder}).save({h5})"""
-VARIABLES = """\
-import numpy, tensorflow as tf
-model = tf.saved_model.load({folder})
-served = next(iter(model.signatures.values()), None)
-found = getattr(model, "variables", None) or served.variables
-numpy.savez({npz}, **{{f"{{v.name}} {{k}}": v.numpy() for k, v in enumerate(found)}})"""
+TO_ONNX = "python -m tf2onnx.convert --saved-model {quoted} --output {onnx}"
 CHECKPOINT = """\
 import numpy, tensorflow as tf
 found = tf.train.load_checkpoint({prefix})
@@ -131,23 +137,23 @@ NPY = Format(
 FORMATS: tuple[Format, ...] = (
     # Folders, and what stands for one.
     Format(
-        lambda seen: is_saved_model(seen) and (seen.folder / "keras_metadata.pb").is_file(),
-        "is a TensorFlow SavedModel that Keras 2 wrote",
-        "Load it where tf_keras is installed (pip install tf_keras), and save it as .h5:",
-        KERAS_2,
+        lambda seen: is_saved_model(seen) and has_variables(seen),
+        "is a TensorFlow SavedModel",
+        reader="SavedModel",
     ),
     Format(
         is_saved_model,
-        "is a TensorFlow SavedModel",
-        "Save the Keras model that it was exported from as .keras or .h5. Or keep its "
-        "weights, and describe their layers in a mapping:",
-        VARIABLES,
+        "is a TensorFlow SavedModel without variables",
+        "Save the model that it was made from, or copy the whole folder. Where its weights are "
+        "constants of its graph, this makes an ONNX file of it, which lrp reads (pip install "
+        "tf2onnx):",
+        TO_ONNX,
     ),
+    Format(has_checkpoint, "is a TensorFlow checkpoint", reader="TensorFlow"),
     Format(
         lambda seen: seen.is_folder and seen.holds("checkpoint"),
         "is a folder of TensorFlow checkpoints",
-        BY_HAND,
-        CHECKPOINT,
+        "it names none of which there is an index; copy the whole folder",
     ),
     Format(
         lambda seen: seen.is_folder and seen.holds("config.json", "model.weights.h5"),
@@ -207,7 +213,11 @@ FORMATS: tuple[Format, ...] = (
     NPZ,
     # What has a signature.
     HDF5,
-    Format(lambda seen: seen.beginning[4:8] == b"TFL3", "is a TensorFlow Lite model", GO_BACK),
+    Format(
+        lambda seen: seen.beginning[4:8] == b"TFL3",
+        "is a TensorFlow Lite model",
+        reader="TensorFlow Lite",
+    ),
     Format(
         lambda seen: seen.beginning[4:8] == b"ORTM",
         "is a model in ONNX Runtime's own format",
@@ -260,9 +270,7 @@ FORMATS: tuple[Format, ...] = (
     Format(is_onnx, "is an ONNX file", reader="ONNX"),
     # Parts of TensorFlow's checkpoints.
     Format(
-        lambda seen: (
-            seen.ending == TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", seen.path.name) is not None
-        ),
+        lambda seen: seen.ending == TABLE or CHECKPOINT_PART.search(seen.path.name) is not None,
         "is part of a TensorFlow checkpoint",
         BY_HAND,
         CHECKPOINT,
@@ -339,9 +347,9 @@ def _weights_in(seen: Seen) -> list[str]:
 
 
 def facts_of(seen: Seen) -> dict[str, str]:
-    """What the messages name: in Python's own spelling where it goes into lines of Python."""
+    """What the messages name: spelled as Python or a shell does where they are lines of those."""
     path, folder = seen.path, seen.folder
-    base = re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", str(path))
+    base = CHECKPOINT_PART.sub("", str(path))
     prefix = folder if path.name == "checkpoint" or seen.is_folder else base
     named = folder.absolute() if is_saved_model(seen) else Path(base)
     inside = _weights_in(seen)
@@ -351,13 +359,22 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "file": repr(str(path)),
         "folder": repr(str(folder)),
         "prefix": repr(str(prefix)),
-        **{form: repr(f"{named.stem or 'model'}.{form}") for form in ("npz", "h5")},
+        "npz": repr(f"{named.stem or 'model'}.npz"),
+        "quoted": in_shell(folder),
+        "onnx": in_shell(Path(f"{named.stem or 'model'}.onnx")),
         "pt": repr(f"{path.stem}_state.pt"),
         "pt2": repr(f"{path.stem}_exported.pt2"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",
         "begins": begins if len(begins) <= 40 else f"{begins[:37]}...",
     }
+
+
+def in_shell(path: Path) -> str:
+    """A path as an argument in a shell; not all of them can spell what does not print."""
+    import shlex  # for messages alone
+
+    return shlex.quote(str(path)) if str(path).isprintable() else f"DIR{path.suffix}"
 
 
 def read_text_file(path: Path, limit: int, what: str) -> str:

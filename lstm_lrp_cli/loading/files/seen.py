@@ -14,6 +14,8 @@ LOOKED_AT = 4096
 MOST_NAMES = 10_000
 # The end of a table of TensorFlow's checkpoints, which are made of LevelDB's.
 TABLE = bytes.fromhex("57fb808b247547db")
+# How the names of a checkpoint's files end.
+CHECKPOINT_PART = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 # How a zip begins: one with files, one without, and one of several parts.
 ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # What text is made of, besides characters that can be seen.
@@ -195,6 +197,22 @@ def is_saved_model(seen: Seen) -> bool:
     if seen.is_folder:
         return seen.holds("saved_model.pb") or seen.holds("saved_model.pbtxt")
     return seen.starts(b"\x08\x01") and protobuf_message(seen).startswith(b"\n")
+
+
+def has_variables(seen: Seen) -> bool:
+    """Whether beside a SavedModel's graph stand its variables."""
+    return (seen.folder / "variables" / "variables.index").is_file()
+
+
+def has_checkpoint(seen: Seen) -> bool:
+    """Whether it is a checkpoint of TensorFlow's, or one of its files, and its index is there."""
+    if seen.is_folder:
+        return seen.holds("checkpoint") and any(name.endswith(".index") for name in seen.names)
+    if seen.text.startswith("model_checkpoint_path:"):
+        return seen.path.name == "checkpoint"
+    prefix = CHECKPOINT_PART.sub("", str(seen.path))
+    is_part = seen.ending == TABLE or prefix != str(seen.path)
+    return is_part and Path(f"{prefix}.index").is_file()
 
 
 def is_frozen_graph(seen: Seen) -> bool:

@@ -23,7 +23,7 @@ from .document import (
     references,
 )
 from .mask_operations import MaskReader
-from .roles import roles
+from .roles import OLDER_NAME, OLDER_ROLES, roles
 
 # How many states recurrent layers return, where they do.
 STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
@@ -169,6 +169,9 @@ class KerasLayer(Struct, frozen=True):
         for name in names:
             if role_of(name) in called or ("/" in role and f"/{role}" in name.split(":")[0]):
                 return name
+        for name, gate in self._older_weights(role):
+            if not gate:
+                return name
         part, _, inner = role.partition("/")
         if inner:  # as Keras 3 keeps the dense layers of attention
             part = {"attention_output": "output"}.get(part, part)
@@ -181,6 +184,19 @@ class KerasLayer(Struct, frozen=True):
         if len(names) == len(expected) and names[place].rsplit("/", 1)[-1].isdigit():
             return names[place]
         raise self.unusable(f"the file holds no `{role}` for it; save the whole model again")
+
+    def weight_of_gates(self, role: str) -> str | dict[str, str]:
+        """The same of a recurrent layer, of which Keras 1 has one a gate: by the gate's letter."""
+        by_gate = {gate: name for name, gate in self._older_weights(role) if gate}
+        return by_gate or self.weight(role)
+
+    def _older_weights(self, role: str) -> Iterator[tuple[str, str]]:
+        """The weights that Keras 1 calls so, each with the letter of its gate if it is of one."""
+        called = OLDER_ROLES.get(role) if self.keras_version.startswith("1") else None
+        for name in self.weights if called else ():
+            found = OLDER_NAME.fullmatch(name.rsplit("/", 1)[-1])
+            if found and found["role"] == called:
+                yield name, found["gate"] or ""
 
     @property
     def activation(self) -> ActivationName:

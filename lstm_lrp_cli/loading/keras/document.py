@@ -56,8 +56,14 @@ def kind_of(entry: Config) -> str:
 
 
 def name_of(entry: Config) -> str:
-    """The name of a layer; operations have it beside their settings alone up to Keras 3.5."""
-    return str(entry["config"].get("name") or entry["name"])
+    """The name of a layer; operations have it beside their settings alone up to Keras 3.5.
+
+    The settings of a Sequential model are its layers alone up to Keras 2.2.
+    """
+    config = entry["config"]
+    if isinstance(config, list):
+        return str(entry.get("name") or "sequential")
+    return str(config.get("name") or entry["name"])
 
 
 def layers_of(entry: Config) -> list[Config]:

@@ -18,6 +18,8 @@ from .architecture import Architecture, Place, read_architecture
 from .describe import describe_architecture
 from .document import ALLOWED_CHARACTERS, DAMAGED, MODELS, Config, read_document
 from .kinds.inputs import TEXT
+from .older import read_older
+from .older.translation import as_computed_on, is_older
 from .roles import Shape, weight_shapes
 from .weights import PlacedWeights, group_weights, is_weight, snake_case, weights_beside
 
@@ -114,24 +116,20 @@ def describe_hdf5(file: Hdf5File) -> Described:
     text = file.attribute("/", "model_config")
     where = file.where("attribute model_config")
     version = str(file.attribute("/", "keras_version") or "")
-    if version.startswith("1."):
-        raise UnusableInput(
-            str(file.path),
-            f"was written by Keras {version}; load it in Keras 2, which converts it, and save it",
-        )
     with _understood(file, where):
-        architecture = read_architecture(
-            file.path, read_document(where, text), version, lambda places: _weights(file, places)
-        )
+        document = read_document(where, text)
+        root = "model_weights/" if file.has_group("model_weights") else ""
+        if is_older(document, version):
+            architecture, version = read_older(file, document, version, file.path, root)
+        else:
+            document = as_computed_on(file.attribute("/", "backend"), document)
+            architecture = read_architecture(
+                *(file.path, document, version),
+                lambda places: group_weights(file, f"{root}{places[0].name}", places),
+            )
         return describe_architecture(
             architecture, _losses(file), f"model_config in {file.path.name}", version
         )
-
-
-def _weights(file: Hdf5File, places: tuple[Place, ...]) -> list[str]:
-    root = "model_weights" if file.has_group("model_weights") else ""
-    top = places[0].name
-    return group_weights(file, f"{root}/{top}" if root else top, places)
 
 
 def _losses(file: Hdf5File) -> Any:
@@ -270,7 +268,13 @@ def _read(file: Hdf5File, path: Path) -> Beside | None:
         return None
     try:
         version = _version(file, document)
-        architecture = read_architecture(path, document, version, weights_beside(file, document))
+        if is_older(document, version):
+            architecture, version = read_older(file, document, version, path)
+        else:
+            weights = weights_beside(file, document)
+            backend = document.get("backend") or file.attribute("/", "backend")
+            computed = as_computed_on(backend, document)
+            architecture = read_architecture(path, computed, version, weights)
         _check_fit(file, path, architecture)
         losses = (document.get("compile_config") or {}).get("loss")
         origin = f"{path.name} beside {file.path.name}"

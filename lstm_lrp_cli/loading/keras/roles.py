@@ -1,5 +1,6 @@
 """The weights of each kind of Keras's layers: their names in Keras's order, and their shapes."""
 
+import re
 from collections.abc import Callable
 
 from .document import Config, kind_of
@@ -98,6 +99,24 @@ WEIGHTS: dict[str, dict[str, Callable[[Config], Shape]]] = {
     },
 }
 WEIGHTS["CuDNNLSTM"] = WEIGHTS["LSTM"] | {"bias": lambda config: (2 * _gates(config),)}
+# How Keras 1 calls a weight: `lstm_1_W_i`, behind the name of its layer; and what it called each.
+OLDER_NAME = re.compile(
+    r"(?P<layer>.+)_(?P<role>W|U|b|gamma|beta|running_mean|running_std|alphas)"
+    r"(?:_(?P<gate>[ifcozrh]))?(?::\d+)?"
+)
+OLDER_ROLES = {
+    "kernel": "W",
+    "embeddings": "W",
+    "recurrent_kernel": "U",
+    "bias": "b",
+    "gamma": "gamma",
+    "beta": "beta",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_std",
+    "alpha": "alphas",
+}
+# The gates of a layer, in the order and by the letters of Keras 1.
+OLDER_GATES = {"LSTM": "icfo", "GRU": "zrh"}
 # By which setting a layer has a weight, where it need not.
 SET_BY = {"bias": "use_bias", "gamma": "scale", "beta": "center", "scale": "use_scale"}
 
@@ -121,4 +140,10 @@ def weight_shapes(kind: str, config: Config) -> list[Shape] | None:
         return inner and inner * WRAPPERS[kind]
     if kind not in WEIGHTS:
         return None
-    return [WEIGHTS[kind][role](config) for role in roles(kind, config)]
+    shapes = [WEIGHTS[kind][role](config) for role in roles(kind, config)]
+    if config.get("by_gate"):  # in Keras 1
+        units = _size(config, "units")
+        shapes = [(None, units), (units, units), (units,)] * len(OLDER_GATES[kind])
+    if config.get("kernel_rows"):
+        shapes[0] = (shapes[0][0], 1, *shapes[0][1:])
+    return shapes

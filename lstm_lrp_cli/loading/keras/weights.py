@@ -8,6 +8,7 @@ from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from .architecture import Place, WeightsOf, role_of
 from .document import MODELS, Config, kind_of, layers_of, name_of
 from .kinds import KINDS
+from .older.weights import is_called_as_older, older_kind
 from .roles import WEIGHTS, WRAPPERS
 
 # Where Keras 3's layout keeps a model's layers; the second is how Keras 2.12 calls it.
@@ -102,6 +103,8 @@ def _named_group(file: Hdf5File, group: str, *, is_first: bool) -> LayerGroup:
     kind = None  # as of layers of a model inside the model
     if not names:  # the first without weights is the input, whatever the user calls it
         kind = CLASSES.get(class_of(group), "InputLayer" if is_first else None)
+    elif is_called_as_older(names):
+        kind = older_kind(names, class_of(group))
     elif all(f"/{group}" in name for name in names):
         kind = KINDS_BY_ROLES.get(tuple(map(role_of, names)))
         if kind == "Dense" and class_of(group) == "time_distributed":

@@ -24,6 +24,7 @@ from lstm_lrp_cli.model.recurrent import ActivationName, GateActivationName
 from .kinds.feed import SILENT
 from .kinds.recurrent import GATE_ORDER, GRU_ORDER
 from .kinds.steps import POOLS
+from .older.weights import is_called_as_older, joined_gates
 from .weights import LayerGroup, class_of, layer_groups, layer_names
 
 # What both TensorFlow 1.13 to 1.15 and 2.0 to 2.1 call their Keras.
@@ -93,10 +94,14 @@ class _FoundLayer(Struct, frozen=True):
 
 def _recognised(file: Hdf5File, group: LayerGroup) -> _FoundLayer:
     """What a layer is, if the shapes of its weights agree with its class."""
-    name, kind, weights = group.name, group.kind, group.weights
+    name, kind = group.name, group.kind
     if kind in POOLS and not file.holds(group.path):
         return _FoundLayer(name, "pool", LayerSpec(pool=POOLS[kind]))
-    shapes = [file.datasets[each].shape for each in weights if each in file.datasets]
+    names = [each for each in group.weights if each in file.datasets]
+    weights: list[Any] = names
+    shapes = [file.datasets[each].shape for each in names]
+    if kind in ("LSTM", "Bidirectional") and is_called_as_older(names):
+        weights, shapes = joined_gates(names, shapes)
     half = len(weights) // 2
     match kind, shapes:
         case "Embedding", [(tokens, size)]:
@@ -166,8 +171,8 @@ def _recurrent(
     return None
 
 
-def _cell(weights: list[str]) -> CellSpec:
-    bias: Any = weights[2] if len(weights) > 2 else None
+def _cell(weights: list[Any]) -> CellSpec:
+    bias = weights[2] if len(weights) > 2 else None
     return CellSpec(input=weights[0], recurrent=weights[1], bias=bias)
 
 
@@ -237,6 +242,8 @@ def _drafted(file: Hdf5File, found: list[_FoundLayer]) -> Draft:
         questions.append(OpenQuestion("Keras pools masked steps too, which lrp skips"))
     # It is told in a comment of the draft, where a line feed of a stranger's would go on as YAML.
     version = "".join(re.findall(r"[\w.-]", str(file.attribute("/", "keras_version") or "")))
+    if not version and any(is_called_as_older(list(group.weights)) for group in layer_groups(file)):
+        version = "1"
     questions += [*choices, *_choices(chain, version)]
     layers = [_linked(each, chain[k + 1 :], version) for k, each in enumerate(chain)]
     names = [each.name for each in chain]
@@ -371,7 +378,7 @@ def _gates_of(version: str) -> GateActivationName:
     Keras took the sigmoid instead of the hard sigmoid in 2.3.0. TensorFlow's own Keras did so with
     TensorFlow 2.0, whose version of Keras is, as that of 1.13 to 1.15, 2.2.4-tf.
     """
-    numbers = re.match(r"(\d+)\.(\d+)", version)
+    numbers = re.match(r"(\d+)(?:\.(\d+))?", version)
     if numbers is None or version == AMBIGUOUS:
         return "sigmoid"
-    return "hard_sigmoid" if tuple(map(int, numbers.groups())) < (2, 3) else "sigmoid"
+    return "hard_sigmoid" if tuple(map(int, numbers.groups("0"))) < (2, 3) else "sigmoid"

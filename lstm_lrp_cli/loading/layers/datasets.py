@@ -67,8 +67,8 @@ class Datasets(Struct, frozen=True):
         if array.dtype.kind not in "fiu":
             raise self.array_error([name], f"holds {array.dtype} elements; expected floats")
         if array.ndim != dimensions or not array.size:
-            names = ("a number", "a vector", "a matrix", "an array of three dimensions")
-            expected = names[dimensions]
+            names = ("a number", "a vector", "a matrix")
+            expected = names[dimensions] if dimensions < 3 else f"{dimensions} dimensions"
             raise self.array_error(
                 [name], f"({key}) has shape {shape_text(array.shape)}; expected {expected}"
             )

@@ -185,6 +185,7 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
     padding: WindowPadding = "valid"
     groups: int = 1
     activation: ActivationName = "linear"
+    flipped: bool | None = None
 
     def add(self, site: Site) -> None:
         site.need_one()
@@ -205,7 +206,7 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     def _weights(self, site: Site) -> tuple[Floats, int]:
         """The weights as (outputs, inputs of a group, width), and the number of groups."""
-        stored = site.datasets.read(self.weights, f"{site.key}.weights", 3)
+        stored = self._stored(site)
         groups = self.groups
         if self.layout is None:
             raise site.wrong(
@@ -232,7 +233,21 @@ class ConvolutionSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaul
                 f"{of_group * groups} features of {groups} group{'s' * (groups > 1)}; the layer "
                 f"before gives {inputs}",
             )
+        if self.flipped:
+            weights = weights[:, :, ::-1]
         return np.ascontiguousarray(weights), groups
+
+    def _stored(self, site: Site) -> Floats:
+        """The weights with three axes; those of images that are one pixel high have one more."""
+        key, known = f"{site.key}.weights", site.datasets.file.datasets.get(self.weights)
+        if known is None or len(known.shape) != 4 or self.layout != "width_inputs_outputs":
+            return site.datasets.read(self.weights, key, 3)
+        stored = site.datasets.read(self.weights, key, 4)
+        if stored.shape[1] != 1:
+            found = f"({key}) has shape {shape_text(stored.shape)}"
+            problem = f"{found}; expected (width, 1, inputs, outputs), or no such axis"
+            raise site.datasets.array_error([self.weights], problem)
+        return stored[:, 0]
 
     @classmethod
     def of(cls, layer: Convolution, keep: Keep) -> "ConvolutionSpec":

@@ -4,6 +4,8 @@ Run by hand, in an environment with tensorflow-cpu==2.15.1:
 
     python tests/golden/keras2/write.py
 
+or for some of the graphs alone, by their names.
+
 Every model gets random weights, and random biases none of which is 0, from a seed of its own, so
 that adding a case leaves the others as they are. The weights are saved in float32, which is Keras's
 default. `expected.json` holds, for each model,
@@ -19,9 +21,12 @@ refused/, without numbers.
 """
 
 import json
+import ntpath
 import os
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +38,7 @@ import keras
 import numpy as np
 import tensorflow
 from keras import layers
+from keras.src.saving import saving_lib
 
 HERE = Path(__file__).resolve().parent
 VOCABULARY = 12
@@ -314,6 +320,8 @@ class Graph:
         writes the files cannot run the model itself.
     padded : bool
         Whether the sequences are padded to `FIXED_LENGTH`, and are short.
+    on_windows : bool
+        Save it as on Windows, where Keras joins the names of groups by backslashes.
     """
 
     build: Callable[[], keras.Model]
@@ -323,6 +331,7 @@ class Graph:
     sequences: Sequences = field(default_factory=lambda: IDS)
     runs_as: Callable[[], keras.Model] | None = None
     padded: bool = False
+    on_windows: bool = False
 
 
 def several_outputs() -> keras.Model:
@@ -486,6 +495,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "whole": Graph(hard, suffix=".keras"),
     "whole_inside": Graph(inside, suffix=".keras"),
+    "whole_on_windows": Graph(hard, suffix=".keras", on_windows=True),
     "weights_numbered": Graph(
         lambda: sequential(
             embedding(), layers.LSTM(4, return_sequences=True), layers.LSTM(4), layers.Dense(2)
@@ -570,12 +580,33 @@ def positive(weights: list[np.ndarray]) -> list[np.ndarray]:
     return [np.abs(each) if each.ndim == 1 else each for each in weights]
 
 
-def write_graphs() -> None:
+@contextmanager
+def as_on_windows() -> Iterator[None]:
+    """Has Keras join names as it does on Windows, all but those of the machine's own files."""
+    gfile = saving_lib.tf.io.gfile
+    usual = gfile.join
+
+    def join(path: str, *names: str) -> str:
+        return usual(path, *names) if path.startswith("/") else ntpath.join(path, *names)
+
+    gfile.join = join
+    try:
+        yield
+    finally:
+        gfile.join = usual
+
+
+def write_graphs(names: Collection[str]) -> None:
     """Write each graph's file, and Keras's own outputs in both precisions."""
     folder = HERE / "graphs"
     folder.mkdir(exist_ok=True)
+    path = folder / "expected.json"
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
     lines = []
     for name, graph in GRAPHS.items():
+        if name not in names:
+            lines.append(f"{json.dumps(name)}: {json.dumps(kept[name])}")
+            continue
         path = folder / f"{name}{graph.suffix}"
         model = fresh(graph.build, name, scale=0.7)
         model.set_weights(positive(model.get_weights()))
@@ -586,14 +617,16 @@ def write_graphs() -> None:
         elif graph.suffix == ".h5":
             model.save(str(path), include_optimizer=bool(graph.loss))
         else:
-            model.save(str(path))
+            with as_on_windows() if graph.on_windows else nullcontext():
+                model.save(str(path))
         sequences = SHORT_IDS if graph.padded else graph.sequences
         found: dict[str, Any] = {"sequences": sequences}
         for precision in PRECISIONS:
             keras.backend.clear_session()
             keras.backend.set_floatx(precision)
             copy = (graph.runs_as or graph.build)()
-            copy.load_weights(str(path))
+            with as_on_windows() if graph.on_windows else nullcontext():
+                copy.load_weights(str(path))
             found[precision] = []
             for ids in sequences:
                 given = keras.utils.pad_sequences([ids], FIXED_LENGTH) if graph.padded else [ids]
@@ -605,7 +638,9 @@ def write_graphs() -> None:
 
 
 def main() -> None:
-    write_graphs()
+    write_graphs(sys.argv[1:] or GRAPHS)
+    if len(sys.argv) > 1:
+        return
     expected: dict[str, dict[str, Any]] = {}
     for name, case in CASES.items():
         model = fresh(case.build, name, case.scale)

@@ -20,6 +20,8 @@ from .feed import Feed, KerasKind, Specs
 
 GATE_ORDER = ["i", "f", "g", "o"]
 GRU_ORDER = ["z", "r", "n"]
+# What Keras calls the candidates of an LSTM and a GRU.
+CANDIDATES = {("LSTM", "c"): "g", ("GRU", "h"): "n"}
 DIRECTION_MERGES: dict[str, DirectionMergeName] = {
     "concat": "concat",
     "sum": "sum",
@@ -153,10 +155,18 @@ def _cell(layer: KerasLayer) -> CellSpec:
     if layer.config.get("time_major"):
         raise layer.unusable("takes steps before sequences; expected time_major=False")
     return CellSpec(
-        input=layer.weight("kernel"),
-        recurrent=layer.weight("recurrent_kernel"),
-        bias=layer.weight("bias") if layer.config.get("use_bias", True) else None,
+        input=_weight(layer, "kernel"),
+        recurrent=_weight(layer, "recurrent_kernel"),
+        bias=_weight(layer, "bias") if layer.config.get("use_bias", True) else None,
     )
+
+
+def _weight(layer: KerasLayer, role: str) -> str | dict[str, str]:
+    """A weight of all gates; of each gate by itself, under the engine's name, in Keras 1."""
+    found = layer.weight_of_gates(role)
+    if isinstance(found, str):
+        return found
+    return {CANDIDATES.get((layer.kind, gate), gate): name for gate, name in found.items()}
 
 
 def _layer(layer: KerasLayer, source: list[str] | None, **settings: Any) -> LayerSpec:

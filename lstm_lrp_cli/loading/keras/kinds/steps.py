@@ -56,7 +56,9 @@ def _windowed(layer: KerasLayer, feed: Feed, width: int, units: int | None) -> S
     stride = config.get("strides") or config.get("pool_size") or 1
     reach = one(config.get("dilation_rate", 1)) * (width - 1) + 1
     if steps is not None:
-        padded = config.get("padding", "valid") in ("same", "causal")
+        padding = config.get("padding", "valid")
+        padded = padding in ("same", "causal")
+        steps += sum(padding) if isinstance(padding, list) else 0
         steps = -(-steps // one(stride)) if padded else (steps - reach) // one(stride) + 1
     return (steps, units)
 
@@ -77,6 +79,7 @@ def _convolution(layer: KerasLayer, feed: Feed) -> Specs:
             bias,
             groups=int(config.get("groups", 1)),
             activation=layer.activation,
+            flipped=config.get("flipped"),  # as on Theano
             **settings,
         )
         return [LayerSpec(convolution=made)]
@@ -104,7 +107,8 @@ def _convolved(layer: KerasLayer, feed: Feed) -> Shape:
 
 def _padding(layer: KerasLayer) -> WindowPadding:
     padding = layer.config.get("padding", "valid")
-    if padding not in ("valid", "same", "causal"):
+    is_counted = isinstance(padding, list) and len(padding) == 2
+    if padding not in ("valid", "same", "causal") and not is_counted:
         raise layer.unusable(f"has padding {padding!r}; expected valid, same or causal")
     found: WindowPadding = padding
     return found

@@ -1,0 +1,1 @@
+"""What TensorFlow 2 writes: checkpoints, and SavedModels with Keras's own description in them."""
