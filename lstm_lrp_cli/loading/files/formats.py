@@ -70,22 +70,8 @@ class Format(Struct, frozen=True):
 # An architecture as Keras's to_json and to_yaml write it.
 KERAS_TEXT = re.compile(r'\s*\{.*"class_name"|(backend: \w+\n)?class_name: ', re.DOTALL)
 MAPPING_KEY = re.compile(r"^(format: *1\s*$|(layers|vocabulary|tokens|padding|labels): *)", re.M)
-WEIGHTS = (
-    "h5",
-    "hdf5",
-    "keras",
-    "pt",
-    "pt2",
-    "pth",
-    "ckpt",
-    "bin",
-    "safetensors",
-    "onnx",
-    "npz",
-    "pb",
-)
 # The format of a file inside a folder or a zip is told by its name alone.
-NAMED_WEIGHTS = re.compile(rf".*\.({'|'.join(WEIGHTS)})")
+NAMED_WEIGHTS = re.compile(r".*\.(h5|hdf5|keras|pt2?|pth|ckpt|bin|safetensors|onnx|npz|pb)")
 
 GO_BACK = (
     "its weights are fused or quantized; save the model that it was made from as .keras, .h5 or a "

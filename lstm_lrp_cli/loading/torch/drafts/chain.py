@@ -37,8 +37,7 @@ ATTENTION = "attention: a softmax over the steps of one number each, which weigh
 MOST_SHOWN = 5
 # Numbers of heads, the likeliest first.
 HEADS = (4, 8, 2, 1, 16)
-# The names of two layers that are joined: what is made of the steps, and of a second input.
-STEPS_END, BRANCH = "of_steps", "of_features"
+STEPS_END, BRANCH = "of_steps", "of_features"  # two layers that are joined
 
 
 class Chain(Struct):
