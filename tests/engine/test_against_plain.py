@@ -256,7 +256,7 @@ def test_the_strategy_draws_every_kind_of_layer_and_of_batch() -> None:
     """What these tests say of "every shape" holds only if every shape is drawn."""
     seen: set[object] = set()
 
-    @settings(property_test, max_examples=1000)
+    @settings(property_test, max_examples=1500)
     @given(cases())
     def look(case: Case) -> None:
         model, lengths = case.model, [len(sequence) for sequence in case.sequences]
