@@ -20,7 +20,7 @@ from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm
 from .expected import KINDS, Expected, deviations_of, kinds_of, probabilities_of
-from .trial import Built, Trial
+from .trial import Built, Kept, Trial
 from .variations import Candidate, Setting
 
 # What a model deviates that cannot run the sequences.
@@ -87,12 +87,15 @@ class Judge:
     expected : Expected
     model : Model
         One of them; all others have its inputs.
+    kept : Kept
+        What many models have alike.
     """
 
     sequences: list[Sequence]
     expected: Expected
     model: Model
-    _theirs: dict[tuple[int, ...], Floats] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
+    _theirs: dict[str, Floats] = field(default_factory=dict)
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -101,7 +104,7 @@ class Judge:
 
     @cached_property
     def _trial(self) -> Trial:
-        return Trial(self._batches)
+        return Trial(self._batches, self.kept)
 
     def judge(self, built: Built, settings: Several[Setting | None]) -> list[tuple[float, str]]:
         """The largest deviation by each setting, of scores or of what comes of them.
@@ -142,6 +145,13 @@ class Judge:
         """The scores of a batch; of a model by step, those of all real steps, one by one."""
         return scores if steps is None else scores[batch.steps_of(steps).own_rows]
 
+    @staticmethod
+    def _called(batch: Batch, steps: Packing | None) -> object:
+        """What tells steps of scores from others: an input's own may be masked, or padding."""
+        if steps is None:
+            return None
+        return [each.packing is steps for each in batch.packed], steps.lengths.tolist()
+
     def _theirs_at(self, model: Model, steps: Several[Packing | None]) -> Floats:
         """The expected scores, as the model's own are laid out.
 
@@ -150,7 +160,7 @@ class Judge:
         UnusableInput
             They are of another number of steps.
         """
-        key = (model.classes, *(0 if each is None else id(each) for each in steps))
+        key = repr([model.classes, *map(self._called, self._batches, steps)])
         if key not in self._theirs:
             found: list[Any] = []
             for batch, own in zip(self._batches, steps, strict=True):

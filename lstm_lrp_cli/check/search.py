@@ -28,7 +28,7 @@ from .expected import Expected
 from .judging import Judge, Match, MatchedMapping
 from .space import FEW, Space, likely_lengths, of_length
 from .starts import of_steps
-from .trial import Built
+from .trial import Built, Kept
 from .variations import Candidate, Layers, Setting, Start, Variation, given_setting
 
 # How many variations that are near on one sequence are run on all, at the least.
@@ -204,6 +204,7 @@ class _Run:
     _near: list[_Tried] = dataclasses.field(default_factory=list)
     _lengths: list[MatchedMapping] = dataclasses.field(default_factory=list)
     _judges: dict[tuple[int, str], Judge] = dataclasses.field(default_factory=dict)
+    _kept: Kept = dataclasses.field(default_factory=Kept)
     _seen: set[bytes] = dataclasses.field(default_factory=set)
     _waiting: Variation | None = None
     _until: float = 0.0
@@ -336,7 +337,7 @@ class _Run:
         key = (which, repr((variation.padding, [each.size for each in model.inputs])))
         if key not in self._judges:
             sequences = self.sequences[1] if which else [self.sequences[0]]
-            self._judges[key] = Judge(sequences, self.expected, model)
+            self._judges[key] = Judge(sequences, self.expected, model, self._kept)
         return self._judges[key]
 
 

@@ -107,7 +107,7 @@ def verdict(match: Match) -> str:
             "weights"
         )
     runner_up = f"; the nearest other one is {others[0].worst:.2g} off" if others else ""
-    rest = "" if match.is_whole else ". What differs from it in more than two ways was not tried"
+    rest = "" if match.is_whole else ". Not all that differs from it in several ways was tried"
     if len(found) == 1:
         return f"one of {match.tried:,} mappings reproduces the scores{runner_up}{rest}"
     return (

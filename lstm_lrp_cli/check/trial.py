@@ -6,7 +6,7 @@ inputs, of which each takes the gates in its own order; their cells run side by 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -106,6 +106,24 @@ class _States(NamedTuple):
     last: Floats
 
 
+@dataclass(slots=True, eq=False)
+class Kept:
+    """What was computed, by what it was computed of; all is dropped where it takes too much."""
+
+    values: dict[bytes, Value] = field(default_factory=dict)
+    states: dict[bytes, Sequence[_States]] = field(default_factory=dict)
+    size: int = 0
+
+    def takes(self, size: int) -> bool:
+        """Make room for so many bytes, if there can be as much."""
+        if self.size + size > KEPT_BYTES:
+            self.values.clear()
+            self.states.clear()
+            self.size = 0
+        self.size += size if size <= KEPT_BYTES else 0
+        return size <= KEPT_BYTES
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """Batches of the same sequences, that many models are run over.
@@ -113,11 +131,12 @@ class Trial:
     Parameters
     ----------
     batches : sequence of Batch
+    kept : Kept
+        Which other trials may share.
     """
 
     batches: Sequence[Batch]
-    _values: dict[bytes, Value] = field(default_factory=dict)
-    _states: dict[bytes, Sequence[_States]] = field(default_factory=dict)
+    kept: Kept
     _copied: dict[tuple[int, int], tuple[Packing, Packing]] = field(default_factory=dict)
 
     def scores(
@@ -160,20 +179,20 @@ class Trial:
             values[MODEL_INPUT - k] = Copied(Value(given.embedded, given.steps), 1)
         for k, (node, key) in enumerate(zip(model.nodes, built.keys, strict=True)):
             sources = [values[source] for source in node.sources]
-            own = None if key is None else f"{number} {mark}".encode() + key
+            own = None if key is None else f"{id(self)} {number} {mark}".encode() + key
             if isinstance(node.layer, Lstm):
                 if built.is_side_by_side:
                     values[k] = self._lstm(node.layer, own, sources[0], settings)
                     continue
                 own = None  # it would be that of all that it may return
             most = max(each.times for each in sources)
-            value = self._values.get(own) if most == 1 and own else None
+            value = self.kept.values.get(own) if most == 1 and own else None
             if value is None:
                 value = runner.run_layer(
                     node.layer, [self._times(each, most) for each in sources]
                 ).value
-                if most == 1 and own:
-                    _keep(self._values, own, value, value.array.nbytes)
+                if most == 1 and own and self.kept.takes(value.array.nbytes):
+                    self.kept.values[own] = value
             values[k] = Copied(value, most)
         ends = [values[end] for end in model.outputs]
         scores = concatenated([self._times(end, times).array for end in ends])
@@ -215,29 +234,18 @@ class Trial:
         # What settings all have alike is computed once.
         own = [each or (GATES, layer.gate_activation, 0.0) for each in settings]
         key = None if key is None else key + repr((own[0], own[-1], len(own))).encode()
-        states = self._states.get(key) if key else None
+        states = self.kept.states.get(key) if key else None
         if states is None:
             x = value.array.reshape(-1, count, value.array.shape[1])
             states = [_cell_states(cell, layer, x, packing, own) for cell in layer.cells]
-            if key:
-                size = sum(each.steps.nbytes + each.last.nbytes for each in states)
-                _keep(self._states, key, states, size)
+            size = sum(each.steps.nbytes + each.last.nbytes for each in states)
+            if key and self.kept.takes(size):
+                self.kept.states[key] = states
         is_last = layer.returns == "last"
         parts = [each.last if is_last else each.steps for each in states]
         merged = merge(layer.merge, [part.reshape(-1, part.shape[2]) for part in parts])
         steps = None if is_last else self._of_copies(packing, len(own))
         return Copied(Value(merged, steps), len(own))
-
-
-Kept = TypeVar("Kept")
-
-
-def _keep(kept: dict[bytes, Kept], key: bytes, value: Kept, size: int) -> None:
-    """Keep what was computed, and nothing else where that takes too much."""
-    if size * (len(kept) + 1) > KEPT_BYTES:
-        kept.clear()
-    if size <= KEPT_BYTES:
-        kept[key] = value
 
 
 def _cell_states(
