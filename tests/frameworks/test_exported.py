@@ -290,3 +290,29 @@ def test_torch_runs_no_code_of_the_file(run, tmp_path):
     result = run("check", path, tmp_path / "input.jsonl", "--against", "torch")
     assert result.exit_code == 0, result.output
     assert not (tmp_path / "was_here").exists()
+
+
+def test_torch_runs_no_operator_that_opens_files(run, tmp_path):
+    """In a node on which no score depends."""
+    import json
+    import zipfile
+
+    path = exported(made("uni"), [example("uni")], tmp_path / "model.pt2")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    [name] = [name for name in members if name.endswith("models/model.json")]
+    program = json.loads(members[name])
+    graph = program["graph_module"]["graph"]
+    node = dict(graph["nodes"][0], target="torch.ops.aten.from_file.default")
+    text = {"name": "filename", "arg": {"as_string": "/etc/hostname"}, "kind": 1}
+    node |= {"inputs": [text], "outputs": [{"as_tensor": {"name": "unused"}}]}
+    graph["nodes"].insert(0, node)
+    graph["tensor_values"]["unused"] = next(iter(graph["tensor_values"].values()))
+    members[name] = json.dumps(program).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, data in members.items():
+            archive.writestr(each, data)
+    (tmp_path / "input.jsonl").write_text('{"tokens": [1, 2, 3]}\n')
+    result = run("check", path, tmp_path / "input.jsonl", "--against", "torch")
+    assert result.exit_code == 3, result.output
+    assert "`torch.ops.aten.from_file.default`, which is not among" in result.stderr
