@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 from torch_files import cell, matrix, save, save_safetensors, weights
 
+from lstm_lrp_cli.loading.torch.pickled import read_pickle
+
 VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
 SENTENCE = "the film is bad\n"
 
@@ -826,6 +828,23 @@ class TestHostileFiles:
                 b"\x80\x02](" + b"N" * 500 + b"eq\x00" + b"cbuiltins\nset\nh\x00\x85R" * 50 + b".",
                 "copies more values than it holds",
             ),
+            # A function that is given many values again and again, and bytes that become a list.
+            (
+                b"\x80\x02(" + b"N" * 500 + b"tq\x00"
+                b"0" + b"ccollections\ndefaultdict\nh\x00R" * 50 + b".",
+                "copies more values than it holds",
+            ),
+            (
+                b"\x80\x02B\xf4\x01\0\0"
+                + b"1" * 500
+                + b"q\x00"
+                + b"cbuiltins\nset\nh\x00\x85R" * 50
+                + b".",
+                "copies more values than it holds",
+            ),
+            # A name that would be written without end.
+            (b"\x80\x02)" + b"q\x00h\x00\x86" * 200 + b"X\1\0\0\0a\x93.", "a name is no text"),
+            (b"\x80\x02X\7\0\0\0storageQ.", "a persistent id is no storage"),
             (b"\x80\x02h\x07.", "damaged pickle"),
             (b"\x80\x02t.", "damaged pickle"),
             (b"\x80\x02", "damaged pickle"),
@@ -848,6 +867,12 @@ class TestHostileFiles:
         ):
             error = refusal(hostile(tmp_path / "model.pt", b"\x80\x02" + payload))
             assert "holds no tensors" in error
+
+    def test_whole_numbers_of_one_hash_are_no_keys(self):
+        """A dict of n such keys takes n ** 2 looks."""
+        key = b"\x8a\x0b" + ((2**61 - 1) * 2**20).to_bytes(11, "little")
+        [found] = read_pickle(b"\x80\x02}" + key + b"Ns.", "model.pt")
+        assert not isinstance(found, int)
 
     def test_a_bare_pickle_is_refused(self, refusal, tmp_path):
         (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
@@ -900,6 +925,23 @@ class TestHostileFiles:
         if not text.startswith(b"{"):
             message = "expected an HDF5 file"
         assert message in refusal(path)
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [([3, *[1] * 64], "has 65 axes; expected 64"), ([0, 2**70], "no such file of weights")],
+    )
+    def test_shapes_that_numpy_does_not_have(self, refusal, tmp_path, shape, message):
+        path = save_safetensors(tmp_path / "model.safetensors", weights())
+        data = path.read_bytes()
+        (length,) = struct.unpack_from("<Q", data)
+        header = json.loads(data[8 : 8 + length])
+        begin, _ = header["fc.bias"]["data_offsets"]
+        header["fc.bias"] |= {"shape": shape, "data_offsets": [begin, begin + 4 * math.prod(shape)]}
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+        error = refusal(path)
+        assert "fc.bias" in error
+        assert message in error
 
     def test_safetensors_with_an_endless_header(self, refusal, tmp_path):
         path = tmp_path / "model.safetensors"

@@ -9,7 +9,7 @@ none refuses it by its name.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -27,6 +27,9 @@ from .values import (
     Tensor,
     with_items,
 )
+
+# The most parts that a persistent id has.
+_LONGEST_ID = 6
 
 
 class _Mark:
@@ -142,7 +145,10 @@ class PickleReader:
         They are ("storage", class, key, device, size) and, before 1.6, ("module", class, file,
         source) and a part of a storage: None, or (a key of its own, offset, size).
         """
-        kind, named, *others = self.stack.pop()
+        found = self.stack.pop()
+        if not isinstance(found, tuple) or not 2 <= len(found) <= _LONGEST_ID:
+            raise ValueError("a persistent id is no storage")
+        kind, named, *others = found
         if kind == "module" and isinstance(named, Foreign):
             self.stack.append(named)
             return
@@ -167,18 +173,18 @@ class PickleReader:
         if not isinstance(function, Foreign) or not isinstance(arguments, tuple):
             raise ValueError("what is called is no function")
         if (function.module, function.name) == WITH_ATTRIBUTES and _is_plain(arguments):
-            function, _, arguments, *_ = arguments
+            function, _, arguments = arguments[:3]
         known = FUNCTIONS.get((function.module, function.name))
         if known is None:
             self.stack.append(Made(function))
             return
         # What is called copies what it is given: a value named again and again would fill memory.
-        self.copy(*arguments)
+        self.copy(arguments, *arguments)
         self.stack.append(known(*arguments))
 
     def copy(self, *values: Any) -> None:
         """Count what is copied, which is no more than an honest file holds."""
-        self.copied += sum(len(each) for each in values if isinstance(each, list | tuple | dict))
+        self.copied += sum(len(each) for each in values if isinstance(each, Sized))
         if self.copied > len(self.data):
             raise ValueError("it copies more values than it holds")
 
@@ -225,7 +231,7 @@ def _is_plain(arguments: tuple[Any, ...]) -> bool:
     """Whether a tensor with attributes of its own is of a class that is no more than its view."""
     if len(arguments) < 3:
         return False
-    rebuilds, kind, given, *_ = arguments
+    rebuilds, kind, given = arguments[:3]
     is_plain = isinstance(kind, Foreign) and (kind.module, kind.name) in PLAIN
     return is_plain and isinstance(rebuilds, Foreign) and isinstance(given, tuple)
 
@@ -240,7 +246,9 @@ def _text(machine: PickleReader, count: int) -> None:
 
 def _stack_global(machine: PickleReader) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.stack.append(Foreign(str(module), str(name)))
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise ValueError("a name is no text")
+    machine.stack.append(Foreign(module, name))
 
 
 def _text_of_python_2(machine: PickleReader, count: int) -> None:

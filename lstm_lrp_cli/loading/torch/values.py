@@ -85,12 +85,18 @@ INERT = (Foreign, Made)
 
 # What may be a key. A tuple is hashed by all that is in it: without end where tuples are shared.
 _KEYS = (str, int, float, bytes, type(None), *INERT)
+# Of larger whole numbers any many can have one hash, and a dict of those takes their square.
+_LARGEST_KEY = 2**63
 
 
 def with_items(target: dict[Any, Any], pairs: Iterable[Any]) -> dict[Any, Any]:
     for key, value in pairs:
-        target[key if isinstance(key, _KEYS) else Foreign("a key", type(key).__name__)] = value
+        target[key if _is_key(key) else Foreign("a key", type(key).__name__)] = value
     return target
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, _KEYS) and not (isinstance(key, int) and abs(key) > _LARGEST_KEY)
 
 
 def _dict(content: Any = ()) -> dict[Any, Any]:
