@@ -19,6 +19,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import yaml
 from torch_files import cell, matrix, save, save_safetensors, weights
 
 from lstm_lrp_cli.loading.torch.pickled import read_pickle
@@ -528,6 +529,48 @@ class TestWhatTheHeadIsGiven:
         for text in (draft, layers_alone):
             path.with_suffix(".yaml").write_text(text)
             assert run("predict", path, sentence).exit_code == 0
+
+
+class TestScoresOfSteps:
+    MAPPING = """
+format: 1
+layers:
+- windows: {{kind: max, size: {size}}}
+- lstm:
+    gate_order: [i, f, g, o]
+    layout: gates_by_features
+    forward:
+      input: lstm.weight_ih_l0
+      recurrent: lstm.weight_hh_l0
+      bias: [lstm.bias_ih_l0, lstm.bias_hh_l0]
+    returns: sequence
+- dense: {{weights: fc.weight, layout: classes_by_features, bias: fc.bias}}
+"""
+
+    @pytest.mark.parametrize("command", ["check", "match"])
+    def test_of_a_model_that_makes_no_steps_nothing_is_proven(self, run, tmp_path, command):
+        state = cell("lstm.", 3, 2) | {"fc.weight": matrix(3, 2), "fc.bias": matrix(3)}
+        path = save(tmp_path / "model.pt", state)
+        (tmp_path / "model.yaml").write_text(self.MAPPING.format(size=9))
+        np.save(tmp_path / "x.npy", matrix(2, 4, 3))
+        np.save(tmp_path / "scores.npy", matrix(2, 4, 3))
+        given = ("--expected", tmp_path / "scores.npy")
+        result = run(command, path, tmp_path / "x.npy", *given)
+        assert result.exit_code == (3 if command == "check" else 1)
+        assert ("makes none of its 4 steps" in result.stderr) == (command == "check")
+
+    def test_match_shows_the_draft_whose_layers_never_fit(self, run, tmp_path):
+        heads = {f"head_{name}.weight": matrix(size, 2) for name, size in (("a", 3), ("b", 4))}
+        path = save(tmp_path / "model.pt", cell("lstm.", 3, 2) | heads)
+        np.save(tmp_path / "x.npy", matrix(2, 4, 3))
+        np.save(tmp_path / "scores.npy", matrix(2, 7))
+        given = ("--expected", tmp_path / "scores.npy")
+        result = run("match", path, tmp_path / "x.npy", *given)
+        assert result.exit_code == 3
+        message, draft = result.stderr.split("\n", 1)
+        assert "there are 2 linear layers (head_a.weight, head_b.weight)" in message
+        assert message.endswith("Mend this, save it as model.yaml, and search again:")
+        assert yaml.safe_load(draft)["layers"][-1]["dense"]["weights"] == "head_b.weight"
 
 
 class TestLayersInARow:
