@@ -47,23 +47,12 @@ def in_order(modules: Modules) -> Modules:
     places = [k for k, each in enumerate(found) if each.kind == "recurrent"]
     if not places:
         return modules
-    given = {each.outputs for each in found if each.kind in ("embedding", "convolution", "dense")}
-    given |= {found[k].outputs for k in places[:-1]}
-    is_embedded = any(each.kind == "embedding" for each in found)
-
-    def is_late(place: int) -> bool:
-        each = found[place]
-        if each.kind != "dense" or place > places[-1]:
-            return False
-        is_fed = each.inputs in given or not is_embedded
-        read = any(found[k].inputs == each.outputs for k in places if k > place)
-        return modules.is_sorted or not (is_fed and read)
-
+    behind = _behind_recurrent(modules, places)
     late: list[FoundModule] = []
     kept: list[FoundModule] = []
     for place, each in enumerate(found):
-        behind = late[-1:] and each.is_norm and found[place - 1] is late[-1]
-        if place <= places[-1] and (is_late(place) or behind):
+        is_norm_of_late = late[-1:] and each.is_norm and found[place - 1] is late[-1]
+        if place <= places[-1] and (place in behind or is_norm_of_late):
             late.append(each)
         else:
             kept.append(each)
@@ -74,6 +63,34 @@ def in_order(modules: Modules) -> Modules:
     if any(is_decoder(each) for each in first) and modules.is_sorted:
         first.sort(key=lambda each: is_decoder(each) - ("encod" in each.path.lower()))
     return replace(modules, found=first)
+
+
+def _behind_recurrent(modules: Modules, places: Sequence[int]) -> set[int]:
+    """The linear layers that stand before the last recurrent one and none reads: where they are.
+
+    One is read by a recurrent layer, or by the next linear one that is.
+    """
+    found = modules.found
+    given = {each.outputs for each in found if each.kind in ("embedding", "convolution", "dense")}
+    given |= {found[k].outputs for k in places[:-1]}
+    is_embedded = any(each.kind == "embedding" for each in found)
+    behind: set[int] = set()
+    following = 0
+    for place in reversed(range(places[-1])):
+        each = found[place]
+        if each.kind == "recurrent":
+            following = 0
+        if each.kind != "dense":
+            continue
+        is_fed = each.inputs in given or not is_embedded
+        is_read = following == each.outputs or any(
+            found[k].inputs == each.outputs for k in places if k > place
+        )
+        if modules.is_sorted or not (is_fed and is_read):
+            behind.add(place)
+        else:
+            following = each.inputs
+    return behind
 
 
 def drafted(modules: Modules, has_crf: bool = False) -> Chain:
