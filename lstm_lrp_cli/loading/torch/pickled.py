@@ -15,11 +15,13 @@ from typing import Any
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
 from .values import (
+    ATTRIBUTE_OF,
     FUNCTIONS,
     INERT,
     PLAIN,
     STORAGE_MODULES,
     STORAGES,
+    VARIABLE_FUNCTIONS,
     WITH_ATTRIBUTES,
     Foreign,
     Made,
@@ -176,7 +178,7 @@ class PickleReader:
             function, _, arguments = arguments[:3]
         known = FUNCTIONS.get((function.module, function.name))
         if known is None:
-            self.stack.append(Made(function))
+            self.stack.append(_of_torch(function, arguments) or Made(function))
             return
         # What is called copies what it is given: a value named again and again would fill memory.
         self.copy(arguments, *arguments)
@@ -225,6 +227,15 @@ class PickleReader:
             raise ValueError("a tuple lacks values")
         del self.stack[len(self.stack) - count :]
         self.stack.append(values)
+
+
+def _of_torch(function: Foreign, arguments: tuple[Any, ...]) -> Foreign | None:
+    """A function of torch's own, which is pickled as an attribute by its name; None of all else."""
+    if (function.module, function.name) not in ATTRIBUTE_OF or len(arguments) != 2:
+        return None
+    owner, name = arguments
+    is_known = isinstance(owner, Foreign) and str(owner) == VARIABLE_FUNCTIONS
+    return Foreign(VARIABLE_FUNCTIONS, name) if is_known and isinstance(name, str) else None
 
 
 def _is_plain(arguments: tuple[Any, ...]) -> bool:

@@ -133,6 +133,9 @@ FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch.nn.parameter", "Parameter"): _rebuild_parameter,
     ("torch.autograd.variable", "Variable"): _rebuild_parameter,
 }
+# What a function of torch's own is pickled as: the attribute of this class by its name.
+VARIABLE_FUNCTIONS = "torch._C._VariableFunctionsClass"
+ATTRIBUTE_OF = (("builtins", "getattr"), ("__builtin__", "getattr"))
 # What calls one of those, for a tensor that has attributes of its own.
 WITH_ATTRIBUTES = ("torch._tensor", "_rebuild_from_type_v2")
 # The classes of such tensors that are views of numbers and no more.
