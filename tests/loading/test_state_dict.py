@@ -22,6 +22,9 @@ import pytest
 import yaml
 from torch_files import cell, matrix, save, save_safetensors, weights
 
+from lstm_lrp_cli.loading.opening import open_arrays
+from lstm_lrp_cli.loading.torch.drafts.drafting import in_order
+from lstm_lrp_cli.loading.torch.drafts.finding import find_modules
 from lstm_lrp_cli.loading.torch.pickled import read_pickle
 
 VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
@@ -531,6 +534,54 @@ class TestWhatTheHeadIsGiven:
             assert run("predict", path, sentence).exit_code == 0
 
 
+def linear(name, outputs, inputs):
+    return {f"{name}.weight": matrix(outputs, inputs), f"{name}.bias": matrix(outputs)}
+
+
+# Names in the order of the alphabet, as safetensors has them, and the order that sizes show.
+SORTED = {
+    "head": (
+        cell("lstm.", 3, 2) | linear("fc", 1, 5) | linear("fc_1", 5, 2),
+        ["lstm", "fc_1", "fc"],
+    ),
+    "projection": (
+        {"emb.weight": matrix(9, 4)} | cell("lstm.", 3, 2) | linear("p", 3, 4) | linear("q", 2, 2),
+        ["emb", "p", "lstm", "q"],
+    ),
+    "two kinds": (
+        cell("gru.", 5, 4, gates=3) | cell("lstm.", 3, 5) | linear("fc", 2, 4),
+        ["lstm", "gru", "fc"],
+    ),
+    "decoder": (
+        cell("decoder.", 2, 2) | cell("encoder.", 3, 2) | linear("fc", 1, 2),
+        ["encoder", "decoder", "fc"],
+    ),
+    "attention": (
+        cell("lstm.", 3, 4) | linear("a", 3, 4) | linear("b", 1, 3) | linear("out", 2, 4),
+        ["lstm", "a", "b", "out"],
+    ),
+    "both directions, of which one goes on": (
+        linear("a", 4, 3)
+        | linear("b", 1, 2)
+        | cell("lstm.", 4, 2)
+        | cell("lstm.", 4, 2, suffix="_l0_reverse"),
+        ["a", "lstm", "b"],
+    ),
+    "none that fits": (
+        cell("lstm.", 3, 2) | linear("fc", 1, 7) | linear("fc_1", 5, 3),
+        ["lstm", "fc", "fc_1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "order"), SORTED.values(), ids=SORTED)
+def test_sizes_show_the_order_of_a_file_that_is_sorted(tmp_path, state, order):
+    path = save_safetensors(tmp_path / "model.safetensors", dict(sorted(state.items())))
+    with open_arrays(path) as file:
+        found = in_order(find_modules(file.datasets)).found
+    assert [each.path for each in found] == order
+
+
 class TestScoresOfSteps:
     MAPPING = """
 format: 1
@@ -813,6 +864,25 @@ class TestCheckpoint:
         result = run("inspect", path)
         assert result.exit_code == 3
         assert "there is no dataset `vocab`" in result.stderr
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda state: {"net_state": state, "best": {"acc": next(iter(state.values()))}},
+            lambda state: (state, {"epoch": 3}),
+            lambda state: [{"lr": 0.1}, state],
+        ],
+        ids=["another key", "tuple", "list"],
+    )
+    def test_the_only_dict_with_a_recurrent_layer_is_the_model(self, explained, tmp_path, wrap):
+        usual = explained(save(tmp_path / "usual.pt", weights()))
+        assert explained(save(tmp_path / "model.pt", weights(), wrap)) == usual
+
+    def test_of_two_models_none_is_taken(self, run, tmp_path):
+        path = save(tmp_path / "m.pt", weights(), lambda state: {"one": state, "two": dict(state)})
+        result = run("inspect", path)
+        assert "the file does not say its architecture" in result.stderr
+        assert "one/lstm.weight_ih_l0" in result.stdout
 
     def test_reads_a_vocabulary_that_is_a_counter(self, run, tmp_path):
         counted = collections.Counter({token: k for k, token in enumerate(VOCABULARY)})

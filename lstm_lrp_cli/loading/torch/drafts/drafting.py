@@ -28,6 +28,8 @@ DECODED, FEATURES = "decoded", "features"
 UNKNOWN_STEPS = "steps"
 # How many steps a draft repeats a vector for; how many there are, only its user knows.
 SOME_STEPS = 10
+# Of so many beginnings of an order sizes are looked at.
+MOST_ORDERS = 5000
 # No more steps than these are laid side by side, and no more ways to do it are shown.
 MOST_FLAT, MOST_WAYS = 64, 4
 
@@ -41,7 +43,7 @@ def in_order(modules: Modules) -> Modules:
 
     It is the file's order, with linear layers last that fit before no recurrent layer of those
     behind them, and decoders behind encoders. In a file that is sorted by name, as safetensors
-    are, all linear layers stand last.
+    are, all linear layers stand last, unless sizes show another order.
     """
     found = modules.found
     places = [k for k, each in enumerate(found) if each.kind == "recurrent"]
@@ -62,7 +64,45 @@ def in_order(modules: Modules) -> Modules:
     first = [*embeddings[:1], *(each for each in order if each not in embeddings[:1])]
     if any(is_decoder(each) for each in first) and modules.is_sorted:
         first.sort(key=lambda each: is_decoder(each) - ("encod" in each.path.lower()))
-    return replace(modules, found=first)
+    return replace(modules, found=_by_sizes(first) if modules.is_sorted else first)
+
+
+def _by_sizes(found: list[FoundModule]) -> list[FoundModule]:
+    """The first order in which each module takes as many units as the one before it gives.
+
+    That is the order as it is, where they fit; as it is, too, where none fits. Attention that makes
+    one number of each step leaves the steps as they are, and what reads the last recurrent layer
+    may take several of its states, or one of its directions.
+    """
+    pending: list[tuple[list[FoundModule], int, int]] = [([], 0, 0)]
+    for _ in range(MOST_ORDERS):
+        if not pending:
+            break
+        order, units, steps = pending.pop()
+        rest = [each for each in found if each not in order]
+        if not rest:
+            return order
+        nexts = []
+        for each in rest[:1] if not order and rest[0].kind == "embedding" else rest:
+            gives = each.outputs or units
+            if each.kind == "recurrent":
+                fits, width = units in (0, each.inputs), each.outputs
+            else:
+                is_read = bool(order) and order[-1].kind == "recurrent" and each.kind == "dense"
+                fits = units in (0, each.inputs) or (is_read and _may_read(units, each.inputs))
+                fits, width = fits or not each.inputs, steps
+            if fits:
+                nexts.append(([*order, each], gives, width))
+                is_behind = steps and all(one.kind != "recurrent" for one in rest)
+                if each.kind == "dense" and each.outputs == 1 and is_behind:
+                    nexts.append(([*order, each], steps, steps))
+        pending += reversed(nexts)
+    return found
+
+
+def _may_read(width: int, takes: int) -> bool:
+    """Whether so many units may be made of steps of a width: of several ways, or one direction."""
+    return width > 0 and takes > 0 and (takes % width == 0 or 2 * takes == width)
 
 
 def _behind_recurrent(modules: Modules, places: Sequence[int]) -> set[int]:
