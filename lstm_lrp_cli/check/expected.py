@@ -148,10 +148,11 @@ class Expected:
     ) -> Sequence[NDArray[Any] | None]:
         """The numbers of each sequence, whose shapes should be those."""
         numbers = [sequence.number for sequence in batch.sequences]
-        return list(map(self.of, numbers, shapes, (steps or batch.packed[0]).kept()))
+        kept, read = (steps or batch.packed[0]).kept(), batch.packed[0].given.tolist()
+        return list(map(self.of, numbers, shapes, kept, read))
 
-    def of(self, number: int, shape: tuple[int, ...], kept: Booleans) -> NDArray[Any]:
-        """The scores of one sequence, whose shape should be that.
+    def of(self, number: int, shape: tuple[int, ...], kept: Booleans, read: int) -> NDArray[Any]:
+        """The scores of one sequence of so many steps read, whose shape should be that.
 
         What stands behind a sequence's last step fills an array up, and is not looked at. Scores at
         every step may be those of the steps alone that are `kept`, since frameworks are given no
@@ -162,6 +163,12 @@ class Expected:
                 self.where, f"holds {len(self.scores)} rows of scores; the input has more sequences"
             )
         scores = self.scores[number]
+        if len(shape) == scores.ndim == 2 and shape[0] == 0 < min(read, len(scores)):
+            raise UnusableInput(
+                self.where,
+                f"has scores of {len(scores)} steps for sequence {number}; the model makes none of "
+                f"its {read} steps, so that there is nothing to compare",
+            )
         if len(shape) == scores.ndim == 2 and len(scores) == kept.sum() < shape[0]:
             given, scores = scores, np.full((len(kept), scores.shape[1]), np.nan)
             scores[kept] = given

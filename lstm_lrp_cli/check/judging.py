@@ -165,9 +165,12 @@ class Judge:
             found: list[Any] = []
             for batch, own in zip(self._batches, steps, strict=True):
                 packed = batch.packed[0] if own is None else batch.steps_of(own)
-                for sequence, kept in zip(batch.sequences, packed.kept(), strict=True):
+                read = batch.packed[0].given.tolist()
+                for sequence, kept, steps_read in zip(
+                    batch.sequences, packed.kept(), read, strict=True
+                ):
                     shape = (model.classes,) if own is None else (len(kept), model.classes)
-                    scores = self.expected.of(sequence.number, shape, kept)
+                    scores = self.expected.of(sequence.number, shape, kept, steps_read)
                     # What stands at masked steps means nothing.
                     found.append(scores[np.newaxis] if own is None else scores[kept])
             self._theirs[key] = np.concatenate(found)

@@ -139,7 +139,9 @@ class Search:
             key=lambda each: (each[0] < TELLING_STEPS, each[0] or 1 << 30),
         )
         longest = max(len(each) for each in sequences)
-        space = Space(mapping, [of_steps(start, longest) for start in self.starts], longest)
+        made = {len(scores) for scores in expected.scores} if expected.by_step else set()
+        repeated = made.pop() if len(made) == 1 else longest
+        space = Space(mapping, [of_steps(start, repeated) for start in self.starts], longest)
         run = _Run(self, space, (short, sequences), expected, tolerance, tell)
         run.try_all(WAYS_BEFORE_LENGTHS)
         if not run.found:

@@ -94,7 +94,7 @@ def start_of(layers: Sequence[LayerSpec], shapes: Names[str, tuple[int, ...]]) -
 
 
 def of_steps(start: Start, steps: int) -> Start:
-    """A start whose vectors are repeated for as many steps as the sequences have."""
+    """A start whose vectors are repeated for so many steps, as scores or sequences have."""
 
     def of(layer: LayerSpec) -> LayerSpec:
         return layer if layer.repeat is None else replace(layer, repeat=RepeatSpec(steps))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import say, warn
@@ -94,10 +95,16 @@ def match(
             described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
             return build_model(replace(contents, described=described), datasets)
 
-        first = search.first_model(
-            # One number a step may lie in rows of steps.
-            lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1))
-        )
+        try:
+            first = search.first_model(
+                # One number a step may lie in rows of steps.
+                lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1))
+            )
+        except UnusableInput:
+            if draft is not None:
+                mend = f"Mend this, save it as {model.with_suffix('.yaml').name}, and search again"
+                draft.settled(model, False, mend, "no layers of its draft fit together: ")
+            raise
         numbers = read_expected(expected, first)
         count = len(numbers.scores)
         sequences = list(itertools.islice(read_sequences(given.source, first), count + 1))

@@ -122,7 +122,7 @@ def alone(model, sequences, expected):
         ours = ours[packed.own_rows]
     shape = (lambda kept: (len(kept), 2)) if model.by_step else (lambda kept: (2,))
     rows = [
-        np.atleast_2d(expected.of(each.number, shape(kept), kept))
+        np.atleast_2d(expected.of(each.number, shape(kept), kept, len(kept)))
         for each, kept in zip(batch.sequences, packed.kept(), strict=True)
     ]
     theirs = np.concatenate(rows)

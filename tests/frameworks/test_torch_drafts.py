@@ -143,8 +143,8 @@ def attended(form):
     return make
 
 
-def decoded(repeats):
-    """An encoder and a decoder without a linear layer."""
+def decoded(repeats, steps=None):
+    """An encoder and a decoder without a linear layer; of so many steps, or as many as it reads."""
 
     def make(torch):
         nn = torch.nn
@@ -157,7 +157,7 @@ def decoded(repeats):
 
             def forward(self, x):
                 out, (hidden, _) = self.encoder(x)
-                again = hidden[-1].unsqueeze(1).repeat(1, x.shape[1], 1)
+                again = hidden[-1].unsqueeze(1).repeat(1, steps or x.shape[1], 1)
                 return self.decoder(again if repeats else out)[0]
 
         return Autoencoder()
@@ -243,7 +243,53 @@ def normed(place):
     return make
 
 
-def attends(heads):
+def behind_two():
+    """Two linear layers in front of the LSTM."""
+
+    def make(torch):
+        nn = torch.nn
+
+        class Behind(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.pre = nn.Sequential(
+                    nn.Linear(CHANNELS, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU()
+                )
+                self.lstm = nn.LSTM(6, 4, batch_first=True)
+                self.fc = nn.Linear(4, 2)
+
+            def forward(self, x):
+                return self.fc(self.lstm(self.pre(x))[0][:, -1])
+
+        return Behind()
+
+    return make
+
+
+def convolved_behind(head):
+    """A convolution over the LSTM's steps, and one vector of what it makes."""
+
+    def make(torch):
+        nn = torch.nn
+
+        class Behind(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.lstm = nn.LSTM(CHANNELS, 4, batch_first=True)
+                self.conv = nn.Conv1d(4, 5, 3, padding=1)
+                self.fc = nn.Linear(5, 2)
+
+            def forward(self, x):
+                out, _ = self.lstm(x)
+                out = self.conv(out.transpose(1, 2)).relu().transpose(1, 2)
+                return self.fc(HEADS[head](torch, out, None))
+
+        return Behind()
+
+    return make
+
+
+def attends(heads, units=4):
     """nn.MultiheadAttention of the LSTM's steps, and their mean."""
 
     def make(torch):
@@ -252,9 +298,9 @@ def attends(heads):
         class Attends(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.lstm = nn.LSTM(CHANNELS, 4, batch_first=True)
-                self.attn = nn.MultiheadAttention(4, heads, batch_first=True)
-                self.fc = nn.Linear(4, 2)
+                self.lstm = nn.LSTM(CHANNELS, units, batch_first=True)
+                self.attn = nn.MultiheadAttention(units, heads, batch_first=True)
+                self.fc = nn.Linear(units, 2)
 
             def forward(self, x):
                 out, _ = self.lstm(x)
@@ -304,6 +350,11 @@ CASES = {
     "norm": (normed("mean"), MATCH, 1),
     "norm of steps": (normed("steps"), MATCH, 1),
     "heads": (attends(2), MATCH, 1),
+    "heads, three": (attends(3, 6), MATCH, 1),
+    "decoder, other steps": (decoded(repeats=True, steps=5), MATCH, 0),
+    "two in front": (behind_two(), MATCH, 0),
+    "convolution behind": (convolved_behind("max"), MATCH, 0),
+    "convolution behind, mean": (convolved_behind("mean"), MATCH, 1),
 }
 
 

@@ -75,6 +75,17 @@ CERTAIN = {
             ),
         },
     ),
+    "linear layers in front, in sequences in a sequence": lambda k: (
+        lambda m, x: m.fc(last(m, m.pre(x))),
+        {
+            "pre": k.seq(
+                k.seq(k.nn.Linear(4, 6), k.nn.LeakyReLU(0.2)), k.seq(k.nn.Linear(6, 7), k.nn.ELU())
+            ),
+            "lstm": k.lstm(7, 5),
+            "fc": k.nn.Linear(5, 3),
+            "loss_fn": k.nn.functional.mse_loss,
+        },
+    ),
     "pooling over all steps": lambda k: (
         lambda m, x: m.head(m.lstm(x)[0].transpose(1, 2)),
         {
@@ -164,6 +175,13 @@ TOLD = {
         ),
         "`lstm.` is behind `conv.weight`, in the order in which they are registered",
     ),
+    "a tensor of no known use": (
+        lambda k: (
+            lambda m, x: m.fc(last(m, x)),
+            {"lstm": k.lstm(4, 5), "fc": k.nn.Linear(5, 3), "hidden": (k.torch.ones(1, 2, 5),) * 2},
+        ),
+        "`hidden`, a tensor beside the weights, changes no score",
+    ),
     "a sigmoid at the end": (
         lambda k: (
             lambda m, x: m.out(m.fc(last(m, x))),
@@ -174,6 +192,18 @@ TOLD = {
 }
 # What is asked, and what --assume takes.
 ASKED = {
+    "a function": (
+        lambda k: (
+            lambda m, x: m.fc2(m.act(m.fc1(last(m, x)))),
+            {
+                "lstm": k.lstm(4, 5),
+                "fc1": k.nn.Linear(5, 6),
+                "fc2": k.nn.Linear(6, 3),
+                "act": k.torch.tanh,
+            },
+        ),
+        "a tanh stands between `fc1.weight` and `fc2.weight`",
+    ),
     "pooling": (
         lambda k: (
             lambda m, x: m.fc(m.pool(m.lstm(x)[0].transpose(1, 2)).flatten(1)),
@@ -218,6 +248,10 @@ OPEN = {
     "an activation of no use": (
         lambda k: {"lstm": k.lstm(4, 5), "fc": k.nn.Linear(5, 3), "act": k.nn.ReLU()},
         "nothing says where `act` (ReLU) stands",
+    ),
+    "a function of no use": (
+        lambda k: {"lstm": k.lstm(4, 5), "fc": k.nn.Linear(5, 3), "act": k.nn.functional.relu},
+        "nothing says where `act` (relu) stands",
     ),
     "a class of one's own": (
         lambda k: {"lstm": k.lstm(4, 5), "own": k.Net(), "fc": k.nn.Linear(5, 3)},

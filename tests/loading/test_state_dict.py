@@ -19,7 +19,13 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import yaml
 from torch_files import cell, matrix, save, save_safetensors, weights
+
+from lstm_lrp_cli.loading.opening import open_arrays
+from lstm_lrp_cli.loading.torch.drafts.drafting import in_order
+from lstm_lrp_cli.loading.torch.drafts.finding import find_modules
+from lstm_lrp_cli.loading.torch.pickled import read_pickle
 
 VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
 SENTENCE = "the film is bad\n"
@@ -534,6 +540,96 @@ class TestWhatTheHeadIsGiven:
             assert run("predict", path, sentence).exit_code == 0
 
 
+def linear(name, outputs, inputs):
+    return {f"{name}.weight": matrix(outputs, inputs), f"{name}.bias": matrix(outputs)}
+
+
+# Names in the order of the alphabet, as safetensors has them, and the order that sizes show.
+SORTED = {
+    "head": (
+        cell("lstm.", 3, 2) | linear("fc", 1, 5) | linear("fc_1", 5, 2),
+        ["lstm", "fc_1", "fc"],
+    ),
+    "projection": (
+        {"emb.weight": matrix(9, 4)} | cell("lstm.", 3, 2) | linear("p", 3, 4) | linear("q", 2, 2),
+        ["emb", "p", "lstm", "q"],
+    ),
+    "two kinds": (
+        cell("gru.", 5, 4, gates=3) | cell("lstm.", 3, 5) | linear("fc", 2, 4),
+        ["lstm", "gru", "fc"],
+    ),
+    "decoder": (
+        cell("decoder.", 2, 2) | cell("encoder.", 3, 2) | linear("fc", 1, 2),
+        ["encoder", "decoder", "fc"],
+    ),
+    "attention": (
+        cell("lstm.", 3, 4) | linear("a", 3, 4) | linear("b", 1, 3) | linear("out", 2, 4),
+        ["lstm", "a", "b", "out"],
+    ),
+    "both directions, of which one goes on": (
+        linear("a", 4, 3)
+        | linear("b", 1, 2)
+        | cell("lstm.", 4, 2)
+        | cell("lstm.", 4, 2, suffix="_l0_reverse"),
+        ["a", "lstm", "b"],
+    ),
+    "none that fits": (
+        cell("lstm.", 3, 2) | linear("fc", 1, 7) | linear("fc_1", 5, 3),
+        ["lstm", "fc", "fc_1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "order"), SORTED.values(), ids=SORTED)
+def test_sizes_show_the_order_of_a_file_that_is_sorted(tmp_path, state, order):
+    path = save_safetensors(tmp_path / "model.safetensors", dict(sorted(state.items())))
+    with open_arrays(path) as file:
+        found = in_order(find_modules(file.datasets)).found
+    assert [each.path for each in found] == order
+
+
+class TestScoresOfSteps:
+    MAPPING = """
+format: 1
+layers:
+- windows: {{kind: max, size: {size}}}
+- lstm:
+    gate_order: [i, f, g, o]
+    layout: gates_by_features
+    forward:
+      input: lstm.weight_ih_l0
+      recurrent: lstm.weight_hh_l0
+      bias: [lstm.bias_ih_l0, lstm.bias_hh_l0]
+    returns: sequence
+- dense: {{weights: fc.weight, layout: classes_by_features, bias: fc.bias}}
+"""
+
+    @pytest.mark.parametrize("command", ["check", "match"])
+    def test_of_a_model_that_makes_no_steps_nothing_is_proven(self, run, tmp_path, command):
+        state = cell("lstm.", 3, 2) | {"fc.weight": matrix(3, 2), "fc.bias": matrix(3)}
+        path = save(tmp_path / "model.pt", state)
+        (tmp_path / "model.yaml").write_text(self.MAPPING.format(size=9))
+        np.save(tmp_path / "x.npy", matrix(2, 4, 3))
+        np.save(tmp_path / "scores.npy", matrix(2, 4, 3))
+        given = ("--expected", tmp_path / "scores.npy")
+        result = run(command, path, tmp_path / "x.npy", *given)
+        assert result.exit_code == (3 if command == "check" else 1)
+        assert ("makes none of its 4 steps" in result.stderr) == (command == "check")
+
+    def test_match_shows_the_draft_whose_layers_never_fit(self, run, tmp_path):
+        heads = {f"head_{name}.weight": matrix(size, 2) for name, size in (("a", 3), ("b", 4))}
+        path = save(tmp_path / "model.pt", cell("lstm.", 3, 2) | heads)
+        np.save(tmp_path / "x.npy", matrix(2, 4, 3))
+        np.save(tmp_path / "scores.npy", matrix(2, 7))
+        given = ("--expected", tmp_path / "scores.npy")
+        result = run("match", path, tmp_path / "x.npy", *given)
+        assert result.exit_code == 3
+        message, draft = result.stderr.split("\n", 1)
+        assert "there are 2 linear layers (head_a.weight, head_b.weight)" in message
+        assert message.endswith("Mend this, save it as model.yaml, and search again:")
+        assert yaml.safe_load(draft)["layers"][-1]["dense"]["weights"] == "head_b.weight"
+
+
 class TestLayersInARow:
     """Between linear layers a function stands that no state dict names."""
 
@@ -775,6 +871,25 @@ class TestCheckpoint:
         assert result.exit_code == 3
         assert "there is no dataset `vocab`" in result.stderr
 
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda state: {"net_state": state, "best": {"acc": next(iter(state.values()))}},
+            lambda state: (state, {"epoch": 3}),
+            lambda state: [{"lr": 0.1}, state],
+        ],
+        ids=["another key", "tuple", "list"],
+    )
+    def test_the_only_dict_with_a_recurrent_layer_is_the_model(self, explained, tmp_path, wrap):
+        usual = explained(save(tmp_path / "usual.pt", weights()))
+        assert explained(save(tmp_path / "model.pt", weights(), wrap)) == usual
+
+    def test_of_two_models_none_is_taken(self, run, tmp_path):
+        path = save(tmp_path / "m.pt", weights(), lambda state: {"one": state, "two": dict(state)})
+        result = run("inspect", path)
+        assert "the file does not say its architecture" in result.stderr
+        assert "one/lstm.weight_ih_l0" in result.stdout
+
     def test_reads_a_vocabulary_that_is_a_counter(self, run, tmp_path):
         counted = collections.Counter({token: k for k, token in enumerate(VOCABULARY)})
         path = save(
@@ -832,6 +947,23 @@ class TestHostileFiles:
                 b"\x80\x02](" + b"N" * 500 + b"eq\x00" + b"cbuiltins\nset\nh\x00\x85R" * 50 + b".",
                 "copies more values than it holds",
             ),
+            # A function that is given many values again and again, and bytes that become a list.
+            (
+                b"\x80\x02(" + b"N" * 500 + b"tq\x00"
+                b"0" + b"ccollections\ndefaultdict\nh\x00R" * 50 + b".",
+                "copies more values than it holds",
+            ),
+            (
+                b"\x80\x02B\xf4\x01\0\0"
+                + b"1" * 500
+                + b"q\x00"
+                + b"cbuiltins\nset\nh\x00\x85R" * 50
+                + b".",
+                "copies more values than it holds",
+            ),
+            # A name that would be written without end.
+            (b"\x80\x02)" + b"q\x00h\x00\x86" * 200 + b"X\1\0\0\0a\x93.", "a name is no text"),
+            (b"\x80\x02X\7\0\0\0storageQ.", "a persistent id is no storage"),
             (b"\x80\x02h\x07.", "damaged pickle"),
             (b"\x80\x02t.", "damaged pickle"),
             (b"\x80\x02", "damaged pickle"),
@@ -854,6 +986,12 @@ class TestHostileFiles:
         ):
             error = refusal(hostile(tmp_path / "model.pt", b"\x80\x02" + payload))
             assert "holds no tensors" in error
+
+    def test_whole_numbers_of_one_hash_are_no_keys(self):
+        """A dict of n such keys takes n ** 2 looks."""
+        key = b"\x8a\x0b" + ((2**61 - 1) * 2**20).to_bytes(11, "little")
+        [found] = read_pickle(b"\x80\x02}" + key + b"Ns.", "model.pt")
+        assert not isinstance(found, int)
 
     def test_a_bare_pickle_is_refused(self, refusal, tmp_path):
         (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
@@ -906,6 +1044,23 @@ class TestHostileFiles:
         if not text.startswith(b"{"):
             message = "expected an HDF5 file"
         assert message in refusal(path)
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [([3, *[1] * 64], "has 65 axes; expected 64"), ([0, 2**70], "no such file of weights")],
+    )
+    def test_shapes_that_numpy_does_not_have(self, refusal, tmp_path, shape, message):
+        path = save_safetensors(tmp_path / "model.safetensors", weights())
+        data = path.read_bytes()
+        (length,) = struct.unpack_from("<Q", data)
+        header = json.loads(data[8 : 8 + length])
+        begin, _ = header["fc.bias"]["data_offsets"]
+        header["fc.bias"] |= {"shape": shape, "data_offsets": [begin, begin + 4 * math.prod(shape)]}
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+        error = refusal(path)
+        assert "fc.bias" in error
+        assert message in error
 
     def test_safetensors_with_an_endless_header(self, refusal, tmp_path):
         path = tmp_path / "model.safetensors"

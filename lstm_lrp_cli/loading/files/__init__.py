@@ -16,6 +16,8 @@ from lstm_lrp_cli.errors import UnusableInput
 # A file may unfold to this much and no more: weights are noise, which hardly compresses.
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
+# As NumPy has it.
+MOST_AXES = 64
 
 
 class Stored(Struct, frozen=True):
@@ -125,9 +127,15 @@ def damaged(
 
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
-    """Refuse an array that unfolds to far more bytes than its file has."""
-    # Elements of no bytes take memory all the same, once they are read.
-    claimed = max(itemsize, 1) * math.prod(shape)
+    """Refuse an array that unfolds to far more bytes than its file has, or has too many axes."""
+    if len(shape) > MOST_AXES:
+        raise UnusableInput(
+            where,
+            f"has {len(shape)} axes; expected {MOST_AXES} at most, and no weights have as many",
+        )
+    # Elements of no bytes take memory all the same, once they are read; and NumPy refuses an axis
+    # that is too long even where another one is of no elements.
+    claimed = max(itemsize, 1) * math.prod(max(size, 1) for size in shape)
     if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from . import ArrayFile, Stored, bfloat16, damaged
+from . import ArrayFile, Stored, bfloat16, check_size, damaged
 
 DTYPES = {
     "F64": "float64",
@@ -69,6 +69,7 @@ class SafetensorsFile(ArrayFile):
 
     def read(self, name: str) -> NDArray[Any]:
         stored, begin, end = self._entries[name]
+        check_size(self.where(name), stored.shape, _dtype(stored).itemsize, self.size)
         with self.path.open("rb") as file:
             file.seek(self._data + begin)
             array = np.frombuffer(file.read(end - begin), _dtype(stored)).reshape(stored.shape)

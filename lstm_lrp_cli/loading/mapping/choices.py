@@ -5,6 +5,7 @@ likely.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -34,6 +35,8 @@ POOLED = {
     "sum": "their sum",
     "last": "the last step's output",
 }
+# Numbers of heads, the likeliest first.
+HEADS = (4, 8, 2, 1, 16, 3, 6, 5, 12, 10, 32)
 # The epsilons of PyTorch, and of Keras.
 EPSILONS = (1e-5, 1e-3)
 
@@ -113,6 +116,32 @@ def convolutions(layer: LayerSpec, width: int) -> Choices:
     }
     others = {f"{k} zeros on either side": of([k, k]) for k in (1, 2) if [k, k] != same}
     return {**found, **others}
+
+
+def attended(units: int, said: int | None) -> Choices:
+    """Attention of projected steps with so many heads, of which there may be some number said."""
+    numbers = HEADS if said is None or said < 1 or units % said else (said,)
+    return {
+        f"{n} heads": (
+            LayerSpec(
+                source=["query", "value", "key"],
+                attend=AttendSpec(heads=n, scale=(n / units) ** 0.5),
+            ),
+        )
+        for n in numbers
+        if units % n == 0
+    }
+
+
+def made_of_steps(pools: Sequence[PoolName], width: int, takes: int) -> Choices:
+    """What goes on of steps of some width, to a layer that takes so many units."""
+    found: Choices = {POOLED[pool]: (LayerSpec(pool=pool),) for pool in pools}
+    found["every step's output, for scores at every step"] = ()
+    if takes > width > 0 and takes % width == 0:
+        steps = takes // width
+        flat = (LayerSpec(flatten=FlattenSpec(steps)),)
+        return {f"all {steps} steps side by side": flat, **found}
+    return found
 
 
 class ReadSteps(Struct, frozen=True):

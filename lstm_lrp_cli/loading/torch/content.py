@@ -1,12 +1,12 @@
 """Where a PyTorch file has its model: a state dict, a checkpoint that holds one, a whole module."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from .modules import ModuleRecord
+from .modules import RECURRENT_WEIGHT, ModuleRecord
 from .pickled import refused
 from .values import INERT, Made, Tensor
 from .whole import (
@@ -102,11 +102,29 @@ def state_tensors(content: Any, tensor: type) -> dict[str, Any]:
 
 
 def _find_state(content: Any, tensor: type) -> dict[Any, Any] | None:
-    """The dict that holds the model's tensors: one under a usual key, or the whole."""
+    """The dict that holds the model's tensors: one under a usual key, the whole, or what it has.
+
+    Under another key, or in a list, it is the only one that has the weights of a recurrent layer.
+    """
     if not isinstance(content, dict):
-        return None
+        return _of_one(content, tensor) if isinstance(content, list | tuple) else None
     candidates = [*(content[key] for key in MODELS if key in content), content]
-    return next((each for each in candidates if _holds(each, tensor)), None)
+    usual = next((each for each in candidates if _holds(each, tensor)), None)
+    if any(isinstance(content.get(key), INERT) for key in MODELS):
+        return usual
+    one = _of_one(list(content.values()), tensor)
+    return one if usual is None or (usual is content and one is not None) else usual
+
+
+def _of_one(values: Sequence[Any], tensor: type) -> dict[Any, Any] | None:
+    """The only dict of some that has the weights of a recurrent layer; None where several have."""
+    found = {
+        id(value): value
+        for value in values
+        if _holds(value, tensor)
+        and any(isinstance(name, str) and RECURRENT_WEIGHT.fullmatch(name) for name in value)
+    }
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _find_model(content: Any) -> dict[Any, Any] | Made | None:

@@ -44,11 +44,17 @@ class ModuleRecord(Struct, frozen=True):
         Its class, such as `torch.nn.modules.linear.Linear`.
     settings : dict
         Its attributes that are plain values: numbers, texts, booleans, None and tuples of those.
+    kept : tuple of str
+        Tensors that a class of the user's own keeps beside its weights, by their attributes.
+    functions : dict of str to str
+        What such a class has of torch's functions, by their attributes.
     """
 
     path: str
     kind: str
     settings: dict[str, Any]
+    kept: tuple[str, ...] = ()
+    functions: dict[str, str] = {}
 
     @property
     def torch_name(self) -> str:

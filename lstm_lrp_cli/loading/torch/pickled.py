@@ -9,17 +9,19 @@ none refuses it by its name.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
 from .values import (
+    ATTRIBUTE_OF,
     FUNCTIONS,
     INERT,
     PLAIN,
     STORAGE_MODULES,
     STORAGES,
+    VARIABLE_FUNCTIONS,
     WITH_ATTRIBUTES,
     Foreign,
     Made,
@@ -27,6 +29,9 @@ from .values import (
     Tensor,
     with_items,
 )
+
+# The most parts that a persistent id has.
+_LONGEST_ID = 6
 
 
 class _Mark:
@@ -142,7 +147,10 @@ class PickleReader:
         They are ("storage", class, key, device, size) and, before 1.6, ("module", class, file,
         source) and a part of a storage: None, or (a key of its own, offset, size).
         """
-        kind, named, *others = self.stack.pop()
+        found = self.stack.pop()
+        if not isinstance(found, tuple) or not 2 <= len(found) <= _LONGEST_ID:
+            raise ValueError("a persistent id is no storage")
+        kind, named, *others = found
         if kind == "module" and isinstance(named, Foreign):
             self.stack.append(named)
             return
@@ -167,18 +175,18 @@ class PickleReader:
         if not isinstance(function, Foreign) or not isinstance(arguments, tuple):
             raise ValueError("what is called is no function")
         if (function.module, function.name) == WITH_ATTRIBUTES and _is_plain(arguments):
-            function, _, arguments, *_ = arguments
+            function, _, arguments = arguments[:3]
         known = FUNCTIONS.get((function.module, function.name))
         if known is None:
-            self.stack.append(Made(function))
+            self.stack.append(_of_torch(function, arguments) or Made(function))
             return
         # What is called copies what it is given: a value named again and again would fill memory.
-        self.copy(*arguments)
+        self.copy(arguments, *arguments)
         self.stack.append(known(*arguments))
 
     def copy(self, *values: Any) -> None:
         """Count what is copied, which is no more than an honest file holds."""
-        self.copied += sum(len(each) for each in values if isinstance(each, list | tuple | dict))
+        self.copied += sum(len(each) for each in values if isinstance(each, Sized))
         if self.copied > len(self.data):
             raise ValueError("it copies more values than it holds")
 
@@ -221,11 +229,20 @@ class PickleReader:
         self.stack.append(values)
 
 
+def _of_torch(function: Foreign, arguments: tuple[Any, ...]) -> Foreign | None:
+    """A function of torch's own, which is pickled as an attribute by its name; None of all else."""
+    if (function.module, function.name) not in ATTRIBUTE_OF or len(arguments) != 2:
+        return None
+    owner, name = arguments
+    is_known = isinstance(owner, Foreign) and str(owner) == VARIABLE_FUNCTIONS
+    return Foreign(VARIABLE_FUNCTIONS, name) if is_known and isinstance(name, str) else None
+
+
 def _is_plain(arguments: tuple[Any, ...]) -> bool:
     """Whether a tensor with attributes of its own is of a class that is no more than its view."""
     if len(arguments) < 3:
         return False
-    rebuilds, kind, given, *_ = arguments
+    rebuilds, kind, given = arguments[:3]
     is_plain = isinstance(kind, Foreign) and (kind.module, kind.name) in PLAIN
     return is_plain and isinstance(rebuilds, Foreign) and isinstance(given, tuple)
 
@@ -240,7 +257,9 @@ def _text(machine: PickleReader, count: int) -> None:
 
 def _stack_global(machine: PickleReader) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.stack.append(Foreign(str(module), str(name)))
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise ValueError("a name is no text")
+    machine.stack.append(Foreign(module, name))
 
 
 def _text_of_python_2(machine: PickleReader, count: int) -> None:

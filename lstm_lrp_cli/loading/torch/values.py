@@ -85,12 +85,18 @@ INERT = (Foreign, Made)
 
 # What may be a key. A tuple is hashed by all that is in it: without end where tuples are shared.
 _KEYS = (str, int, float, bytes, type(None), *INERT)
+# Of larger whole numbers any many can have one hash, and a dict of those takes their square.
+_LARGEST_KEY = 2**63
 
 
 def with_items(target: dict[Any, Any], pairs: Iterable[Any]) -> dict[Any, Any]:
     for key, value in pairs:
-        target[key if isinstance(key, _KEYS) else Foreign("a key", type(key).__name__)] = value
+        target[key if _is_key(key) else Foreign("a key", type(key).__name__)] = value
     return target
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, _KEYS) and not (isinstance(key, int) and abs(key) > _LARGEST_KEY)
 
 
 def _dict(content: Any = ()) -> dict[Any, Any]:
@@ -127,6 +133,9 @@ FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch.nn.parameter", "Parameter"): _rebuild_parameter,
     ("torch.autograd.variable", "Variable"): _rebuild_parameter,
 }
+# What a function of torch's own is pickled as: the attribute of this class by its name.
+VARIABLE_FUNCTIONS = "torch._C._VariableFunctionsClass"
+ATTRIBUTE_OF = (("builtins", "getattr"), ("__builtin__", "getattr"))
 # What calls one of those, for a tensor that has attributes of its own.
 WITH_ATTRIBUTES = ("torch._tensor", "_rebuild_from_type_v2")
 # The classes of such tensors that are views of numbers and no more.

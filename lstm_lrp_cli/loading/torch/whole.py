@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sized
 from typing import Any, TypeGuard
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from .modules import HOOKS, SEQUENCES, ModuleRecord
 from .pickled import refused
-from .values import INERT, Foreign, Made, Tensor
+from .values import INERT, VARIABLE_FUNCTIONS, Foreign, Made, Tensor
 
 # No model nests its modules deeper.
 DEEPEST = 100
@@ -35,6 +36,8 @@ PACKED = ("_packed_params", "_all_weight_values")
 MEASURES = ("torch.nn.modules.loss.", "torchmetrics.")
 # What computes weights of others before a module runs; that is done, or refused, by their names.
 KNOWN_HOOKS = ("torch.nn.utils.",)
+# Where torch has functions that a module's code may call.
+FUNCTIONS = ("torch.nn.functional", "torch._C._nn", VARIABLE_FUNCTIONS)
 # Longer tuples are no settings of a layer.
 LONGEST = 16
 
@@ -139,7 +142,10 @@ def read_whole(module: Made, where: str, allowance: Allowance) -> Whole:
         }
         if _is_hooked(attributes):
             settings[HOOKS] = True
-        records.append(ModuleRecord(place.path, kind, settings))
+        record = ModuleRecord(place.path, kind, settings)
+        if not record.torch_name:
+            record = replace(record, kept=_kept(attributes), functions=_functions(attributes))
+        records.append(record)
         for name, tensor in _own_tensors(attributes, allowance):
             path = _joined(place.path, name, allowance)
             if isinstance(tensor, INERT):
@@ -153,6 +159,35 @@ def _is_setting(value: Any) -> bool:
     if isinstance(value, tuple):
         return len(value) <= LONGEST and all(isinstance(each, _PLAIN) for each in value)
     return isinstance(value, _PLAIN)
+
+
+def _kept(attributes: dict[Any, Any]) -> tuple[str, ...]:
+    """The attributes that hold tensors which are in no state dict: the user's code may use them."""
+    buffers = attributes.get("_buffers")
+    passing = attributes.get("_non_persistent_buffers_set")
+    names = passing if isinstance(passing, list) else []
+    held = buffers if isinstance(buffers, dict) else {}
+    left_out = [n for n in names if isinstance(n, str) and isinstance(held.get(n), Tensor)]
+    plain = [
+        name
+        for name, value in attributes.items()
+        if isinstance(name, str) and name[:1] != "_" and _has_tensor(value)
+    ]
+    return (*left_out, *plain)
+
+
+def _has_tensor(value: Any) -> bool:
+    several = value if isinstance(value, list | tuple) and len(value) <= LONGEST else (value,)
+    return any(isinstance(each, Tensor) for each in several)
+
+
+def _functions(attributes: dict[Any, Any]) -> dict[str, str]:
+    """The attributes that are functions of torch, such as `F.relu`, and their names."""
+    return {
+        name: value.name
+        for name, value in attributes.items()
+        if isinstance(name, str) and isinstance(value, Foreign) and value.module in FUNCTIONS
+    }
 
 
 def _is_hooked(attributes: dict[Any, Any]) -> bool:

@@ -11,21 +11,22 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.loading.layers import LayerSpec
-from lstm_lrp_cli.loading.layers.joins import AttendSpec
 from lstm_lrp_cli.loading.layers.units import UnitsSpec
 from lstm_lrp_cli.loading.mapping import InputSpec
 from lstm_lrp_cli.loading.mapping.choices import (
-    POOLED,
     RELU_GUESS,
     Choices,
     ReadSteps,
     activated,
     activations,
+    attended,
     convolutions,
+    made_of_steps,
     windows,
 )
 from lstm_lrp_cli.loading.mapping.draft import DraftedLayer, OpenQuestion
 from lstm_lrp_cli.loading.torch.modules import FoundModule, Modules
+from lstm_lrp_cli.model.layers import PoolName
 from .finding import attention_at
 from .gaps import Gap, gap_behind, layers_of, leading, usual_activation
 from .records import StepsSaid, behind_steps, steps_said
@@ -35,8 +36,6 @@ BEHIND, OVER_STEPS, POOLING = "activations", "convolutions", "pooling"
 ATTENTION = "attention: a softmax over the steps of one number each, which weighs them"
 # No more choices than these are shown beside the likeliest.
 MOST_SHOWN = 5
-# Numbers of heads, the likeliest first.
-HEADS = (4, 8, 2, 1, 16)
 STEPS_END, BRANCH = "of_steps", "of_features"  # two layers that are joined
 
 
@@ -177,7 +176,10 @@ class Chain(Struct):
         norms = self.norms_behind(place)
         end = norms[-1] if norms else place
         self._behind_convolution(module, norms, gap_behind(self.modules, end))
-        return self.following(end)
+        after = self.following(end)
+        if not any(layer.pool for layer in self.layers[-1].layers):
+            self._pool_steps(place, after, ("max", "mean", "last", "sum"))
+        return after
 
     def _usual_gap(self, module: FoundModule) -> int | None:
         """How many modules without weights stand behind most convolutions beside this one."""
@@ -330,7 +332,7 @@ class Chain(Struct):
 
     def add_attention(self, place: int) -> int:
         """An nn.MultiheadAttention of the steps with themselves; then one vector of them."""
-        found, module = self.modules.found, self.modules.found[place]
+        module = self.modules.found[place]
         self.take(module)
         first, last = module.layers
         units = module.outputs
@@ -339,29 +341,26 @@ class Chain(Struct):
             for k, name in enumerate(("query", "key", "value"))
         ]
         said = None if module.record is None else module.record.settings.get("num_heads")
-        fitting = [n for n in HEADS if units % n == 0]
-        heads = [said] if type(said) is int and said > 0 and units % said == 0 else fitting
+        heads = attended(units, said if type(said) is int else None)
         if len(heads) > 1:
             self.ask(f"nothing says how many heads `{module.called}` has", is_searched=True)
         self.put(replace(first, name="projected"))
         self.layers += [DraftedLayer((part,)) for part in parts]
-        attended: Choices = {
-            f"{n} heads": (
-                LayerSpec(
-                    source=["query", "value", "key"],
-                    attend=AttendSpec(heads=n, scale=(n / units) ** 0.5),
-                ),
-            )
-            for n in heads
-        }
-        self.draft(attended, "the number of heads")
+        self.draft(heads, "the number of heads")
         self.put(last)
-        after = self.following(place)
-        if place > self.last_recurrent and after < len(found) and not self.is_tagger:
-            pools = {POOLED[p]: (LayerSpec(pool=p),) for p in ("mean", "last", "max", "sum")}
-            every: Choices = {"every step's output, for scores at every step": ()}
-            self.draft({**pools, **every}, "what of the attention's steps goes on")
-        return after
+        self._pool_steps(place, self.following(place), ("mean", "last", "max", "sum"))
+        return self.following(place)
+
+    def _pool_steps(self, place: int, after: int, pools: tuple[PoolName, ...]) -> None:
+        """What goes on of steps that are made of the last recurrent module's."""
+        found, made = self.modules.found, self.modules.found[place]
+        ends = after >= len(found) or found[after].kind in ("self_attention", "convolution")
+        if place < self.last_recurrent or self.is_tagger or ends:
+            return
+        takes = found[after].inputs
+        if made.outputs and takes % made.outputs == 0:
+            self.units = takes
+        self.draft(made_of_steps(pools, made.outputs, takes), "what of these steps goes on")
 
     def add_norm(self, place: int) -> int:
         module = self.modules.found[place]

@@ -29,6 +29,8 @@ DECODED, FEATURES = "decoded", "features"
 UNKNOWN_STEPS = "steps"
 # How many steps a draft repeats a vector for; how many there are, only its user knows.
 SOME_STEPS = 10
+# Of so many beginnings of an order sizes are looked at.
+MOST_ORDERS = 5000
 # No more steps than these are laid side by side, of no more layers, and no more ways are shown.
 MOST_FLAT, MOST_WAYS, MOST_READERS = 64, 4, 4
 
@@ -42,29 +44,18 @@ def in_order(modules: Modules) -> Modules:
 
     It is the file's order, with linear layers last that fit before no recurrent layer of those
     behind them, and decoders behind encoders. In a file that is sorted by name, as safetensors
-    are, all linear layers stand last.
+    are, all linear layers stand last, unless sizes show another order.
     """
     found = modules.found
     places = [k for k, each in enumerate(found) if each.kind == "recurrent"]
     if not places:
         return modules
-    given = {each.outputs for each in found if each.kind in ("embedding", "convolution", "dense")}
-    given |= {found[k].outputs for k in places[:-1]}
-    is_embedded = any(each.kind == "embedding" for each in found)
-
-    def is_late(place: int) -> bool:
-        each = found[place]
-        if each.kind != "dense" or place > places[-1]:
-            return False
-        is_fed = each.inputs in given or not is_embedded
-        read = any(found[k].inputs == each.outputs for k in places if k > place)
-        return modules.is_sorted or not (is_fed and read)
-
+    behind = _behind_recurrent(modules, places)
     late: list[FoundModule] = []
     kept: list[FoundModule] = []
     for place, each in enumerate(found):
-        behind = late[-1:] and each.is_norm and found[place - 1] is late[-1]
-        if place <= places[-1] and (is_late(place) or behind):
+        is_norm_of_late = late[-1:] and each.is_norm and found[place - 1] is late[-1]
+        if place <= places[-1] and (place in behind or is_norm_of_late):
             late.append(each)
         else:
             kept.append(each)
@@ -74,7 +65,73 @@ def in_order(modules: Modules) -> Modules:
     first = [*embeddings[:1], *(each for each in order if each not in embeddings[:1])]
     if any(is_decoder(each) for each in first) and modules.is_sorted:
         first.sort(key=lambda each: is_decoder(each) - ("encod" in each.path.lower()))
-    return replace(modules, found=first)
+    return replace(modules, found=_by_sizes(first) if modules.is_sorted else first)
+
+
+def _by_sizes(found: list[FoundModule]) -> list[FoundModule]:
+    """The first order in which each module takes as many units as the one before it gives.
+
+    That is the order as it is, where they fit; as it is, too, where none fits. Attention that makes
+    one number of each step leaves the steps as they are, and what reads the last recurrent layer
+    may take several of its states, or one of its directions.
+    """
+    pending: list[tuple[list[FoundModule], int, int]] = [([], 0, 0)]
+    for _ in range(MOST_ORDERS):
+        if not pending:
+            break
+        order, units, steps = pending.pop()
+        rest = [each for each in found if each not in order]
+        if not rest:
+            return order
+        nexts = []
+        for each in rest[:1] if not order and rest[0].kind == "embedding" else rest:
+            gives = each.outputs or units
+            if each.kind == "recurrent":
+                fits, width = units in (0, each.inputs), each.outputs
+            else:
+                is_read = bool(order) and order[-1].kind == "recurrent" and each.kind == "dense"
+                fits = units in (0, each.inputs) or (is_read and _may_read(units, each.inputs))
+                fits, width = fits or not each.inputs, steps
+            if fits:
+                nexts.append(([*order, each], gives, width))
+                is_behind = steps and all(one.kind != "recurrent" for one in rest)
+                if each.kind == "dense" and each.outputs == 1 and is_behind:
+                    nexts.append(([*order, each], steps, steps))
+        pending += reversed(nexts)
+    return found
+
+
+def _may_read(width: int, takes: int) -> bool:
+    """Whether so many units may be made of steps of a width: of several ways, or one direction."""
+    return width > 0 and takes > 0 and (takes % width == 0 or 2 * takes == width)
+
+
+def _behind_recurrent(modules: Modules, places: Sequence[int]) -> set[int]:
+    """The linear layers that stand before the last recurrent one and none reads: where they are.
+
+    One is read by a recurrent layer, or by the next linear one that is.
+    """
+    found = modules.found
+    given = {each.outputs for each in found if each.kind in ("embedding", "convolution", "dense")}
+    given |= {found[k].outputs for k in places[:-1]}
+    is_embedded = any(each.kind == "embedding" for each in found)
+    behind: set[int] = set()
+    following = 0
+    for place in reversed(range(places[-1])):
+        each = found[place]
+        if each.kind == "recurrent":
+            following = 0
+        if each.kind != "dense":
+            continue
+        is_fed = each.inputs in given or not is_embedded
+        is_read = following == each.outputs or any(
+            found[k].inputs == each.outputs for k in places if k > place
+        )
+        if modules.is_sorted or not (is_fed and is_read):
+            behind.add(place)
+        else:
+            following = each.inputs
+    return behind
 
 
 def drafted(modules: Modules, has_crf: bool = False) -> Chain:

@@ -243,7 +243,7 @@ def _with_embeddings(modules: Modules) -> list[FoundModule]:
 
     A matrix without bias before a recurrent layer that takes as many features is taken for one. In
     a file that is sorted by name, as safetensors are, nothing stands before; it is one that no
-    recurrent layer feeds.
+    recurrent layer feeds, or is called an encoder.
     """
     found = modules.found
     recurrent = [each for each in found if each.kind == "recurrent"]
@@ -256,7 +256,8 @@ def _with_embeddings(modules: Modules) -> list[FoundModule]:
             return True
         reading = [one for one in recurrent if one.inputs == each.inputs]
         if modules.is_sorted:
-            return bool(reading) and all(one.outputs != each.inputs for one in recurrent)
+            is_fed = any(one.outputs == each.inputs for one in recurrent)
+            return bool(reading) and (not is_fed or "encod" in each.path.lower())
         return any(order[each.path] < order[one.path] for one in reading)
 
     return [_as_embedding(each) if is_embedding(each) else each for each in found]

@@ -31,6 +31,11 @@ ACTIVATIONS: dict[str, ActivationName] = {
     "Softsign": "softsign",
     "Hardsigmoid": "hard_sigmoid_relu6",
 }
+# The same as functions, by their names in torch.
+FUNCTIONS: dict[str, ActivationName] = {
+    name: name
+    for name in ("relu", "relu6", "tanh", "sigmoid", "selu", "silu", "softsign", "gelu", "elu")
+}
 LAST: dict[str, ActivationName] = {
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
@@ -120,7 +125,8 @@ def usual_activation(modules: Modules) -> str:
         kind = _activation(record.torch_name, record.settings, False)
         if kind is not None and record.torch_name not in LAST:
             return kind
-    return "relu"
+    said = (name for each in modules.records.values() for name in each.functions.values())
+    return next((FUNCTIONS[name] for name in said if name in FUNCTIONS), "relu")
 
 
 def layer_of(record: ModuleRecord, is_last: bool) -> tuple[LayerSpec, ...] | None:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from lstm_lrp_cli.loading.mapping.choices import POOLED, Choices
 from lstm_lrp_cli.loading.mapping.draft import OpenQuestion
 from lstm_lrp_cli.loading.torch.modules import HOOKS, FoundModule, Modules
-from .gaps import WHOLE_POOLS, layer_of, leading, usual_activation
+from .finding import LOSS
+from .gaps import FUNCTIONS, WHOLE_POOLS, layer_of, leading, usual_activation
 
 # Classes of fastai whose code is known: what reads words, one LSTM after the other, and what joins
 # three ways of pooling their steps.
@@ -138,8 +139,25 @@ def questions_of_records(
             or (has_attention and name == "Softmax")
         ):
             yield OpenQuestion(f"nothing says where `{each.path}` ({name}) stands")
+    yield from _of_attributes(modules, usual)
     yield from _of_order(modules)
     yield from _of_settings(modules)
+
+
+def _of_attributes(modules: Modules, usual: str) -> Iterator[OpenQuestion]:
+    """Tensors and functions that classes of the user's own have beside weights and modules."""
+    for path, record in modules.records.items():
+        within = f"{path}." if path else ""
+        for name in record.kept:
+            yield OpenQuestion(
+                f"nothing says what `{within}{name}` is for",
+                f"`{within}{name}`, a tensor beside the weights, changes no score",
+                is_safe=True,
+            )
+        for name, function in record.functions.items():
+            is_loss = LOSS.fullmatch(name.lower()) or function.endswith(("loss", "entropy"))
+            if not is_loss and FUNCTIONS.get(function, "") != (usual or None):
+                yield OpenQuestion(f"nothing says where `{within}{name}` ({function}) stands")
 
 
 def _registered(modules: Modules, each: FoundModule) -> OpenQuestion:
