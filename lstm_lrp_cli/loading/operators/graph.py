@@ -364,10 +364,19 @@ def _are_known(node: GraphNode, given: Sequence[Value | None]) -> bool:
     return node.op != "ConstantOfShape" or (known[0].size == 1 and known[0].dtype != object)
 
 
+def _are_scores(signal: Signal) -> bool:
+    """Whether an output is scores of sequences or steps; those of several axes stand in a row."""
+    units = [label for label in signal.meaning if label in (STACK, FEATURE)]
+    ends_in_them = not units or signal.meaning[-len(units) :] == tuple(units)
+    rows = f"{BATCH}+{TIME}"  # those of one sequence follow one another
+    if len(units) > 1 and (not ends_in_them or units[-1] != FEATURE):
+        return False
+    return set(signal.meaning) - {*units} <= {BATCH, TIME, rows}
+
+
 def _end(file: GraphFile, name: str, value: Value | None, layers: Layers) -> str:
     """The layer that is an output of the graph."""
-    rows = f"{BATCH}+{TIME}"  # those of one sequence follow one another
-    if not isinstance(value, Signal) or not set(value.meaning) <= {BATCH, TIME, FEATURE, rows}:
+    if not isinstance(value, Signal) or not _are_scores(value):
         raise UnusableInput(
             f"{file.path}: output `{name}`",
             "is no score of sequences or steps, or none that lrp can follow; export the model with "
