@@ -338,7 +338,7 @@ def test_a_mapping_that_reads_an_onnx_file_wrong_fails_in_onnxruntime(
         assert not forward_check(model, ids, *options)["passed"]
 
 
-@pytest.mark.parametrize("fixed", [True, False], ids=["one sequence of 5", "any"])
+@pytest.mark.parametrize("fixed", [1, 2, 0], ids=["one sequence of 5", "two of 5", "any"])
 @pytest.mark.parametrize("by_step", [True, False], ids=["by step", "last"])
 @pytest.mark.parametrize("batch_first", [True, False], ids=["batch first", "steps first"])
 def test_the_axis_of_steps_is_found(
@@ -362,7 +362,7 @@ def test_the_axis_of_steps_is_found(
             return self.linear(steps[:, -1] if batch_first else steps[-1])
 
     torch.manual_seed(1)
-    shape = (1, 5, 3) if batch_first else (5, 1, 3)
+    shape = (fixed or 1, 5, 3) if batch_first else (5, fixed or 1, 3)
     axes = None if fixed else {"x": {0: "a", 1: "b"}}
     path = tmp_path / "model.onnx"
     torch.onnx.export(
@@ -374,6 +374,46 @@ def test_the_axis_of_steps_is_found(
     lengths = (5, 5) if fixed else (5, 1, 8)
     series = [np.random.default_rng(n).normal(size=(n, 3)).tolist() for n in lengths]
     found = forward_check(path, series, "onnxruntime")
+    assert found["passed"]
+    assert found["compared"] == len(series)
+
+
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+@pytest.mark.parametrize("layout", ["flat", "turned", "turned scores", "rows", "several axes"])
+def test_how_numbers_lie_is_found(forward_check, framework, tmp_path, layout, form):
+    """Series without an axis of features, or with it first; scores laid out in other ways."""
+    framework("onnx")
+    framework("onnxruntime")
+    torch = framework("torch")
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = torch.nn.LSTM(1 if layout == "flat" else 3, 4, batch_first=True)
+            self.linear = torch.nn.Linear(4, 2 if "several" not in layout else 6)
+
+        def forward(self, x):
+            turned = x.transpose(1, 2) if layout == "turned" else x
+            steps, _ = self.lstm(x.unsqueeze(-1) if layout == "flat" else turned)
+            scores = self.linear(steps)
+            if layout == "rows":
+                return scores.reshape(-1, 2)
+            if layout == "turned scores":
+                return scores.transpose(1, 2)
+            last = scores[:, -1]
+            return last.view(-1, 3, 2) if "several" in layout else last
+
+    torch.manual_seed(1)
+    network = Network().eval()
+    shape = {"flat": (2, 5), "turned": (2, 3, 5)}.get(layout, (2, 5, 3))
+    path = tmp_path / f"model.{form}"
+    if form == "pt2":
+        torch.export.save(torch.export.export(network, (torch.zeros(shape),)), path)
+    else:
+        torch.onnx.export(network, (torch.zeros(shape),), path, dynamo=False)
+    width = 1 if layout == "flat" else 3
+    series = [np.random.default_rng(n).normal(size=(5, width)).tolist() for n in range(3)]
+    found = forward_check(path, series, "torch" if form == "pt2" else "onnxruntime")
     assert found["passed"]
     assert found["compared"] == len(series)
 

@@ -94,11 +94,32 @@ def test_a_forward_is_followed_however_it_is_written(name, tmp_path):
     assert all(each.padding is None for each in model.inputs)
     for count, steps in ((4, STEPS), (3, 7)):
         inputs = given(name, count, steps)
-        if name == "functional":  # lrp's probabilities, where the module gives their logarithms
+        if name in (
+            "functional",
+            "logarithms",
+        ):  # lrp's probabilities, where the module gives their logarithms
             found = np.log(computed(model, inputs))
-            assert np.abs(found - expected(module, inputs)).max() < 1e-10
+            wanted = expected(module, inputs)
+            assert np.abs(found.reshape(wanted.shape) - wanted).max() < 1e-10
         else:
             assert_equal(model, module, inputs, axis)
+
+
+@pytest.mark.parametrize(("count", "form"), [(1, None), (2, ({0: torch.export.Dim("n")},))])
+def test_attention_of_any_number_of_sequences(count, form, tmp_path):
+    """Its heads and sequences are laid out in one axis, whose size is written out in part."""
+    name = "transformed"
+    settings = {} if form is None else {"dynamic_shapes": (form,)}
+    path = exported(written(name), given(name, count), tmp_path / "model.pt2", **settings)
+    model = lrp.load(path)
+    assert model.inputs[0].padding is None
+    assert_equal(model, written(name), given(name, 4, 7))
+
+
+def test_weights_of_attention_beside_the_scores_are_left_out_and_told(tmp_path):
+    name = "weights beside"
+    model = lrp.load(exported(written(name), given(name, 2), tmp_path / "model.pt2"))
+    assert any("weights of attention" in each and "left out" in each for each in model.assumptions)
 
 
 @pytest.mark.parametrize("name", ["convolved", "normalized"])

@@ -373,6 +373,28 @@ def test_layers_and_inputs_through_dynamo(run, framework, tmp_path):
     assert not any(spec.batch_norm for spec in mapping.layers)
 
 
+def with_states(net, x):
+    """All steps pooled by their number, which is written out; and the states, for the next run."""
+    steps, states = net.lstm(x)
+    return net.head(functional.max_pool1d(steps.transpose(1, 2), steps.shape[1]).squeeze(2)), states
+
+
+def test_sizes_of_an_example_are_taken_for_any_or_told(run, framework, tmp_path):
+    """Of a graph all of whose sizes are written out, as without dynamic_axes."""
+    framework("onnx")
+    net, series = network(with_states, **parts()), some_series()
+    torch.onnx.export(net, (series,), tmp_path / "m.onnx", dynamo=False, verbose=False)
+    described = read_contents(tmp_path / "m.onnx", None).described
+    told = [each.text for each in described.assumptions]
+    assert described.mapping.padding.length == STEPS
+    assert any(f"depends on the {STEPS} steps of its example" in each for each in told)
+    assert any("the states that it gives beside its scores" in each for each in told)
+    shorter = series[:, 3:]
+    with torch.no_grad():
+        scores = net(functional.pad(shorter, (0, 0, 3, 0)))[0].numpy()
+    assert_scores(run, tmp_path / "m.onnx", rows_of((shorter,)), scores)
+
+
 @pytest.mark.parametrize("version", [9, 13])
 def test_older_operators(run, framework, tmp_path, version):
     """Before version 17 normalization over units is taken apart, and gelu before 20."""

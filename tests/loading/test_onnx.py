@@ -418,6 +418,18 @@ def test_a_file_cut_short(run, graph, tmp_path):
     assert "is not a whole ONNX file" in result.stderr
 
 
+def test_a_name_that_is_no_text_is_a_name(run, graph, tmp_path):
+    x = graph.input()
+    scaled = graph.add("Mul", x, graph.add("Sigmoid", x))
+    _, hidden, _ = graph.lstm(scaled)
+    path = finished(graph, hidden).save(tmp_path / "m.onnx")
+    for changed in (b"sigmoid0_0", b"Sigmoid"):  # a tensor's; then an operator's
+        path.write_bytes(path.read_bytes().replace(changed, b"\xff" + changed[1:]))
+        result = run("inspect", path)
+        assert result.exit_code == (0 if changed.islower() else 3), result.output
+        assert "internal error" not in result.stderr
+
+
 def test_weights_in_other_files_are_not_looked_for(run, framework, graph, tmp_path):
     onnx = framework("onnx")
     _, hidden, _ = graph.lstm(graph.input())

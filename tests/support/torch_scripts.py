@@ -256,6 +256,29 @@ def mean_by_number(net: Any, x: torch.Tensor) -> torch.Tensor:
     return net.fc(out.sum(1) / x.size(1) + largest + out[:, x.size(1) - 1])
 
 
+def gated(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """Some features, windows of which the last may not be full, gates, and one unit of one step."""
+    turned = F.pad(x[:, :, :2], (0, 0, 1, 0)).transpose(1, 2)
+    out, _ = net.lstm(F.max_pool1d(turned, 2, ceil_mode=True).transpose(1, 2))
+    gate = torch.sigmoid(net.gate(out))
+    out = gate * out + (1 - gate) * out**2
+    return F.glu(net.fc(out), -1)[:, -1, 1]
+
+
+def weights_beside(net: Any, x: torch.Tensor) -> Any:
+    """Attention of one head, and its weights for those who want to see them."""
+    out, _ = net.lstm(x)
+    weights = torch.softmax(net.v(out).squeeze(-1), -1)
+    return net.fc(torch.bmm(weights.unsqueeze(1), out).squeeze(1)), weights
+
+
+def logarithms(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """A tagger whose logarithms of probabilities are laid out once more."""
+    out, _ = net.lstm(x)
+    rows = F.log_softmax(net.fc(out.reshape(-1, SIZE)), 1)
+    return rows.view(x.size(0), x.size(1), -1)
+
+
 def _linear(width: int = SIZE, classes: int = 3) -> nn.Linear:
     return nn.Linear(width, classes)
 
@@ -412,6 +435,19 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, Callable[[], nn.Module]]]
     ),
     "one sequence": (one_sequence, {"lstm": lambda: nn.LSTM(FEATURES, SIZE), "fc": _linear}),
     "by number": (mean_by_number, {"lstm": lstm, "fc": _linear}),
+    "gated": (
+        gated,
+        {
+            "lstm": lambda: lstm(2),
+            "gate": lambda: _linear(SIZE, SIZE),
+            "fc": lambda: _linear(SIZE, 4),
+        },
+    ),
+    "weights beside": (
+        weights_beside,
+        {"lstm": lstm, "v": lambda: _linear(classes=1), "fc": _linear},
+    ),
+    "logarithms": (logarithms, {"lstm": lstm, "fc": _linear}),
     "self-attention": (
         self_attention,
         {

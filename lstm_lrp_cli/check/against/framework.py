@@ -94,6 +94,29 @@ class Framework:
     run_several: Callable[[Sequence[NDArray[Any]]], NDArray[Any]] | None = None
 
 
+def as_laid_out(sizes: Sequence[Any], features: int, *, is_turned: bool = False) -> str:
+    """How a graph takes sequences of numbers, by the sizes that it says of its input.
+
+    Parameters
+    ----------
+    sizes : sequence
+        Numbers, or what stands for those that are left open.
+    is_turned : bool
+        Whether, where the sizes leave it open, features come before steps.
+
+    Returns
+    -------
+    str
+        "flat" where the one feature has no axis, "turned" where features come before steps, else
+        "".
+    """
+    if len(sizes) == 2 and features == 1 and sizes[1] != 1:
+        return "flat"
+    if len(sizes) == 3 and sizes[1] == features and (sizes[2] != features or is_turned):
+        return "turned"
+    return ""
+
+
 def refuse_others(option: str, title: str, loaded: LoadedModel, formats: Collection[str]) -> None:
     """Refuse a file that a framework does not load, before it is asked for.
 

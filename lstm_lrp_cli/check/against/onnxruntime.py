@@ -10,7 +10,7 @@ from lstm_lrp_cli.check.expected import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.model.model import Model
-from .framework import Framework, asking, import_framework, refuse_others
+from .framework import Framework, as_laid_out, asking, import_framework, refuse_others
 
 ERRORS_ALONE = 3
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -144,6 +144,10 @@ class _Single(_Session):
         super().__init__(session, model, where)
         rank = 2 if model.takes_tokens else 3
         given = session.get_inputs()
+        self._layout = ""
+        if len(given) == 1 and not model.takes_tokens:
+            self._layout = as_laid_out(given[0].shape, model.inputs[0].size)
+        rank -= self._layout == "flat"
         candidates = [
             each for size in (rank, rank - 1) for each in given if len(each.shape) == size
         ]
@@ -159,14 +163,28 @@ class _Single(_Session):
     def _run_one(self, steps: NDArray[Any]) -> NDArray[Any]:
         """The numbers of one sequence: (classes,), or (steps, classes)."""
         parts = self._raw(steps, self._axis)
-        if self._axis is not None:
-            parts = [part.take(0, self._axis if self._model.by_step else 0) for part in parts]
-        rows = steps.shape[:1] if self._model.by_step else ()
-        return np.concatenate([part.reshape(*rows, -1) for part in parts], axis=-1)
+        if not self._model.by_step:
+            parts = parts if self._axis is None else [part[0] for part in parts]
+            return np.concatenate([part.reshape(-1) for part in parts], axis=-1)
+        parts = [self._of_first(part, len(steps)) for part in parts]
+        return np.concatenate([part.reshape(len(steps), -1) for part in parts], axis=-1)
+
+    def _of_first(self, part: NDArray[Any], steps: int) -> NDArray[Any]:
+        """The scores of the first sequence, step by step."""
+        if self._axis is None:
+            return part
+        classes = sum(head.size for head in self._model.heads)
+        if part.ndim == 2 and part.shape[1] == classes and len(part) % steps == 0:
+            return part[:steps]  # all steps of all sequences one below the other
+        one: NDArray[Any] = part.take(0, self._axis)
+        is_turned = one.shape == (classes, steps) and classes != steps
+        return one.T if is_turned and len(self._outputs) == 1 else one
 
     def _raw(self, steps: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
         """The outputs for one sequence, which fills a batch where the size of that is fixed."""
         given = steps.astype(self._dtype(self._input))
+        if self._layout:
+            given = given[..., 0] if self._layout == "flat" else given.swapaxes(0, 1)
         if axis is not None:
             size = self._input.shape[axis]
             given = np.stack([given] * (size if isinstance(size, int) else 1), axis=axis)
@@ -176,6 +194,8 @@ class _Single(_Session):
 
     def _batch_axis(self) -> int:
         """The axis of sequences; the other one of the first two is that of steps."""
+        if self._layout == "turned":
+            return 0
         sizes = self._input.shape[:2]
         for axis in (0, 1):
             size, other = sizes[axis], sizes[1 - axis]
@@ -183,7 +203,22 @@ class _Single(_Session):
                 return axis
             if isinstance(other, int) and other > 1 and not isinstance(size, int):
                 return axis  # the number of steps is fixed
-        return self._probed_axis()
+        fixed = [size for size in self._input.shape if isinstance(size, int)]
+        return (
+            self._probed_axis() if len(fixed) < len(self._input.shape) else self._disturbed_axis()
+        )
+
+    def _disturbed_axis(self) -> int:
+        """The axis of sequences, by whether others than the first change as what is first does."""
+        dtype, found = self._dtype(self._input), []
+        for first in (0, 1):
+            given = np.zeros(self._input.shape, dtype=dtype)
+            given[0] = first
+            inputs = {self._input.name: given} | self._of_others(self._others, len(given))
+            made = self._session.run(self._outputs, inputs)[0]
+            found.append(made[max(len(made) // len(given), 1) :])
+        still, moved = found
+        return int(not np.allclose(still, moved, rtol=1e-6, atol=1e-9))
 
     def _probed_axis(self) -> int:
         """The axis of sequences as it shows in what the model makes of a batch of one.

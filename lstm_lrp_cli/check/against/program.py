@@ -18,7 +18,7 @@ from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.loading.operators.aten.exported import ExportedFile, names_in
 from lstm_lrp_cli.loading.operators.aten.schema import DTYPES, JsonNode
 from lstm_lrp_cli.loading.operators.aten.table import RECURRENT, TABLE
-from .framework import Framework, asking
+from .framework import Framework, as_laid_out, asking
 
 # What the graph computes of sizes.
 OF_SIZES: dict[str, Callable[..., Any]] = {
@@ -36,6 +36,8 @@ PLAIN = frozenset(
 # Those that say where or how a tensor lies, which is left to torch.
 LEFT_OUT = frozenset({"as_device", "as_layout", "as_memory_format"})
 LOG = "log_softmax"
+# What takes features before steps.
+TURNED = ("conv1d", "batch_norm", "max_pool1d", "avg_pool1d", "group_norm", "instance_norm")
 
 
 def open_program(torch: Any, loaded: LoadedModel, where: str) -> Framework:
@@ -86,6 +88,7 @@ class _Running:
         wanted = list(dict.fromkeys(head.name for head in self._model.heads))
         made = file.results
         self._outputs = [made[name] for name in wanted if name in made] or list(made.values())[:1]
+        self._layout = self._laid_out()
         self._axis = self._batch_axis(graph.tensor_values[self._outputs[0]].sizes)
         wide = any(array.dtype == np.float64 for array in file.constants.values())
         self.dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
@@ -104,6 +107,8 @@ class _Running:
     def _run_batch(self, inputs: NDArray[Any]) -> NDArray[Any]:
         torch = self._torch
         steps, by_step = inputs.shape[1], self._model.by_step
+        if self._layout:
+            inputs = inputs[..., 0] if self._layout == "flat" else inputs.swapaxes(1, 2)
         given = torch.as_tensor(np.ascontiguousarray(inputs))
         given = given[0] if self._axis is None else given.movedim(0, self._axis)
         values = dict(self._values)
@@ -119,6 +124,8 @@ class _Running:
                 part = part.unsqueeze(0)
             elif by_step:
                 part = part.movedim(self._axis, 0)
+            if by_step and part.ndim == 3 and self._are_turned(name, part.shape):
+                part = part.swapaxes(1, 2)
             rows = (len(inputs), steps) if by_step else (len(inputs),)
             numbers = part.reshape(*rows, -1).numpy()
             parts.append(np.exp(numbers) if self._is_log(name) else numbers)
@@ -191,7 +198,7 @@ class _Running:
         """
         sizes = [size.as_int for size in self._meta.sizes]
         if len(sizes) < (2 if self._model.takes_tokens else 3):
-            return None
+            return 0 if self._layout == "flat" else None
         open_sizes = [axis for axis in (0, 1) if sizes[axis] is None]
         if len(open_sizes) == 1:
             return open_sizes[0]
@@ -202,6 +209,27 @@ class _Running:
                 first = next((g.arg for g in node.inputs if g.name == "batch_first"), {})
                 return int(not first.get("as_bool", True))
         return 0
+
+    def _laid_out(self) -> str:
+        """How the input's numbers lie, where it takes some."""
+        if self._model.takes_tokens:
+            return ""
+        taker = next((n for n in self._nodes if self._input in self._taken(n)), None)
+        is_turned = taker is not None and taker.target.split(".")[-2] in TURNED
+        sizes = [size.as_int for size in self._meta.sizes]
+        return as_laid_out(sizes, self._model.inputs[0].size, is_turned=is_turned)
+
+    def _taken(self, node: JsonNode) -> list[str]:
+        return [name for each in node.inputs for name in names_in(each.arg)]
+
+    def _are_turned(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether scores stand before steps: by their number, else where that is changed last."""
+        classes = sum(head.size for head in self._model.heads)
+        if len(self._outputs) > 1 or shape[1] != classes:
+            return False
+        maker = next((node for node in self._nodes if name in self._named(node)), None)
+        moved = ("transpose", "permute", "mT", "swapaxes")
+        return shape[2] != classes or (maker is not None and maker.target.split(".")[-2] in moved)
 
     def _is_log(self, name: str) -> bool:
         maker = next((node for node in self._nodes if name in self._named(node)), None)

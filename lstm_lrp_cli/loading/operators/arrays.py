@@ -75,7 +75,7 @@ Size = int | Dim
 def quotient(size: Size, divisor: Size) -> Size | None:
     """One size divided by another; None where that leaves a rest.
 
-    A number is divided by what a size was in the example, where that is known.
+    A number or a multiple is divided by what a size was in the example, where that is known.
     """
     axes, factor = _factors(size)
     less, by = _factors(divisor)
@@ -83,7 +83,10 @@ def quotient(size: Size, divisor: Size) -> Size | None:
     left.subtract(less)
     one, two = example_of(size), example_of(divisor)
     example = one // two if one is not None and two and not one % two else None
-    if by == 0 or factor % by or any(count < 0 for count in left.values()):
+    is_other = any(count < 0 for count in left.values())
+    if isinstance(size, Dim) and is_other and two is not None and two > 1 and not factor % two:
+        return Dim(axes, factor // two, None if one is None else one // two)
+    if by == 0 or factor % by or is_other:
         return None if isinstance(size, Dim) == isinstance(divisor, Dim) else example
     names = tuple(sorted(left.elements()))
     return Dim(names, factor // by, example) if names else factor // by
@@ -113,7 +116,15 @@ class Known(Struct, frozen=True, eq=False):
 
 
 class Zeros(Struct, frozen=True):
-    """A tensor of nothing but zeros, of whatever shape."""
+    """A tensor of nothing but zeros.
+
+    Parameters
+    ----------
+    shape : tuple of int or Dim, or None
+        Where it is known.
+    """
+
+    shape: tuple[Size, ...] | None = None
 
 
 class Lengths(Struct, frozen=True):
@@ -265,18 +276,35 @@ def _reshape(node: GraphNode, array: Array, given: Array | None = None) -> list[
     return [array.reshape(resolved(target, list(array.shape), node))]
 
 
-def resolved(target: list[Any], sizes: list[Any], node: GraphNode) -> list[Any]:
-    """The shape that a Reshape means: 0 is the size that stood there, -1 what is left."""
+def resolved(
+    target: list[Any], sizes: list[Any], node: GraphNode, apart: list[Any] | None = None
+) -> list[Any]:
+    """The shape that a Reshape means: 0 is the size that stood there, -1 what is left.
+
+    `apart` are the sizes where those stand one by one that are several axes in one.
+    """
     if not node.attributes.get("allowzero"):
         target = [sizes[place] if size == 0 else size for place, size in enumerate(target)]
     if -1 in target:
-        whole, others = math.prod(sizes), math.prod(size for size in target if size != -1)
-        example = example_of(whole) if isinstance(others, int) else None
+        left, given = _without_alike(apart or sizes, target)
+        whole, others = math.prod(left), math.prod(size for size in given if size != -1)
+        example = None
+        if example_of(math.prod(sizes)) is not None and all(isinstance(n, int) for n in target):
+            example = example_of(whole)
         rest = quotient(whole if example is None else example, others)
         if rest is None:
             raise ValueError(f"a shape of {target}")
         target = [rest if size == -1 else size for size in target]
     return target
+
+
+def _without_alike(sizes: list[Any], target: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Both without what they begin and end with alike; a number is that of an example."""
+    sizes, target = list(sizes), list(target)
+    for end in (0, -1):
+        while sizes and target and target[end] in (sizes[end], example_of(sizes[end])):
+            del sizes[end], target[end]
+    return sizes, target
 
 
 def _split(node: GraphNode, array: Array, given: Array | None = None) -> list[Array]:
@@ -340,13 +368,6 @@ def _filled(node: GraphNode, shape: Array) -> list[Array]:
     value = node.attributes.get("value")
     number = np.zeros(1, dtype=np.float32) if value is None else value
     return [np.full(shape.tolist(), number.item(), dtype=number.dtype)]
-
-
-def without_dims(array: Array) -> Array:
-    """An array of sizes as integers, where the input tells none of them."""
-    if array.dtype == object and all(isinstance(size, int) for size in array.reshape(-1)):
-        return array.astype(np.int64)
-    return array
 
 
 def _check(node: GraphNode, claimed: int) -> None:

@@ -76,6 +76,12 @@ class GivenInput(Struct, frozen=True):
             return found
         return Dim((name,), example=size if isinstance(size, int) and is_example else None)
 
+    @property
+    def features(self) -> int | None:
+        """How many numbers a step has, or a vector; None where the file leaves it open."""
+        size = self._sizes.get(FEATURE) if FEATURE in self.axes else 1
+        return size if isinstance(size, int) else None
+
     def value(self, settled: Mapping[str, int | None]) -> Signal | Lengths:
         """What it is to the nodes that take it."""
         if self.is_lengths:
@@ -83,8 +89,7 @@ class GivenInput(Struct, frozen=True):
         sizes = {label: self.size(label, settled) for label in (BATCH, TIME) if label in self.axes}
         if BATCH not in sizes:
             sizes[BATCH] = Dim((BATCH,))
-        features = self._sizes.get(FEATURE) if FEATURE in self.axes else 1
-        part = SignalPart(RAW_INPUT + self.name, features if isinstance(features, int) else None)
+        part = SignalPart(RAW_INPUT + self.name, self.features)
         return Signal.of(part, self.axes, sizes)
 
     def padding(self, settled: Mapping[str, int | None]) -> PaddingSpec | None:
@@ -94,8 +99,6 @@ class GivenInput(Struct, frozen=True):
         steps = self.size(TIME, settled)
         if not isinstance(steps, int) or steps < 2:
             return None
-        if self.free is None and isinstance(self.size(BATCH, settled), int):
-            return None  # both may be those of the example with which it was exported
         return PaddingSpec(length=steps, value=0, masked=False)
 
     def spec(self, settled: Mapping[str, int | None]) -> InputSpec:
@@ -127,6 +130,12 @@ def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Give
         found = [
             GivenInput(entry, entry.name, axes) for axes in _candidates(entry, is_alone=is_alone)
         ]
+        if not found and entry.dtype == "bool":
+            raise UnusableInput(
+                f"{file.path}: input `{entry.name}`",
+                "is a mask; export the model without lengths, packing and masks: lrp runs each "
+                "sequence at its own length",
+            )
         if not found:
             raise UnusableInput(
                 f"{file.path}: input `{entry.name}`",
@@ -149,6 +158,8 @@ def meanings(file: GraphFile, nodes: Sequence[GraphNode]) -> Iterator[tuple[Give
 def _candidates(entry: GraphInput, *, is_alone: bool) -> list[tuple[str, ...]]:
     """What the axes of one input may mean."""
     is_ids = entry.dtype.startswith(("int", "uint"))
+    if entry.dtype == "bool":
+        return []
     known = [axes for axes in (ID_AXES if is_ids else NUMBER_AXES) if len(axes) == len(entry.sizes)]
     if is_alone:
         return known

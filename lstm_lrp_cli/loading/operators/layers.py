@@ -17,6 +17,7 @@ from .arrays import Array, ArrayCopies, Dim, GraphNode, Known, Lengths, Order, S
 from .file import GraphFile
 from .parts import SignalPart, joined
 from .signal import TIME, OtherSize, Signal
+from .sizes import renamed, sources_of, with_sizes
 from .views import Product, RecurrentNode, View, united
 
 # What the layer of a part begins with that is an input of the model before any embedding.
@@ -34,7 +35,8 @@ class Layers(Struct):
     by the inputs that they are of, `lengths` numbers of steps by the inputs that say them of each
     sequence. `unpadded` is how many steps there were before a layer added some, `counted` what
     is at each of so many steps, where their number is left open; `assumed` what was taken for
-    granted of numbers that an example wrote into the graph.
+    granted of numbers that an example wrote into the graph. `features` are how many an input has,
+    where the graph says so.
     """
 
     reserved: list[str]
@@ -47,6 +49,7 @@ class Layers(Struct):
     unpadded: dict[str, Size] = field(default_factory=dict)
     counted: dict[Dim, str] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
+    features: dict[str, int] = field(default_factory=dict)
     _steps: dict[tuple[Dim, str], Dim] = field(default_factory=dict)
     _made: dict[tuple[SignalPart, ...], str] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
@@ -107,9 +110,10 @@ class Layers(Struct):
         needed = set(names)
         for name, spec in reversed(self.specs.items()):
             if name in needed:
-                needed.update(_sources(spec))
+                needed.update(sources_of(spec))
         kept = {name: spec for name, spec in self.specs.items() if name in needed}
-        specs = [_renamed(spec, names) for spec in united(kept, self.views, self.recurrent)]
+        kept = with_sizes(kept, self.features)
+        specs = [renamed(spec, names) for spec in united(kept, self.views, self.recurrent)]
         return _shortened(specs, set(outputs) if len(outputs) > 1 else set())
 
     def _make(self, parts: tuple[SignalPart, ...]) -> str:
@@ -222,19 +226,6 @@ def _are_states(parts: tuple[SignalPart, ...]) -> bool:
     return parts[1] == replace(parts[0], is_cell=True)
 
 
-def _sources(spec: LayerSpec) -> list[str]:
-    return spec.source if isinstance(spec.source, list) else [str(spec.source)]
-
-
-def _renamed(spec: LayerSpec, names: dict[str, str]) -> LayerSpec:
-    sources = [names.get(name, name) for name in _sources(spec)]
-    return replace(
-        spec,
-        name=names.get(str(spec.name), spec.name),
-        source=sources if isinstance(spec.source, list) else sources[0],
-    )
-
-
 def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
     """Without the sources that stand just before a layer, and the names that none asks for."""
     before = [INPUT_NAME, *(spec.name for spec in specs)]  # of several inputs none is called so
@@ -242,7 +233,7 @@ def _shortened(specs: list[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
         replace(spec, source=None) if spec.source == name else spec
         for name, spec in zip(before, specs, strict=False)
     ]
-    asked = outputs.union(*(_sources(spec) for spec in short))
+    asked = outputs.union(*(sources_of(spec) for spec in short))
     return [spec if spec.name in asked else replace(spec, name=None) for spec in short]
 
 

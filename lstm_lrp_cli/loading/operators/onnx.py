@@ -43,11 +43,11 @@ class OnnxFile(GraphFile):
             )
             self.producer = str(model.producer_name)
             self.nodes = [self._node(proto) for proto in graph.node]
-            self.constants = {proto.name: self._array(proto) for proto in graph.initializer}
+            self.constants = {_text(proto.name): self._array(proto) for proto in graph.initializer}
             self.inputs = [
-                _input(value) for value in graph.input if value.name not in self.constants
+                _input(value) for value in graph.input if _text(value.name) not in self.constants
             ]
-            self.outputs = [str(value.name) for value in graph.output]
+            self.outputs = [_text(value.name) for value in graph.output]
         if graph.sparse_initializer:
             raise UnusableInput(str(path), "keeps weights as sparse tensors; expected dense ones")
         with damaged(str(path), lambda error: _not_whole(str(error)), *DAMAGED):
@@ -95,11 +95,11 @@ class OnnxFile(GraphFile):
         return GraphNode(
             str(self.path),
             self.size,
-            proto.op_type if _is_own(proto.domain) else f"{proto.domain}.{proto.op_type}",
-            proto.name,
-            list(proto.input),
-            list(proto.output),
-            {attribute.name: self._value(attribute) for attribute in proto.attribute},
+            _text(proto.op_type) if _is_own(proto.domain) else f"{proto.domain}.{proto.op_type}",
+            _text(proto.name),
+            [_text(name) for name in proto.input],
+            [_text(name) for name in proto.output],
+            {_text(attribute.name): self._value(attribute) for attribute in proto.attribute},
         )
 
     def _value(self, attribute: Any) -> Any:
@@ -145,6 +145,11 @@ def _shortest(number: float) -> float:
     return float(str(np.float32(number)))
 
 
+def _text(name: str | bytes) -> str:
+    """A name; protobuf gives bytes where it is none in UTF-8, as in a damaged file."""
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+
+
 def _is_own(domain: str) -> bool:
     """Whether operators of a domain are ONNX's own."""
     return domain in ("", "ai.onnx")
@@ -155,5 +160,5 @@ def _input(value: Any) -> GraphInput:
     sizes: list[int | str | None] = []
     for size in tensor.shape.dim:
         known = size.dim_value if size.HasField("dim_value") else None
-        sizes.append(known if known and known > 0 else size.dim_param or None)
-    return GraphInput(value.name, sizes, DTYPES.get(tensor.elem_type, "other"))
+        sizes.append(known if known and known > 0 else _text(size.dim_param) or None)
+    return GraphInput(_text(value.name), sizes, DTYPES.get(tensor.elem_type, "other"))

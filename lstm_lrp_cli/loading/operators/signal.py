@@ -140,18 +140,30 @@ class Signal(Struct, frozen=True, eq=False):
         return signal.with_unit(axis) if keep else signal
 
     def taken(self, axis: int, indices: NDArray[Any]) -> Signal | None:
-        """Entries of a stack, or the first or last step; a single index drops the axis."""
+        """Entries of a stack, one unit, or the first or last step; an index drops the axis."""
         if indices.ndim > 1:
             return None
         if self.axes[axis] == STACK:
             parts = self.parts.take(indices, axis=self._stack_at(axis))
             axes = self.axes if indices.ndim else self.axes[:axis] + self.axes[axis + 1 :]
             return replace(self, axes=axes, parts=bounded(parts))
-        if self.axes[axis] != TIME or indices.size != 1:
+        if self.axes[axis] not in (TIME, FEATURE) or indices.size != 1:
             return None
+        if self.axes[axis] == FEATURE:
+            return self._unit(axis, int(indices.reshape(-1)[0]), keep=bool(indices.ndim))
         step = int(indices.reshape(-1)[0])
         end = end_of_steps(slice(step, step + 1 or None, 1), self.sizes[TIME])
         return None if end is None else self.pooled(axis, end, keep=bool(indices.ndim))
+
+    def _unit(self, axis: int, place: int, *, keep: bool) -> Signal | None:
+        """One of the units; their axis goes, or stays with one entry."""
+        size = self.size
+        if size is None or not -size <= place < size:
+            return None
+        one = self._units(place % size, place % size + 1)
+        if one is None or keep:
+            return one
+        return replace(one, axes=self.axes[:axis] + self.axes[axis + 1 :])
 
     def cut(self, axis: int, cut: slice) -> Signal | None:
         """A slice of a stack, the units of some of the parts, or the first or last step."""
@@ -188,18 +200,26 @@ class Signal(Struct, frozen=True, eq=False):
             Makes one vector of all steps, where a shape asks for that: step by step, or all steps
             of one unit after those of another.
         """
+        made = self._laid_out(target, flatten, is_alone=False)
+        return made or self._laid_out(target, flatten, is_alone=True)
+
+    def _laid_out(
+        self, target: Sequence[Size], flatten: Flattener, *, is_alone: bool
+    ) -> Signal | None:
+        """The same; `is_alone` is whether an axis of one sequence goes with that before it."""
         axes = tuple(label for axes in self.axes for label in axes.split("+"))
         signal: Signal | None = replace(self, axes=axes)
         for place, size in enumerate(target):
             count, left = 0, size
             while signal is not None and place + count < len(signal.axes):
                 own = signal.shape[place + count]
-                if left == 1 and (count or own != 1):
+                is_along = is_alone and signal.axes[place + count] == BATCH and own == 1
+                if left == 1 and (count or own != 1) and not (count and is_along):
                     break
                 rest = quotient(left, own)
                 if rest is None:
                     if signal.axes[place + count] == TIME and isinstance(left, int):
-                        _tell(own, left)
+                        tell(own, left)
                     signal, rest = signal._divided(place + count, left), 1
                 count, left = count + 1, rest
             if signal is None or left != 1:
@@ -294,7 +314,7 @@ class Signal(Struct, frozen=True, eq=False):
                 return math.prod(sizes[name] for name in label.split("+"))
 
 
-def _tell(steps: Size, size: int) -> None:
+def tell(steps: Size, size: int) -> None:
     """Say that steps whose number an input leaves open are so many."""
     if isinstance(steps, Dim) and steps.factor == 1 and len(steps.axes) == 1:
         raise OtherSize(steps.axes[0], size)

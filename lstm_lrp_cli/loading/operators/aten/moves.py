@@ -84,6 +84,21 @@ def _flip(t: Translation) -> None:
     )
 
 
+def _pad(t: Translation) -> None:
+    """Numbers of entries before and after the last axis, then the one before it, and so on."""
+    if t.given("mode", "constant") != "constant" or (t.given("value") or 0) != 0:
+        t.refuse("adds other steps than those of zeros; expected mode constant, value 0")
+        return
+    rank, sizes = len(t.sizes_of("self")), t.given("pad")
+    if any(isinstance(size, Taken) for size in sizes):
+        t.refuse("adds as many steps as the input tells; expected numbers")
+        return
+    pads = [0] * (2 * rank)
+    for k in range(len(sizes) // 2):
+        pads[rank - 1 - k], pads[2 * rank - 1 - k] = sizes[2 * k : 2 * k + 2]
+    t.become("Pad", t.tensor("self"), pads=pads)
+
+
 def _cat(t: Translation) -> None:
     names = [each.name for each in t.given("tensors")]
     rank = len(t.node.sizes[names[0]])
@@ -222,6 +237,7 @@ MOVES: dict[str, Translator] = {
     "select": _select,
     "slice": _slice,
     "flip": _flip,
+    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     "cat": _cat,
     "stack": _stack,
     "unsqueeze": _unsqueeze,

@@ -33,6 +33,34 @@ def _subtract(t: Translation) -> None:
         t.become("Add", t.tensor("self"), t.constant(-float(other)))
 
 
+def _subtract_from(t: Translation) -> None:
+    """A number less what a layer gives, as `1 - gate`."""
+    if t.given("alpha", 1) != 1:
+        t.refuse("scales what it takes away; expected a plain difference")
+    else:
+        t.become("Sub", t.tensor("other"), t.tensor("self"))
+
+
+def _gated(t: Translation) -> None:
+    """A half of the units times the sigmoid of the other."""
+    axis = t.axis("dim", default=-1)
+    size = t.sizes_of("self")[axis]
+    if size is None or size % 2:
+        t.refuse("halves an axis whose size is left open or odd; expected units")
+        return
+    halves = [f"{t.node.outputs[0]}/half {k}" for k in (1, 2)]
+    t.put("Split", [t.tensor("self")], halves, axis=axis, split=[size // 2] * 2)
+    gate = t.put("Sigmoid", halves[1:])
+    t.become("Mul", halves[0], gate)
+
+
+def _power(t: Translation) -> None:
+    if t.given("exponent") != 2:
+        t.refuse(f"is a power of {t.given('exponent')}; lrp knows 2")
+    else:
+        t.become("aten.activation", t.tensor("self"), kind="square")
+
+
 def _divide(t: Translation) -> None:
     other = t.given("other")
     if t.given("rounding_mode") is not None or other == 0:
@@ -113,6 +141,11 @@ PRODUCTS: dict[str, Translator] = {
     "add": _of_two("Add"),
     "mul": _of_two("Mul"),
     "sub": _subtract,
+    "rsub": _subtract_from,
+    "neg": lambda t: t.become("Neg", t.tensor("self")),
+    "pow": _power,
+    "square": lambda t: t.become("aten.activation", t.tensor("self"), kind="square"),
+    "glu": _gated,
     "div": _divide,
     "linear": _linear,
     "addmm": _addmm,

@@ -39,6 +39,7 @@ from lstm_lrp_cli.loading.operators.signal import (
     Signal,
     is_reversal,
     left_out,
+    tell,
 )
 from .windows import padded
 
@@ -63,6 +64,8 @@ def _shape(call: Call) -> list[Value]:
     value = call.value(0)
     if isinstance(value, Lengths | Order):
         return [Known(part_of_shape(call.node, [value.sequences]), "")]
+    if isinstance(value, Zeros) and value.shape is not None:
+        return [Known(part_of_shape(call.node, list(value.shape)), "")]
     return [Known(part_of_shape(call.node, list(call.signal().shape)), "")]
 
 
@@ -71,7 +74,7 @@ def _filled(call: Call) -> list[Value]:
     value = call.setting("value")
     if value is not None and value.any():
         raise call.unusable("makes a tensor of a number that is not 0; expected zeros")
-    return [Zeros()]
+    return [Zeros(tuple(call.constant(0).array.reshape(-1).tolist()))]
 
 
 def _copied(call: Call) -> list[Value]:
@@ -79,8 +82,10 @@ def _copied(call: Call) -> list[Value]:
     value = call.value(0)
     if isinstance(value, ArrayCopies):
         return [value]
-    if isinstance(value, Known):
-        return [ArrayCopies(value) if value.array.any() else Zeros()]
+    if isinstance(value, Known) and value.array.any():
+        return [ArrayCopies(value)]
+    if isinstance(value, Known | Zeros):
+        return [_zeros(call, value)]
     signal, target = call.signal(), call.constant(1).array.tolist()
     if call.node.op == "Tile":
         target = [n * size for n, size in zip(target, signal.shape, strict=True)]
@@ -91,6 +96,12 @@ def _copied(call: Call) -> list[Value]:
         if size != 1 and quotient(size, signal.shape[axis]) != 1:
             signal = _spread(call, signal, axis, size)
     return [signal]
+
+
+def _zeros(call: Call, value: Known | Zeros) -> Zeros:
+    """Zeros of the shape that Expand is given, where they were one number."""
+    is_one = call.node.op == "Expand" and isinstance(value, Known) and value.array.size == 1
+    return Zeros(tuple(call.constant(1).array.reshape(-1).tolist()) if is_one else None)
 
 
 def _spread(call: Call, signal: Signal, axis: int, size: Size) -> Signal:
@@ -172,7 +183,16 @@ def _reshaped(call: Call, target: list[Any]) -> Signal | None:
         return call.add([source], steps * size, flatten=FlattenSpec(count))
 
     signal = call.signal()
-    return signal.reshaped(resolved(target, signal.shape, call.node), flatten)
+    axes = tuple(label for axis in signal.axes for label in axis.split("+"))
+    apart = replace(signal, axes=axes).shape
+    try:
+        shape = resolved(target, signal.shape, call.node, apart)
+    except ValueError:
+        for label, own, size in zip(axes, apart, target, strict=False):
+            if label == TIME and isinstance(size, int) and size > 1:
+                tell(own, size)
+        raise
+    return signal.reshaped(shape, flatten)
 
 
 def _slice(call: Call) -> list[Value]:
@@ -320,6 +340,14 @@ MOVES: dict[str, Operator] = {
 OF_LENGTHS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 # Those that make zeros of zeros, as the states are that a graph makes for its LSTMs.
 OF_ZEROS = MOVES.keys() - {
-    *("ConstantOfShape", "Dropout", "Flatten", "Range", "ReverseSequence", "ScatterElements"),
+    *(
+        "ConstantOfShape",
+        "Dropout",
+        "Expand",
+        "Flatten",
+        "Range",
+        "ReverseSequence",
+        "ScatterElements",
+    ),
     *("Shape", "TopK"),
 }

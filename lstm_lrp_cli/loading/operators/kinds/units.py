@@ -13,6 +13,10 @@ from .arithmetic import joined, scaled, vector
 from .attention import attended_sum, product_of_signals, weights_of_product
 from .recurrent import ACTIVATIONS, activation
 
+# The operators that change no number.
+MOVES_ALONE = frozenset(
+    ("Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+)
 REDUCTIONS: dict[str, PoolName] = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
 
 
@@ -120,9 +124,21 @@ def _softmax(call: Call) -> list[Value]:
 
 def _log_softmax(call: Call) -> list[Value]:
     """At the end, where it is left out, and the scores are those of a softmax."""
-    if call.node.outputs[0] not in call.file.outputs:
+    if not _is_at_the_end(call):
         raise call.unusable("stands within the model; expected it at its end")
     return _softmax(call)
+
+
+def _is_at_the_end(call: Call) -> bool:
+    """Whether what a node gives is but moved about before it is an output."""
+    names = {call.node.outputs[0]}
+    for node in call.file.nodes:
+        if node.op == "Shape" or names.isdisjoint(node.inputs):
+            continue
+        if node.op not in MOVES_ALONE:
+            return False
+        names.update(node.outputs)
+    return not names.isdisjoint(call.file.outputs)
 
 
 def _reduce(call: Call) -> list[Value]:

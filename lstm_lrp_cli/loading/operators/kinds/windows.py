@@ -120,6 +120,9 @@ def window_pool(
     call: Call, signal: Signal, kind: WindowPoolName, window: StepWindow, *, counts_padding: bool
 ) -> Signal:
     """The largest or the mean of the steps in a window."""
+    if window.is_rounded_up and window.stride > 1 and not window.is_same:
+        counts = counts_padding and kind == "mean"
+        window, counts_padding = _rounded_up(call, signal, window, counts=counts)
     steps = _steps_behind(call, signal, window)
     windows = WindowsSpec(
         kind,
@@ -184,22 +187,30 @@ def _steps_behind(call: Call, signal: Signal, window: StepWindow) -> Size:
         )
     steps = signal.sizes[TIME]
     made = window.made(steps)
-    if isinstance(made, int) and isinstance(steps, int):
-        if made < 1:
-            raise call.unusable(f"has a window of {window.reach} steps, and is given {steps}")
-        rest = (steps + window.before + window.after - window.reach) % window.stride
-        if window.is_rounded_up and rest and not window.is_same:
-            raise call.unusable(
-                "counts a last window that is not full (ceil_mode); expected full ones alone"
-            )
-    elif window.is_rounded_up and window.stride > 1:
-        raise call.unusable(
-            "may count a last window that is not full (ceil_mode); expected full ones alone, or an "
-            "input of a fixed number of steps"
-        )
+    if isinstance(made, int) and isinstance(steps, int) and made < 1:
+        raise call.unusable(f"has a window of {window.reach} steps, and is given {steps}")
     if made is None and isinstance(steps, Dim):
         return call.layers.steps_of(steps, str(window))
     return steps if made is None else made
+
+
+def _rounded_up(
+    call: Call, signal: Signal, window: StepWindow, *, counts: bool
+) -> tuple[StepWindow, bool]:
+    """A window whose last may not be full (ceil_mode), with more padding; whether padding counts.
+
+    In that padding no window begins, and what is added so is in no mean.
+    """
+    steps, added = signal.sizes[TIME], window.before + window.after
+    if isinstance(steps, int) and not (steps + added - window.reach) % window.stride:
+        return replace(window, is_rounded_up=False), counts
+    if window.reach < window.after + window.stride or (counts and added):
+        raise call.unusable(
+            "counts a last window that is not full (ceil_mode), or may, beside padding or strides "
+            "that make it another; expected full ones alone"
+        )
+    after = window.after + window.stride - 1
+    return replace(window, after=after, is_rounded_up=False), False
 
 
 def _window(call: Call, signal: Signal, width: list[int] | None) -> StepWindow:
