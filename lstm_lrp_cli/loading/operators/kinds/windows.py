@@ -202,9 +202,9 @@ def _rounded_up(
     In that padding no window begins, and what is added so is in no mean.
     """
     steps, added = signal.sizes[TIME], window.before + window.after
-    if isinstance(steps, int) and not (steps + added - window.reach) % window.stride:
-        return replace(window, is_rounded_up=False), counts
     if window.reach < window.after + window.stride or (counts and added):
+        if isinstance(steps, int) and not (steps + added - window.reach) % window.stride:
+            return replace(window, is_rounded_up=False), counts
         raise call.unusable(
             "counts a last window that is not full (ceil_mode), or may, beside padding or strides "
             "that make it another; expected full ones alone"
