@@ -91,8 +91,9 @@ def test_a_layer_that_cannot_be_explained_is_named(version):
         load_model(GOLDEN / version / "refused", None, FLOAT64)
 
 
-def test_tf2onnx_makes_a_file_that_is_read_of_what_keras_says_nothing_in(run, tmp_path):
+def test_tf2onnx_makes_a_file_that_is_read_of_what_keras_says_nothing_in(run, framework, tmp_path):
     """The refusal's own command made it of what `model.export` wrote."""
+    framework("onnx")
     numbers = EXPECTED["tensorflow2.15"]["exported"]
     np.save(tmp_path / "x.npy", numbers["inputs"][0])
     np.save(tmp_path / "y.npy", numbers["outputs"][0])

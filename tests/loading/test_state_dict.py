@@ -101,6 +101,13 @@ SHAPES = {
 
 
 class TestInference:
+    @pytest.mark.parametrize("names", ["lstm_", "model.lstm_"])
+    def test_names_of_the_users_own(self, explained, tmp_path, names):
+        """As of a class that keeps the weights of its LSTM as parameters of its own."""
+        usual = explained(save(tmp_path / "usual.pt", weights()))
+        own = {name.replace("lstm.", names): array for name, array in weights().items()}
+        assert explained(save(tmp_path / "own.pt", own)) == usual
+
     @pytest.mark.parametrize(("suffixes", "depth"), SHAPES.values(), ids=SHAPES)
     @pytest.mark.parametrize("form", ["pt", "safetensors"])
     def test_is_what_a_mapping_by_hand_says(

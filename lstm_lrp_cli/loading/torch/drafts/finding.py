@@ -57,14 +57,19 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 
 
+# Weights of a recurrent layer that somebody keeps under names of their own: lstm_weight_ih_l0.
+OWN_NAME = re.compile(r"(.+?)((?:weight|bias)_(?:ih|hh|hr)(?:_l\d+(?:_reverse)?)?)", re.DOTALL)
+
+
 class Group(Struct, frozen=True):
-    """The datasets of one module, by the last part of their names."""
+    """The datasets of one module, by the last part of their names, and what stands before it."""
 
     path: str
+    dot: str
     shapes: dict[str, tuple[int, ...]]
 
     def name(self, part: str) -> str:
-        return f"{self.path}.{part}" if self.path else part
+        return f"{self.path}{self.dot}{part}"
 
     def has(self, part: str) -> str | None:
         return self.name(part) if part in self.shapes else None
@@ -72,17 +77,20 @@ class Group(Struct, frozen=True):
 
 def groups_of(datasets: Names[str, Stored]) -> list[Group]:
     """The datasets that may be weights, by the module that they belong to, in the file's order."""
-    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    found: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
     for name, stored in datasets.items():
         # Beside the state dict stands an optimizer's; whole numbers are no weights.
         if "/" in name or stored.dtype.startswith(("int", "uint", "bool")):
             continue
-        path, _, part = name.rpartition(".")
+        path, dot, part = name.rpartition(".")
+        own = OWN_NAME.fullmatch(part)
+        if own is not None:
+            path, dot, part = f"{path}{dot}{own[1]}", "", own[2]
         # The weights of classes in a loss are no part of the model.
         if part in OF_LOSSES and len(stored.shape) == 1 and LOSS.fullmatch(path.lower()):
             continue
-        found.setdefault(path, {})[part] = stored.shape
-    return [Group(path, shapes) for path, shapes in found.items()]
+        found.setdefault((path, dot), {})[part] = stored.shape
+    return [Group(path, dot, shapes) for (path, dot), shapes in found.items()]
 
 
 def find_modules(datasets: Names[str, Stored], records: Sequence[ModuleRecord] = ()) -> Modules:
