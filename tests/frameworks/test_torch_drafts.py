@@ -472,3 +472,35 @@ def test_what_no_sequence_tells_apart_is_listed_with_what_would(run, framework, 
     [way] = document["told_apart_by"]
     assert "relu and linear are one where no unit is negative" in way
     assert way in document["verdict"]
+
+
+def test_embeddings_and_numbers_side_by_side(run, framework, tmp_path):
+    """As words with their tags and a number each: every one is an input of its own."""
+    torch = framework("torch")
+    torch.manual_seed(0)
+    parts = torch.nn.ModuleDict(
+        {
+            "word_emb": torch.nn.Embedding(9, 4),
+            "tag_emb": torch.nn.Embedding(5, 3),
+            "lstm": torch.nn.LSTM(9, 6, batch_first=True),
+            "fc": torch.nn.Linear(6, 2),
+        }
+    ).double()
+    words, tags = torch.randint(0, 9, (3, 7)), torch.randint(0, 5, (3, 7))
+    numbers = torch.randn(3, 7, 2, dtype=torch.float64)
+    embedded = [parts["word_emb"](words), parts["tag_emb"](tags), numbers]
+    _, (hidden, _) = parts["lstm"](torch.cat(embedded, dim=2))
+    np.save(tmp_path / "y.npy", parts["fc"](hidden[-1]).detach().numpy())
+    torch.save(parts.state_dict(), tmp_path / "model.pt")
+    rows = [
+        {"tokens1": words[k].tolist(), "tokens2": tags[k].tolist(), "numbers": numbers[k].tolist()}
+        for k in range(3)
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = (tmp_path / "model.pt", tmp_path / "x.jsonl", "--expected", tmp_path / "y.npy")
+    asked = run("check", *files)
+    assert "nothing says which input each is of" in asked.stderr
+    draft = asked.stderr[asked.stderr.index("format: 1") :]
+    (tmp_path / "model.yaml").write_text(draft)
+    result = run("check", *files, "--tolerance", "1e-10")
+    assert result.exit_code == 0, result.output

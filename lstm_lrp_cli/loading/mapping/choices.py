@@ -17,6 +17,7 @@ from lstm_lrp_cli.loading.layers.steps import FlattenSpec, WindowsSpec
 from lstm_lrp_cli.loading.layers.units import DenseSpec, LeakyReluSpec, UnitsSpec
 from lstm_lrp_cli.model.layers import PoolName
 from lstm_lrp_cli.model.recurrent import ActivationName, Returns
+from . import InputSpec
 
 Choices = dict[str, tuple[LayerSpec, ...]]
 
@@ -321,3 +322,34 @@ class ReadSteps(Struct, frozen=True):
             LayerSpec(source=["weights", "steps"], merge="gate"),
             LayerSpec(pool="sum"),
         )
+
+
+def normed(between: tuple[LayerSpec, ...], choices: Choices) -> Choices:
+    """Choices that each stand behind normalizations."""
+    return {what: (*between, *layers) for what, layers in choices.items()}
+
+
+def in_common(choices: Choices) -> tuple[LayerSpec, ...]:
+    """The layers that all choices begin with, but for the last of each."""
+    every = list(choices.values())
+    alike = itertools.takewhile(
+        lambda same: all(one == same[0] for one in same), zip(*every, strict=False)
+    )
+    return tuple(same[0] for same in alike)[: min(map(len, every)) - 1]
+
+
+def side_by_side(
+    embeddings: Sequence[LayerSpec], numbers: int
+) -> tuple[list[InputSpec], list[LayerSpec]]:
+    """Embeddings, each of an input of its own, and an input of so many numbers a step, as one."""
+    ends = [""] if len(embeddings) == 1 else [str(k) for k in range(1, len(embeddings) + 1)]
+    inputs = [InputSpec(f"tokens{end}") for end in ends]
+    layers = [
+        replace(layer, name=f"embedded{end}", source=f"tokens{end}")
+        for layer, end in zip(embeddings, ends, strict=True)
+    ]
+    source = [f"embedded{end}" for end in ends]
+    if numbers:
+        inputs.append(InputSpec("numbers"))
+        source.append("numbers")
+    return inputs, [*layers, LayerSpec(source=source, merge="concat")]

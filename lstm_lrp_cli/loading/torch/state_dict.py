@@ -177,12 +177,13 @@ def _of_embedding(modules: Modules) -> Iterator[OpenQuestion]:
     if len(embeddings) > 1:
         names = listed([each.weights[0] for each in embeddings])
         yield OpenQuestion(
-            f"there are {len(embeddings)} embeddings ({names}), of which a mapping takes one"
+            f"there are {len(embeddings)} embeddings ({names}), and nothing says which input each "
+            "is of"
         )
     elif first.outputs < inputs:
         yield OpenQuestion(
             f"`{named}`, an embedding, gives {first.outputs} of the {inputs} features that "
-            f"`{reader.weights[0]}` takes, and a mapping cannot join it with others"
+            f"`{reader.weights[0]}` takes; {inputs - first.outputs} may be of another input"
         )
     elif inputs and first.outputs > inputs:
         yield OpenQuestion(

@@ -21,7 +21,10 @@ from lstm_lrp_cli.loading.mapping.choices import (
     activations,
     attended,
     convolutions,
+    in_common,
     made_of_steps,
+    normed,
+    side_by_side,
     windows,
 )
 from lstm_lrp_cli.loading.mapping.draft import DraftedLayer, OpenQuestion
@@ -201,7 +204,7 @@ class Chain(Struct):
         hidden = self._usual_gap(module) if gap.hidden is None else gap.hidden
         first = "linear" if hidden == 0 else usual_activation(self.modules)
         guess = "relu behind a convolution; or tanh, linear, ..."
-        self.draft(_normed(between, activations(first=first)), guess, shown=0, family=BEHIND)
+        self.draft(normed(between, activations(first=first)), guess, shown=0, family=BEHIND)
         pooled = windows()
         if hidden is not None and hidden > 1:
             kinds = list(pooled)
@@ -246,7 +249,7 @@ class Chain(Struct):
             self.draft(activations(layer, first), RELU_GUESS, shown=0, family=BEHIND)
             return
         choices = {
-            what: (layer, *layers) for what, layers in _normed(between, activations()).items()
+            what: (layer, *layers) for what, layers in normed(between, activations()).items()
         }
         if not is_next:
             for what, layers in activations(layer, first).items():
@@ -305,7 +308,7 @@ class Chain(Struct):
                 what: (*layers[:-1], replace(layers[-1], name=STEPS_END))
                 for what, layers in choices.items()
             }
-        shared = _shared(choices)
+        shared = in_common(choices)
         self.layers += [DraftedLayer((each,)) for each in shared]
         # What is rare is tried by `lrp match`, and makes no draft longer.
         usual = [all(layer.attend is None for layer in each) for each in choices.values()]
@@ -373,7 +376,19 @@ class Chain(Struct):
         return self._go_on(place)
 
     def add_embedding(self, place: int) -> int:
-        module = self.modules.found[place]
+        module, found = self.modules.found[place], self.modules.found
+        places, after = [place], self.following(place)
+        while after < len(found) and found[after].kind == "embedding":
+            places.append(after)
+            after = self.following(after)
+        takes = found[after].inputs if after < len(found) else 0
+        rest = takes - sum(found[each].outputs for each in places)
+        if rest >= 0 and takes > module.outputs and not (self.layers or self.inputs):
+            every = [found[each] for each in places]
+            self.inputs, layers = side_by_side([each.layers[0] for each in every], rest)
+            self.put(*layers, guess="what is put side by side, and in which order")
+            self.units = takes
+            return self._go_on(places[-1])
         note = "an embedding, by its " + ("name" if module.is_named_embedding else "shape")
         self.put(*module.layers, guess="" if module.record is not None else note)
         self.units = module.outputs
@@ -383,17 +398,3 @@ class Chain(Struct):
         """Put what is said to stand behind a module; the place of the next one."""
         self.settle(gap_behind(self.modules, place))
         return self.following(place)
-
-
-def _normed(between: tuple[LayerSpec, ...], choices: Choices) -> Choices:
-    """Choices that each stand behind normalizations."""
-    return {what: (*between, *layers) for what, layers in choices.items()}
-
-
-def _shared(choices: Choices) -> tuple[LayerSpec, ...]:
-    """The layers that all choices begin with, but for the last of each."""
-    every = list(choices.values())
-    alike = itertools.takewhile(
-        lambda same: all(one == same[0] for one in same), zip(*every, strict=False)
-    )
-    return tuple(same[0] for same in alike)[: min(map(len, every)) - 1]
