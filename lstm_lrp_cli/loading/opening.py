@@ -13,9 +13,9 @@ from .files import ArrayFile
 from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
 from .mapping import Described
-from .mapping.draft import Draft
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # else imported where weights alone are read
+    from .mapping.draft import Draft
     from .torch.modules import ModuleRecord
 
 # Of each format, the module and the class that read it.
@@ -107,7 +107,7 @@ def describe(file: ArrayFile, assume: bool) -> Described | None:
     return None
 
 
-def draft_of(file: ArrayFile) -> Draft | None:
+def draft_of(file: ArrayFile) -> "Draft | None":
     """The draft of a file that holds weights alone; None of any other."""
     known: Any = file
     match file.format:
@@ -128,11 +128,13 @@ def draft_of(file: ArrayFile) -> Draft | None:
 def _describe_hdf5(file: Any, assume: bool) -> Described | None:
     """What Keras wrote: a whole model, or weights that may have their architecture beside them."""
     from .files.hdf5 import refuse_table
-    from .keras import files, weights, weights_alone
+    from .keras import files
 
     refuse_table(file, "expected weights; MODEL comes before INPUT")
     if file.attribute("/", "model_config") is not None:
         return files.describe_hdf5(file)
+    from .keras import weights, weights_alone
+
     found = files.find_beside(file) if weights.holds_layers(file) else None
     return found.described if found else weights_alone.describe(file, assume)
 
