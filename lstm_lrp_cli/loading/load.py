@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -14,11 +14,14 @@ from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Model
 from .building import build_graph
 from .files import ArrayFile, Stored, shape_text
+from .files.formats import EXPORT
 from .inputs import input_specs, taken
 from .layers.datasets import Datasets, listed, unused_weights
 from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
-from .mapping.draft import Draft
 from .opening import describe, draft_of, open_arrays
+
+if TYPE_CHECKING:  # else imported where weights alone are read
+    from .mapping.draft import Draft
 
 
 class Contents(Struct, frozen=True):
@@ -234,8 +237,6 @@ def ask_for_layers(contents: Contents) -> str:
     name = contents.path.with_suffix(".yaml").name
     saves_all = ""
     if contents.format in ("PyTorch", "safetensors"):
-        from .torch.state_dict import EXPORT
-
         saves_all = f". Where its code is at hand, {EXPORT} saves all"
     return (
         f"the file does not say its architecture; describe it in {name} or by --mapping{saves_all}"
@@ -256,7 +257,7 @@ def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool =
     return _contents(file, mapping_path, inferred, given)
 
 
-def drafted_contents(file: ArrayFile, mapping_path: Path | None) -> tuple[Contents, Draft | None]:
+def drafted_contents(file: ArrayFile, mapping_path: Path | None) -> tuple[Contents, "Draft | None"]:
     """What an open file holds, its mapping, and a draft where nobody says its layers.
 
     The layers of the mapping are the draft's likeliest, whatever is open of them.

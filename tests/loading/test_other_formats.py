@@ -14,24 +14,10 @@ from collections import OrderedDict
 import h5py
 import numpy as np
 import pytest
+from protobuf import field
 from torch_files import cell, save, save_safetensors, weights
 
 SERIES = np.linspace(-1, 1, 30).reshape(2, 5, 3)
-
-
-def field(number, content):
-    """One field of a protobuf: a number, or bytes with their length before them."""
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(number):
-    found = b""
-    while number > 127:
-        found += bytes([number & 127 | 128])
-        number >>= 7
-    return found + bytes([number])
 
 
 # As TensorFlow writes them: the operations that a graph uses, its tags; its nodes.

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from protobuf import field, varint
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import load_model
@@ -256,20 +257,6 @@ def test_a_checkpoint_that_names_another_folder_stays_in_its_own(tmp_path):
 
 
 # Indexes that are made
-
-
-def varint(number):
-    found = b""
-    while number > 127:
-        found += bytes([number & 127 | 128])
-        number >>= 7
-    return found + bytes([number])
-
-
-def field(number, content):
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def block(entries):

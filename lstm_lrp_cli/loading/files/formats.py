@@ -96,9 +96,9 @@ numpy.savez({npz}, **{{name: a for name, a in found.items() if a.dtype.kind == "
 SCRIPTED = """\
 import torch
 torch.save(torch.jit.load({file}, "cpu").state_dict(), {pt})"""
-EXPORT = """\
-import torch
-torch.export.save(torch.export.export(model.eval(), (inputs,)), {pt2})"""
+# What saves a whole model of PyTorch: its graph, of which nothing is open.
+SAVED = "torch.export.save(torch.export.export(model.eval(), (inputs,)), {pt2})"
+EXPORT = SAVED.format(pt2='"model.pt2"')
 TORCH_TAR = """\
 import torch
 content = torch.load({file}, "cpu", weights_only=False)  # runs what the file says
@@ -171,7 +171,7 @@ FORMATS: tuple[Format, ...] = (
         lambda seen: seen.is_zip and any("data/aotinductor/" in name for name in seen.names),
         "is a package of AOTInductor: compiled code, which is never executed",
         "Save the program that it was compiled from:",
-        EXPORT,
+        f"import torch\n{SAVED}",
     ),
     Format(lambda seen: seen.holds("data.pkl"), "is a PyTorch file", reader="PyTorch"),
     Format(

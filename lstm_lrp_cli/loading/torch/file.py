@@ -16,8 +16,18 @@ from .modules import ModuleRecord
 from .values import Tensor
 
 
-class _Container(Protocol):
-    """How a file keeps its pickle and the numbers of its storages."""
+class Container(Protocol):
+    """How a file keeps its pickle and the numbers of its storages.
+
+    Attributes
+    ----------
+    content : any
+        What the pickle holds.
+    where : str
+        What errors call the pickle.
+    byte_order : "<" or ">"
+        That of its numbers, as NumPy has it.
+    """
 
     content: Any
     where: str
@@ -58,14 +68,14 @@ class TorchFile(ArrayFile):
         self.documents, self.modules = found.documents, found.modules
         self.datasets = {n: Stored(t.shape, _dtype(t)) for n, t in self._tensors.items()}
 
-    def _opened(self) -> _Container:
+    def _opened(self) -> Container:
         with self.path.open("rb") as file:
             is_zip = file.read(2) == b"PK"
         with unpacking(str(self.path), "PyTorch"):
             if is_zip:
                 from .zip import TorchZip
 
-                return TorchZip(self.path, self.size)
+                return TorchZip(self.path, str(self.path), self.size)
             from .legacy import LegacyTorch
 
             return LegacyTorch(self.path)

@@ -34,17 +34,7 @@ OTHER_SIZES = {
 
 
 class LegacyTorch:
-    """What torch.save wrote before 1.6.
-
-    Attributes
-    ----------
-    content : any
-        What the pickle holds.
-    where : str
-        What errors call the pickle.
-    byte_order : "<" or ">"
-        That of its numbers, as NumPy has it.
-    """
+    """What torch.save wrote before 1.6, a `Container`."""
 
     byte_order: Literal["<", ">"] = "<"
 

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
+from lstm_lrp_cli.loading.files.formats import EXPORT
 from lstm_lrp_cli.loading.layers.datasets import listed
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
 from lstm_lrp_cli.loading.mapping.choices import POOLED, ReadSteps
@@ -24,8 +25,6 @@ from .drafts.gaps import usual_activation
 from .drafts.records import are_in_order, questions_of_records
 from .modules import FoundModule, ModuleRecord, Modules
 
-# What saves a whole model: its graph, of which nothing is open.
-EXPORT = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2")'
 # What the CRF of torchcrf and AllenNLP keeps: the scores of tags that follow each other, those of
 # the first and the last, and which are allowed.
 TRANSITIONS = "transitions"

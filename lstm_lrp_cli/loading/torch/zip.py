@@ -5,7 +5,7 @@ Neither torch nor pickle is used: the pickle is read by `pickled`, which execute
 
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.numpy import unpacking
@@ -13,23 +13,28 @@ from .pickled import read_pickle
 
 
 class TorchZip:
-    """What torch.save wrote since 1.6.
+    """What torch.save wrote since 1.6, a `Container`.
+
+    Parameters
+    ----------
+    file : Path or file
+    called : str
+        What errors call it.
+    size : int
+        Of the whole, in bytes.
 
     Attributes
     ----------
-    content : any
-        What the pickle holds.
-    where : str
-        What errors call the pickle.
-    byte_order : "<" or ">"
-        That of its numbers, as NumPy has it.
+    unpacked : int
+        How many bytes all its members claim.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.size = path, size
-        self._zip = zipfile.ZipFile(path)
+    def __init__(self, file: Path | IO[bytes], called: str, size: int) -> None:
+        self.called, self.size = called, size
+        self._zip = zipfile.ZipFile(file)
         try:
             names = self._zip.namelist()
+            self.unpacked = sum(member.file_size for member in self._zip.infolist())
             pickled = min((n for n in names if n.split("/")[-1] == "data.pkl"), key=len)
             self._root = pickled.removesuffix("data.pkl")
             is_big = f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
@@ -48,7 +53,7 @@ class TorchZip:
         self._zip.close()
 
     def _where(self, member: str) -> str:
-        return f"{self.path}: {member}"
+        return f"{self.called}: {member}"
 
     def _bytes(self, name: str) -> bytes:
         member = self._zip.getinfo(self._root + name)

@@ -10,6 +10,7 @@ loader of PyTorch 2.13 reads (torch/export/__init__.py and torch/export/pt2_arch
 
 import io
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,8 +21,8 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.operators.arrays import Array
-from lstm_lrp_cli.loading.torch.pickled import read_pickle
 from lstm_lrp_cli.loading.torch.values import Tensor
+from lstm_lrp_cli.loading.torch.zip import TorchZip
 from .schema import DTYPES, VERSION, JsonSize, Payloads, Program, Versioned
 
 # A node takes some hundred bytes of it; what is read of JSON may take twenty times its length.
@@ -178,26 +179,21 @@ class Archive:
             return {}
         where = self._where(found)
         data = self._bytes(found)
-        with unpacking(where), zipfile.ZipFile(io.BytesIO(data)) as inner:
-            names = inner.namelist()
-            pickled = min((each for each in names if each.split("/")[-1] == "data.pkl"), key=len)
-            root = pickled.removesuffix("data.pkl")
-            if sum(member.file_size for member in inner.infolist()) > len(data):
+        with unpacking(where), closing(TorchZip(io.BytesIO(data), where, len(data))) as inner:
+            if inner.unpacked > len(data):
                 raise UnusableInput(
                     where, "is compressed, as no file of PyTorch's is, so it is not read"
                 )
-            is_big = f"{root}byteorder" in names and inner.read(f"{root}byteorder") == b"big"
-            views = _Views(self._size, is_big=is_big)
-            content = read_pickle(inner.read(pickled), where)
-            if not isinstance(content, dict):
+            if not isinstance(inner.content, dict):
                 raise UnusableInput(where, "is no dict of tensors; export the model again")
+            views = _Views(self._size, is_big=inner.byte_order == ">")
             arrays, storages = {}, {}
-            for key, tensor in content.items():
+            for key, tensor in inner.content.items():
                 if not isinstance(tensor, Tensor):
                     continue
                 stored = tensor.storage.key
                 if stored not in storages:
-                    storages[stored] = inner.read(f"{root}data/{stored}")
+                    storages[stored] = inner.numbers(stored)
                 arrays[str(key)] = views.of(
                     f"{where}: tensor `{key}`",
                     storages[stored],

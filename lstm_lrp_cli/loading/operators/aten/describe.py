@@ -6,18 +6,19 @@ the number of sequences. So what the inputs' sizes say is not taken for true, bu
 
 from msgspec.structs import replace
 
+from lstm_lrp_cli.loading.files.formats import EXPORT
 from lstm_lrp_cli.loading.mapping import Assumption, Described
 from lstm_lrp_cli.loading.operators.graph import Dialect, describe_example, live
 from lstm_lrp_cli.loading.operators.kinds import OPS
 from . import REFUSED
 from .exported import ExportedFile
 from .layers import ATEN, STATES
-from .table import LINE, TABLE
+from .table import TABLE
 
 TORCH = Dialect(
     OPS | ATEN,
     frozenset(STATES),
-    f"export it by the PyTorch of today, without .run_decompositions(): {LINE}",
+    f"export it by the PyTorch of today, without .run_decompositions(): {EXPORT}",
     known=sorted(TABLE),
 )
 

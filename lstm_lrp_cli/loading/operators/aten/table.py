@@ -13,7 +13,6 @@ from . import AtenNode, Taken, Translation
 from .moves import EVAL, MOVES, VIEWS, Translator
 from .products import PRODUCTS, WITHOUT_LENGTHS
 
-LINE = 'torch.export.save(torch.export.export(model.eval(), (inputs,)), "model.pt2")'
 # Why some operators are not followed, by their names.
 REFUSED = {
     **dict.fromkeys(
