@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 SEED = 5
 LABELS = ("negative", "positive")
 # What is fitted on few texts has a small file.
-TOKENIZER_REVIEWS = 75
+TOKENIZER_REVIEWS = 60
 NUM_WORDS = 700
 MAXLEN = 80
 EMBEDDING_SIZE = 6
@@ -97,7 +97,7 @@ def build_model() -> keras.Sequential:
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile(loss="binary_crossentropy", optimizer="adam", metrics=["accuracy"])
+    model.compile(loss="binary_crossentropy", optimizer="rmsprop", metrics=["accuracy"])
     return model
 
 

@@ -58,7 +58,7 @@ def build_model(sentences: tf.Tensor) -> keras.Sequential:
             layers.Dense(len(LABELS), activation="softmax"),
         ]
     )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer="rmsprop", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
