@@ -24,6 +24,7 @@ PROJECT = {
     "LICENSE": "project/LICENSE.md",
     "sample_models/README.md": "project/sample_models/README.md",
     "sample_models/data/README.md": "project/sample_models/data/README.md",
+    "sample_models/stories/README.md": "project/sample_models/stories/README.md",
 }
 SOURCES = {page: source for source, page in PROJECT.items()}
 
