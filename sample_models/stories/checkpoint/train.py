@@ -29,8 +29,8 @@ HIDDEN_SIZE = 10
 HIDDEN_WORDS = 0.1
 DROPOUT = 0.3
 BATCH_SIZE = 32
-LEARNING_RATE = 0.05
-EPOCHS = 15
+LEARNING_RATE = 2e-3
+EPOCHS = 30
 SAMPLE_SENTENCES = 40
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     every = data.build_vocabulary(splits.train, 4, special=[PADDING, data.UNKNOWN])
     vocabulary = {word: number for word, number in every.items() if number < WORDS}
     model = SentimentLSTM(len(vocabulary))
-    optimizer = torch.optim.Adagrad(model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.RMSprop(model.parameters(), lr=LEARNING_RATE)
     for epoch in range(1, EPOCHS + 1):
         loss = train_epoch(model, optimizer, splits.train, vocabulary, generator)
         scores = scores_of(model, splits.validation, vocabulary)
