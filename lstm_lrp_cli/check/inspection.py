@@ -94,7 +94,9 @@ def _scaling(read: Input) -> list[dict[str, Any]] | None:
 def _output_scaling(model: Model) -> dict[str, Any] | None:
     """What was done to the predicted values before training."""
     scaling = model.output_scaling
-    return scaling and {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
+    if scaling is None:
+        return None
+    return {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
 
 
 def _input(read: Input, source: Any) -> dict[str, Any]:

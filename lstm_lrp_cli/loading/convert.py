@@ -113,18 +113,7 @@ def mapping_text(loaded: LoadedModel, folder: Path) -> str:
 def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     """The mapping's keys with every default written out."""
     mapping = loaded.contents.described.mapping
-    complete = text_settings(loaded.model)
-    specs = input_specs(mapping, loaded.model.inputs, loaded.contents.mapping_name)
-    for spec, said in zip(specs, complete.get("inputs", [complete]), strict=True):
-        if "tokens" in said and isinstance(spec.tokens, TokensSpec):
-            given = settings(spec.tokens)
-            said["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
-        if isinstance(spec.vocabulary, str | list) and "tokens" in said:
-            said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
-        if scalings(spec.scaling):
-            said["scaling"] = msgspec.to_builtins(spec.scaling)
-    if "vocabulary" in complete:
-        complete = {"vocabulary": complete.pop("vocabulary")} | complete
+    complete = _complete_inputs(loaded, folder)
     layers = [] if mapping.layers is UNSET else mapping.layers
     complete["layers"] = [layer_settings(layer) for layer in layers]
     if mapping.outputs:
@@ -138,6 +127,23 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     unused = [*(mapping.unused or []), *loaded.unused_weights]
     if unused:
         complete["unused"] = unused
+    return complete
+
+
+def _complete_inputs(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """What is said of the inputs, and the labels of the outputs."""
+    mapping, complete = loaded.contents.described.mapping, text_settings(loaded.model)
+    specs = input_specs(mapping, loaded.model.inputs, loaded.contents.mapping_name)
+    for spec, said in zip(specs, complete.get("inputs", [complete]), strict=True):
+        if "tokens" in said and isinstance(spec.tokens, TokensSpec):
+            given = settings(spec.tokens)
+            said["tokens"] |= {key: given[key] for key in ("offset", "limit") if key in given}
+        if isinstance(spec.vocabulary, str | list) and "tokens" in said:
+            said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
+        if scalings(spec.scaling):
+            said["scaling"] = msgspec.to_builtins(spec.scaling)
+    if "vocabulary" in complete:
+        return {"vocabulary": complete.pop("vocabulary")} | complete
     return complete
 
 
