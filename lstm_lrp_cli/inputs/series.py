@@ -40,12 +40,7 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
             f"{where}: line 1",
             f"found the header `{','.join(header)[:60]}`; expected sequence,step,FEATURE,...",
         )
-    features = tuple(header[2:])
-    places = places_of_features(features, model.only_input, f"{where}: line 1")
-    if places is not None:
-        tell_left_out(features, model.only_input, where)
-        features = model.only_input.features or ()
-    _check_width(len(features), features, model.only_input, f"{where}: line 1")
+    features, columns = _feature_columns(tuple(header[2:]), model.only_input, where)
     finished: set[str] = set()
     current: str | None = None
     values: list[list[float]] = []
@@ -70,10 +65,29 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
             )
         last_step = step
         at = f"{place}: sequence {name}, step {row[1]}"
-        own = row[2:] if places is None else [row[2 + column] for column in places]
+        own = row[2:] if columns is None else [row[2 + column] for column in columns]
         values.append([_number(text, key, at) for key, text in zip(features, own, strict=True)])
     if current is not None:
         yield _of_rows(len(finished), current, values, features, model, where)
+
+
+def _feature_columns(
+    names: tuple[str, ...], read: Input, where: str
+) -> tuple[tuple[str, ...], list[int] | None]:
+    """The features of a table with columns of these names, and where they stand; None: as they do.
+
+    Raises
+    ------
+    UnusableInput
+        They are not those, or not as many, as the model takes.
+    """
+    at = f"{where}: line 1"
+    columns = places_of_features(names, read, at)
+    if columns is not None:
+        tell_left_out(names, read, where)
+        return read.features or (), columns
+    _check_width(len(names), names, read, at)
+    return names, None
 
 
 def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
