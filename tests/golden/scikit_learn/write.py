@@ -12,9 +12,6 @@ called as scikit-learn's version and Python's, of
 scikit-learn's own joblib, which versions before 0.21 have, is used where it is there.
 """
 
-from __future__ import print_function
-
-import io
 import json
 import os
 import pickle
@@ -42,8 +39,9 @@ warnings.simplefilter("ignore")
 try:  # scikit-learn's own, which 0.21 and 0.22 no longer have whole
     from sklearn.externals import joblib
 
-    joblib.__version__
-except (ImportError, AttributeError):
+    if not hasattr(joblib, "__version__"):
+        raise ImportError("it hands on the name alone")
+except ImportError:
     import joblib
 try:
     import pandas
@@ -54,7 +52,7 @@ NAMES = ["temperature", "wind", "rain"]
 # The first column does not vary.
 DATA = np.random.RandomState(5).normal([3.0, -2.0, 250.0], [0.0, 0.7, 41.0], (20, 3))
 OTHERS = np.random.RandomState(6).normal([3.1, -2.3, 250.0], [0.3, 1.3, 90.0], (7, 3))
-WORDS = ["neutral", "positive", u"n\u00e9gatif", "neutral", "positive"]
+WORDS = ["neutral", "positive", b"n\xc3\xa9gatif".decode("utf-8"), "neutral", "positive"]
 NUMBERS = [7, 3, 3, 11]
 
 
@@ -132,7 +130,9 @@ def main():
         made = scaler.transform(pandas.DataFrame(OTHERS, columns=NAMES))
         back = scaler.inverse_transform(made)
         expected["scalers"]["scaler_named"] = {
-            "made": hexadecimal(made), "back": hexadecimal(back), "features": NAMES
+            "made": hexadecimal(made),
+            "back": hexadecimal(back),
+            "features": NAMES,
         }
     for name, (encoder, labels) in sorted(encoders().items()):
         dump(encoder, folder, name)
@@ -140,14 +140,14 @@ def main():
     words = np.array(WORDS)
     np.save(os.path.join(folder, "classes_texts.npy"), np.unique(words))
     np.save(os.path.join(folder, "classes_objects.npy"), np.unique(words).astype(object))
-    with io.open(os.path.join(folder, "expected.json"), "w", encoding="ascii") as file:
-        file.write(u"" + json.dumps(expected, sort_keys=True))
-    target = "%s-py%d.%d.tar.bz2" % ((sklearn.__version__,) + sys.version_info[:2])
+    with open(os.path.join(folder, "expected.json"), "wb") as file:
+        file.write(json.dumps(expected, sort_keys=True).encode("ascii"))
+    target = "{}-py{}.{}.tar.bz2".format(sklearn.__version__, *sys.version_info[:2])
     with tarfile.open(target, "w:bz2") as archive:
         for name in sorted(os.listdir(folder)):
             archive.add(os.path.join(folder, name), name)
     shutil.rmtree(folder)
-    print(target, os.path.getsize(target))
+    sys.stdout.write(" ".join([target, str(os.path.getsize(target))]) + "\n")
 
 
 def dump(value, folder, name):
@@ -159,11 +159,11 @@ def dump(value, folder, name):
     if name != "scaler_standard":
         return
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with open("%s.%d.pickle" % (path, protocol), "wb") as file:
+        with open(".".join([path, str(protocol), "pickle"]), "wb") as file:
             pickle.dump(value, file, protocol)
     ways = ("zlib", "gzip", "bz2") + (("xz", "lzma") if sys.version_info[0] > 2 else ())
     for way in ways:
-        joblib.dump(value, "%s.joblib.%s" % (path, way), compress=(way, 3))
+        joblib.dump(value, path + ".joblib." + way, compress=(way, 3))
 
 
 if __name__ == "__main__":
