@@ -184,10 +184,8 @@ class NestedWriter(_BatchWriter):
         for name in GIVEN:
             if any(name in own for own in inputs):
                 yield self._joined(name, inputs)
-        nothing, lengths = (
-            np.zeros(0, self._model.dtype),
-            [len(each.scores) for each in explanations],
-        )
+        nothing = np.zeros(0, dtype=self._model.dtype)
+        lengths = [len(each.scores) for each in explanations]
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
         yield _lists(lengths, pa.array(scores))
         if self._model.output_scaling is not None:
