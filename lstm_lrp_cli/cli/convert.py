@@ -53,7 +53,8 @@ def convert(
     """Write MODEL as plain weights, OUT, and a complete mapping beside it, OUT's name with .yaml.
 
     OUT is .npz or .safetensors, and loads to the same scores. A vocabulary is written as well, as
-    OUT's name with -vocab.json (-tokenizer.json, -vocab.model). Files that are there are written over.
+    OUT's name with -vocab.json, a tokenizer with -tokenizer.json or -vocab.model. Files that are
+    there are written over.
     """
     import numpy as np
 

@@ -85,20 +85,20 @@ def convert(model: Model, stem: str) -> Converted:
     tokenizers: dict[str, bytes] = {}
     inputs = document.get("inputs", [document])
     for number, (each, said) in enumerate(zip(model.inputs, inputs, strict=True), 1):
-        words, place = each.vocabulary, f"-{number}" if len(inputs) > 1 else ""
-        if words is None:
+        known, place = each.vocabulary, f"-{number}" if len(inputs) > 1 else ""
+        if known is None:
             continue
-        if words.pieces is None:
+        if known.pieces is None:
             said["vocabulary"] = f"{stem}-vocab{place}.json"
-            vocabularies[said["vocabulary"]] = words.ids
+            vocabularies[said["vocabulary"]] = known.ids
         else:
-            ending = "tokenizer{}.json" if words.pieces.library == "tokenizers" else "vocab{}.model"
+            ending = "tokenizer{}.json" if known.pieces.library == "tokenizers" else "vocab{}.model"
             said["vocabulary"] = f"{stem}-{ending.format(place)}"
-            tokenizers[said["vocabulary"]] = words.pieces.data
-            said["tokens"] |= {"offset": words.pieces.offset}
-        if words.pieces is not None or max(words.ids.values(), default=-1) + 1 < words.size:
+            tokenizers[said["vocabulary"]] = known.pieces.data
+            said["tokens"] |= {"offset": known.pieces.offset}
+        if known.pieces is not None or max(known.ids.values(), default=-1) + 1 < known.size:
             # Or it would be taken for another model's.
-            said["tokens"]["limit"] = words.size
+            said["tokens"]["limit"] = known.size
     document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
     if layers.outputs_are_named:
         document["outputs"] = layers.outputs

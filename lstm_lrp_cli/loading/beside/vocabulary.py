@@ -11,9 +11,12 @@ from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
-from lstm_lrp_cli.loading.files.formats import decoded, read_bytes
+from lstm_lrp_cli.loading.files.formats import decoded, read_bytes, what_it_is
+from lstm_lrp_cli.loading.files.seen import ZIP, is_old_torch, is_pickle, look
 from lstm_lrp_cli.loading.mapping import TokensSpec, settings
+from lstm_lrp_cli.loading.pickles.reader import read_pickle
 from lstm_lrp_cli.model.text import Pieces, Vocabulary
+from .vocabulary_pickles import EXPECTED, from_pickle
 from .vocabulary_pieces import (
     from_bert,
     from_sentencepiece,
@@ -24,6 +27,7 @@ from .vocabulary_pieces import (
     tokenizer_in,
 )
 from .vocabulary_text import (
+    UNKNOWN_TOKENS,
     Spelling,
     from_document,
     from_keras_json,
@@ -35,9 +39,6 @@ from .vocabulary_text import (
 )
 
 ALLOWED_BYTES = 256 * 2**20
-
-# Names that data pipelines give to the token that stands for all others.
-UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
 
 def read_vocabulary(
@@ -111,11 +112,31 @@ def _of_file(path: Path, what: str) -> Spelling:
     where, data = str(path), read_bytes(path, ALLOWED_BYTES, what)
     if is_sentencepiece(data):
         return from_sentencepiece(where, data)
+    if is_pickle(data) or data.startswith(ZIP):
+        return from_pickle(where, read_pickled(path, data))
     text = decoded(data, path, what)
     if path.suffix == ".json":
         return _of_document(where, text)
     ids = from_lines(where, text)
     return from_bert(where, ids, path.parent) if is_of_bert(ids) else Spelling(ids)
+
+
+def read_pickled(path: Path, data: bytes) -> Any:
+    """What a pickle holds, or a file of torch.save's."""
+    from lstm_lrp_cli.loading.torch.legacy import LegacyTorch
+    from lstm_lrp_cli.loading.torch.zip import TorchZip
+
+    seen = look(path)
+    if seen.is_zip and not seen.holds("data.pkl"):
+        raise UnusableInput(str(path), f"{what_it_is(seen) or 'is a zip archive'}; {EXPECTED}")
+    if seen.is_zip:
+        return _content(TorchZip(path, str(path), len(data)))
+    return _content(LegacyTorch(path)) if is_old_torch(seen) else read_pickle(data, str(path))
+
+
+def _content(file: Any) -> Any:
+    file.close()
+    return file.content
 
 
 def _of_document(where: str, given: Any) -> Spelling:

@@ -99,7 +99,7 @@ def from_sentencepiece(where: str, data: bytes) -> Spelling:
             if isinstance(piece, int):
                 raise ValueError("a piece is a number")
             found = dict(fields(piece))
-            texts.append(bytes(found[_TEXT]).decode("utf-8"))  # type: ignore[arg-type]
+            texts.append(bytes(found[_TEXT]).decode("utf-8"))
             if found.get(_KIND) == _UNKNOWN:
                 unknown = texts[-1]
     tokens = TokensSpec(split="pieces", unknown=unknown)

@@ -15,6 +15,9 @@ from lstm_lrp_cli.model.text import Pieces
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")
 
+# Names that data pipelines give to the token that stands for all others.
+UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
+
 
 class Spelling(Struct, frozen=True):
     """What a vocabulary's source says.

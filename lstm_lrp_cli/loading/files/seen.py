@@ -238,6 +238,19 @@ def is_lone_pickle(seen: Seen) -> bool:
     return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
 
 
+# How pickles of protocols 0 and 1 begin: a dict or list that is kept, or what Python makes.
+_EARLY_PICKLE = re.compile(
+    rb"\(*([dl]p\d+\n|[]}]q.|c(copy_?reg|collections|__builtin__|builtins)\n|i[\w.]+\n)", re.DOTALL
+)
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether data is a pickle of whatever protocol: it ends in a full stop, too."""
+    if data[:1] == b"\x80":
+        return data[1:2] in (b"\2", b"\3", b"\4", b"\5")
+    return data[-1:] == b"." and _EARLY_PICKLE.match(data) is not None
+
+
 def is_old_torch(seen: Seen) -> bool:
     """A file of PyTorch before 1.6 begins with the pickle of a number, in whatever protocol."""
     number = rb"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\."
