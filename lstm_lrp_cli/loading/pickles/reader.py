@@ -143,12 +143,12 @@ def _number_line(machine: Machine) -> None:
         machine.stack.append(bool(int(line)) if line in (b"00", b"01") else int(line))
 
 
-def _place(machine: Machine) -> int:
-    """Where a value is kept, as protocol 0 says it."""
+def _short_line(machine: Machine) -> bytes:
+    """A number as protocol 0 has it, or where a value is kept."""
     line = machine.take_line()
     if len(line) > _LONGEST_NUMBER:
-        raise ValueError("a place is spelled without end")
-    return int(line)
+        raise ValueError("a number is spelled without end")
+    return line
 
 
 def _long(machine: Machine) -> None:
@@ -215,7 +215,7 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         "\x8b": _longer,
         "I": _number_line,
         "L": _number_line,
-        "F": lambda m: m.stack.append(float(m.take_line())),
+        "F": lambda m: m.stack.append(float(_short_line(m))),
         "S": _quoted,
         "V": _unicode_line,
         "T": lambda m: _text_of_python_2(m, m.take_bytes(m.take(_I4))),
@@ -246,10 +246,10 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         "q": lambda m: m.memoize(m.take(_U1)),
         "r": lambda m: m.memoize(m.take(_U4)),
         "\x94": lambda m: m.memoize(len(m.memo)),
-        "p": lambda m: m.memoize(_place(m)),
+        "p": lambda m: m.memoize(int(_short_line(m))),
         "h": lambda m: m.recall(m.take(_U1)),
         "j": lambda m: m.recall(m.take(_U4)),
-        "g": lambda m: m.recall(_place(m)),
+        "g": lambda m: m.recall(int(_short_line(m))),
         "c": lambda m: m.stack.append(Foreign(m.take_name(), m.take_name())),
         "\x93": _stack_global,
         "Q": lambda m: m.push_persistent(),
