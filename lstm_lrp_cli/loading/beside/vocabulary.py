@@ -12,11 +12,11 @@ from msgspec import UNSET, UnsetType
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
 from lstm_lrp_cli.loading.files.formats import decoded, read_bytes, what_it_is
-from lstm_lrp_cli.loading.files.seen import ZIP, is_old_torch, is_pickle, look
+from lstm_lrp_cli.loading.files.seen import Seen, is_old_torch, is_pickle, look
 from lstm_lrp_cli.loading.mapping import TokensSpec, settings
-from lstm_lrp_cli.loading.pickles.reader import read_pickle
+from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.model.text import Pieces, Vocabulary
-from .vocabulary_pickles import EXPECTED, from_pickle
+from .vocabulary_pickles import from_pickle
 from .vocabulary_pieces import (
     from_bert,
     from_sentencepiece,
@@ -109,11 +109,14 @@ def _found(name: str | list[str], folder: Path, file: ArrayFile) -> tuple[str, S
 
 def _of_file(path: Path, what: str) -> Spelling:
     """What a file says, by what it begins with."""
-    where, data = str(path), read_bytes(path, ALLOWED_BYTES, what)
+    where, seen = str(path), _look(path, what)
+    if seen.is_zip or is_old_torch(seen):
+        return from_pickle(where, _saved_by_torch(path, seen, what))
+    if is_pickle(seen):
+        return from_pickle(where, read_pickle_file(path, what).value)
+    data = read_bytes(path, ALLOWED_BYTES, what)
     if is_sentencepiece(data):
         return from_sentencepiece(where, data)
-    if is_pickle(data) or data.startswith(ZIP):
-        return from_pickle(where, read_pickled(path, data))
     text = decoded(data, path, what)
     if path.suffix == ".json":
         return _of_document(where, text)
@@ -121,20 +124,23 @@ def _of_file(path: Path, what: str) -> Spelling:
     return from_bert(where, ids, path.parent) if is_of_bert(ids) else Spelling(ids)
 
 
-def read_pickled(path: Path, data: bytes) -> Any:
-    """What a pickle holds, or a file of torch.save's."""
+def _look(path: Path, what: str) -> Seen:
+    if not path.exists():
+        raise UnusableInput(str(path), f"there is no such file; expected {what}")
+    return look(path)
+
+
+def _saved_by_torch(path: Path, seen: Seen, what: str) -> Any:
+    """What torch.save wrote, in its format of today or before 1.6."""
+    where = str(path)
+    if seen.is_zip and not seen.holds("data.pkl"):
+        raise UnusableInput(where, f"{what_it_is(seen) or 'is a zip archive'}; expected {what}")
+    # Here, for few vocabularies are.
     from lstm_lrp_cli.loading.torch.legacy import LegacyTorch
     from lstm_lrp_cli.loading.torch.zip import TorchZip
 
-    seen = look(path)
-    if seen.is_zip and not seen.holds("data.pkl"):
-        raise UnusableInput(str(path), f"{what_it_is(seen) or 'is a zip archive'}; {EXPECTED}")
-    if seen.is_zip:
-        return _content(TorchZip(path, str(path), len(data)))
-    return _content(LegacyTorch(path)) if is_old_torch(seen) else read_pickle(data, str(path))
-
-
-def _content(file: Any) -> Any:
+    size = path.stat().st_size
+    file = TorchZip(path, where, size) if seen.is_zip else LegacyTorch(path)
     file.close()
     return file.content
 

@@ -16,12 +16,15 @@ from msgspec import UNSET, UnsetType
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
 from lstm_lrp_cli.loading.mapping import TokensSpec
+from lstm_lrp_cli.loading.pickles.numpy import PickledArray
 from lstm_lrp_cli.loading.pickles.values import Foreign, Made, Unordered
 from .vocabulary_pieces import from_sentencepiece, from_tokenizer
 from .vocabulary_text import UNKNOWN_TOKENS, Spelling, checked_ids, from_list, of_keras, parsed
 
 # No honest file keeps its vocabulary deeper.
 DEEPEST = 6
+# What may hold a vocabulary.
+HOLDING = (dict, list, tuple, Made, PickledArray)
 # How Keras's Tokenizer was called through the years.
 KERAS_TOKENIZER = re.compile(r"(tensorflow\..*)?keras(_preprocessing|\..*preprocessing)\.text")
 # What a Tokenizer has that no other vocabulary has.
@@ -77,8 +80,13 @@ class _Search:
         if isinstance(value, Unordered):
             problem = "holds a set, which has no order; expected a list of tokens, or their ids"
             raise UnusableInput(self.where, problem)
-        if isinstance(value, dict | list | tuple | Made):
+        if isinstance(value, HOLDING):
             self._seen.add(id(value))
+        if isinstance(value, PickledArray):
+            with damaged(self.where, lambda error: f"is damaged ({error})", ValueError):
+                held = value.values()
+            # One of no axes is what numpy.save makes of a dict.
+            return self.spelled(held if value.shape else held[0], depth + 1)
         if isinstance(value, Made):
             return self._of_object(value, depth)
         if isinstance(value, dict):
@@ -161,7 +169,7 @@ class _Search:
 
     def _agreed(self, values: list[Any], depth: int) -> Spelling | None:
         """The one vocabulary that values hold, in whatever forms; None where none does."""
-        kept = [each for each in values if isinstance(each, dict | list | tuple | Made)]
+        kept = [each for each in values if isinstance(each, HOLDING)]
         found = [self.spelled(each, depth + 1) for each in kept if not _is_empty(each)]
         spelled = [each for each in found if each is not None]
         if not spelled:
