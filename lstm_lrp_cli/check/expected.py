@@ -27,8 +27,9 @@ from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model import Booleans, Floats
 from lstm_lrp_cli.model.model import Model
 
-# Before a last softmax or sigmoid, behind it, or behind its logarithm.
-Kind = Literal["scores", "probabilities", "log-probabilities"]
+# Before a last softmax or sigmoid, behind it, or behind its logarithm; or a regressor's values in
+# the user's own units.
+Kind = Literal["scores", "probabilities", "log-probabilities", "original values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})

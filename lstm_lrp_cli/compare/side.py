@@ -225,6 +225,7 @@ def _result(explanation: Explanation) -> Result:
         label=explanation.label,
         method=explanation.method,
         inputs=inputs if several else (),
+        original=[] if explanation.original is None else explanation.original.tolist(),
     )
 
 

@@ -90,6 +90,7 @@ class RowsWriter(_BatchWriter):
             ("target", pa.string()),
             ("score", number),
             ("relevance", number, True),
+            *((("original", number),) if layout.model.output_scaling is not None else ()),
         )
 
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
@@ -125,6 +126,9 @@ class RowsWriter(_BatchWriter):
         yield _repeated(_texts(each.target for each in explanations), rows)
         yield np.repeat(scores, rows)
         yield _present(part.relevance.ravel())
+        if self._model.output_scaling is not None:
+            original = [each.original_score for each in explanations]
+            yield np.repeat(np.array(original, dtype=self._model.dtype), rows)
 
     def _own(self, column: str, part: Joined) -> Any:
         """A column that only some details have; null where the input's has it not."""
@@ -161,6 +165,7 @@ class NestedWriter(_BatchWriter):
             ("id", pa.string(), True),
             *inputs,
             ("scores", pa.list_(number)),
+            *((("original", pa.list_(number)),) if model.output_scaling is not None else ()),
             *((("output", pa.string(), True),) if _several_outputs(layout) else ()),
             ("predicted", pa.string(), True),
             ("target", pa.string(), True),
@@ -178,9 +183,9 @@ class NestedWriter(_BatchWriter):
         for name in GIVEN:
             if any(name in own for own in inputs):
                 yield self._joined(name, inputs)
-        nothing = np.zeros(0, dtype=self._model.dtype)
-        scores = np.concatenate([nothing, *(each.scores for each in explanations)])
-        yield _lists([len(each.scores) for each in explanations], pa.array(scores))
+        yield self._numbers([each.scores for each in explanations])
+        if self._model.output_scaling is not None:
+            yield self._numbers([each.original for each in explanations])
         if _several_outputs(self._layout):
             yield _texts(each.output for each in explanations)
         yield _texts(each.predicted for each in explanations)
@@ -193,6 +198,12 @@ class NestedWriter(_BatchWriter):
         yield self._joined("relevance", inputs)
         ledgers = [each.ledger and ledger_object(each.ledger) for each in explanations]
         yield pa.array(ledgers, self._schema.field("ledger").type)
+
+    def _numbers(self, lists: Sequence[Floats | None]) -> Any:
+        """A list of numbers of each explanation."""
+        own = [np.zeros(0) if each is None else each for each in lists]
+        nothing = np.zeros(0, dtype=self._model.dtype)
+        return _lists(list(map(len, own)), pa.array(np.concatenate([nothing, *own])))
 
     def _joined(self, name: str, inputs: list[dict[str, Any]]) -> Any:
         """A column of the only input, or of all that have it, by their names."""

@@ -76,6 +76,8 @@ class Result(Struct, frozen=True, eq=False):
     inputs : tuple of ResultInput
         Of a model with several inputs, what it says of each; tokens, features, relevance and
         unknown, which are objects by their names in a file, are then empty.
+    original : list of float
+        Of a regressor whose values were scaled, all scores in the units of the user's; else empty.
     """
 
     sequence: int
@@ -94,6 +96,7 @@ class Result(Struct, frozen=True, eq=False):
     unknown: list[int] = []
     line: int | None = None
     inputs: tuple[ResultInput, ...] = ()
+    original: list[float] = []
 
     @property
     def parts(self) -> tuple[ResultPart, ...]:
@@ -162,6 +165,8 @@ def misfit(result: Result) -> str | None:
             problem = f"{found}, of the input `{part.name}`"
     if problem is not None:
         return problem
+    if result.original and len(result.original) != len(result.scores):
+        return f"has {len(result.scores)} `scores` and {len(result.original)} of `original`"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
         return "has a `ledger` without `score` and `residual`"
     explained = 0.0 if result.ledger is None else result.ledger["score"]

@@ -25,7 +25,7 @@ PARQUET = b"PAR1"
 BLOCK_BYTES = 2**20
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
 # Where null stands for what is no finite number; in relevance, for what is missing.
-NUMBERS = ("scores", "ledger")
+NUMBERS = ("scores", "original", "ledger")
 
 
 def read_results(source: str) -> Iterator[list[Result]]:
@@ -93,6 +93,7 @@ class _Line(Struct):
     method: str | None = None
     ledger: dict[str, float | dict[str, float]] | None = None
     unknown: list[int] | dict[str, list[int]] = []
+    original: list[float] = []
 
 
 _DECODER = msgspec.json.Decoder(_Line)
@@ -163,6 +164,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
             [] if inputs else line.unknown,  # type: ignore[arg-type]
             number,
             inputs,
+            original=line.original,
         )
     except ValueError as error:
         raise UnusableInput(

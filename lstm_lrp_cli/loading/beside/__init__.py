@@ -1,1 +1,1 @@
-"""The files that people have beside a model, such as a vocabulary, read and never run."""
+"""The files that people have beside a model: vocabularies, scalers, encoders, lists of labels."""

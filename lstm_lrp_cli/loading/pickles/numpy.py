@@ -6,11 +6,16 @@ else the pickle holds.
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lstm_lrp_cli.loading.files import damaged
+from lstm_lrp_cli.loading.files.numpy import DAMAGED
+from .reader import PickleReader
 from .values import PLAIN, Filled, Foreign, Functions, Made
 
 # The types whose elements take as many bytes as their name says, or four times those.
@@ -193,3 +198,31 @@ NUMPY: Functions = {
     **{(module, "bytes"): _encoded for module in ("builtins", "__builtin__")},
     **{(module, "bytearray"): _encoded for module in ("builtins", "__builtin__")},
 }
+
+
+def read_npy(path: Path, where: str) -> PickledArray:
+    """Read an array that numpy.save wrote, and of objects its pickle; nothing of it is run.
+
+    Raises
+    ------
+    UnusableInput
+        It is damaged, or of elements that are no numbers, texts or objects.
+    """
+    with (
+        damaged(where, lambda error: f"is not a whole .npy file: {error}", *DAMAGED),
+        path.open("rb") as file,
+    ):
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read(file)
+        data = file.read()
+        if dtype.hasobject:
+            found = PickleReader(data, where, NUMPY).read()
+            if not isinstance(found, PickledArray):
+                raise ValueError("its objects are those of no array")
+            return found
+        kind = PickledType(dtype.str[1:])
+        kind.fill((3, dtype.str[0]))
+        made = PickledArray()
+        made.set(shape, kind, is_fortran, data)
+        return made
