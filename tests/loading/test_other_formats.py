@@ -91,7 +91,7 @@ FILES = {
     "zip": (in_zip("run/model.h5", "run/notes.txt"), "it holds run/model.h5: unpack it, and give"),
     "Excel": (in_zip("[Content_Types].xml", "xl/workbook.xml"), "is an Excel workbook; expected"),
     "Parquet": (b"PAR1\x15\x04\x15\0PAR1", "is a Parquet table; expected weights; MODEL comes"),
-    "Arrow": (b"ARROW1\0\0\xff\xff", "is a table of Arrow or SQLite; expected weights"),
+    "Arrow": (b"ARROW1\0\0\xff\xff", "is a table of Arrow; expected weights"),
     "MATLAB": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "is a MATLAB file (.mat); read it by"),
     "array": (npy(SERIES), "is one NumPy array (.npy). MODEL comes before INPUT"),
     "gzip": (gzip.compress(b"x" * 99), "is compressed by gzip; unpack it first"),

@@ -6,7 +6,7 @@ kept of the rows, so memory does not grow with the table.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Several
 from typing import Any
 
@@ -34,9 +34,12 @@ class Table(ABC):
         Whether values are of types: int, float, str, bool, bytes, date, datetime, list or None,
         which is a missing one. Else all are text as it stands in the file, and what is missing is
         an empty text, or what its writer put there ("NA", "nan").
+    classes : dict of str to tuple of str
+        Columns of class numbers, with the classes' names, where the table tells these.
     """
 
     typed = False
+    classes: Mapping[str, tuple[str, ...]] = {}
 
     def __init__(self, where: str, columns: Several[str]) -> None:
         self.where = where
@@ -75,6 +78,11 @@ class Table(ABC):
         raise UnusableInput(
             self.where, f"has no column `{name}`{mend or f'; expected one of {self.listed}'}"
         )
+
+    def first(self) -> dict[str, Any]:
+        """The values of the first row by their columns; of messages alone, as it is read so."""
+        row, _ = next(self._rows(list(range(len(self.columns)))), ((), ""))
+        return dict(zip(self.columns, row, strict=False))
 
     @property
     def listed(self) -> str:
