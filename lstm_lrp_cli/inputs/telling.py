@@ -18,13 +18,15 @@ from .sequence import ways_to_give
 from .stream import BOM, ENDINGS, InputFormat, OpenInput, format_ending, is_text, seen_of
 from .tables.opening import TABLES, form_of_folder
 
+# How a stream of Arrow begins.
+_STREAM = b"\xff\xff\xff\xff"
 _SIGNATURES: dict[bytes, InputFormat] = {
     b"\x93NUMPY": "npy",
     b"PK\x03\x04": "npz",
     b"\x89HDF": "h5",
     b"PAR1": "parquet",
     b"ARROW1\0": "arrow",
-    b"\xff\xff\xff\xff": "arrow",  # a stream of it
+    _STREAM: "arrow",
 }
 _FORMATS: dict[InputFormat, Format] = {
     "npy": NPY,
@@ -85,7 +87,7 @@ def check_content(opened: OpenInput, form: InputFormat, where: str, model: Model
     if form in _FORMATS:
         if format_of(seen) is _FORMATS[form]:
             return
-        if any(beginning.startswith(each) for each, of in _SIGNATURES.items() if of == form):
+        if form == "arrow" and beginning.startswith(_STREAM):
             return
     elif is_text(beginning):
         return
