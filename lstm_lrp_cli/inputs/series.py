@@ -16,6 +16,7 @@ from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input, Model
 from .features import places_of_features, tell_left_out
+from .lines import LONGEST_LINE, short
 from .sequence import Sequence, check_named, together
 from .stream import natural_order, whole_number
 from .tokens import Tokenizer
@@ -307,10 +308,10 @@ def _number(text: str, key: str, place: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise UnusableInput(place, f"{key} is `{text}`; expected a number") from error
+        raise UnusableInput(place, f"{key} is `{short(text)}`; expected a number") from error
     if not math.isfinite(number):
         raise UnusableInput(
-            place, f"{key} is `{text}`; expected a finite number: fill what is missing"
+            place, f"{key} is `{short(text)}`; expected a finite number: fill what is missing"
         )
     return number
 
@@ -331,6 +332,7 @@ def csv_rows(lines: Iterable[tuple[str, str]], where: str) -> Iterator[tuple[lis
     ----------
     lines : iterable of (text, place)
     """
+    csv.field_size_limit(LONGEST_LINE)
     reader = csv.reader(text for text, _ in lines)
     while True:
         try:
