@@ -13,12 +13,10 @@ from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
-    ModelOptions,
     QuestionOptions,
     completing,
     document_options,
     expected_option,
-    model_options,
     question_options,
     refuse_same_file,
 )
@@ -31,6 +29,7 @@ from .options.methods import (
     setting_options,
     tolerance_option,
 )
+from .options.model import ModelOptions, model_options
 
 
 @click.command(

@@ -18,10 +18,8 @@ from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
     QuestionOptions,
-    assume_option,
     complete_files,
     document_options,
-    dtype_option,
     group,
     path_option,
     question_options,
@@ -30,14 +28,16 @@ from .options.arguments import (
 from .options.help import Command
 from .options.inputs import InputOptions, input_options
 from .options.methods import POSITIVE, SettingOptions, complete_methods, setting_options
+from .options.model import assume_option, dtype_option, set_option
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.compare import Rank
+    from lstm_lrp_cli.loading.mapping import Described
 
 
 # What results have been asked already.
 OF_MODELS = (
-    *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
+    *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
     *("text", "label", "id", "ids", "labelled", "delimiter", "input_format", "step"),
     *("dtype", *SETTINGS),
 )
@@ -64,6 +64,7 @@ class ModelsOptions(NamedTuple):
     mapping: Path | None
     mapping_a: Path | None
     mapping_b: Path | None
+    said: Described | None
     assume: bool
     dtype: str
 
@@ -75,6 +76,7 @@ models_options = group(
         path_option(name, help=f"The mapping of {whose}.")
         for name, whose in (("--mapping", "each model"), ("--mapping-a", "A"), ("--mapping-b", "B"))
     ),
+    set_option,
     assume_option,
     dtype_option,
 )
@@ -211,7 +213,8 @@ def compare(
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given, methods)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
-    asked = AskedModels(given, mappings, reading.assume, reading.dtype, question, settings)
+    how = (reading.said, reading.assume, reading.dtype)
+    asked = AskedModels(given, mappings, *how, question, settings)
     # Models explain nothing else.
     wanted = None if any(models) or question.target in WORDS else question.target
     with one_blas_thread(), progress(STANDARD_INPUT not in paths) as tell:

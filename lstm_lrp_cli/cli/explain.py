@@ -10,10 +10,8 @@ from lstm_lrp_cli.explaining.settings import SETTINGS
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
-    ModelOptions,
     QuestionOptions,
     choose_format,
-    model_options,
     output_options,
     question_options,
     refuse_bytes,
@@ -22,6 +20,7 @@ from .options.arguments import (
 from .options.help import Command
 from .options.inputs import InputOptions, input_argument
 from .options.methods import SettingOptions, methods_option, setting_options
+from .options.model import ModelOptions, model_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Detail

@@ -4,15 +4,10 @@ import click
 
 from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
-from .options.arguments import (
-    ModelOptions,
-    choose_format,
-    model_options,
-    output_options,
-    refuse_same_file,
-)
+from .options.arguments import choose_format, output_options, refuse_same_file
 from .options.help import Command
 from .options.inputs import InputOptions, input_argument
+from .options.model import ModelOptions, model_options
 
 
 @click.command(

@@ -15,7 +15,7 @@ from lstm_lrp_cli.errors import WrongUsage
 # of them stands in the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": (
-        *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
+        *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
         *("text", "label", "id", "ids", "labelled", "delimiter", "input_format"),
         *("min_length", "limit"),
     ),
