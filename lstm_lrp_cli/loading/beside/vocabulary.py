@@ -116,7 +116,8 @@ def _of_file(path: Path, what: str) -> Spelling:
     if NPY.is_it(seen):
         return from_pickle(where, read_npy(path, where))
     if is_pickle(seen):
-        return from_pickle(where, read_pickle_file(path, what).value)
+        read = read_pickle_file(path, what)
+        return from_pickle(where, read.value, read.asked)
     if is_sentencepiece(seen.beginning):
         return from_sentencepiece(where, _bytes_of(path, what))
     text = read_text_file(path, ALLOWED_BYTES, what)
