@@ -133,6 +133,35 @@ def test_sentencepiece(framework, small, given, texts, kind):
     given("spm.model", size, texts, around, start="<s>", end="</s>")
 
 
+class Vocabulary:
+    def __init__(self, tokens):
+        self.token2index = {token: number for number, token in enumerate(tokens)}
+        self.index2token = dict(enumerate(tokens))
+        self.unk_token = tokens[-1]
+
+
+@pytest.mark.parametrize("key", ["vocab", "of_words"])
+def test_an_object_in_a_checkpoint(framework, small, key):
+    """Under a usual name it is found; under another it is named by its path."""
+    torch = framework("torch")
+
+    class Classifier(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(3, 2)
+            self.lstm = torch.nn.LSTM(2, 2)
+            self.fc = torch.nn.Linear(2, 2)
+
+    state, held = Classifier().state_dict(), {key: Vocabulary(["a", "b", "?"]), "epoch": 3}
+    torch.save({"model_state_dict": state, **held}, small.folder / "m.pt")
+    mapping = None
+    if key != "vocab":
+        mapping = small.write("m.yaml", f"format: 1\nvocabulary: {key}\n")
+    model = load_model(small.folder / "m.pt", mapping, np.dtype("f8"), assume=True).model
+    assert model.only_input.vocabulary.ids == {"a": 0, "b": 1, "?": 2}
+    assert model.only_input.vocabulary.unknown_id == 2
+
+
 @pytest.mark.parametrize(
     "settings",
     [{}, {"num_words": 300}, {"num_words": 300, "oov_token": "?"}, {"char_level": True}],

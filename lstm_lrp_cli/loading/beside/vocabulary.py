@@ -16,6 +16,7 @@ from lstm_lrp_cli.loading.files.seen import Seen, is_old_torch, is_pickle, look
 from lstm_lrp_cli.loading.mapping import TokensSpec, settings
 from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.loading.pickles.numpy import read_npy
+from lstm_lrp_cli.loading.pickles.values import Made
 from lstm_lrp_cli.model.text import Pieces, Vocabulary
 from .vocabulary_pickles import from_pickle
 from .vocabulary_pieces import (
@@ -155,8 +156,12 @@ def _saved_by_torch(path: Path, seen: Seen, what: str) -> Any:
 
 
 def _of_document(where: str, given: Any) -> Spelling:
-    """What a JSON text holds, or a value that is none any more."""
+    """What a JSON text holds, or a value that is none any more, such as a checkpoint's."""
     document = parsed(where, given)
+    if isinstance(document, Made | tuple) or (
+        isinstance(document, dict) and not all(isinstance(each, str) for each in document)
+    ):
+        return from_pickle(where, document)
     if is_of_keras(document):
         return from_keras_json(where, document)
     if is_tokenizer(document):
