@@ -22,6 +22,7 @@ from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.stream import InputFormat
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.mapping.given import said_in_python
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs import OUTPUTS, format_of
 from lstm_lrp_cli.outputs.writer import Layout
@@ -48,7 +49,7 @@ WRITTEN_TOGETHER = 256
 
 def load(
     path: str | Path,
-    mapping: str | Path | None = None,
+    mapping: str | Path | Mapping[str, Any] | None = None,
     *,
     dtype: str = "float64",
     assume: bool = False,
@@ -59,9 +60,10 @@ def load(
     ----------
     path : str or Path
         A file of Keras, PyTorch, ONNX, safetensors, HDF5 or NumPy, told by what is in it.
-    mapping : str or Path, optional
+    mapping : str, Path or dict, optional
         What the file cannot say, as YAML. Without it, `model.yaml` beside `model.h5` is used, if it
-        is there.
+        is there. The keys of a dict win over those of that file, and its paths are relative to the
+        current folder.
     dtype : {"float64", "float32"}
         The precision of the computation.
     assume : bool
@@ -89,10 +91,14 @@ def load(
         raise WrongUsage(f"{dtype!r} is neither float64 nor float32", "dtype")
     if not isinstance(path, str | PathLike):
         raise WrongUsage(f"is of type {type(path).__name__}; expected the path of a file", "path")
-    if not isinstance(mapping, str | PathLike | None):
-        raise WrongUsage("expected the path of a YAML file", "mapping")
-    where = None if mapping is None else Path(mapping)
-    model = load_model(Path(path), where, np.dtype(str(dtype)), assume).model
+    if not isinstance(mapping, str | PathLike | Mapping | None):
+        raise WrongUsage("expected the path of a YAML file, or a dict", "mapping")
+    where, said = None, None
+    if isinstance(mapping, Mapping):
+        said = said_in_python(mapping)
+    elif mapping is not None:
+        where = Path(mapping)
+    model = load_model(Path(path), where, np.dtype(str(dtype)), assume, said).model
     for warning in model.warnings:
         warnings.warn(warning, stacklevel=2)
     return model

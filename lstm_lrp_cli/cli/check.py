@@ -14,13 +14,11 @@ from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
-    ModelOptions,
     QuestionOptions,
     completing,
     document_options,
     expected_option,
     input_argument,
-    model_options,
     question_options,
     refuse_same_file,
 )
@@ -32,6 +30,7 @@ from .options.methods import (
     setting_options,
     tolerance_option,
 )
+from .options.model import ModelOptions, model_options
 
 
 @click.command(

@@ -19,10 +19,8 @@ from .options.arguments import (
     DocumentOptions,
     InputOptions,
     QuestionOptions,
-    assume_option,
     complete_files,
     document_options,
-    dtype_option,
     group,
     input_options,
     path_option,
@@ -31,14 +29,16 @@ from .options.arguments import (
 )
 from .options.help import Command
 from .options.methods import POSITIVE, SettingOptions, complete_methods, setting_options
+from .options.model import assume_option, dtype_option, set_option
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.compare import Rank
+    from lstm_lrp_cli.loading.mapping import Described
 
 
 # What results have been asked already.
 OF_MODELS = (
-    *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
+    *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
     *("ids", "labelled", "input_format", "step"),
     *("dtype", *SETTINGS),
 )
@@ -65,6 +65,7 @@ class ModelsOptions(NamedTuple):
     mapping: Path | None
     mapping_a: Path | None
     mapping_b: Path | None
+    said: Described | None
     assume: bool
     dtype: str
 
@@ -76,6 +77,7 @@ models_options = group(
         path_option(name, help=f"The mapping of {whose}.")
         for name, whose in (("--mapping", "each model"), ("--mapping-a", "A"), ("--mapping-b", "B"))
     ),
+    set_option,
     assume_option,
     dtype_option,
 )
@@ -202,7 +204,8 @@ def compare(
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given.inputs, methods)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
-    asked = AskedModels(given, mappings, reading.assume, reading.dtype, question, settings)
+    how = (reading.said, reading.assume, reading.dtype)
+    asked = AskedModels(given, mappings, *how, question, settings)
     # Models explain nothing else.
     wanted = None if any(models) or question.target in WORDS else question.target
     with one_blas_thread(), progress(STANDARD_INPUT not in paths) as tell:

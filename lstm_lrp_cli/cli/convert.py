@@ -1,19 +1,20 @@
 """`lrp convert`."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lstm_lrp_cli.running.files import open_together
 from lstm_lrp_cli.terminal.text import say, warn
-from .options.arguments import (
-    DTYPES,
-    assume_option,
-    mapping_option,
-    model_argument,
-    refuse_same_file,
-)
+from .options.arguments import refuse_same_file
 from .options.help import Command
+from .options.model import DTYPES, assume_option, mapping_option, model_argument, set_option
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.loading.mapping import Described
 
 FORMATS = ("npz", "safetensors")
 
@@ -28,6 +29,7 @@ FORMATS = ("npz", "safetensors")
 @model_argument
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @mapping_option
+@set_option
 @assume_option
 @click.option(
     "--format",
@@ -46,6 +48,7 @@ def convert(
     model: Path,
     output: Path,
     mapping: Path | None,
+    said: Described | None,
     assume: bool,
     form: str | None,
     dtype: str | None,
@@ -67,7 +70,7 @@ def convert(
         raise click.UsageError(
             f"{described} would be taken for the mapping of MODEL; give OUT another name."
         )
-    loaded = load_model(model, mapping, np.dtype(dtype or np.float64), assume)
+    loaded = load_model(model, mapping, np.dtype(dtype or np.float64), assume, said)
     warn(loaded.warnings)
     contents = loaded.contents
     read = {"MODEL": model}

@@ -18,16 +18,15 @@ from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
     InputOptions,
-    ModelOptions,
     document_options,
     group,
     input_argument,
-    model_options,
     path_option,
     refuse_same_file,
 )
 from .options.help import Command
 from .options.methods import POSITIVE, SettingOptions, method_names, methods_option, setting_options
+from .options.model import ModelOptions, model_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method

@@ -11,11 +11,9 @@ from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,
-    ModelOptions,
     QuestionOptions,
     choose_format,
     input_argument,
-    model_options,
     output_options,
     question_options,
     refuse_bytes,
@@ -23,6 +21,7 @@ from .options.arguments import (
 )
 from .options.help import Command
 from .options.methods import SettingOptions, methods_option, setting_options
+from .options.model import ModelOptions, model_options
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Detail

@@ -9,19 +9,13 @@ import click
 
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.text import json_document, say, warn
-from .options.arguments import (
-    DocumentOptions,
-    assume_option,
-    document_options,
-    mapping_option,
-    model_argument,
-    path_option,
-    refuse_same_file,
-)
+from .options.arguments import DocumentOptions, document_options, path_option, refuse_same_file
 from .options.help import Command
+from .options.model import assume_option, mapping_option, model_argument, set_option
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.load import Contents
+    from lstm_lrp_cli.loading.mapping import Described
 
 
 @click.command(
@@ -34,12 +28,14 @@ if TYPE_CHECKING:
 )
 @model_argument
 @mapping_option
+@set_option
 @assume_option
 @path_option("--write-mapping", help="Write the whole mapping as commented YAML.")
 @document_options
 def inspect(
     model: Path,
     mapping: Path | None,
+    said: Described | None,
     assume: bool,
     write_mapping: Path | None,
     document: DocumentOptions,
@@ -72,7 +68,7 @@ def inspect(
                 print_contents(contents, file)
 
     try:
-        contents = read_contents(model, mapping, assume)
+        contents = read_contents(model, mapping, assume, said)
     except UnusableInput as error:
         if error.where.startswith(str(model)) and write_mapping is None:
             show(read_datasets(model))  # what a mapping by hand would name
@@ -81,7 +77,7 @@ def inspect(
         show(contents)
         say(f"{model}: {ask_for_layers(contents)}")
         return
-    loaded = load_model(model, mapping, np.dtype(np.float64), assume)
+    loaded = load_model(model, mapping, np.dtype(np.float64), assume, said)
     with open_output(document.output) as file:
         if document.form == "json":
             file.write(json_document(inspection(loaded)))

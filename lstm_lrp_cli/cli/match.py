@@ -1,7 +1,10 @@
 """`lrp match`."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,13 +18,15 @@ from .options.arguments import (
     document_options,
     expected_option,
     input_argument,
-    mapping_option,
-    model_argument,
     path_option,
     refuse_same_file,
 )
 from .options.help import Command
 from .options.methods import tolerance_option
+from .options.model import mapping_option, model_argument, set_option
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.loading.mapping import Described
 
 # More tell no more, and take more time.
 MOST_SEQUENCES = 32
@@ -37,6 +42,7 @@ MOST_SEQUENCES = 32
 @model_argument
 @input_argument()
 @mapping_option
+@set_option
 @expected_option(required=True)
 @tolerance_option(1e-5)
 @path_option("--write-mapping", help="Write the mapping that was found as commented YAML.")
@@ -45,6 +51,7 @@ def match(
     model: Path,
     given: InputOptions,
     mapping: Path | None,
+    said: Described | None,
     expected: Path,
     tolerance: float,
     write_mapping: Path | None,
@@ -86,7 +93,7 @@ def match(
     )
     with open_arrays(model) as file, one_blas_thread():
         axes, width = read_form_of_scores(expected)
-        contents, draft = drafted_contents(file, mapping)
+        contents, draft = drafted_contents(file, mapping, said)
         base = contents.described.mapping
         datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
         search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))
@@ -118,8 +125,8 @@ def match(
             by_scores = Mapping(layers=chosen.layers, padding=chosen.padding)
             loaded = build(by_scores)
             # Of values there are no probabilities.
-            said = "task" in contents.given
-            if loaded.model.undecided and not said and best.compared == "probabilities":
+            says_task = "task" in contents.given
+            if loaded.model.undecided and not says_task and best.compared == "probabilities":
                 loaded = build(replace(by_scores, task="classification"))
             assumptions = loaded.assumptions
             folder = (write_mapping or model).resolve().parent

@@ -6,14 +6,13 @@ from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
     InputOptions,
-    ModelOptions,
     choose_format,
     input_argument,
-    model_options,
     output_options,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.model import ModelOptions, model_options
 
 
 @click.command(

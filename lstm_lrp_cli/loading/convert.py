@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Activation, Each, Embedding, Layer
-from lstm_lrp_cli.model.model import Head, Input, Model, Scaling
+from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.recurrent import Recurrent
 from lstm_lrp_cli.model.text import SIDES
 from .files.numpy import write_npz
@@ -24,6 +24,7 @@ from .layers.site import Keep
 from .load import LoadedModel
 from .mapping import INPUT_NAME, Assumption, TokensSpec, scalings, settings
 from .mapping.yaml import comment, yaml_text
+from .scaling import scaling_settings, scalings_from
 
 Arrays = Mapping[str, Floats]
 
@@ -107,7 +108,7 @@ def convert(model: Model, stem: str) -> Converted:
     if model.regression or model.undecided:
         document["task"] = "regression" if model.regression else "unknown"
     if model.output_scaling is not None:
-        document["output_scaling"] = _scaling_settings(model.output_scaling)
+        document["output_scaling"] = scaling_settings(model.output_scaling)
     if model.stateful is not None:
         document["stateful"] = model.stateful
     words = {"vocabulary": document.pop("vocabulary")} if "vocabulary" in document else {}
@@ -132,7 +133,7 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     if mapping.task is not UNSET:
         complete["task"] = mapping.task
     if scalings(mapping.output_scaling):
-        complete["output_scaling"] = msgspec.to_builtins(mapping.output_scaling)
+        complete["output_scaling"] = scalings_from(mapping.output_scaling, folder)
     if mapping.stateful is not UNSET:
         complete["stateful"] = loaded.model.stateful
     unused = [*(mapping.unused or []), *loaded.unused_weights]
@@ -152,17 +153,21 @@ def _complete_inputs(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
         if isinstance(spec.vocabulary, str | list) and "tokens" in said:
             said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
         if scalings(spec.scaling):
-            said["scaling"] = msgspec.to_builtins(spec.scaling)
+            said["scaling"] = scalings_from(spec.scaling, folder)
     if "vocabulary" in complete:
         return {"vocabulary": complete.pop("vocabulary")} | complete
     return complete
+
+
+def _from(folder: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _relative(loaded: LoadedModel, name: str | list[str], folder: Path) -> str | list[str]:
     """The name of a vocabulary as it is seen from a folder; one in the file or mapping stays."""
     if isinstance(name, list) or name in loaded.words_in_file:
         return name
-    return Path(os.path.relpath(loaded.contents.folder / name, folder)).as_posix()
+    return _from(folder, loaded.contents.folder / name)
 
 
 def commented(
@@ -336,17 +341,17 @@ def _taken(given: Input) -> dict[str, Any]:
             if name not in SIDES or name in given.padding.told
         }
     parts = ((given.scaling, False), (given.own_scaling, True))
-    scaled = [_scaling_settings(each, inside) for each, inside in parts if each is not None]
+    scaled = [
+        setting
+        for each, inside in parts
+        if each is not None
+        for setting in scaling_settings(each, inside)
+    ]
     if scaled:
         found["scaling"] = scaled
     if given.features is not None:
         found["features"] = list(given.features)
     return found
-
-
-def _scaling_settings(scaling: Scaling, inside: bool = False) -> dict[str, Any]:
-    numbers = {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
-    return numbers | ({"inside": True} if inside else {})
 
 
 def layer_settings(spec: LayerSpec) -> dict[str, Any]:

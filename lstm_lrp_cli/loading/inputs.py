@@ -5,22 +5,21 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.model import Input, Scaling
+from lstm_lrp_cli.model.model import Input
+from lstm_lrp_cli.model.scaling import Scaling
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
 from .beside.vocabulary import read_vocabulary
 from .files import damaged
 from .layers.datasets import Datasets
-from .mapping import InputSpec, Mapping, ScalingSpec, TokensSpec, overridden, scalings, settings
+from .mapping import InputSpec, Mapping, TokensSpec, overridden, scalings, settings
+from .scaling import of_file, scaled_in_order
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
-# What a deviation is at least, as in Keras: a feature that does not vary is not divided by 0.
-LEAST_DEVIATION = 1e-7
 # A value that every precision can hold.
 LARGEST_PADDING = 1e38
 
@@ -98,10 +97,17 @@ def taken(given: Input, spec: InputSpec, folder: Path, datasets: Datasets, where
 
 
 def _features(said: InputSpec, given: Input, where: str) -> tuple[str, ...] | None:
-    """What the numbers of an input are called, where the mapping says it."""
-    if said.features is UNSET or said.features is None:
+    """What the numbers of an input are called, where the mapping or else a scaler says it."""
+    if said.features is None:
         return None
-    names = tuple(map(str, said.features))
+    if said.features is UNSET:
+        files = (each for each in scalings(said.scaling) if each.file is not None)
+        found = next((of_file(each, given.size, "scaling")[1] for each in files), None)
+        if found is None:
+            return None
+        names = found
+    else:
+        names = tuple(map(str, said.features))
     if given.embedding is not None:
         raise UnusableInput(where, "features: are of numbers, and the input has an embedding")
     if len(names) != given.size:
@@ -129,50 +135,8 @@ def _scaling(
             problem = f"{key}: the model scales first; expected those with `inside: true` last"
             raise UnusableInput(where, problem)
     asked = [spec if spec.inside is inside else None for spec in specs]
-    return scaled_in_order(asked, given.size, datasets, where, "scaling")
-
-
-def scaled_in_order(
-    specs: Sequence[ScalingSpec | None], size: int, datasets: Datasets, where: str, key: str
-) -> Scaling | None:
-    """All scalings of a key of the mapping in one, but for those that are None.
-
-    Parameters
-    ----------
-    size : int
-        How many numbers are scaled.
-
-    Raises
-    ------
-    UnusableInput
-        Its numbers are not as many, or nothing can be divided by them.
-    """
-    whole = None
-    for place, spec in enumerate(specs):
-        if spec is not None:
-            named = f"{key}[{place}]" if len(specs) > 1 else key
-            one = _one_scaling(spec, size, datasets, where, named)
-            whole = one if whole is None else whole.then(one)
-    return whole
-
-
-def _one_scaling(spec: ScalingSpec, size: int, datasets: Datasets, where: str, key: str) -> Scaling:
-    divisor = spec.variance if spec.divide is None else spec.divide
-    if divisor is None or None not in (spec.divide, spec.variance):
-        raise UnusableInput(where, f"{key}: expected one of divide and variance")
-    minus = datasets.numbers(spec.minus, f"{key}.minus", size)
-    said = "variance" if spec.divide is None else "divide"
-    divide = datasets.numbers(divisor, f"{key}.{said}", size)
-    if spec.divide is None:
-        if (divide < 0).any():
-            problem = f"{key}.variance: found {divide.min()}; expected squares, which are positive"
-            raise UnusableInput(where, problem)
-        divide = np.maximum(np.sqrt(divide), LEAST_DEVIATION)
-    if not divide.all():
-        raise UnusableInput(where, f"{key}.divide: found 0; expected numbers to divide by")
-    if spec.invert:
-        minus, divide = -minus / divide, 1.0 / divide
-    return Scaling(minus, divide, datasets.dtype)
+    names = list(map(str, said.features or ()))
+    return scaled_in_order(asked, given.size, datasets, where, "scaling", names)
 
 
 def _tokenization(spec: TokensSpec, where: str) -> Tokenization:

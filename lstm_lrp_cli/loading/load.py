@@ -17,7 +17,8 @@ from .files import ArrayFile, Stored, shape_text
 from .files.formats import EXPORT
 from .inputs import input_specs, taken
 from .layers.datasets import Datasets, listed, unused_weights
-from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
+from .mapping import NO_CLASS, Assumption, Described, Mapping
+from .mapping.given import read_mapping
 from .opening import describe, draft_of, open_arrays
 from .outputs import output_scaling, predicting_values
 
@@ -40,6 +41,8 @@ class Contents(Struct, frozen=True):
         Everything that the weight file holds.
     given : frozenset of str
         The mapping's keys that are the user's word, and not inferred.
+    said_by : str
+        What else than that mapping they are from, such as `--set`.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Contents(Struct, frozen=True):
     described: Described
     datasets: dict[str, Stored]
     given: frozenset[str] = frozenset()
+    said_by: str = ""
 
     @property
     def folder(self) -> Path:
@@ -57,7 +61,7 @@ class Contents(Struct, frozen=True):
     @property
     def mapping_name(self) -> str:
         """What errors about the mapping name: its file, or else the file that implied it."""
-        return str(self.mapping_path or self.path)
+        return " with ".join(filter(None, [str(self.mapping_path or self.path), self.said_by]))
 
 
 class LoadedModel(Struct, frozen=True):
@@ -96,7 +100,11 @@ class LoadedModel(Struct, frozen=True):
 
 
 def load_model(
-    path: Path, mapping_path: Path | None, dtype: np.dtype[Any], assume: bool = False
+    path: Path,
+    mapping_path: Path | None,
+    dtype: np.dtype[Any],
+    assume: bool = False,
+    said: Described | None = None,
 ) -> LoadedModel:
     """Load a model.
 
@@ -110,13 +118,15 @@ def load_model(
         The precision of the run.
     assume : bool
         Whether the likeliest model is taken where more than one could be meant.
+    said : Described or None
+        What the user says besides, which wins over the mapping key by key.
 
     Raises
     ------
     UnusableInput
     """
     with open_arrays(path) as file:
-        contents = describe_contents(file, mapping_path, assume)
+        contents = describe_contents(file, mapping_path, assume, said)
         if contents.described.mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
             more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
@@ -173,7 +183,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         text = f"weights that no layer uses are no part of the model: {listed(weights)}"
         assumptions.append(Assumption("unused", text))
     model = replace(
-        model, labels=_labels(mapping, model, where), assumptions=tuple(map(str, assumptions))
+        model, labels=_labels(contents, model, datasets), assumptions=tuple(map(str, assumptions))
     )
     return LoadedModel(
         model,
@@ -219,10 +229,12 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
     return msgspec.structs.replace(contents, described=described)
 
 
-def read_contents(path: Path, mapping_path: Path | None, assume: bool = False) -> Contents:
+def read_contents(
+    path: Path, mapping_path: Path | None, assume: bool = False, said: Described | None = None
+) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
     with open_arrays(path) as file:
-        return describe_contents(file, mapping_path, assume)
+        return describe_contents(file, mapping_path, assume, said)
 
 
 def read_datasets(path: Path) -> Contents:
@@ -245,9 +257,11 @@ def ask_for_layers(contents: Contents) -> str:
     )
 
 
-def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool = False) -> Contents:
+def describe_contents(
+    file: ArrayFile, mapping_path: Path | None, assume: bool = False, said: Described | None = None
+) -> Contents:
     """What an open file holds, and the mapping of it, inferred and given."""
-    mapping_path, given = _given(file, mapping_path)
+    mapping_path, given = _given(file, mapping_path, said)
     says_layers = given.mapping.layers is not UNSET
     try:
         # What the mapping says is not asked: the rest of what is inferred stays, as a vocabulary.
@@ -256,36 +270,47 @@ def describe_contents(file: ArrayFile, mapping_path: Path | None, assume: bool =
         if not says_layers:
             raise
         inferred = None  # the mapping wins over an architecture that is refused
-    return _contents(file, mapping_path, inferred, given)
+    return _contents(file, mapping_path, (inferred, given), said)
 
 
-def drafted_contents(file: ArrayFile, mapping_path: Path | None) -> tuple[Contents, "Draft | None"]:
+def drafted_contents(
+    file: ArrayFile, mapping_path: Path | None, said: Described | None = None
+) -> tuple[Contents, "Draft | None"]:
     """What an open file holds, its mapping, and a draft where nobody says its layers.
 
     The layers of the mapping are the draft's likeliest, whatever is open of them.
     """
-    given_path, given = _given(file, mapping_path)
+    given_path, given = _given(file, mapping_path, said)
     draft = draft_of(file) if given.mapping.layers is UNSET else None
     if draft is None:
-        return describe_contents(file, mapping_path, assume=True), None
-    return _contents(file, given_path, draft.described(file.path), given), draft
+        return describe_contents(file, mapping_path, assume=True, said=said), None
+    return _contents(file, given_path, (draft.described(file.path), given), said), draft
 
 
-def _given(file: ArrayFile, mapping_path: Path | None) -> tuple[Path | None, Described]:
-    """The user's mapping, named or beside the file."""
+def _given(
+    file: ArrayFile, mapping_path: Path | None, said: Described | None
+) -> tuple[Path | None, Described]:
+    """The user's mapping, named or beside the file, and what is said besides."""
     mapping_path = mapping_path or _beside(file.path)
-    if mapping_path is None:
-        return None, Described(Mapping(), {})
-    return mapping_path, Described.by(read_mapping(mapping_path), mapping_path.name)
+    given = Described(Mapping(), {})
+    if mapping_path is not None:
+        given = Described.by(read_mapping(mapping_path), mapping_path.name)
+    return mapping_path, given if said is None else given.overridden_by(said)
 
 
 def _contents(
-    file: ArrayFile, mapping_path: Path | None, inferred: Described | None, given: Described
+    file: ArrayFile,
+    mapping_path: Path | None,
+    both: tuple[Described | None, Described],
+    said: Described | None,
 ) -> Contents:
+    """What an open file holds, by what is inferred of it and what is given."""
+    inferred, given = both
     described = (inferred or Described(Mapping(), {})).overridden_by(given)
     own, datasets = frozenset(given.origins), dict(file.datasets)
     described = predicting_values(described, own)
-    return Contents(file.path, file.format, mapping_path, described, datasets, own)
+    said_by = "" if said is None else next(iter(said.origins.values()), "")
+    return Contents(file.path, file.format, mapping_path, described, datasets, own, said_by)
 
 
 def _beside(path: Path) -> Path | None:
@@ -297,11 +322,15 @@ def _beside(path: Path) -> Path | None:
     return None
 
 
-def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | None:
+def _labels(contents: Contents, model: Model, datasets: Datasets) -> tuple[str, ...] | None:
     """The names of all targets; of two classes of one score, of both or of class 1 alone."""
-    if mapping.labels is UNSET or mapping.labels is None:
+    said, where = contents.described.mapping.labels, contents.mapping_name
+    if said is UNSET or said is None:
         return None
-    labels = tuple(map(str, mapping.labels))
+    if isinstance(said, str):
+        where, labels = _named_labels(said, contents.folder, datasets)
+    else:
+        labels = tuple(map(str, said))
     if any("\ud800" <= character <= "\udfff" for character in "".join(labels)):
         raise UnusableInput(where, "labels: found half a surrogate pair, which is no character")
     if len(labels) not in (model.classes, model.targets):
@@ -313,6 +342,20 @@ def _labels(mapping: Mapping, model: Model, where: str) -> tuple[str, ...] | Non
     if len(set(names)) < len(names):
         raise UnusableInput(where, f"labels: [{', '.join(labels)}] names a class twice")
     return labels
+
+
+def _named_labels(name: str, folder: Path, datasets: Datasets) -> tuple[str, tuple[str, ...]]:
+    """The labels of a dataset of the weight file, or of a file beside it; and what that is."""
+    from .beside.labels import labels_of, read_labels  # where a mapping names some
+
+    file = datasets.file
+    where = f"{file.path}: {name}"
+    if name in file.datasets:
+        datasets.used.add(name)
+        return where, tuple(labels_of(file.read(name).ravel().tolist(), where))
+    if name in file.documents:
+        return where, tuple(labels_of(file.documents[name], where))
+    return str(folder / name), tuple(read_labels(folder / name))
 
 
 def _stateful(mapping: Mapping, where: str) -> int | None:

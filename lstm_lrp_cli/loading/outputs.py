@@ -6,10 +6,11 @@ import msgspec
 from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.model import Model, Scaling
-from .inputs import scaled_in_order
+from lstm_lrp_cli.model.model import Model
+from lstm_lrp_cli.model.scaling import Scaling
 from .layers.datasets import Datasets
 from .mapping import Described, Mapping, scalings
+from .scaling import scaled_in_order
 
 
 def predicting_values(described: Described, given: Container[str]) -> Described:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from . import Floats
 from .layers import MODEL_INPUT, Embedding, Layer, Node
+from .scaling import Scaling
 from .text import Padding, Tokenization, Vocabulary
 
 OutputActivation = Literal["linear", "sigmoid", "softmax"]
@@ -32,40 +33,6 @@ class Head(Struct, frozen=True):
     size: int
     activation: OutputActivation = "linear"
     name: str | None = None
-
-
-class Scaling(Struct, frozen=True, eq=False):
-    """What is made of every number of an input, or was made of what a regressor was to predict.
-
-    It is (number - minus) / divide, feature by feature, or output by output.
-
-    Parameters
-    ----------
-    minus, divide : ndarray of float64, shape (features,)
-    dtype : numpy.dtype
-        Of what is made: the model's.
-    """
-
-    minus: Floats
-    divide: Floats
-    dtype: np.dtype[np.floating]
-
-    def of(self, values: Floats) -> Floats:
-        """Scale numbers, shape (steps, features)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled: Floats = ((values - self.minus) / self.divide).astype(self.dtype)
-        return scaled
-
-    def undone(self, scaled: Floats) -> Floats:
-        """The numbers that are so scaled, shape (rows, features)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            numbers: Floats = (scaled * self.divide + self.minus).astype(self.dtype)
-        return numbers
-
-    def then(self, other: "Scaling") -> "Scaling":
-        """Both as one, this one first."""
-        minus = self.minus + other.minus * self.divide
-        return Scaling(minus, self.divide * other.divide, self.dtype)
 
 
 class Input(Struct, frozen=True):

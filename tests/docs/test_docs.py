@@ -11,7 +11,7 @@ import pytest
 from shell import run_block, run_python
 
 from lstm_lrp_cli.loading.layers import KINDS
-from lstm_lrp_cli.loading.mapping import read_mapping
+from lstm_lrp_cli.loading.mapping.given import read_mapping
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

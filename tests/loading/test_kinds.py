@@ -10,7 +10,7 @@ from msgspec import Struct
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.layers import KINDS, NAMED, OF, LayerSpec
 from lstm_lrp_cli.loading.load import load_model
-from lstm_lrp_cli.loading.mapping import specs_in
+from lstm_lrp_cli.loading.mapping.given import specs_in
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Activation,

@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
     from lstm_lrp_cli.explaining.question import Question, Step
     from lstm_lrp_cli.inputs.read import Source
-    from lstm_lrp_cli.loading.load import LoadedModel
     from lstm_lrp_cli.model.model import Model
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
-DTYPES = ("float64", "float32")
 TARGETS = ("predicted", "gold", "all", "error")
 STEPS = ("first", "last", "all")
 
@@ -92,58 +90,6 @@ def complete_files(
 def path_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     """An option that names a file."""
     return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", **settings)
-
-
-model_argument = click.argument("model", type=click.Path(path_type=Path))
-mapping_option = path_option(
-    "--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml, if there]"
-)
-assume_option = click.option(
-    "--assume",
-    is_flag=True,
-    help="Where MODEL leaves open what changes its scores, take the likeliest.",
-)
-dtype_option = click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default="float64",
-    show_default=True,
-    metavar="TYPE",
-    help="Precision: float64 or float32.",
-)
-
-
-class ModelOptions(NamedTuple):
-    """Which model, and how it is read."""
-
-    model: Path
-    mapping: Path | None
-    assume: bool
-    dtype: str
-
-    @property
-    def name(self) -> str:
-        return display_name(str(self.model))
-
-    @property
-    def files(self) -> dict[str, Path | None]:
-        return {"MODEL": self.model, "--mapping": self.mapping}
-
-    def load(self) -> Model:
-        return self.load_whole().model
-
-    def load_whole(self) -> LoadedModel:
-        """The model, and how it was read."""
-        import numpy as np
-
-        from lstm_lrp_cli.loading.load import load_model
-
-        return load_model(self.model, self.mapping, np.dtype(self.dtype), self.assume)
-
-
-model_options = group(
-    "of", ModelOptions, model_argument, mapping_option, assume_option, dtype_option
-)
 
 
 class InputOptions(NamedTuple):

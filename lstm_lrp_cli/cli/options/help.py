@@ -15,7 +15,7 @@ from lstm_lrp_cli.errors import WrongUsage
 # of them stands in the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": (
-        *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
+        *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
         *("ids", "labelled", "input_format", "min_length", "limit"),
     ),
     "What is explained": ("target", "step", "by", "top", "attention", "min_count"),

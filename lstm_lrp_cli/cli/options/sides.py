@@ -23,6 +23,7 @@ from lstm_lrp_cli.explaining.settings import parse_method, resolve_methods
 from lstm_lrp_cli.inputs.read import READ_STEPS, Block, read_blocks, sequences_of
 from lstm_lrp_cli.inputs.stream import display_name
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.results.read import read_results
@@ -44,6 +45,8 @@ class AskedModels:
         The sequences.
     mappings : (Path or None, Path or None)
         Of A and of B.
+    said : Described or None
+        What is said of both besides.
     assume : bool
         Whether the likeliest model is taken where more than one could be meant.
     dtype : str
@@ -60,6 +63,7 @@ class AskedModels:
 
     given: InputOptions
     mappings: tuple[Path | None, Path | None]
+    said: Described | None
     assume: bool
     dtype: str
     question: QuestionOptions
@@ -84,7 +88,8 @@ class AskedModels:
     def load(self, path: str, place: int) -> Model:
         """The model of A (0) or of B (1)."""
         dtype = np.dtype(self.dtype)
-        model = load_model(Path(path), self.mappings[place], dtype, self.assume).model
+        mapping = self.mappings[place]
+        model = load_model(Path(path), mapping, dtype, self.assume, self.said).model
         told = self._warnings_of_models()
         warn(each for each in model.warnings if each not in told)
         model = self.question.asked(model)

@@ -4,16 +4,13 @@ Every format describes its model as a `Mapping` too, so that one builder serves 
 win one by one, and what was inferred can be written out.
 """
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.layers import KINDS, LayerSpec
+from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import Numbers
 
 # Of an output whose activation does not tell it is no softmax or sigmoid: whether its scores are
@@ -59,8 +56,11 @@ class ScalingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     """(number - minus) / divide, feature by feature: a dataset, one number, or one a feature.
 
     Instead of what divides, its square may be given; the root is at least 1e-7, as in Keras. By
-    `invert` it is done backwards: number * divide + minus. `inside` is true where the model does it
-    itself, behind the padding.
+    `invert` it is done backwards: number * divide + minus. What is made is kept between the two
+    numbers of `clip`. `inside` is true where the model does it itself, behind the padding.
+
+    All this may be said by a `file` of scikit-learn's instead, of whose columns `features` picks
+    some, by name or number.
     """
 
     minus: Numbers = 0.0
@@ -68,6 +68,9 @@ class ScalingSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     variance: Numbers | None = None
     invert: bool = False
     inside: bool = False
+    clip: tuple[float, float] | None = None
+    file: str | None = None
+    features: list[str | int] | None = None
 
 
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -82,7 +85,7 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     vocabulary: str | list[str] | UnsetType | None = UNSET
     tokens: TokensSpec | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
-    scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
+    scaling: str | ScalingSpec | list[str | ScalingSpec] | UnsetType | None = UNSET
     features: list[str | int | float] | UnsetType | None = UNSET
 
 
@@ -96,11 +99,11 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     format: Literal[1] | UnsetType = UNSET
     vocabulary: str | list[str] | UnsetType | None = UNSET
     tokens: TokensSpec | UnsetType | None = UNSET
-    labels: list[str | int | float] | UnsetType | None = UNSET
+    labels: str | list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
-    scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
+    scaling: str | ScalingSpec | list[str | ScalingSpec] | UnsetType | None = UNSET
     features: list[str | int | float] | UnsetType | None = UNSET
-    output_scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
+    output_scaling: str | ScalingSpec | list[str | ScalingSpec] | UnsetType | None = UNSET
     inputs: list[InputSpec] | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
@@ -228,14 +231,15 @@ def overridden(ours: SomeKeys, theirs: SomeKeys) -> SomeKeys:
     return msgspec.structs.replace(ours, **changes)
 
 
-Scalings = ScalingSpec | list[ScalingSpec] | UnsetType | None
+Scalings = str | ScalingSpec | Sequence[str | ScalingSpec] | UnsetType | None
 
 
 def scalings(said: Scalings) -> list[ScalingSpec]:
-    """One scaling after the other."""
+    """One scaling after the other; a name is that of a file."""
     if said is UNSET or said is None:
         return []
-    return said if isinstance(said, list) else [said]
+    several = [said] if isinstance(said, str | ScalingSpec) else said
+    return [ScalingSpec(file=each) if isinstance(each, str) else each for each in several]
 
 
 def scaled_by_both(ours: Scalings, theirs: Scalings) -> Scalings:
@@ -268,94 +272,3 @@ def _overridden_inputs(
     if not ours_stay:
         return list(merged.values())
     return list((known | merged).values())
-
-
-def read_mapping(path: Path) -> Mapping:
-    """Read a YAML mapping.
-
-    Raises
-    ------
-    UnusableInput
-        The file is no YAML, or a key or value is not of the schema; the key's path is named.
-    """
-    from .yaml import read_yaml
-
-    document = read_yaml(path)
-    try:
-        mapping = msgspec.convert({} if document is None else document, Mapping)
-    except msgspec.ValidationError as error:
-        raise UnusableInput(str(path), _explain(str(error))) from error
-    _check_kinds(mapping.layers or [], "layers", path)
-    names = [each.name for each in mapping.inputs or []]
-    if mapping.inputs is not UNSET and mapping.inputs is not None and not names:
-        raise UnusableInput(str(path), "inputs: found none; expected one or more, or null")
-    for index, name in enumerate(names):
-        if name == "" or (name is None and len(names) > 1):
-            problem = f"inputs[{index}].name: is missing; expected a name for each of several"
-            raise UnusableInput(str(path), problem)
-    if len(set(names)) < len(names):
-        problem = "inputs: two of them have one name; expected one of its own for each"
-        raise UnusableInput(str(path), problem)
-    return mapping
-
-
-def _check_kinds(layers: Sequence[LayerSpec], key: str, path: Path) -> None:
-    """Refuse a layer of no kind or of several, here and in the layers of a layer."""
-    for index, layer in enumerate(layers):
-        if len(layer.kinds) != 1:
-            found = " and ".join(layer.kinds) or "nothing"
-            raise UnusableInput(
-                str(path),
-                f"{key}[{index}]: found {found}; expected one of "
-                f"{', '.join(KINDS)} with its settings",
-            )
-        if layer.each is not None:
-            _check_kinds(layer.each.layers, f"{key}[{index}].each.layers", path)
-
-
-def spec_at(keys: Sequence[str]) -> type[Struct]:
-    """The keys that a mapping may have below a path of keys."""
-    spec: type[Struct] = Mapping
-    for key in filter(None, keys):
-        [spec] = specs_in(get_type_hints(spec)[key])
-    return spec
-
-
-def specs_in(hint: Any) -> list[type[Struct]]:
-    """The keys that stand in a type such as `list[LayerSpec] | UnsetType`."""
-    if isinstance(hint, type) and issubclass(hint, Struct):
-        return [hint]
-    found = (spec for part in get_args(hint) for spec in specs_in(part))
-    return list(dict.fromkeys(found))
-
-
-def _explain(message: str) -> str:
-    """Turn msgspec's message into one that leads with the key's path and proposes the mend."""
-    problem, _, at = message.partition(" - at `$")
-    path = at.rstrip("`").removeprefix(".")
-    *parents, key = re.sub(r"\[[^]]*\]", "", path).split(".")
-    unknown = re.match(r"Object contains unknown field `(.*)`", problem)
-    if unknown:
-        known = spec_at([*parents, key]).__struct_encode_fields__
-        problem = f"unknown key `{unknown[1]}`; {_nearest(unknown[1], known)}"
-    elif problem.startswith("Invalid enum value"):
-        found = problem.removeprefix("Invalid enum value ").strip("'")
-        choices = [str(choice) for choice in _choices(get_type_hints(spec_at(parents))[key])]
-        problem = f"found `{found}`; {_nearest(found, choices)}"
-    else:
-        problem = problem[0].lower() + problem[1:]
-    return f"{path}: {problem}" if path else problem
-
-
-def _nearest(found: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(found, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
-
-
-def _choices(annotation: Any) -> list[Any]:
-    """The values that a type such as `Literal["a", "b"] | None` names."""
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [choice for part in get_args(annotation) for choice in _choices(part)]

@@ -79,16 +79,20 @@ def read_yaml(path: Path) -> Any:
     UnusableInput
         It is no YAML; the line is named.
     """
-    text = read_text_file(path, ALLOWED_BYTES, "a short YAML mapping")
+    return parse_yaml(read_text_file(path, ALLOWED_BYTES, "a short YAML mapping"), str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """What a text of YAML says, as `read_yaml` has it."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f": line {mark.line + 1}" if mark else ""
         problem = error.problem or error.context
-        raise UnusableInput(f"{path}{line}", f"is not valid YAML: {problem}") from error
+        raise UnusableInput(f"{where}{line}", f"is not valid YAML: {problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UnusableInput(str(path), f"is not valid YAML: {error}") from error
+        raise UnusableInput(where, f"is not valid YAML: {error}") from error
 
 
 def comment(text: str) -> str:
