@@ -41,6 +41,8 @@ ONE_HOME = {
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
     "h5py": ("loading", "inputs", "check"),
     "jinja2": ("outputs",),
+    "tokenizers": ("inputs",),
+    "sentencepiece": ("inputs",),
     "pyarrow": ("outputs", "results", "inputs"),
 }
 MOST_MODULES = 12

@@ -11,10 +11,12 @@ from msgspec import UNSET, UnsetType
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
-from lstm_lrp_cli.loading.files.formats import decoded, read_bytes, what_it_is
+from lstm_lrp_cli.loading.files.formats import NPY, read_text_file, what_it_is
 from lstm_lrp_cli.loading.files.seen import Seen, is_old_torch, is_pickle, look
 from lstm_lrp_cli.loading.mapping import TokensSpec, settings
 from lstm_lrp_cli.loading.pickles.files import read_pickle_file
+from lstm_lrp_cli.loading.pickles.numpy import read_npy
+from lstm_lrp_cli.loading.pickles.values import Made
 from lstm_lrp_cli.model.text import Pieces, Vocabulary
 from .vocabulary_pickles import from_pickle
 from .vocabulary_pieces import (
@@ -112,12 +114,14 @@ def _of_file(path: Path, what: str) -> Spelling:
     where, seen = str(path), _look(path, what)
     if seen.is_zip or is_old_torch(seen):
         return from_pickle(where, _saved_by_torch(path, seen, what))
+    if NPY.is_it(seen):
+        return from_pickle(where, read_npy(path, where))
     if is_pickle(seen):
-        return from_pickle(where, read_pickle_file(path, what).value)
-    data = read_bytes(path, ALLOWED_BYTES, what)
-    if is_sentencepiece(data):
-        return from_sentencepiece(where, data)
-    text = decoded(data, path, what)
+        read = read_pickle_file(path, what)
+        return from_pickle(where, read.value, read.asked)
+    if is_sentencepiece(seen.beginning):
+        return from_sentencepiece(where, _bytes_of(path, what))
+    text = read_text_file(path, ALLOWED_BYTES, what)
     if path.suffix == ".json":
         return _of_document(where, text)
     ids = from_lines(where, text)
@@ -128,6 +132,12 @@ def _look(path: Path, what: str) -> Seen:
     if not path.exists():
         raise UnusableInput(str(path), f"there is no such file; expected {what}")
     return look(path)
+
+
+def _bytes_of(path: Path, what: str) -> bytes:
+    if path.stat().st_size > ALLOWED_BYTES:
+        raise UnusableInput(str(path), f"is larger than {ALLOWED_BYTES:,} bytes; expected {what}")
+    return path.read_bytes()
 
 
 def _saved_by_torch(path: Path, seen: Seen, what: str) -> Any:
@@ -146,8 +156,12 @@ def _saved_by_torch(path: Path, seen: Seen, what: str) -> Any:
 
 
 def _of_document(where: str, given: Any) -> Spelling:
-    """What a JSON text holds, or a value that is none any more."""
+    """What a JSON text holds, or a value that is none any more, such as a checkpoint's."""
     document = parsed(where, given)
+    if isinstance(document, Made | tuple) or (
+        isinstance(document, dict) and not all(isinstance(each, str) for each in document)
+    ):
+        return from_pickle(where, document)
     if is_of_keras(document):
         return from_keras_json(where, document)
     if is_tokenizer(document):

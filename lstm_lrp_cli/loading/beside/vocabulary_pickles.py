@@ -8,7 +8,7 @@ models/keyedvectors.py and corpora/dictionary.py.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,8 @@ from .vocabulary_text import UNKNOWN_TOKENS, Spelling, checked_ids, from_list, o
 DEEPEST = 6
 # What may hold a vocabulary.
 HOLDING = (dict, list, tuple, Made, PickledArray)
+# So many names say what a pickle is.
+MOST_NAMED = 5
 # How Keras's Tokenizer was called through the years.
 KERAS_TOKENIZER = re.compile(r"(tensorflow\..*)?keras(_preprocessing|\..*preprocessing)\.text")
 # What a Tokenizer has that no other vocabulary has.
@@ -44,13 +46,15 @@ EXPECTED = (
 )
 
 
-def from_pickle(where: str, content: Any) -> Spelling:
+def from_pickle(where: str, content: Any, asked: Sequence[Foreign] = ()) -> Spelling:
     """What a pickle says of the ids of tokens.
 
     Parameters
     ----------
     content : any
         What `pickles` read of it.
+    asked : sequence of Foreign
+        What it asks for that is not known.
 
     Raises
     ------
@@ -58,12 +62,12 @@ def from_pickle(where: str, content: Any) -> Spelling:
         It holds no vocabulary, several, or one that only executing it would give.
     """
     found = _Search(where).spelled(content, 0)
-    if found is None:
-        of = f" of `{content}`" if isinstance(content, Made | Foreign) else ""
-        raise UnusableInput(
-            where, f"is a pickle{of}, which is not executed, and has no vocabulary; {EXPECTED}"
-        )
-    return found
+    if found is not None:
+        return found
+    named = [*([content] if isinstance(content, Made | Foreign) else []), *asked]
+    names = ", ".join(f"`{each}`" for each in dict.fromkeys(map(str, named[:MOST_NAMED])))
+    asks = f" that asks for {names}, which is not executed," if names else ""
+    raise UnusableInput(where, f"is a pickle{asks} and has no vocabulary; {EXPECTED}")
 
 
 class _Search:

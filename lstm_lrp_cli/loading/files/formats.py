@@ -362,31 +362,6 @@ def in_shell(path: Path) -> str:
     return shlex.quote(str(path)) if str(path).isprintable() else f"DIR{path.suffix}"
 
 
-def read_bytes(path: Path, limit: int, what: str) -> bytes:
-    """Read a file of at most so many bytes.
-
-    Parameters
-    ----------
-    what : str
-        What the file should be, for error messages.
-
-    Raises
-    ------
-    UnusableInput
-        There is no such file, or it is larger than the limit.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError as error:
-        raise UnusableInput(str(path), f"there is no such file; expected {what}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
-        raise UnusableInput(str(path), f"cannot be read: {error}") from error
-    if len(data) > limit:
-        raise UnusableInput(str(path), f"is larger than {limit:,} bytes; expected {what}")
-    return data
-
-
 def read_text_file(path: Path, limit: int, what: str) -> str:
     """Read a UTF-8 text file of at most so many bytes.
 
@@ -400,17 +375,15 @@ def read_text_file(path: Path, limit: int, what: str) -> str:
     UnusableInput
         There is no such file, it is no UTF-8, or it is larger than the limit.
     """
-    return decoded(read_bytes(path, limit, what), path, what)
-
-
-def decoded(data: bytes, path: Path, what: str) -> str:
-    """What a file holds as UTF-8 text.
-
-    Raises
-    ------
-    UnusableInput
-        It is none; what it is is said, where that is known.
-    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise UnusableInput(str(path), f"there is no such file; expected {what}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        raise UnusableInput(str(path), f"cannot be read: {error}") from error
+    if len(data) > limit:
+        raise UnusableInput(str(path), f"is larger than {limit:,} bytes; expected {what}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

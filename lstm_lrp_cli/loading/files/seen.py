@@ -239,16 +239,7 @@ def is_lone_pickle(seen: Seen) -> bool:
 
 
 # How zlib, gzip, bzip2 and LZMA begin.
-_COMPRESSED = (
-    b"x\x01",
-    b"x\x5e",
-    b"x\x9c",
-    b"x\xda",
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ\0",
-    b"\x5d\0",
-)
+_COMPRESSED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"]\0")
 # How pickles of protocols 0 and 1 begin: a dict or list that is kept, or what Python makes.
 _EARLY_PICKLE = re.compile(
     rb"\(*([dl]p\d+\n|[]}]q.|c(copy_?reg|collections|__builtin__|builtins)\n|i[\w.]+\n)", re.DOTALL

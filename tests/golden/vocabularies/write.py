@@ -14,14 +14,13 @@ What it writes is in expected.json: the ids of every tenth movie review, as one 
 """
 
 import hashlib
-import io
 import json
 import pickle
 import sys
 from collections import Counter, OrderedDict, defaultdict
 
 REVIEWS = "../../../sample_models/data/movie_reviews.tsv"
-with io.open(REVIEWS, encoding="utf-8") as file:
+with open(REVIEWS, encoding="utf-8") as file:
     ALL = [line.rstrip("\n").split("\t")[2] for line in file]
 SHORT, TEXTS = ALL[:24], ALL[::10]
 WORDS = [text.lower().split() for text in SHORT]
@@ -57,7 +56,7 @@ def tokenizers(make, version, protocols):
     for place, (way, settings) in enumerate(ways.items()):
         tokenizer = make(**settings)
         tokenizer.fit_on_texts(SHORT)
-        name = "keras-%s-%s.pickle" % (version, way)
+        name = f"keras-{version}-{way}.pickle"
         dump(tokenizer, name, protocols[place % len(protocols)])
         size = tokenizer.num_words or len(tokenizer.word_index) + 1
         ids = tokenizer.texts_to_sequences(TEXTS)
@@ -78,7 +77,7 @@ def preprocessing():
     import keras_preprocessing
     from keras_preprocessing.text import Tokenizer
 
-    tokenizers(Tokenizer, "preprocessing-%s" % keras_preprocessing.__version__, [4, 3])
+    tokenizers(Tokenizer, f"preprocessing-{keras_preprocessing.__version__}", [4, 3])
 
 
 def tensorflow():
@@ -105,28 +104,28 @@ def gensim():
     known = model.wv.vocab if is_old else model.wv.key_to_index
     ids = looked_up(lambda word: known[word].index if is_old else known[word], known)
     settings = {"lowercase": True, "skip": True, "size": len(known)}
-    model.save("gensim-%s-word2vec.model" % version)
-    keep("gensim-%s-word2vec.model" % version, ids, **settings)
-    model.wv.save("gensim-%s-vectors.kv" % version)
-    keep("gensim-%s-vectors.kv" % version, ids, **settings)
+    model.save(f"gensim-{version}-word2vec.model")
+    keep(f"gensim-{version}-word2vec.model", ids, **settings)
+    model.wv.save(f"gensim-{version}-vectors.kv")
+    keep(f"gensim-{version}-vectors.kv", ids, **settings)
     if version.startswith("4"):
         # Large arrays stand in files of their own, which are not needed.
         model.wv.save("gensim-apart.kv", sep_limit=1)
         keep("gensim-apart.kv", ids, **settings)
         fast = FastText(WORDS, min_count=1, workers=1, seed=1, bucket=10, **vectors)
-        fast.save("gensim-%s-fasttext.model" % version)
+        fast.save(f"gensim-{version}-fasttext.model")
         found = fast.wv.key_to_index
         keep(
-            "gensim-%s-fasttext.model" % version,
+            f"gensim-{version}-fasttext.model",
             looked_up(lambda word: found[word], found),
-            **settings
+            **settings,
         )
     words = Dictionary(WORDS)
-    words.save("gensim-%s.dictionary" % version)
+    words.save(f"gensim-{version}.dictionary")
     keep(
-        "gensim-%s.dictionary" % version,
+        f"gensim-{version}.dictionary",
         looked_up(lambda word: words.token2id[word], words.token2id),
-        **settings
+        **settings,
     )
 
 
@@ -232,7 +231,7 @@ if __name__ == "__main__":
     try:
         with open("expected.json") as file:
             known = json.load(file)
-    except IOError:
+    except OSError:
         known = {}
     known.update(expected)
     with open("expected.json", "w") as file:
