@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.stream import InputFormat
+from lstm_lrp_cli.inputs.tables.columns import ByInput, named_columns
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.mapping.given import said_in_python
 from lstm_lrp_cli.model.model import Model
@@ -42,6 +43,16 @@ __all__ = [
     "sequences",
     "write",
 ]
+
+
+class TableColumns(TypedDict, total=False):
+    """The columns of a table, or keys of JSON lines, that `read` is told."""
+
+    text: ByInput
+    label: str
+    id: str
+    delimiter: str
+
 
 # How many sequences' explanations are written at a time.
 WRITTEN_TOGETHER = 256
@@ -111,23 +122,30 @@ def read(
     format: InputFormat | None = None,
     ids: bool = False,
     labelled: bool = False,
+    **columns: Unpack[TableColumns],
 ) -> Iterator[Sequence]:
     """Read the sequences of a file, one after the other, as the command line does.
 
     Parameters
     ----------
     path : str, Path, or dict of these
-        Text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5. All may
-        be compressed. Of a model with several inputs, JSON lines with a key for each, .npz or .h5
+        Text, one sequence a line; JSON lines; a table of texts: .csv, .tsv, .parquet, .arrow, or a
+        folder that datasets wrote; or a numeric series: .csv, .npy, .npz or .h5. All may be
+        compressed. Of a model with several inputs, JSON lines with a key for each, .npz or .h5
         with an array for each, or a dict with a file for each, by its name.
     model : Model
         Whose vocabulary and features they are read for.
-    format : {"txt", "jsonl", "csv", "npy", "npz", "h5"}, optional
+    format : {"txt", "jsonl", "csv", "tsv", "parquet", "arrow", "npy", "npz", "h5"}, optional
         Told by the ending, else by how the data begins.
     ids : bool
         Whether lines of text hold token ids.
     labelled : bool
-        Whether lines are `label<TAB>text`; JSON lines have `label`.
+        Whether lines are `label<TAB>text`; JSON lines and tables have `label`.
+    **columns
+        `text`, `label` and `id` name the columns of a table, or the keys of JSON lines, that have
+        the texts, the true classes, and what sequences are called. For a model with several inputs,
+        `text` may be a dict with a column for each. `delimiter` is what parts the fields of CSV,
+        which is found where it is not given.
 
     Yields
     ------
@@ -155,7 +173,9 @@ def read(
         if not (files and model.several_inputs):
             raise WrongUsage("is a dict of files, which are those of several inputs", "path")
     first, *others = files
-    return read_sequences(Source(first, format, ids, labelled, tuple(others)), model)
+    named = named_columns(**columns)
+    labelled = labelled or named.label is not None
+    return read_sequences(Source(first, format, ids, labelled, tuple(others), named), model)
 
 
 def explain(

@@ -10,20 +10,33 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.model.model import Model
 from .features import places_of_features, tell_left_out
 from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array, whole_numbers
+from .tables.columns import NOTHING_TOLD, ByInput, Columns, named_columns
+from .tables.memory import MemoryTable, is_table
+from .tables.text import row_blocks, sequences_of_rows, text_columns
 from .tokens import Encoded, Tokenizer, gold_class
 
 # A longer text is no name of a file.
 LONGEST_NAME = 4096
 # How many texts are looked up at once.
 TOGETHER = 256
+# About how many characters they have.
+TOGETHER_SIZE = 2**16
 
 
-def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) -> Iterator[Sequence]:
+def sequences(
+    inputs: Any,
+    model: Model,
+    labels: Iterable[Any] | None = None,
+    *,
+    text: ByInput | None = None,
+    label: str | None = None,
+    id: str | None = None,
+) -> Iterator[Sequence]:
     """Make sequences of what a program has in memory.
 
     Parameters
@@ -41,6 +54,12 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
     model : Model
     labels : iterable of str or int, optional
         The true class of each: a label of the model, or a number; None where it is not known.
+    text : str, or dict of str to str, optional
+        Of a table of pandas, polars, pyarrow or datasets, or a dict of columns: the one with the
+        texts, or with lists of tokens or ids; `text` where it is called so. Of a model with several
+        inputs, a column for each by its name.
+    label, id : str, optional
+        Its columns of the true classes, and of what sequences are called.
 
     Yields
     ------
@@ -51,18 +70,26 @@ def sequences(inputs: Any, model: Model, labels: Iterable[Any] | None = None) ->
     ------
     UnusableInput
         One of them is not what the model takes; it names the sequence by its number, from 0.
+    ValueError
+        Columns are named of what is no table of texts.
 
     Examples
     --------
     >>> one, two = lrp.sequences(["a fine film", "a bore"], model, labels=["positive", None])
     >>> one.tokens, one.gold, two.gold
     (('a', 'fine', 'film'), 1, None)
+    >>> table = {"review": ["a fine film", "a bore"], "stars": ["positive", "negative"]}
+    >>> [each.gold for each in lrp.sequences(table, model, text="review", label="stars")]
+    [1, 0]
     """
-    found = _found(inputs, model)
+    columns = named_columns(text, label, id)
+    found = _of_texts(inputs, columns, model) if columns.told else _found(inputs, model)
     return found if labels is None else _labelled(found, labels, model)
 
 
 def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
+    if is_table(inputs) and model.takes_tokens:
+        return _of_texts(inputs, NOTHING_TOLD, model)
     if model.several_inputs:
         return _of_several(inputs, model)
     if isinstance(inputs, str) and len(inputs) < LONGEST_NAME and os.path.isfile(inputs):
@@ -148,12 +175,19 @@ def _of_numbers(array: Any, model: Model) -> Iterator[Sequence]:
     return sequences_of_array(array, model, "input")
 
 
+def _of_texts(table: Any, columns: Columns, model: Model) -> Iterator[Sequence]:
+    """The texts of a table, a sequence a row."""
+    if not (model.takes_tokens and (is_table(table) or isinstance(table, dict))):
+        keyword = (columns.told or "").removeprefix("--")
+        raise WrongUsage("names a column of a table of texts, and the input is none", keyword)
+    rows = MemoryTable(table)
+    asked = text_columns(rows, columns, model, labelled=columns.label is not None)
+    blocks = row_blocks(rows, asked, TOGETHER_SIZE, ids=False)
+    return chain.from_iterable(sequences_of_rows(block, model) for block in blocks)
+
+
 def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
     """The one series of a table with a column for each feature, or a vector of each row."""
-    if model.takes_tokens:
-        raise UnusableInput(
-            "input", "is a table, and the model takes tokens; give one column of it, the texts"
-        )
     table, names = _features(table, model, "input")
     values = _numbers(table, "input")
     if not model.only_input.steps:

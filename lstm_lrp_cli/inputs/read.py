@@ -13,9 +13,17 @@ from .documents import Document, sequences_of_documents
 from .jsonl import read_json_lines
 from .lines import Lines
 from .sequence import Sequence, check_named, together, ways_to_give
-from .stream import STANDARD_INPUT, InputFormat, OpenInput, display_name, on_disk, open_input
+from .stream import (
+    STANDARD_INPUT,
+    TABLES,
+    InputFormat,
+    OpenInput,
+    display_name,
+    on_disk,
+    open_input,
+)
 from .tables.columns import NOTHING_TOLD, Columns, by_input
-from .tables.opening import TABLES, open_table
+from .tables.opening import open_table
 from .tables.text import RowBlock, row_blocks, sequences_of_rows, text_columns
 from .telling import KEYED, check_content, check_fit, form_by_beginning, named_form
 

@@ -204,6 +204,8 @@ def compression_of(path: Path) -> Compression | None:
 
 
 InputFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet", "arrow", "npy", "npz", "h5"]
+# Those of tables.
+TABLES: tuple[InputFormat, ...] = ("csv", "tsv", "parquet", "arrow")
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
 ENDINGS: dict[str, InputFormat] = {

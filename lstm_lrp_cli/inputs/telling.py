@@ -15,8 +15,8 @@ from lstm_lrp_cli.loading.files.formats import (
 )
 from lstm_lrp_cli.model.model import Model
 from .sequence import ways_to_give
-from .stream import BOM, ENDINGS, InputFormat, OpenInput, format_ending, is_text, seen_of
-from .tables.opening import TABLES, form_of_folder
+from .stream import BOM, ENDINGS, TABLES, InputFormat, OpenInput, format_ending, is_text, seen_of
+from .tables.opening import form_of_folder
 
 # How a stream of Arrow begins.
 _STREAM = b"\xff\xff\xff\xff"

@@ -19,6 +19,14 @@ Row = tuple[tuple[Any, ...], str]
 LISTED = 12
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value of a typed table stands for one that is not there: None, NaN, pandas' NA."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
 class Table(ABC):
     """A table that is open for reading.
 
@@ -90,6 +98,12 @@ class Table(ABC):
         names = ", ".join(name or "(without a name)" for name in self.columns[:LISTED])
         more = len(self.columns) - LISTED
         return f"{names} and {more} more" if more > 0 else names
+
+    def asking(self, **columns: str) -> str:
+        """How the user says which columns are read, in the mend of a message."""
+        import shlex  # for messages alone
+
+        return " ".join(f"--{option} {shlex.quote(name)}" for option, name in columns.items())
 
     @abstractmethod
     def _rows(self, places: list[int]) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Which columns of a table, or keys of JSON lines, hold what."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lstm_lrp_cli.errors import WrongUsage
@@ -68,6 +68,22 @@ class Columns:
 
 
 NOTHING_TOLD = Columns()
+# A column, or one for each input by its name, as Python has them.
+ByInput = str | Mapping[str, str]
+
+
+def named_columns(
+    text: ByInput | None = None,
+    label: str | None = None,
+    id: str | None = None,
+    delimiter: str | None = None,
+) -> Columns:
+    """Columns as keywords name them."""
+    if isinstance(text, Mapping):
+        texts = tuple(f"{name}={column}" for name, column in text.items())
+    else:
+        texts = () if text is None else (text,)
+    return Columns(texts, label, id, delimiter)
 
 
 def by_input(given: Iterable[str], model: Model, what: str) -> dict[str, list[str]]:

@@ -9,8 +9,6 @@ from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk
 from . import Table
 from .delimited import DelimitedTable
 
-TABLES: tuple[InputFormat, ...] = ("csv", "tsv", "parquet", "arrow")
-
 
 @contextmanager
 def open_table(

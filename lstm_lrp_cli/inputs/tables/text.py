@@ -13,7 +13,7 @@ from lstm_lrp_cli.inputs.sequence import Sequence, joined, ways_to_give
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.inputs.tokens import gold_class
 from lstm_lrp_cli.model.model import Input, Model
-from . import Row, Table
+from . import Row, Table, is_missing
 from .columns import ID, LABEL, TEXT, Columns
 
 # What columns of texts and of classes are often called, for the mend of an error.
@@ -111,15 +111,14 @@ def text_columns(table: Table, told: Columns, model: Model, *, labelled: bool) -
     for column, said in zip(inputs, told.of_inputs(model), strict=True):
         if said is None and column not in table.columns:
             raise UnusableInput(table.where, _not_told(column, table, told, model))
-    label = None
-    if labelled:
-        label = told.label or LABEL
-        if told.label is None and label not in table.columns:
-            raise UnusableInput(
-                table.where,
-                f"has no column `{LABEL}`; say which has the true classes: --label COLUMN, one of "
-                f"{table.listed}",
-            )
+    label = (told.label or LABEL) if labelled else None
+    if label is not None and told.label is None and label not in table.columns:
+        likely = _likely_label(table.first(), inputs, model) or "COLUMN"
+        raise UnusableInput(
+            table.where,
+            f"has no column `{label}`, but {table.listed}; say which has the true classes, for "
+            f"instance {table.asking(label=likely)}",
+        )
     id = told.id or (ID if ID in table.columns and ID not in (*inputs, label) else None)
     found = TextColumns(inputs, label, id, table.classes.get(label or ""))
     for name in found.all:
@@ -175,7 +174,7 @@ def _read(block: RowBlock, model: Model) -> list[Sequence]:
 
 def _document(value: Any, read: Input, place: str) -> Document:
     """What a cell holds for an input: a text, tokens, ids or numbers."""
-    if value is None or value != value:
+    if is_missing(value):
         raise UnusableInput(place, f"is missing ({_shown(value)}); fill it, or drop the row")
     of_tokens, several = read.embedding is not None, isinstance(value, list)
     if of_tokens and isinstance(value, str):
@@ -196,7 +195,7 @@ def _document(value: Any, read: Input, place: str) -> Document:
 def _gold(value: Any, columns: TextColumns, model: Model, place: str) -> int:
     """The true class that a cell names."""
     place = f"{place}, column {columns.label}"
-    if value is None or value != value or value == "":
+    if is_missing(value) or value == "":
         raise UnusableInput(place, "is missing; expected the true class: fill it, or drop the row")
     if isinstance(value, bool) and model.target_labelled(str(value)) is None:
         value = int(value)
@@ -230,8 +229,10 @@ def _of_class(value: int, classes: tuple[str, ...], model: Model, place: str) ->
 
 def _name(value: Any, column: str, place: str) -> str | int:
     """What a sequence is called."""
-    if value is None or value != value:
+    if is_missing(value):
         raise UnusableInput(f"{place}, column {column}", "is missing; expected an id for each row")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, str):
         number = whole_number(value)
         return number if number is not None and str(number) == value else value
@@ -242,20 +243,23 @@ def _not_told(column: str, table: Table, told: Columns, model: Model) -> str:
     """What is said where it is open which column has an input's text, and what is likely."""
     found = f"is a table of the columns {table.listed}"
     if model.several_inputs:
-        return f"{found}, and has none `{column}`; name one as --text {column}=COLUMN, or " + (
-            ways_to_give(model)
-        )
+        asked = table.asking(text=f"{column}=COLUMN")
+        return f"{found}, and has none `{column}`; name it: {asked}; or: {ways_to_give(model)}"
     if table.columns[:2] == ("sequence", "step"):
         return f"{found}: a numeric series, and the model takes tokens; expected text"
-    row = table.first()
+    row = {name: cell for name, cell in table.first().items() if name not in (told.label, told.id)}
     text = _likely_text(row)
     if text is None:
-        return f"{found}, and the model takes tokens; expected a column of text: --text COLUMN"
-    mend = f"--text {_in_shell(text)}"
-    label = None if told.label else _likely_label(row, text, model)
+        asked = table.asking(text="COLUMN")
+        return f"{found}, and the model takes tokens; expected a column of text: {asked}"
+    likely = {"text": text}
+    label = None if told.label else _likely_label(row, (text,), model)
     if label is not None:
-        mend += f" --label {_in_shell(label)}"
-    return f"{found}, and the model takes tokens; say which has the texts, for instance {mend}"
+        likely["label"] = label
+    return (
+        f"{found}, and the model takes tokens; say which has the texts, for instance "
+        f"{table.asking(**likely)}"
+    )
 
 
 def _likely_text(row: Mapping[str, Any]) -> str | None:
@@ -266,18 +270,12 @@ def _likely_text(row: Mapping[str, Any]) -> str | None:
     return next(iter(named or reversed(by_length)), None)
 
 
-def _likely_label(row: Mapping[str, Any], text: str, model: Model) -> str | None:
+def _likely_label(row: Mapping[str, Any], texts: tuple[str, ...], model: Model) -> str | None:
     """The column that is called as classes are, or holds one."""
-    others = [name for name in row if name != text]
+    others = [name for name in row if name not in texts]
     named = [name for name in others if name.lower() in (LABEL, *LABELS)]
     holding = [name for name in others if model.target_labelled(str(row[name])) is not None]
     return next(iter(holding or named), None)
-
-
-def _in_shell(name: str) -> str:
-    import shlex  # for messages alone
-
-    return shlex.quote(name)
 
 
 def _shown(value: Any) -> str:
