@@ -42,7 +42,7 @@ def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> list[Fl
             return amount
         return told(amount * given.embedded, reach)
 
-    return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), pass_down, arrive)
+    return walk_down(trace, chosen.derivatives(trace.scores), pass_down, arrive)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,9 @@ function headOf(target) {
 /** Whether a head has but one score. */
 const isAlone = ({ start, stop }) => stop - start === 1;
 
-function scoreOf({ target, scores }) {
+function scoreOf({ target, against, scores }) {
   if (target === null) return NaN;
+  if (against !== undefined) return scoreOf({ target, scores }) - scoreOf({ target: against, scores });
   if (isBinary) return target === 1 ? scores[0] : -scores[0];
   return scores[target];
 }
@@ -149,6 +150,8 @@ function targetChoices(sequences) {
     takes: ({ target, predicted }) =>
       target >= start && target < stop && about.outcomes[predicted]?.target === target,
   }));
+  // Several differences of a sequence are one at each output that chooses among classes.
+  if (first.against !== undefined) return ofHeads;
   const isLabelled = sequences.some(({ label }) => label !== null);
   const ofLabel = { name: "true class", takes: ({ target }, { label }) => target === label };
   const every = together.length === about.classes.length;
