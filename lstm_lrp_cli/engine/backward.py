@@ -58,6 +58,13 @@ class Chosen:
         own = self._own(scores)
         return own if self.minus is None else own - self.minus.of(scores)
 
+    def sizes(self, scores: Floats) -> Floats | None:
+        """Of a difference, both scores by size, shape (batch,), in float64; None of one score."""
+        if self.minus is None:
+            return None
+        sizes: Floats = np.abs(self._own(scores)) + np.abs(self.minus.of(scores))
+        return sizes
+
     def starts(self, scores: Floats) -> Floats:
         """An array like the scores with what each has of what is explained; they sum to it."""
         less = None if self.minus is None else self.minus.starts(scores)

@@ -16,6 +16,8 @@ from lstm_lrp_cli.model.model import Model
 Word = Literal["predicted", "second", "gold"]
 WORDS: tuple[Word, ...] = get_args(Word)
 SIGN = "-"
+# How it may stand between the names of both: closely, where it can be told from theirs.
+SIGNS = (SIGN, f" {SIGN} ", f"  {SIGN}  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,11 @@ def difference_named(text: str, model: Model) -> Difference | None:
     """
     found = _readings(text, model)
     if len(found) > 1:
-        readings = " or ".join(f"{a!r} less {b!r}" for a, b in found.values())
-        spaced = next(iter(found.values()))
-        raise WrongUsage(
-            f"{text!r} may be {readings}; put spaces around the sign that is meant, as in "
-            f"'{spaced[0]} {SIGN} {spaced[1]}', or name numbers, as in '{next(iter(found))}'.",
-            "target",
+        readings = " or ".join(
+            f"{names[0]!r} less {names[1]!r}, which is '{_name(difference, names, model)}'"
+            for difference, names in found.items()
         )
+        raise WrongUsage(f"{text!r} may be {readings}; write the one that is meant.", "target")
     for difference in found:
         _check(difference, text, model)
         return difference
@@ -92,12 +92,11 @@ def wrong_side(text: str, model: Model) -> str | None:
 def difference_name(plus: int, minus: int, model: Model) -> str:
     """What the difference of two classes, or values, is called where it is told.
 
-    It can be asked for by that name: where labels have the sign in them, there are spaces around
-    that between them, or numbers stand for them.
+    It can be asked for by that name: where labels have the sign in them, it stands between spaces,
+    or numbers stand for labels.
     """
-    labels, numbers = (model.target_name(plus), model.target_name(minus)), (plus, minus)
-    names = [f"{a}{sign}{b}" for a, b in (labels, numbers) for sign in (SIGN, f" {SIGN} ")]
-    return next((name for name in names if _reads_back(name, plus, minus, model)), names[-1])
+    names = str(model.target_name(plus)), str(model.target_name(minus))
+    return _name(Difference(plus, minus), names, model)
 
 
 def numbers_of(
@@ -133,17 +132,20 @@ def _readings(text: str, model: Model) -> dict[Difference, tuple[str, str]]:
     found: dict[Difference, tuple[str, str]] = {}
     for place, character in enumerate(text):
         if character == SIGN:
-            names = text[:place].strip(), text[place + 1 :].strip()
+            names = text[:place], text[place + 1 :]
             plus, minus = (_side_named(name, model) for name in names)
             if plus is not None and minus is not None:
-                found.setdefault(Difference(plus, minus), names)
+                found.setdefault(Difference(plus, minus), (names[0].strip(), names[1].strip()))
     return found
 
 
-def _side_named(name: str, model: Model) -> int | Word | None:
-    labelled = model.target_labelled(name)
-    if labelled is not None:
-        return labelled
+def _side_named(given: str, model: Model) -> int | Word | None:
+    """What a side names, with what spaces there are, which few labels have, or without."""
+    name = given.strip()
+    for each in (given, name):
+        labelled = model.target_labelled(each)
+        if labelled is not None:
+            return labelled
     for word in WORDS:
         if name == word:
             return word
@@ -151,10 +153,16 @@ def _side_named(name: str, model: Model) -> int | Word | None:
     return number if number is not None and number < model.targets else None
 
 
-def _reads_back(name: str, plus: int, minus: int, model: Model) -> bool:
-    """Whether a name is read as the difference of these, and not as a class or another one."""
+def _name(difference: Difference, called: tuple[str, str], model: Model) -> str:
+    """What can be read as nothing but a difference whose sides are called so."""
+    sides = called, tuple(map(str, difference.sides))
+    names = [sign.join(each) for each in sides for sign in SIGNS]
+    return next((name for name in names if _reads_back(name, difference, model)), names[0])
+
+
+def _reads_back(name: str, difference: Difference, model: Model) -> bool:
     whole = model.target_labelled(name)
-    return whole is None and list(_readings(name, model)) == [Difference(plus, minus)]
+    return whole is None and list(_readings(name, model)) == [difference]
 
 
 def _check(difference: Difference, text: str, model: Model) -> None:

@@ -349,6 +349,8 @@ def ledger_object(ledger: Ledger, of_inputs: dict[str, float] | None = None) -> 
     content: dict[str, Any] = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
     if ledger.stabilizers_size is not None:
         content["stabilizers_size"] = ledger.stabilizers_size
+    if ledger.scores_size is not None:
+        content["scores_size"] = ledger.scores_size
     if of_inputs is not None:
         content["inputs"] = of_inputs
     return content

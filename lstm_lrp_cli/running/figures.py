@@ -65,7 +65,8 @@ class Accounts:
         """Add the ledgers of explanations."""
         ledgers = [each.ledger for each in explanations if each.ledger is not None]
         amounts = np.array([(ledger.score, *ledger.shares.values()) for ledger in ledgers])
-        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
+        against = np.array([ledger.scores_size or 0.0 for ledger in ledgers])
+        worst = int(np.argmax(relative_residuals(amounts, against)))  # the first, or the first NaN
         score, *shares = amounts.sum(axis=0).tolist()
         size = None
         if self.totals.stabilizers_size is not None:

@@ -72,5 +72,6 @@ class Lrp(Method):
                     "padding": of_padding + shares.padding,
                 },
                 shares.stabilizers[1],
+                chosen.sizes(trace.scores),
             ),
         )

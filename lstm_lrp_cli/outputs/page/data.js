@@ -74,12 +74,15 @@ function marginOf({ target, predicted, scores }) {
 }
 
 /** What no share of the ledger accounts for, as a part of the shares' sizes. */
-function residualOf({ ledger }) {
+function residualOf({ ledger, target, against, scores }) {
   if (ledger === null) return NaN;
   const [score, ...shares] = ledger;
   const residual = shares.pop();
   const scale = shares.reduce((sum, share) => sum + Math.abs(share), 0);
-  return residual === 0 ? 0 : Math.abs(residual) / Math.max(Math.abs(score), scale);
+  // Of a difference, rounding errors of both scores are left.
+  const both = against === undefined ? [] : [target, against];
+  const sizes = both.reduce((sum, each) => sum + Math.abs(scoreOf({ target: each, scores })), 0);
+  return residual === 0 ? 0 : Math.abs(residual) / Math.max(Math.abs(score), scale, sizes);
 }
 
 /** The largest size of any relevance in an explanation. */
