@@ -136,8 +136,8 @@ experiment_options = group(
 @click.option(
     "--target",
     metavar="CLASS",
-    help="The class, output or error that is explained.  [default: the true class with --labelled, "
-    "else the predicted one]",
+    help="The class, output, difference A-B or error that is explained.  [default: the true class "
+    "with --labelled, else the predicted one]",
 )
 @experiment_options
 @setting_options("steps", "baseline", "eps", "bias_factor")
