@@ -70,10 +70,7 @@ def difference_named(text: str, model: Model) -> Difference | None:
     """
     found = _readings(text, model)
     if len(found) > 1:
-        readings = " or ".join(
-            f"{names[0]!r} less {names[1]!r}, which is '{_name(difference, names, model)}'"
-            for difference, names in found.items()
-        )
+        readings = " or ".join(f"'{_name(*reading, model)}'" for reading in found.items())
         raise WrongUsage(f"{text!r} may be {readings}; write the one that is meant.", "target")
     for difference in found:
         _check(difference, text, model)

@@ -73,8 +73,7 @@ class TestNames:
         with pytest.raises(WrongUsage) as error:
             resolve_target("x-y-z", model)
         assert error.value.problem == (
-            "'x-y-z' may be 'x' less 'y-z', which is 'x - y-z' or 'x-y' less 'z', which is "
-            "'x-y - z'; write the one that is meant."
+            "'x-y-z' may be 'x - y-z' or 'x-y - z'; write the one that is meant."
         )
         assert resolve_target("x - y-z", model) == Difference(0, 1)
         assert resolve_target("x-y - z", model) == Difference(2, 3)
