@@ -271,8 +271,9 @@ def _scores(
 def _relevance_deviation(
     model: Model, explanation: Explanation, theirs: ExpectedRelevance
 ) -> float:
-    name = model.target_name(explanation.target_number)
-    if theirs.target is not None and theirs.target not in (name, explanation.target_number):
+    name = explanation.target
+    known = {name} if explanation.against_number is not None else {name, explanation.target_number}
+    if theirs.target is not None and theirs.target not in known:
         raise UnusableInput(
             theirs.where,
             f"its relevance is for target {theirs.target}, explained is {name}; use --target",

@@ -229,7 +229,9 @@ def compare(
     warn(warnings)
     if wanted is not None and not comparison.relevance.compared:
         raise click.BadParameter(
-            f"there are no explanations of {wanted!r} to compare.", param_hint="--target"
+            f"there are no explanations of {wanted!r} to compare; results name classes, as in "
+            "their `target`.",
+            param_hint="--target",
         )
     with open_output(document.output) as file:
         if document.form == "json":
@@ -287,4 +289,6 @@ def _refuse_of_models(ctx: click.Context, paths: tuple[str, ...], given: dict[st
                 f"{'is' if len(paths) == 1 else 'are'} no model; results are explained already."
             )
     if "target" in given and ctx.params["target"] in ("predicted", "gold"):
-        raise click.BadParameter("of results, expected a class, or all.", param_hint="--target")
+        raise click.BadParameter(
+            "of results, expected a class, the difference of two, or all.", param_hint="--target"
+        )

@@ -144,8 +144,8 @@ experiment_options = group(
 @click.option(
     "--target",
     metavar="CLASS",
-    help="The class, output or error that is explained.  [default: the true class with --labelled, "
-    "else the predicted one]",
+    help="The class, output, difference A-B or error that is explained.  [default: the true class "
+    "with --labelled, else the predicted one]",
 )
 @experiment_options
 @setting_options("steps", "baseline", "eps", "bias_factor")
@@ -268,14 +268,16 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
                 f"the model has several {several}; say which is explained: --target."
             )
         return question
-    if labelled:
+    question = Question(resolve_target(target, model))
+    if labelled and not question.needs_gold:
         raise click.UsageError("--target: with --labelled it is the true class that is explained.")
-    if target == "gold" and model.target_labelled(target) is None:
-        raise click.UsageError("--target gold needs labelled input: add --labelled.")
-    chosen = resolve_target(target, model)
-    if not isinstance(chosen, int):
-        raise click.BadParameter("expected one class.", param_hint="--target")
-    return Question(chosen)
+    if question.needs_gold and not labelled:
+        raise click.UsageError(f"--target {target} needs labelled input: add --labelled.")
+    if question.target in ("predicted", "all") or question.targets(model) > 1:
+        raise click.BadParameter(
+            "expected one class, or the difference of two.", param_hint="--target"
+        )
+    return question
 
 
 def contestants_of(methods: Iterable[Method], seeds: int) -> tuple[Contestant, ...]:

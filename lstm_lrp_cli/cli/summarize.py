@@ -39,7 +39,7 @@ ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
     metavar="N",
     help="Tokens seen less often are not ranked by mean.",
 )
-@click.option("--target", metavar="CLASS", help="Only explanations of this class.")
+@click.option("--target", metavar="CLASS", help="Only explanations of this class, or difference.")
 @click.option(
     "--format",
     "form",

@@ -33,7 +33,7 @@ class Relevance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """Which score of each sequence is explained, or its negative.
+    """Which score of each sequence is explained, or its negative; or the difference of two.
 
     Parameters
     ----------
@@ -44,22 +44,40 @@ class Chosen:
         no such step, and then no score. None where there is one vector of scores a sequence.
     signs : ndarray, shape (batch,), or None
         -1 where the score's negative is explained, else 1. None is 1 for all.
+    minus : Chosen or None
+        What is subtracted from it, of the same sequences and steps; None is nothing.
     """
 
     targets: Integers
     rows: Integers | None = None
     signs: Floats | None = None
+    minus: Chosen | None = None
 
     def of(self, scores: Floats) -> Floats:
         """What is explained, shape (batch,), in float64; 0 where a sequence has no score."""
-        there, at = self._places()
-        chosen = np.zeros(len(self.targets))
-        chosen[there] = scores[at]
-        return chosen if self.signs is None else chosen * self.signs
+        own = self._own(scores)
+        return own if self.minus is None else own - self.minus.of(scores)
+
+    def sizes(self, scores: Floats) -> Floats | None:
+        """Of a difference, both scores by size, shape (batch,), in float64; None of one score."""
+        if self.minus is None:
+            return None
+        sizes: Floats = np.abs(self._own(scores)) + np.abs(self.minus.of(scores))
+        return sizes
+
+    def starts(self, scores: Floats) -> Floats:
+        """An array like the scores with what each has of what is explained; they sum to it."""
+        less = None if self.minus is None else self.minus.starts(scores)
+        return self._alone(scores, self._own(scores), less)
+
+    def derivatives(self, scores: Floats) -> Floats:
+        """An array like the scores: the derivatives of what is explained by each."""
+        less = None if self.minus is None else self.minus.derivatives(scores)
+        return self._alone(scores, self.slopes, less)
 
     @property
     def slopes(self) -> Floats:
-        """The derivative of what is explained by the score, shape (batch,)."""
+        """Its derivative by its own score, whatever is subtracted, shape (batch,)."""
         return np.ones(len(self.targets)) if self.signs is None else self.signs
 
     def of_copies(self, copies: Copies, steps: Packing | None) -> Chosen:
@@ -68,14 +86,22 @@ class Chosen:
         if self.rows is not None:
             assert steps is not None
             rows = copies.of(steps).places(self.rows[of])
-        return Chosen(self.targets[of], rows, None if self.signs is None else self.signs[of])
+        minus = None if self.minus is None else self.minus.of_copies(copies, steps)
+        return Chosen(self.targets[of], rows, None if self.signs is None else self.signs[of], minus)
 
-    def alone(self, scores: Floats, values: Floats) -> Floats:
-        """An array like the scores with values, shape (batch,), in the chosen places, else 0."""
+    def _own(self, scores: Floats) -> Floats:
+        """The score, or its negative, without what is subtracted, shape (batch,)."""
+        there, at = self._places()
+        chosen = np.zeros(len(self.targets))
+        chosen[there] = scores[at]
+        return chosen if self.signs is None else chosen * self.signs
+
+    def _alone(self, scores: Floats, values: Floats, less: Floats | None) -> Floats:
+        """An array like the scores with values, shape (batch,), in its places, less another."""
         there, at = self._places()
         spread = np.zeros_like(scores)
         spread[at] = values[there]
-        return spread
+        return spread if less is None else spread - less
 
     def _places(self) -> tuple[Integers, tuple[Integers, Integers]]:
         """The sequences that have a chosen score, and where it stands among all."""

@@ -23,7 +23,7 @@ TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-10, np.dtype(
 
 
 # What stands beside the shares where a ledger is written.
-NO_SHARES = ("score", "residual", "stabilizers_size", "inputs")
+NO_SHARES = ("score", "residual", "stabilizers_size", "scores_size", "inputs")
 
 
 class Ledger(Struct, frozen=True, gc=False):
@@ -38,11 +38,15 @@ class Ledger(Struct, frozen=True, gc=False):
     stabilizers_size : float or None
         What stabilizers absorbed by size: the sum over all units of absolute values. It is no
         share. None where the method has no stabilizers.
+    scores_size : float or None
+        Of the difference of two scores, these by size: the sum of both absolute values, of which
+        rounding errors are left however near they are to each other. None of a single score.
     """
 
     score: float
     shares: dict[str, float]
     stabilizers_size: float | None = None
+    scores_size: float | None = None
 
     def __getitem__(self, name: str) -> float:
         return self.shares[name]
@@ -54,8 +58,12 @@ class Ledger(Struct, frozen=True, gc=False):
 
     @property
     def scale(self) -> float:
-        """What the residual is measured against: the score or, if larger, the shares' sizes."""
-        return max(abs(self.score), sum(map(abs, self.shares.values())))
+        """What the residual is measured against: the score or, if larger, the shares' sizes.
+
+        Of a difference, also the sizes of both scores.
+        """
+        shares = sum(map(abs, self.shares.values()))
+        return max(abs(self.score), shares, self.scores_size or 0.0)
 
     @property
     def relative_residual(self) -> float:
@@ -64,12 +72,19 @@ class Ledger(Struct, frozen=True, gc=False):
     def __add__(self, other: Ledger) -> Ledger:
         """The ledger of two scores together, which has the shares of both."""
         names = {**self.shares, **other.shares}
-        sizes = [one.stabilizers_size for one in (self, other) if one.stabilizers_size is not None]
         return Ledger(
             self.score + other.score,
             {name: self.shares.get(name, 0.0) + other.shares.get(name, 0.0) for name in names},
-            sum(sizes) if sizes else None,
+            _together(self.stabilizers_size, other.stabilizers_size),
+            _together(self.scores_size, other.scores_size),
         )
+
+
+def _together(one: float | None, other: float | None) -> float | None:
+    """The sum of those that there are."""
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,31 +99,40 @@ class Ledgers:
         In float64.
     stabilizers_size : ndarray, shape (batch,), or None
         In float64; None where the method has no stabilizers.
+    scores_size : ndarray, shape (batch,), or None
+        In float64; None where no difference is explained.
     """
 
     score: Floats
     shares: dict[str, Floats]
     stabilizers_size: Floats | None = None
+    scores_size: Floats | None = None
 
     def __iter__(self) -> Iterator[Ledger]:
         """The ledger of each sequence."""
         amounts = zip(*(share.tolist() for share in self.shares.values()), strict=True)
         shares = map(dict, map(zip, repeat(tuple(self.shares)), amounts))
-        sizes = repeat(None) if self.stabilizers_size is None else self.stabilizers_size.tolist()
-        return map(Ledger, self.score.tolist(), shares, sizes)
+        sizes = (
+            repeat(None) if each is None else each.tolist()
+            for each in (self.stabilizers_size, self.scores_size)
+        )
+        return map(Ledger, self.score.tolist(), shares, *sizes)
 
 
-def relative_residuals(amounts: Floats) -> Floats:
+def relative_residuals(amounts: Floats, scores_size: Floats | float = 0.0) -> Floats:
     """The relative residual of many ledgers, as `Ledger` has it.
 
     Parameters
     ----------
     amounts : ndarray, shape (ledgers, 1 + shares)
         The score of each, and its shares.
+    scores_size : ndarray, shape (ledgers,), or 0
+        Of differences, the sizes of both scores together.
     """
     score, shares = amounts[:, 0], amounts[:, 1:]
     residuals = np.abs(score - shares.sum(axis=1))
     scales = np.maximum(np.abs(score), np.abs(shares).sum(axis=1))
+    scales = np.maximum(scales, scores_size)
     relative = np.zeros(len(amounts))
     np.divide(residuals, scales, out=relative, where=residuals != 0)
     return relative

@@ -57,7 +57,8 @@ class Evaluation:
     unit : {"token", "step"}
         What sequences consist of.
     explained : str or int
-        Of every sequence "gold", its true class, or "predicted", or the class of that number.
+        Of every sequence "gold", its true class, or "predicted", or the class of that number; or
+        the difference of two.
     sequences : int
         How many were long enough.
     steps, masked : int
@@ -147,7 +148,7 @@ class Gathered:
         self._sequences = self._steps = self._masked = self._left_out = self._parts = 0
         self._curves = [
             CurveSums(perturbation, contestants, experiment.deletions)
-            for perturbation in perturbations(gold=question.target == "gold")
+            for perturbation in perturbations(gold=question.of_gold)
         ]
         self._agreement = Agreement(np.array([each.signed for each in contestants]))
         self._effects = Effects(contestants)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.explaining.difference import Difference
+from lstm_lrp_cli.explaining.question import Target
 from lstm_lrp_cli.explaining.shown import times_text
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted
@@ -175,7 +177,7 @@ def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
             f"{evaluation.unit}s": evaluation.steps,
             f"masked_{evaluation.unit}s": evaluation.masked,
             "left_out": evaluation.left_out,
-            "explained": evaluation.explained,
+            "explained": _explained(evaluation.explained),
             "deletions": experiment.deletions,
             "min_length": experiment.least_steps,
             "radius": experiment.radius,
@@ -200,6 +202,10 @@ def evaluation_json(evaluation: Evaluation, run: dict[str, Any]) -> str:
             },
         }
     )
+
+
+def _explained(target: Target) -> str | int:
+    return str(target) if isinstance(target, Difference) else target
 
 
 def _sizes_object(measures: Measures) -> dict[str, Any] | None:

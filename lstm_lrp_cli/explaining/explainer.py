@@ -42,7 +42,8 @@ class Explainer:
         Names such as "lrp-all,occlusion", with settings as in "lrp-all:eps=1e-6".
     target : str or int
         "predicted"; "gold", the true class, where sequences have one; "all"; a label or a number;
-        "error", of an autoencoder how far its output is from its input.
+        "error", of an autoencoder how far its output is from its input; or "A-B", the difference of
+        two scores, each of a label, a number, "predicted", "second" or "gold".
     step : int, "first", "last", "all" or None
         Of a model that gives scores at every step: which step's are explained.
     by : {"token", "dimension", "step", "feature"}, tuple of these, or None
@@ -123,6 +124,11 @@ class Explainer:
         names = ", ".join(method.name for method in self.methods)
         told = ", ".join(f"{each}s" for each in dict.fromkeys(self.details))
         return f"Explainer({self.model!r}, by {names}, of {self.question.target}, {told})"
+
+    @property
+    def of_difference(self) -> bool:
+        """Whether explanations are of the difference of two scores."""
+        return self.question.of_difference
 
     @property
     def reach(self) -> Reach:
@@ -208,7 +214,7 @@ class Explainer:
         carried = carried or Carried(model)
         weights = partial(pair_values, model) if self.attention else None
         for window in windows(model, given, self.question, len(methods), weights):
-            if self.question.target == "gold":
+            if self.question.needs_gold:
                 _check_labels(window)
             found: list[Explanation] = []
             for batch, trace in run_window(model, window, carried, keep_gates):
@@ -252,6 +258,7 @@ class Explainer:
             repeat(method.name),
             repeat(None) if steps is None else steps.tolist(),
             repeat(None) if attention is None else attention,
+            repeat(None) if choice.against is None else choice.against.tolist(),
         )
         if chosen.rows is None:
             return explanations

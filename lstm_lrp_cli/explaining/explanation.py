@@ -18,6 +18,7 @@ from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import Decision
 from lstm_lrp_cli.model.model import Input, Model
 from .attention import AttentionWeights
+from .difference import difference_name
 
 # How finely relevance is told: tokens or their embedding's dimensions, steps or their features.
 Detail = Literal["token", "dimension", "step", "feature"]
@@ -74,6 +75,11 @@ class Asked(Protocol):
         """How finely relevance of each input is told."""
         ...
 
+    @property
+    def of_difference(self) -> bool:
+        """Whether explanations are of the difference of two scores."""
+        ...
+
     def shown(self, explanation: Explanation, /, *, html: bool) -> str:
         """An explanation as HTML for a notebook, or as plain text."""
         ...
@@ -128,7 +134,8 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     target_number : int
         The number of the class, or value, that is explained.
     score : float
-        What is explained: the target's score; of class 0 of a single score, its negative.
+        What is explained: the target's score, less that of `against_number` where there is one; of
+        class 0 of a single score, its negative.
     decision : Decision or None
         The classes that the target stands among; None where it is a value.
     predicted_number : int or None
@@ -145,6 +152,8 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     attention : tuple of AttentionWeights, or None
         The weights of each layer that has some; none of a sequence without a score. None where they
         were not asked for.
+    against_number : int or None
+        The number of the class, or value, whose score is subtracted; None where none is.
 
     Notes
     -----
@@ -176,6 +185,7 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     method: str
     step: int | None = None
     attention: tuple[AttentionWeights, ...] | None = None
+    against_number: int | None = None
 
     @classmethod
     def without_score(
@@ -265,9 +275,13 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     def target(self) -> str | int | None:
         """What is explained, by its label, or by its number where it has none.
 
-        None where there is no score.
+        Of a difference it is A-B, by both. None where there is no score.
         """
-        return self.model.target_name(self.target_number) if self.scored else None
+        if not self.scored:
+            return None
+        if self.against_number is not None:
+            return difference_name(self.target_number, self.against_number, self.model)
+        return self.model.target_name(self.target_number)
 
     @property
     def predicted(self) -> str | int | None:
@@ -354,6 +368,8 @@ def ledger_object(ledger: Ledger, of_inputs: dict[str, float] | None = None) -> 
     content: dict[str, Any] = {"score": ledger.score, **ledger.shares, "residual": ledger.residual}
     if ledger.stabilizers_size is not None:
         content["stabilizers_size"] = ledger.stabilizers_size
+    if ledger.scores_size is not None:
+        content["scores_size"] = ledger.scores_size
     if of_inputs is not None:
         content["inputs"] = of_inputs
     return content

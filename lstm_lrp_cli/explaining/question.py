@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,8 +16,9 @@ from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import Decision, decisions_of_heads
 from lstm_lrp_cli.model.model import Model
+from .difference import Difference, difference_named, golds_or, numbers_of, wrong_side
 
-Target = int | Literal["predicted", "gold", "all"]
+Target = int | Literal["predicted", "gold", "all"] | Difference
 Step = int | Literal["all"]
 TARGETS: tuple[Literal["predicted", "gold", "all"], ...] = ("predicted", "gold", "all")
 
@@ -28,10 +29,11 @@ class Question:
 
     Parameters
     ----------
-    target : int, "predicted", "gold" or "all"
-        The class, or value. "predicted" is one of each head: of several scores the highest, and of
-        one the score itself, be it above 0 or not. "all" is every score. So only as a number, or as
-        the true class, is class 0 of a single score explained, by its negative.
+    target : int, "predicted", "gold", "all" or Difference
+        The class, or value, or the difference of two. "predicted" is one of each head: of several
+        scores the highest, and of one the score itself, be it above 0 or not. "all" is every score.
+        So only as a number, as the true class, or in a difference is class 0 of a single score
+        explained, by its negative.
     step : int or "all"
         Of a model by step: which step's scores, from 0, or from -1 backwards; of those that the
         scores have, where they are no input's, else of those that the model is run on.
@@ -53,8 +55,9 @@ class Question:
         Parameters
         ----------
         target : str or int
-            "predicted", "gold", "all", a label or a number. A label wins over a number, so that a
-            target reads back as outputs show it.
+            "predicted", "gold", "all", a label or a number; or A-B, the difference of two scores,
+            each of a label, a number, "predicted", "second" or "gold". A label wins over a number,
+            and over a difference, so that a target reads back as outputs show it.
         step : int, "first", "last", "all" or None
         default_step : int, "all" or None
             The step where none is given; None is an error of a model by step.
@@ -82,7 +85,26 @@ class Question:
             decisions = decisions_of_heads(model)
             kinds = zip(model.heads, decisions, strict=True)
             return sum(1 if decision else head.size for head, decision in kinds)
+        if isinstance(self.target, Difference):
+            return len(self.target.heads(model))
         return model.classes if self.target == "all" else 1
+
+    @property
+    def of_difference(self) -> bool:
+        """Whether it is the difference of two scores that is explained."""
+        return isinstance(self.target, Difference)
+
+    @property
+    def of_gold(self) -> bool:
+        """Whether what is explained, less something or not, is the score of the true class."""
+        target = self.target
+        return target == "gold" or (isinstance(target, Difference) and target.plus == "gold")
+
+    @property
+    def needs_gold(self) -> bool:
+        """Whether true classes must be known."""
+        target = self.target
+        return self.of_gold or (isinstance(target, Difference) and target.minus == "gold")
 
     def every_step(self, model: Model) -> bool:
         """Whether the scores of all steps of a sequence are explained."""
@@ -107,7 +129,7 @@ def resolve_step(step: int | str) -> Step:
 
 
 def resolve_target(target: str | int, model: Model) -> Target:
-    """What a target names: a word, or the number of a class or value.
+    """What a target names: a word, the number of a class or value, or the difference of two.
 
     Raises
     ------
@@ -122,12 +144,16 @@ def resolve_target(target: str | int, model: Model) -> Target:
     number = whole_number(str(target))
     if number is not None and number < model.targets:
         return number
+    difference = difference_named(str(target), model)
+    if difference is not None:
+        return difference
+    wrong = wrong_side(str(target), model)
+    found = repr(str(target)) if wrong is None else f"{wrong!r}, as in {str(target)!r}"
     names = f" ({', '.join(model.labels)})" if model.labels else ""
     last = model.targets - 1
     what = "score" if set(model.likelihoods) == {"linear"} else "class"
     raise WrongUsage(
-        f"there is no {what} {str(target)!r}; the model has {model.targets}, from 0 to "
-        f"{last}{names}.",
+        f"there is no {what} {found}; the model has {model.targets}, from 0 to {last}{names}.",
         "target",
     )
 
@@ -154,7 +180,7 @@ def refuse_labels(model: Model) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """One score of each sequence of a batch.
+    """One score, or difference of two, of each sequence of a batch.
 
     Parameters
     ----------
@@ -170,6 +196,8 @@ class Choice:
         The number of the class that is taken there.
     steps : ndarray of int, shape (batch,), or None
         Of a model by step, the position of the step that it is of.
+    against : ndarray of int, shape (batch,), or None
+        The class, or value, whose score is subtracted.
     """
 
     chosen: Chosen
@@ -178,6 +206,7 @@ class Choice:
     decision: Decision | None
     predicted: Integers | None
     steps: Integers | None = None
+    against: Integers | None = None
 
 
 def choices(question: Question, trace: Trace, batch: Batch) -> Iterator[Choice]:
@@ -236,13 +265,21 @@ def _of_scores(
     """The choices among one vector of scores of each sequence."""
     decisions = decisions_of_heads(model)
     taken = [each.first + each.taken(scores) if each else None for each in decisions]
+    if isinstance(target, Difference):
+        golds = [sequence.gold for sequence in batch.sequences]
+        for head in target.heads(model):
+            of_sides = (numbers_of(each, decisions[head], scores, golds) for each in target.sides)
+            plus, minus = of_sides
+            chosen = replace(chosen_of(model, plus, rows), minus=chosen_of(model, minus, rows))
+            yield Choice(chosen, plus, scores, decisions[head], taken[head], steps, minus)
+        return
     for head, targets in _targets(target, model, decisions, taken, batch):
         chosen = chosen_of(model, targets, rows)
         yield Choice(chosen, targets, scores, decisions[head], taken[head], steps)
 
 
 def _targets(
-    target: Target,
+    target: int | Literal["predicted", "gold", "all"],
     model: Model,
     decisions: list[Decision | None],
     taken: list[Integers | None],
@@ -253,10 +290,8 @@ def _targets(
     if target == "gold":
         (predicted,) = taken  # there is one true class, and so one head
         assert predicted is not None
-        golds = [sequence.gold for sequence in batch.sequences]
         # Only an empty line has no true class here.
-        pairs = zip(golds, predicted.tolist(), strict=True)
-        yield 0, np.array([best if gold is None else gold for gold, best in pairs], dtype=np.intp)
+        yield 0, golds_or(predicted, [sequence.gold for sequence in batch.sequences])
         return
     for head, at in enumerate(model.head_slices):
         targets = [model.target_of(score) for score in range(at.start, at.stop)]

@@ -46,6 +46,16 @@ class Decision(Struct, frozen=True):
         highest: Integers = own.argmax(axis=1)
         return highest
 
+    def second(self, scores: Floats) -> Integers:
+        """The class of each row of scores that comes second, by its place in `classes`."""
+        taken = self.taken(scores)
+        if self.one is not None:
+            return 1 - taken
+        own = scores[:, self.scores].copy()
+        own[np.arange(len(own)), taken] = -np.inf
+        second: Integers = own.argmax(axis=1)
+        return second
+
     def likelihood(self, taken: Integers, probabilities: Floats) -> Floats:
         """The probability of the class that was taken, of each row."""
         own = probabilities[:, self.scores]

@@ -189,6 +189,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                     "method": explanation.method,
                     "step": explanation.step,
                     "target": explanation.target_number if explanation.scored else None,
+                    **_subtracted(explanation),
                     "predicted": self._outcome(explanation),
                     "scores": its_scores,
                     **({"original": its_original} if its_original else {}),
@@ -216,6 +217,11 @@ class HtmlWriter(Writer[Several[Explanation]]):
         ]
         inputs = {"inputs": parts} if self._model.several_inputs else parts[0]
         return {"id": sequence.id, **inputs, "label": sequence.gold, "right": explanation.right}
+
+
+def _subtracted(explanation: Explanation) -> dict[str, int]:
+    against = explanation.against_number
+    return {} if against is None else {"against": against}
 
 
 def _is_fact(model: Model, number: int) -> bool:

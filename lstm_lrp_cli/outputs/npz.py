@@ -150,6 +150,8 @@ def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> Arrays:
     for joined, (relevance, _) in inputs:
         arrays |= {_of_input(name, joined): array for name, array in relevance.items()}
     arrays |= _texts("id", ["" if each.id is None else str(each.id) for each in sequences])
+    if layout.asked.of_difference:
+        arrays["against"] = _integers(each.against_number for each in explanations)
     if model.by_step:
         arrays["step"] = _integers(each.step for each in explanations)
     for joined, (_, given) in inputs:

@@ -76,7 +76,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
             heads = [f"{head}{cell}{end}" for head, cell in zip(heads, more, strict=True)]
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
         tails = [
-            f"{self._targets[each.target_number]}{score}{end}"
+            f"{self._target(each)}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
         ends = self._ends(explanations)
@@ -103,6 +103,13 @@ class TableWriter(Writer[Sequence[Explanation]]):
             return ["\n"] * len(explanations)
         original = np.array([each.original_score for each in explanations], self._model.dtype)
         return [f"{self._end}{number}\n" for number in texts(original)]
+
+    def _target(self, explanation: Explanation) -> str:
+        """What is explained, with what stands around it."""
+        if explanation.against_number is None:
+            return self._targets[explanation.target_number]
+        [name] = self._quoting.of([str(explanation.target)])
+        return f"{self._end if self._own else ''}{name}{self._end}"
 
     def _columns(
         self, joined: Joined, heads: list[str], tails: list[str], relevance: Floats

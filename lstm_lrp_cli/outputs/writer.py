@@ -269,4 +269,5 @@ def amount_names(layout: Layout) -> list[str]:
     nothing = [method.promise.nothing for method in layout.methods if method.promise is not None]
     shares = dict.fromkeys(chain.from_iterable(ledger.shares for ledger in nothing))
     sized = any(ledger.stabilizers_size is not None for ledger in nothing)
-    return ["score", *shares, "residual", *(["stabilizers_size"] if sized else [])]
+    names = ["score", *shares, "residual", *(["stabilizers_size"] if sized else [])]
+    return [*names, *(["scores_size"] if layout.asked.of_difference else [])]

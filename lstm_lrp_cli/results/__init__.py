@@ -45,7 +45,8 @@ class Result(Struct, frozen=True, eq=False):
     sequence : int
         The sequence's number in the input, from 0.
     target : str, int or None
-        The explained class, or value, as label or number; None where there was no score to explain.
+        The explained class, or value, as label or number, or A-B, of which the difference is; None
+        where there was no score to explain.
     relevance : ndarray, shape (steps,), or (steps, dimensions) or (steps, features)
         As finely as it was told. NaN (null) at steps that the model passes over; else finite.
     id : str, int or None

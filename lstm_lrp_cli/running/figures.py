@@ -14,6 +14,7 @@ from lstm_lrp_cli.engine.records import Ledger, relative_residuals
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.explaining.sizes import Check, Sizes
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
@@ -65,7 +66,10 @@ class Accounts:
         """Add the ledgers of explanations."""
         ledgers = [each.ledger for each in explanations if each.ledger is not None]
         amounts = np.array([(ledger.score, *ledger.shares.values()) for ledger in ledgers])
-        worst = int(np.argmax(relative_residuals(amounts)))  # the first, or the first NaN
+        against: Floats | float = 0.0
+        if ledgers[0].scores_size is not None:  # all of a run are of differences, or none
+            against = np.array([ledger.scores_size for ledger in ledgers])
+        worst = int(np.argmax(relative_residuals(amounts, against)))  # the first, or the first NaN
         score, *shares = amounts.sum(axis=0).tolist()
         size = None
         if self.totals.stabilizers_size is not None:

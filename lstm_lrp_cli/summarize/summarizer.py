@@ -324,7 +324,7 @@ def _relative(ledger: dict[str, float]) -> float:
     if not residual:
         return 0.0
     shares = {name: amount for name, amount in ledger.items() if name not in NO_SHARES}
-    scale = Ledger(ledger["score"], shares).scale
+    scale = Ledger(ledger["score"], shares, scores_size=ledger.get("scores_size")).scale
     return abs(residual) / scale if scale else 1.0
 
 

@@ -137,3 +137,39 @@ def test_every_input_stands_under_its_name(reports, lines, tmp_path):
     lengths = [len(text.split()) + steps for text, steps in pairs]
     longest = max(range(6), key=lengths.__getitem__)
     assert numbers(page)[0] == longest
+
+
+class TestDifferences:
+    """`--target A-B`: the difference stands before the scores, and is what is told of elsewhere."""
+
+    @pytest.fixture
+    def labelled(self, small):
+        small.mapping["labels"] = ["poor", "fair", "good"]
+        return lambda: (small.save(), small.write("in.txt", "\n".join(SENTENCES) + "\n"))
+
+    def test_both_classes_and_the_difference_are_seen(self, reports, lines, labelled):
+        options = (*labelled(), "--target", "predicted-second")
+        told = lines(*options)
+        page = reports.open(*options)
+        for line, row in zip(told, page.locator(".row").all(), strict=True):
+            explained = row.locator(".score.explained")
+            name = line["target"].replace("-", " − ")
+            score = f"{line['ledger']['score']:+.3f}".replace("-", "−")
+            assert explained.inner_text().split() == [*f"{name} {score}".split(), "explained"]
+            assert row.locator(".score").count() == 4
+        choose(page, "Sort by", "score")
+        by_score = sorted(told, key=lambda line: -line["ledger"]["score"])
+        assert numbers(page) == [line["sequence"] for line in by_score]
+        choose(page, "Sort by", "residual")
+        assert sorted(numbers(page)) == list(range(len(SENTENCES)))
+        assert not reports.faults
+
+    def test_of_two_classes_with_one_score(self, reports, lines, small, single):
+        small.mapping["labels"] = ["poor", "good"]
+        options = (*single(), "--target", "poor-good")
+        told = lines(*options)
+        page = reports.open(*options)
+        for line, row in zip(told, page.locator(".row").all(), strict=True):
+            assert line["ledger"]["score"] == -2 * line["scores"][0]
+            shown = f"{line['ledger']['score']:+.3f}".replace("-", "−")
+            assert f"poor − good {shown}" in row.locator(".score.explained").inner_text()

@@ -47,6 +47,7 @@ class Asking:
     model: Model
     methods: tuple[Method, ...]
     details: tuple[Detail, ...]
+    of_difference: bool = False
 
 
 def explainer_of(

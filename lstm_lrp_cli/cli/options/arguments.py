@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
-TARGETS = ("predicted", "gold", "all", "error")
+TARGETS = ("predicted", "gold", "all", "error", "predicted-second")
 STEPS = ("first", "last", "all")
 
 
@@ -125,9 +125,9 @@ class QuestionOptions(NamedTuple):
         """
         from lstm_lrp_cli.explaining.question import Question, refuse_labels
 
-        if self.target == "gold" and not labelled and model.target_labelled("gold") is None:
-            raise click.UsageError("--target gold needs labelled input: add --labelled.")
         question = Question.of(model, self.target, self.step, default_step)
+        if question.needs_gold and not labelled:
+            raise click.UsageError(f"--target {self.target} needs labelled input: add --labelled.")
         if labelled:
             refuse_labels(model)
         return question
@@ -142,7 +142,7 @@ question_options = group(
         show_default=True,
         metavar="CLASS",
         shell_complete=completing(TARGETS),
-        help="gold, all, error, label or number.",
+        help="gold, all, error, label or number; or A-B, a difference.",
     ),
     click.option(
         "--step",

@@ -205,7 +205,10 @@ def _ledgers(trace: Trace, chosen: Chosen, sequences: Integers, several: Several
     relevant = np.concatenate([parts.relevant for parts in several])
     irrelevant = np.concatenate([parts.irrelevant for parts in several])
     amounts = np.stack([score[sequences], relevant, irrelevant], axis=1)
-    order = np.lexsort((relative_residuals(amounts), sequences))
+    sizes = chosen.sizes(trace.scores)
+    against = 0.0 if sizes is None else sizes[sequences]
+    order = np.lexsort((relative_residuals(amounts, against), sequences))
     _, following = np.unique(sequences[order[::-1]], return_index=True)
     least = order[::-1][following]
-    return Ledgers(score, {"relevant": relevant[least], "irrelevant": irrelevant[least]})
+    shares = {"relevant": relevant[least], "irrelevant": irrelevant[least]}
+    return Ledgers(score, shares, scores_size=sizes)

@@ -42,7 +42,7 @@ def gradient(trace: Trace, chosen: Chosen, reach: Reach = "features") -> list[Fl
             return amount
         return told(amount * given.embedded, reach)
 
-    return walk_down(trace, chosen.alone(trace.scores, chosen.slopes), pass_down, arrive)
+    return walk_down(trace, chosen.derivatives(trace.scores), pass_down, arrive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,8 @@ class IntegratedGradients(Method):
             "baseline": chosen.of(at_baseline.scores),
             "padding": of_padding,
         }
-        return Relevance(relevance, Ledgers(chosen.of(trace.scores), shares))
+        ledgers = Ledgers(chosen.of(trace.scores), shares, scores_size=chosen.sizes(trace.scores))
+        return Relevance(relevance, ledgers)
 
     def _way(self, given: Given) -> tuple[Floats, Floats]:
         """Where the way of an input begins, and all of the way, each of shape (rows, features)."""

@@ -58,8 +58,7 @@ class Lrp(Method):
         def arrive(amount: Floats, given: Given) -> Floats:
             return told(amount, reach)
 
-        of_scores = chosen.alone(trace.scores, explained)
-        values = walk_down(trace, of_scores, pass_down, arrive)
+        values = walk_down(trace, chosen.starts(trace.scores), pass_down, arrive)
         tokens, of_padding = inputs_and_padding(values, trace)
         return Relevance(
             values,
@@ -73,5 +72,6 @@ class Lrp(Method):
                     "padding": of_padding + shares.padding,
                 },
                 shares.stabilizers[1],
+                chosen.sizes(trace.scores),
             ),
         )

@@ -19,7 +19,8 @@ class RandomControl(Method):
     """Standard normal numbers, drawn by a sequence's own content.
 
     A sequence so has the same numbers in whatever company, order or process it is explained. Where
-    the negative of a score is explained, they are those of the score, negated.
+    the negative of a score is explained, they are those of the score, negated; where the difference
+    of two is, those of the one less those of the other.
 
     Parameters
     ----------
@@ -37,7 +38,11 @@ class RandomControl(Method):
     @np.errstate(over="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         rows = explained_rows(trace, chosen)
-        return Relevance([self._of(trace, chosen, reach, k, each) for k, each in enumerate(rows)])
+        own = [self._of(trace, chosen, reach, k, each) for k, each in enumerate(rows)]
+        if chosen.minus is None:
+            return Relevance(own)
+        less = self.explain(trace, chosen.minus, reach).values
+        return Relevance([one - other for one, other in zip(own, less, strict=True)])
 
     def _of(
         self, trace: Trace, chosen: Chosen, reach: Reach, number: int, explained: Integers

@@ -57,8 +57,9 @@ function headOf(target) {
 /** Whether a head has but one score. */
 const isAlone = ({ start, stop }) => stop - start === 1;
 
-function scoreOf({ target, scores }) {
+function scoreOf({ target, against, scores }) {
   if (target === null) return NaN;
+  if (against !== undefined) return scoreOf({ target, scores }) - scoreOf({ target: against, scores });
   if (isBinary) return target === 1 ? scores[0] : -scores[0];
   return scores[target];
 }
@@ -73,12 +74,15 @@ function marginOf({ target, predicted, scores }) {
 }
 
 /** What no share of the ledger accounts for, as a part of the shares' sizes. */
-function residualOf({ ledger }) {
+function residualOf({ ledger, target, against, scores }) {
   if (ledger === null) return NaN;
   const [score, ...shares] = ledger;
   const residual = shares.pop();
   const scale = shares.reduce((sum, share) => sum + Math.abs(share), 0);
-  return residual === 0 ? 0 : Math.abs(residual) / Math.max(Math.abs(score), scale);
+  // Of a difference, rounding errors of both scores are left.
+  const both = against === undefined ? [] : [target, against];
+  const sizes = both.reduce((sum, each) => sum + Math.abs(scoreOf({ target: each, scores })), 0);
+  return residual === 0 ? 0 : Math.abs(residual) / Math.max(Math.abs(score), scale, sizes);
 }
 
 /** The largest size of any relevance in an explanation. */
@@ -149,6 +153,8 @@ function targetChoices(sequences) {
     takes: ({ target, predicted }) =>
       target >= start && target < stop && about.outcomes[predicted]?.target === target,
   }));
+  // Several differences of a sequence are one at each output that chooses among classes.
+  if (first.against !== undefined) return ofHeads;
   const isLabelled = sequences.some(({ label }) => label !== null);
   const ofLabel = { name: "true class", takes: ({ target }, { label }) => target === label };
   const every = together.length === about.classes.length;

@@ -87,23 +87,37 @@ function verdictView(sequence, explanation) {
   return verdict;
 }
 
-/** All scores, or the highest of many; the explained one is marked. */
+/** A score under its name, marked where it is the explained one. */
+function scoreView(name, amount, explained) {
+  const score = make("span", explained ? "score explained" : "score");
+  score.append(shown(name), " ", make("b", "", signed(amount)));
+  if (explained) score.append(make("span", "unseen", " explained"));
+  return score;
+}
+
+/** All scores, or the highest of many; the explained one is marked, or stands before them. */
 function scoresView(explanation) {
-  const { target } = explanation;
+  const { target, against } = explanation;
   const list = make("p", "scores");
+  if (against !== undefined) {
+    const name = `${about.classes[target]} − ${about.classes[against]}`;
+    list.append(scoreView(name, scoreOf(explanation), true), " ");
+  }
   // Of two classes with one score, the explained one has it.
-  const scores = isBinary ? { [target]: scoreOf(explanation) } : explanation.scores;
+  const scores = isBinary
+    ? { [target]: scoreOf({ target, scores: explanation.scores }) }
+    : explanation.scores;
   const order = Object.keys(scores).map(Number);
   const kept =
     order.length <= MANY_SCORES
       ? order
       : order.sort((a, b) => scores[b] - scores[a]).slice(0, MANY_SCORES - 1);
-  if (!kept.includes(target)) kept.push(target);
+  for (const number of isBinary || against === undefined ? [target] : [target, against]) {
+    if (!kept.includes(number)) kept.push(number);
+  }
   for (const number of kept) {
-    const explained = number === target;
-    const score = make("span", explained ? "score explained" : "score");
-    score.append(shown(about.classes[number]), " ", make("b", "", signed(scores[number])));
-    if (explained) score.append(make("span", "unseen", " explained"));
+    const explained = number === target && against === undefined;
+    const score = scoreView(about.classes[number], scores[number], explained);
     if (explanation.original) {
       score.append(" ", make("span", "original", `original ${exact(explanation.original[number]).replace(/^\+/, "")}`));
     }
