@@ -3,10 +3,11 @@
 import json
 import pickle
 import re
+import tarfile
 
 import numpy as np
 import pytest
-from models import json_lines, table
+from models import TESTS, json_lines, table
 from msgspec.structs import replace
 
 import lstm_lrp_cli as lrp
@@ -358,6 +359,78 @@ class TestKept:
         assert again.inputs[0].features == ("a", "b", "c")
         one, other = (lrp.predict(each, SERIES)[0].original for each in (model, again))
         np.testing.assert_array_equal(one, other)
+
+
+class TestAScalersFile:
+    """What scikit-learn scaled the values by, and what its inverse makes of the model's outputs."""
+
+    @pytest.fixture
+    def scalers(self, forecaster, small):
+        forecaster()
+        with tarfile.open(TESTS / "golden" / "scikit_learn" / "1.9.1-py3.13.tar.bz2") as archive:
+            archive.extractall(small.folder, filter="data")
+        return json.loads((small.folder / "expected.json").read_text())["scalers"]
+
+    def undone(self, forecaster, scaled, **mapping):
+        return lrp.load(forecaster(output_scaling=scaled, **mapping)[0]).output_scaling.undone
+
+    def test_to_the_last_digit(self, forecaster, scalers):
+        def numbers(texts):
+            return np.array([[float.fromhex(text) for text in row] for row in texts])
+
+        for name, expected in scalers.items():
+            undone = self.undone(forecaster, {"file": f"{name}.joblib"}, labels=None)
+            back = undone(numbers(expected["made"]))
+            np.testing.assert_array_equal(back, numbers(expected["back"]), err_msg=name)
+
+    @pytest.mark.parametrize(
+        ("picked", "labels", "columns"),
+        [
+            ({}, ["rain", "temperature", "wind"], ["rain", "temperature", "wind"]),
+            ({}, ["a", "b", "c"], ["temperature", "wind", "rain"]),
+            ({"features": ["wind"]}, ["1 h", "2 h", "3 h"], ["wind"] * 3),
+            ({"features": [2, 0, 2]}, None, ["rain", "temperature", "rain"]),
+        ],
+        ids=["by labels", "in order", "one of all", "by number"],
+    )
+    def test_columns(self, forecaster, scalers, picked, labels, columns):
+        found = self.undone(forecaster, {"file": "scaler_named.pickle"} | picked, labels=labels)
+        whole = self.undone(forecaster, {"file": "scaler_named.pickle"}, labels=None)
+        row = np.array([[0.25, 0.5, 2.0]])
+        for place, column in enumerate(columns):
+            at = ["temperature", "wind", "rain"].index(column)
+            wanted = whole(np.full((1, 3), row[0, place]))[0, at]
+            assert found(row)[0, place] == wanted
+
+    def test_from_the_command_line(self, run, forecaster, small, scalers, monkeypatch):
+        monkeypatch.chdir(small.folder)
+        model, given = forecaster(output_scaling={"file": "scaler_robust.joblib"})
+        wanted = run("predict", model, given).stdout
+        assert "original:" in wanted
+        model, given = forecaster(output_scaling=None, task="regression")
+        options = ("--set", "output_scaling=scaler_robust.joblib")
+        assert run("predict", model, given, *options).stdout == wanted
+
+    @pytest.mark.parametrize("kind", ["scaling", "output_scaling"])
+    def test_names_that_are_partly_others_are_asked_for(self, run, forecaster, scalers, kind):
+        names = ["wind", "rain", "pressure"]
+        named = {"features": names} if kind == "scaling" else {"labels": names}
+        scaled = {kind: {"file": "scaler_named.joblib"}}
+        model, given = forecaster(task="regression", **{"labels": None} | named | scaled)
+        result = run("predict", model, given)
+        assert result.exit_code == 3
+        [line] = result.stderr.splitlines()
+        problem = f"scales temperature, wind, rain; {kind} is of wind, rain, pressure; expected"
+        assert problem in line
+
+    def test_a_scaler_of_another_width(self, run, forecaster, scalers, small):
+        small.arrays["V"], small.arrays["c"] = small.arrays["V"][:2], small.arrays["c"][:2]
+        scaled = {"file": "scaler_named.joblib"}
+        model, given = forecaster(output_scaling=scaled, labels=["a", "b"])
+        result = run("predict", model, given)
+        assert result.exit_code == 3
+        [line] = result.stderr.splitlines()
+        assert "scales 3 columns (temperature, wind, rain), and output_scaling is of 2" in line
 
 
 class TestReadBack:
