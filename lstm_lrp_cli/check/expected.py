@@ -31,7 +31,7 @@ from lstm_lrp_cli.model.model import Model
 Kind = Literal["scores", "probabilities", "log-probabilities"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})
+NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target", "date"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

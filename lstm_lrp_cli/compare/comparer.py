@@ -9,7 +9,7 @@ from itertools import chain, compress, starmap
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps
+from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps, step_names
 from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations, linear_correlations
 from lstm_lrp_cli.statistics.tokens import Ranked
 from . import Apart, Comparison, OfRelevance, Rank
@@ -227,7 +227,7 @@ def _step_names(part: ResultPart) -> list[str]:
         return part.tokens or []
     if part.tokens is not None:
         return named(part, part.tokens)
-    return named(part, [f"step {step}" for step in range(len(part.relevance))])
+    return named(part, step_names(part))
 
 
 def _steps(result: Result) -> list[float]:
@@ -260,4 +260,11 @@ def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
         [name for part in one.parts for name in _step_names(part)] or one.tokens,
         _steps(one),
         _steps(other),
+        _dates(one) or _dates(other),
     )
+
+
+def _dates(result: Result) -> list[str] | None:
+    """When each token or step of all inputs was, where that is known of all."""
+    known = [part.dates for part in result.parts if part.dates is not None]
+    return list(chain.from_iterable(known)) if len(known) == len(result.parts) else None

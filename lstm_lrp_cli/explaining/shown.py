@@ -74,17 +74,24 @@ def _body(part: ExplainedInput) -> str:
         names, what = part.features or (), "features"
         amounts = np.nansum(part.relevance, axis=0)
     else:
-        names, what = tuple(f"step {step}" for step in range(len(amounts))), "steps"
+        names, what = part.step_names, "steps"
     # The strongest, in their order; a space within what stands together is no place to fold.
     strongest = np.argsort(-np.abs(np.nan_to_num(amounts)), kind="stable")[:TEXT_TOKENS]
     told = (f"{names[at]}({_number(amounts[at])})" for at in np.sort(strongest).tolist())
     body = " ".join(each.replace(" ", "\0") for each in told)
     if len(names) > TEXT_TOKENS:
         body += f" and\0{len(names) - TEXT_TOKENS:,}\0weaker\0{what}"
+    if part.dates:
+        body += f", {span_of(part.dates)}".replace(" ", "\0")
     if part.name is not None:
         body = f"{part.name}: {body}"
     body = fill(body, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
     return body.replace("\0", " ")
+
+
+def span_of(dates: tuple[str, ...]) -> str:
+    """From when to when a series is."""
+    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
 
 
 def _heading(explanation: Explanation) -> Iterator[str]:

@@ -26,7 +26,7 @@ class ResultInput(Struct, frozen=True, eq=False, gc=False):
     Parameters
     ----------
     name : str
-    relevance, tokens, features, unknown
+    relevance, tokens, features, unknown, dates
         As `Result` has them.
     """
 
@@ -35,6 +35,7 @@ class ResultInput(Struct, frozen=True, eq=False, gc=False):
     tokens: list[str] | None = None
     features: list[str] | None = None
     unknown: list[int] = []
+    dates: list[str] | None = None
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -74,8 +75,10 @@ class Result(Struct, frozen=True, eq=False):
     line : int or None
         The line of its file, from 1; None where it does not stand in one.
     inputs : tuple of ResultInput
-        Of a model with several inputs, what it says of each; tokens, features, relevance and
-        unknown, which are objects by their names in a file, are then empty.
+        Of a model with several inputs, what it says of each; tokens, features, relevance, unknown
+        and dates, which are objects by their names in a file, are then empty.
+    dates : list of str or None
+        When each step was; None where it does not say.
     """
 
     sequence: int
@@ -94,6 +97,7 @@ class Result(Struct, frozen=True, eq=False):
     unknown: list[int] = []
     line: int | None = None
     inputs: tuple[ResultInput, ...] = ()
+    dates: list[str] | None = None
 
     @property
     def parts(self) -> tuple[ResultPart, ...]:
@@ -137,6 +141,11 @@ def named(part: ResultPart, names: list[str]) -> list[str]:
     return names if isinstance(part, Result) else [f"{part.name}: {name}" for name in names]
 
 
+def step_names(part: ResultPart) -> list[str]:
+    """What steps that have no tokens are called: by their dates, or else by their numbers."""
+    return part.dates or [f"step {step}" for step in range(len(part.relevance))]
+
+
 def without_masked(part: ResultPart) -> ResultPart:
     """The same without the steps that the model passes over, as if they had not been there."""
     missing = np.isnan(part.relevance)
@@ -144,12 +153,13 @@ def without_masked(part: ResultPart) -> ResultPart:
         return part
     real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
     there: list[int] = np.flatnonzero(real).tolist()
-    tokens, unknown = part.tokens, set(part.unknown)
+    tokens, unknown, dates = part.tokens, set(part.unknown), part.dates
     return msgspec.structs.replace(
         part,
         relevance=part.relevance[there],
         tokens=None if tokens is None else [tokens[place] for place in there],
         unknown=[k for k, place in enumerate(there) if place in unknown],
+        dates=None if dates is None else [dates[place] for place in there],
     )
 
 
@@ -180,6 +190,8 @@ def _misfit_of_input(part: ResultPart) -> str | None:
         width = relevance.shape[1]
         if len(features) != width:
             return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    if part.dates is not None and len(part.dates) != len(relevance):
+        return f"has {len(part.dates)} `dates` and {len(relevance)} values of `relevance`"
     problem = None if np.isfinite(relevance).all() else _not_finite(relevance)
     if problem is not None:
         return problem
