@@ -284,7 +284,8 @@ def write(
     explainer = begin[0].asked
     assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
-    layout = Layout(explainer, report.about(), top, report)
+    dated = begin[0].sequence.has_dates
+    layout = Layout(explainer, report.about(), top, report, dated=dated)
     output = OUTPUTS[form]
     everything = chain(begin, explanations)
     opened = open_binary if output.binary else open_output

@@ -9,7 +9,7 @@ from itertools import chain, compress, starmap
 import numpy as np
 
 from lstm_lrp_cli.model import Floats, Integers
-from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps, step_names
+from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps
 from lstm_lrp_cli.statistics.agreement import LEAST_STEPS, correlations, linear_correlations
 from lstm_lrp_cli.statistics.tokens import Ranked
 from . import Apart, Comparison, OfRelevance, Rank
@@ -227,7 +227,7 @@ def _step_names(part: ResultPart) -> list[str]:
         return part.tokens or []
     if part.tokens is not None:
         return named(part, part.tokens)
-    return named(part, step_names(part))
+    return named(part, [f"step {step}" for step in range(len(part.relevance))])
 
 
 def _steps(result: Result) -> list[float]:

@@ -243,7 +243,7 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def dates(self) -> Any:
-        """When each step was, as it was given; None where that is not known. Of several, by name."""
+        """When each step was, as the input has it; None if it does not say. Of several, by name."""
         return self._by_name(lambda part: part.dates)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -140,6 +141,25 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
     yield from lines.read_in_order(
         block.lines, lambda some: reader(some, model, ids=ids, labelled=labelled)
     )
+
+
+def are_dated(blocks: Iterator[Block], model: Model) -> tuple[bool, Iterator[Block]]:
+    """Whether sequences of the first block say when their steps were; and all blocks.
+
+    Of lines, they are read only where they may say it.
+
+    Raises
+    ------
+    UnusableInput
+        The first block cannot be read, or its first lines cannot be used.
+    """
+    first = next(blocks, None)
+    if first is None:
+        return False, iter(())
+    dated = False
+    if isinstance(first, list) or b'"dates"' in first.lines.data:
+        dated = any(sequence.has_dates for sequence in sequences_of(first, model))
+    return dated, chain([first], blocks)
 
 
 def _blocks(

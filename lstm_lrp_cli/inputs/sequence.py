@@ -110,7 +110,7 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
     @property
     def has_dates(self) -> bool:
         """Whether it is known of any input when its steps were."""
-        return self.dates is not None or any([each.dates is not None for each in self.others])
+        return self.dates is not None or any(each.dates is not None for each in self.others)
 
     @property
     def last_date(self) -> str | None:

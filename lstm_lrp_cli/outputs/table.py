@@ -104,7 +104,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         width = joined.width
         rows, total = [count * width for count in steps], len(relevance)
         places = [f"{position}{self._end}" for position in range(max(steps))]
-        positions = chain.from_iterable(places[:count] for count in steps)
+        positions: Iterator[str] = chain.from_iterable(places[:count] for count in steps)
         if self._layout.dated:
             dates = self._quoting.of([date or "" for date in joined.dates])
             positions = (

@@ -141,11 +141,6 @@ def named(part: ResultPart, names: list[str]) -> list[str]:
     return names if isinstance(part, Result) else [f"{part.name}: {name}" for name in names]
 
 
-def step_names(part: ResultPart) -> list[str]:
-    """What steps that have no tokens are called: by their dates, or else by their numbers."""
-    return part.dates or [f"step {step}" for step in range(len(part.relevance))]
-
-
 def without_masked(part: ResultPart) -> ResultPart:
     """The same without the steps that the model passes over, as if they had not been there."""
     missing = np.isnan(part.relevance)

@@ -297,13 +297,13 @@ def _input_of_rows(
     if several:  # which has a token, or features, or neither
         tokens = None if tokens is not None and None in tokens else tokens
         features = [] if None in features else features
-    dates = columns["date"][start:end:width] if "date" in columns else [None]
+    dates = columns["date"][start:end:width] if "date" in columns else None
     return ResultInput(
         columns["input"][start] if several else "",
         amounts.reshape(-1, width) if width > 1 or features else amounts,
         tokens,
         features if tokens is None else None,
-        dates=None if None in dates else dates,
+        dates=None if dates is None or None in dates else dates,
     )
 
 

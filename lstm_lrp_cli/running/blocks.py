@@ -115,6 +115,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         What an output that is kept may tell of the run, as JSON has it.
     top : int or None
         Of how many values of each explanation is told; None is all.
+    dated : bool
+        Whether it is known when steps were.
     carried : Carried
         What stateful LSTMs keep from block to block.
     """
@@ -123,6 +125,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     form: str
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
+    dated: bool = False
     carried: Carried = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,7 +149,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.explainer, self.about, self.top)
+        return Layout(self.explainer, self.about, self.top, dated=self.dated)
 
     @property
     def binary(self) -> bool:
