@@ -53,10 +53,16 @@ class Lines:
         UnusableInput
             A line is not UTF-8, or longer than any text has. The error names the first line.
         """
+        text = self.decoded()
+        texts = text.removesuffix("\n").split("\n")
+        return [line.removesuffix("\r") for line in texts] if "\r" in text else texts
+
+    def decoded(self) -> str:
+        """All of them as one text, with their ends; errors as of `texts`."""
         if len(self.data) > LONGEST_LINE and max(map(len, self._split())) > LONGEST_LINE:
             raise UnusableInput(self.place, f"is longer than {LONGEST_LINE:,} bytes; is it text?")
         try:
-            text = self.data.decode("utf-8")
+            return self.data.decode("utf-8")
         except UnicodeDecodeError as error:
             encoding = "utf-16" if self.data.startswith(UTF_16) else "latin1"
             mend = f"convert the file, for instance with iconv -f {encoding} -t utf-8"
@@ -66,8 +72,6 @@ class Lines:
                 self.place,
                 f"byte {error.start + 1} (0x{self.data[error.start]:02x}) is not UTF-8; {mend}",
             ) from error
-        texts = text.removesuffix("\n").split("\n")
-        return [line.removesuffix("\r") for line in texts] if "\r" in text else texts
 
     def one_by_one(self) -> Iterator["Lines"]:
         """Each line for itself."""

@@ -203,7 +203,7 @@ def compression_of(path: Path) -> Compression | None:
     return next((known for known in COMPRESSIONS if known.ending == ending), None)
 
 
-InputFormat = Literal["txt", "jsonl", "csv", "npy", "npz", "h5"]
+InputFormat = Literal["txt", "jsonl", "csv", "tsv", "npy", "npz", "h5"]
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
 ENDINGS: dict[str, InputFormat] = {
@@ -211,6 +211,7 @@ ENDINGS: dict[str, InputFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
+    ".tsv": "tsv",
     ".npy": "npy",
     ".npz": "npz",
     ".h5": "h5",
