@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -77,7 +76,7 @@ def explain(
     """
     from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of
-    from lstm_lrp_cli.inputs.read import are_dated, read_blocks
+    from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
 
@@ -107,5 +106,5 @@ def explain(
     )
     report = ExplainReport(explainer, Run(of.name, given.name))
     rendering = Rendering(explainer, form, report.about(), top)
-    dated, blocks = are_dated(read_blocks(given.source, model, rendering.block_steps), model)
-    stream(replace(rendering, dated=dated), blocks, report, to)
+    blocks = read_blocks(given.source, model, rendering.block_steps)
+    stream(rendering, blocks, report, to)

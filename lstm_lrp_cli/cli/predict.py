@@ -1,7 +1,5 @@
 """`lrp predict`."""
 
-from dataclasses import replace
-
 import click
 
 from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
@@ -49,7 +47,7 @@ def predict(
     """
     from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.explaining.reconstruction import asked_model
-    from lstm_lrp_cli.inputs.read import are_dated, read_blocks
+    from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.outputs.predictions import PredictionLayout
     from lstm_lrp_cli.running.predictions import PredictionRendering, PredictReport
     from lstm_lrp_cli.running.report import Run
@@ -61,5 +59,5 @@ def predict(
     layout = PredictionLayout(model, given.labelled)
     rendering = PredictionRendering(layout, choose_format(form, to.output, PREDICTION_OUTPUTS))
     report = PredictReport(layout, Run(of.name, given.name))
-    dated, blocks = are_dated(read_blocks(given.source, model, rendering.block_steps), model)
-    stream(replace(rendering, layout=replace(layout, dated=dated)), blocks, report, to)
+    blocks = read_blocks(given.source, model, rendering.block_steps)
+    stream(rendering, blocks, report, to)

@@ -1,14 +1,18 @@
 """Reading sequences from whatever the user has."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.formats import HDF5, NPY, NPZ, format_of, what_it_is
+from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.model.model import Model
-from . import lines, series
+from . import lines
+from .arrays import AsArrays
+from .arrays.labels import golds_of, with_golds
+from .arrays.reading import read_array, read_arrays
 from .jsonl import read_json_lines
 from .lines import Lines
 from .sequence import Sequence, check_named, together, ways_to_give
@@ -16,6 +20,7 @@ from .stream import (
     BOM,
     ENDINGS,
     STANDARD_INPUT,
+    TABLES,
     InputFormat,
     OpenInput,
     display_name,
@@ -25,6 +30,9 @@ from .stream import (
     open_input,
     seen_of,
 )
+from .tables.opening import open_table
+from .tables.roles import USUAL_SERIES, AsSeries
+from .tables.wide import read_wide
 
 # How many steps are read at a time where sequences are wanted one by one.
 READ_STEPS = 2**11
@@ -51,6 +59,12 @@ class Source:
     others : tuple of str
         Further files. For a model with several inputs there may be one for each, and then all are
         given as NAME=FILE; labels stand in the first of them that may have any.
+    label : str or None
+        The column, array or file that has the true classes, where a name must be said.
+    array : str or None
+        The array that has the sequences, of a file with several.
+    series : AsSeries
+        How series are cut from a table.
     """
 
     path: str
@@ -58,6 +72,9 @@ class Source:
     ids: bool = False
     labelled: bool = False
     others: tuple[str, ...] = ()
+    label: str | None = None
+    array: str | None = None
+    series: AsSeries = USUAL_SERIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,9 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     UnusableInput
         The input cannot be used, or holds no sequence. What was read before comes first.
     """
+    if source.label is not None and source.label.endswith(".npy"):
+        yield from _labelled_by(source, source.label, model, steps)
+        return
     files = _files(source, model)
     if files is not None:
         yield from _groups(_of_files(files, source, model), steps)
@@ -114,10 +134,7 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
                 raise UnusableInput(where, f"is one .{form}, and {ways_to_give(model)}")
         elif form in ("txt", "csv") and (form == "csv") == model.takes_tokens:
             raise UnusableInput(where, _mismatch(form, model))
-        if source.labelled and form not in ("txt", "jsonl"):
-            raise UnusableInput(
-                where, f"has no labels (.{form}); they are read from text and JSON lines"
-            )
+        _check_options(source, form, where)
         for block in _blocks(opened, form, where, model, source, steps):
             empty = False
             yield block
@@ -141,6 +158,27 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
     yield from lines.read_in_order(
         block.lines, lambda some: reader(some, model, ids=ids, labelled=labelled)
     )
+
+
+def _check_options(source: Source, form: InputFormat, where: str) -> None:
+    """Refuse what is said of an input in whose format it has no meaning."""
+    if form not in TABLES and source.series.options:
+        options = " and ".join(source.series.options)
+        raise UnusableInput(where, f"is .{form}; {options} is for tables, such as .csv")
+    if form not in ("npz", "h5") and source.array is not None:
+        raise UnusableInput(where, f"is .{form}; --array is for .npz and .h5")
+    if source.labelled and source.label is None and form in (*TABLES, "npy"):
+        mend = "a column: --label COLUMN" if form in TABLES else "a file: --label y.npy"
+        raise UnusableInput(where, f"is .{form}, and has no labels of its own; name {mend}")
+
+
+def _labelled_by(source: Source, label: str, model: Model, steps: int) -> Iterator[Block]:
+    """Blocks of an input whose true classes stand in a .npy file, in its order."""
+    where, of = display_name(label), display_name(source.path)
+    classes = golds_of(open_npy(Path(label), where), model, where)
+    without = replace(source, label=None, labelled=False)
+    sequences = with_golds(read_sequences(without, model), classes, where, f"{of} has")
+    yield from _groups(sequences, steps)
 
 
 def are_dated(blocks: Iterator[Block], model: Model) -> tuple[bool, Iterator[Block]]:
@@ -172,15 +210,15 @@ def _blocks(
             for some in lines.blocks_of_lines(file, where, steps * values * STEP_BYTES):
                 yield LineBlock(some, form, source)
         case "csv":
-            yield from _groups(
-                series.read_csv(lines.decoded_lines(file, where), where, model), steps
-            )
+            with open_table(opened, form, where) as table:
+                yield from _groups(read_wide(table, source.series, source.label, model), steps)
         case "npy":
             with on_disk(opened, ".npy") as path:
-                yield from _groups(series.read_array(path, where, model), steps)
+                yield from _groups(read_array(path, where, model), steps)
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
-                yield from _groups(series.read_arrays(path, where, model), steps)
+                asked = AsArrays(source.array, source.labelled, source.label)
+                yield from _groups(read_arrays(path, where, model, asked), steps)
 
 
 def _files(source: Source, model: Model) -> list[str] | None:
@@ -309,6 +347,6 @@ def _wanted(model: Model) -> str:
     if not model.takes_tokens:
         return (
             "expected a series: .npy (sequences, steps, features), .npz, .h5, or .csv with a "
-            "header sequence,step,FEATURE,..."
+            "column a feature"
         )
     return "expected tokens: .txt with a sequence a line, or .jsonl"

@@ -204,6 +204,9 @@ def compression_of(path: Path) -> Compression | None:
 
 
 InputFormat = Literal["txt", "jsonl", "csv", "tsv", "npy", "npz", "h5"]
+# Those of tables, and of arrays.
+TABLES: tuple[InputFormat, ...] = ("csv",)
+ARRAYS: tuple[InputFormat, ...] = ("npy", "npz", "h5")
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
 ENDINGS: dict[str, InputFormat] = {
