@@ -42,7 +42,7 @@ def golds_of(array: NDArray[Any], model: Model, where: str) -> list[int]:
     named, rows, which = np.unique(array, return_index=True, return_inverse=True)
     pairs = zip(named.tolist(), rows.tolist(), strict=True)
     classes = [gold_class(name, model, f"{where}: row {row}") for name, row in pairs]
-    return np.array(classes, dtype=np.int64)[which.ravel()].tolist()
+    return [classes[place] for place in which.ravel().tolist()]
 
 
 def _of_one_hot(array: NDArray[Any], where: str) -> list[int]:
@@ -54,7 +54,8 @@ def _of_one_hot(array: NDArray[Any], where: str) -> list[int]:
             f"{where}: row {row}",
             f"is [{found}]; expected one 1 and else 0, or class numbers: y.argmax(axis=1)",
         )
-    return array.argmax(axis=1).tolist()
+    classes: list[int] = array.argmax(axis=1).tolist()
+    return classes
 
 
 def _refuse(array: NDArray[Any], model: Model, where: str) -> None:

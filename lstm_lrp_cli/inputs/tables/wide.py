@@ -105,13 +105,16 @@ class _Cutting:
                     yield from self._left(current)
                 current = self._entered(name, place)
             self._add(current, values, place)
-            ready = self._window is not None and current.count >= self._window
-            if self._window is not None and ready:
-                if (current.count - self._window) % self._stride == 0:
-                    yield self._sequence(current)
+            if self._ends_window(current):
+                yield self._sequence(current)
         for series in list(self._open.values()):
             yield from self._ended(series)
         self._tell()
+
+    def _ends_window(self, series: _Series) -> bool:
+        """Whether the last row of a series is that of a window, too."""
+        behind = -1 if self._window is None else series.count - self._window
+        return behind >= 0 and behind % self._stride == 0
 
     def _name(self, value: Any, place: str) -> str:
         if is_missing(value):
