@@ -163,8 +163,8 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
 def _check_options(source: Source, form: InputFormat, where: str) -> None:
     """Refuse what is said of an input in whose format it has no meaning."""
     if form not in TABLES and source.series.options:
-        options = " and ".join(source.series.options)
-        raise UnusableInput(where, f"is .{form}; {options} is for tables, such as .csv")
+        options = ", ".join(source.series.options)
+        raise UnusableInput(where, f"is .{form}; only tables, such as .csv, take {options}")
     if form not in ("npz", "h5") and source.array is not None:
         raise UnusableInput(where, f"is .{form}; --array is for .npz and .h5")
     if source.labelled and source.label is None and form in (*TABLES, "npy"):

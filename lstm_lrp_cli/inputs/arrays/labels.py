@@ -34,7 +34,7 @@ def golds_of(array: NDArray[Any], model: Model, where: str) -> list[int]:
         array = array.astype(np.int64)
     if array.ndim == 2 and array.shape[1] == model.targets and array.dtype.kind in "fiu":
         return _of_one_hot(array, where)
-    array = whole_numbers(array)
+    array = whole_numbers(array) if array.ndim == 1 else array
     if array.ndim != 1 or array.dtype.kind not in "iuSU":
         _refuse(array, model, where)
     if array.dtype.kind == "S":

@@ -42,6 +42,11 @@ def is_date(value: Any) -> bool:
     return bool(meanings_of(value).keys() - {"number"})
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or a text that is one."""
+    return meanings_of(value).keys() == {"number"}
+
+
 def meanings_of(value: Any) -> Meanings:
     """All that a value may mean as a date; nothing if it is none."""
     if isinstance(value, str):

@@ -1,15 +1,16 @@
 """Which columns of a table of numbers are what: features, dates, groups, labels."""
 
+import warnings
 from collections.abc import Sequence as Several
 from typing import Any
 
 from msgspec import Struct
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import LeftOut, UnusableInput
 from lstm_lrp_cli.inputs.features import places_of_features, tell_left_out
 from lstm_lrp_cli.model.model import Input
 from . import Table
-from .dates import NAMES, ORDERS, Meaning, is_date, meanings_of
+from .dates import NAMES, ORDERS, Meaning, is_date, is_number, meanings_of
 
 # The header of a table whose rows say of which sequence they are, and which step of it.
 LONG = ("sequence", "step")
@@ -95,7 +96,7 @@ def columns_of(
     if date is None:
         date = _found_date(table, others, first, read)
         others = [name for name in others if name != date]
-    features = _features(table, others, read)
+    features = _features(table, others, first, read)
     dated = date is not None and (not long or is_date(first[date]))
     return Columns(features, date, order, dated, group, label)
 
@@ -131,20 +132,31 @@ def _found_date(table: Table, names: list[str], first: dict[str, Any], read: Inp
     return found[0] if found else None
 
 
-def _features(table: Table, names: list[str], read: Input) -> tuple[str, ...]:
-    """The columns that are features: those that the mapping names, or all that are left."""
+def _features(
+    table: Table, names: list[str], first: dict[str, Any], read: Input
+) -> tuple[str, ...]:
+    """The columns that are features: those that the mapping names, or all that are left.
+
+    Without names, columns of text are left out where just as many others are there as are taken.
+    """
     places = places_of_features(names, read, table.where)
     if places is not None:
         tell_left_out(names, read, table.where)
         return read.features or ()
     if len(names) == read.size + 1:
         names = [name for name in names if name]  # the index that pandas wrote has no name
+    numbers = [name for name in names if is_number(first[name])]
+    if len(names) > read.size == len(numbers):
+        others = ", ".join(f"`{name}`" for name in names if name not in numbers)
+        message = f"{table.where}: {others} left out, which has no numbers"
+        warnings.warn(message, LeftOut, stacklevel=2)
+        return tuple(numbers)
     if len(names) == read.size:
         return tuple(names)
-    raise UnusableInput(table.where, _unfitting(names, read))
+    raise UnusableInput(table.where, _unfitting(names, numbers, read))
 
 
-def _unfitting(names: Several[str], read: Input) -> str:
+def _unfitting(names: Several[str], numbers: Several[str], read: Input) -> str:
     """What is wrong with the number of features, and what would be right."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     found = (
@@ -153,7 +165,7 @@ def _unfitting(names: Several[str], read: Input) -> str:
     )
     if len(names) < read.size:
         return found
-    chosen = ", ".join(list(names)[: min(read.size, LISTED)])
+    chosen = ", ".join([*numbers, *names][: min(read.size, LISTED)])
     return (
         f"{found}: name them in the mapping, such as features: [{chosen}]; or say what the others "
         "are by --date, --group, --label"

@@ -21,7 +21,7 @@ from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.inputs.tokens import gold_class
 from lstm_lrp_cli.model.model import Model
 from . import Row, Table
-from .dates import DateColumn, Meanings, is_missing
+from .dates import DateColumn, Meanings, is_missing, is_number
 from .roles import LISTED, AsSeries, Columns, columns_of
 
 # How many values of series that are not at an end are held in all, before the oldest is let go of.
@@ -46,6 +46,7 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
     if len(names) < len(table.columns):
         twice = next(name for name in table.columns if name not in names)
         table.place_of(twice)  # which says so
+    _check_header(names, table.where)
     rows = table.rows(names)
     first = next(rows, None)
     if first is None:
@@ -53,6 +54,18 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
     row = dict(zip(names, first[0], strict=True))
     columns = columns_of(table, asked, label, row, model.only_input)
     yield from _Cutting(table, names, columns, asked, model).sequences(chain([first], rows))
+
+
+def _check_header(names: list[str], where: str) -> None:
+    """Refuse a first row of numbers, which would be lost; but pandas numbers columns from 0."""
+    named = [name for name in names if name]
+    numbers = all(is_number(name) for name in named)
+    if named and numbers and named != list(map(str, range(len(named)))):
+        raise UnusableInput(
+            f"{where}: line 1",
+            f"found numbers, `{','.join(names)[:60]}`; expected a first line with the names of the "
+            "columns, such as date,FEATURE,...",
+        )
 
 
 class _Series:
@@ -274,9 +287,11 @@ def _number(value: Any, name: str, place: str) -> float:
         return number
     if is_missing(value):
         found = f"is missing{f' ({value})' if value is not None and str(value).strip() else ''}"
-        raise UnusableInput(place, f"`{name}` {found}; fill or drop what is missing")
+        raise UnusableInput(
+            place, f"`{name}` {found}; expected a finite number: fill or drop what is missing"
+        )
     text = str(value).strip()
-    mend = "expected a number"
+    mend = "expected a finite number" if math.isinf(number) else "expected a number"
     if "," in text and "." not in text and text.replace(",", "", 1).lstrip("+-").isdecimal():
         mend = "expected a number with a decimal point, not a comma"
     raise UnusableInput(place, f"`{name}` is `{text[:40]}`; {mend}")
