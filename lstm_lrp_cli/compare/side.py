@@ -227,6 +227,7 @@ def _result(explanation: Explanation) -> Result:
         method=explanation.method,
         inputs=inputs if several else (),
         dates=only.dates,
+        original=[] if explanation.original is None else explanation.original.tolist(),
     )
 
 

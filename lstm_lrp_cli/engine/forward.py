@@ -208,10 +208,12 @@ def outputs(model: Model, scores: Floats) -> Floats:
 def originals(model: Model, scores: Floats) -> Floats | None:
     """What a regressor's scores of shape (n, classes) come to in the units of the user's values.
 
-    None where nothing says how these were scaled.
+    None where nothing says how these were scaled. Of no scores, (n, 0), it is nothing.
     """
     scaling = model.output_scaling
-    return None if scaling is None else scaling.undone(outputs(model, scores))
+    if scaling is None:
+        return None
+    return scaling.undone(outputs(model, scores)) if scores.size else scores
 
 
 def probabilities(model: Model, scores: Floats) -> Floats:

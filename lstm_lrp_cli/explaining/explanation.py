@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from msgspec import Struct
 
+from lstm_lrp_cli.engine.forward import originals
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.errors import WrongUsage
@@ -157,8 +158,9 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     Notes
     -----
     Relevance is in the unit of the score, which is that before any softmax or sigmoid (a logit), or
-    a regressor's value. By LRP, relevance and the ledger's other shares sum to the score (Arras et
-    al. 2017, section 3). In a notebook it shows itself as a heat map.
+    a regressor's value as the model was trained on it (`original` is that of the user's). By LRP,
+    relevance and the ledger's other shares sum to the score (Arras et al. 2017, section 3). In a
+    notebook it shows itself as a heat map.
 
     Examples
     --------
@@ -255,6 +257,23 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     def scored(self) -> bool:
         """Whether there is a score."""
         return len(self.scores) > 0
+
+    @property
+    def original(self) -> Floats | None:
+        """All scores in the units of the user's values; None where nothing says how to come there.
+
+        A regressor has them whose `output_scaling` is known: behind its last activation, unscaled.
+        """
+        found = originals(self.model, self.scores[np.newaxis])
+        return None if found is None else found[0]
+
+    @property
+    def original_score(self) -> float | None:
+        """The one of them that is explained."""
+        original = self.original
+        if original is None or not self.scored:
+            return None
+        return float(original[self.target_number])
 
     @property
     def target(self) -> str | int | None:

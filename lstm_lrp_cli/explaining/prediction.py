@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.engine.forward import Trace, probabilities
+from lstm_lrp_cli.engine.forward import Trace, originals, probabilities
 from lstm_lrp_cli.inputs.batching import Batch
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model import Floats, Integers
@@ -128,6 +128,15 @@ class Prediction(Struct, frozen=True, eq=False, gc=False):
         """The same as probabilities; a regressor's values as they are. Shaped as the scores."""
         found = probabilities(self.model, np.atleast_2d(self.scores))
         return found.reshape(self.scores.shape)
+
+    @property
+    def original(self) -> Floats | None:
+        """What a regressor predicts in the units of the user's values. Shaped as the scores.
+
+        None where nothing says how those were scaled.
+        """
+        found = originals(self.model, np.atleast_2d(self.scores))
+        return None if found is None else found.reshape(self.scores.shape)
 
     @property
     def predicted(self) -> Any:

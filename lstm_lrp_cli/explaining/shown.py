@@ -14,6 +14,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.model import Floats
+from lstm_lrp_cli.model.model import Model
 from .explanation import ExplainedInput, Explanation
 from .sizes import large_sizes
 
@@ -29,6 +30,8 @@ AXIS = "padding:0;display:flex;justify-content:space-between;opacity:.75"
 # Plain text tells of so many tokens, or of so many features.
 TEXT_TOKENS = 60
 TEXT_WIDTH = 88
+# A text of units names so many outputs.
+TOLD_UNITS = 6
 # What rounds to nothing is not shown.
 LEAST_SHARE = 5e-4
 
@@ -108,10 +111,15 @@ def _heading(explanation: Explanation) -> Iterator[str]:
     if explanation.right is not None:
         yield "right" if explanation.right else f"wrong, labelled {explanation.label}"
     yield f"{explanation.target} {explanation.score:+.3f} by {explanation.method}"
+    if explanation.original_score is not None:
+        yield original_text(explanation.original_score)
 
 
 def _notes(explanation: Explanation) -> Iterator[str]:
-    """The ledger in one line, and what makes single numbers doubtful."""
+    """The ledger in one line, what makes single numbers doubtful, and what their unit is."""
+    units = units_text(explanation.model)
+    if units is not None:
+        yield units
     ledger = explanation.ledger
     if ledger is None:
         return
@@ -120,6 +128,26 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     yield f"score {_number(ledger.score)} = {shares or 0}; residual {ledger.residual:.1g}"
     for doubt in doubts(explanation, series=series):
         yield f"! {doubt}: take single numbers with care"
+
+
+def original_text(value: float) -> str:
+    """A predicted value in the units of the user's."""
+    return f"original {value:.6g}"
+
+
+def units_text(model: Model) -> str | None:
+    """How much relevance is in the units of the user's values; None where those are not known."""
+    if model.output_scaling is None:
+        return None
+    units = {score: model.unit_of(score) for score in range(model.classes)}
+    linear = {score: unit for score, unit in units.items() if unit is not None}
+    if not linear:
+        return "relevance is of the score before the last activation, and not in original units"
+    if len(set(units.values())) == 1:
+        return f"1 of relevance is {linear[0]:.6g} in original units"
+    told = [f"{unit:.6g} of {model.target_name(score)}" for score, unit in linear.items()]
+    more = f" and {len(told) - TOLD_UNITS} more" if len(told) > TOLD_UNITS else ""
+    return f"1 of relevance is, in original units, {', '.join(told[:TOLD_UNITS])}{more}"
 
 
 def told_shares(

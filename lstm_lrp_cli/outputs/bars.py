@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lrp_cli.engine.forward import probabilities
+from lstm_lrp_cli.engine.forward import originals, probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.explaining.shown import span_of
 from lstm_lrp_cli.inputs.batching import real_steps
@@ -41,7 +41,8 @@ class BarsWriter(Writer[Predictions]):
         self._left_out = 0
         model = layout.model
         values = range(0 if layout.decisions else model.classes)
-        self._values, self._values_left_out = values[:VALUES], len(values[VALUES:])
+        shown = VALUES if model.output_scaling is None else VALUES // 2  # each has two columns
+        self._values, self._values_left_out = values[:shown], len(values[shown:])
         series = not model.takes_tokens
         roomy = ROOM[series] + ROOM_OF_BAR * len(layout.decisions)
         self._bars = self._console.width >= roomy
@@ -61,6 +62,8 @@ class BarsWriter(Writer[Predictions]):
                 self._add_column("")
         for value in self._values:
             self._add_column(f"score {layout.score_names[value]}", right=True)
+            if model.output_scaling is not None:
+                self._add_column("original", right=True)
         if layout.labelled:
             self._add_column("")
 
@@ -110,7 +113,11 @@ class BarsWriter(Writer[Predictions]):
                 columns.append(map(_bar, shares))
             if layout.labelled:
                 columns.append(map(_verdict, golds, taken.tolist()))
-        columns += [[f"{score:.6g}" for score in part.scores[:, value]] for value in self._values]
+        original = originals(model, part.scores)
+        for value in self._values:
+            for found in (part.scores, original):
+                if found is not None:
+                    columns.append([f"{number:.6g}" for number in found[:, value]])
         for cells in islice(zip(*columns, strict=True), room):
             self._table.add_row(*cells)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
-from lstm_lrp_cli.explaining.shown import doubts
+from lstm_lrp_cli.explaining.shown import doubts, original_text, units_text
 from lstm_lrp_cli.terminal.console import folded, open_console
 from lstm_lrp_cli.terminal.numbers import counted, decimal
 from lstm_lrp_cli.terminal.shades import (
@@ -48,6 +48,7 @@ class _Row(NamedTuple):
     number: str
     target: str
     score: str
+    original: list[str]
     most_for: list[str]
     most_against: list[str]
 
@@ -84,6 +85,9 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             self._print(Text(*end) for end in ends)
         else:
             self._print([Text("(+0.10) for the target,"), Text("(-0.10) against it")])
+        units = units_text(self._model)
+        if units is not None:
+            self._print(map(Text, printable(units).split(" ")))
         self._console.print()
 
     def write(self, explanations: Several[Explanation], /) -> None:
@@ -139,17 +143,19 @@ class HeatMapWriter(Writer[Several[Explanation]]):
 
     def _print_table(self) -> None:
         table = Table(box=box.SIMPLE_HEAD)
-        for column in ("sequence", "target", "score", "most for it", "most against it"):
-            table.add_column(column, justify="right" if column == "score" else "left")
+        original = ["original"] * (self._model.output_scaling is not None)
+        for column in ("sequence", "target", "score", *original, "most for it", "most against it"):
+            right = column in ("score", "original")
+            table.add_column(column, justify="right" if right else "left")
         for row in self._rows:
             ends = (Text(", ".join(end)) for end in (row.most_for, row.most_against))
-            table.add_row(row.number, Text(row.target), row.score, *ends)
+            table.add_row(row.number, Text(row.target), row.score, *row.original, *ends)
         self._console.print(table)
 
     def _print_rows(self) -> None:
         self._print([Text("most for and against each target", "bold")])
         for row in self._rows:
-            most = map(Text, (*row.most_for, *row.most_against))
+            most = map(Text, (*row.original, *row.most_for, *row.most_against))
             self._print(
                 [Text(row.number, "bold"), Text(f"{row.target} {row.score}"), *most], joint="  "
             )
@@ -166,6 +172,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             self._left_out += 1
             return
         names, amounts = all_named_amounts(explanation)
+        original = explanation.original_score
         most = [
             [f"{_named(names[k])} {decimal(amounts[k], 2, '+')}" for k in end]
             for end in for_and_against(amounts, TABLE_TOKENS)
@@ -175,6 +182,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
                 self._number(explanation),
                 _named(str(explanation.target)),
                 f"{explanation.score:+.3f}",
+                [] if original is None else [f"{original:.6g}"],
                 *most,
             )
         )
@@ -194,6 +202,8 @@ class HeatMapWriter(Writer[Several[Explanation]]):
         elif name.isdigit():
             name = f"output {name}"  # else it is a bare number beside another
         yield Text(f"{name} {explanation.score:+.3f}", "bold")
+        if explanation.original_score is not None:
+            yield Text(original_text(explanation.original_score), "bold")
         if explanation.right is not None:
             wrong = f"wrong, true {printable(str(explanation.label))}"
             yield Text("right" if explanation.right else wrong, "bold")

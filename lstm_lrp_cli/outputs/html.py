@@ -16,7 +16,7 @@ from markupsafe import Markup
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
-from lstm_lrp_cli.explaining.shown import doubts
+from lstm_lrp_cli.explaining.shown import doubts, units_text
 from lstm_lrp_cli.inputs.batching import cut_off
 from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.inputs.tokens import SKIPPED
@@ -105,6 +105,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                 left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
+                units=units_text(self._model),
                 no_shares=NO_SHARES,
                 predicted=list(self._predicted(report["predicted"])),
                 script=script,
@@ -164,6 +165,8 @@ class HtmlWriter(Writer[Several[Explanation]]):
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
         scores = rounded_each([each.scores for each in part])
+        found = [each.original for each in part]
+        originals = rounded_each([np.zeros(0) if each is None else each for each in found])
         each_input = [
             rounded_each([self._told(each, number) for each in part])
             for number in range(len(self._model.inputs))
@@ -172,8 +175,9 @@ class HtmlWriter(Writer[Several[Explanation]]):
         relevance = map(list, zip(*each_input, strict=True)) if several else each_input[0]
         ledgers = rounded_each([_amounts(each.ledger) for each in part])
         objects = []
-        for explanation, *numbers in zip(part, scores, relevance, ledgers, strict=True):
-            its_scores, its_relevance, its_ledger = numbers
+        each_part = zip(part, scores, originals, relevance, ledgers, strict=True)
+        for explanation, *numbers in each_part:
+            its_scores, its_original, its_relevance, its_ledger = numbers
             sequence = explanation.sequence
             of_sequence = {} if sequence is before else self._sequence(explanation)
             before = sequence
@@ -187,6 +191,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                     "target": explanation.target_number if explanation.scored else None,
                     "predicted": self._outcome(explanation),
                     "scores": its_scores,
+                    **({"original": its_original} if its_original else {}),
                     "relevance": its_relevance,
                     "ledger": its_ledger or None,
                     **({"doubts": doubted} if doubted else {}),

@@ -36,8 +36,7 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
     def _objects(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
         """One object an explanation; all their numbers are made exact at once."""
         explained = exact(np.array([each.score for each in explanations], self._model.dtype))
-        scores = exact_each([each.scores for each in explanations])
-        model = self._model
+        model, scores = self._model, self._scores(explanations)
         each_input = [
             Joined(explanations, self._layout, number) for number in range(len(model.inputs))
         ]
@@ -48,6 +47,16 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         rows = zip(*relevance, strict=True)
         amounts = (dict(zip(model.input_names, own, strict=True)) for own in rows)
         return list(map(self._object, explanations, given, explained, scores, amounts))
+
+    def _scores(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
+        """All scores of each, and, of values that were scaled, the same in original units."""
+        own = exact_each([each.scores for each in explanations])
+        found = [each.original for each in explanations]
+        originals = [each for each in found if each is not None]
+        if not originals:
+            return [{"scores": scores} for scores in own]
+        pairs = zip(own, exact_each(originals), strict=True)
+        return [{"scores": scores, "original": original} for scores, original in pairs]
 
     def _of_input(self, joined: Joined) -> tuple[list[dict[str, Any]], list[Any]]:
         """What one input has of each: tokens, or features and values; and the relevance."""
@@ -71,7 +80,7 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
         explanation: Explanation,
         inputs: dict[str, Any],
         explained: float,
-        scores: list[float],
+        scores: dict[str, Any],
         relevance: Any,
     ) -> dict[str, Any]:
         sequence, label, output = explanation.sequence, explanation.label, explanation.output
@@ -86,7 +95,7 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
             "sequence": sequence.number,
             "id": sequence.id,
             **inputs,
-            "scores": scores,
+            **scores,
             **({} if output is None else {"output": output}),
             "predicted": explanation.predicted,
             "target": explanation.target,

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
-from lstm_lrp_cli.explaining.shown import doubts, span_of
+from lstm_lrp_cli.explaining.shown import doubts, span_of, units_text
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
 from lstm_lrp_cli.terminal.text import printable
@@ -52,7 +52,8 @@ class MarkdownWriter(Writer[Several[Explanation]]):
         about = self._layout.about
         listed = {name: str(about[name]) for name in ("model", "input") if name in about}
         methods = "; ".join(map(method_text, self._layout.methods))
-        items = {**listed, "method": methods}
+        units = units_text(self._model)
+        items = {**listed, "method": methods, **({} if units is None else {"units": units})}
         kinds = {each.embedding is None for each in self._model.inputs}
         of_kinds = {False: "**Bold** tokens speak for the target, *slanted* ones against it"}
         of_kinds[True] = "`+` is a step that speaks for the target, `-` one against it"
@@ -104,6 +105,8 @@ class MarkdownWriter(Writer[Several[Explanation]]):
             yield f"predicted **{escaped(str(explanation.predicted))}**"
         yield f"target **{escaped(str(explanation.target))}**"
         yield f"score **{explanation.score:+.3f}**"
+        if explanation.original_score is not None:
+            yield f"original **{explanation.original_score:.6g}**"
         if explanation.right is not None:
             label = escaped(str(explanation.label))
             yield f"label {label} ({'right' if explanation.right else 'wrong'})"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lstm_lrp_cli.engine.forward import originals
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
 from lstm_lrp_cli.model import Floats, Integers
@@ -143,6 +144,8 @@ def arrays_of(explanations: Sequence[Explanation], layout: Layout) -> Arrays:
         "scores": _scores(explanations, layout),
         "ledger": _ledgers(explanations, amount_names(layout)),
     }
+    if model.output_scaling is not None:
+        arrays["original"] = _originals(explanations, layout)
     inputs = [(joined, _arrays_of_input(joined)) for joined in _inputs(explanations, layout)]
     for joined, (relevance, _) in inputs:
         arrays |= {_of_input(name, joined): array for name, array in relevance.items()}
@@ -195,6 +198,13 @@ def _scores(explanations: Sequence[Explanation], layout: Layout) -> Floats:
         if each.scored:
             row[:] = each.scores
     return scores
+
+
+def _originals(explanations: Sequence[Explanation], layout: Layout) -> Floats:
+    """The same in original units."""
+    found = originals(layout.model, _scores(explanations, layout))
+    assert found is not None
+    return found
 
 
 def _ledgers(explanations: Sequence[Explanation], names: list[str]) -> Floats:

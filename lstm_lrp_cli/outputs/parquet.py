@@ -12,7 +12,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
-from lstm_lrp_cli.model.model import Input, Model
+from lstm_lrp_cli.model.model import Model
 from .table import COLUMNS, columns_of
 from .writer import Joined, Layout, Sink, Writer, amount_names, by_explanation, numbers_of, starts
 
@@ -74,11 +74,12 @@ class RowsWriter(_BatchWriter):
     @staticmethod
     def schema(layout: Layout) -> pa.Schema:
         number = _number(layout)
+        of_values = [each.value_dtype for each in _inputs(layout) if each.read.embedding is None]
         types = {
             "token": pa.string(),
             "dimension": pa.int32(),
             "feature": pa.string(),
-            "value": number,
+            "value": pa.from_numpy_dtype(max(of_values, default=layout.model.dtype)),
         }
         return _fields(
             ("sequence", pa.int64()),
@@ -91,6 +92,7 @@ class RowsWriter(_BatchWriter):
             ("target", pa.string()),
             ("score", number),
             ("relevance", number, True),
+            *((("original", number),) if layout.model.output_scaling is not None else ()),
         )
 
     def _written(self, explanations: Sequence[Explanation]) -> Iterable[Explanation]:
@@ -128,6 +130,9 @@ class RowsWriter(_BatchWriter):
         yield _repeated(_texts(each.target for each in explanations), rows)
         yield np.repeat(scores, rows)
         yield _present(part.relevance.ravel())
+        if self._model.output_scaling is not None:
+            original = [each.original_score for each in explanations]
+            yield np.repeat(np.array(original, dtype=self._model.dtype), rows)
 
     def _own(self, column: str, part: Joined) -> Any:
         """A column that only some details have; null where the input's has it not."""
@@ -154,7 +159,7 @@ class NestedWriter(_BatchWriter):
         for joined in _inputs(layout):
             of_step = pa.list_(number) if layout.whole(joined.number) else number
             dates = {"dates": pa.string()} if layout.dated else {}
-            given = _given_types(joined.read, number) | dates
+            given = _given_types(joined) | dates
             types[joined.number] = {**given, "relevance": of_step}
         inputs = [
             (name, _of_inputs(name, types, model))
@@ -166,6 +171,7 @@ class NestedWriter(_BatchWriter):
             ("id", pa.string(), True),
             *inputs,
             ("scores", pa.list_(number)),
+            *((("original", pa.list_(number)),) if model.output_scaling is not None else ()),
             *((("output", pa.string(), True),) if _several_outputs(layout) else ()),
             ("predicted", pa.string(), True),
             ("target", pa.string(), True),
@@ -184,8 +190,12 @@ class NestedWriter(_BatchWriter):
             if any(name in own for own in inputs):
                 yield self._joined(name, inputs)
         nothing = np.zeros(0, dtype=self._model.dtype)
+        lengths = [len(each.scores) for each in explanations]
         scores = np.concatenate([nothing, *(each.scores for each in explanations)])
-        yield _lists([len(each.scores) for each in explanations], pa.array(scores))
+        yield _lists(lengths, pa.array(scores))
+        if self._model.output_scaling is not None:
+            found = (own for each in explanations if (own := each.original) is not None)
+            yield _lists(lengths, pa.array(np.concatenate([nothing, *found])))
         if _several_outputs(self._layout):
             yield _texts(each.output for each in explanations)
         yield _texts(each.predicted for each in explanations)
@@ -213,10 +223,11 @@ class NestedWriter(_BatchWriter):
 GIVEN = ("tokens", "unknown", "features", "dates", "values")
 
 
-def _given_types(read: Input, number: Any) -> dict[str, Any]:
+def _given_types(joined: Joined) -> dict[str, Any]:
     """The elements of the lists that have what an input is given."""
-    if read.embedding is None:
-        return {"features": pa.string(), "values": pa.list_(number)}
+    if joined.read.embedding is None:
+        values = pa.list_(pa.from_numpy_dtype(joined.value_dtype))
+        return {"features": pa.string(), "values": values}
     return {"tokens": pa.string(), "unknown": pa.int32()}
 
 

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from lstm_lrp_cli.engine.forward import probabilities
+from lstm_lrp_cli.engine.forward import originals, probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.decision import Decision, decisions_of
@@ -106,6 +106,9 @@ class PredictionJsonLinesWriter(Writer[Predictions]):
             "id": [sequence.id for sequence in part.of_rows],
             "scores": exact(part.scores),
         }
+        original = originals(layout.model, part.scores)
+        if original is not None:
+            columns["original"] = exact(original)
         if part.steps is not None:
             columns["step"] = part.steps.tolist()
         if layout.dated:
@@ -139,10 +142,13 @@ class PredictionJsonLinesWriter(Writer[Predictions]):
     def _without(self, sequence: Sequence) -> dict[str, Any]:
         """Of a model by step, a sequence without steps."""
         likely: dict[str, list[float]] = {"probabilities": []} if self._layout.decisions else {}
+        scaling = self._layout.model.output_scaling
+        original: dict[str, list[float]] = {} if scaling is None else {"original": []}
         return {
             "sequence": sequence.number,
             "id": sequence.id,
             "scores": [],
+            **original,
             "step": None,
             **({"date": None} if self._layout.dated else {}),
             **likely,
@@ -153,6 +159,7 @@ class PredictionJsonLinesWriter(Writer[Predictions]):
 class PredictionTableWriter(Writer[Predictions]):
     """Writes rows with the columns sequence, predicted, score:CLASS, ..., probability:CLASS, ...
 
+    Of a regressor whose values were scaled, original:VALUE, ... stand behind the scores.
     Of a model by step, the step stands behind the sequence; where it is known when steps were, so
     does the date; of labelled input, the label.
     """
@@ -173,6 +180,7 @@ class PredictionTableWriter(Writer[Predictions]):
             *(("label",) if layout.labelled else ()),
             *("predicted" + (f":{each.name}" if each.name else "") for each in layout.decisions),
             *(f"score:{name}" for name in names),
+            *(f"original:{name}" for name in names if model.output_scaling is not None),
             *(f"probability:{names[score]}" for score in layout.likely),
         ]
         self._file.write(self._end.join(self._quoting.of(columns)) + "\n")
@@ -194,6 +202,9 @@ class PredictionTableWriter(Writer[Predictions]):
             yield self._names(["" if name is None else name for name in layout.true_classes(part)])
         yield from map(self._names, layout.predicted(part))
         yield from map(texts, part.scores.T)
+        original = originals(layout.model, part.scores)
+        if original is not None:
+            yield from map(texts, original.T)
         likely = probabilities(layout.model, part.scores)
         yield from (texts(likely[:, score]) for score in layout.likely)
 

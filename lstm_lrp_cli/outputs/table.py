@@ -32,6 +32,8 @@ def columns_of(layout: Layout) -> tuple[str, ...]:
 class TableWriter(Writer[Sequence[Explanation]]):
     """Writes rows with the columns sequence, position, ..., target, score, relevance.
 
+    Of a regressor whose values were scaled, the score in original units stands at the end.
+
     Of a model by step, the step whose score is explained stands behind the sequence; of several
     methods, so does the method; of several inputs, so does the input. Where it is known when steps
     were, their dates stand behind the positions.
@@ -60,7 +62,8 @@ class TableWriter(Writer[Sequence[Explanation]]):
         of_input = ["input"] * self._model.several_inputs
         places = ["position"] + ["date"] * self._layout.dated
         columns = ("sequence", *self._which, *of_input, *places, *self._own)
-        self._file.write(self._end.join((*columns, "target", "score", "relevance")) + "\n")
+        last = ["original"] * (self._model.output_scaling is not None)
+        self._file.write(self._end.join((*columns, "target", "score", "relevance", *last)) + "\n")
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
         scored = (each for each in explanations if each.scored)
@@ -79,12 +82,13 @@ class TableWriter(Writer[Sequence[Explanation]]):
             f"{self._targets[each.target_number]}{score}{end}"
             for each, score in zip(explanations, scores, strict=True)
         ]
+        ends = self._ends(explanations)
         inputs = [Joined(explanations, layout, k) for k in range(len(self._model.inputs))]
         rows = [joined.lengths * joined.width for joined in inputs]
         relevance = [joined.relevance.ravel() for joined in inputs]
         columns = [
-            self._columns(joined, heads, tails, amounts)
-            for joined, amounts in zip(inputs, relevance, strict=True)
+            [*self._columns(joined, heads, tails, amounts), _times(ends, count.tolist())]
+            for joined, amounts, count in zip(inputs, relevance, rows, strict=True)
         ]
         if len(inputs) == 1 and layout.top is None:
             return by_row(int(rows[0].sum()), *columns[0])
@@ -95,6 +99,13 @@ class TableWriter(Writer[Sequence[Explanation]]):
         places = order.tolist()
         whole = (list(chain.from_iterable(parts)) for parts in zip(*columns, strict=True))
         return by_row(len(places), *([cells[place] for place in places] for cells in whole))
+
+    def _ends(self, explanations: Sequence[Explanation]) -> list[str]:
+        """What stands behind the relevance in all rows of each explanation."""
+        if self._model.output_scaling is None:
+            return ["\n"] * len(explanations)
+        original = np.array([each.original_score for each in explanations], self._model.dtype)
+        return [f"{self._end}{number}\n" for number in texts(original)]
 
     def _columns(
         self, joined: Joined, heads: list[str], tails: list[str], relevance: Floats
@@ -118,7 +129,6 @@ class TableWriter(Writer[Sequence[Explanation]]):
             *self._own_columns(joined, total),
             _times(tails, rows),
             texts(relevance),
-            repeat("\n", total),
         ]
 
     def _own_columns(self, joined: Joined, rows: int) -> Iterator[Iterable[str]]:

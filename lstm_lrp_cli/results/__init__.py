@@ -79,6 +79,8 @@ class Result(Struct, frozen=True, eq=False):
         and dates, which are objects by their names in a file, are then empty.
     dates : list of str or None
         When each step was; None where it does not say.
+    original : list of float
+        Of a regressor whose values were scaled, all scores in the units of the user's; else empty.
     """
 
     sequence: int
@@ -98,6 +100,7 @@ class Result(Struct, frozen=True, eq=False):
     line: int | None = None
     inputs: tuple[ResultInput, ...] = ()
     dates: list[str] | None = None
+    original: list[float] = []
 
     @property
     def parts(self) -> tuple[ResultPart, ...]:
@@ -167,6 +170,8 @@ def misfit(result: Result) -> str | None:
             problem = f"{found}, of the input `{part.name}`"
     if problem is not None:
         return problem
+    if result.original and len(result.original) != len(result.scores):
+        return f"has {len(result.scores)} `scores` and {len(result.original)} of `original`"
     if result.ledger is not None and not OF_EVERY_LEDGER.issubset(result.ledger):
         return "has a `ledger` without `score` and `residual`"
     explained = 0.0 if result.ledger is None else result.ledger["score"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.sequence import pieces
@@ -33,6 +34,7 @@ OF_NESTED = OF_BOTH | {
     "tokens": pa.list_(TEXT),
     "features": pa.list_(TEXT),
     "scores": pa.list_(AMOUNT),
+    "original": pa.list_(AMOUNT),
     "output": TEXT,
     "predicted": TEXT,
     "label": TEXT,
@@ -133,7 +135,7 @@ def _nested(table: Any) -> list[Result]:
         given = [column(name) for name in OF_STEPS[:-1]]
         inputs = map(_inputs_of_row, _by_input(relevance), *given)
     nothing = repeat(None)
-    return list(
+    results = list(
         map(
             Result,
             _there(table.column("sequence")).to_pylist(),
@@ -155,6 +157,10 @@ def _nested(table: Any) -> list[Result]:
             nothing if several else map(_known, column("dates")),
         )
     )
+    if "original" not in table.column_names:
+        return results
+    pairs = zip(results, column("original", []), strict=True)
+    return [replace(result, original=original) for result, original in pairs]
 
 
 def _known(dates: list[str] | None) -> list[str] | None:

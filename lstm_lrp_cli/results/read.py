@@ -25,7 +25,7 @@ PARQUET = b"PAR1"
 BLOCK_BYTES = 2**20
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
 # Where null stands for what is no finite number; in relevance, for what is missing.
-NUMBERS = ("scores", "ledger")
+NUMBERS = ("scores", "original", "ledger")
 
 
 def read_results(source: str) -> Iterator[list[Result]]:
@@ -94,6 +94,7 @@ class _Line(Struct):
     ledger: dict[str, float | dict[str, float]] | None = None
     unknown: list[int] | dict[str, list[int]] = []
     dates: list[str] | dict[str, list[str]] | None = None
+    original: list[float] = []
 
 
 _DECODER = msgspec.json.Decoder(_Line)
@@ -165,6 +166,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
             number,
             inputs,
             None if inputs else line.dates,  # type: ignore[arg-type]
+            original=line.original,
         )
     except ValueError as error:
         raise UnusableInput(

@@ -9,7 +9,7 @@ from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import ledger_object
-from lstm_lrp_cli.explaining.shown import share_name
+from lstm_lrp_cli.explaining.shown import share_name, units_text
 from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.writer import Report
@@ -77,6 +77,18 @@ class RunReport(Report, Generic[Counted]):
         return predicted_object(decisions_of(self.model), self.figures.taken)
 
 
+def output_scaling_object(model: Model) -> dict[str, Any]:
+    """What was done to a regressor's values before training, as JSON has it, where it is known.
+
+    An original value is a model's output * `divide` + `minus`.
+    """
+    scaling = model.output_scaling
+    if scaling is None:
+        return {}
+    numbers = {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
+    return {"output_scaling": numbers}
+
+
 class ExplainReport(RunReport[Figures]):
     """The report of what was explained, by some methods."""
 
@@ -96,6 +108,7 @@ class ExplainReport(RunReport[Figures]):
             "dtype": str(self.model.dtype),
             "by": self._by(),
             "targets": list(map(str, names)),
+            **output_scaling_object(self.model),
         }
 
     def _by(self) -> Any:
@@ -147,6 +160,7 @@ class ExplainReport(RunReport[Figures]):
             "dtype": str(self.model.dtype),
             **figures.input_object(self.model),
             "explanations": figures.explanations,
+            **output_scaling_object(self.model),
             "predicted": self._predicted(),
             **accuracy,
             "methods": [self._of_method(method) for method in self.methods],
@@ -188,6 +202,9 @@ class ExplainReport(RunReport[Figures]):
             yield "accuracy", f"{share:.1f} % ({figures.right:,} of {figures.labelled:,} right)"
         for method in self.methods:
             yield from self._account(method)
+        units = units_text(self.model)
+        if units is not None:
+            yield "units", units
 
     def _account(self, method: Method) -> Iterator[tuple[str, str]]:
         """The lines of a method: what it was set to, and where all scores went."""

@@ -23,9 +23,9 @@ import yaml
 from torch_files import cell, matrix, save, save_safetensors, weights
 
 from lstm_lrp_cli.loading.opening import open_arrays
+from lstm_lrp_cli.loading.pickles.reader import read_pickle
 from lstm_lrp_cli.loading.torch.drafts.drafting import in_order
 from lstm_lrp_cli.loading.torch.drafts.finding import find_modules
-from lstm_lrp_cli.loading.torch.pickled import read_pickle
 
 VOCABULARY = ["<unk>", "the", "film", "is", "bad"]
 SENTENCE = "the film is bad\n"
@@ -933,15 +933,16 @@ class TestHostileFiles:
         error = refusal(hostile(tmp_path / "model.pt", pickle.dumps(Attack(), protocol)))
         assert len(error.splitlines()) == 1
         assert "is not executed" in error
-        if protocol > 1:  # the two oldest spell even numbers in instructions that are not known
-            assert "system" in error
+        assert "system" in error
         assert not (tmp_path / "executed").exists()
 
     @pytest.mark.parametrize(
         ("payload", "message"),
         [
             (b"\x80\x02cbuiltins\neval\nX\x01\0\0\x001\x85R.", "`builtins.eval`"),
-            (b"\x80\x02(cos\nsystem\nX\x02\0\0\0lso.", "the instruction"),
+            (b"\x80\x02(cos\nsystem\nX\x02\0\0\0lso.", "`os.system`"),
+            (b"(S'ls'\nios\nsystem\n.", "`os.system`"),
+            (b"\x80\x02\x82\x01.", "the instruction b'\\x82'"),
             (b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.", "`os.system`"),
             (b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85\x81}b.", "`os.system`"),
             (b"\x80\x02ctorch\nload\n.", "`torch.load`"),

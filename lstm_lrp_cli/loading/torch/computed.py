@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile
-from .values import Tensor
+from .pickled import Tensor
 
 # What torch.nn.utils names the two that a weight is made of: g v / ||v|| of weight_norm, old and
 # new (Salimans and Kingma 2016), and the pruned weights of torch.nn.utils.prune.

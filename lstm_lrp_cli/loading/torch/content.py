@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.pickles.values import INERT, Made
 from .modules import RECURRENT_WEIGHT, ModuleRecord
-from .pickled import refused
-from .values import INERT, Made, Tensor
+from .pickled import Tensor, refused
 from .whole import (
     PACKED,
     Allowance,
@@ -56,7 +56,7 @@ def find_content(pickled: Any, where: str, size: int) -> Content:
     Parameters
     ----------
     pickled : any
-        What `pickled` read.
+        What its pickle holds.
     size : int
         Of the file, in bytes.
 

@@ -13,7 +13,7 @@ from lstm_lrp_cli.loading.files.numpy import unpacking
 from .computed import Computed, computed
 from .content import find_content
 from .modules import ModuleRecord
-from .values import Tensor
+from .pickled import Tensor
 
 
 class Container(Protocol):

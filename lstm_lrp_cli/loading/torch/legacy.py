@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
-from .pickled import PickleReader
-from .values import STORAGES, Foreign
+from lstm_lrp_cli.loading.pickles.values import Foreign
+from .pickled import STORAGES, TorchPickles
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
@@ -44,7 +44,7 @@ class LegacyTorch:
             # Mapped: a pickle says nowhere how long it is, and what is behind it is large.
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            reader = PickleReader(self._data, self.where)
+            reader = TorchPickles(self._data, self.where)
             magic, version, _ = (reader.read() for _ in range(3))
             if magic != MAGIC_NUMBER or version != VERSION:
                 found = f"version {version}" if magic == MAGIC_NUMBER else "another number"
@@ -65,7 +65,7 @@ class LegacyTorch:
     def close(self) -> None:
         self._data.close()
 
-    def _found(self, reader: PickleReader) -> dict[str, tuple[int, int]]:
+    def _found(self, reader: TorchPickles) -> dict[str, tuple[int, int]]:
         """Where each storage begins and ends, behind the pickle of their names."""
         places: dict[str, tuple[int, int]] = {}
         keys = reader.read()

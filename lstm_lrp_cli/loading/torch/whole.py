@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.pickles.values import INERT, Foreign, Made
 from .modules import HOOKS, SEQUENCES, ModuleRecord
-from .pickled import refused
-from .values import INERT, VARIABLE_FUNCTIONS, Foreign, Made, Tensor
+from .pickled import VARIABLE_FUNCTIONS, Tensor, refused
 
 # No model nests its modules deeper.
 DEEPEST = 100

@@ -1,6 +1,6 @@
 """PyTorch's .pt and .pth, as torch.save writes them since 1.6: a zip of one pickle and storages.
 
-Neither torch nor pickle is used: the pickle is read by `pickled`, which executes nothing.
+Neither torch nor pickle is used: the pickle is read by `pickles`, which executes nothing.
 """
 
 import zipfile
@@ -9,7 +9,7 @@ from typing import IO, Any, Literal
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.numpy import unpacking
-from .pickled import read_pickle
+from .pickled import TorchPickles
 
 
 class TorchZip:
@@ -40,7 +40,7 @@ class TorchZip:
             is_big = f"{self._root}byteorder" in names and self._bytes("byteorder") == b"big"
             self.byte_order: Literal["<", ">"] = ">" if is_big else "<"
             self.where = self._where(pickled)
-            self.content: Any = read_pickle(self._bytes("data.pkl"), self.where)
+            self.content: Any = TorchPickles(self._bytes("data.pkl"), self.where).read()
         except BaseException:
             self._zip.close()
             raise

@@ -104,6 +104,9 @@ function scoresView(explanation) {
     const score = make("span", explained ? "score explained" : "score");
     score.append(shown(about.classes[number]), " ", make("b", "", signed(scores[number])));
     if (explained) score.append(make("span", "unseen", " explained"));
+    if (explanation.original) {
+      score.append(" ", make("span", "original", `original ${exact(explanation.original[number]).replace(/^\+/, "")}`));
+    }
     list.append(score, " ");
   }
   if (kept.length < order.length) {

@@ -21,7 +21,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.operators.arrays import Array
-from lstm_lrp_cli.loading.torch.values import Tensor
+from lstm_lrp_cli.loading.torch.pickled import Tensor
 from lstm_lrp_cli.loading.torch.zip import TorchZip
 from .schema import DTYPES, VERSION, JsonSize, Payloads, Program, Versioned
 

@@ -1,0 +1,1 @@
+"""The files that people have beside a model: scalers, encoders and lists of labels."""
