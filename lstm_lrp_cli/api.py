@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.stream import InputFormat
+from lstm_lrp_cli.inputs.tables.columns import ByInput, named_columns
+from lstm_lrp_cli.inputs.tables.roles import SERIES, SeriesOptions, as_series
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs import OUTPUTS, format_of
@@ -41,6 +43,17 @@ __all__ = [
     "sequences",
     "write",
 ]
+
+
+class ReadOptions(SeriesOptions, total=False):
+    """The columns of a table, or keys of JSON lines, that `read` is told; and others' options."""
+
+    text: ByInput
+    label: str
+    id: str
+    delimiter: str
+    array: str
+
 
 # How many sequences' explanations are written at a time.
 WRITTEN_TOGETHER = 256
@@ -105,23 +118,32 @@ def read(
     format: InputFormat | None = None,
     ids: bool = False,
     labelled: bool = False,
+    **columns: Unpack[ReadOptions],
 ) -> Iterator[Sequence]:
     """Read the sequences of a file, one after the other, as the command line does.
 
     Parameters
     ----------
     path : str, Path, or dict of these
-        Text, one sequence a line; JSON lines; or a numeric series: .csv, .npy, .npz or .h5. All may
-        be compressed. Of a model with several inputs, JSON lines with a key for each, .npz or .h5
+        Text, one sequence a line; JSON lines; a table of texts: .csv, .tsv, .parquet, .arrow, or a
+        folder that datasets wrote; or a numeric series: .csv, .npy, .npz or .h5. All may be
+        compressed. Of a model with several inputs, JSON lines with a key for each, .npz or .h5
         with an array for each, or a dict with a file for each, by its name.
     model : Model
         Whose vocabulary and features they are read for.
-    format : {"txt", "jsonl", "csv", "npy", "npz", "h5"}, optional
+    format : {"txt", "jsonl", "csv", "tsv", "parquet", "arrow", "npy", "npz", "h5"}, optional
         Told by the ending, else by how the data begins.
     ids : bool
         Whether lines of text hold token ids.
     labelled : bool
-        Whether lines are `label<TAB>text`; JSON lines have `label`.
+        Whether lines are `label<TAB>text`; JSON lines and tables have `label`.
+    **columns
+        `text`, `label` and `id` name the columns of a table, or the keys of JSON lines, that have
+        the texts, the true classes, and what sequences are called. For a model with several inputs,
+        `text` may be a dict with a column for each. `delimiter` is what parts the fields of CSV,
+        which is found where it is not given. Of a table of numbers, `window`, `stride`, `group` and
+        `date` say how series are cut from it, as of `sequences`; `label` may also be an array of
+        .npz or .h5, or a .npy file. `array` is the one to be read, of a file with several.
 
     Yields
     ------
@@ -149,7 +171,13 @@ def read(
         if not (files and model.several_inputs):
             raise WrongUsage("is a dict of files, which are those of several inputs", "path")
     first, *others = files
-    return read_sequences(Source(first, format, ids, labelled, tuple(others)), model)
+    given: dict[str, Any] = dict(columns)
+    array = given.pop("array", None)
+    series = as_series(**{key: given.pop(key) for key in SERIES if key in given})
+    named = named_columns(**given)
+    labelled = labelled or named.label is not None
+    source = Source(first, format, ids, labelled, tuple(others), named, array=array, series=series)
+    return read_sequences(source, model)
 
 
 def explain(

@@ -13,18 +13,17 @@ from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
-    InputOptions,
     ModelOptions,
     QuestionOptions,
     completing,
     document_options,
     expected_option,
-    input_argument,
     model_options,
     question_options,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import (
     SET_IN_NAME,
     SettingOptions,
@@ -41,7 +40,7 @@ from .options.methods import (
         "lrp check model.h5 sentences.txt --expected scores.npy",
         "lrp check model.h5 sentences.txt --against keras",
     ),
-    rare=("input_format", "bias_factor", "dtype"),
+    rare=("id", *RARE, "bias_factor", "dtype"),
 )
 @model_options
 @input_argument(required=False)
@@ -111,7 +110,7 @@ def check(
         )
     asked = question.of(model, labelled=given.labelled, default_step=-1)
     figures = InputFigures()
-    if not given.inputs:
+    if not given.there:
         say(f"no INPUT: checking {SEQUENCES} random sequences")
         sequences = random_sequences(model)
     else:
@@ -154,5 +153,5 @@ def _check_usage(given: InputOptions, expected: Path | None, against: str | None
     """Refuse what does not go together."""
     if expected is not None and against is not None:
         raise click.UsageError("--expected and --against exclude each other; give one of them.")
-    if not given.inputs and expected is not None:
+    if not given.there and expected is not None:
         raise click.UsageError("--expected needs INPUT, the sequences that the scores belong to.")

@@ -17,19 +17,18 @@ from lstm_lrp_cli.terminal.screen import progress
 from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
-    InputOptions,
     QuestionOptions,
     assume_option,
     complete_files,
     document_options,
     dtype_option,
     group,
-    input_options,
     path_option,
     question_options,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import RARE, InputOptions, input_options
 from .options.methods import POSITIVE, SettingOptions, complete_methods, setting_options
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 # What results have been asked already.
 OF_MODELS = (
     *("inputs", "mapping", "mapping_a", "mapping_b", "assume"),
-    *("ids", "labelled", "input_format", "step"),
+    *("text", "label", "id", "ids", "labelled", *RARE, "step"),
     *("dtype", *SETTINGS),
 )
 WORDS = ("predicted", "gold", "all")
@@ -128,7 +127,7 @@ rank_options = group(
         "lrp explain new.h5 in.txt --format jsonl -q | lrp compare old.jsonl -",
     ),
     rare=(
-        *("mapping_a", "mapping_b", "ids", "input_format", "eps", "bias_factor", "dtype"),
+        *("mapping_a", "mapping_b", "id", "ids", *RARE, "eps", "bias_factor", "dtype"),
         *("steps", "baseline", "span", "seed", "min_count"),
     ),
 )
@@ -200,7 +199,7 @@ def compare(
     refuse_same_file({"-o": document.output}, named | of_inputs)
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
-    _check_usage(ctx, paths, models, given.inputs, methods)
+    _check_usage(ctx, paths, models, given, methods)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
     asked = AskedModels(given, mappings, reading.assume, reading.dtype, question, settings)
     # Models explain nothing else.
@@ -232,7 +231,7 @@ def _check_usage(
     ctx: click.Context,
     paths: tuple[str, ...],
     models: tuple[bool, ...],
-    inputs: tuple[str, ...],
+    read: InputOptions,
     methods: tuple[str, ...],
 ) -> None:
     """Refuse what does not go together."""
@@ -246,7 +245,7 @@ def _check_usage(
         for param in ctx.command.params
         if param.name and ctx.get_parameter_source(param.name) == ParameterSource.COMMANDLINE
     }
-    if (*paths, *inputs).count(STANDARD_INPUT) > 1:
+    if (*paths, *read.inputs).count(STANDARD_INPUT) > 1:
         raise click.UsageError("standard input (-) can be read once; name a file beside it.")
     if len(paths) == 1 and len(methods) < 2:
         raise click.UsageError(
@@ -255,9 +254,11 @@ def _check_usage(
     if not any(models):
         _refuse_of_models(ctx, paths, given)
         return
-    if not inputs:
+    if not read.there:
         model = paths[models.index(True)]
-        raise click.UsageError(f"{model} is a model; say what it explains: --input FILE.")
+        raise click.UsageError(
+            f'{model} is a model; say what it explains: --input FILE, or --text "A SENTENCE".'
+        )
     if "mapping_b" in given and models != (models[0], True):
         raise click.UsageError("--mapping-b: B is no model.")
     if "mapping_a" in given and not models[0]:

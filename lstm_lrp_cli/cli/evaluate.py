@@ -17,16 +17,15 @@ from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import warn
 from .options.arguments import (
     DocumentOptions,
-    InputOptions,
     ModelOptions,
     document_options,
     group,
-    input_argument,
     model_options,
     path_option,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import POSITIVE, SettingOptions, method_names, methods_option, setting_options
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ experiment_options = group(
         "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
         "lrp evaluate model.h5 input.txt --methods lrp-all,random --plot curves.svg",
     ),
-    rare=("input_format", "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
+    rare=("id", *RARE, "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
 )
 @model_options
 @input_argument()

@@ -10,11 +10,9 @@ from lstm_lrp_cli.explaining.settings import SETTINGS
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
-    InputOptions,
     ModelOptions,
     QuestionOptions,
     choose_format,
-    input_argument,
     model_options,
     output_options,
     question_options,
@@ -22,6 +20,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import SettingOptions, methods_option, setting_options
 
 if TYPE_CHECKING:
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
     cls=Command,
     examples=(
         "lrp explain model.h5 sentences.txt",
-        "lrp explain model.h5 labelled.txt --labelled --target gold --top 5",
-        "lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv",
+        'lrp explain model.h5 --text "A fine and moving film."',
+        "lrp explain model.h5 IMDB.csv --text review --label sentiment --target gold",
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
-        *("assume", "input_format", "bias_factor", "steps", "baseline", "span", "seed"),
-        *("attention", "no_pager", "dtype", "jobs"),
+        *("assume", "id", "ids", *RARE, "bias_factor", "steps", "baseline"),
+        *("span", "seed", "attention", "no_pager", "dtype", "jobs"),
     ),
 )
 @model_options
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
     metavar="UNIT",
-    help="token, dimension, step or feature.  [default: token; feature in numeric series]",
+    help="token, dimension, step, feature.  [default: token; feature]",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
@@ -71,8 +70,8 @@ def explain(
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
-    several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines, a table or numeric series, also compressed; of several inputs
+    NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of

@@ -11,16 +11,15 @@ from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import (
     DocumentOptions,
-    InputOptions,
     document_options,
     expected_option,
-    input_argument,
     mapping_option,
     model_argument,
     path_option,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import InputOptions, input_argument
 from .options.methods import tolerance_option
 
 # More tell no more, and take more time.

@@ -5,22 +5,21 @@ import click
 from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.running.stream import Destination, stream
 from .options.arguments import (
-    InputOptions,
     ModelOptions,
     choose_format,
-    input_argument,
     model_options,
     output_options,
     refuse_same_file,
 )
 from .options.help import Command
+from .options.inputs import InputOptions, input_argument
 
 
 @click.command(
     cls=Command,
     examples=(
         "lrp predict model.h5 sentences.txt -o predictions.tsv",
-        "lrp predict model.h5 labelled.txt --labelled --report report.json",
+        "lrp predict model.h5 IMDB.csv --text review --label sentiment",
         "zcat corpus.gz | lrp predict model.h5 - --format jsonl | jq .predicted",
     ),
 )
@@ -42,8 +41,8 @@ def predict(
     scores at every step, of every step. With --labelled, the report has the accuracy, and which
     classes were taken for which.
 
-    INPUT is text, JSON lines or numeric series (.csv, .npy, .npz, .h5), also compressed; of
-    several inputs NAME=FILE for each; - is standard input.
+    INPUT is text, JSON lines, a table or numeric series, also compressed; of several inputs
+    NAME=FILE for each; - is standard input.
     """
     from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.explaining.reconstruction import asked_model

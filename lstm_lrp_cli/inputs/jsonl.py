@@ -1,41 +1,40 @@
 """JSON lines: one sequence a line, of tokens, text or numbers; or with a key for each input."""
 
-from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
-import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model.model import Input, Model
-from .lines import Lines, integers
+from lstm_lrp_cli.model.model import Model
+from .documents import Document, rows_of_values, sequences_of_documents
+from .lines import Lines
 from .sequence import Sequence, joined, ways_to_give
-from .series import checked_values
-from .tokens import Encoded, Tokenizer, gold_class
+from .tables.columns import ID, LABEL, Columns
+from .tokens import gold_class
 
-
-class _JsonSequence(Struct):
-    """A line of JSON; keys of other purposes are let be."""
-
-    tokens: list[str | int] | UnsetType = UNSET
-    text: str | UnsetType = UNSET
-    values: list[list[float]] | UnsetType = UNSET
-    features: list[str] | None = None
-    dates: list[str] | None = None
-    id: str | int | None = None
-    label: str | int | None = None
-
-
-_DECODER = msgspec.json.Decoder(_JsonSequence)
+_DECODER = msgspec.json.Decoder(Document)
 _OBJECTS = msgspec.json.Decoder(dict[str, Any])
-_EMPTY = _JsonSequence(tokens=[], values=[])
+_EMPTY = Document(tokens=[], values=[])
+# What a line may have for the only input of a model.
+OWN_KEYS = ("tokens", "text", "values", "features", "dates")
+# Of those, what stands beside the values of an input, by its name where there are several.
+BESIDE = ("features", "dates")
+LISTED = 8
 Read = TypeVar("Read")
 
 
-def read_json_lines(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[Sequence]:
+class _Keys(Struct, frozen=True):
+    """The keys that an object has for each input, and others; None where an input's is open."""
+
+    inputs: tuple[str | None, ...]
+    label: str | None
+    id: str | None
+
+
+def read_json_lines(
+    lines: Lines, model: Model, *, ids: bool, labelled: bool, columns: Columns
+) -> list[Sequence]:
     """Read one JSON object a line: tokens, ids as tokens, text, or a series' values.
 
     For a model with several inputs, an object has a key for each, by its name: a text, a list of
@@ -43,47 +42,43 @@ def read_json_lines(lines: Lines, model: Model, *, ids: bool, labelled: bool) ->
     line.
     """
     place = lines.place
-    if model.several_inputs:
-        return _read_named(lines, model, ids=ids, labelled=labelled)
+    if model.several_inputs or columns.told:
+        return _read_named(lines, model, _keys(columns, model), ids=ids, labelled=labelled)
     documents = [_document(line, place) for line in lines.texts()]
     golds = [_gold(each, model, place) if labelled else None for each in documents]
-    return _sequences(documents, golds, lines, model, ids=ids)
+    return sequences_of_documents(documents, golds, lines.first - 1, model, ids=ids, place=place)
 
 
-def _sequences(
-    documents: list[_JsonSequence],
-    golds: list[int | None],
-    lines: Lines,
-    model: Model,
-    *,
-    ids: bool,
-    place: str | None = None,
+def _keys(columns: Columns, model: Model) -> _Keys:
+    """What keys are called: as is told, or as usual where that is no input's name."""
+    told, names = columns.of_inputs(model), model.input_names if model.several_inputs else ()
+    return _Keys(
+        tuple(key or name for key, name in zip(told, names or (None,), strict=True)),
+        columns.label or (None if LABEL in names else LABEL),
+        columns.id or (None if ID in names else ID),
+    )
+
+
+def _read_named(
+    lines: Lines, model: Model, keys: _Keys, *, ids: bool, labelled: bool
 ) -> list[Sequence]:
-    """What each line holds for the only input of a model, or the one that it reads."""
-    read, place = model.only_input, place or lines.place
-    numbered = enumerate(zip(documents, golds, strict=True), start=lines.first - 1)
-    if read.embedding is None:
-        return [_series(each, number, gold, model, place) for number, (each, gold) in numbered]
-    encoded = _encoded(documents, Tokenizer(read), place, ids=ids)
-    return [
-        Sequence(number, of.ids, of.tokens, id=each.id, gold=gold, unknown=of.unknown)
-        for of, (number, (each, gold)) in zip(encoded, numbered, strict=True)
-    ]
-
-
-def _read_named(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[Sequence]:
     """Read lines with a key for each input."""
     place = lines.place
     objects = [_object(line, place) for line in lines.texts()]
     found: list[list[Sequence]] = []
     for number, name in enumerate(model.input_names):
         reading = model.reading(number)
-        documents = [_of_input(each, name, model, place) for each in objects]
+        documents = [_of_input(each, number, keys, model, place) for each in objects]
         golds: list[int | None] = [None] * len(documents)
         if labelled and not found:
-            golds = [_gold(each, model, place) for each in documents]
-        where = f"{place}: {name}"
-        found.append(_sequences(documents, golds, lines, reading, ids=ids, place=where))
+            key = keys.label or LABEL
+            golds = [_gold(each, model, place, key) for each in documents]
+        where = f"{place}: {name}" if model.several_inputs else place
+        found.append(
+            sequences_of_documents(documents, golds, lines.first - 1, reading, ids=ids, place=where)
+        )
+    if not model.several_inputs:
+        return found[0]
     return [joined(own[0].number, own) for own in zip(*found, strict=True)]
 
 
@@ -102,44 +97,60 @@ def _object(line: str, place: str) -> dict[str, Any] | None:
         return found
 
 
-def _of_input(found: dict[str, Any] | None, name: str, model: Model, place: str) -> _JsonSequence:
+def _of_input(
+    found: dict[str, Any] | None, number: int, keys: _Keys, model: Model, place: str
+) -> Document:
     """What an object holds for one input, as a line for that alone would have it."""
-    read = model.inputs[model.input_names.index(name)]
+    key = keys.inputs[number]
     if found is None:
         if not all(each.steps for each in model.inputs):
             raise UnusableInput(place, "is blank, and a vector cannot be empty")
         return _EMPTY
-    if name not in found:
-        raise UnusableInput(place, f"has no `{name}`; {ways_to_give(model)}")
-    value = found[name]
     document: dict[str, Any] = {
-        key: found[key] for key in ("id", "label") if key in found and key not in model.input_names
+        name: found[own]
+        for name, own in (("id", keys.id), ("label", keys.label))
+        if own is not None and own in found
     }
-    if read.embedding is None:
-        document["values"] = _rows(value, read)
-        names = None if "features" in model.input_names else found.get("features")
-        document["features"] = names.get(name) if isinstance(names, dict) else None
-        dates = None if "dates" in model.input_names else found.get("dates")
-        document["dates"] = dates.get(name) if isinstance(dates, dict) else None
+    spelled = {f"`$.{LABEL}": keys.label, f"`$.{ID}": keys.id}
+    if key is None:
+        document |= {name: found[name] for name in OWN_KEYS if name in found}
     else:
-        document["text" if isinstance(value, str) else "tokens"] = value
+        if key not in found:
+            raise UnusableInput(place, _without(key, found, model))
+        document |= _given(found, key, number, model)
+        spelled |= {f"`$.{name}": key for name in ("tokens", "text", "values")}
     try:
-        return msgspec.convert(document, _JsonSequence)
+        return msgspec.convert(document, Document)
     except msgspec.ValidationError as error:
         problem = str(error)
-        for key in ("tokens", "text", "values"):
-            problem = problem.replace(f"`$.{key}", f"`$.{name}")
+        for usual, own in spelled.items():
+            problem = problem.replace(usual, f"`$.{own}")
         raise UnusableInput(place, problem) from error
 
 
-def _rows(value: Any, read: Input) -> Any:
-    """Numbers as a list for each step: a vector is one step, single numbers are one each."""
-    if not isinstance(value, list) or not value or isinstance(value[0], list):
-        return value
-    return [[each] for each in value] if read.steps else [value]
+def _given(found: dict[str, Any], key: str, number: int, model: Model) -> dict[str, Any]:
+    """What stands under an input's key, under the name of what it is."""
+    read, value = model.inputs[number], found[key]
+    if read.embedding is not None:
+        return {"text" if isinstance(value, str) else "tokens": value}
+    given = {"values": rows_of_values(value, read)}
+    for key in BESIDE:
+        beside = None if key in model.input_names else found.get(key)
+        if model.several_inputs:
+            beside = beside.get(model.input_names[number]) if isinstance(beside, dict) else None
+        given[key] = beside
+    return given
 
 
-def _document(line: str, place: str) -> _JsonSequence:
+def _without(key: str, found: dict[str, Any], model: Model) -> str:
+    """What is wrong with an object that has no such key."""
+    if model.several_inputs:
+        return f"has no `{key}`; {ways_to_give(model)}"
+    there = ", ".join(list(found)[:LISTED]) or "no key at all"
+    return f"has no `{key}`; it has {there}: expected the key in every line"
+
+
+def _document(line: str, place: str) -> Document:
     if not line.strip():
         return _EMPTY
     try:
@@ -147,7 +158,7 @@ def _document(line: str, place: str) -> _JsonSequence:
     except msgspec.ValidationError as error:
         raise UnusableInput(place, str(error)) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        found = _as_python_writes(line, place, _JsonSequence)
+        found = _as_python_writes(line, place, Document)
         if found is None:
             raise UnusableInput(place, f"is not JSON: {error}") from error
         return found
@@ -168,56 +179,9 @@ def _as_python_writes(line: str, place: str, kind: type[Read]) -> Read | None:
         return None
 
 
-def _gold(document: _JsonSequence, model: Model, place: str) -> int | None:
+def _gold(document: Document, model: Model, place: str, key: str = LABEL) -> int | None:
     if document is _EMPTY:
         return None
     if document.label is None:
-        raise UnusableInput(place, "has no `label`; expected the sequence's true class")
+        raise UnusableInput(place, f"has no `{key}`; expected the sequence's true class")
     return gold_class(document.label, model, place)
-
-
-def _encoded(
-    documents: list[_JsonSequence], tokenizer: Tokenizer, place: str, *, ids: bool
-) -> Iterator[Encoded]:
-    """The tokens of each line. Lines of words that follow each other are looked up at once."""
-    cut = [_cut(each, tokenizer, place, ids=ids) for each in documents]
-    for are_ids, run in groupby(cut, key=itemgetter(0)):
-        look_up = tokenizer.of_ids if are_ids else tokenizer.of_tokens
-        yield from look_up([tokens for _, tokens in run], place)
-
-
-def _cut(
-    document: _JsonSequence, tokenizer: Tokenizer, place: str, *, ids: bool
-) -> tuple[bool, list[Any]]:
-    """The tokens of one line, and whether they are ids."""
-    if document.tokens is UNSET and document.text is UNSET:
-        raise UnusableInput(place, "has neither `tokens` nor `text`; expected one of them")
-    if document.tokens is UNSET:
-        text = str(document.text)
-        return ids, integers(text, place) if ids else tokenizer.cut(text)
-    kinds = set(map(type, document.tokens))
-    if len(kinds) > 1:
-        raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")
-    if str in kinds and ids:
-        return True, integers(" ".join(map(str, document.tokens)), place)
-    return str not in kinds, document.tokens
-
-
-def _series(
-    document: _JsonSequence, number: int, gold: int | None, model: Model, place: str
-) -> Sequence:
-    if document.values is UNSET:
-        raise UnusableInput(
-            place, "has no `values`; the model takes numbers, expected one list of them a step"
-        )
-    rows: Any = document.values
-    widths = {len(row) for row in rows} or {model.only_input.size}
-    if len(widths) > 1:
-        raise UnusableInput(place, "its steps have different numbers of values")
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), *widths)
-    names = tuple(document.features) if document.features else None
-    array, features = checked_values(values, names, model, place)
-    dates = None if document.dates is None else tuple(document.dates)
-    if dates is not None and len(dates) != len(array):
-        raise UnusableInput(place, f"has {len(dates)} `dates` of {len(array)} steps")
-    return Sequence(number, array, None, features, document.id, gold, dates=dates)

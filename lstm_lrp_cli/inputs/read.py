@@ -1,38 +1,38 @@
 """Reading sequences from whatever the user has."""
 
+import io
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.formats import HDF5, NPY, NPZ, format_of, what_it_is
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.model.model import Model
 from . import lines
 from .arrays import AsArrays
 from .arrays.labels import golds_of, with_golds
 from .arrays.reading import read_array, read_arrays
+from .documents import Document, sequences_of_documents
 from .jsonl import read_json_lines
 from .lines import Lines
 from .sequence import Sequence, check_named, together, ways_to_give
 from .stream import (
-    BOM,
-    ENDINGS,
     STANDARD_INPUT,
     TABLES,
     InputFormat,
     OpenInput,
     display_name,
-    format_ending,
-    is_text,
     on_disk,
     open_input,
-    seen_of,
 )
+from .tables.columns import NOTHING_TOLD, Columns, by_input
 from .tables.opening import open_table
 from .tables.roles import USUAL_SERIES, AsSeries
+from .tables.text import RowBlock, row_blocks, sequences_of_rows, text_columns
 from .tables.wide import read_wide
+from .telling import KEYED, check_content, check_fit, form_by_beginning, named_form
 
 # How many steps are read at a time where sequences are wanted one by one.
 READ_STEPS = 2**11
@@ -59,12 +59,14 @@ class Source:
     others : tuple of str
         Further files. For a model with several inputs there may be one for each, and then all are
         given as NAME=FILE; labels stand in the first of them that may have any.
-    label : str or None
-        The column, array or file that has the true classes, where a name must be said.
+    columns : Columns
+        Which columns of a table, or keys of JSON lines, hold what.
+    sentences : tuple of str
+        Texts in place of a file, a sequence each; of several inputs NAME=TEXT.
     array : str or None
         The array that has the sequences, of a file with several.
     series : AsSeries
-        How series are cut from a table.
+        How series are cut from a table of numbers.
     """
 
     path: str
@@ -72,7 +74,8 @@ class Source:
     ids: bool = False
     labelled: bool = False
     others: tuple[str, ...] = ()
-    label: str | None = None
+    columns: Columns = NOTHING_TOLD
+    sentences: tuple[str, ...] = ()
     array: str | None = None
     series: AsSeries = USUAL_SERIES
 
@@ -87,7 +90,7 @@ class LineBlock:
 
 
 # Series are read where their file is: their blocks are sequences already.
-Block = LineBlock | list[Sequence]
+Block = LineBlock | RowBlock | list[Sequence]
 
 
 def read_sequences(source: Source, model: Model) -> Iterator[Sequence]:
@@ -113,8 +116,12 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     UnusableInput
         The input cannot be used, or holds no sequence. What was read before comes first.
     """
-    if source.label is not None and source.label.endswith(".npy"):
-        yield from _labelled_by(source, source.label, model, steps)
+    if source.sentences:
+        yield list(_of_sentences(source, model))
+        return
+    label = source.columns.label
+    if label is not None and label.endswith(".npy"):
+        yield from _labelled_by(source, label, model, steps)
         return
     files = _files(source, model)
     if files is not None:
@@ -122,19 +129,13 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
         return
     where = display_name(source.path)
     empty = True
-    with open_input(source.path) as opened:
-        form = (
-            source.format
-            or ENDINGS.get(format_ending(Path(source.path)))
-            or _by_beginning(opened.beginning, model)
-        )
-        _check_content(opened, form, where, model)
-        if model.several_inputs:
-            if form not in ("jsonl", "npz", "h5"):
-                raise UnusableInput(where, f"is one .{form}, and {ways_to_give(model)}")
-        elif form in ("txt", "csv") and (form == "csv") == model.takes_tokens:
-            raise UnusableInput(where, _mismatch(form, model))
-        _check_options(source, form, where)
+    form = named_form(source.path, source.format)
+    with _opened(source.path) as opened:
+        told = source.columns.told is not None
+        form = form or form_by_beginning(opened.beginning, model, columns=told)
+        check_content(opened, form, where, model)
+        check_fit(form, where, model, source.columns)
+        _check_options(source, form, where, model)
         for block in _blocks(opened, form, where, model, source, steps):
             empty = False
             yield block
@@ -153,22 +154,70 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
     if isinstance(block, list):
         yield from block
         return
-    reader = lines.read_text if block.form == "txt" else read_json_lines
-    ids, labelled = block.source.ids, block.source.labelled
-    yield from lines.read_in_order(
-        block.lines, lambda some: reader(some, model, ids=ids, labelled=labelled)
-    )
+    if isinstance(block, RowBlock):
+        yield from sequences_of_rows(block, model)
+        return
+    source, form = block.source, block.form
+
+    def read(some: Lines) -> list[Sequence]:
+        if form == "txt":
+            return lines.read_text(some, model, ids=source.ids, labelled=source.labelled)
+        return read_json_lines(
+            some, model, ids=source.ids, labelled=source.labelled, columns=source.columns
+        )
+
+    yield from lines.read_in_order(block.lines, read)
 
 
-def _check_options(source: Source, form: InputFormat, where: str) -> None:
+def _opened(path: str) -> AbstractContextManager[OpenInput]:
+    """An input that is open; of a folder, whose files are opened as they are read, its place."""
+    if Path(path).is_dir():
+        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path)))
+    return open_input(path)
+
+
+def _may_have_labels(form: InputFormat | None, model: Model, label: str | None) -> bool:
+    """Whether true classes may stand in a file of one of several inputs."""
+    if form in TABLES:
+        return model.takes_tokens or label is not None
+    return form in ("txt", "jsonl", "npz", "h5")
+
+
+def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
+    """Sequences given as texts; of several inputs, the first texts of each are the first one's."""
+    named = by_input(source.sentences, model, "SENTENCE")
+    streams, places = [], []
+    for number, (name, texts) in enumerate(named.items()):
+        place = f"--text {name}" if model.several_inputs else "--text"
+        if model.inputs[number].embedding is None:
+            raise UnusableInput(
+                place, "gives a sentence, and the model takes numbers; name a file as INPUT"
+            )
+        documents = [Document(text=text) for text in texts]
+        streams.append(
+            sequences_of_documents(
+                documents,
+                [None] * len(texts),
+                0,
+                model.reading(number),
+                ids=source.ids,
+                place=place,
+            )
+        )
+        places.append(place)
+    yield from together(streams, model, places) if model.several_inputs else streams[0]
+
+
+def _check_options(source: Source, form: InputFormat, where: str, model: Model) -> None:
     """Refuse what is said of an input in whose format it has no meaning."""
-    if form not in TABLES and source.series.options:
+    of_numbers = form in TABLES and not model.takes_tokens
+    if source.series.options and not of_numbers:
         options = ", ".join(source.series.options)
-        raise UnusableInput(where, f"is .{form}; only tables, such as .csv, take {options}")
+        raise UnusableInput(where, f"takes no {options}; only tables of numbers do, such as .csv")
     if form not in ("npz", "h5") and source.array is not None:
         raise UnusableInput(where, f"is .{form}; --array is for .npz and .h5")
-    if source.labelled and source.label is None and form in (*TABLES, "npy"):
-        mend = "a column: --label COLUMN" if form in TABLES else "a file: --label y.npy"
+    if source.labelled and source.columns.label is None and (of_numbers or form == "npy"):
+        mend = "a column: --label COLUMN" if of_numbers else "a file: --label y.npy"
         raise UnusableInput(where, f"is .{form}, and has no labels of its own; name {mend}")
 
 
@@ -176,7 +225,8 @@ def _labelled_by(source: Source, label: str, model: Model, steps: int) -> Iterat
     """Blocks of an input whose true classes stand in a .npy file, in its order."""
     where, of = display_name(label), display_name(source.path)
     classes = golds_of(open_npy(Path(label), where), model, where)
-    without = replace(source, label=None, labelled=False)
+    columns = replace(source.columns, label=None)
+    without = replace(source, columns=columns, labelled=False)
     sequences = with_golds(read_sequences(without, model), classes, where, f"{of} has")
     yield from _groups(sequences, steps)
 
@@ -195,7 +245,8 @@ def are_dated(blocks: Iterator[Block], model: Model) -> tuple[bool, Iterator[Blo
     if first is None:
         return False, iter(())
     dated = False
-    if isinstance(first, list) or b'"dates"' in first.lines.data:
+    told = isinstance(first, LineBlock) and b'"dates"' in first.lines.data
+    if told or isinstance(first, list):
         dated = any(sequence.has_dates for sequence in sequences_of(first, model))
     return dated, chain([first], blocks)
 
@@ -204,20 +255,28 @@ def _blocks(
     opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source, steps: int
 ) -> Iterator[Block]:
     file = opened.file
+    if form in TABLES and model.takes_tokens:
+        with open_table(opened, form, where, source.columns.delimiter) as table:
+            if table.columns:
+                columns = text_columns(table, source.columns, model, labelled=source.labelled)
+                yield from row_blocks(table, columns, steps * STEP_BYTES, ids=source.ids)
+        return
+    if form in TABLES:
+        with open_table(opened, form, where, source.columns.delimiter) as table:
+            series = read_wide(table, source.series, source.columns.label, model)
+            yield from _groups(series, steps)
+        return
     match form:
         case "txt" | "jsonl":
             values = sum(each.step_values for each in model.inputs)
             for some in lines.blocks_of_lines(file, where, steps * values * STEP_BYTES):
                 yield LineBlock(some, form, source)
-        case "csv":
-            with open_table(opened, form, where) as table:
-                yield from _groups(read_wide(table, source.series, source.label, model), steps)
         case "npy":
             with on_disk(opened, ".npy") as path:
                 yield from _groups(read_array(path, where, model), steps)
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
-                asked = AsArrays(source.array, source.labelled, source.label)
+                asked = AsArrays(source.array, source.labelled, source.columns.label)
                 yield from _groups(read_arrays(path, where, model, asked), steps)
 
 
@@ -252,22 +311,49 @@ def _files(source: Source, model: Model) -> list[str] | None:
 
 def _of_files(files: list[str], source: Source, model: Model) -> Iterator[Sequence]:
     """Sequences of which each input stands in a file of its own."""
-    with_labels = None
-    if source.labelled:
-        forms = [source.format or ENDINGS.get(format_ending(Path(path))) for path in files]
-        with_labels = next((k for k, form in enumerate(forms) if form in ("txt", "jsonl")), None)
-        if with_labels is None:
-            raise UnusableInput(
-                display_name(files[0]),
-                "has no labels, nor has another input's file; they are read from .txt and .jsonl",
-            )
-    streams = [
-        read_sequences(
-            Source(path, source.format, source.ids, number == with_labels), model.reading(number)
+    names, columns = model.input_names, source.columns
+    forms = [named_form(path, source.format) for path in files]
+    with_labels = _file_with_labels(forms, source, model) if source.labelled else None
+    by_input([each for each in columns.text if "=" in each], model, "COLUMN")
+    streams = []
+    for number, (path, form) in enumerate(zip(files, forms, strict=True)):
+        reading, labelled = model.reading(number), number == with_labels
+        keyed = form in KEYED and reading.takes_tokens
+        own = columns.of_file(names[number], keyed=keyed, labelled=labelled)
+        of_numbers = form in TABLES and reading.only_input.steps and not reading.takes_tokens
+        one = Source(
+            path,
+            source.format,
+            source.ids,
+            labelled,
+            columns=own,
+            array=source.array if form in ("npz", "h5") else None,
+            series=source.series if of_numbers else USUAL_SERIES,
         )
-        for number, path in enumerate(files)
-    ]
+        streams.append(read_sequences(one, reading))
     yield from together(streams, model, list(map(display_name, files)))
+
+
+def _file_with_labels(forms: list[InputFormat | None], source: Source, model: Model) -> int | None:
+    """Which of the files of several inputs has the true classes: the first that holds texts.
+
+    Raises
+    ------
+    UnusableInput
+        None can have any.
+    """
+    may = [
+        number
+        for number, form in enumerate(forms)
+        if _may_have_labels(form, model.reading(number), source.columns.label)
+    ]
+    if not may:
+        raise UnusableInput(
+            display_name(source.path),
+            "has no labels, nor has another input's file; they are read from .txt, .jsonl, tables "
+            "and .npz, or of a file of their own: --label y.npy",
+        )
+    return min(may, key=lambda number: forms[number] in ("npz", "h5"))
 
 
 def _groups(sequences: Iterator[Sequence], steps: int) -> Iterator[list[Sequence]]:
@@ -287,66 +373,3 @@ def _groups(sequences: Iterator[Sequence], steps: int) -> Iterator[list[Sequence
         raise
     if group:
         yield group
-
-
-def _by_beginning(beginning: bytes, model: Model) -> InputFormat:
-    """Tell a format by how its data begins; text, or a series as CSV, if it is nothing else."""
-    for signature, form in _SIGNATURES.items():
-        if beginning.startswith(signature):
-            return form
-    first_line = beginning.removeprefix(BOM).lstrip().split(b"\n", 1)[0]
-    if model.several_inputs and first_line.startswith(b"{"):
-        return "jsonl"
-    keys = (b'"tokens"', b'"text"', b'"values"')
-    if first_line.startswith(b"{") and any(key in first_line for key in keys):
-        return "jsonl"
-    return "txt" if model.takes_tokens else "csv"
-
-
-_SIGNATURES: dict[bytes, InputFormat] = {
-    b"\x93NUMPY": "npy",
-    b"PK\x03\x04": "npz",
-    b"\x89HDF": "h5",
-}
-
-
-def _check_content(opened: OpenInput, form: InputFormat, where: str, model: Model) -> None:
-    """Refuse a file of another format as what it is, before it is taken for text or arrays."""
-    beginning = opened.beginning
-    seen = seen_of(opened, where)
-    is_npz = format_of(seen) is NPZ
-    if is_npz and seen.names and not any(name.endswith(".npy") for name in seen.names):
-        raise UnusableInput(where, f"{what_it_is(seen)} without arrays; {_wanted(model)}")
-    if form in _SIGNATURES.values():
-        if format_of(seen) is {"npz": NPZ, "h5": HDF5, "npy": NPY}[form]:
-            return
-    elif is_text(beginning):
-        return
-    found = what_it_is(seen)
-    for signature, other in _SIGNATURES.items():
-        if beginning.startswith(signature) and format_of(seen) in (NPZ, HDF5, NPY):
-            raise UnusableInput(
-                where,
-                f"is a .{other} file by what is in it; call it so, or give --input-format {other}",
-            )
-    if found:
-        raise UnusableInput(where, f"{found}; {_wanted(model)}")
-
-
-def _mismatch(form: InputFormat, model: Model) -> str:
-    if form == "txt":
-        size = model.only_input.size
-        return f"is text, and the model takes {size} numbers a step; {_wanted(model)}"
-    return f"is a numeric series, and the model takes tokens; {_wanted(model)}"
-
-
-def _wanted(model: Model) -> str:
-    """What a model is given, as a message says it."""
-    if model.several_inputs:
-        return ways_to_give(model)
-    if not model.takes_tokens:
-        return (
-            "expected a series: .npy (sequences, steps, features), .npz, .h5, or .csv with a "
-            "column a feature"
-        )
-    return "expected tokens: .txt with a sequence a line, or .jsonl"

@@ -11,8 +11,9 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input, Model
-from .features import places_of_features
+from .lines import LONGEST_LINE
 from .sequence import Sequence
+from .tables.features import places_of_features
 from .tokens import Tokenizer
 
 # A float32 holds all whole numbers up to it.
@@ -172,6 +173,7 @@ def csv_rows(lines: Iterable[tuple[str, str]], where: str) -> Iterator[tuple[lis
     ----------
     lines : iterable of (text, place)
     """
+    csv.field_size_limit(LONGEST_LINE)
     reader = csv.reader(text for text, _ in lines)
     while True:
         try:

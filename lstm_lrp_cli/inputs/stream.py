@@ -203,10 +203,9 @@ def compression_of(path: Path) -> Compression | None:
     return next((known for known in COMPRESSIONS if known.ending == ending), None)
 
 
-InputFormat = Literal["txt", "jsonl", "csv", "tsv", "npy", "npz", "h5"]
-# Those of tables, and of arrays.
-TABLES: tuple[InputFormat, ...] = ("csv",)
-ARRAYS: tuple[InputFormat, ...] = ("npy", "npz", "h5")
+InputFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet", "arrow", "npy", "npz", "h5"]
+# Those of tables.
+TABLES: tuple[InputFormat, ...] = ("csv", "tsv", "parquet", "arrow")
 INPUT_FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
 ENDINGS: dict[str, InputFormat] = {
@@ -215,6 +214,10 @@ ENDINGS: dict[str, InputFormat] = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".npy": "npy",
     ".npz": "npz",
     ".h5": "h5",

@@ -103,7 +103,7 @@ class TestCompletion:
         assert completed("lrp", "") == sorted(COMMANDS)
 
     def test_of_options(self, completed):
-        assert completed("lrp", "explain", "--la") == ["--labelled"]
+        assert completed("lrp", "explain", "--la") == ["--label", "--labelled"]
 
     def test_of_choices(self, completed):
         assert completed("lrp", "check", "--format", "") == ["json", "table"]

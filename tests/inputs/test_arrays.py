@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import LeftOut, UnusableInput
 from lstm_lrp_cli.inputs.read import Source, read_sequences
+from lstm_lrp_cli.inputs.tables.columns import Columns
 from lstm_lrp_cli.inputs.tables.roles import AsSeries
 from lstm_lrp_cli.model.layers import Dense, Embedding
 
@@ -34,7 +35,7 @@ def arrays(request, tmp_path):
                 for name, values in named.items():
                     values = np.asarray(values)
                     file[name] = values.astype("S") if values.dtype.kind == "U" else values
-        source = Source(str(path), labelled=labelled, label=label, array=array)
+        source = Source(str(path), labelled=labelled, columns=Columns(label=label), array=array)
         return list(read_sequences(source, model))
 
     return read
@@ -186,12 +187,12 @@ class TestLabelsInAFileOfTheirOwn:
         else:
             path.write_text(content)
         series = AsSeries(group="g") if name.endswith(".csv") else AsSeries()
-        source = Source(str(path), labelled=True, label=labels, series=series)
+        source = Source(str(path), labelled=True, columns=Columns(label=labels), series=series)
         assert [each.gold for each in read_sequences(source, NUMBERS)] == [1, 0]
 
     def test_of_more_or_less(self, tmp_path, labels):
         np.save(tmp_path / "in.npy", TEST)
-        source = Source(str(tmp_path / "in.npy"), labelled=True, label=labels)
+        source = Source(str(tmp_path / "in.npy"), labelled=True, columns=Columns(label=labels))
         with pytest.raises(
             UnusableInput, match=r"y.npy: holds 2 true classes, and .*in.npy has mo"
         ):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import LeftOut, UnusableInput
 from lstm_lrp_cli.inputs.read import Source, read_blocks, read_sequences
 from lstm_lrp_cli.inputs.tables import wide
+from lstm_lrp_cli.inputs.tables.columns import Columns
 from lstm_lrp_cli.inputs.tables.dates import is_date, meanings_of
 from lstm_lrp_cli.inputs.tables.roles import AsSeries
 from lstm_lrp_cli.model.layers import Dense
@@ -32,7 +33,9 @@ def table(tmp_path):
     def read(*lines, model=MODEL, label=None, **asked):
         path = tmp_path / "in.csv"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        source = Source(str(path), labelled=bool(label), label=label, series=AsSeries(**asked))
+        source = Source(
+            str(path), labelled=bool(label), columns=Columns(label=label), series=AsSeries(**asked)
+        )
         return list(read_sequences(source, model))
 
     return read
@@ -221,12 +224,12 @@ class TestLabels:
         assert [each.gold for each in table("a,b,y", "1,1,0", "2,2,1", label="y")] == [1]
 
     def test_that_are_missing(self, refused):
-        assert "line 3: `sky` is missing; expected the true class" in refused(
+        assert "line 3, column sky: is missing; expected the true class" in refused(
             "a,b,sky", "1,1,dry", "2,2,", label="sky"
         )
 
     def test_that_are_no_class(self, refused):
-        assert "line 2: label `hail`; expected one of dry, wet" in refused(
+        assert "line 2, column sky: label `hail`; expected one of dry, wet" in refused(
             "a,b,sky", "1,1,hail", label="sky"
         )
 
@@ -371,7 +374,7 @@ class TestHeaders:
     def test_of_other_formats_have_no_windows(self, tmp_path):
         np.save(tmp_path / "x.npy", np.ones((2, 3, 2)))
         source = Source(str(tmp_path / "x.npy"), series=AsSeries(window=2, group="g"))
-        with pytest.raises(UnusableInput, match=r"only tables, .*, take --window, --group"):
+        with pytest.raises(UnusableInput, match=r"takes no --window, --group; only tables of"):
             list(read_sequences(source, MODEL))
 
 

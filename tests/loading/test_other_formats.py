@@ -91,7 +91,8 @@ FILES = {
     "zip": (in_zip("run/model.h5", "run/notes.txt"), "it holds run/model.h5: unpack it, and give"),
     "Excel": (in_zip("[Content_Types].xml", "xl/workbook.xml"), "is an Excel workbook; expected"),
     "Parquet": (b"PAR1\x15\x04\x15\0PAR1", "is a Parquet table; expected weights; MODEL comes"),
-    "Arrow": (b"ARROW1\0\0\xff\xff", "is a table of Arrow or SQLite; expected weights"),
+    "SQLite": (b"SQLite format 3\0\x10\0", "is a database of SQLite; expected weights"),
+    "Arrow": (b"ARROW1\0\0\xff\xff", "is a table of Arrow; expected weights"),
     "MATLAB": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "is a MATLAB file (.mat); read it by"),
     "array": (npy(SERIES), "is one NumPy array (.npy). MODEL comes before INPUT"),
     "gzip": (gzip.compress(b"x" * 99), "is compressed by gzip; unpack it first"),
@@ -261,7 +262,7 @@ class TestInput:
     @pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
     @pytest.mark.parametrize("name", ["x", "x.csv", "x.npy", "x.jsonl"])
     @pytest.mark.parametrize(
-        "kind", ["Parquet", "pickle of a class", "SavedModel", "Arrow", "PyTorch before 0.1.10"]
+        "kind", ["SQLite", "pickle of a class", "SavedModel", "PyTorch before 0.1.10"]
     )
     def test_is_told_by_its_content(self, said, tmp_path, kind, name, piped):
         content, message = FILES[kind]
@@ -273,10 +274,10 @@ class TestInput:
         assert "iconv" not in error
 
     def test_is_asked_for_tokens_where_the_model_takes_them(self, run, tmp_path):
-        (tmp_path / "x.txt").write_bytes(FILES["Parquet"][0])
+        (tmp_path / "x.txt").write_bytes(FILES["SQLite"][0])
         model = save(tmp_path / "model.pt", weights())
         error = run("predict", model, tmp_path / "x.txt", "--ids").stderr
-        assert "is a Parquet table; expected tokens: .txt with a sequence a line" in error
+        assert "is a database of SQLite; expected tokens: .txt with a sequence a line" in error
 
     def test_an_archive_without_arrays(self, said, tmp_path):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.inputs.stream import INPUT_FORMATS, InputFormat, compression_of, display_name
+from lstm_lrp_cli.inputs.stream import compression_of, display_name
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from lstm_lrp_cli.explaining.question import Question, Step
-    from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.loading.load import LoadedModel
     from lstm_lrp_cli.model.model import Model
 
@@ -96,7 +95,7 @@ def path_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 mapping_option = path_option(
-    "--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml, if there]"
+    "--mapping", help="What MODEL cannot say.  [default: the .yaml beside it]"
 )
 assume_option = click.option(
     "--assume",
@@ -144,69 +143,6 @@ class ModelOptions(NamedTuple):
 model_options = group(
     "of", ModelOptions, model_argument, mapping_option, assume_option, dtype_option
 )
-
-
-class InputOptions(NamedTuple):
-    """Which sequences, and how they are written; no input where none is named."""
-
-    inputs: tuple[str, ...]
-    ids: bool
-    labelled: bool
-    input_format: InputFormat | None
-
-    @property
-    def name(self) -> str:
-        return " ".join(map(display_name, self.inputs))
-
-    @property
-    def files(self) -> dict[str, Path | None]:
-        """What may be files: the whole of each argument, and what stands behind NAME=."""
-        found: dict[str, Path | None] = {}
-        for name in self.inputs:
-            found["INPUT" if len(self.inputs) == 1 else f"INPUT {name}"] = Path(name)
-            _, equals, path = name.partition("=")
-            if equals:
-                found[f"INPUT {name}"] = Path(path)
-        return found
-
-    @property
-    def source(self) -> Source:
-        from lstm_lrp_cli.inputs.read import Source
-
-        first, *others = self.inputs or ("",)
-        return Source(first, self.input_format, self.ids, self.labelled, tuple(others))
-
-
-def input_options(argument: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """The sequences that an argument or option called inputs names, and how they are written."""
-    return group(
-        "given",
-        InputOptions,
-        argument,
-        click.option("--ids", is_flag=True, help="Lines of text hold token ids."),
-        click.option(
-            "--labelled", is_flag=True, help="Lines are label<TAB>text; JSON lines have label."
-        ),
-        click.option(
-            "--input-format",
-            type=click.Choice(INPUT_FORMATS),
-            metavar="FORMAT",
-            help=f"{', '.join(INPUT_FORMATS)}.  [default: by INPUT's ending, or how it begins]",
-        ),
-    )
-
-
-def input_argument(*, required: bool = True) -> Callable[[Command], Command]:
-    """The sequences of the argument INPUT; of several, NAME=FILE for each input of the model."""
-    return input_options(
-        click.argument(
-            "inputs",
-            nargs=-1,
-            required=required,
-            metavar="INPUT..." if required else "[INPUT]...",
-            shell_complete=complete_files,
-        )
-    )
 
 
 def step_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Step | None:

@@ -28,7 +28,8 @@ from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.results.read import read_results
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.text import warn
-from .arguments import InputOptions, QuestionOptions
+from .arguments import QuestionOptions
+from .inputs import InputOptions
 from .methods import SettingOptions
 
 USUAL_METHOD = "lrp-all"

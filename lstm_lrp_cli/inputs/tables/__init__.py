@@ -6,7 +6,7 @@ kept of the rows, so memory does not grow with the table.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Several
 from typing import Any
 
@@ -17,6 +17,14 @@ from lstm_lrp_cli.errors import UnusableInput
 Row = tuple[tuple[Any, ...], str]
 # How many columns a message lists.
 LISTED = 12
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a typed table stands for one that is not there: None, NaN, pandas' NA."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
 
 
 class Table(ABC):
@@ -34,9 +42,12 @@ class Table(ABC):
         Whether values are of types: int, float, str, bool, bytes, date, datetime, list or None,
         which is a missing one. Else all are text as it stands in the file, and what is missing is
         an empty text, or what its writer put there ("NA", "nan").
+    classes : dict of str to tuple of str
+        Columns of class numbers, with the classes' names, where the table tells these.
     """
 
     typed = False
+    classes: Mapping[str, tuple[str, ...]] = {}
 
     def __init__(self, where: str, columns: Several[str]) -> None:
         self.where = where
@@ -76,12 +87,23 @@ class Table(ABC):
             self.where, f"has no column `{name}`{mend or f'; expected one of {self.listed}'}"
         )
 
+    def first(self) -> dict[str, Any]:
+        """The values of the first row by their columns; of messages alone, as it is read so."""
+        row, _ = next(self._rows(list(range(len(self.columns)))), ((), ""))
+        return dict(zip(self.columns, row, strict=False))
+
     @property
     def listed(self) -> str:
         """The columns, as a message lists them."""
         names = ", ".join(name or "(without a name)" for name in self.columns[:LISTED])
         more = len(self.columns) - LISTED
         return f"{names} and {more} more" if more > 0 else names
+
+    def asking(self, **columns: str) -> str:
+        """How the user says which columns are read, in the mend of a message."""
+        import shlex  # for messages alone
+
+        return " ".join(f"--{option} {shlex.quote(name)}" for option, name in columns.items())
 
     @abstractmethod
     def _rows(self, places: list[int]) -> Iterator[Row]:

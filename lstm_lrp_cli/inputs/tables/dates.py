@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from lstm_lrp_cli.errors import UnusableInput
+from . import is_missing
 
 # How a date may be meant. Numbers are seconds, days or steps since whenever.
 Meaning = Literal["local", "zoned", "dmy", "mdy", "number"]
@@ -30,11 +31,11 @@ EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a value of a table stands for none."""
+def is_absent(value: Any) -> bool:
+    """Whether a value stands for one that is not there, in words too."""
     if isinstance(value, str):
         return value.strip().lower() in MISSING
-    return value is None or value != value
+    return is_missing(value)
 
 
 def is_date(value: Any) -> bool:
@@ -51,7 +52,7 @@ def meanings_of(value: Any) -> Meanings:
     """All that a value may mean as a date; nothing if it is none."""
     if isinstance(value, str):
         return _of_text(value.strip())
-    if value is None or value != value or isinstance(value, bool):
+    if is_missing(value) or isinstance(value, bool):
         return {}
     if isinstance(value, datetime):
         return _of_datetime(value)
@@ -134,7 +135,7 @@ class DateColumn:
         UnusableInput
             It is missing, is none, or is written otherwise than those before.
         """
-        if is_missing(value):
+        if is_absent(value):
             raise UnusableInput(
                 place, f"`{self.name}` is missing; expected the date of the row: fill it in"
             )

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk
 from . import Table
 from .delimited import DelimitedTable
 
@@ -17,7 +19,8 @@ def open_table(
     Parameters
     ----------
     opened : OpenInput
-        Of `stream.open_input`, compressed or not, a pipe too.
+        Of `stream.open_input`, compressed or not, a pipe too. Or a folder, for "arrow", that
+        `Dataset.save_to_disk` wrote.
     form : str
         One of TABLES.
     where : str
@@ -30,4 +33,33 @@ def open_table(
     UnusableInput
         It is no such table, or its header cannot be read.
     """
-    yield DelimitedTable(opened.file, where, "\t" if form == "tsv" else delimiter)
+    if form in ("csv", "tsv"):
+        yield DelimitedTable(opened.file, where, "\t" if form == "tsv" else delimiter)
+        return
+    from .arrow import open_arrow, open_dataset, open_parquet
+
+    folder = opened.plain_path
+    if folder is not None and folder.is_dir():
+        with open_dataset(folder, where) as table:
+            yield table
+        return
+    with (
+        on_disk(opened, f".{form}") as path,
+        (open_parquet if form == "parquet" else open_arrow)(path, where) as table,
+    ):
+        yield table
+
+
+def form_of_folder(path: str, form: InputFormat | None) -> InputFormat | None:
+    """The format of what may be a folder: "arrow" of one, None of what is none.
+
+    Raises
+    ------
+    UnusableInput
+        It is a folder, and another format is asked for.
+    """
+    if not Path(path).is_dir():
+        return None
+    if form not in (None, "arrow"):
+        raise UnusableInput(path, f"is a directory; expected a .{form} file")
+    return "arrow"

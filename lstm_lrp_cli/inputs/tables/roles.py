@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Sequence as Several
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from msgspec import Struct
 
-from lstm_lrp_cli.errors import LeftOut, UnusableInput
-from lstm_lrp_cli.inputs.features import places_of_features, tell_left_out
+from lstm_lrp_cli.errors import LeftOut, UnusableInput, WrongUsage
+from lstm_lrp_cli.inputs.tables.features import places_of_features, tell_left_out
 from lstm_lrp_cli.model.model import Input
 from . import Table
 from .dates import NAMES, ORDERS, Meaning, is_date, is_number, meanings_of
@@ -48,8 +48,35 @@ class AsSeries(Struct, frozen=True):
 USUAL_SERIES = AsSeries()
 
 
-class Columns(Struct, frozen=True):
-    """What the columns of a table are.
+class SeriesOptions(TypedDict, total=False):
+    """How a program says the same, in keywords."""
+
+    window: int
+    stride: int
+    group: str
+    date: str
+
+
+SERIES = tuple(SeriesOptions.__annotations__)
+
+
+def as_series(**given: Unpack[SeriesOptions]) -> AsSeries:
+    """How series are cut, as keywords say it.
+
+    Raises
+    ------
+    WrongUsage
+        Windows are none.
+    """
+    asked = AsSeries(**given)
+    for name, value in (("window", asked.window), ("stride", asked.stride)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise WrongUsage(f"is {value!r}; expected a whole number of rows, from 1", name)
+    return asked
+
+
+class Roles(Struct, frozen=True):
+    """What the columns of a table of numbers are.
 
     Parameters
     ----------
@@ -72,9 +99,9 @@ class Columns(Struct, frozen=True):
     label: str | None = None
 
 
-def columns_of(
+def roles_of(
     table: Table, asked: AsSeries, label: str | None, first: dict[str, Any], read: Input
-) -> Columns:
+) -> Roles:
     """What is in each column of a table.
 
     Parameters
@@ -98,7 +125,7 @@ def columns_of(
         others = [name for name in others if name != date]
     features = _features(table, others, first, read)
     dated = date is not None and (not long or is_date(first[date]))
-    return Columns(features, date, order, dated, group, label)
+    return Roles(features, date, order, dated, group, label)
 
 
 def _named_date(table: Table, name: str | None) -> tuple[str | None, Meaning | None]:
@@ -139,7 +166,8 @@ def _features(
 
     Without names, columns of text are left out where just as many others are there as are taken.
     """
-    places = places_of_features(names, read, table.where)
+    header = table.where if table.typed else f"{table.where}: line 1"
+    places = places_of_features(names, read, header)
     if places is not None:
         tell_left_out(names, read, table.where)
         return read.features or ()

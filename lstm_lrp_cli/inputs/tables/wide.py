@@ -18,11 +18,11 @@ from lstm_lrp_cli.errors import LeftOut, UnusableInput
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.series import checked_values
 from lstm_lrp_cli.inputs.stream import whole_number
-from lstm_lrp_cli.inputs.tokens import gold_class
 from lstm_lrp_cli.model.model import Model
 from . import Row, Table
-from .dates import DateColumn, Meanings, is_missing, is_number
-from .roles import LISTED, AsSeries, Columns, columns_of
+from .dates import DateColumn, Meanings, is_absent, is_number
+from .roles import LISTED, AsSeries, Roles, roles_of
+from .text import gold_of
 
 # How many values of series that are not at an end are held in all, before the oldest is let go of.
 MOST_HELD = 2**21
@@ -52,8 +52,8 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
     if first is None:
         return
     row = dict(zip(names, first[0], strict=True))
-    columns = columns_of(table, asked, label, row, model.only_input)
-    yield from _Cutting(table, names, columns, asked, model).sequences(chain([first], rows))
+    roles = roles_of(table, asked, label, row, model.only_input)
+    yield from _Cutting(table, names, roles, asked, model).sequences(chain([first], rows))
 
 
 def _check_header(names: list[str], where: str) -> None:
@@ -86,18 +86,18 @@ class _Cutting:
     """Cuts rows into sequences."""
 
     def __init__(
-        self, table: Table, names: list[str], columns: Columns, asked: AsSeries, model: Model
+        self, table: Table, names: list[str], roles: Roles, asked: AsSeries, model: Model
     ) -> None:
         place = {name: number for number, name in enumerate(names)}
         read = model.only_input
         self._table = table
-        self._columns = columns
+        self._roles = roles
         self._model = model
-        self._features = [place[name] for name in columns.features]
-        self._group = None if columns.group is None else place[columns.group]
-        self._label = None if columns.label is None else place[columns.label]
-        self._date = None if columns.date is None else place[columns.date]
-        self._dates = DateColumn(columns.date or "", columns.order)
+        self._features = [place[name] for name in roles.features]
+        self._group = None if roles.group is None else place[roles.group]
+        self._label = None if roles.label is None else place[roles.label]
+        self._date = None if roles.date is None else place[roles.date]
+        self._dates = DateColumn(roles.date or "", roles.order)
         self._window = _window_of(asked, model, table.where)
         self._stride = asked.stride or 1
         # Shorter series are filled up, as they were for training.
@@ -130,20 +130,20 @@ class _Cutting:
         return behind >= 0 and behind % self._stride == 0
 
     def _name(self, value: Any, place: str) -> str:
-        if is_missing(value):
+        if is_absent(value):
             raise UnusableInput(
-                place, f"`{self._columns.group}` is missing; expected of which series the row is"
+                place, f"`{self._roles.group}` is missing; expected of which series the row is"
             )
         return str(value).strip()
 
     def _entered(self, name: str | None, place: str) -> _Series:
         """The series that a row is of, which may have begun before another."""
         if name in self._gone:
-            by = ", ".join(filter(None, (self._columns.group, self._columns.date)))
+            by = ", ".join(filter(None, (self._roles.group, self._roles.date)))
             apart = " or cut it into windows with --window" if self._window is None else ""
             raise UnusableInput(
                 place,
-                f"{self._columns.group} {name} goes on after another; sort the file by {by}{apart}",
+                f"{self._roles.group} {name} goes on after another; sort the file by {by}{apart}",
             )
         found = self._open.pop(name, None) or _Series(name, self._window)
         self._open[name] = found  # the last, as the oldest is let go of first
@@ -197,19 +197,19 @@ class _Cutting:
     def _add(self, series: _Series, values: tuple[Any, ...], place: str) -> None:
         """Check a row, and add it to its series."""
         at = place
-        if self._columns.group is not None:
-            at += f": {self._columns.group} {series.name}"
+        if self._roles.group is not None:
+            at += f": {self._roles.group} {series.name}"
         if self._date is not None:
             found = self._dates.read(values[self._date], at)
             if series.last is not None:
                 self._dates.check_order(series.last, found, at)
             series.last = found
             series.dates.append(found[0])
-            at += f"{':' if at == place else ','} {self._columns.date} {found[0]}"
+            at += f"{':' if at == place else ','} {self._roles.date} {found[0]}"
         series.values.append(
             [
                 _number(values[column], name, at)
-                for column, name in zip(self._features, self._columns.features, strict=True)
+                for column, name in zip(self._features, self._roles.features, strict=True)
             ]
         )
         series.place = at
@@ -219,21 +219,18 @@ class _Cutting:
     def _sequence(self, series: _Series) -> Sequence:
         """What is held of a series, as a sequence."""
         series.cut = series.count
-        columns, model = self._columns, self._model
+        roles, model = self._roles, self._model
         values, _ = checked_values(
-            np.array(series.values, dtype=np.float64), columns.features, model, series.place
+            np.array(series.values, dtype=np.float64), roles.features, model, series.place
         )
         gold = None
-        if columns.label is not None:
-            if is_missing(series.label):
-                raise UnusableInput(
-                    series.place, f"`{columns.label}` is missing; expected the true class"
-                )
-            gold = gold_class(_class(series.label), model, series.place)
-        dates = tuple(series.dates) if columns.dated else None
+        if roles.label is not None:
+            classes = self._table.classes.get(roles.label)
+            gold = gold_of(series.label, roles.label, classes, model, series.place)
+        dates = tuple(series.dates) if roles.dated else None
         number = self._number
         self._number += 1
-        return Sequence(number, values, None, columns.features, self._id(series), gold, dates=dates)
+        return Sequence(number, values, None, roles.features, self._id(series), gold, dates=dates)
 
     def _id(self, series: _Series) -> str | int | None:
         """What a sequence is called: by its series, and of a window also by where it begins."""
@@ -241,9 +238,9 @@ class _Cutting:
         if self._window is None:
             return int(name) if name is not None and name == str(whole_number(name)) else name
         start = series.count - len(series.values)
-        begins = series.dates[0] if self._columns.dated else str(start)
+        begins = series.dates[0] if self._roles.dated else str(start)
         if name is None:
-            return begins if self._columns.dated else start
+            return begins if self._roles.dated else start
         return f"{name} {begins}"
 
 
@@ -266,11 +263,6 @@ def _window_of(asked: AsSeries, model: Model, where: str) -> int | None:
     return None
 
 
-def _class(label: Any) -> str | int:
-    """A label as it is looked up; tables of types have whole numbers as floats."""
-    return int(label) if isinstance(label, float) and label.is_integer() else str(label)
-
-
 def _number(value: Any, name: str, place: str) -> float:
     """A value of a feature.
 
@@ -285,7 +277,7 @@ def _number(value: Any, name: str, place: str) -> float:
         number = math.nan
     if math.isfinite(number):
         return number
-    if is_missing(value):
+    if is_absent(value):
         found = f"is missing{f' ({value})' if value is not None and str(value).strip() else ''}"
         raise UnusableInput(
             place, f"`{name}` {found}; expected a finite number: fill or drop what is missing"

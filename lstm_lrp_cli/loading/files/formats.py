@@ -118,6 +118,8 @@ NPY = Format(
     "is one NumPy array (.npy)",
     "MODEL comes before INPUT, and has weights by name: numpy.savez writes them as .npz",
 )
+PARQUET = Format(lambda seen: seen.starts(b"PAR1"), "is a Parquet table", NO_WEIGHTS)
+ARROW = Format(lambda seen: seen.starts(b"ARROW1\0"), "is a table of Arrow", NO_WEIGHTS)
 
 # In this order: the first that fits.
 FORMATS: tuple[Format, ...] = (
@@ -210,12 +212,9 @@ FORMATS: tuple[Format, ...] = (
         "give the .onnx file that it was made from",
     ),
     NPY,
-    Format(lambda seen: seen.starts(b"PAR1"), "is a Parquet table", NO_WEIGHTS),
-    Format(
-        lambda seen: seen.starts(b"ARROW1\0", b"SQLite format 3\0"),
-        "is a table of Arrow or SQLite",
-        NO_WEIGHTS,
-    ),
+    PARQUET,
+    ARROW,
+    Format(lambda seen: seen.starts(b"SQLite format 3\0"), "is a database of SQLite", NO_WEIGHTS),
     Format(
         lambda seen: seen.starts(b"MATLAB "),
         "is a MATLAB file (.mat)",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import ArrayFile, Stored, damaged
-from .flatbuffer import Table, root_of
+from .flatbuffer import FlatTable, root_of
 
 # The types of numbers; others are text and what nothing here has.
 DTYPES = {
@@ -90,13 +90,13 @@ class LiteOperator(Struct, frozen=True):
         Its name, or its number where that is not known here.
     inputs, outputs : tuple of int
         The numbers of tensors; -1 is none.
-    options : Table or None
+    options : FlatTable or None
     """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Table | None
+    options: FlatTable | None
 
 
 class LiteFile(ArrayFile):
@@ -142,7 +142,7 @@ class LiteFile(ArrayFile):
         count = math.prod(tensor.stored.shape)
         return np.frombuffer(self._data, dtype, count, tensor.begin).reshape(tensor.stored.shape)
 
-    def _tensors(self, graph: Table, buffers: list[Table]) -> Iterator[LiteTensor]:
+    def _tensors(self, graph: FlatTable, buffers: list[FlatTable]) -> Iterator[LiteTensor]:
         names: set[str] = set()
         for number, table in enumerate(graph.tables(0)):
             name = table.text(3)
@@ -158,7 +158,7 @@ class LiteFile(ArrayFile):
                 yield LiteTensor(name, Stored(table.wholes(7, "<i") or shape, dtype))
 
 
-def _constant(tensor: LiteTensor, table: Table, begin: int, size: int) -> LiteTensor:
+def _constant(tensor: LiteTensor, table: FlatTable, begin: int, size: int) -> LiteTensor:
     """A tensor whose numbers the file holds, as many as its shape says."""
     shape, dtype = tensor.stored.shape, tensor.stored.dtype
     claimed = np.dtype(dtype).itemsize * math.prod(shape)
@@ -169,7 +169,7 @@ def _constant(tensor: LiteTensor, table: Table, begin: int, size: int) -> LiteTe
     return LiteTensor(tensor.name, tensor.stored, begin, size, has_scales)
 
 
-def _operators(graph: Table, codes: list[Table], tensors: int) -> Iterator[LiteOperator]:
+def _operators(graph: FlatTable, codes: list[FlatTable], tensors: int) -> Iterator[LiteOperator]:
     for table in graph.tables(3):
         code = codes[table.whole(0, "<I")]
         number = max(code.whole(0, "<b"), code.whole(3, "<i"))

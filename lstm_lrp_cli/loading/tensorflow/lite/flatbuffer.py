@@ -18,7 +18,7 @@ LONGEST_LIST = 1024
 MOST_TABLES = 20_000
 
 
-class Table(Struct, frozen=True):
+class FlatTable(Struct, frozen=True):
     """A table.
 
     Parameters
@@ -40,15 +40,15 @@ class Table(Struct, frozen=True):
     def whole(self, field: int, form: str, default: int = 0) -> int:
         return int(self.number(field, form, default))
 
-    def table(self, field: int) -> "Table | None":
+    def table(self, field: int) -> "FlatTable | None":
         place = self._place(field)
-        return None if place is None else Table(self.data, _followed(self.data, place))
+        return None if place is None else FlatTable(self.data, _followed(self.data, place))
 
-    def tables(self, field: int) -> Iterator["Table"]:
+    def tables(self, field: int) -> Iterator["FlatTable"]:
         """A field that is a list of tables."""
         begin, count = self._list(field, 4, MOST_TABLES)
         for number in range(count):
-            yield Table(self.data, _followed(self.data, begin + 4 * number))
+            yield FlatTable(self.data, _followed(self.data, begin + 4 * number))
 
     def numbers(self, field: int, form: str) -> tuple[float, ...]:
         """A field that is a list of numbers."""
@@ -86,9 +86,9 @@ class Table(Struct, frozen=True):
         return begin + 4, count
 
 
-def root_of(data: bytes) -> Table:
+def root_of(data: bytes) -> FlatTable:
     """The table that a file is."""
-    return Table(data, _followed(data, 0))
+    return FlatTable(data, _followed(data, 0))
 
 
 def _followed(data: bytes, place: int) -> int:

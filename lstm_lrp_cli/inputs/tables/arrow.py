@@ -1,0 +1,241 @@
+"""Parquet, Arrow's IPC format (which Feather is), and data sets that `save_to_disk` wrote.
+
+Files are untrusted: what is read of them is checked by Arrow before any of it is looked at.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lstm_lrp_cli.errors import UnusableInput
+from . import Row, Table
+
+try:
+    import pyarrow as pa
+    from pyarrow import parquet
+except ImportError as error:
+    raise UnusableInput(
+        "reading Parquet and Arrow",
+        "needs the package pyarrow; pip install 'lstm-lrp-cli[parquet]'",
+    ) from error
+
+# How many rows are read at a time, where the file leaves it to the reader.
+ROWS = 2**10
+IPC_FILE, FEATHER_1 = b"ARROW1", b"FEA1"
+# What data sets of Hugging Face tell of themselves, in a schema and beside it.
+KEY = b"huggingface"
+INFO, STATE, SPLITS = "dataset_info.json", "state.json", "dataset_dict.json"
+# A description of columns is short; what is longer is none.
+MOST_BYTES = 2**24
+Batches = Callable[[list[str]], Iterator[Any]]
+
+
+class ArrowTable(Table):
+    """A table of typed columns.
+
+    Parameters
+    ----------
+    where : str
+        What messages call it.
+    schema : pyarrow.Schema
+    batches : callable
+        Gives the batches of some columns, by their names.
+    features : dict or None
+        What Hugging Face's description of the columns says, where it is told apart.
+    """
+
+    typed = True
+
+    def __init__(self, where: str, schema: Any, batches: Batches, features: Any = None) -> None:
+        super().__init__(where, schema.names)
+        self._batches = batches
+        described = _described(schema) if features is None else features
+        self.classes = _class_names(described)
+
+    def _rows(self, places: list[int]) -> Iterator[Row]:
+        names = [self.columns[place] for place in places]
+        number = 0
+        with _readable(self.where):
+            for batch in self._batches(names):
+                columns = [_values(batch.column(name)) for name in names]
+                rows = zip(*columns, strict=True) if columns else [()] * batch.num_rows
+                for row in rows:
+                    number += 1
+                    yield row, f"{self.where}: row {number}"
+
+
+@contextmanager
+def open_parquet(path: Path, where: str) -> Iterator[Table]:
+    """Open a Parquet file; of its columns those are read that are asked for."""
+    with _readable(where), parquet.ParquetFile(path) as file:
+
+        def batches(names: list[str]) -> Iterator[Any]:
+            return _checked(file.iter_batches(ROWS, columns=names))
+
+        yield ArrowTable(where, file.schema_arrow, batches)
+
+
+@contextmanager
+def open_arrow(path: Path, where: str) -> Iterator[Table]:
+    """Open an Arrow file, or a stream of Arrow in a file; Feather is the former."""
+    with _readable(where), _opened(path, where) as reader:
+        yield ArrowTable(where, reader.schema, lambda names: _selected(_each(reader), names))
+
+
+@contextmanager
+def open_dataset(folder: Path, where: str) -> Iterator[Table]:
+    """Open a folder by `Dataset.save_to_disk` of Hugging Face's datasets.
+
+    Raises
+    ------
+    UnusableInput
+        It is none, or that of several splits, of which one is to be named.
+    """
+    if (folder / SPLITS).is_file():
+        splits = _document(folder / SPLITS, where, _Splits).splits
+        named = "test" if "test" in splits else next(iter(splits), "SPLIT")
+        raise UnusableInput(
+            where,
+            f"is a data set of the splits {', '.join(splits)}; expected one of them: "
+            f"{folder / named}",
+        )
+    if not (folder / STATE).is_file():
+        raise UnusableInput(where, _no_dataset(folder))
+    state = _document(folder / STATE, where, _State)
+    if state.indices:
+        raise UnusableInput(
+            where,
+            "keeps its rows in another order; write it again: "
+            "dataset.flatten_indices().save_to_disk(FOLDER)",
+        )
+    files = [each.filename for each in state.files]
+    for name in files:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise UnusableInput(where, f"names the file `{name}`, and there is none; is it whole?")
+    if not files:
+        raise UnusableInput(where, "names no files; expected those of a data set")
+    features = _document(folder / INFO, where, dict[str, Any]).get("features") or {}
+
+    def batches(names: list[str]) -> Iterator[Any]:
+        for name in files:
+            with _opened(folder / name, where) as reader:
+                yield from _selected(_each(reader), names)
+
+    with _readable(where):
+        with _opened(folder / files[0], where) as reader:
+            schema = reader.schema
+        yield ArrowTable(where, schema, batches, features)
+
+
+class _DataFile(msgspec.Struct):
+    filename: str
+
+
+class _State(msgspec.Struct):
+    """What state.json holds; older versions kept the order of rows apart."""
+
+    files: list[_DataFile] = msgspec.field(name="_data_files")
+    indices: list[Any] | None = msgspec.field(name="_indices_data_files", default=None)
+
+
+class _Splits(msgspec.Struct):
+    splits: list[str]
+
+
+def _document(path: Path, where: str, kind: Any) -> Any:
+    """A document of JSON that describes a data set."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise UnusableInput(where, f"{path.name} is larger than {MOST_BYTES:,} bytes")
+        return msgspec.json.decode(data, type=kind)
+    except FileNotFoundError as error:
+        raise UnusableInput(where, f"has no {path.name}; is it whole?") from error
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
+        raise UnusableInput(where, f"{path.name} cannot be used: {error}") from error
+
+
+def _no_dataset(folder: Path) -> str:
+    """What is said of a folder that is no data set."""
+    tables = sorted(each for each in folder.rglob("*.parquet") if each.is_file())
+    mend = f"; name one of its tables: {tables[0]}" if tables else ""
+    return (
+        "is a directory; expected a file of sequences, or a data set that "
+        f"Dataset.save_to_disk wrote ({STATE}){mend}"
+    )
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[Any]:
+    """A reader of Arrow's format, which maps the file: nothing is taken by what it claims."""
+    with path.open("rb") as file:
+        beginning = file.read(8)
+    if beginning.startswith(FEATHER_1):
+        raise UnusableInput(
+            where, "is of Feather's first version; write it again: pandas.DataFrame.to_feather"
+        )
+    with pa.memory_map(str(path)) as source:
+        is_file = beginning.startswith(IPC_FILE)
+        with pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source) as reader:
+            yield reader
+
+
+def _each(reader: Any) -> Iterator[Any]:
+    """The batches of a file, which are numbered, or of a stream."""
+    count = getattr(reader, "num_record_batches", None)
+    yield from reader if count is None else map(reader.get_batch, range(count))
+
+
+def _selected(batches: Iterable[Any], names: list[str]) -> Iterator[Any]:
+    return _checked(batch.select(names) for batch in batches)
+
+
+def _checked(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches whose offsets and texts are in order; others could crash whoever reads them."""
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of a column; times to the microsecond, and finer ones as texts."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        try:
+            column = column.cast(pa.timestamp("us", column.type.tz))
+        except pa.ArrowInvalid:
+            column = column.cast(pa.string())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """Whatever Arrow raises of a damaged file as an error of the user's."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise UnusableInput(where, f"cannot be read: {problem}; is it whole?") from error
+
+
+def _described(schema: Any) -> Any:
+    """What Hugging Face's datasets tell of the columns in a schema; nothing where they do not."""
+    try:
+        return json.loads((schema.metadata or {})[KEY])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def _class_names(features: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the classes that a column of numbers stands for."""
+    found = {}
+    for column, feature in features.items() if isinstance(features, dict) else ():
+        names = feature.get("names") if isinstance(feature, dict) else None
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            found[str(column)] = tuple(names)
+    return found
