@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
     metavar="UNIT",
-    help="token, dimension, step, feature.  [default: token; feature]",
+    help="token, dimension, step or feature.  [default: by INPUT]",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
