@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.stream import InputFormat
 from lstm_lrp_cli.inputs.tables.columns import ByInput, named_columns
+from lstm_lrp_cli.inputs.tables.roles import SERIES, SeriesOptions, as_series
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.mapping.given import said_in_python
 from lstm_lrp_cli.model.model import Model
@@ -45,13 +46,14 @@ __all__ = [
 ]
 
 
-class TableColumns(TypedDict, total=False):
-    """The columns of a table, or keys of JSON lines, that `read` is told."""
+class ReadOptions(SeriesOptions, total=False):
+    """The columns of a table, or keys of JSON lines, that `read` is told; and others' options."""
 
     text: ByInput
     label: str
     id: str
     delimiter: str
+    array: str
 
 
 # How many sequences' explanations are written at a time.
@@ -122,7 +124,7 @@ def read(
     format: InputFormat | None = None,
     ids: bool = False,
     labelled: bool = False,
-    **columns: Unpack[TableColumns],
+    **columns: Unpack[ReadOptions],
 ) -> Iterator[Sequence]:
     """Read the sequences of a file, one after the other, as the command line does.
 
@@ -145,7 +147,9 @@ def read(
         `text`, `label` and `id` name the columns of a table, or the keys of JSON lines, that have
         the texts, the true classes, and what sequences are called. For a model with several inputs,
         `text` may be a dict with a column for each. `delimiter` is what parts the fields of CSV,
-        which is found where it is not given.
+        which is found where it is not given. Of a table of numbers, `window`, `stride`, `group` and
+        `date` say how series are cut from it, as of `sequences`; `label` may also be an array of
+        .npz or .h5, or a .npy file. `array` is the one to be read, of a file with several.
 
     Yields
     ------
@@ -173,9 +177,13 @@ def read(
         if not (files and model.several_inputs):
             raise WrongUsage("is a dict of files, which are those of several inputs", "path")
     first, *others = files
-    named = named_columns(**columns)
+    given: dict[str, Any] = dict(columns)
+    array = given.pop("array", None)
+    series = as_series(**{key: given.pop(key) for key in SERIES if key in given})
+    named = named_columns(**given)
     labelled = labelled or named.label is not None
-    return read_sequences(Source(first, format, ids, labelled, tuple(others), named), model)
+    source = Source(first, format, ids, labelled, tuple(others), named, array=array, series=series)
+    return read_sequences(source, model)
 
 
 def explain(
@@ -310,7 +318,8 @@ def write(
     explainer = begin[0].asked
     assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
-    layout = Layout(explainer, report.about(), top, report)
+    dated = begin[0].sequence.has_dates
+    layout = Layout(explainer, report.about(), top, report, dated=dated)
     output = OUTPUTS[form]
     everything = chain(begin, explanations)
     opened = open_binary if output.binary else open_output

@@ -26,7 +26,7 @@ from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.model import Model
 from .kinds import KINDS, Kind
 
-NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})
+NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target", "date"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

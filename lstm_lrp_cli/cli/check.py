@@ -21,7 +21,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.inputs import InputOptions, input_argument
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import (
     SET_IN_NAME,
     SettingOptions,
@@ -39,7 +39,7 @@ from .options.model import ModelOptions, model_options
         "lrp check model.h5 sentences.txt --expected scores.npy",
         "lrp check model.h5 sentences.txt --against keras",
     ),
-    rare=("id", "delimiter", "input_format", "bias_factor", "dtype"),
+    rare=("id", *RARE, "bias_factor", "dtype"),
 )
 @model_options
 @input_argument(required=False)

@@ -26,7 +26,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.inputs import InputOptions, input_options
+from .options.inputs import RARE, InputOptions, input_options
 from .options.methods import POSITIVE, SettingOptions, complete_methods, setting_options
 from .options.model import assume_option, dtype_option, set_option
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # What results have been asked already.
 OF_MODELS = (
     *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
-    *("text", "label", "id", "ids", "labelled", "delimiter", "input_format", "step"),
+    *("text", "label", "id", "ids", "labelled", *RARE, "step"),
     *("dtype", *SETTINGS),
 )
 WORDS = ("predicted", "gold", "all")
@@ -129,17 +129,7 @@ rank_options = group(
         "lrp explain new.h5 in.txt --format jsonl -q | lrp compare old.jsonl -",
     ),
     rare=(
-        *(
-            "mapping_a",
-            "mapping_b",
-            "id",
-            "ids",
-            "delimiter",
-            "input_format",
-            "eps",
-            "bias_factor",
-            "dtype",
-        ),
+        *("mapping_a", "mapping_b", "id", "ids", *RARE, "eps", "bias_factor", "dtype"),
         *("steps", "baseline", "span", "seed", "min_count"),
     ),
 )

@@ -23,7 +23,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.inputs import InputOptions, input_argument
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import POSITIVE, SettingOptions, method_names, methods_option, setting_options
 from .options.model import ModelOptions, model_options
 
@@ -119,17 +119,7 @@ experiment_options = group(
         "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
         "lrp evaluate model.h5 input.txt --methods lrp-all,random --plot curves.svg",
     ),
-    rare=(
-        "id",
-        "delimiter",
-        "input_format",
-        "bias_factor",
-        "steps",
-        "baseline",
-        "radius",
-        "draws",
-        "dtype",
-    ),
+    rare=("id", *RARE, "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
 )
 @model_options
 @input_argument()

@@ -18,7 +18,7 @@ from .options.arguments import (
     refuse_same_file,
 )
 from .options.help import Command
-from .options.inputs import InputOptions, input_argument
+from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import SettingOptions, methods_option, setting_options
 from .options.model import ModelOptions, model_options
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
-        *("assume", "id", "ids", "delimiter", "input_format", "bias_factor", "steps", "baseline"),
+        *("assume", "id", "ids", *RARE, "bias_factor", "steps", "baseline"),
         *("span", "seed", "attention", "no_pager", "dtype", "jobs"),
     ),
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--by",
     type=click.Choice(["token", "dimension", "step", "feature"]),
     metavar="UNIT",
-    help="token, dimension, step or feature.  [default: token; feature in numeric series]",
+    help="token, dimension, step or feature.  [default: by INPUT]",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."

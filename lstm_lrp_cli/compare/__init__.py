@@ -211,6 +211,8 @@ class Apart:
         None in a numeric series. Of several inputs, their tokens and steps, one after the other.
     a, b : list of float
         Relevance of each token or step; NaN of those that are masked.
+    dates : list of str or None
+        When each of them was, where that is known of all.
     """
 
     sequence: int
@@ -227,6 +229,7 @@ class Apart:
     tokens: list[str] | None
     a: list[float]
     b: list[float]
+    dates: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,4 +260,11 @@ def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
         [name for part in one.parts for name in _step_names(part)] or one.tokens,
         _steps(one),
         _steps(other),
+        _dates(one) or _dates(other),
     )
+
+
+def _dates(result: Result) -> list[str] | None:
+    """When each token or step of all inputs was, where that is known of all."""
+    known = [part.dates for part in result.parts if part.dates is not None]
+    return list(chain.from_iterable(known)) if len(known) == len(result.parts) else None

@@ -206,6 +206,7 @@ def _result(explanation: Explanation) -> Result:
             part.relevance.astype("float64", copy=False),
             None if part.tokens is None else list(part.tokens),
             None if part.features is None else list(part.features),
+            dates=None if part.part.dates is None else list(part.part.dates),
         )
         for part in explanation.parts
     )
@@ -225,6 +226,7 @@ def _result(explanation: Explanation) -> Result:
         label=explanation.label,
         method=explanation.method,
         inputs=inputs if several else (),
+        dates=only.dates,
         original=[] if explanation.original is None else explanation.original.tolist(),
     )
 

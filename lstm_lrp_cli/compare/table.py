@@ -191,6 +191,8 @@ def _heading(apart: Apart) -> Text:
     place = f"step {apart.position}"
     if apart.tokens is not None:
         place = printable(apart.tokens[apart.position])
+    elif apart.dates is not None:
+        place = printable(apart.dates[apart.position])
     heading.append(f"  largest difference {apart.difference:.3g} at {place}")
     if apart.a_predicted != apart.b_predicted:
         for side, predicted in (("A", apart.a_predicted), ("B", apart.b_predicted)):
@@ -257,7 +259,7 @@ def side_by_side(apart: Apart, rank: Rank, console: Console) -> Iterator[Text]:
     """
     both = np.array([apart.a, apart.b])
     shown = both[:, :MOST_TOKENS]
-    names = apart.tokens or list(map(str, range(shown.shape[1])))
+    names = apart.tokens or apart.dates or list(map(str, range(shown.shape[1])))
     shade = shade_of(console)
     strengths = (
         strengths_of(both) if rank == "difference" else np.stack(list(map(strengths_of, both)))

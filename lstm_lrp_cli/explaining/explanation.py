@@ -112,6 +112,15 @@ class ExplainedInput(Struct, frozen=True, eq=False, gc=False):
         return self.part.features
 
     @property
+    def dates(self) -> tuple[str, ...] | None:
+        return self.part.dates
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What its steps are called, where they are no tokens: by their dates, or by number."""
+        return self.dates or tuple(f"step {step}" for step in range(len(self.relevance)))
+
+    @property
     def relevance_of_steps(self) -> Floats:
         """Relevance of each token or step, shape (steps,)."""
         return _of_steps(self.relevance)
@@ -243,6 +252,11 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
     def features(self) -> Any:
         """The names of a numeric series' features; None of tokens. Of several inputs, by name."""
         return self._by_name(lambda part: part.features)
+
+    @property
+    def dates(self) -> Any:
+        """When each step was, as the input has it; None if it does not say. Of several, by name."""
+        return self._by_name(lambda part: part.dates)
 
     @property
     def relevance(self) -> Any:

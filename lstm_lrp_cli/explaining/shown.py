@@ -26,6 +26,7 @@ MOST_CELLS = 160
 MOST_FEATURES = 24
 CELLS_WIDTH, CELLS_HEIGHT = 560, 28
 TABLE = "border-collapse:collapse;color:inherit"
+AXIS = "padding:0;display:flex;justify-content:space-between;opacity:.75"
 # Plain text tells of so many tokens, or of so many features.
 TEXT_TOKENS = 60
 TEXT_WIDTH = 88
@@ -77,17 +78,24 @@ def _body(part: ExplainedInput) -> str:
         names, what = part.features or (), "features"
         amounts = np.nansum(part.relevance, axis=0)
     else:
-        names, what = tuple(f"step {step}" for step in range(len(amounts))), "steps"
+        names, what = part.step_names, "steps"
     # The strongest, in their order; a space within what stands together is no place to fold.
     strongest = np.argsort(-np.abs(np.nan_to_num(amounts)), kind="stable")[:TEXT_TOKENS]
     told = (f"{names[at]}({_number(amounts[at])})" for at in np.sort(strongest).tolist())
     body = " ".join(each.replace(" ", "\0") for each in told)
     if len(names) > TEXT_TOKENS:
         body += f" and\0{len(names) - TEXT_TOKENS:,}\0weaker\0{what}"
+    if part.dates:
+        body += f", {span_of(part.dates)}".replace(" ", "\0")
     if part.name is not None:
         body = f"{part.name}: {body}"
     body = fill(body, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
     return body.replace("\0", " ")
+
+
+def span_of(dates: tuple[str, ...]) -> str:
+    """From when to when a series is."""
+    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
 
 
 def _heading(explanation: Explanation) -> Iterator[str]:
@@ -222,15 +230,18 @@ def _series(part: ExplainedInput) -> str:
     starts = np.arange(0, steps, together)
     cells = np.add.reduceat(np.nan_to_num(relevance), starts, axis=0) if steps else relevance
     strengths = _strengths(cells)
+    titles = [f"{part.dates[start]}: " if part.dates else "" for start in starts.tolist()]
     sums = cells.sum(axis=0)
     shown = np.sort(np.argsort(-np.abs(sums), kind="stable")[:MOST_FEATURES]).tolist()
     rows = "".join(
         f'<tr><td style="text-align:left"><bdi>{escape(names[at])}</bdi></td>'
         f'<td style="padding:0 .75em;text-align:right">{_number(sums[at])}</td>'
-        f'<td style="padding:0">{_cells(cells[:, at], strengths[:, at], values[:, at : at + 1])}'
-        "</td></tr>"
+        '<td style="padding:0">'
+        f"{_cells(cells[:, at], strengths[:, at], values[:, at : at + 1], titles)}</td></tr>"
         for at in shown
     )
+    if part.dates:
+        rows += f'<tr><td></td><td></td><td style="{AXIS}">{_ends(part.dates)}</td></tr>'
     notes = []
     if together > 1:
         notes.append(f"a cell is {together} of {steps:,} steps")
@@ -240,15 +251,21 @@ def _series(part: ExplainedInput) -> str:
     return f'<table style="{TABLE}"><tbody>{rows}</tbody></table>{told}'
 
 
-def _cells(amounts: Floats, strengths: Floats, values: Floats) -> str:
+def _ends(dates: tuple[str, ...]) -> str:
+    """When the first and the last step were, at either end."""
+    ends = dates[:1] if len(dates) == 1 else (dates[0], dates[-1])
+    return "".join(f"<span>{escape(date)}</span>" for date in ends)
+
+
+def _cells(amounts: Floats, strengths: Floats, values: Floats, titles: list[str]) -> str:
     """The cells of one feature from left to right, and a line of its values over them."""
     count = max(len(amounts), 1)
     width = CELLS_WIDTH / count
     found = [
         f'<rect x="{place * width:.2f}" width="{width:.2f}" height="{CELLS_HEIGHT}" '
-        f'fill="{_colour(strength)}"><title>{_number(amount)}</title></rect>'
-        for place, (amount, strength) in enumerate(
-            zip(amounts.tolist(), strengths.tolist(), strict=True)
+        f'fill="{_colour(strength)}"><title>{escape(title)}{_number(amount)}</title></rect>'
+        for place, (amount, strength, title) in enumerate(
+            zip(amounts.tolist(), strengths.tolist(), titles, strict=True)
         )
     ]
     if values.size:

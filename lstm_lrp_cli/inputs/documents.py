@@ -24,6 +24,7 @@ class Document(Struct):
     text: str | UnsetType = UNSET
     values: list[list[float]] | UnsetType = UNSET
     features: list[str] | None = None
+    dates: list[str] | None = None
     id: str | int | None = None
     label: str | int | None = None
 
@@ -117,4 +118,7 @@ def _series(
     values = np.array(rows, dtype=np.float64).reshape(len(rows), *widths)
     names = tuple(document.features) if document.features else None
     array, features = checked_values(values, names, model, place)
-    return Sequence(number, array, features=features, id=document.id, gold=gold)
+    dates = None if document.dates is None else tuple(document.dates)
+    if dates is not None and len(dates) != len(array):
+        raise UnusableInput(place, f"has {len(dates)} `dates` of {len(array)} steps")
+    return Sequence(number, array, None, features, document.id, gold, dates=dates)

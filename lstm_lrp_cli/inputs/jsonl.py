@@ -17,7 +17,9 @@ _DECODER = msgspec.json.Decoder(Document)
 _OBJECTS = msgspec.json.Decoder(dict[str, Any])
 _EMPTY = Document(tokens=[], values=[])
 # What a line may have for the only input of a model.
-OWN_KEYS = ("tokens", "text", "values", "features")
+OWN_KEYS = ("tokens", "text", "values", "features", "dates")
+# Of those, what stands beside the values of an input, by its name where there are several.
+BESIDE = ("features", "dates")
 LISTED = 8
 Read = TypeVar("Read")
 
@@ -132,10 +134,12 @@ def _given(found: dict[str, Any], key: str, number: int, model: Model) -> dict[s
     if read.embedding is not None:
         return {"text" if isinstance(value, str) else "tokens": value}
     given = {"values": rows_of_values(value, read)}
-    names = None if "features" in model.input_names else found.get("features")
-    if model.several_inputs:
-        names = names.get(model.input_names[number]) if isinstance(names, dict) else None
-    return given | {"features": names}
+    for key in BESIDE:
+        beside = None if key in model.input_names else found.get(key)
+        if model.several_inputs:
+            beside = beside.get(model.input_names[number]) if isinstance(beside, dict) else None
+        given[key] = beside
+    return given
 
 
 def _without(key: str, found: dict[str, Any], model: Model) -> str:

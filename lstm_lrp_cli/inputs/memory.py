@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from msgspec.structs import replace
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.model.model import Model
-from .features import places_of_features, tell_left_out
 from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array, whole_numbers
 from .tables.columns import NOTHING_TOLD, ByInput, Columns, named_columns
-from .tables.memory import MemoryTable, is_table
+from .tables.memory import MemoryTable, is_table, with_dates
+from .tables.roles import USUAL_SERIES, AsSeries, SeriesOptions, as_series
 from .tables.text import row_blocks, sequences_of_rows, text_columns
+from .tables.wide import read_wide
 from .tokens import Encoded, Tokenizer, gold_class
 
 # A longer text is no name of a file.
@@ -36,6 +37,7 @@ def sequences(
     text: ByInput | None = None,
     label: str | None = None,
     id: str | None = None,
+    **series: Unpack[SeriesOptions],
 ) -> Iterator[Sequence]:
     """Make sequences of what a program has in memory.
 
@@ -47,7 +49,8 @@ def sequences(
         of shape (steps,), or several of them, as a list of lists or array (sequences, steps).
         For a model that takes numbers: an array (steps, features), or several, as a list of arrays
         or an array (sequences, steps, features); of one feature, an array (steps,) will do; a table
-        whose columns are features. Whatever has `__array__` is an array. Or sequences as they are.
+        whose columns are features, and whose index or a column may have dates, or several of them.
+        Whatever has `__array__` is an array. Or sequences as they are.
         For a model with several inputs, a dict that has for each, by its name, what a model with
         that input alone would take; or an iterable of dicts, one for each sequence. An input that
         is one vector a sequence takes an array (sequences, features), or a table.
@@ -59,7 +62,12 @@ def sequences(
         texts, or with lists of tokens or ids; `text` where it is called so. Of a model with several
         inputs, a column for each by its name.
     label, id : str, optional
-        Its columns of the true classes, and of what sequences are called.
+        Its columns of the true classes, and of what sequences are called. A table of numbers has a
+        `label` alone, of which that of a sequence's last row is taken.
+    **series
+        Of a table of numbers: `window` and `stride`, how many rows make a sequence, and how many
+        further the next begins; `group`, the column that tells several series apart; `date`, that
+        of the dates, which is found where it is not given.
 
     Yields
     ------
@@ -82,8 +90,14 @@ def sequences(
     >>> [each.gold for each in lrp.sequences(table, model, text="review", label="stars")]
     [1, 0]
     """
-    columns = named_columns(text, label, id)
-    found = _of_texts(inputs, columns, model) if columns.told else _found(inputs, model)
+    columns, asked = named_columns(text, label, id), as_series(**series)
+    of_numbers = is_table(inputs) and not (model.several_inputs or model.takes_tokens)
+    if of_numbers and columns.told_beside_labels is None:
+        found = _of_table(inputs, asked, label, model)
+    elif asked.options:
+        raise WrongUsage("is of a table of numbers", asked.options[0].removeprefix("--"))
+    else:
+        found = _of_texts(inputs, columns, model) if columns.told else _found(inputs, model)
     return found if labels is None else _labelled(found, labels, model)
 
 
@@ -97,8 +111,8 @@ def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
         warnings.warn(message, stacklevel=4)
     if isinstance(inputs, bytes | dict) or not isinstance(inputs, Iterable | Sequence):
         raise _unlike("input", inputs, model)
-    if hasattr(inputs, "columns"):
-        return _of_table(inputs, model)
+    if is_table(inputs):
+        return _of_table(inputs, USUAL_SERIES, None, model)
     array = _array(inputs)
     if array is not None:
         return _of_numbers(array, model)
@@ -186,34 +200,26 @@ def _of_texts(table: Any, columns: Columns, model: Model) -> Iterator[Sequence]:
     return chain.from_iterable(sequences_of_rows(block, model) for block in blocks)
 
 
-def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
-    """The one series of a table with a column for each feature, or a vector of each row."""
-    table, names = _features(table, model, "input")
-    values = _numbers(table, "input")
-    if not model.only_input.steps:
-        for number, row in enumerate(values):
-            yield Sequence(number, *_checked(row, names, model, f"sequence {number}"))
-        return
-    yield Sequence(0, *_checked(values, names, model, "input"))
+def _of_table(
+    table: Any, asked: AsSeries, label: str | None, model: Model, where: str = ""
+) -> Iterator[Sequence]:
+    """Series with a column for each feature, or a vector of each row."""
+    table, name = with_dates(table)
+    if asked.date is None and name is not None:
+        asked = replace(asked, date=name)
+    row = f"{where}: row" if where else "row"
+    return read_wide(MemoryTable(table, where or "input", row), asked, label, model)
 
 
 def _of_series(items: Iterable[Any], model: Model) -> Iterator[Sequence]:
     for number, item in enumerate(items):
         where = f"sequence {number}"
-        names = None
-        if hasattr(item, "columns"):
-            item, names = _features(item, model, where)
-        yield Sequence(number, *_checked(_numbers(item, where), names, model, where))
-
-
-def _features(table: Any, model: Model, where: str) -> tuple[Any, tuple[str, ...]]:
-    """The columns of a table that are the model's features, in their order, and their names."""
-    names, read = tuple(map(str, table.columns)), model.only_input
-    places = places_of_features(names, read, where)
-    if places is None:
-        return table, names
-    tell_left_out(names, read, where)
-    return table[[table.columns[place] for place in places]], read.features or ()
+        if is_table(item):
+            whole = AsSeries(window=max(len(item), 1)) if model.only_input.steps else USUAL_SERIES
+            for one in _of_table(item, whole, None, model, where):
+                yield replace(one, number=number, id=None)
+        else:
+            yield Sequence(number, *_checked(_numbers(item, where), None, model, where))
 
 
 def _checked(values: Any, names: tuple[str, ...] | None, model: Model, where: str) -> Any:

@@ -3,12 +3,17 @@
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.model.model import Model
-from . import lines, series
+from . import lines
+from .arrays import AsArrays
+from .arrays.labels import golds_of, with_golds
+from .arrays.reading import read_array, read_arrays
 from .documents import Document, sequences_of_documents
 from .jsonl import read_json_lines
 from .lines import Lines
@@ -24,7 +29,9 @@ from .stream import (
 )
 from .tables.columns import NOTHING_TOLD, Columns, by_input
 from .tables.opening import open_table
+from .tables.roles import USUAL_SERIES, AsSeries
 from .tables.text import RowBlock, row_blocks, sequences_of_rows, text_columns
+from .tables.wide import read_wide
 from .telling import KEYED, check_content, check_fit, form_by_beginning, named_form
 
 # How many steps are read at a time where sequences are wanted one by one.
@@ -56,6 +63,10 @@ class Source:
         Which columns of a table, or keys of JSON lines, hold what.
     sentences : tuple of str
         Texts in place of a file, a sequence each; of several inputs NAME=TEXT.
+    array : str or None
+        The array that has the sequences, of a file with several.
+    series : AsSeries
+        How series are cut from a table of numbers.
     """
 
     path: str
@@ -65,6 +76,8 @@ class Source:
     others: tuple[str, ...] = ()
     columns: Columns = NOTHING_TOLD
     sentences: tuple[str, ...] = ()
+    array: str | None = None
+    series: AsSeries = USUAL_SERIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,10 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     if source.sentences:
         yield list(_of_sentences(source, model))
         return
+    label = source.columns.label
+    if label is not None and label.endswith(".npy"):
+        yield from _labelled_by(source, label, model, steps)
+        return
     files = _files(source, model)
     if files is not None:
         yield from _groups(_of_files(files, source, model), steps)
@@ -114,15 +131,11 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     empty = True
     form = named_form(source.path, source.format)
     with _opened(source.path) as opened:
-        told = source.columns.told
-        form = form or form_by_beginning(opened.beginning, model, columns=told is not None)
+        told = source.columns.told is not None
+        form = form or form_by_beginning(opened.beginning, model, columns=told)
         check_content(opened, form, where, model)
-        check_fit(form, where, model, told)
-        if source.labelled and not _may_have_labels(form, model):
-            raise UnusableInput(
-                where,
-                f"has no labels (.{form}); they are read from text, JSON lines and tables of text",
-            )
+        check_fit(form, where, model, source.columns)
+        _check_options(source, form, where, model)
         for block in _blocks(opened, form, where, model, source, steps):
             empty = False
             yield block
@@ -163,9 +176,11 @@ def _opened(path: str) -> AbstractContextManager[OpenInput]:
     return open_input(path)
 
 
-def _may_have_labels(form: InputFormat | None, model: Model) -> bool:
-    """Whether true classes may stand in a file: in any but arrays, and series of numbers."""
-    return form in ("txt", "jsonl") or (form in TABLES and model.takes_tokens)
+def _may_have_labels(form: InputFormat | None, model: Model, label: str | None) -> bool:
+    """Whether true classes may stand in a file of one of several inputs."""
+    if form in TABLES:
+        return model.takes_tokens or label is not None
+    return form in ("txt", "jsonl", "npz", "h5")
 
 
 def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
@@ -193,6 +208,49 @@ def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
     yield from together(streams, model, places) if model.several_inputs else streams[0]
 
 
+def _check_options(source: Source, form: InputFormat, where: str, model: Model) -> None:
+    """Refuse what is said of an input in whose format it has no meaning."""
+    of_numbers = form in TABLES and not model.takes_tokens
+    if source.series.options and not of_numbers:
+        options = ", ".join(source.series.options)
+        raise UnusableInput(where, f"takes no {options}; only tables of numbers do, such as .csv")
+    if form not in ("npz", "h5") and source.array is not None:
+        raise UnusableInput(where, f"is .{form}; --array is for .npz and .h5")
+    if source.labelled and source.columns.label is None and (of_numbers or form == "npy"):
+        mend = "a column: --label COLUMN" if of_numbers else "a file: --label y.npy"
+        raise UnusableInput(where, f"is .{form}, and has no labels of its own; name {mend}")
+
+
+def _labelled_by(source: Source, label: str, model: Model, steps: int) -> Iterator[Block]:
+    """Blocks of an input whose true classes stand in a .npy file, in its order."""
+    where, of = display_name(label), display_name(source.path)
+    classes = golds_of(open_npy(Path(label), where), model, where)
+    columns = replace(source.columns, label=None)
+    without = replace(source, columns=columns, labelled=False)
+    sequences = with_golds(read_sequences(without, model), classes, where, f"{of} has")
+    yield from _groups(sequences, steps)
+
+
+def are_dated(blocks: Iterator[Block], model: Model) -> tuple[bool, Iterator[Block]]:
+    """Whether sequences of the first block say when their steps were; and all blocks.
+
+    Of lines, they are read only where they may say it.
+
+    Raises
+    ------
+    UnusableInput
+        The first block cannot be read, or its first lines cannot be used.
+    """
+    first = next(blocks, None)
+    if first is None:
+        return False, iter(())
+    dated = False
+    told = isinstance(first, LineBlock) and b'"dates"' in first.lines.data
+    if told or isinstance(first, list):
+        dated = any(sequence.has_dates for sequence in sequences_of(first, model))
+    return dated, chain([first], blocks)
+
+
 def _blocks(
     opened: OpenInput, form: InputFormat, where: str, model: Model, source: Source, steps: int
 ) -> Iterator[Block]:
@@ -203,21 +261,23 @@ def _blocks(
                 columns = text_columns(table, source.columns, model, labelled=source.labelled)
                 yield from row_blocks(table, columns, steps * STEP_BYTES, ids=source.ids)
         return
+    if form in TABLES:
+        with open_table(opened, form, where, source.columns.delimiter) as table:
+            series = read_wide(table, source.series, source.columns.label, model)
+            yield from _groups(series, steps)
+        return
     match form:
         case "txt" | "jsonl":
             values = sum(each.step_values for each in model.inputs)
             for some in lines.blocks_of_lines(file, where, steps * values * STEP_BYTES):
                 yield LineBlock(some, form, source)
-        case "csv":
-            yield from _groups(
-                series.read_csv(lines.decoded_lines(file, where), where, model), steps
-            )
         case "npy":
             with on_disk(opened, ".npy") as path:
-                yield from _groups(series.read_array(path, where, model), steps)
+                yield from _groups(read_array(path, where, model), steps)
         case "npz" | "h5":
             with on_disk(opened, f".{form}") as path:
-                yield from _groups(series.read_arrays(path, where, model), steps)
+                asked = AsArrays(source.array, source.labelled, source.columns.label)
+                yield from _groups(read_arrays(path, where, model, asked), steps)
 
 
 def _files(source: Source, model: Model) -> list[str] | None:
@@ -253,26 +313,47 @@ def _of_files(files: list[str], source: Source, model: Model) -> Iterator[Sequen
     """Sequences of which each input stands in a file of its own."""
     names, columns = model.input_names, source.columns
     forms = [named_form(path, source.format) for path in files]
-    with_labels = None
-    if source.labelled:
-        with_labels = next(
-            (k for k, form in enumerate(forms) if _may_have_labels(form, model.reading(k))), None
-        )
-        if with_labels is None:
-            raise UnusableInput(
-                display_name(files[0]),
-                "has no labels, nor has another input's file; they are read from .txt, .jsonl and "
-                "tables of text",
-            )
+    with_labels = _file_with_labels(forms, source, model) if source.labelled else None
     by_input([each for each in columns.text if "=" in each], model, "COLUMN")
     streams = []
     for number, (path, form) in enumerate(zip(files, forms, strict=True)):
         reading, labelled = model.reading(number), number == with_labels
         keyed = form in KEYED and reading.takes_tokens
         own = columns.of_file(names[number], keyed=keyed, labelled=labelled)
-        one = Source(path, source.format, source.ids, labelled, columns=own)
+        of_numbers = form in TABLES and reading.only_input.steps and not reading.takes_tokens
+        one = Source(
+            path,
+            source.format,
+            source.ids,
+            labelled,
+            columns=own,
+            array=source.array if form in ("npz", "h5") else None,
+            series=source.series if of_numbers else USUAL_SERIES,
+        )
         streams.append(read_sequences(one, reading))
     yield from together(streams, model, list(map(display_name, files)))
+
+
+def _file_with_labels(forms: list[InputFormat | None], source: Source, model: Model) -> int | None:
+    """Which of the files of several inputs has the true classes: the first that holds texts.
+
+    Raises
+    ------
+    UnusableInput
+        None can have any.
+    """
+    may = [
+        number
+        for number, form in enumerate(forms)
+        if _may_have_labels(form, model.reading(number), source.columns.label)
+    ]
+    if not may:
+        raise UnusableInput(
+            display_name(source.path),
+            "has no labels, nor has another input's file; they are read from .txt, .jsonl, tables "
+            "and .npz, or of a file of their own: --label y.npy",
+        )
+    return min(may, key=lambda number: forms[number] in ("npz", "h5"))
 
 
 def _groups(sequences: Iterator[Sequence], steps: int) -> Iterator[list[Sequence]]:

@@ -39,6 +39,11 @@ class Part(Protocol):
         """How many of the tokens the vocabulary does not know."""
         ...
 
+    @property
+    def dates(self) -> tuple[str, ...] | None:
+        """When each step was, as the user wrote it; None where that is not known."""
+        ...
+
 
 class FurtherPart(Struct, frozen=True, eq=False, gc=False):
     """What an input behind the first is given of a sequence, as `Part` has it."""
@@ -47,6 +52,7 @@ class FurtherPart(Struct, frozen=True, eq=False, gc=False):
     tokens: tuple[str, ...] | None = None
     features: tuple[str, ...] | None = None
     unknown: int = 0
+    dates: tuple[str, ...] | None = None
 
 
 class Sequence(Struct, frozen=True, eq=False, gc=False):
@@ -72,6 +78,8 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
         How many of its tokens the vocabulary does not know.
     others : tuple of FurtherPart
         What the further inputs are given.
+    dates : tuple of str or None
+        When each step was, as the input has it; None where it does not say.
     """
 
     number: int
@@ -82,6 +90,7 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
     gold: int | None = None
     unknown: int = 0
     others: tuple[FurtherPart, ...] = ()
+    dates: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """The steps of all inputs together."""
@@ -98,6 +107,16 @@ class Sequence(Struct, frozen=True, eq=False, gc=False):
         """The id as text, where there is one that tells more than the number."""
         return None if self.id in (None, self.number) else str(self.id)
 
+    @property
+    def has_dates(self) -> bool:
+        """Whether it is known of any input when its steps were."""
+        return self.dates is not None or any(each.dates is not None for each in self.others)
+
+    @property
+    def last_date(self) -> str | None:
+        """When the last step was, of the first input of which that is known."""
+        return next((part.dates[-1] for part in self.parts if part.dates), None)
+
 
 def joined(number: int, of_inputs: Several[Sequence]) -> Sequence:
     """One sequence of what was read for each input, by itself."""
@@ -111,8 +130,10 @@ def joined(number: int, of_inputs: Several[Sequence]) -> Sequence:
         next((each.gold for each in of_inputs if each.gold is not None), None),
         first.unknown,
         tuple(
-            FurtherPart(each.inputs, each.tokens, each.features, each.unknown) for each in others
+            FurtherPart(each.inputs, each.tokens, each.features, each.unknown, each.dates)
+            for each in others
         ),
+        first.dates,
     )
 
 

@@ -1,139 +1,29 @@
-"""Numeric series: CSV, and NumPy and HDF5 arrays."""
+"""Numbers as sequences: checked against what the model takes."""
 
 import csv
-import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ArrayFile, shape_text
-from lstm_lrp_cli.loading.files.numpy import open_npy
-from lstm_lrp_cli.loading.opening import open_arrays
+from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input, Model
-from .features import places_of_features, tell_left_out
-from .lines import LONGEST_LINE, short
-from .sequence import Sequence, check_named, together
-from .stream import natural_order, whole_number
+from .lines import LONGEST_LINE
+from .sequence import Sequence
+from .tables.features import places_of_features
 from .tokens import Tokenizer
 
 # A float32 holds all whole numbers up to it.
 LARGEST_ID = 2**24
 
 
-def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iterator[Sequence]:
-    """Read rows of `sequence,step,FEATURE,...`; the rows of a sequence stand together, in order.
-
-    Parameters
-    ----------
-    lines : iterable of (text, place)
-    """
-    rows = csv_rows(lines, where)
-    header = [name.strip() for name in next(rows, ([], where))[0]]
-    if not header:
-        return
-    if header[:2] != ["sequence", "step"] or len(header) < 3:
-        raise UnusableInput(
-            f"{where}: line 1",
-            f"found the header `{','.join(header)[:60]}`; expected sequence,step,FEATURE,...",
-        )
-    features, columns = _feature_columns(tuple(header[2:]), model.only_input, where)
-    finished: set[str] = set()
-    current: str | None = None
-    values: list[list[float]] = []
-    last_step = 0.0
-    for row, place in rows:
-        if len(row) != len(header):
-            raise UnusableInput(place, f"has {len(row)} fields; expected {len(header)}")
-        name = row[0]
-        step = _number(row[1], "step", f"{place}: sequence {name}")
-        if name != current:
-            if current is not None:
-                yield _of_rows(len(finished), current, values, features, model, where)
-                finished.add(current)
-            if name in finished:
-                raise UnusableInput(
-                    place, f"sequence {name} goes on after another; sort the file by sequence, step"
-                )
-            current, values = name, []
-        elif not step > last_step:
-            raise UnusableInput(
-                place, f"step {row[1]} after {last_step:g}; expected the steps in order"
-            )
-        last_step = step
-        at = f"{place}: sequence {name}, step {row[1]}"
-        own = row[2:] if columns is None else [row[2 + column] for column in columns]
-        values.append([_number(text, key, at) for key, text in zip(features, own, strict=True)])
-    if current is not None:
-        yield _of_rows(len(finished), current, values, features, model, where)
-
-
-def _feature_columns(
-    names: tuple[str, ...], read: Input, where: str
-) -> tuple[tuple[str, ...], list[int] | None]:
-    """The features of a table with columns of these names, and where they stand; None: as they do.
-
-    Raises
-    ------
-    UnusableInput
-        They are not those, or not as many, as the model takes.
-    """
-    at = f"{where}: line 1"
-    columns = places_of_features(names, read, at)
-    if columns is not None:
-        tell_left_out(names, read, where)
-        return read.features or (), columns
-    _check_width(len(names), names, read, at)
-    return names, None
-
-
-def read_array(path: Path, where: str, model: Model) -> Iterator[Sequence]:
-    """Read a .npy array: (N, T, features), or one series (T, features).
-
-    For a model with an embedding, (N, T) or (T,) token ids.
-    """
-
-    yield from sequences_of_array(open_npy(path, where), model, where)
-
-
-def read_arrays(path: Path, where: str, model: Model) -> Iterator[Sequence]:
-    """Read an .npz or HDF5 file: one array `x` (N, T, features), or one array a sequence.
-
-    For a model with several inputs, one array for each, of all sequences, by its name.
-    """
-    try:
-        file = open_arrays(path)
-    except UnusableInput as error:  # a spooled input is not to be called by its temporary name
-        raise UnusableInput(where, error.problem) from error
-    with file:
-        _refuse_table(file, where)
-        if model.several_inputs:
-            check_named(file.datasets, model, where, "array")
-            yield from together(
-                [
-                    sequences_of_array(file.read(name), model.reading(k), f"{where}: {name}")
-                    for k, name in enumerate(model.input_names)
-                ],
-                model,
-                [f"{where}: {name}" for name in model.input_names],
-            )
-            return
-        _check_names(file, where, model.only_input)
-        if list(file.datasets) == ["x"]:
-            yield from sequences_of_array(file.read("x"), model, f"{where}: x")
-        else:
-            for number, name in enumerate(natural_order(file.datasets)):
-                yield _of_array(number, name, file.read(name), model, f"{where}: {name}")
-
-
 def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
     """The sequences of one array, or the one that it is."""
     read = model.only_input
-    dimensions = _dimensions(read)
+    dimensions = dimensions_of(read)
     if array.dtype.kind not in "fiu":
         raise UnusableInput(where, f"holds {array.dtype} elements; expected numbers")
     if read.parts is not None and array.ndim == dimensions + 1 and array.shape[2] == read.parts:
@@ -144,10 +34,10 @@ def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterato
     ):
         raise UnusableInput(where, _misshaped(array.shape, read))
     if array.ndim < dimensions:
-        yield _of_array(0, None, array, model, where)
+        yield sequence_of_array(0, None, array, model, where)
         return
     for number, series in enumerate(array):
-        yield _of_array(number, None, series, model, f"{where}: sequence {number}")
+        yield sequence_of_array(number, None, series, model, f"{where}: sequence {number}")
 
 
 def _misshaped(shape: tuple[int, ...], read: Input) -> str:
@@ -165,30 +55,6 @@ def _misshaped(shape: tuple[int, ...], read: Input) -> str:
     if len(shape) == 3 and shape[1] == size:
         return f"{found}; {expected}: if its features stand before its steps, array.swapaxes(1, 2)"
     return f"{found}; {expected}"
-
-
-def _refuse_table(file: ArrayFile, where: str) -> None:
-    from lstm_lrp_cli.loading.files.hdf5 import refuse_table
-
-    try:
-        refuse_table(file, "write its numbers as .npy or .csv")
-    except UnusableInput as error:
-        raise UnusableInput(where, error.problem) from error
-
-
-def _check_names(file: ArrayFile, where: str, read: Input) -> None:
-    """Refuse arrays of several sequences each, which only one may be, under the name `x`."""
-    shapes = {name: stored.shape for name, stored in file.datasets.items()}
-    several = [name for name, shape in shapes.items() if len(shape) >= _dimensions(read)]
-    if several and list(shapes) != ["x"]:
-        held = ", ".join(f"{name} {shape_text(shape)}" for name, shape in [*shapes.items()][:8])
-        more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
-        named = several[0] if several[0].isidentifier() else "..."
-        raise UnusableInput(
-            where,
-            f"holds {held}{more}; expected one array of all sequences under the name x and no "
-            f'other: numpy.savez("x.npz", x={named}); or one array for each sequence',
-        )
 
 
 def checked_values(
@@ -260,23 +126,10 @@ def _as_steps(values: NDArray[Any], read: Input, where: str) -> NDArray[Any]:
     return values
 
 
-def _of_rows(
-    number: int,
-    name: str,
-    rows: list[list[float]],
-    features: tuple[str, ...],
-    model: Model,
-    where: str,
-) -> Sequence:
-    values, _ = checked_values(np.array(rows), features, model, f"{where}: sequence {name}")
-    return Sequence(
-        number, values, features=features, id=int(name) if name == str(whole_number(name)) else name
-    )
-
-
-def _of_array(
+def sequence_of_array(
     number: int, name: str | None, array: NDArray[Any], model: Model, where: str
 ) -> Sequence:
+    """The sequence that an array is, called by a name."""
     if model.only_input.embedding is None:
         values, features = checked_values(array, None, model, where)
         return Sequence(number, values, features=features, id=name)
@@ -299,21 +152,9 @@ def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _dimensions(read: Input) -> int:
+def dimensions_of(read: Input) -> int:
     """Of an array that holds several sequences."""
     return 3 if read.embedding is None and read.steps else 2
-
-
-def _number(text: str, key: str, place: str) -> float:
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise UnusableInput(place, f"{key} is `{short(text)}`; expected a number") from error
-    if not math.isfinite(number):
-        raise UnusableInput(
-            place, f"{key} is `{short(text)}`; expected a finite number: fill what is missing"
-        )
-    return number
 
 
 def _check_width(found: int, features: tuple[str, ...], read: Input, where: str) -> None:

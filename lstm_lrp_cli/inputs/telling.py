@@ -16,6 +16,7 @@ from lstm_lrp_cli.loading.files.formats import (
 from lstm_lrp_cli.model.model import Model
 from .sequence import ways_to_give
 from .stream import BOM, ENDINGS, TABLES, InputFormat, OpenInput, format_ending, is_text, seen_of
+from .tables.columns import Columns
 from .tables.opening import form_of_folder
 
 # How a stream of Arrow begins.
@@ -102,13 +103,8 @@ def check_content(opened: OpenInput, form: InputFormat, where: str, model: Model
         raise UnusableInput(where, f"{found}; {_wanted(model)}")
 
 
-def check_fit(form: InputFormat, where: str, model: Model, told: str | None) -> None:
+def check_fit(form: InputFormat, where: str, model: Model, columns: Columns) -> None:
     """Refuse what a model does not take, whatever is in it.
-
-    Parameters
-    ----------
-    told : str or None
-        An option that names a column, if one does.
 
     Raises
     ------
@@ -118,9 +114,14 @@ def check_fit(form: InputFormat, where: str, model: Model, told: str | None) -> 
     if model.several_inputs:
         if form not in ("jsonl", "npz", "h5") and not (form in TABLES and of_tokens):
             raise UnusableInput(where, f"is one .{form}, and {ways_to_give(model)}")
-    elif (form == "txt" and not of_tokens) or (form in TABLES and form != "csv" and not of_tokens):
-        raise UnusableInput(where, _mismatch(form, model))
-    if told is not None and (form not in KEYED or (form in TABLES and not of_tokens)):
+    elif form == "txt" and not of_tokens:
+        size = model.only_input.size
+        raise UnusableInput(
+            where, f"is text, and the model takes {size} numbers a step; {_wanted(model)}"
+        )
+    labels_beside = form in ("npz", "h5") or (form in TABLES and not of_tokens)
+    told = columns.told_beside_labels if labels_beside else columns.told
+    if told is not None and (labels_beside or form not in KEYED):
         raise UnusableInput(
             where,
             f"is .{form}, and has no column for {told}: that is for tables of text (.csv, .tsv, "
@@ -129,19 +130,13 @@ def check_fit(form: InputFormat, where: str, model: Model, told: str | None) -> 
         )
 
 
-def _mismatch(form: InputFormat, model: Model) -> str:
-    size = model.only_input.size
-    what = "text" if form == "txt" else f"a table (.{form})"
-    return f"is {what}, and the model takes {size} numbers a step; {_wanted(model)}"
-
-
 def _wanted(model: Model) -> str:
     """What a model is given, as a message says it."""
     if model.several_inputs:
         return ways_to_give(model)
     if not model.takes_tokens:
         return (
-            "expected a series: .npy (sequences, steps, features), .npz, .h5, or .csv with a "
-            "header sequence,step,FEATURE,..."
+            "expected a series: .npy (sequences, steps, features), .npz, .h5, or a table with a "
+            "column for each feature"
         )
     return "expected tokens: .txt with a sequence a line, .jsonl, or a table with --text COLUMN"

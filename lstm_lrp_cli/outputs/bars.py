@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import originals, probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
+from lstm_lrp_cli.explaining.shown import span_of
 from lstm_lrp_cli.inputs.batching import real_steps
 from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.model import Booleans
@@ -140,6 +141,9 @@ def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
         tokens = sequence.parts[of].tokens
         if tokens is not None:
             return Text(printable(tokens[step]), no_wrap=True, overflow="ellipsis")
+        dates = sequence.parts[of].dates
+        if dates is not None:
+            return Text(printable(dates[step]), no_wrap=True, overflow="ellipsis")
     parts = list(zip(model.inputs, sequence.parts, strict=True))
     # Of vectors there is nothing to tell, but where there is nothing else.
     told = [each for each in parts if each[0].steps] or parts
@@ -148,7 +152,9 @@ def _shown(sequence: Sequence, step: int | None, model: Model, of: int) -> Text:
 
 
 def _shown_input(part: Part, real: Booleans) -> str:
-    return f"{real.sum():,}" if part.tokens is None else " ".join(compress(part.tokens, real))
+    if part.tokens is not None:
+        return " ".join(compress(part.tokens, real))
+    return f"{real.sum():,}" + (f", {span_of(part.dates)}" if part.dates else "")
 
 
 def _names(names: Iterable[str | int | None]) -> list[Text]:

@@ -275,12 +275,18 @@ class HeatMapWriter(Writer[Several[Explanation]]):
 def _shown(part: ExplainedInput, place: int) -> tuple[int, str]:
     """The position of one relevance of an input, and what it is of."""
     if part.tokens is not None:
-        return place, printable(part.tokens[place])
+        return place, printable(part.tokens[place]) + _when(part, place)
     if part.relevance.ndim == 1:
-        return place, "all features"
+        return place, f"all features{_when(part, place)}"
     position, feature = divmod(place, part.relevance.shape[1])
     value = float(part.part.inputs[position, feature])
-    return position, f"{printable((part.features or ())[feature])} = {value:g}"
+    shown = f"{printable((part.features or ())[feature])} = {value:g}"
+    return position, shown + _when(part, position)
+
+
+def _when(part: ExplainedInput, position: int) -> str:
+    """When a step was, behind what stands there."""
+    return f" at {printable(part.dates[position])}" if part.dates else ""
 
 
 def _named(name: str) -> str:

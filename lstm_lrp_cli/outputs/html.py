@@ -246,6 +246,8 @@ def _given(read: Input, part: Part) -> dict[str, Any]:
         inputs = {"tokens": part.tokens}
         if read.leaves_out and part.unknown:
             inputs["left_out"] = np.flatnonzero(part.inputs == SKIPPED).tolist()
+    if part.dates is not None:
+        inputs["dates"] = part.dates
     if read.cuts:
         inputs["cut"] = np.flatnonzero(cut_off(part.inputs, read.padding)).tolist()
     return inputs

@@ -66,13 +66,14 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
             return [self._tokens(part, joined.read) for part in parts], relevance
         values = exact_each([part.inputs for part in parts])
         return [
-            {"features": part.features, "values": rows}
+            {"features": part.features, **_dates(part), "values": rows}
             for part, rows in zip(parts, values, strict=True)
         ], relevance
 
     def _tokens(self, part: Part, read: Input) -> dict[str, Any]:
         unknown = unknown_places(part, read)
-        return {"tokens": part.tokens or (), **({"unknown": unknown} if unknown else {})}
+        places = {"unknown": unknown} if unknown else {}
+        return {"tokens": part.tokens or (), **places, **_dates(part)}
 
     def _object(
         self,
@@ -105,6 +106,11 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
             "ledger": ledger,
             **attention_object(explanation),
         }
+
+
+def _dates(part: Part) -> dict[str, Any]:
+    """When the steps of an input were, where that is known."""
+    return {} if part.dates is None else {"dates": part.dates}
 
 
 def attention_object(explanation: Explanation) -> dict[str, Any]:

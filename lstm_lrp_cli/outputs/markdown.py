@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
-from lstm_lrp_cli.explaining.shown import doubts, units_text
+from lstm_lrp_cli.explaining.shown import doubts, span_of, units_text
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
 from lstm_lrp_cli.terminal.text import printable
@@ -171,6 +171,8 @@ def _strips(part: ExplainedInput) -> Iterator[str]:
     for name, total, steps in zip(names, sums, marks.T.tolist(), strict=True):
         # Indented, and not fenced: no name can end it.
         yield f"    {name:<{width}} {decimal(total, 3, '+'):>8} {''.join(steps)}"
+    if part.dates:
+        yield f"    {'':<{width}} {'':>8} {printable(span_of(part.dates))}"
 
 
 def _table(names: list[str], amounts: Floats) -> Iterator[str]:

@@ -43,7 +43,7 @@ class NpzWriter(Writer[Sequence[Explanation]]):
         self._sink.open()
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
-        for part in self._layout.parts(explanations):
+        for part in self._layout.parts_in_columns(explanations):
             named = tuple(
                 frozenset(own.features for own in joined.parts if own.features)
                 for joined in _inputs(part, self._layout)
@@ -166,9 +166,12 @@ def _inputs(explanations: Sequence[Explanation], layout: Layout) -> list[Joined]
 def _arrays_of_input(joined: Joined) -> tuple[Arrays, Arrays]:
     """What one input has: the relevance, and what it was given."""
     relevance = {"offsets": joined.lengths, "relevance": joined.relevance}
+    dates: Arrays = {}
+    if joined.layout.dated:
+        dates = _texts("date", [date or "" for date in joined.dates])
     if joined.read.embedding is not None:
-        return relevance, _texts("token", joined.tokens)
-    return relevance, {"values": joined.values}
+        return relevance, _texts("token", joined.tokens) | dates
+    return relevance, {"values": joined.values} | dates
 
 
 def _of_input(name: str, joined: Joined) -> str:

@@ -57,7 +57,7 @@ class _BatchWriter(Writer[Sequence[Explanation]]):
         self._sink.open()
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
-        for part in self._layout.parts(self._written(explanations)):
+        for part in self._layout.parts_in_columns(self._written(explanations)):
             columns = list(self._columns(part))
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
@@ -87,6 +87,7 @@ class RowsWriter(_BatchWriter):
             *((("method", pa.string()),) if layout.several_methods else ()),
             *((("input", pa.string()),) if layout.model.several_inputs else ()),
             ("position", pa.int32()),
+            *((("date", pa.string(), True),) if layout.dated else ()),
             *((name, types[name], _may_lack(name, layout)) for name in columns_of(layout)),
             ("target", pa.string()),
             ("score", number),
@@ -122,6 +123,8 @@ class RowsWriter(_BatchWriter):
         if self._model.several_inputs:
             yield pa.array([self._model.input_names[part.number]] * int(rows.sum()), pa.string())
         yield np.repeat(positions.astype(np.int32), width)
+        if self._layout.dated:
+            yield _repeated(pa.array(part.dates, pa.string()), np.full(len(positions), width))
         for column in columns_of(self._layout):
             yield self._own(column, part)
         yield _repeated(_texts(each.target for each in explanations), rows)
@@ -155,7 +158,9 @@ class NestedWriter(_BatchWriter):
         types = {}
         for joined in _inputs(layout):
             of_step = pa.list_(number) if layout.whole(joined.number) else number
-            types[joined.number] = {**_given_types(joined), "relevance": of_step}
+            dates = {"dates": pa.string()} if layout.dated else {}
+            given = _given_types(joined) | dates
+            types[joined.number] = {**given, "relevance": of_step}
         inputs = [
             (name, _of_inputs(name, types, model))
             for name in GIVEN
@@ -215,7 +220,7 @@ class NestedWriter(_BatchWriter):
 
 
 # What inputs are given, in the order of the columns: tokens, or numbers.
-GIVEN = ("tokens", "unknown", "features", "values")
+GIVEN = ("tokens", "unknown", "features", "dates", "values")
 
 
 def _given_types(joined: Joined) -> dict[str, Any]:
@@ -244,6 +249,9 @@ def _nested_input(joined: Joined) -> dict[str, Any]:
     parts, lengths, relevance = joined.parts, joined.lengths, joined.relevance
     whole = joined.layout.whole(joined.number)
     told = {"relevance": _lists(lengths, _rows(relevance) if whole else _present(relevance))}
+    if joined.layout.dated:
+        dates = [part.dates or () for part in parts]
+        told["dates"] = _lists(map(len, dates), _texts(chain.from_iterable(dates)))
     if joined.read.embedding is None:
         names = [part.features or () for part in parts]
         return told | {

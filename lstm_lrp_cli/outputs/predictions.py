@@ -27,10 +27,14 @@ class PredictionLayout:
     model : Model
     labelled : bool
         Whether every sequence comes with its true class.
+    dated : bool
+        Whether it is known when steps were: then each row says when its own was, or of a whole
+        sequence, the last.
     """
 
     model: Model
     labelled: bool
+    dated: bool = False
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
@@ -60,6 +64,19 @@ class PredictionLayout:
             places = decision.taken(predictions.scores).tolist()
             taken.append([decision.classes[place] for place in places])
         return taken
+
+    def dates(self, predictions: Predictions) -> list[str | None]:
+        """When the step of each row was, or the last of its sequence; None if it is not known."""
+        if predictions.steps is None:
+            return [sequence.last_date for sequence in predictions.of_rows]
+        if predictions.of_input is None:  # the steps are a decoder's, say, and no input's
+            return [None] * predictions.rows
+        parts = [sequence.parts[predictions.of_input] for sequence in predictions.of_rows]
+        steps = predictions.steps.tolist()
+        return [
+            part.dates[step] if part.dates else None
+            for part, step in zip(parts, steps, strict=True)
+        ]
 
     def true_classes(self, predictions: Predictions) -> list[str | int | None]:
         """The true class of each row; None of an empty line, which has none."""
@@ -94,6 +111,8 @@ class PredictionJsonLinesWriter(Writer[Predictions]):
             columns["original"] = exact(original)
         if part.steps is not None:
             columns["step"] = part.steps.tolist()
+        if layout.dated:
+            columns["date"] = layout.dates(part)
         if layout.decisions:
             columns["probabilities"] = self._probabilities(part)
         columns["predicted"] = self._predicted(part)
@@ -131,6 +150,7 @@ class PredictionJsonLinesWriter(Writer[Predictions]):
             "scores": [],
             **original,
             "step": None,
+            **({"date": None} if self._layout.dated else {}),
             **likely,
             "predicted": None,
         }
@@ -140,7 +160,8 @@ class PredictionTableWriter(Writer[Predictions]):
     """Writes rows with the columns sequence, predicted, score:CLASS, ..., probability:CLASS, ...
 
     Of a regressor whose values were scaled, original:VALUE, ... stand behind the scores.
-    Of a model by step, the step stands behind the sequence; of labelled input, so does the label.
+    Of a model by step, the step stands behind the sequence; where it is known when steps were, so
+    does the date; of labelled input, the label.
     """
 
     def __init__(self, file: TextIO, layout: PredictionLayout, delimiter: str) -> None:
@@ -155,6 +176,7 @@ class PredictionTableWriter(Writer[Predictions]):
         columns = [
             "sequence",
             *(("step",) if model.by_step else ()),
+            *(("date",) if layout.dated else ()),
             *(("label",) if layout.labelled else ()),
             *("predicted" + (f":{each.name}" if each.name else "") for each in layout.decisions),
             *(f"score:{name}" for name in names),
@@ -174,6 +196,8 @@ class PredictionTableWriter(Writer[Predictions]):
         yield [str(sequence.number) for sequence in part.of_rows]
         if part.steps is not None:
             yield map(str, part.steps.tolist())
+        if layout.dated:
+            yield self._names([date or "" for date in layout.dates(part)])
         if layout.labelled:
             yield self._names(["" if name is None else name for name in layout.true_classes(part)])
         yield from map(self._names, layout.predicted(part))

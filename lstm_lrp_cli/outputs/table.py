@@ -35,7 +35,8 @@ class TableWriter(Writer[Sequence[Explanation]]):
     Of a regressor whose values were scaled, the score in original units stands at the end.
 
     Of a model by step, the step whose score is explained stands behind the sequence; of several
-    methods, so does the method; of several inputs, so does the input.
+    methods, so does the method; of several inputs, so does the input. Where it is known when steps
+    were, their dates stand behind the positions.
 
     A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
     either find every row whole.
@@ -59,12 +60,14 @@ class TableWriter(Writer[Sequence[Explanation]]):
 
     def open(self) -> None:
         of_input = ["input"] * self._model.several_inputs
-        columns = ("sequence", *self._which, *of_input, "position", *self._own)
+        places = ["position"] + ["date"] * self._layout.dated
+        columns = ("sequence", *self._which, *of_input, *places, *self._own)
         last = ["original"] * (self._model.output_scaling is not None)
         self._file.write(self._end.join((*columns, "target", "score", "relevance", *last)) + "\n")
 
     def write(self, explanations: Sequence[Explanation], /) -> None:
-        for part in self._layout.parts(each for each in explanations if each.scored):
+        scored = (each for each in explanations if each.scored)
+        for part in self._layout.parts_in_columns(scored):
             self._file.write(self._rows(part))
 
     def _rows(self, explanations: Sequence[Explanation]) -> str:
@@ -119,7 +122,12 @@ class TableWriter(Writer[Sequence[Explanation]]):
         width = joined.width
         rows, total = [count * width for count in steps], len(relevance)
         places = [f"{position}{self._end}" for position in range(max(steps))]
-        positions = chain.from_iterable(places[:count] for count in steps)
+        positions: Iterator[str] = chain.from_iterable(places[:count] for count in steps)
+        if self._layout.dated:
+            dates = self._quoting.of([date or "" for date in joined.dates])
+            positions = (
+                f"{place}{date}{self._end}" for place, date in zip(positions, dates, strict=True)
+            )
         which = [repeat(self._inputs[joined.number], total)] if self._inputs else []
         return [
             _times(heads, rows),

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import WHOLE, Asked, Detail, Explanation
 from lstm_lrp_cli.inputs.sequence import Part
 from lstm_lrp_cli.model import Floats, Integers
@@ -48,6 +49,8 @@ class Layout:
         For what opens and closes the file: the run's, complete when it is closed.
     whole_tokens : bool
         Whether tokens are told as a whole, though the explainer tells of their dimensions.
+    dated : bool
+        Whether it is known when steps were: then rows say it.
     """
 
     asked: Asked
@@ -55,6 +58,7 @@ class Layout:
     top: int | None = None
     report: Report | None = None
     whole_tokens: bool = False
+    dated: bool = False
 
     @property
     def model(self) -> Model:
@@ -111,6 +115,25 @@ class Layout:
                 yield part
                 part, size = [], 0
         if part:
+            yield part
+
+    def parts_in_columns(self, explanations: Iterable[Explanation]) -> Iterator[list[Explanation]]:
+        """The same, for columns that stand before it is known what all sequences have.
+
+        Raises
+        ------
+        UnusableInput
+            A sequence has dates, and there is no column for them.
+        """
+        for part in self.parts(explanations):
+            if not self.dated:
+                for each in part:
+                    if each.sequence.has_dates:
+                        raise UnusableInput(
+                            f"sequence {each.sequence.number}",
+                            "has dates, and the first sequences have none, so there is no column "
+                            "for them; expected dates of all sequences, or the format jsonl",
+                        )
             yield part
 
 
@@ -233,6 +256,13 @@ class Joined:
     def tokens(self) -> list[str]:
         """All tokens."""
         return list(chain.from_iterable(part.tokens or () for part in self.parts))
+
+    @property
+    def dates(self) -> list[str | None]:
+        """When all steps were; None of those of which it is not known."""
+        nothing = (None,)
+        parts = self.parts
+        return list(chain.from_iterable(each.dates or nothing * len(each.inputs) for each in parts))
 
 
 def numbers_of(explanations: Several[Explanation]) -> Integers:

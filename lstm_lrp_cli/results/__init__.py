@@ -26,7 +26,7 @@ class ResultInput(Struct, frozen=True, eq=False, gc=False):
     Parameters
     ----------
     name : str
-    relevance, tokens, features, unknown
+    relevance, tokens, features, unknown, dates
         As `Result` has them.
     """
 
@@ -35,6 +35,7 @@ class ResultInput(Struct, frozen=True, eq=False, gc=False):
     tokens: list[str] | None = None
     features: list[str] | None = None
     unknown: list[int] = []
+    dates: list[str] | None = None
 
 
 class Result(Struct, frozen=True, eq=False):
@@ -75,8 +76,10 @@ class Result(Struct, frozen=True, eq=False):
     line : int or None
         The line of its file, from 1; None where it does not stand in one.
     inputs : tuple of ResultInput
-        Of a model with several inputs, what it says of each; tokens, features, relevance and
-        unknown, which are objects by their names in a file, are then empty.
+        Of a model with several inputs, what it says of each; tokens, features, relevance, unknown
+        and dates, which are objects by their names in a file, are then empty.
+    dates : list of str or None
+        When each step was; None where it does not say.
     original : list of float
         Of a regressor whose values were scaled, all scores in the units of the user's; else empty.
     """
@@ -97,6 +100,7 @@ class Result(Struct, frozen=True, eq=False):
     unknown: list[int] = []
     line: int | None = None
     inputs: tuple[ResultInput, ...] = ()
+    dates: list[str] | None = None
     original: list[float] = []
 
     @property
@@ -148,12 +152,13 @@ def without_masked(part: ResultPart) -> ResultPart:
         return part
     real = ~missing if missing.ndim == 1 else ~missing.any(axis=1)
     there: list[int] = np.flatnonzero(real).tolist()
-    tokens, unknown = part.tokens, set(part.unknown)
+    tokens, unknown, dates = part.tokens, set(part.unknown), part.dates
     return msgspec.structs.replace(
         part,
         relevance=part.relevance[there],
         tokens=None if tokens is None else [tokens[place] for place in there],
         unknown=[k for k, place in enumerate(there) if place in unknown],
+        dates=None if dates is None else [dates[place] for place in there],
     )
 
 
@@ -186,6 +191,8 @@ def _misfit_of_input(part: ResultPart) -> str | None:
         width = relevance.shape[1]
         if len(features) != width:
             return f"has {len(features)} `features` and {width} values of `relevance` a step"
+    if part.dates is not None and len(part.dates) != len(relevance):
+        return f"has {len(part.dates)} `dates` and {len(relevance)} values of `relevance`"
     problem = None if np.isfinite(relevance).all() else _not_finite(relevance)
     if problem is not None:
         return problem

@@ -39,16 +39,18 @@ OF_NESTED = OF_BOTH | {
     "predicted": TEXT,
     "label": TEXT,
     "unknown": pa.list_(NUMBER),
+    "dates": pa.list_(TEXT),
 }
 OF_FLAT = OF_BOTH | {
     "input": TEXT,
     "position": NUMBER,
+    "date": TEXT,
     "token": TEXT,
     "feature": TEXT,
     "relevance": AMOUNT,
 }
 # What is of steps: of several inputs, a struct with a list for each.
-OF_STEPS = ("tokens", "features", "unknown", "relevance")
+OF_STEPS = ("tokens", "features", "unknown", "dates", "relevance")
 # Columns by which the rows of one explanation are told from the next one's.
 KEYS = ("sequence", "step", "method", "target")
 
@@ -152,12 +154,18 @@ def _nested(table: Any) -> list[Result]:
             repeat([]) if several else column("unknown", []),
             nothing,
             inputs,
+            nothing if several else map(_known, column("dates")),
         )
     )
     if "original" not in table.column_names:
         return results
     pairs = zip(results, column("original", []), strict=True)
     return [replace(result, original=original) for result, original in pairs]
+
+
+def _known(dates: list[str] | None) -> list[str] | None:
+    """The dates of a row; none stand there of a sequence that has none."""
+    return dates or None
 
 
 def _by_input(relevance: Any) -> Iterator[dict[str, Floats]]:
@@ -168,12 +176,17 @@ def _by_input(relevance: Any) -> Iterator[dict[str, Floats]]:
 
 
 def _inputs_of_row(
-    relevance: dict[str, Floats], tokens: Any, features: Any, unknown: Any
+    relevance: dict[str, Floats], tokens: Any, features: Any, unknown: Any, dates: Any
 ) -> tuple[ResultInput, ...]:
     of_tokens, of_features, of_unknown = tokens or {}, features or {}, unknown or {}
     return tuple(
         ResultInput(
-            name, amounts, of_tokens.get(name), of_features.get(name), of_unknown.get(name) or []
+            name,
+            amounts,
+            of_tokens.get(name),
+            of_features.get(name),
+            of_unknown.get(name) or [],
+            _known((dates or {}).get(name)),
         )
         for name, amounts in relevance.items()
     )
@@ -266,6 +279,7 @@ def _of_rows(table: Any, starts: Sequence[int]) -> list[Result]:
                 step=first.get("step"),
                 method=first.get("method"),
                 inputs=inputs if several else (),
+                dates=only.dates,
             )
         )
     return found
@@ -289,11 +303,13 @@ def _input_of_rows(
     if several:  # which has a token, or features, or neither
         tokens = None if tokens is not None and None in tokens else tokens
         features = [] if None in features else features
+    dates = columns["date"][start:end:width] if "date" in columns else None
     return ResultInput(
         columns["input"][start] if several else "",
         amounts.reshape(-1, width) if width > 1 or features else amounts,
         tokens,
         features if tokens is None else None,
+        dates=None if dates is None or None in dates else dates,
     )
 
 

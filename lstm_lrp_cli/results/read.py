@@ -93,6 +93,7 @@ class _Line(Struct):
     method: str | None = None
     ledger: dict[str, float | dict[str, float]] | None = None
     unknown: list[int] | dict[str, list[int]] = []
+    dates: list[str] | dict[str, list[str]] | None = None
     original: list[float] = []
 
 
@@ -164,6 +165,7 @@ def _result(line: _Line, number: int, place: str) -> Result:
             [] if inputs else line.unknown,  # type: ignore[arg-type]
             number,
             inputs,
+            None if inputs else line.dates,  # type: ignore[arg-type]
             original=line.original,
         )
     except ValueError as error:
@@ -185,9 +187,10 @@ def _result(line: _Line, number: int, place: str) -> Result:
 
 def _inputs(line: _Line) -> tuple[ResultInput, ...]:
     """What a line says of each of several inputs; none where it is of one."""
-    relevance, others = line.relevance, (line.tokens, line.features, line.unknown or None)
+    relevance = line.relevance
+    others = (line.tokens, line.features, line.unknown or None, line.dates)
     of_one = [each for each in others if each is not None and not isinstance(each, dict)]
-    if not isinstance(relevance, dict) and len(of_one) == 3 - others.count(None):
+    if not isinstance(relevance, dict) and len(of_one) == len(others) - others.count(None):
         return ()
     if not isinstance(relevance, dict) or of_one:
         raise KeyError("`relevance` by the same inputs as tokens or features")
@@ -200,6 +203,7 @@ def _inputs(line: _Line) -> tuple[ResultInput, ...]:
             (line.tokens or {}).get(name),  # type: ignore[union-attr]
             (line.features or {}).get(name),  # type: ignore[union-attr]
             (line.unknown or {}).get(name, []),  # type: ignore[union-attr]
+            (line.dates or {}).get(name),  # type: ignore[union-attr]
         )
         for name, amounts in relevance.items()
     )

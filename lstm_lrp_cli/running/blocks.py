@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.writer import Layout, Report, Writer
 from .figures import Figures
@@ -43,8 +44,16 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     @property
     @abstractmethod
+    def model(self) -> Model: ...
+
+    @property
+    @abstractmethod
     def block_steps(self) -> int:
         """How many steps a block should have."""
+
+    @abstractmethod
+    def with_dates(self) -> Self:
+        """The same, of sequences that say when their steps were."""
 
     @property
     def binary(self) -> bool:
@@ -115,6 +124,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         What an output that is kept may tell of the run, as JSON has it.
     top : int or None
         Of how many values of each explanation is told; None is all.
+    dated : bool
+        Whether it is known when steps were.
     carried : Carried
         What stateful LSTMs keep from block to block.
     """
@@ -123,10 +134,18 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     form: str
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
+    dated: bool = False
     carried: Carried = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "carried", Carried(self.explainer.model))
+
+    @property
+    def model(self) -> Model:
+        return self.explainer.model
+
+    def with_dates(self) -> Self:
+        return replace(self, dated=True)
 
     @property
     def block_steps(self) -> int:
@@ -146,7 +165,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.explainer, self.about, self.top)
+        return Layout(self.explainer, self.about, self.top, dated=self.dated)
 
     @property
     def binary(self) -> bool:

@@ -1,12 +1,13 @@
 """How blocks are predicted and written, and the report of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
+from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.outputs.writer import Report, Writer
@@ -36,6 +37,13 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "carried", Carried(self.layout.model))
+
+    @property
+    def model(self) -> Model:
+        return self.layout.model
+
+    def with_dates(self) -> Self:
+        return replace(self, layout=replace(self.layout, dated=True))
 
     @property
     def block_steps(self) -> int:

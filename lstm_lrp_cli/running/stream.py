@@ -65,6 +65,7 @@ def stream(
     to_terminal = to.output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not to.quiet and not to_terminal
     with _quietly() if to.quiet else nullcontext():
+        rendering, blocks = _with_dates(rendering, blocks)
         if rendering.form == "terminal":
             size = 0
             opened = _paged() if to_terminal and not to.no_pager else None
@@ -83,6 +84,16 @@ def stream(
         warn((*summary.warnings(), *rendering.warnings(size)))
         if rendering.carried.is_needed and (to.jobs or 1) > 1:
             warn([f"--jobs {to.jobs}: {ONE_PROCESS}"])
+
+
+def _with_dates(
+    rendering: BlockRendering[Any, Counted], blocks: Iterator[Block]
+) -> tuple[BlockRendering[Any, Counted], Iterator[Block]]:
+    """Both, once it is known whether steps have dates, for which columns have a place."""
+    from lstm_lrp_cli.inputs.read import are_dated
+
+    dated, blocks = are_dated(blocks, rendering.model)
+    return rendering.with_dates() if dated else rendering, blocks
 
 
 def _write(

@@ -189,6 +189,23 @@ def series_lines(part: ExplainedInput, width: int, shade: Shade | None) -> Itera
         yield line
         for rest in lines[1:]:
             yield Text(rest)
+    cells_wide = len(relevance) * (1 if shade is None else len(cell))
+    yield from _axis(part.dates or (), names_width + numbers + 2, cells_wide, width)
+
+
+def _axis(dates: tuple[str, ...], before: int, cells: int, width: int) -> Iterator[Text]:
+    """When the first and the last step were, each below its own end where both fit."""
+    if not dates:
+        return
+    first, last = map(printable, (dates[0], dates[-1]))
+    gap = cells - cells_of(first) - cells_of(last)
+    if gap > 0:
+        yield Text(" " * before + first + " " * gap + last, "dim")
+        return
+    told = first if len(dates) == 1 else f"{first} to {last}"
+    room = max(width - cells_of(told), 0)
+    indent = " " * min(before, room)
+    yield folded([Text(indent + told, "dim")], width)
 
 
 def _padded(text: str, width: int) -> str:

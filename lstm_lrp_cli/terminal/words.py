@@ -111,7 +111,7 @@ def named_amounts(part: ExplainedInput) -> tuple[Several[str], Floats]:
     if part.tokens is not None:
         return part.tokens, part.relevance_of_steps
     if part.relevance.ndim == 1:
-        return [f"step {step}" for step in range(len(part.relevance))], part.relevance
+        return part.step_names, part.relevance
     return part.features or (), np.nansum(part.relevance, axis=0)
 
 

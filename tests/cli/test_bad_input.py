@@ -377,27 +377,36 @@ class TestSeries:
     @pytest.mark.parametrize(
         ("content", "hint"),
         [
-            ("a,b,c\n1,2,3\n", "line 1: found the header `a,b,c`; expected sequence,step,FEATURE"),
+            ("4,5,6\n1,2,3\n", "line 1: found numbers, `4,5,6`; expected a first line with the na"),
             ("sequence,step,x,y\n0,0,1,2\n", r"has 2 features \(x, y\); the model takes 3"),
-            ("sequence,step,x,y,z\n0,0,1,2\n", "line 2: has 4 fields; expected 5"),
+            (
+                "sequence,step,x,y,z\n0,0,1,2\n",
+                "line 2: has 4 fields, parted by a comma; expected 5",
+            ),
             (
                 "sequence,step,x,y,z\n0,0,1,2,three\n",
-                "line 2: sequence 0, step 0: z is `three`; expected a number",
+                "line 2: sequence 0, step 0: `z` is `three`; expected a number",
             ),
             (
                 "sequence,step,x,y,z\n0,0,1,2,nan\n",
-                "line 2: sequence 0, step 0: z is `nan`; expected a finite number",
+                r"line 2: sequence 0, step 0: `z` is missing \(nan\); expected a finite number: fill",
             ),
-            ("sequence,step,x,y,z\n0,1,1,2,3\n0,0,1,2,3\n", "line 3: step 0 after 1"),
+            (
+                "sequence,step,x,y,z\n0,1,1,2,3\n0,0,1,2,3\n",
+                "line 3: sequence 0: `step` is 0 after 1; sort the rows by",
+            ),
             (
                 "sequence,step,x,y,z\n0,0,1,2,3\n1,0,1,2,3\n0,1,1,2,3\n",
                 "line 4: sequence 0 goes on after another",
             ),
             ("sequence,step,x,y,z\n", "is empty"),
             ("", "is empty"),
-            ("sequence,step,x,y,z\n0,nan,1,2,3\n", "step is `nan`; expected a finite number"),
-            ("sequence,step,x,x,z\n0,0,1,2,3\n", "names a feature twice: x, x, z"),
-            ("sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000, r"z is `3{37}\.\.\.`; expected a finite"),
+            ("sequence,step,x,y,z\n0,nan,1,2,3\n", "line 2: sequence 0: `step` is missing"),
+            ("sequence,step,x,x,z\n0,0,1,2,3\n", "has 2 columns `x`; rename all of them but one"),
+            (
+                "sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000,
+                "line 2: sequence 0, step 0: `z` is `3{40}`; expected a finite",
+            ),
         ],
     )
     def test_csv_that_cannot_be_used(self, refused, small, content, hint):

@@ -221,7 +221,7 @@ class TestRefused:
         path = small.write("x.csv", csv_of(["rain", "wind", "temp", "wind"]))
         result = run("predict", weather(), path)
         assert result.exit_code == 3
-        assert "line 1: has `wind` twice; expected each name once" in result.stderr
+        assert "has 2 columns `wind`; rename all of them but one" in result.stderr
 
     def test_in_json_lines(self, weather, small):
         lines = ['{"values": [[1, 2, 3]]}', '{"values": [[1, 2, 3]], "features": ["a", "b", "c"]}']

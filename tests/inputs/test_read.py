@@ -221,4 +221,4 @@ class TestSeries:
         path.write_text("sequence,step,x,y\n0,0,1,2\n1,0,3,4\n1,1,5,six\n")
         sequences, error = outcome(in_blocks(Source(str(path)), SERIES, 2**20))
         assert [inputs for _, _, inputs, *_ in sequences] == [[[1.0, 2.0]]]
-        assert "line 4: sequence 1, step 1: y is `six`; expected a number" in error
+        assert "line 4: sequence 1, step 1: `y` is `six`; expected a number" in error

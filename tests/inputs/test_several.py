@@ -213,10 +213,12 @@ class TestErrors:
         )
         assert "person: ends after 2 sequences" in of_arrays(person=np.zeros((2, NUMBERS)))
 
-    def test_of_labels_that_no_file_can_have(self, several, refused):
+    def test_of_labels_that_no_file_has(self, several, refused):
         files = several.files()
-        np.savez(several.folder / "ids.npz", x=np.zeros((6, 2), int))
-        files[0] = f"review={several.folder / 'ids.npz'}"
+        np.save(several.folder / "ids.npy", np.zeros((6, 2), int))
+        files[0] = f"review={several.folder / 'ids.npy'}"
+        assert "wind.npz: has no true classes `y`" in refused(*files, labelled=True)
+        files[1] = f"wind={several.folder / 'wind.npy'}"
         assert "nor has another input's file" in refused(*files, labelled=True)
 
     def test_of_a_program(self, several, model):

@@ -16,7 +16,8 @@ from lstm_lrp_cli.errors import WrongUsage
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": (
         *("inputs", "mapping", "mapping_a", "mapping_b", "said", "assume"),
-        *("text", "label", "id", "ids", "labelled", "delimiter", "input_format"),
+        *("text", "label", "id", "ids", "labelled", "window", "stride", "group", "date"),
+        *("array", "delimiter", "input_format"),
         *("min_length", "limit"),
     ),
     "What is explained": ("target", "step", "by", "top", "attention", "min_count"),

@@ -13,6 +13,10 @@ from .arguments import Command, complete_files, group
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.inputs.read import Source
+    from lstm_lrp_cli.inputs.tables.roles import AsSeries
+
+# What --help but names.
+RARE = ("delimiter", "input_format", "array", "window", "stride", "group", "date")
 
 
 class InputOptions(NamedTuple):
@@ -29,6 +33,11 @@ class InputOptions(NamedTuple):
     labelled: bool
     delimiter: str | None
     input_format: InputFormat | None
+    array: str | None
+    window: int | None
+    stride: int | None
+    group: str | None
+    date: str | None
 
     @property
     def there(self) -> bool:
@@ -58,9 +67,23 @@ class InputOptions(NamedTuple):
         if not self.inputs:
             return Source(self.name, ids=self.ids, sentences=self.text)
         first, *others = self.inputs
-        columns = Columns(self.text, self.label, self.id, self.delimiter)
-        form = self.input_format
-        return Source(first, form, self.ids, self.labelled, tuple(others), columns)
+        return Source(
+            first,
+            self.input_format,
+            self.ids,
+            self.labelled,
+            tuple(others),
+            Columns(self.text, self.label, self.id, self.delimiter),
+            array=self.array,
+            series=self.series,
+        )
+
+    @property
+    def series(self) -> AsSeries:
+        """How series are cut from a table of numbers."""
+        from lstm_lrp_cli.inputs.tables.roles import AsSeries
+
+        return AsSeries(self.window, self.stride, self.group, self.date)
 
 
 class _Whole(click.types.StringParamType):
@@ -113,7 +136,9 @@ def input_options(
             help="Column (JSON key) of texts; without INPUT, a sentence.",
         ),
         click.option(
-            "--label", metavar="COLUMN", help="Column (JSON key) of true classes; means --labelled."
+            "--label",
+            metavar="COLUMN",
+            help="Column, JSON key, array or .npy file of true classes.",
         ),
         click.option(
             "--id", metavar="COLUMN", help="Column (JSON key) of what sequences are called."
@@ -134,6 +159,27 @@ def input_options(
             metavar="FORMAT",
             help=f"{', '.join(INPUT_FORMATS)}.  [default: by INPUT's ending, or how it begins]",
         ),
+        click.option("--array", metavar="NAME", help="The array that is read, of several."),
+        click.option(
+            "--window",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Of a table of numbers, sequences of N rows.",
+        ),
+        click.option(
+            "--stride",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Rows from one window to the next.  [default: 1]",
+        ),
+        click.option(
+            "--group", metavar="COLUMN", help="The column that tells series apart, of a table."
+        ),
+        click.option(
+            "--date",
+            metavar="COLUMN",
+            help="The column of dates; COLUMN:dmy or :mdy says which is first.  [default: found]",
+        ),
     )
 
 
@@ -153,6 +199,8 @@ def _refuse_of_files(options: InputOptions) -> None:
         "--labelled": options.labelled,
         "--delimiter": options.delimiter,
         "--input-format": options.input_format,
+        "--array": options.array,
+        **dict.fromkeys(options.series.options, True),
     }
     for option, value in said.items():
         if value:

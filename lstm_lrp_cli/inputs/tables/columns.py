@@ -34,6 +34,11 @@ class Columns:
         named = {"--text": self.text, "--label": self.label, "--id": self.id}
         return next((option for option, value in named.items() if value), None)
 
+    @property
+    def told_beside_labels(self) -> str | None:
+        """The same, of what no series of numbers has; their classes may stand beside them."""
+        return "--text" if self.text else "--id" if self.id else None
+
     def of_inputs(self, model: Model) -> tuple[str | None, ...]:
         """The column that is told for each input of a model, or None.
 

@@ -6,6 +6,9 @@ from typing import Any
 from lstm_lrp_cli.errors import UnusableInput
 from . import Row, Table
 
+# What the column is called that an index of dates becomes.
+DATE_NAMES = ("date", "index", "date of the index")
+
 
 def is_table(given: Any) -> bool:
     """Whether something has columns by name."""
@@ -16,19 +19,24 @@ class MemoryTable(Table):
     """A table in memory, or a dict with a list for each column, as a table of rows.
 
     Places of rows are those of sequences: "sequence 3", counted from 0, as of all in memory.
+
+    Parameters
+    ----------
+    where, row : str
+        What messages call it, and each of its rows.
     """
 
     typed = True
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, where: str = "input", row: str = "sequence") -> None:
         # What pyarrow and datasets call columns are names in the others.
         names = getattr(given, "column_names", None)
         if isinstance(names, Mapping):  # of datasets, those of each split
             listed = ", ".join(map(str, names))
             raise UnusableInput("input", f"is a data set of the splits {listed}; give one of them")
         names = list(given) if isinstance(given, Mapping) else (names or list(given.columns))
-        super().__init__("input", [str(name) for name in names])
-        self._given, self._names = given, names
+        super().__init__(where, [str(name) for name in names])
+        self._given, self._names, self._row = given, names, row
 
     def asking(self, **columns: str) -> str:
         return ", ".join(f"{option}={name!r}" for option, name in columns.items())
@@ -36,7 +44,25 @@ class MemoryTable(Table):
     def _rows(self, places: list[int]) -> Iterator[Row]:
         columns = [self._given[self._names[place]] for place in places]
         for number, row in enumerate(zip(*columns, strict=True)):
-            yield tuple(map(_plain, row)), f"sequence {number}"
+            yield tuple(map(_plain, row)), f"{self._row} {number}"
+
+
+def with_dates(table: Any) -> tuple[Any, str | None]:
+    """A table of pandas whose index has dates, with a column of them; and its name.
+
+    Others are as they are.
+    """
+    index: Any = getattr(table, "index", None)
+    kind = type(index).__name__
+    if kind not in ("DatetimeIndex", "PeriodIndex"):
+        return table, None
+    if kind == "PeriodIndex":
+        index = index.to_timestamp()
+    names = [str(name) for name in table.columns]
+    name = next(name for name in (index.name, *DATE_NAMES) if name and name not in names)
+    dated = table.reset_index(drop=True)
+    dated.insert(0, name, list(index.astype(str)))
+    return dated, name
 
 
 def _plain(value: Any) -> Any:

@@ -149,7 +149,8 @@ def _read(block: RowBlock, model: Model) -> list[Sequence]:
     place, width = block.rows[0][1], len(columns.inputs)
     golds: list[int | None] = [None] * len(block.rows)
     if columns.label is not None:
-        golds = [_gold(row[0][width], columns, model, row[1]) for row in block.rows]
+        label, classes = columns.label, columns.classes
+        golds = [gold_of(row[0][width], label, classes, model, row[1]) for row in block.rows]
     names = [
         None if columns.id is None else _name(row[0][-1], columns.id, row[1]) for row in block.rows
     ]
@@ -192,9 +193,22 @@ def _document(value: Any, read: Input, place: str) -> Document:
     )
 
 
-def _gold(value: Any, columns: TextColumns, model: Model, place: str) -> int:
-    """The true class that a cell names."""
-    place = f"{place}, column {columns.label}"
+def gold_of(
+    value: Any, column: str, classes: tuple[str, ...] | None, model: Model, place: str
+) -> int:
+    """The true class that a cell of a column names.
+
+    Parameters
+    ----------
+    classes : tuple of str or None
+        What numbers in it stand for, where the table tells it.
+
+    Raises
+    ------
+    UnusableInput
+        It is missing, or names no class of the model.
+    """
+    place = f"{place}, column {column}"
     if is_missing(value) or value == "":
         raise UnusableInput(place, "is missing; expected the true class: fill it, or drop the row")
     if isinstance(value, bool) and model.target_labelled(str(value)) is None:
@@ -204,8 +218,8 @@ def _gold(value: Any, columns: TextColumns, model: Model, place: str) -> int:
     if isinstance(value, str) and model.target_labelled(value) is None:
         whole = WHOLE.fullmatch(value)
         value = whole.group(1) if whole else value
-    if columns.classes is not None and isinstance(value, int):
-        return _of_class(value, columns.classes, model, place)
+    if classes is not None and isinstance(value, int):
+        return _of_class(value, classes, model, place)
     if not isinstance(value, str | int):
         raise UnusableInput(
             place, f"holds {_shown(value)} ({type(value).__name__}); expected a label, or a number"

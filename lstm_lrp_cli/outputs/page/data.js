@@ -30,8 +30,13 @@ async function readSequences(tell) {
 }
 
 /** What an input is given of a sequence: tokens, or values of features. */
-function givenOf(number, { tokens, left_out, cut, features, values }) {
-  return { number, tokens, leftOut: new Set(left_out), cutOff: new Set(cut), features, values };
+function givenOf(number, { tokens, left_out, cut, features, values, dates }) {
+  return { number, tokens, leftOut: new Set(left_out), cutOff: new Set(cut), features, values, dates };
+}
+
+/** What a step is called: by its number, with its date where that is known. */
+function stepName({ dates }, step, what = "step") {
+  return dates === undefined ? `${what} ${step}` : `${what} ${step}, ${shown(dates[step])}`;
 }
 
 /** A view of each input of a model with several, with its name; else of the only one. */

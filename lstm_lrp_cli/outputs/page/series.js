@@ -118,13 +118,14 @@ function heatMap(view) {
   return [labels, svg];
 }
 
-/** The steps that stand below the plots. */
-function axisView(steps) {
+/** The steps that stand below the plots: their numbers, or fewer of their dates. */
+function axisView({ values: { length: steps }, dates }) {
+  const most = dates === undefined ? 12 : Math.max(Math.floor(72 / (dates[0].length + 2)), 2);
   const axis = make("div", "step-axis");
   axis.setAttribute("aria-hidden", "true");
-  const apart = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((each) => steps / each <= 12);
-  for (let step = 0; step < steps; step += apart ?? Math.ceil(steps / 12)) {
-    const tick = make("span", "", String(step));
+  const apart = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((each) => steps / each <= most);
+  for (let step = 0; step < steps; step += apart ?? Math.ceil(steps / most)) {
+    const tick = make("span", "", dates === undefined ? String(step) : shown(dates[step]));
     tick.style.left = `${(100 * (step + 0.5)) / steps}%`;
     axis.append(tick);
   }
@@ -180,7 +181,7 @@ function seriesView(view) {
     more.type = "button";
     element.append(more);
   }
-  element.append(...heatMap(view), axisView(steps));
+  element.append(...heatMap(view), axisView(sequence));
   const cursor = make("div", "cursor");
   cursor.hidden = true;
   element.append(cursor);
@@ -226,7 +227,7 @@ function seriesNote({ sequence, explanation }, { step, feature }) {
     [shown(sequence.features[feature]), "note-title"],
     [isMissing(explanation, step) ? whyMissing(sequence, step) : `${what} ${exact(amount)}`, ""],
     [`value ${exact(sequence.values[step][feature])}`, ""],
-    [`step ${step}`, "dim"],
+    [stepName(sequence, step), "dim"],
   ];
 }
 
@@ -261,7 +262,7 @@ function seriesTable({ sequence, explanation }) {
     const cells = byFeature
       ? values.flatMap((value, feature) => [exact(value), told(amounts[feature])])
       : [...values.map(exact), told(amounts)];
-    return [step, ...cells];
+    return [step, ...(sequence.dates ? [shown(sequence.dates[step])] : []), ...cells];
   });
-  return tableView(["step", ...heads], rows);
+  return tableView(["step", ...(sequence.dates ? ["date"] : []), ...heads], rows);
 }

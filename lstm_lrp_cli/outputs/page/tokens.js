@@ -48,7 +48,7 @@ function tokenNote({ sequence, explanation }, place) {
     [shown(sequence.tokens[place]), "note-title"],
     [missing ? whyMissing(sequence, place) : `relevance ${exact(amount)}`, ""],
     [part && `${part} of the score`, ""],
-    [`position ${place}`, "dim"],
+    [stepName(sequence, place, "position"), "dim"],
   ];
 }
 
@@ -76,9 +76,11 @@ function tokensTable({ sequence, explanation }) {
     const cells = isMissing(explanation, place)
       ? [whyMissing(sequence, place), ""]
       : [exact(amount), share(amount, scoreOf(explanation))];
-    return [place, shown(token), ...cells];
+    const date = sequence.dates ? [shown(sequence.dates[place])] : [];
+    return [place, shown(token), ...cells, ...date];
   });
-  return tableView(["position", "token", "relevance", "of the score"], rows, 1);
+  const date = sequence.dates ? ["date"] : [];
+  return tableView(["position", "token", "relevance", "of the score", ...date], rows, 1);
 }
 
 /** A table whose cells from some column on are numbers. */

@@ -1,0 +1,202 @@
+"""Dates of a table's column: told from other values, and checked to increase.
+
+What a date is written as is kept. What it means is only asked to tell whether rows stand in their
+order: so 01/02/2012, which may be in January or in February, is refused only where that matters.
+"""
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+
+from lstm_lrp_cli.errors import UnusableInput
+from . import is_missing
+
+# How a date may be meant. Numbers are seconds, days or steps since whenever.
+Meaning = Literal["local", "zoned", "dmy", "mdy", "number"]
+# What a date is by each way in which it may be meant: something that grows with time.
+Meanings = dict[Meaning, float]
+
+# What is written behind a column's name to say which of day and month comes first.
+ORDERS: dict[str, Meaning] = {":dmy": "dmy", ":mdy": "mdy"}
+# What columns of dates are called that are numbers.
+NAMES = frozenset({"date", "datetime", "time", "timestamp", "ds", "epoch", "unixtime"})
+# What stands for a value that is missing.
+MISSING = frozenset({"", "na", "n/a", "nan", "nat", "null", "none", "<na>", "?"})
+
+TIME = r"(?:[ T]+(\d{1,2}):(\d\d)(?::(\d\d)(\.\d+)?)?(?:\s*([AaPp])\.?[Mm]\.?)?)?"
+YEAR_FIRST = re.compile(rf"(\d{{4}})[-/.](\d{{1,2}})(?:[-/.](\d{{1,2}}))?{TIME}\Z")
+YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}){TIME}\Z")
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value stands for one that is not there, in words too."""
+    if isinstance(value, str):
+        return value.strip().lower() in MISSING
+    return is_missing(value)
+
+
+def is_date(value: Any) -> bool:
+    """Whether a value is a date and nothing else: a mere number may be anything."""
+    return bool(meanings_of(value).keys() - {"number"})
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or a text that is one."""
+    return meanings_of(value).keys() == {"number"}
+
+
+def meanings_of(value: Any) -> Meanings:
+    """All that a value may mean as a date; nothing if it is none."""
+    if isinstance(value, str):
+        return _of_text(value.strip())
+    if is_missing(value) or isinstance(value, bool):
+        return {}
+    if isinstance(value, datetime):
+        return _of_datetime(value)
+    if isinstance(value, date):
+        return _of_datetime(datetime(value.year, value.month, value.day))
+    return {"number": value} if isinstance(value, int | float) and math.isfinite(value) else {}
+
+
+def _of_datetime(value: datetime) -> Meanings:
+    if value.tzinfo is None:
+        return {"local": (value - EPOCH) // MICROSECOND}
+    return {"zoned": (value.astimezone(UTC).replace(tzinfo=None) - EPOCH) // MICROSECOND}
+
+
+def _of_text(text: str) -> Meanings:
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        return {"number": number} if math.isfinite(number) else {}
+    found = YEAR_FIRST.match(text)
+    if found:
+        year, month, day, *time = found.groups()
+        return _known(local=_moment(year, month, day or "1", time))
+    found = YEAR_LAST.match(text)
+    if found:
+        first, parted, second, year, *time = found.groups()
+        day_first = _moment(year, second, first, time)
+        # With points between, no country writes the month first.
+        month_first = None if parted == "." else _moment(year, first, second, time)
+        return _known(dmy=day_first, mdy=month_first)
+    try:
+        return _of_datetime(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return {}
+
+
+def _known(**moments: float | None) -> Meanings:
+    return {name: when for name, when in moments.items() if when is not None}  # type: ignore[misc]
+
+
+def _moment(year: str, month: str, day: str, time: list[str | None]) -> float | None:
+    """Microseconds since 1970; None where there is no such day or time."""
+    hour, minute, second, fraction, half = time
+    hours = int(hour or 0)
+    if half:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + (12 if half in "Pp" else 0)
+    try:
+        when = datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0))
+    except ValueError:
+        return None
+    return (when - EPOCH) // MICROSECOND + float(fraction or 0) * 1e6
+
+
+class DateColumn:
+    """Reads the dates of a column, all of which are written alike.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    order : {"dmy", "mdy"} or None
+        Whether the day or the month comes first, where somebody says it.
+    """
+
+    def __init__(self, name: str, order: Meaning | None = None) -> None:
+        self.name = name
+        self._order = order
+        self._meant: set[Meaning] | None = None
+        self._first = ""
+
+    def read(self, value: Any, place: str) -> tuple[str, Meanings]:
+        """A date as it is written, and what it may mean.
+
+        Raises
+        ------
+        UnusableInput
+            It is missing, is none, or is written otherwise than those before.
+        """
+        if is_absent(value):
+            raise UnusableInput(
+                place, f"`{self.name}` is missing; expected the date of the row: fill it in"
+            )
+        text, meanings = str(value).strip(), meanings_of(value)
+        if self._meant is None:
+            self._first = text
+            known = meanings.keys() if self._order is None else meanings.keys() & {self._order}
+            self._meant = set(known)
+            if not known:
+                raise UnusableInput(
+                    place, f"`{self.name}` is `{text[:40]}`; expected {self._forms}"
+                )
+        left = self._meant & meanings.keys()
+        if not left:
+            raise UnusableInput(
+                place,
+                f"`{self.name}` is `{text[:40]}`, which is not written like `{self._first[:40]}` "
+                "before it; write all in one way",
+            )
+        self._meant = left
+        return text, meanings
+
+    @property
+    def _forms(self) -> str:
+        if self._order is not None:
+            return f"a date such as 24/12/2012, {self._order}"
+        return (
+            "a date such as 2012-12-24, 2012-12-24T18:30+01:00, 24/12/2012 or seconds since 1970; "
+            "name another column by --date"
+        )
+
+    def check_order(self, before: tuple[str, Meanings], now: tuple[str, Meanings], at: str) -> None:
+        """Refuse a date that is not after the one before it.
+
+        Parameters
+        ----------
+        at : str
+            The place of the later one.
+
+        Raises
+        ------
+        UnusableInput
+        """
+        meant = self._meant or set()
+        rises = {each for each in meant if now[1][each] > before[1][each]}
+        if rises == meant:
+            return
+        name = self.name
+        if rises:
+            raise UnusableInput(
+                at,
+                f"`{name}` is {now[0]} after {before[0]}, which is in order if "
+                f"{'the day' if 'dmy' in rises else 'the month'} stands first; say which does: "
+                f"--date {name}:dmy or --date {name}:mdy",
+            )
+        if all(now[1][each] == before[1][each] for each in meant):
+            raise UnusableInput(
+                at,
+                f"`{name}` is {now[0]} a second time; expected each date once: if the table is of "
+                "several series, name the column that tells them apart by --group",
+            )
+        raise UnusableInput(
+            at, f"`{name}` is {now[0]} after {before[0]}; sort the rows by `{name}`"
+        )

@@ -1,0 +1,289 @@
+"""Series from tables of numbers: a column for each feature, and a row for each step.
+
+A table is one series, or several of which a column says which is which; a series is one sequence,
+or is cut into windows. Rows of several series may stand in any order of these, as in a table that
+is sorted by its dates, where windows bound what must be held of each.
+"""
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from lstm_lrp_cli.errors import LeftOut, UnusableInput
+from lstm_lrp_cli.inputs.sequence import Sequence
+from lstm_lrp_cli.inputs.series import checked_values
+from lstm_lrp_cli.inputs.stream import whole_number
+from lstm_lrp_cli.model.model import Model
+from . import Row, Table
+from .dates import DateColumn, Meanings, is_absent, is_number
+from .roles import LISTED, AsSeries, Roles, roles_of
+from .text import gold_of
+
+# How many values of series that are not at an end are held in all, before the oldest is let go of.
+MOST_HELD = 2**21
+
+
+def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) -> Iterator[Sequence]:
+    """The series of a table, or the windows of these, as their last rows come.
+
+    Parameters
+    ----------
+    label : str or None
+        The column with true classes.
+
+    Raises
+    ------
+    UnusableInput
+        A column is missing or of no use to the model, a value is missing or no number, or dates do
+        not increase. The error names row and column.
+    """
+    names = [name for name in table.columns if table.columns.count(name) == 1]
+    if len(names) < len(table.columns):
+        twice = next(name for name in table.columns if name not in names)
+        table.place_of(twice)  # which says so
+    _check_header(names, table.where)
+    rows = table.rows(names)
+    first = next(rows, None)
+    if first is None:
+        return
+    row = dict(zip(names, first[0], strict=True))
+    roles = roles_of(table, asked, label, row, model.only_input)
+    yield from _Cutting(table, names, roles, asked, model).sequences(chain([first], rows))
+
+
+def _check_header(names: list[str], where: str) -> None:
+    """Refuse a first row of numbers, which would be lost; but pandas numbers columns from 0."""
+    named = [name for name in names if name]
+    numbers = all(is_number(name) for name in named)
+    if named and numbers and named != list(map(str, range(len(named)))):
+        raise UnusableInput(
+            f"{where}: line 1",
+            f"found numbers, `{','.join(names)[:60]}`; expected a first line with the names of the "
+            "columns, such as date,FEATURE,...",
+        )
+
+
+class _Series:
+    """What is held of a series: its last rows, as many as a window has, or all of them."""
+
+    def __init__(self, name: str | None, window: int | None) -> None:
+        self.name = name
+        self.count = 0  # of all rows so far
+        self.cut = 0  # of those that stand in some sequence
+        self.values: deque[list[float]] = deque(maxlen=window)
+        self.dates: deque[str] = deque(maxlen=window)
+        self.last: tuple[str, Meanings] | None = None
+        self.label: Any = None
+        self.place = ""
+
+
+class _Cutting:
+    """Cuts rows into sequences."""
+
+    def __init__(
+        self, table: Table, names: list[str], roles: Roles, asked: AsSeries, model: Model
+    ) -> None:
+        place = {name: number for number, name in enumerate(names)}
+        read = model.only_input
+        self._table = table
+        self._roles = roles
+        self._model = model
+        self._features = [place[name] for name in roles.features]
+        self._group = None if roles.group is None else place[roles.group]
+        self._label = None if roles.label is None else place[roles.label]
+        self._date = None if roles.date is None else place[roles.date]
+        self._dates = DateColumn(roles.date or "", roles.order)
+        self._window = _window_of(asked, model, table.where)
+        self._stride = asked.stride or 1
+        # Shorter series are filled up, as they were for training.
+        self._keeps_short = self._window is None or read.padding is not None
+        self._number = 0
+        self._open: dict[str | None, _Series] = {}
+        self._gone: set[str | None] = set()
+        self._short: list[str] = []
+        self._short_count = self._behind = 0
+
+    def sequences(self, rows: Iterator[Row]) -> Iterator[Sequence]:
+        """The sequences of all rows."""
+        current: _Series | None = None
+        for values, place in rows:
+            name = None if self._group is None else self._name(values[self._group], place)
+            if current is None or current.name != name:
+                if current is not None:
+                    yield from self._left(current)
+                current = self._entered(name, place)
+            self._add(current, values, place)
+            if self._ends_window(current):
+                yield self._sequence(current)
+        for series in list(self._open.values()):
+            yield from self._ended(series)
+        self._tell()
+
+    def _ends_window(self, series: _Series) -> bool:
+        """Whether the last row of a series is that of a window, too."""
+        behind = -1 if self._window is None else series.count - self._window
+        return behind >= 0 and behind % self._stride == 0
+
+    def _name(self, value: Any, place: str) -> str:
+        if is_absent(value):
+            raise UnusableInput(
+                place, f"`{self._roles.group}` is missing; expected of which series the row is"
+            )
+        return str(value).strip()
+
+    def _entered(self, name: str | None, place: str) -> _Series:
+        """The series that a row is of, which may have begun before another."""
+        if name in self._gone:
+            by = ", ".join(filter(None, (self._roles.group, self._roles.date)))
+            apart = " or cut it into windows with --window" if self._window is None else ""
+            raise UnusableInput(
+                place,
+                f"{self._roles.group} {name} goes on after another; sort the file by {by}{apart}",
+            )
+        found = self._open.pop(name, None) or _Series(name, self._window)
+        self._open[name] = found  # the last, as the oldest is let go of first
+        return found
+
+    def _left(self, series: _Series) -> Iterator[Sequence]:
+        """What is known of a series once a row of another comes."""
+        if self._window is None:
+            yield from self._let_go(series)
+            return
+        held = self._window * max(len(self._features), 1)
+        if len(self._open) * held > MOST_HELD:
+            yield from self._let_go(next(iter(self._open.values())))
+
+    def _let_go(self, series: _Series) -> Iterator[Sequence]:
+        del self._open[series.name]
+        self._gone.add(series.name)
+        yield from self._ended(series)
+
+    def _ended(self, series: _Series) -> Iterator[Sequence]:
+        """What is left of a series that has no more rows."""
+        if series.cut:
+            self._behind += series.count - series.cut
+        elif self._keeps_short:
+            yield self._sequence(series)
+        else:
+            self._short_count += 1
+            if len(self._short) < LISTED:
+                self._short.append(series.name or self._table.where)
+
+    def _tell(self) -> None:
+        """Warn of what is in no window; nothing at all is an error."""
+        if self._short_count and not self._number:
+            raise UnusableInput(
+                self._table.where,
+                f"has no {self._window} rows in a series; give a smaller --window",
+            )
+        told = []
+        if self._short_count:
+            more = self._short_count - len(self._short)
+            listed = ", ".join(self._short) + (f" and {more} more" if more else "")
+            told.append(f"{listed} left out, with fewer than the {self._window} rows of a window")
+        if self._behind:
+            rows = f"{self._behind:,} row{'s' * (self._behind != 1)}"
+            told.append(
+                f"{rows} behind the last windows left out, as --stride {self._stride} has it"
+            )
+        for each in told:
+            warnings.warn(f"{self._table.where}: {each}", LeftOut, stacklevel=2)
+
+    def _add(self, series: _Series, values: tuple[Any, ...], place: str) -> None:
+        """Check a row, and add it to its series."""
+        at = place
+        if self._roles.group is not None:
+            at += f": {self._roles.group} {series.name}"
+        if self._date is not None:
+            found = self._dates.read(values[self._date], at)
+            if series.last is not None:
+                self._dates.check_order(series.last, found, at)
+            series.last = found
+            series.dates.append(found[0])
+            at += f"{':' if at == place else ','} {self._roles.date} {found[0]}"
+        series.values.append(
+            [
+                _number(values[column], name, at)
+                for column, name in zip(self._features, self._roles.features, strict=True)
+            ]
+        )
+        series.place = at
+        series.label = None if self._label is None else values[self._label]
+        series.count += 1
+
+    def _sequence(self, series: _Series) -> Sequence:
+        """What is held of a series, as a sequence."""
+        series.cut = series.count
+        roles, model = self._roles, self._model
+        values, _ = checked_values(
+            np.array(series.values, dtype=np.float64), roles.features, model, series.place
+        )
+        gold = None
+        if roles.label is not None:
+            classes = self._table.classes.get(roles.label)
+            gold = gold_of(series.label, roles.label, classes, model, series.place)
+        dates = tuple(series.dates) if roles.dated else None
+        number = self._number
+        self._number += 1
+        return Sequence(number, values, None, roles.features, self._id(series), gold, dates=dates)
+
+    def _id(self, series: _Series) -> str | int | None:
+        """What a sequence is called: by its series, and of a window also by where it begins."""
+        name = series.name
+        if self._window is None:
+            return int(name) if name is not None and name == str(whole_number(name)) else name
+        start = series.count - len(series.values)
+        begins = series.dates[0] if self._roles.dated else str(start)
+        if name is None:
+            return begins if self._roles.dated else start
+        return f"{name} {begins}"
+
+
+def _window_of(asked: AsSeries, model: Model, where: str) -> int | None:
+    """How many rows make a sequence; None is all of a series."""
+    read = model.only_input
+    if not read.steps:
+        if asked.window not in (None, 1):
+            raise UnusableInput(
+                where,
+                f"the model takes one vector a sequence, not {asked.window}; leave out --window",
+            )
+        return 1
+    if asked.window is not None:
+        return asked.window
+    if read.padding is not None and read.padding.length:
+        return read.padding.length
+    if asked.stride is not None:
+        raise UnusableInput(where, "--stride is that of windows; give --window, too")
+    return None
+
+
+def _number(value: Any, name: str, place: str) -> float:
+    """A value of a feature.
+
+    Raises
+    ------
+    UnusableInput
+        It is missing, or no finite number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    if is_absent(value):
+        found = f"is missing{f' ({value})' if value is not None and str(value).strip() else ''}"
+        raise UnusableInput(
+            place, f"`{name}` {found}; expected a finite number: fill or drop what is missing"
+        )
+    text = str(value).strip()
+    mend = "expected a finite number" if math.isinf(number) else "expected a number"
+    if "," in text and "." not in text and text.replace(",", "", 1).lstrip("+-").isdecimal():
+        mend = "expected a number with a decimal point, not a comma"
+    raise UnusableInput(place, f"`{name}` is `{text[:40]}`; {mend}")
