@@ -26,9 +26,7 @@ def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
-mapping_option = path_option(
-    "--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml]"
-)
+mapping_option = path_option("--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml]")
 
 
 def _said(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Described | None:
