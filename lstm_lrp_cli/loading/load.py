@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer
-from lstm_lrp_cli.model.model import Head, Model
+from lstm_lrp_cli.model.model import Head, Input, Model
 from .building import build_graph
 from .files import ArrayFile, Stored, shape_text
 from .files.formats import EXPORT
@@ -176,6 +176,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     )
     model = replace(model, labels=_labels(contents, model, datasets))
     model = replace(model, output_scaling=output_scaling(mapping, model, datasets, where))
+    contents = _with_features(contents, given)
     words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
     weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
@@ -194,6 +195,17 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
             name for name in words if name in {*datasets.file.datasets, *datasets.file.documents}
         ),
     )
+
+
+def _with_features(contents: Contents, inputs: Sequence[Input]) -> Contents:
+    """What a file is, with where the names of columns are from that a scaler's file has."""
+    described = contents.described
+    if "features" in described.origins or not any(each.features for each in inputs):
+        return contents
+    source = described.origins.get("scaling", "inputs")
+    origins = described.origins | {"features": f"scaling from {source}"}
+    described = msgspec.structs.replace(described, origins=origins)
+    return msgspec.structs.replace(contents, described=described)
 
 
 def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:

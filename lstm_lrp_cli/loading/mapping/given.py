@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
@@ -17,7 +19,7 @@ from . import Described, InputSpec, Mapping, Scalings, scalings
 # What errors and origins call keys that the command line sets.
 SET = "--set"
 # What a mapping that is no file is called in Python.
-MAPPING = "mapping"
+MAPPING = "the mapping given"
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -92,7 +94,20 @@ def said_in_python(document: AnyMapping[str, Any]) -> Described:
     UnusableInput
         A key or value is not of the schema; the key's path is named.
     """
-    return _said(dict(document), MAPPING)
+    try:
+        plain = msgspec.to_builtins(dict(document), enc_hook=_plain)
+    except (TypeError, RecursionError) as error:
+        raise UnusableInput(MAPPING, f"holds what YAML has not: {error}") from error
+    return _said(plain, MAPPING)
+
+
+def _plain(value: Any) -> Any:
+    """A path or NumPy's numbers as a mapping has them."""
+    if isinstance(value, PathLike):
+        return str(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"found {type(value).__name__}; expected texts, numbers, lists and dicts")
 
 
 def _said(document: dict[str, Any], origin: str) -> Described:
