@@ -1,6 +1,7 @@
 """Dates of a wide table: in every output, in what reads results, and in comparisons."""
 
 import csv
+import itertools
 import json
 import re
 
@@ -72,7 +73,7 @@ class TestRows:
     def test_npz(self, explained):
         with np.load(explained("npz")) as arrays:
             ends, text = arrays["date_offsets"], arrays["date_bytes"].tobytes().decode()
-        found = [text[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        found = [text[start:end] for start, end in itertools.pairwise(ends)]
         assert found == [*DAYS[:3], *DAYS[1:4], *DAYS[2:]]
 
     def test_json_lines(self, explained):
