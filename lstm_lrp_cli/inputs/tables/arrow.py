@@ -131,7 +131,7 @@ def open_dataset(folder: Path, where: str) -> Iterator[Table]:
         yield ArrowTable(where, schema, batches, features)
 
 
-class _DataFile(msgspec.Struct):
+class _DataFile(msgspec.Struct, forbid_unknown_fields=True):
     filename: str
 
 

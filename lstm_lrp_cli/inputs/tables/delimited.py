@@ -91,7 +91,9 @@ def _whole_lines(file: BufferedReader, where: str) -> Iterator[str]:
 
 
 def _with_ends(lines: Lines) -> list[str]:
-    return re.findall(r"[^\n]*\n|[^\n]+\Z", lines.decoded())
+    *whole, last = lines.decoded().split("\n")
+    found = [f"{line}\n" for line in whole]
+    return [*found, last] if last else found
 
 
 def _delimiter(lines: _Ahead, where: str) -> str:

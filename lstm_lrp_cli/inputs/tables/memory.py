@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lstm_lrp_cli.errors import UnusableInput
 from . import Row, Table
 
 # What the column is called that an index of dates becomes.
@@ -30,6 +31,9 @@ class MemoryTable(Table):
     def __init__(self, given: Any, where: str = "input", row: str = "sequence") -> None:
         # What pyarrow and datasets call columns are names in the others.
         names = getattr(given, "column_names", None)
+        if isinstance(names, Mapping):  # of datasets, those of each split
+            listed = ", ".join(map(str, names))
+            raise UnusableInput("input", f"is a data set of the splits {listed}; give one of them")
         names = list(given) if isinstance(given, Mapping) else (names or list(given.columns))
         super().__init__(where, [str(name) for name in names])
         self._given, self._names, self._row = given, names, row

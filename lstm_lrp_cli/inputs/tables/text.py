@@ -261,7 +261,7 @@ def _not_told(column: str, table: Table, told: Columns, model: Model) -> str:
         return f"{found}, and has none `{column}`; name it: {asked}; or: {ways_to_give(model)}"
     if table.columns[:2] == ("sequence", "step"):
         return f"{found}: a numeric series, and the model takes tokens; expected text"
-    row = table.first()
+    row = {name: cell for name, cell in table.first().items() if name not in (told.label, told.id)}
     text = _likely_text(row)
     if text is None:
         asked = table.asking(text="COLUMN")
