@@ -90,8 +90,9 @@ def checked_values(
     with np.errstate(over="ignore", invalid="ignore"):
         # What is scaled before it is given to the model is rounded only then.
         numbers: Floats = values.astype(model.dtype if read.scaling is None else np.float64)
-        wrong = np.argwhere(~np.isfinite(read.scaled(numbers)))
-    if len(wrong):
+        finite = np.isfinite(read.scaled(numbers))
+    if not finite.all():
+        wrong = np.argwhere(~finite)
         step, feature = wrong[0].tolist()
         value = values[step, feature]
         found = f"feature `{features[feature]}` is {value} at step {step}"

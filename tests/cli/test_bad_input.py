@@ -389,7 +389,7 @@ class TestSeries:
             ),
             (
                 "sequence,step,x,y,z\n0,0,1,2,nan\n",
-                r"line 2: sequence 0, step 0: `z` is missing \(nan\); expected a finite number: fill",
+                r"line 2: sequence 0, step 0: `z` is missing \(nan\); expected a finite number",
             ),
             (
                 "sequence,step,x,y,z\n0,1,1,2,3\n0,0,1,2,3\n",

@@ -9,7 +9,6 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from lstm_lrp_cli.errors import UnusableInput
 from . import is_missing
 
 # How a date may be meant. Numbers are seconds, days or steps since whenever.
@@ -68,12 +67,20 @@ def _of_datetime(value: datetime) -> Meanings:
 
 
 def _of_text(text: str) -> Meanings:
+    parted = "/" in text or ":" in text or text.find("-", 1) > 0
+    number = {} if parted else _of_number(text)
+    return number or _of_date(text) or (_of_number(text) if parted else {})
+
+
+def _of_number(text: str) -> Meanings:
     try:
         number = float(text)
     except ValueError:
-        pass
-    else:
-        return {"number": number} if math.isfinite(number) else {}
+        return {}
+    return {"number": number} if math.isfinite(number) else {}
+
+
+def _of_date(text: str) -> Meanings:
     found = YEAR_FIRST.match(text)
     if found:
         year, month, day, *time = found.groups()
@@ -125,37 +132,37 @@ class DateColumn:
         self.name = name
         self._order = order
         self._meant: set[Meaning] | None = None
+        self._only: Meaning | None = None  # what is left of it, if that is one
         self._first = ""
 
-    def read(self, value: Any, place: str) -> tuple[str, Meanings]:
+    def read(self, value: Any) -> tuple[str, Meanings]:
         """A date as it is written, and what it may mean.
 
         Raises
         ------
-        UnusableInput
+        ValueError
             It is missing, is none, or is written otherwise than those before.
         """
+        text = str(value).strip()
+        meanings = (_of_number(text) if self._only == "number" else {}) or meanings_of(value)
+        if self._meant is not None and meanings.keys() == self._meant:  # as nearly all are
+            return text, meanings
         if is_absent(value):
-            raise UnusableInput(
-                place, f"`{self.name}` is missing; expected the date of the row: fill it in"
-            )
-        text, meanings = str(value).strip(), meanings_of(value)
+            raise ValueError(f"`{self.name}` is missing; expected the date of the row: fill it in")
         if self._meant is None:
             self._first = text
             known = meanings.keys() if self._order is None else meanings.keys() & {self._order}
             self._meant = set(known)
             if not known:
-                raise UnusableInput(
-                    place, f"`{self.name}` is `{text[:40]}`; expected {self._forms}"
-                )
+                raise ValueError(f"`{self.name}` is `{text[:40]}`; expected {self._forms}")
         left = self._meant & meanings.keys()
         if not left:
-            raise UnusableInput(
-                place,
+            raise ValueError(
                 f"`{self.name}` is `{text[:40]}`, which is not written like `{self._first[:40]}` "
-                "before it; write all in one way",
+                "before it; write all in one way"
             )
         self._meant = left
+        self._only = next(iter(left)) if len(left) == 1 else None
         return text, meanings
 
     @property
@@ -167,36 +174,29 @@ class DateColumn:
             "name another column by --date"
         )
 
-    def check_order(self, before: tuple[str, Meanings], now: tuple[str, Meanings], at: str) -> None:
+    def check_order(self, before: tuple[str, Meanings], now: tuple[str, Meanings]) -> None:
         """Refuse a date that is not after the one before it.
-
-        Parameters
-        ----------
-        at : str
-            The place of the later one.
 
         Raises
         ------
-        UnusableInput
+        ValueError
         """
+        if self._only is not None and now[1][self._only] > before[1][self._only]:
+            return
         meant = self._meant or set()
         rises = {each for each in meant if now[1][each] > before[1][each]}
         if rises == meant:
             return
         name = self.name
         if rises:
-            raise UnusableInput(
-                at,
+            raise ValueError(
                 f"`{name}` is {now[0]} after {before[0]}, which is in order if "
                 f"{'the day' if 'dmy' in rises else 'the month'} stands first; say which does: "
-                f"--date {name}:dmy or --date {name}:mdy",
+                f"--date {name}:dmy or --date {name}:mdy"
             )
         if all(now[1][each] == before[1][each] for each in meant):
-            raise UnusableInput(
-                at,
+            raise ValueError(
                 f"`{name}` is {now[0]} a second time; expected each date once: if the table is of "
-                "several series, name the column that tells them apart by --group",
+                "several series, name the column that tells them apart by --group"
             )
-        raise UnusableInput(
-            at, f"`{name}` is {now[0]} after {before[0]}; sort the rows by `{name}`"
-        )
+        raise ValueError(f"`{name}` is {now[0]} after {before[0]}; sort the rows by `{name}`")

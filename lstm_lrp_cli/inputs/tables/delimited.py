@@ -54,6 +54,7 @@ class DelimitedTable(Table):
 
     def _rows(self, places: list[int]) -> Iterator[Row]:
         width = len(self.columns)
+        whole = places == list(range(width))
         for fields, place in self._found:
             if len(fields) != width:
                 named = DELIMITERS.get(self.delimiter, f"`{self.delimiter}`")
@@ -62,7 +63,7 @@ class DelimitedTable(Table):
                     f"has {len(fields)} field{'s' * (len(fields) != 1)}, parted by {named}; "
                     f"expected {width} ({self.listed}): quote fields that have it in them",
                 )
-            yield tuple([fields[number] for number in places]), place
+            yield tuple(fields if whole else [fields[number] for number in places]), place
 
 
 class _Ahead(Iterator[str]):

@@ -110,13 +110,13 @@ class _Cutting:
 
     def sequences(self, rows: Iterator[Row]) -> Iterator[Sequence]:
         """The sequences of all rows."""
-        current: _Series | None = None
+        current, named = None, object()
         for values, place in rows:
-            name = None if self._group is None else self._name(values[self._group], place)
-            if current is None or current.name != name:
+            name = None if self._group is None else values[self._group]
+            if current is None or name != named:
                 if current is not None:
                     yield from self._left(current)
-                current = self._entered(name, place)
+                current, named = self._entered(self._name(name, place), place), name
             self._add(current, values, place)
             if self._ends_window(current):
                 yield self._sequence(current)
@@ -129,7 +129,9 @@ class _Cutting:
         behind = -1 if self._window is None else series.count - self._window
         return behind >= 0 and behind % self._stride == 0
 
-    def _name(self, value: Any, place: str) -> str:
+    def _name(self, value: Any, place: str) -> str | None:
+        if self._group is None:
+            return None
         if is_absent(value):
             raise UnusableInput(
                 place, f"`{self._roles.group}` is missing; expected of which series the row is"
@@ -196,37 +198,52 @@ class _Cutting:
 
     def _add(self, series: _Series, values: tuple[Any, ...], place: str) -> None:
         """Check a row, and add it to its series."""
-        at = place
-        if self._roles.group is not None:
-            at += f": {self._roles.group} {series.name}"
-        if self._date is not None:
-            found = self._dates.read(values[self._date], at)
-            if series.last is not None:
-                self._dates.check_order(series.last, found, at)
-            series.last = found
-            series.dates.append(found[0])
-            at += f"{':' if at == place else ','} {self._roles.date} {found[0]}"
-        series.values.append(
-            [
-                _number(values[column], name, at)
-                for column, name in zip(self._features, self._roles.features, strict=True)
-            ]
-        )
-        series.place = at
-        series.label = None if self._label is None else values[self._label]
+        series.place = place
+        before, series.last = series.last, None
+        try:
+            if self._date is not None:
+                date = self._dates.read(values[self._date])
+                if before is not None:
+                    self._dates.check_order(before, date)
+                series.last = date
+                if self._roles.dated:
+                    series.dates.append(date[0])
+            series.values.append(self._numbers(values))
+        except ValueError as error:
+            raise UnusableInput(self._at(series), str(error)) from error
+        if self._label is not None:
+            series.label = values[self._label]
         series.count += 1
+
+    def _at(self, series: _Series) -> str:
+        """The last row of a series, as messages call it."""
+        told = [f"{self._roles.group} {series.name}"] if series.name is not None else []
+        if series.last is not None:
+            told.append(f"{self._roles.date} {series.last[0]}")
+        return ": ".join(filter(None, (series.place, ", ".join(told))))
+
+    def _numbers(self, values: tuple[Any, ...]) -> list[float]:
+        """The values of a row's features."""
+        try:
+            numbers = [float(values[column]) for column in self._features]
+            if math.isfinite(sum(numbers)):
+                return numbers
+        except (TypeError, ValueError):
+            pass
+        pairs = zip(self._features, self._roles.features, strict=True)
+        return [_number(values[column], name) for column, name in pairs]
 
     def _sequence(self, series: _Series) -> Sequence:
         """What is held of a series, as a sequence."""
         series.cut = series.count
         roles, model = self._roles, self._model
         values, _ = checked_values(
-            np.array(series.values, dtype=np.float64), roles.features, model, series.place
+            np.array(series.values, dtype=np.float64), roles.features, model, self._at(series)
         )
         gold = None
         if roles.label is not None:
             classes = self._table.classes.get(roles.label)
-            gold = gold_of(series.label, roles.label, classes, model, series.place)
+            gold = gold_of(series.label, roles.label, classes, model, self._at(series))
         dates = tuple(series.dates) if roles.dated else None
         number = self._number
         self._number += 1
@@ -263,12 +280,12 @@ def _window_of(asked: AsSeries, model: Model, where: str) -> int | None:
     return None
 
 
-def _number(value: Any, name: str, place: str) -> float:
+def _number(value: Any, name: str) -> float:
     """A value of a feature.
 
     Raises
     ------
-    UnusableInput
+    ValueError
         It is missing, or no finite number.
     """
     try:
@@ -279,11 +296,11 @@ def _number(value: Any, name: str, place: str) -> float:
         return number
     if is_absent(value):
         found = f"is missing{f' ({value})' if value is not None and str(value).strip() else ''}"
-        raise UnusableInput(
-            place, f"`{name}` {found}; expected a finite number: fill or drop what is missing"
+        raise ValueError(
+            f"`{name}` {found}; expected a finite number: fill or drop what is missing"
         )
     text = str(value).strip()
     mend = "expected a finite number" if math.isinf(number) else "expected a number"
     if "," in text and "." not in text and text.replace(",", "", 1).lstrip("+-").isdecimal():
         mend = "expected a number with a decimal point, not a comma"
-    raise UnusableInput(place, f"`{name}` is `{text[:40]}`; {mend}")
+    raise ValueError(f"`{name}` is `{text[:40]}`; {mend}")
