@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         "lrp explain model.h5 sentences.txt",
         "lrp explain model.h5 labelled.txt --labelled --target gold --top 5",
         "lrp explain model.npz ids.txt --ids --target 2 -o relevance.tsv",
-        "lrp explain model.h5 sentences.txt --target predicted-second",
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
