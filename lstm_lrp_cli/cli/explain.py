@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         "lrp explain model.h5 sentences.txt",
         'lrp explain model.h5 --text "A fine and moving film."',
         "lrp explain model.h5 IMDB.csv --text review --label sentiment --target gold",
-        "lrp explain model.h5 sentences.txt --target predicted-second",
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(

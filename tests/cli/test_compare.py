@@ -620,7 +620,10 @@ class TestWrongUsage:
             (["R", "--methods", "lrp-all"], "without B, two methods of A are compared"),
             (["R", "R", "--input", "in.txt"], "--input is for models"),
             (["R", "R", "--eps", "0.1"], "--eps is for models"),
-            (["R", "R", "--target", "predicted"], "of results, expected a class, or all"),
+            (
+                ["R", "R", "--target", "predicted"],
+                "expected a class, the difference of two, or all",
+            ),
             (["-", "-"], "standard input (-) can be read once"),
             (["-", "M", "--input", "-"], "standard input (-) can be read once"),
             (["M", "R", "--input", "x", "--mapping-b", "x"], "--mapping-b: B is no model"),

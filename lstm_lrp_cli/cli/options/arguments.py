@@ -142,7 +142,7 @@ question_options = group(
         show_default=True,
         metavar="CLASS",
         shell_complete=completing(TARGETS),
-        help="gold, all, error, label or number; or A-B, a difference.",
+        help="gold, all, error, a class, or A-B.",
     ),
     click.option(
         "--step",
