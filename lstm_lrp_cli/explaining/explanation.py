@@ -279,11 +279,12 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def original_score(self) -> float | None:
-        """The one of them that is explained."""
+        """The one of them that is explained; of a difference A-B, theirs."""
         original = self.original
         if original is None or not self.scored:
             return None
-        return float(original[self.target_number])
+        subtracted = 0.0 if self.against_number is None else original[self.against_number]
+        return float(original[self.target_number] - subtracted)
 
     @property
     def target(self) -> str | int | None:

@@ -76,6 +76,14 @@ class TestExplanations:
             assert float(row.pop("original")) == original
             assert row == plain
 
+    def test_of_a_difference_it_is_that_of_the_original_values(self, told):
+        rows = table(told("explain", "--target", "wind-pressure"))
+        assert {row["target"] for row in rows} == {"wind-pressure"}
+        lines = json_lines(told("explain", "--format", "jsonl", "--target", "wind-pressure"))
+        for row in rows:
+            _, wind, pressure = unscaled(lines[int(row["sequence"])]["scores"])
+            assert float(row["original"]) == wind - pressure
+
     def test_json_lines_have_all_of_them_beside_the_scores(self, told):
         lines = json_lines(told("explain", "--format", "jsonl"))
         without = json_lines(told("explain", "--format", "jsonl", scaled=None))
