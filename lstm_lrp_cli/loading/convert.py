@@ -49,6 +49,8 @@ COMMENTS = {
     "stateful": "A sequence begins where the one so many before it ended; null: anew.",
     "unused": "Weights in the file that are no part of the model.",
 }
+# The keys of an input that a mapping may set to null, so that what is inferred does not hold.
+TAKEN_AWAY = ("vocabulary", "padding", "scaling")
 # What a float32 holds without a loss.
 NARROW = frozenset({"float32", "float16", "bfloat16"})
 
@@ -154,6 +156,8 @@ def _complete_inputs(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
             said["vocabulary"] = _relative(loaded, spec.vocabulary, folder)
         if scalings(spec.scaling):
             said["scaling"] = scalings_from(spec.scaling, folder)
+        # What was taken away would be inferred again.
+        said |= {key: None for key in TAKEN_AWAY if getattr(spec, key) is None}
     if "vocabulary" in complete:
         return {"vocabulary": complete.pop("vocabulary")} | complete
     return complete

@@ -7,7 +7,10 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from lstm_lrp_cli.loading.load import load_model
 
 ROOT = Path(__file__).parents[2]
 STORIES = ROOT / "sample_models" / "stories"
@@ -71,3 +74,22 @@ def test_the_table_of_reviews_has_what_the_published_one_has():
     reviews = [review for review, _ in rows]
     for what in ("<br /><br />", ",", '"', "\n"):
         assert any(what in review for review in reviews), what
+
+
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        ("forecast/model.keras", ["padding"]),
+        ("text_vectorization/model.keras", ["padding", "vocabulary"]),
+    ],
+)
+def test_what_a_mapping_takes_away_stays_away_when_it_is_written(run, tmp_path, model, keys):
+    written = tmp_path / "written.yaml"
+    null = [argument for key in keys for argument in ("--set", f"{key}=null")]
+    result = run("inspect", STORIES / model, *null, "--write-mapping", written)
+    assert result.exit_code == 0, result.output
+    read = load_model(STORIES / model, written, np.dtype(np.float64)).model.only_input
+    usual = load_model(STORIES / model, None, np.dtype(np.float64)).model.only_input
+    for key in keys:
+        assert getattr(read, key) is None
+        assert getattr(usual, key) is not None
