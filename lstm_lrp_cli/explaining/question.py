@@ -268,10 +268,10 @@ def _of_scores(
     if isinstance(target, Difference):
         golds = [sequence.gold for sequence in batch.sequences]
         for head in target.heads(model):
-            of_sides = (numbers_of(each, decisions[head], scores, golds) for each in target.sides)
-            plus, minus = of_sides
+            decision = decisions[head]
+            plus, minus = (numbers_of(side, decision, scores, golds) for side in target.sides)
             chosen = replace(chosen_of(model, plus, rows), minus=chosen_of(model, minus, rows))
-            yield Choice(chosen, plus, scores, decisions[head], taken[head], steps, minus)
+            yield Choice(chosen, plus, scores, decision, taken[head], steps, minus)
         return
     for head, targets in _targets(target, model, decisions, taken, batch):
         chosen = chosen_of(model, targets, rows)
