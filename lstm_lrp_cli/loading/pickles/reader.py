@@ -8,7 +8,7 @@ checkpoint's settings may be of any class, a whole module shows what it is made 
 value where there is none refuses it by its name.
 """
 
-import codecs
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +20,9 @@ from .values import PLAIN, Foreign, Functions
 
 # No number of a model is spelled in more digits.
 _LONGEST_NUMBER = 100
+# How Python writes bytes in quotes.
+_ESCAPED = re.compile(rb"\\(x[0-9a-fA-F]{2}|.?)", re.DOTALL)
+_ESCAPES = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def read_pickle(data: bytes, where: str, functions: Functions = PLAIN) -> Any:
@@ -122,12 +125,17 @@ def _text_of_python_2(machine: Machine, data: bytes) -> None:
         machine.stack.append(data.decode("latin-1"))
 
 
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    return bytes.fromhex(code[1:].decode()) if len(code) == 3 else _ESCAPES[code]
+
+
 def _quoted(machine: Machine) -> None:
     """Text of Python 2 as protocol 0 has it: in quotes, with escapes."""
     line = machine.take_line()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("a text is not in quotes")
-    _text_of_python_2(machine, codecs.escape_decode(line[1:-1])[0])
+    _text_of_python_2(machine, _ESCAPED.sub(_unescaped, line[1:-1]))
 
 
 def _unicode_line(machine: Machine) -> None:
