@@ -270,10 +270,9 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def original(self) -> Floats | None:
-        """All scores in the units of the user's values; None where nothing says how to come there.
-
-        A regressor has them whose `output_scaling` is known: behind its last activation, unscaled.
-        """
+        """All scores in the units of a regressor's user, where its `output_scaling` says them."""
+        if self.model.output_scaling is None:
+            return None
         found = originals(self.model, self.scores[np.newaxis])
         return None if found is None else found[0]
 

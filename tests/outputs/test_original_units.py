@@ -198,6 +198,23 @@ class TestPictures:
     def test_one_unit_is_told_once(self, run, told, scaled, units):
         assert units in told("explain", "--format", "terminal", scaled=scaled)
 
+    def test_what_is_in_no_unit_of_the_score_has_no_unit(self, run, forecaster):
+        """A squared derivative is none, nor are random numbers."""
+        model, given = forecaster(output_scaling={"divide": 4.0})
+        told = {
+            "gradient,random": "",
+            "occlusion": "1 of relevance is 4 in original units",
+            "gradient,lrp-all,occlusion": "1 of relevance by lrp-all, occlusion is 4 in original "
+            "units",
+        }
+        for methods, units in told.items():
+            result = run("explain", model, given, "--format", "markdown", "--method", methods)
+            assert result.exit_code == 0, result.output
+            assert ("original **" in result.stdout) is True
+            assert (f"- units: {units}\n" in result.stdout) is bool(units)
+            assert (f"units           {units}\n" in result.stderr) is bool(units)
+            assert ("in original units" in result.stdout + result.stderr) is bool(units)
+
     def test_nothing_of_it_without_a_scaling(self, told):
         for form in ("terminal", "markdown"):
             assert "original" not in told("explain", "--format", form, scaled=None)

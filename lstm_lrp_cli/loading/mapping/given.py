@@ -1,5 +1,6 @@
 """What a user says of a model: a file of YAML, keys of the command line, or a dict of Python's."""
 
+import os
 import re
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
@@ -162,8 +163,7 @@ def _from_here(mapping: Mapping) -> Mapping:
     """
 
     def here(name: Any) -> Any:
-        is_file = isinstance(name, str) and "\0" not in name and Path(name).exists()
-        return str(Path(name).absolute()) if is_file else name
+        return os.path.abspath(name) if isinstance(name, str) and os.path.exists(name) else name
 
     def words(spec: InputSpec) -> InputSpec:
         return replace(spec, vocabulary=here(spec.vocabulary))
