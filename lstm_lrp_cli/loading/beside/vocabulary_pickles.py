@@ -75,7 +75,7 @@ class _Search:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._seen: set[int] = set()
+        self._seen: dict[int, Any] = {}  # kept, so that no other has its place
 
     def spelled(self, value: Any, depth: int) -> Spelling | None:
         """What a value says; None where it is no vocabulary."""
@@ -85,7 +85,7 @@ class _Search:
             problem = "holds a set, which has no order; expected a list of tokens, or their ids"
             raise UnusableInput(self.where, problem)
         if isinstance(value, HOLDING):
-            self._seen.add(id(value))
+            self._seen[id(value)] = value
         if isinstance(value, PickledArray):
             with damaged(self.where, lambda error: f"is damaged ({error})", ValueError):
                 held = value.values()

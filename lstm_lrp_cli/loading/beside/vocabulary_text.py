@@ -15,6 +15,9 @@ from lstm_lrp_cli.model.text import Pieces
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")
 
+# A line of SentencePiece's .vocab.
+SCORED = re.compile(r"[^\t]+\t(0|-[0-9.]+(e[+-]?[0-9]+)?)")
+
 # Names that data pipelines give to the token that stands for all others.
 UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
 
@@ -50,6 +53,9 @@ def from_lines(where: str, text: str) -> dict[str, int]:
             count, dimensions = map(int, counts)
             if _is_vector(lines[1], dimensions):
                 return _from_word2vec(where, lines, count, dimensions)
+        if all(map(SCORED.fullmatch, lines)):
+            problem = "is a list of pieces and scores, as SentencePiece writes beside its model"
+            raise UnusableInput(where, f"{problem}; expected the .model itself")
         if WHOLE.fullmatch(lines[0]) and len(lines[1].split("\t")) == 3:
             return _from_gensim_dictionary(where, lines[1:])
     return from_list(where, lines)
