@@ -319,7 +319,7 @@ class TestWhatANewcomerDoes:
         [
             (lambda model: lrp.explain(str(KERAS.model), "text"), "expected what `load` gives"),
             (lambda model: lrp.load(model), "expected the path of a file"),
-            (lambda model: lrp.load(KERAS.model, {"labels": []}), "the path of a YAML file"),
+            (lambda model: lrp.load(KERAS.model, ["labels"]), "the path of a YAML file, or a dict"),
             (lambda model: lrp.load(KERAS.model, dtype="foo"), "neither float64 nor float32"),
             (lambda model: lrp.explain(model, "a", method="random"), "did you mean 'methods'"),
             (

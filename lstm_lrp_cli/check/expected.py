@@ -7,15 +7,13 @@ computed (`Live`, of `against`).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.engine.forward import outputs, probabilities
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.lines import decoded_lines
@@ -24,13 +22,9 @@ from lstm_lrp_cli.inputs.stream import open_input
 from lstm_lrp_cli.loading.files import shape_text
 from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.opening import open_arrays
-from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.model import Model
-
-# Before a last softmax or sigmoid, behind it, or behind its logarithm; or a regressor's values in
-# the user's own units.
-Kind = Literal["scores", "probabilities", "log-probabilities", "original values"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from .kinds import KINDS, Kind
 
 NOT_SCORES = frozenset({"sequence", "id", "label", "text", "tokens", "predicted", "target"})
 
@@ -45,16 +39,6 @@ class ExpectedRelevance:
     values: Mapping[str | None, NDArray[Any]]
     target: str | int | None
     where: str
-
-
-def kinds_of(numbers: NDArray[Any]) -> frozenset[Kind]:
-    """What numbers could be: scores may be any, what a softmax or its logarithm gives may not."""
-    kinds: set[Kind] = {"scores"}
-    if np.all((numbers >= 0) & (numbers <= 1)):
-        kinds.add("probabilities")
-    if np.all(numbers <= 0):
-        kinds.add("log-probabilities")
-    return frozenset(kinds)
 
 
 class Expectation(Protocol):
@@ -364,37 +348,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _deviations(ours: Floats, theirs: Floats) -> Floats:
-    """The largest differences, relative to expected scores over 1; of each of several models."""
-    differences = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
-    middle = tuple({0, differences.ndim - 1})  # all axes but that of models
-    largest: Floats = differences.max(axis=middle, initial=0.0)
-    return largest
-
-
-def deviation_of(kind: Kind, scores: Floats, likely: Floats, theirs: Floats) -> float:
-    """How far scores, or the probabilities that they make, are from numbers of a kind."""
-    return float(deviations_of(kind, scores, likely, theirs))
-
-
-def deviations_of(kind: Kind, scores: Floats, likely: Floats, theirs: Floats) -> Floats:
-    """The same of several models, where scores are of shape (rows, models, classes)."""
-    match kind:
-        case "scores":
-            return _deviations(scores, theirs)
-        case "probabilities":
-            return _deviations(likely, theirs)
-    # No logarithm of what is rounded to 0, nor of values, which are no probabilities.
-    return _deviations(np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)), theirs)
-
-
-def probabilities_of(model: Model, scores: Floats) -> Floats:
-    """What frameworks' predict gives: they put a softmax or sigmoid behind the scores.
-
-    Where the model says of no head which, it is the usual one.
-    """
-    if all(head.activation == "linear" for head in model.heads):
-        return probabilities(replace(model, undecided=False), scores)
-    return outputs(model, scores)

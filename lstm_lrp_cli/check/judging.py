@@ -19,7 +19,8 @@ from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model import FORGET, GATES, Floats
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.model.recurrent import Lstm
-from .expected import KINDS, Expected, deviations_of, kinds_of, probabilities_of
+from .expected import Expected
+from .kinds import KINDS, deviations_of, kinds_of, probabilities_of
 from .trial import Built, Kept, Trial
 from .variations import Candidate, Setting
 
@@ -181,11 +182,11 @@ def _compared(model: Model, scores: Floats, theirs: Floats) -> list[tuple[float,
     """How far scores, (rows, settings, classes), or what comes of them, are from the expected."""
     _, count, classes = scores.shape
     likely = probabilities_of(model, scores.reshape(-1, classes)).reshape(scores.shape)
-    expected = theirs[:, np.newaxis]
+    possible = kinds_of(theirs, model)
     with np.errstate(invalid="ignore", over="ignore"):
         found = {
-            kind: deviations_of(kind, scores, likely, expected)
-            for kind in sorted(kinds_of(theirs), key=KINDS.index)
+            kind: deviations_of(kind, scores, likely, possible[kind][:, np.newaxis])
+            for kind in sorted(possible, key=KINDS.index)
         }
     kinds = list(found)
     by_kind = np.stack([found[kind] for kind in kinds])

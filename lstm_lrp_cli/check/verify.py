@@ -21,15 +21,8 @@ from lstm_lrp_cli.inputs.batching import Batch, Packed, masked_steps
 from lstm_lrp_cli.inputs.sequence import Sequence, joined
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input, Model
-from .expected import (
-    KINDS,
-    Expectation,
-    ExpectedRelevance,
-    Kind,
-    deviation_of,
-    kinds_of,
-    probabilities_of,
-)
+from .expected import Expectation, ExpectedRelevance
+from .kinds import KINDS, Kind, deviation_of, kinds_of, probabilities_of
 
 # How many random sequences there are, and of how many steps at most.
 SEQUENCES = 64
@@ -243,8 +236,10 @@ def _compared(
         if theirs is not None:
             if steps is not None:
                 ours, likely, theirs = ours[own], likely[own], theirs[own]
-            kinds = kinds_of(theirs) | {*expected.kinds[:1]}
-            deviations = {kind: deviation_of(kind, ours, likely, theirs) for kind in kinds}
+            kinds = dict.fromkeys(expected.kinds[:1], theirs) | kinds_of(theirs, model)
+            deviations = {
+                kind: deviation_of(kind, ours, likely, of_kind) for kind, of_kind in kinds.items()
+            }
             yield _Compared(number, deviations, int(own.sum()))
 
 

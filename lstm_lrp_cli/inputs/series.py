@@ -206,6 +206,7 @@ def checked_values(
             where, "is a numeric series; the model takes tokens (it has an embedding)"
         )
     values = _as_steps(values, read, where)
+    named = features is not None
     if not features and read.features and len(read.features) == values.shape[1]:
         features = read.features
     features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
@@ -213,7 +214,7 @@ def checked_values(
         raise UnusableInput(
             where, f"names {len(features)} features; its steps have {values.shape[1]} values"
         )
-    places = places_of_features(features, read, where)
+    places = places_of_features(features, read, where) if named else None
     if places is not None:
         values, features = values[:, places], read.features or ()
     if len(set(features)) < len(features):

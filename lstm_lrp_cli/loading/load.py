@@ -175,8 +175,9 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         inputs=tuple(given),
         stateful=stateful,
         source=contents.path,
-        output_scaling=output_scaling(mapping, model, datasets, where),
     )
+    model = replace(model, labels=_labels(contents, model, datasets))
+    model = replace(model, output_scaling=output_scaling(mapping, model, datasets, where))
     words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
     weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
@@ -184,9 +185,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     if weights and not described.is_followed:
         text = f"weights that no layer uses are no part of the model: {listed(weights)}"
         assumptions.append(Assumption("unused", text))
-    model = replace(
-        model, labels=_labels(contents, model, datasets), assumptions=tuple(map(str, assumptions))
-    )
+    model = replace(model, assumptions=tuple(map(str, assumptions)))
     return LoadedModel(
         model,
         contents,

@@ -41,6 +41,8 @@ def output_scaling(
 ) -> Scaling | None:
     """What the values that a model predicts went through before it was trained on them.
 
+    Of a scaler that names its columns, those are taken that are called as the model's outputs are.
+
     Raises
     ------
     UnusableInput
@@ -66,4 +68,5 @@ def output_scaling(
             key = f"output_scaling[{place}]" if len(specs) > 1 else "output_scaling"
             problem = f"{key}.inside: is of inputs; leave it out, layers of the model are in layers"
             raise UnusableInput(where, problem)
-    return scaled_in_order(specs, model.classes, datasets, where, "output_scaling")
+    names = model.labels or ()
+    return scaled_in_order(specs, model.classes, datasets, where, "output_scaling", names)

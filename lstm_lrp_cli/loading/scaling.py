@@ -76,8 +76,8 @@ def of_file(
     picked: list[int] | None = None
     if spec.features is not None:
         picked = [_column(each, names, width, spec.file, key) for each in spec.features]
-    elif names and features and set(features) <= set(names):
-        picked = [names.index(each) for each in features]
+    elif names and features:
+        picked = _columns_called(features, names, spec.file, key)
     count = width if picked is None else len(picked)
     if count not in (None, 1, size):
         held = f" ({', '.join(names[:12])})" if names and picked is None else ""
@@ -98,6 +98,22 @@ def of_file(
     if names is not None and picked is not None:
         names = tuple(names[k] for k in picked)
     return steps, names if names is not None and len(names) == size else None
+
+
+def _columns_called(
+    features: Sequence[str], names: Sequence[str], file: str, key: str
+) -> list[int] | None:
+    """Which of a scaler's columns have these names; None where none has, and their order counts."""
+    missing = [each for each in features if each not in names]
+    if len(missing) == len(features):
+        return None
+    if missing:
+        raise UnusableInput(
+            file,
+            f"scales {', '.join(names[:12])}; {key} is of {', '.join(features[:12])}; expected the "
+            f"same names, or `{key}: {{file: .., features: [..]}}` with the column of each",
+        )
+    return [names.index(each) for each in features]
 
 
 def _spread(numbers: Floats, picked: Sequence[int] | None, size: int) -> Floats:

@@ -12,7 +12,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.decision import decisions_of
-from lstm_lrp_cli.model.model import Input, Model
+from lstm_lrp_cli.model.model import Model
 from .table import COLUMNS, columns_of
 from .writer import Joined, Layout, Sink, Writer, amount_names, by_explanation, numbers_of, starts
 
@@ -74,11 +74,12 @@ class RowsWriter(_BatchWriter):
     @staticmethod
     def schema(layout: Layout) -> pa.Schema:
         number = _number(layout)
+        of_values = [each.value_dtype for each in _inputs(layout) if each.read.embedding is None]
         types = {
             "token": pa.string(),
             "dimension": pa.int32(),
             "feature": pa.string(),
-            "value": number,
+            "value": pa.from_numpy_dtype(max(of_values, default=layout.model.dtype)),
         }
         return _fields(
             ("sequence", pa.int64()),
@@ -154,7 +155,7 @@ class NestedWriter(_BatchWriter):
         types = {}
         for joined in _inputs(layout):
             of_step = pa.list_(number) if layout.whole(joined.number) else number
-            types[joined.number] = {**_given_types(joined.read, number), "relevance": of_step}
+            types[joined.number] = {**_given_types(joined), "relevance": of_step}
         inputs = [
             (name, _of_inputs(name, types, model))
             for name in GIVEN
@@ -183,9 +184,13 @@ class NestedWriter(_BatchWriter):
         for name in GIVEN:
             if any(name in own for own in inputs):
                 yield self._joined(name, inputs)
-        yield self._numbers([each.scores for each in explanations])
+        nothing = np.zeros(0, dtype=self._model.dtype)
+        lengths = [len(each.scores) for each in explanations]
+        scores = np.concatenate([nothing, *(each.scores for each in explanations)])
+        yield _lists(lengths, pa.array(scores))
         if self._model.output_scaling is not None:
-            yield self._numbers([each.original for each in explanations])
+            found = (own for each in explanations if (own := each.original) is not None)
+            yield _lists(lengths, pa.array(np.concatenate([nothing, *found])))
         if _several_outputs(self._layout):
             yield _texts(each.output for each in explanations)
         yield _texts(each.predicted for each in explanations)
@@ -198,12 +203,6 @@ class NestedWriter(_BatchWriter):
         yield self._joined("relevance", inputs)
         ledgers = [each.ledger and ledger_object(each.ledger) for each in explanations]
         yield pa.array(ledgers, self._schema.field("ledger").type)
-
-    def _numbers(self, lists: Sequence[Floats | None]) -> Any:
-        """A list of numbers of each explanation."""
-        own = [np.zeros(0) if each is None else each for each in lists]
-        nothing = np.zeros(0, dtype=self._model.dtype)
-        return _lists(list(map(len, own)), pa.array(np.concatenate([nothing, *own])))
 
     def _joined(self, name: str, inputs: list[dict[str, Any]]) -> Any:
         """A column of the only input, or of all that have it, by their names."""
@@ -219,10 +218,11 @@ class NestedWriter(_BatchWriter):
 GIVEN = ("tokens", "unknown", "features", "values")
 
 
-def _given_types(read: Input, number: Any) -> dict[str, Any]:
+def _given_types(joined: Joined) -> dict[str, Any]:
     """The elements of the lists that have what an input is given."""
-    if read.embedding is None:
-        return {"features": pa.string(), "values": pa.list_(number)}
+    if joined.read.embedding is None:
+        values = pa.list_(pa.from_numpy_dtype(joined.value_dtype))
+        return {"features": pa.string(), "values": values}
     return {"tokens": pa.string(), "unknown": pa.int32()}
 
 

@@ -211,10 +211,17 @@ class Joined:
         return np.concatenate([nothing, *(layout.told(each, number) for each in self.explanations)])
 
     @property
+    def value_dtype(self) -> np.dtype[Any]:
+        """What its values are told in: those that are scaled first are kept as they were given."""
+        return self.layout.model.dtype if self.read.scaling is None else np.dtype(np.float64)
+
+    @property
     def values(self) -> Floats:
         """The values of all steps of numeric series, shape (steps, features)."""
-        nothing = np.zeros((0, self.read.size), dtype=self.layout.model.dtype)
-        return np.concatenate([nothing, *(part.inputs for part in self.parts)])
+        nothing = np.zeros((0, self.read.size), dtype=self.value_dtype)
+        return np.concatenate(
+            [nothing, *(part.inputs for part in self.parts)], dtype=self.value_dtype
+        )
 
     @property
     def features(self) -> list[str]:

@@ -286,6 +286,15 @@ class TestSwitches:
         assert backgrounds[""] == backgrounds[system]
         assert backgrounds["light"] > 600 > 200 > backgrounds["dark"]
 
+    def test_values_stand_in_original_units_beside_the_models(self, reports, small, lines):
+        small.mapping["output_scaling"] = {"minus": [10.0, 20.0, -30.0], "divide": 4.0}
+        options = (small.save(), small.write("in.txt", "not bad the film\n"))
+        page = reports.open(*options)
+        assert "1 of relevance is 4 in original units" in page.locator(".facts").inner_text()
+        shown = page.locator(".row .scores .original").all_inner_texts()
+        found = [as_number(text.removeprefix("original ")) for text in shown]
+        np.testing.assert_allclose(found, lines(*options)[0]["original"], rtol=1e-4)
+
 
 class TestSeries:
     def test_every_channel_is_a_line_and_the_heat_map_has_all(self, reports):

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from lstm_lrp_cli.check.expected import KINDS, Expected, deviation_of, kinds_of, probabilities_of
+from lstm_lrp_cli.check.expected import Expected
 from lstm_lrp_cli.check.judging import Judge, with_setting
+from lstm_lrp_cli.check.kinds import deviation_of, kinds_of, probabilities_of
 from lstm_lrp_cli.check.search import Search
 from lstm_lrp_cli.check.space import Space
 from lstm_lrp_cli.check.starts import start_of
@@ -127,8 +128,8 @@ def alone(model, sequences, expected):
     ]
     theirs = np.concatenate(rows)
     likely = probabilities_of(model, ours)
-    kinds = [kind for kind in KINDS if kind in kinds_of(theirs)]
-    return min(deviation_of(kind, ours, likely, theirs) for kind in kinds)
+    possible = kinds_of(theirs, model).items()
+    return min(deviation_of(kind, ours, likely, numbers) for kind, numbers in possible)
 
 
 def sequences_of(seed):

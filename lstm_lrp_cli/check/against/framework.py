@@ -12,7 +12,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.check.expected import ExpectedRelevance, Kind
+from lstm_lrp_cli.check.expected import ExpectedRelevance
+from lstm_lrp_cli.check.kinds import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, Packed, Prepared, prepare
 from lstm_lrp_cli.loading.files import shape_text

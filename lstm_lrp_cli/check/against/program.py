@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.check.expected import Kind
+from lstm_lrp_cli.check.kinds import Kind
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.load import LoadedModel
 from lstm_lrp_cli.loading.operators.aten.exported import ExportedFile, names_in

@@ -10,9 +10,10 @@ from lstm_lrp_cli.loading.files.formats import NPY, read_text_file
 from lstm_lrp_cli.loading.files.seen import look
 from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.loading.pickles.numpy import PickledArray, read_npy
-from .scikit_learn import encoded_labels
+from .scikit_learn import encoded_labels, public
 
 ALLOWED_BYTES = 2**24
+LONGEST_SHOWN = 60
 PICKLES = (".pkl", ".pickle", ".joblib", ".jl", ".sav", ".save")
 WHAT = (
     "labels: scikit-learn's LabelEncoder, OneHotEncoder or LabelBinarizer by pickle or joblib, "
@@ -68,9 +69,7 @@ def labels_of(value: Any, where: str) -> list[str]:
         value = _in_order(value, where)
     if not isinstance(value, list | tuple):
         found = type(value).__name__
-        raise UnusableInput(
-            where, f"holds a {found}; expected a list of labels or {{label: class}}"
-        )
+        raise UnusableInput(where, f"holds {found}; expected a list of labels or {{label: class}}")
     return [_text(each, number, where) for number, each in enumerate(value)]
 
 
@@ -83,8 +82,8 @@ def _in_order(value: dict[Any, Any], where: str) -> list[Any]:
     for label, number in pairs:
         place = _number(number)
         if place is None or place in found:
-            problem = f"has class {number!r} for `{label}`; expected 0, 1, 2, ..., each once"
-            raise UnusableInput(where, problem)
+            problem = f"has {_shown(number)} as the class of {_shown(label)}"
+            raise UnusableInput(where, f"{problem}; expected 0, 1, 2, ..., each once")
         found[place] = label
     missing = next((k for k in range(len(found)) if k not in found), None)
     if missing is not None:
@@ -99,10 +98,18 @@ def _number(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def _shown(value: Any) -> str:
+    """A value in a message: what is in a list of a pickle may have no end."""
+    if not isinstance(value, str | bytes | int | float | None):
+        return public(value)
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def _text(label: Any, number: int, where: str) -> str:
     if isinstance(label, bytes):
         label = label.decode("utf-8", "replace")
     if not isinstance(label, str | int | float):
-        found = type(label).__name__
-        raise UnusableInput(where, f"has a {found} as label {number}; expected a text or a number")
+        found = f"has {public(label)} as label {number}"
+        raise UnusableInput(where, f"{found}; expected a text or a number")
     return str(label)

@@ -108,12 +108,12 @@ def _found(read: Pickled, where: str, known: Mapping[str, Any], expected: tuple[
     """The object that a file holds, of one of some classes, and nothing beside it to be run."""
     value, (what, mend) = read.value, expected
     if isinstance(value, dict):
-        named = [f"{key} ({public(each)})" for key, each in value.items() if isinstance(each, Made)]
-        if named:
+        held = [each for each in value.values() if isinstance(each, Made)]
+        if held:
             raise UnusableInput(
                 where,
-                f"is a pickled dict of {', '.join(named[:6])}; expected one of them: save each in "
-                "a file of its own",
+                f"is a pickled dict of {', '.join(map(public, held[:6]))}; expected one of them: "
+                "save each in a file of its own",
             )
     if not isinstance(value, Made) or not _is_one(value.kind, known):
         raise UnusableInput(where, f"is a pickled {public(value)}; expected {what}; or {mend}")

@@ -17,7 +17,7 @@ from . import Described, InputSpec, Mapping, Scalings, scalings
 # What errors and origins call keys that the command line sets.
 SET = "--set"
 # What a mapping that is no file is called in Python.
-MAPPING = "mapping"
+MAPPING = "the mapping given"
 
 
 def read_mapping(path: Path) -> Mapping:

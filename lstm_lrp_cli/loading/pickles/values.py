@@ -16,7 +16,7 @@ class Foreign(Struct, frozen=True, eq=False):
     module: str
     name: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.module}.{self.name}"
 
 
@@ -46,7 +46,7 @@ class Made(Struct, eq=False):
     values: list[Any] = []
     state: Any = None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:  # and not what is in it, which may hold itself
         return str(self.kind)
 
 
