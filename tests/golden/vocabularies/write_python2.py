@@ -3,7 +3,7 @@
 Python 2.7: keras_preprocessing==1.1.2. It goes on with expected.json, as write.py wrote it.
 """
 
-# ruff: noqa: UP
+# ruff: noqa: UP020
 
 import hashlib
 import io
