@@ -226,6 +226,22 @@ def test_every_byte_may_be_wrong(tmp_path, name):
     assert refused > 20
 
 
+@pytest.mark.parametrize("name", ["own-vocab.pt", "own-object.pt", "torchtext-0.10.pt"])
+def test_what_torch_saved_may_be_damaged(taking, tmp_path, name):
+    rng, path, refused = np.random.default_rng(5), tmp_path / "vocab.pt", 0
+    data = (FILES / name).read_bytes()
+    cuts = [data[:200], data[: len(data) // 2], data[:-30]]
+    for place in rng.integers(0, len(data), 20).tolist():
+        cuts.append(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
+    for cut in cuts:
+        path.write_bytes(cut)
+        try:
+            taking(path, EXPECTED[name]["size"])
+        except UnusableInput as error:
+            refused += "\n" not in str(error)
+    assert refused >= 3
+
+
 @pytest.mark.parametrize("value", [np.array(list(IDS)), np.array(list(IDS), dtype=object)])
 def test_arrays_of_tokens(taking, pickled, tmp_path, value):
     assert taking(pickled(value), 4).vocabulary.ids == IDS
