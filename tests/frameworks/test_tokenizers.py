@@ -127,6 +127,8 @@ def test_sentencepiece(framework, small, given, texts, kind):
     made = library.SentencePieceProcessor(model_proto=written.getvalue())
     ids, size = [made.encode(text) for text in texts], made.vocab_size()
     given("spm.model", size, texts, ids)
+    small.write("spm.pkl", pickle.dumps(made))
+    given("spm.pkl", size, texts, ids)
     shifted = [[number + 1 for number in each] for each in ids]
     given("spm.model", size + 1, texts, shifted, offset=1)
     around = [[1, *each, 2] if each else [] for each in ids]

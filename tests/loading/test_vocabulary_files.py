@@ -164,7 +164,7 @@ UNUSABLE = {
     "an id below 0": ({"the": -1}, "expected 0, 1, 2"),
     "fractions": ({"the": 0.5, "film": 1.5}, "has no vocabulary"),
     "two that differ": (Held(stoi={"a": 0, "b": 1}, itos=["b", "a"]), "holds two vocabularies"),
-    "two of other sizes": ((IDS, list(IDS)[:-1]), "`bad` is in one of them alone"),
+    "two of other tokens": (Held(stoi={"a": 0}, itos=["a", "b"], w2i={"c": 1}), "id 1 is `b`"),
     "a tokenizer of one's own": (Tokenizer2(IDS), r"the class `.*Tokenizer2`, may cut text"),
 }
 
@@ -272,6 +272,14 @@ def test_joblibs_compressed_pickles(taking, tmp_path):
 )
 def test_an_object_says_what_is_unknown(taking, pickled, held, unknown):
     assert taking(pickled(Held(token_to_idx=IDS, **held)), 4).vocabulary.unknown_id == unknown
+
+
+def test_reserved_ids_may_be_known_one_way_round(taking, pickled):
+    """As in the classes of PyTorch's tutorials on translation and on chatbots."""
+    language = Held(
+        name="eng", word2index={"film": 2}, index2word={0: "SOS", 1: "EOS", 2: "film"}, n_words=3
+    )
+    assert taking(pickled(language), 3).vocabulary.ids == {"SOS": 0, "EOS": 1, "film": 2}
 
 
 def test_the_error_names_an_archive_that_torch_did_not_write(taking, tmp_path):

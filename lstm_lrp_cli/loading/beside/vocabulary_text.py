@@ -188,6 +188,8 @@ def of_keras(
         separators.append(f"[{re.escape(config['filters'])}]")
     unknown = config.get("oov_token")
     limit = config.get("num_words") or None  # 0 words are all of them
+    if not isinstance(unknown, str | None) or not isinstance(limit, int | None):
+        raise ValueError("its oov_token is no text, or its num_words no number")
     checked_ids(where, ids)
     lower = bool(config["lower"])
     if is_old:
@@ -204,7 +206,7 @@ def of_keras(
         separate=None if by_character else "|".join(separators),
         unknown=unknown,
         skip=unknown is None,
-        limit=limit if isinstance(limit, int) else max(ids.values()) + 1,
+        limit=limit or max(ids.values()) + 1,
     )
     return Spelling(ids, tokens)
 
