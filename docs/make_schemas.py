@@ -83,6 +83,8 @@ def type_text(kind: Any) -> str:
             if get_args(inside[0])
             else f"list of {type_text(inside[0])}"
         )
+    if origin is tuple:
+        return f"list of {len(inside)} {type_text(inside[0])}"
     if origin is dict:
         return f"{type_text(inside[1])} by name"
     if isinstance(origin, type) and issubclass(origin, Struct):

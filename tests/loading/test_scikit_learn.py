@@ -233,6 +233,13 @@ class TestScaledByAFile:
         assert len(error.splitlines()) == 1
 
 
+def test_a_scaler_is_no_model(run, unpacked):
+    result = run("inspect", unpacked(LATEST) / "scaler_min_max.pickle")
+    assert result.exit_code == 3
+    assert "is a bare pickle of `sklearn.preprocessing._data.MinMaxScaler`, and no" in result.stderr
+    assert "name this by --set scaling=FILE or" in result.stderr
+
+
 class TestKeysThatAreSet:
     def test_a_path_is_seen_from_where_one_is(self, run, small, series, golden, monkeypatch):
         file, given, made = golden("scaler_standard")

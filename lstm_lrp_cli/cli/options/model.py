@@ -26,9 +26,7 @@ def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
-mapping_option = path_option(
-    "--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml, if there]"
-)
+mapping_option = path_option("--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml]")
 
 
 def _said(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Described | None:
@@ -47,7 +45,7 @@ set_option = click.option(
     callback=_said,
     metavar="KEY=VALUE",
     shell_complete=complete_keys,
-    help="A key of the mapping, such as padding.length=50. Repeatable.",
+    help="A key of the mapping, as padding.length=50; repeatable.",
 )
 assume_option = click.option(
     "--assume",

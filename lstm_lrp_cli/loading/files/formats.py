@@ -25,6 +25,7 @@ from .seen import (
     is_onnx,
     is_safetensors,
     is_saved_model,
+    is_scikit_learn,
     is_torch_tar,
     look,
     pickled_class,
@@ -187,11 +188,7 @@ FORMATS: tuple[Format, ...] = (
         "layers in a mapping",
     ),
     Format(
-        lambda seen: (
-            seen.is_zip
-            and bool(_weights_in(seen))
-            and not any(name.endswith(".npy") for name in seen.names)
-        ),
+        lambda seen: seen.is_zip and bool(_weights_in(seen)) and ".npy" not in seen.endings,
         "is a zip of other files",
         "it holds {inside}: unpack it, and give one of them",
     ),
@@ -237,6 +234,11 @@ FORMATS: tuple[Format, ...] = (
     Format(lambda seen: seen.beginning[257:262] == b"ustar", "is a tar archive", UNPACK),
     # Pickles.
     Format(is_old_torch, "is a file of PyTorch before 1.6", reader="PyTorch"),
+    Format(
+        is_scikit_learn,
+        "is a bare pickle{pickled}, and no network",
+        "MODEL is the network beside it: name this by --set scaling=FILE or --set labels=FILE",
+    ),
     Format(
         is_lone_pickle,
         "is a bare pickle{pickled}, which is never executed",

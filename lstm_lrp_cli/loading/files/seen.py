@@ -52,6 +52,11 @@ class Seen(Struct, frozen=True):
         return all(any(name.endswith(f"/{end}") for name in names) for end in ends)
 
     @property
+    def endings(self) -> set[str]:
+        """How the names end that it holds."""
+        return {Path(name).suffix for name in self.names}
+
+    @property
     def folder(self) -> Path:
         """What it lies in, or itself if it is a folder."""
         return self.path if self.is_folder else self.path.parent
@@ -236,6 +241,11 @@ def is_safetensors(seen: Seen) -> bool:
 
 def is_lone_pickle(seen: Seen) -> bool:
     return re.match(rb"\x80[\2-\5]", seen.beginning) is not None
+
+
+def is_scikit_learn(seen: Seen) -> bool:
+    """Whether it is a pickle of something of scikit-learn's, or of a pipeline of it."""
+    return is_lone_pickle(seen) and pickled_class(seen.beginning).startswith("sklearn.")
 
 
 # How zlib, gzip, bzip2 and LZMA begin.
