@@ -178,6 +178,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     )
     model = replace(model, labels=_labels(contents, model, datasets))
     model = replace(model, output_scaling=output_scaling(mapping, model, datasets, where))
+    contents = _with_features(contents, given)
     words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
     weights = tuple(unused_weights(contents.datasets, used, mapping.unused or []))
@@ -207,6 +208,17 @@ def _with_words(contents: Contents, given: Sequence[Input]) -> Contents:
     said = {"tokens": read.tokenization != Tokenization(), "padding": read.padding is not None}
     told = {key: name for key, is_said in said.items() if is_said and key not in origins}
     described = msgspec.structs.replace(contents.described, origins=told | origins)
+    return msgspec.structs.replace(contents, described=described)
+
+
+def _with_features(contents: Contents, inputs: Sequence[Input]) -> Contents:
+    """What a file is, with where the names of columns are from that a scaler's file has."""
+    described = contents.described
+    if "features" in described.origins or not any(each.features for each in inputs):
+        return contents
+    source = described.origins.get("scaling", "inputs")
+    origins = described.origins | {"features": f"scaling from {source}"}
+    described = msgspec.structs.replace(described, origins=origins)
     return msgspec.structs.replace(contents, described=described)
 
 

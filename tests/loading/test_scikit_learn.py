@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import json_lines
+from several import SeveralInputs
 
 import lstm_lrp_cli as lrp
 from lstm_lrp_cli.loading.beside.labels import read_labels
@@ -154,6 +155,25 @@ class TestScaledByAFile:
         assert found["relevance"] == wanted["relevance"]
         assert found["values"] == given.tolist()
 
+    @pytest.mark.parametrize("name", ["scaler_named", "scaler_pipeline", "scaler_min_max_clip"])
+    def test_it_is_written_out_and_converted(self, run, small, series, golden, name):
+        file, given, _ = golden(name)
+        series(scaling={"file": file})
+        [wanted] = explained(run, small, given)
+        (small.folder / "elsewhere").mkdir()
+        whole = small.folder / "elsewhere" / "whole.yaml"
+        assert run("inspect", small.path, "--write-mapping", whole).exit_code == 0
+        assert f"file: ../{file}" in whole.read_text()
+        [found] = explained(run, small, given, "--mapping", whole)
+        assert found == wanted
+        plain = small.folder / "elsewhere" / "plain.npz"
+        assert run("convert", small.path, plain).exit_code == 0
+        small.path.unlink()
+        (small.folder / file).unlink()
+        given = (small.folder / "in.npy", "--format", "jsonl", "--target", 0, "-q")
+        [found] = json_lines(run("explain", plain, *given).stdout)
+        assert found == wanted
+
     def test_columns_are_picked_by_name_or_number(self, run, small, series, golden, unpacked):
         file, given, made = golden("scaler_named")
         for features in (["rain", "wind", "temperature"], [2, 1, 0]):
@@ -182,6 +202,9 @@ class TestScaledByAFile:
         series(scaling=file)
         [found] = explained(run, small, given)
         assert found["features"] == ["temperature", "wind", "rain"]
+        told = json.loads(run("inspect", small.path, "--format", "json").stdout)
+        assert told["features"] == ["temperature", "wind", "rain"]
+        assert told["origins"]["features"] == "scaling from model.yaml"
 
     def test_a_scaler_of_one_column_is_that_of_all(self, small, golden):
         """As of forecasts of several steps."""
@@ -267,6 +290,31 @@ class TestKeysThatAreSet:
         assert found["labels"] == ["no", "yes", "on"]
         assert found["origins"]["padding"] == "model.yaml, with length from --set"
         assert found["origins"]["labels"] == "--set"
+
+    def test_python_says_the_same(self, small, series, golden):
+        file, given, made = golden("scaler_standard")
+        series()
+        scaler = {"minus": np.ones(3), "divide": np.float32(2)}
+        model = lrp.load(small.path, {"scaling": scaler, "unused": ("E",)})
+        np.testing.assert_array_equal(model.only_input.scaled(given), (given - 1) / 2)
+        model = lrp.load(small.path, {"scaling": small.folder / file, "unused": ["E"]})
+        np.testing.assert_array_equal(model.only_input.scaled(given), made)
+        with pytest.raises(lrp.UnusableInput, match=r"the mapping given: holds what YAML has not"):
+            lrp.load(small.path, {"scaling": object()})
+        with pytest.raises(lrp.UnusableInput, match=r"the mapping given: unknown key `scalling`"):
+            lrp.load(small.path, {"scalling": "it"})
+
+    def test_of_one_of_several_inputs(self, run, tmp_path):
+        path = SeveralInputs(tmp_path).save()
+        result = run(
+            *("inspect", path, "--format", "json", "--set", "inputs.wind.scaling.divide=4"),
+            *("--set", "inputs.wind.features=[x, y]"),
+        )
+        found = {each["name"]: each for each in json.loads(result.stdout)["inputs"]}
+        assert list(found) == ["review", "wind", "person"]
+        assert found["wind"]["scaling"][0]["divide"] == [4.0, 4.0]
+        assert found["wind"]["features"] == ["x", "y"]
+        assert found["person"]["scaling"] is None
 
     def test_null_takes_a_key_away(self, run, small):
         small.mapping["labels"] = ["bad", "good", "so so"]

@@ -101,7 +101,8 @@ def public(value: Any) -> str:
         return "NumPy array" if isinstance(value, PickledArray) else type(value).__name__
     parts = [part for part in value.module.split(".") if not part.startswith("_")]
     name = ".".join([*parts, value.name])
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    return "".join(each if each.isprintable() else "?" for each in shown)
 
 
 def _found(read: Pickled, where: str, known: Mapping[str, Any], expected: tuple[str, str]) -> Made:

@@ -1,12 +1,15 @@
 """What a user says of a model: a file of YAML, keys of the command line, or a dict of Python's."""
 
+import os
 import re
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
@@ -92,7 +95,20 @@ def said_in_python(document: AnyMapping[str, Any]) -> Described:
     UnusableInput
         A key or value is not of the schema; the key's path is named.
     """
-    return _said(dict(document), MAPPING)
+    try:
+        plain = msgspec.to_builtins(dict(document), enc_hook=_plain)
+    except (TypeError, RecursionError) as error:
+        raise UnusableInput(MAPPING, f"holds what YAML has not: {error}") from error
+    return _said(plain, MAPPING)
+
+
+def _plain(value: Any) -> Any:
+    """A path or NumPy's numbers as a mapping has them."""
+    if isinstance(value, PathLike):
+        return str(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"found {type(value).__name__}; expected texts, numbers, lists and dicts")
 
 
 def _said(document: dict[str, Any], origin: str) -> Described:
@@ -147,8 +163,7 @@ def _from_here(mapping: Mapping) -> Mapping:
     """
 
     def here(name: Any) -> Any:
-        is_file = isinstance(name, str) and "\0" not in name and Path(name).exists()
-        return str(Path(name).absolute()) if is_file else name
+        return os.path.abspath(name) if isinstance(name, str) and os.path.exists(name) else name
 
     def words(spec: InputSpec) -> InputSpec:
         return replace(spec, vocabulary=here(spec.vocabulary))

@@ -97,12 +97,12 @@ def read_pickle_file(path: Path, what: str, functions: Functions = NUMPY) -> Pic
         way = next((way for begins, way in _PACKED.items() if seen.starts(begins)), None)
         if way is None:
             _check_begins(seen, what)
-            return _read(data, where, functions)
-        return _read(_unpacked(data, way, where), where, functions)
+            return _read(data, where, functions, len(data))
+        return _read(_unpacked(data, way, where), where, functions, len(data))
 
 
-def _read(data: Any, where: str, functions: Functions) -> Pickled:
-    reader = PickleReader(data, where)
+def _read(data: Any, where: str, functions: Functions, size: int) -> Pickled:
+    reader = PickleReader(data, where, size=size)
     wrappers = {(each, "NumpyArrayWrapper"): lambda: _Wrapped(reader) for each in _WRAPPERS}
     reader.functions = {**functions, **wrappers}
     return Pickled(reader.read(), tuple(reader.asked))

@@ -10,6 +10,11 @@ from typing import Any
 
 from .values import INERT, Filled, Foreign, Functions, Made, Redirect, with_items
 
+# So many lists, dicts and objects any file may hold, and one more for so many bytes that it has: a
+# byte can ask for one of hundreds.
+ALLOWED_PARTS = 2**20
+BYTES_A_PART = 4
+
 # What has no attributes.
 _WITHOUT = (str, bytes, int, float, tuple, list)
 
@@ -28,6 +33,8 @@ class Machine:
         What errors call it.
     functions : dict of (str, str) to callable
         As `read_pickle` takes them.
+    size : int or None
+        Of the file, where that is compressed.
 
     Attributes
     ----------
@@ -37,13 +44,24 @@ class Machine:
         Whatever was to be called that is not known, in the order of the file.
     """
 
-    def __init__(self, data: Any, where: str, functions: Functions) -> None:
+    def __init__(
+        self, data: Any, where: str, functions: Functions, size: int | None = None
+    ) -> None:
         self.data, self.where, self.functions = data, where, functions
+        self.size = len(data) if size is None else size
+        self.parts_left = ALLOWED_PARTS + self.size // BYTES_A_PART
         self.at = 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.asked: dict[Foreign, None] = {}
         self.copied = 0
+
+    def put(self, value: Any) -> None:
+        """Put something on the stack that takes memory of its own."""
+        self.parts_left -= 1
+        if self.parts_left < 0:
+            raise ValueError("it is made of more parts than a file of its size honestly holds")
+        self.stack.append(value)
 
     def take(self, form: struct.Struct) -> Any:
         (value,) = form.unpack_from(self.data, self.at)
@@ -90,7 +108,7 @@ class Machine:
         made = self._called(function, arguments)
         if isinstance(made, Redirect):
             made = self._called(made.function, made.arguments)
-        self.stack.append(Made(function) if isinstance(made, Redirect) else made)
+        self.put(Made(function) if isinstance(made, Redirect) else made)
 
     def _called(self, function: Foreign, arguments: tuple[Any, ...]) -> Any:
         known = self.functions.get((function.module, function.name))
@@ -158,4 +176,4 @@ class Machine:
         if len(values) < count or any(value is Mark for value in values):
             raise ValueError("a tuple lacks values")
         del self.stack[len(self.stack) - count :]
-        self.stack.append(values)
+        self.put(values)

@@ -186,6 +186,9 @@ def _scalar(kind: Any, data: Any = None) -> Any:
     return np.frombuffer(_as_bytes(data, kind.dtype.itemsize), kind.dtype)[0].item()
 
 
+# No list of labels or words is larger.
+ALLOWED_BYTES = 2**28
+
 _CORES = ("numpy.core", "numpy._core")
 # Beside Python's plain values, what NumPy's are made by.
 NUMPY: Functions = {
@@ -200,6 +203,10 @@ NUMPY: Functions = {
 }
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def read_npy(path: Path, where: str) -> PickledArray:
     """Read an array that numpy.save wrote, and of objects its pickle; nothing of it is run.
 
@@ -209,9 +216,15 @@ def read_npy(path: Path, where: str) -> PickledArray:
         It is damaged, or of elements that are no numbers, texts or objects.
     """
     with (
-        damaged(where, lambda error: f"is not a whole .npy file: {error}", *DAMAGED),
+        damaged(
+            where,
+            lambda error: f"is not a whole .npy file ({_first_line(error)}); save it again",
+            *DAMAGED,
+        ),
         path.open("rb") as file,
     ):
+        if path.stat().st_size > ALLOWED_BYTES:
+            raise ValueError(f"more than {ALLOWED_BYTES:,} bytes")
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = read(file)

@@ -8,7 +8,7 @@ checkpoint's settings may be of any class, a whole module shows what it is made 
 value where there is none refuses it by its name.
 """
 
-import codecs
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,15 @@ from lstm_lrp_cli.loading.files import damaged
 from .machine import Machine, Mark
 from .values import PLAIN, Foreign, Functions, Unordered
 
+# So many instructions a compressed file may come to.
+ALLOWED_STEPS = 2**22
+STEPS_A_BYTE = 8
+
 # No number of a model is spelled in more digits.
 _LONGEST_NUMBER = 100
+# How Python writes bytes in quotes.
+_ESCAPED = re.compile(rb"\\(x[0-9a-fA-F]{2}|.?)", re.DOTALL)
+_ESCAPES = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def read_pickle(data: bytes, where: str, functions: Functions = PLAIN) -> Any:
@@ -42,8 +49,10 @@ def read_pickle(data: bytes, where: str, functions: Functions = PLAIN) -> Any:
 class PickleReader(Machine):
     """Reads pickles that stand one behind the other."""
 
-    def __init__(self, data: Any, where: str, functions: Functions = PLAIN) -> None:
-        super().__init__(data, where, functions)
+    def __init__(
+        self, data: Any, where: str, functions: Functions = PLAIN, size: int | None = None
+    ) -> None:
+        super().__init__(data, where, functions, size)
         self._outer: tuple[list[Any], dict[int, Any]] | None = None
 
     def read(self) -> Any:
@@ -84,7 +93,7 @@ class PickleReader(Machine):
 
     def _run(self) -> Any:
         data = self.data
-        while True:
+        for _ in range(ALLOWED_STEPS + STEPS_A_BYTE * self.size):
             code = data[self.at]
             self.at += 1
             if code == _STOP:
@@ -97,6 +106,7 @@ class PickleReader(Machine):
                     "expected one by Python's pickle, with nothing kept outside of it",
                 )
             step(self)
+        raise ValueError("it has more instructions than a file of its size honestly holds")
 
 
 _U1, _U2, _I4, _U4, _U8, _F8 = (struct.Struct(form) for form in ("B", "<H", "<i", "<I", "<Q", ">d"))
@@ -111,7 +121,7 @@ def _stack_global(machine: Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise ValueError("a name is no text")
-    machine.stack.append(Foreign(module, name))
+    machine.put(Foreign(module, name))
 
 
 def _text_of_python_2(machine: Machine, data: bytes) -> None:
@@ -122,12 +132,17 @@ def _text_of_python_2(machine: Machine, data: bytes) -> None:
         machine.stack.append(data.decode("latin-1"))
 
 
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    return bytes.fromhex(code[1:].decode()) if len(code) == 3 else _ESCAPES[code]
+
+
 def _quoted(machine: Machine) -> None:
     """Text of Python 2 as protocol 0 has it: in quotes, with escapes."""
     line = machine.take_line()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("a text is not in quotes")
-    _text_of_python_2(machine, codecs.escape_decode(line[1:-1])[0])
+    _text_of_python_2(machine, _ESCAPED.sub(_unescaped, line[1:-1]))
 
 
 def _unicode_line(machine: Machine) -> None:
@@ -181,7 +196,7 @@ def _call_named(machine: Machine) -> None:
 
 def _dict_since_mark(machine: Machine) -> None:
     values = machine.since_mark()
-    machine.stack.append({})
+    machine.put({})
     machine.set_items(values)
 
 
@@ -227,16 +242,16 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         "C": lambda m: m.stack.append(m.take_bytes(m.take(_U1))),
         "\x8e": lambda m: m.stack.append(m.take_bytes(m.take(_U8))),
         "\x96": lambda m: m.stack.append(m.take_bytes(m.take(_U8))),
-        "}": lambda m: m.stack.append({}),
-        "]": lambda m: m.stack.append([]),
+        "}": lambda m: m.put({}),
+        "]": lambda m: m.put([]),
         ")": lambda m: m.stack.append(()),
-        "\x8f": lambda m: m.stack.append(Unordered()),
-        "t": lambda m: m.stack.append(tuple(m.since_mark())),
+        "\x8f": lambda m: m.put(Unordered()),
+        "t": lambda m: m.put(tuple(m.since_mark())),
         "\x85": lambda m: m.put_tuple(1),
         "\x86": lambda m: m.put_tuple(2),
         "\x87": lambda m: m.put_tuple(3),
-        "l": lambda m: m.stack.append(m.since_mark()),
-        "\x91": lambda m: m.stack.append(Unordered(m.since_mark())),
+        "l": lambda m: m.put(m.since_mark()),
+        "\x91": lambda m: m.put(Unordered(m.since_mark())),
         "d": _dict_since_mark,
         "a": _append,
         "e": lambda m: m.extend(m.since_mark()),
@@ -250,7 +265,7 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         "h": lambda m: m.recall(m.take(_U1)),
         "j": lambda m: m.recall(m.take(_U4)),
         "g": lambda m: m.recall(int(_short_line(m))),
-        "c": lambda m: m.stack.append(Foreign(m.take_name(), m.take_name())),
+        "c": lambda m: m.put(Foreign(m.take_name(), m.take_name())),
         "\x93": _stack_global,
         "Q": lambda m: m.push_persistent(),
         "R": lambda m: m.call(),
