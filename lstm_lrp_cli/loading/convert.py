@@ -35,7 +35,7 @@ WRITERS: dict[str, Callable[[BinaryIO, Arrays], None]] = {
 }
 # What each key of a mapping means.
 COMMENTS = {
-    "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
+    "vocabulary": "What says the id of each token: a file, a folder of a tokenizer, or a dataset.",
     "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
     "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",

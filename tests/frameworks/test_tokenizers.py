@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from models import SAMPLES
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.tokens import SKIPPED, Tokenizer
 from lstm_lrp_cli.loading.load import load_model
 
@@ -127,6 +128,12 @@ def test_sentencepiece(framework, small, given, texts, kind):
     made = library.SentencePieceProcessor(model_proto=written.getvalue())
     ids, size = [made.encode(text) for text in texts], made.vocab_size()
     given("spm.model", size, texts, ids)
+    small.write("spm.pkl", pickle.dumps(made))
+    given("spm.pkl", size, texts, ids)
+    changed = library.SentencePieceProcessor(model_proto=written.getvalue(), add_bos=True)
+    small.write("spm.pkl", pickle.dumps(changed))
+    with pytest.raises(UnusableInput, match=r"whose add_bos is set; expected the \.model"):
+        given("spm.pkl", size, texts, ids)
     shifted = [[number + 1 for number in each] for each in ids]
     given("spm.model", size + 1, texts, shifted, offset=1)
     around = [[1, *each, 2] if each else [] for each in ids]

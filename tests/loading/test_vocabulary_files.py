@@ -58,7 +58,7 @@ def test_ids_are_the_librarys(taking, texts, name):
 
 
 def test_every_file_has_been_looked_at():
-    beside = {"write.py", "expected.json"}
+    beside = {"write.py", "write_python2.py", "expected.json"}
     there = {each.name for each in FILES.iterdir() if each.suffix != ".npy"} - beside
     assert there - {"__pycache__"} == set(EXPECTED)
 
@@ -164,7 +164,7 @@ UNUSABLE = {
     "an id below 0": ({"the": -1}, "expected 0, 1, 2"),
     "fractions": ({"the": 0.5, "film": 1.5}, "has no vocabulary"),
     "two that differ": (Held(stoi={"a": 0, "b": 1}, itos=["b", "a"]), "holds two vocabularies"),
-    "two of other sizes": ((IDS, list(IDS)[:-1]), "`bad` is in one of them alone"),
+    "two of other tokens": (Held(stoi={"a": 0}, itos=["a", "b"], w2i={"c": 1}), "id 1 is `b`"),
     "a tokenizer of one's own": (Tokenizer2(IDS), r"the class `.*Tokenizer2`, may cut text"),
 }
 
@@ -226,6 +226,22 @@ def test_every_byte_may_be_wrong(tmp_path, name):
     assert refused > 20
 
 
+@pytest.mark.parametrize("name", ["own-vocab.pt", "own-object.pt", "torchtext-0.10.pt"])
+def test_what_torch_saved_may_be_damaged(taking, tmp_path, name):
+    rng, path, refused = np.random.default_rng(5), tmp_path / "vocab.pt", 0
+    data = (FILES / name).read_bytes()
+    cuts = [data[:200], data[: len(data) // 2], data[:-30]]
+    for place in rng.integers(0, len(data), 20).tolist():
+        cuts.append(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
+    for cut in cuts:
+        path.write_bytes(cut)
+        try:
+            taking(path, EXPECTED[name]["size"])
+        except UnusableInput as error:
+            refused += "\n" not in str(error)
+    assert refused >= 3
+
+
 @pytest.mark.parametrize("value", [np.array(list(IDS)), np.array(list(IDS), dtype=object)])
 def test_arrays_of_tokens(taking, pickled, tmp_path, value):
     assert taking(pickled(value), 4).vocabulary.ids == IDS
@@ -256,6 +272,14 @@ def test_joblibs_compressed_pickles(taking, tmp_path):
 )
 def test_an_object_says_what_is_unknown(taking, pickled, held, unknown):
     assert taking(pickled(Held(token_to_idx=IDS, **held)), 4).vocabulary.unknown_id == unknown
+
+
+def test_reserved_ids_may_be_known_one_way_round(taking, pickled):
+    """As in the classes of PyTorch's tutorials on translation and on chatbots."""
+    language = Held(
+        name="eng", word2index={"film": 2}, index2word={0: "SOS", 1: "EOS", 2: "film"}, n_words=3
+    )
+    assert taking(pickled(language), 3).vocabulary.ids == {"SOS": 0, "EOS": 1, "film": 2}
 
 
 def test_the_error_names_an_archive_that_torch_did_not_write(taking, tmp_path):

@@ -110,6 +110,15 @@ def test_its_padding_is_the_models(taking):
     assert longest.padding is None
 
 
+def test_inspect_tells_that_the_tokenizer_says_it(run, taking, small):
+    cuts = {"direction": "Right", "max_length": 7, "strategy": "LongestFirst", "stride": 0}
+    taking("t.json", tokenizer(truncation=cuts))
+    del small.mapping["tokens"]
+    result = run("inspect", small.save(), "--format", "json")
+    origins = json.loads(result.stdout)["origins"]
+    assert (origins["tokens"], origins["padding"]) == ("t.json", "t.json")
+
+
 REFUSED = {
     "no vocabulary": ("t.json", tokenizer(model={"type": "BPE"}), {}, "the library tokenizers"),
     "an id of no number": (
@@ -144,6 +153,7 @@ REFUSED = {
         "say by `padding`",
     ),
     "cut short": ("spm.model", sentencepiece()[:-9], {}, "is not what SentencePiece writes"),
+    "pieces and scores": ("spm.vocab", "<unk>\t0\ns\t-1.5\n", {}, "expected the .model itself"),
     "a folder": (".", b"", {}, "without tokenizer.json or vocab.txt"),
 }
 

@@ -145,12 +145,9 @@ def _saved_by_torch(path: Path, seen: Seen, what: str) -> Any:
     where = str(path)
     if seen.is_zip and not seen.holds("data.pkl"):
         raise UnusableInput(where, f"{what_it_is(seen) or 'is a zip archive'}; expected {what}")
-    # Here, for few vocabularies are.
-    from lstm_lrp_cli.loading.torch.legacy import LegacyTorch
-    from lstm_lrp_cli.loading.torch.zip import TorchZip
+    from lstm_lrp_cli.loading.torch.file import opened  # here, for few vocabularies are such
 
-    size = path.stat().st_size
-    file = TorchZip(path, where, size) if seen.is_zip else LegacyTorch(path)
+    file = opened(path)
     file.close()
     return file.content
 

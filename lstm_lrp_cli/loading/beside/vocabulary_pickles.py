@@ -1,7 +1,8 @@
 """Vocabularies in pickles: Keras's Tokenizer, dicts and lists, torchtext's, gensim's, one's own.
 
 A vocabulary of any class is known by what its attributes are called: `word2idx`, `stoi`, `itos`,
-`token2id` and the like. Where it has the ids of tokens and the tokens of ids, both must agree.
+`token2id` and the like. Where it has the ids of tokens and the tokens of ids, they may say no two
+things of one.
 
 Sources: keras_preprocessing 1.1.2, text.py; torchtext 0.6 and 0.18, vocab; gensim 3.8 and 4.4,
 models/keyedvectors.py and corpora/dictionary.py.
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
@@ -31,6 +33,8 @@ MOST_NAMED = 5
 KERAS_TOKENIZER = re.compile(r"(tensorflow\..*)?keras(_preprocessing|\..*preprocessing)\.text")
 # What a Tokenizer has that no other vocabulary has.
 OF_TOKENIZER = {"word_index", "filters", "lower", "split"}
+# What makes SentencePiece give other pieces than its model.
+CHANGING = ("_add_bos", "_add_eos", "_reverse", "_enable_sampling")
 # How attributes are called, without underscores: the ids of tokens and the tokens of ids, for
 # certain or perhaps, and what may hold either.
 _TOKEN, _NUMBER = "(word|token|tok|char|key|term|symbol|w|t|c|s)", "(index|idx|id|ix|ind|int|i)"
@@ -75,7 +79,7 @@ class _Search:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._seen: set[int] = set()
+        self._seen: dict[int, Any] = {}  # kept, so that no other has its place
 
     def spelled(self, value: Any, depth: int) -> Spelling | None:
         """What a value says; None where it is no vocabulary."""
@@ -85,7 +89,7 @@ class _Search:
             problem = "holds a set, which has no order; expected a list of tokens, or their ids"
             raise UnusableInput(self.where, problem)
         if isinstance(value, HOLDING):
-            self._seen.add(id(value))
+            self._seen[id(value)] = value
         if isinstance(value, PickledArray):
             with damaged(self.where, lambda error: f"is damaged ({error})", ValueError):
                 held = value.values()
@@ -105,8 +109,9 @@ class _Search:
         held, name = made.attributes, str(made)
         if held.keys() >= OF_TOKENIZER:
             return self._of_keras(made)
-        if isinstance(made.state, bytes):
-            return self._of_library(name, made.state)
+        state = held.get("model_proto", made.state)
+        if isinstance(state, bytes):
+            return self._of_library(name, state, held)
         if name.startswith("torchtext._torchtext.") and isinstance(made.state, tuple):
             return self._of_torchtext(made.state)
         own = made.items or made.values
@@ -131,9 +136,13 @@ class _Search:
         ):
             return of_keras(self.where, held, held["word_index"], is_old="index_word" not in held)
 
-    def _of_library(self, name: str, state: bytes) -> Spelling | None:
+    def _of_library(self, name: str, state: bytes, held: dict[Any, Any]) -> Spelling | None:
         """What tokenizers and sentencepiece pickle of themselves: their files."""
         if name.startswith("sentencepiece."):
+            said = next((each for each in CHANGING if held.get(each)), None)
+            if said is not None:
+                problem = f"holds a processor whose {said.strip('_')} is set"
+                raise UnusableInput(self.where, f"{problem}; expected the .model that it was given")
             return from_sentencepiece(self.where, state)
         if name == "tokenizers.Tokenizer":
             with damaged(self.where, lambda error: f"is no UTF-8: {error}", ValueError):
@@ -150,8 +159,10 @@ class _Search:
             _, numbers, tokens, *_ = state
             if not all(isinstance(token, str) for token in tokens):
                 raise ValueError("its tokens are no text")
-            unknown = numbers[0] if numbers and numbers[0] != -1 else None
-            spec = TokensSpec(unknown=unknown)
+            unknown = numbers[0] if numbers else -1
+            if type(unknown) is not int:
+                raise ValueError("its default index is no number")
+            spec = TokensSpec(unknown=None if unknown == -1 else unknown)
         return Spelling(from_list(self.where, tokens), spec)
 
     def _named(self, held: dict[Any, Any], depth: int) -> Spelling | None:
@@ -178,21 +189,25 @@ class _Search:
         spelled = [each for each in found if each is not None]
         if not spelled:
             return None
-        first, *others = sorted(spelled, key=lambda each: len(each.ids))
+        # Who says how text is cut is asked first.
+        first, *others = sorted(spelled, key=lambda each: each.tokens == TokensSpec())
         for other in others:
-            self._check_agreement(first.ids, other.ids)
+            first = replace(first, ids=self._joined(first.ids, other.ids))
         return first
 
-    def _check_agreement(self, ids: dict[str, int], more: dict[str, int]) -> None:
-        """What one says of a token the other says, too; of more tokens it says nothing else."""
-        for token, number in ids.items():
-            if more.get(token) != number:
-                problem = f"id {number} for `{token}`, and {more.get(token)} beside it"
-                raise UnusableInput(self.where, f"holds two vocabularies: {problem}; expected one")
-        if len(more) > len(ids):
-            token = next(each for each in more if each not in ids)
-            problem = f"`{token}` is in one of them alone; expected one, or that both have it"
-            raise UnusableInput(self.where, f"holds two vocabularies: {problem}")
+    def _joined(self, ids: dict[str, int], more: dict[str, int]) -> dict[str, int]:
+        """What two say that are of one vocabulary: some have reserved ids one way round alone."""
+        joined = ids | more
+        token = next((each for each, number in ids.items() if joined[each] != number), None)
+        if token is not None:
+            problem = f"id {ids[token]} for `{token}`, and {more[token]} beside it"
+            raise UnusableInput(self.where, f"holds two vocabularies: {problem}; expected one")
+        owners = {number: each for each, number in joined.items()}
+        token = next((each for each, number in joined.items() if owners[number] != each), None)
+        if token is not None:
+            problem = f"id {joined[token]} is `{token}`, and `{owners[joined[token]]}` beside it"
+            raise UnusableInput(self.where, f"holds two vocabularies: {problem}; expected one")
+        return joined
 
     def _ids(self, value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> dict[str, int] | None:
         """The ids of tokens, given them either way round; None where that is no such value."""
@@ -235,11 +250,12 @@ class _Search:
         self, held: dict[Any, Any], names: dict[str, str], ids: dict[str, int]
     ) -> str | int | UnsetType:
         """What stands for unknown tokens, as its attributes say."""
+        numbers = set(ids.values())
         for name, plain in names.items():
             value = held[name]
             if UNKNOWN_NAME.fullmatch(plain) and isinstance(value, str) and value in ids:
                 return value
-            if UNKNOWN_PLACE.fullmatch(plain) and type(value) is int and value in ids.values():
+            if UNKNOWN_PLACE.fullmatch(plain) and type(value) is int and value in numbers:
                 return value
         return UNSET
 

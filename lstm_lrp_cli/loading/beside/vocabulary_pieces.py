@@ -82,7 +82,8 @@ def _padding(document: dict[str, Any]) -> PaddingSpec | None:
 
 def is_sentencepiece(data: bytes) -> bool:
     """Whether data begins as SentencePiece's models do: with a piece, a text and its score."""
-    return data[:1] == data[2:3] == b"\n" and data[4 + data[3] :][:1] == b"\x15"
+    begins = data[:1] == data[2:3] == b"\n" and len(data) > 4
+    return begins and data[4 + data[3] :][:1] == b"\x15"
 
 
 def from_sentencepiece(where: str, data: bytes) -> Spelling:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,9 @@ from lstm_lrp_cli.model.text import Pieces
 
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")
+
+# A line of SentencePiece's .vocab.
+SCORED = re.compile(r"[^\t]+\t(0|-[0-9.]+(e[+-]?[0-9]+)?)")
 
 # Names that data pipelines give to the token that stands for all others.
 UNKNOWN_TOKENS = ("<unk>", "<UNK>", "[UNK]", "<oov>", "<OOV>")
@@ -50,6 +54,9 @@ def from_lines(where: str, text: str) -> dict[str, int]:
             count, dimensions = map(int, counts)
             if _is_vector(lines[1], dimensions):
                 return _from_word2vec(where, lines, count, dimensions)
+        if all(map(SCORED.fullmatch, lines)):
+            problem = "is a list of pieces and scores, as SentencePiece writes beside its model"
+            raise UnusableInput(where, f"{problem}; expected the .model itself")
         if WHOLE.fullmatch(lines[0]) and len(lines[1].split("\t")) == 3:
             return _from_gensim_dictionary(where, lines[1:])
     return from_list(where, lines)
@@ -122,8 +129,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, refused where a key stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
+        repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"key `{repeated}` stands twice")
     return found
 
@@ -182,6 +188,8 @@ def of_keras(
         separators.append(f"[{re.escape(config['filters'])}]")
     unknown = config.get("oov_token")
     limit = config.get("num_words") or None  # 0 words are all of them
+    if not isinstance(unknown, str | None) or not isinstance(limit, int | None):
+        raise ValueError("its oov_token is no text, or its num_words no number")
     checked_ids(where, ids)
     lower = bool(config["lower"])
     if is_old:
@@ -198,7 +206,7 @@ def of_keras(
         separate=None if by_character else "|".join(separators),
         unknown=unknown,
         skip=unknown is None,
-        limit=limit if isinstance(limit, int) else max(ids.values()) + 1,
+        limit=limit or max(ids.values()) + 1,
     )
     return Spelling(ids, tokens)
 

@@ -234,6 +234,6 @@ if __name__ == "__main__":
     except OSError:
         known = {}
     known.update(expected)
+    lines = [f"{json.dumps(each)}: {json.dumps(known[each])}" for each in sorted(known)]
     with open("expected.json", "w") as file:
-        json.dump(known, file, indent=1, sort_keys=True)
-        file.write("\n")
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
