@@ -89,9 +89,7 @@ class TestInMemory:
         assert [each.number for each in found] == [0, 1]
         assert told(found) == [(None, ROWS, DAYS), (None, ROWS[:2], DAYS[:2])]
         broken = table.assign(b=[1, None, 2])
-        with pytest.raises(
-            lrp.UnusableInput, match="sequence 1: row 1: date 2020-01-02: `b`"
-        ):
+        with pytest.raises(lrp.UnusableInput, match="sequence 1: row 1: date 2020-01-02: `b`"):
             list(lrp.sequences([table, broken], MODEL))
 
     @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
