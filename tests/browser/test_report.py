@@ -344,7 +344,7 @@ class TestSeries:
         assert page.locator("#spoken").inner_text().endswith("step 1, 2012/01/02")
         page.get_by_role("button", name="Table of sequence 0").click()
         row = page.locator(".row tbody tr").nth(3).locator("th, td").all_inner_texts()
-        assert row[:3] == ["3", "2012/01/04", "20.3"]
+        assert row[:3] == ["3", "2012/01/04", "+20.3"]
 
     def test_a_table_has_values_and_relevance(self, reports, lines):
         page = reports.open(*SERIES)
