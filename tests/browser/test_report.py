@@ -1,5 +1,6 @@
 """The page of `lrp explain` as people use it: with a mouse, with keys, and by what is read out."""
 
+import itertools
 import json
 import random
 import re
@@ -7,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from browser import show
-from models import KERAS, PYTORCH, WEATHER, json_lines
+from models import KERAS, PYTORCH, SAMPLES, WEATHER, json_lines
 
 SENTENCES = (KERAS.model, KERAS.sequences.with_name("labelled.txt"), "--labelled")
 SERIES = (WEATHER.model, WEATHER.sequences)
@@ -326,6 +327,24 @@ class TestSeries:
         assert told(spoken, "relevance") == pytest.approx(line["relevance"][1][2], 1e-5)
         assert told(spoken, "value") == pytest.approx(line["values"][1][2], 1e-5)
         assert spoken.endswith("step 1")
+
+    def test_dates_stand_on_the_axis_and_in_notes_and_table(self, reports):
+        table = SAMPLES / "data" / "seattle-weather.csv"
+        page = reports.open(WEATHER.model, table, "--window", 28, "--stride", 1400)
+        ticks = page.locator(".row").first.locator(".step-axis span")
+        told = ticks.all_inner_texts()
+        assert told[:2] == ["2012/01/01", "2012/01/06"]
+        boxes = [ticks.nth(place).bounding_box() for place in range(len(told))]
+        for before, box in itertools.pairwise(boxes):
+            assert before["x"] + before["width"] < box["x"]
+        plots = page.locator(".series").first
+        plots.focus()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        assert page.locator("#spoken").inner_text().endswith("step 1, 2012/01/02")
+        page.get_by_role("button", name="Table of sequence 0").click()
+        row = page.locator(".row tbody tr").nth(3).locator("th, td").all_inner_texts()
+        assert row[:3] == ["3", "2012/01/04", "+20.3"]
 
     def test_a_table_has_values_and_relevance(self, reports, lines):
         page = reports.open(*SERIES)

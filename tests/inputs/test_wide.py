@@ -83,7 +83,9 @@ class TestWithoutGroups:
 
     def test_without_dates(self, table):
         found = table("a,b", "1,2", "3,4", "5,6", window=2)
-        assert [each.id for each in found] == [0, 1]
+        assert [each.id for each in found] == [None, None]
+        [_, second] = table("a,b", "1,2", "3,4", "5,6", "7,8", window=2, stride=2)
+        assert second.id == 2
         assert [each.dates for each in found] == [None, None]
 
     def test_vectors_are_a_row_each(self, table):
@@ -394,6 +396,16 @@ class TestOfSequencesAndSteps:
     def test_whose_steps_are_dates(self, table):
         [one] = table("sequence,step,a,b", "A,2020-01-01,1,2", "A,2020-01-02,3,4")
         assert one.dates == ("2020-01-01", "2020-01-02")
+
+    def test_are_whole_whatever_the_padding(self, table):
+        model = with_input(padding=Padding(length=1, truncate="pre"))
+        assert [len(each.inputs) for each in table(*self.LINES, model=model)] == [2, 1]
+
+    def test_are_vectors(self, table, refused):
+        model = with_input(steps=False)
+        lines = ["sequence,step,a,b", "A,0,1,2", "B,0,3,4"]
+        assert [each.id for each in table(*lines, model=model)] == ["A", "B"]
+        assert "has 2 steps, and the model takes one vector" in refused(*self.LINES, model=model)
 
     def test_in_windows(self, table):
         with pytest.warns(LeftOut, match="7 left out"):

@@ -82,6 +82,15 @@ class TestInMemory:
         with pytest.raises(lrp.UnusableInput, match="row 1: `date` is 2020-01-02 after"):
             list(lrp.sequences(table[::-1], MODEL))
 
+    def test_what_is_missing(self, framework):
+        pandas = framework("pandas")
+        table = pandas.DataFrame(COLUMNS).assign(g=pandas.array(["u", None, "u"], dtype="string"))
+        with pytest.raises(lrp.UnusableInput, match="row 1: `g` is missing; expected of which ser"):
+            list(lrp.sequences(table, MODEL, group="g"))
+        table = table.assign(a=pandas.array([1, None, 2], dtype="Int64"))
+        with pytest.raises(lrp.UnusableInput, match="row 1: `a` is missing; expected a finite num"):
+            list(lrp.sequences(table[["a", "b"]], MODEL))
+
     def test_several_tables_are_a_sequence_each(self, framework):
         pandas = framework("pandas")
         table = pandas.DataFrame(COLUMNS, index=pandas.DatetimeIndex(DAYS))
@@ -89,9 +98,7 @@ class TestInMemory:
         assert [each.number for each in found] == [0, 1]
         assert told(found) == [(None, ROWS, DAYS), (None, ROWS[:2], DAYS[:2])]
         broken = table.assign(b=[1, None, 2])
-        with pytest.raises(
-            lrp.UnusableInput, match="sequence 1: row 1: date 2020-01-02: `b`"
-        ):
+        with pytest.raises(lrp.UnusableInput, match="sequence 1: row 1: date 2020-01-02: `b`"):
             list(lrp.sequences([table, broken], MODEL))
 
     @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])

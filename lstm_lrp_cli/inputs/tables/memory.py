@@ -66,7 +66,9 @@ def with_dates(table: Any) -> tuple[Any, str | None]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as Python has it; arrays as lists."""
+    """A value as Python has it; arrays as lists, and pandas' own kinds of nothing as None."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
     for name in ("as_py", "tolist"):
         if hasattr(value, name):
             return getattr(value, name)()

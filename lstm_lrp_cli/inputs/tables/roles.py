@@ -87,6 +87,8 @@ class Roles(Struct, frozen=True):
         Whether the day or the month stands first in dates, where that is told.
     dated : bool
         Whether what is in the column `date` is told as dates; else it is there to be in order.
+    long : bool
+        Whether rows say of which sequence they are, which is then what it is.
     group, label : str or None
         Those with the names of series, and with true classes: a window's is that of its last row.
     """
@@ -95,6 +97,7 @@ class Roles(Struct, frozen=True):
     date: str | None = None
     order: Meaning | None = None
     dated: bool = False
+    long: bool = False
     group: str | None = None
     label: str | None = None
 
@@ -125,7 +128,7 @@ def roles_of(
         others = [name for name in others if name != date]
     features = _features(table, others, first, read)
     dated = date is not None and (not long or is_date(first[date]))
-    return Roles(features, date, order, dated, group, label)
+    return Roles(features, date, order, dated, long, group, label)
 
 
 def _named_date(table: Table, name: str | None) -> tuple[str | None, Meaning | None]:

@@ -98,7 +98,7 @@ class _Cutting:
         self._label = None if roles.label is None else place[roles.label]
         self._date = None if roles.date is None else place[roles.date]
         self._dates = DateColumn(roles.date or "", roles.order)
-        self._window = _window_of(asked, model, table.where)
+        self._window = _window_of(asked, roles, model, table.where)
         self._stride = asked.stride or 1
         # Shorter series are filled up, as they were for training.
         self._keeps_short = self._window is None or read.padding is not None
@@ -245,9 +245,9 @@ class _Cutting:
             classes = self._table.classes.get(roles.label)
             gold = gold_of(series.label, roles.label, classes, model, self._at(series))
         dates = tuple(series.dates) if roles.dated else None
-        number = self._number
+        named = self._number, self._id(series)
         self._number += 1
-        return Sequence(number, values, None, roles.features, self._id(series), gold, dates=dates)
+        return Sequence(named[0], values, None, roles.features, named[1], gold, dates=dates)
 
     def _id(self, series: _Series) -> str | int | None:
         """What a sequence is called: by its series, and of a window also by where it begins."""
@@ -257,14 +257,14 @@ class _Cutting:
         start = series.count - len(series.values)
         begins = series.dates[0] if self._roles.dated else str(start)
         if name is None:
-            return begins if self._roles.dated else start
+            return begins if self._roles.dated else None if start == self._number else start
         return f"{name} {begins}"
 
 
-def _window_of(asked: AsSeries, model: Model, where: str) -> int | None:
+def _window_of(asked: AsSeries, roles: Roles, model: Model, where: str) -> int | None:
     """How many rows make a sequence; None is all of a series."""
     read = model.only_input
-    if not read.steps:
+    if not read.steps and not roles.long:
         if asked.window not in (None, 1):
             raise UnusableInput(
                 where,
@@ -273,7 +273,7 @@ def _window_of(asked: AsSeries, model: Model, where: str) -> int | None:
         return 1
     if asked.window is not None:
         return asked.window
-    if read.padding is not None and read.padding.length:
+    if read.padding is not None and read.padding.length and not roles.long:
         return read.padding.length
     if asked.stride is not None:
         raise UnusableInput(where, "--stride is that of windows; give --window, too")

@@ -118,15 +118,18 @@ function heatMap(view) {
   return [labels, svg];
 }
 
-/** The steps that stand below the plots: their numbers, or fewer of their dates. */
+/** What stands below the plots: numbers of steps, or as many of their dates as there is room for. */
 function axisView({ values: { length: steps }, dates }) {
-  const most = dates === undefined ? 12 : Math.max(Math.floor(72 / (dates[0].length + 2)), 2);
-  const axis = make("div", "step-axis");
+  const axis = make("div", dates === undefined ? "step-axis" : "step-axis dates");
   axis.setAttribute("aria-hidden", "true");
-  const apart = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((each) => steps / each <= most);
-  for (let step = 0; step < steps; step += apart ?? Math.ceil(steps / most)) {
+  const most = dates === undefined ? 12 : Math.max(innerWidth / 2 / (7 * dates[0].length + 12), 1);
+  const found = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((each) => steps / each <= most);
+  const apart = found ?? Math.ceil(steps / most);
+  for (let step = 0; step < steps; step += apart) {
+    // A date begins at its step, and the last one ends with the plots.
+    if (dates !== undefined && step > 0 && steps - step < apart) break;
     const tick = make("span", "", dates === undefined ? String(step) : shown(dates[step]));
-    tick.style.left = `${(100 * (step + 0.5)) / steps}%`;
+    tick.style.left = `${(100 * (step + (dates === undefined ? 0.5 : 0))) / steps}%`;
     axis.append(tick);
   }
   return axis;
