@@ -11,7 +11,7 @@ from plain_forward import embedded
 from random_models import Case, cases
 from together import explain_by
 
-from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings
+from lstm_lrp_cli.engine.methods import METHODS, Baseline, InputBaseline, Settings
 from lstm_lrp_cli.inputs.read import Source, read_sequences
 from lstm_lrp_cli.loading.load import load_model
 
@@ -103,7 +103,11 @@ def test_integrated_gradients_from_a_baseline(framework):
 
     model, [first, *_] = loaded(WEATHER)
     baseline = np.random.default_rng(0).normal(size=model.only_input.size)
-    method = made("integrated-gradients", steps=7, baseline=Baseline("own", baseline))
+    method = made(
+        "integrated-gradients",
+        steps=7,
+        baseline=Baseline("own", (InputBaseline(baseline[np.newaxis, np.newaxis]),)),
+    )
     [found] = explain_by(method, model, [first], [0])
     values = torch.from_numpy(first)[None]
     expected = attr.IntegratedGradients(scores_of(model)).attribute(
