@@ -40,6 +40,10 @@ class UnusableInput(Exception):
         return type(self), (self.where, self.problem, self.paste)
 
 
+class LeftOut(UserWarning):
+    """What of an input is left out, though nobody asked for it; told once of each file or table."""
+
+
 class WrongUsage(ValueError):
     """A question that does not fit the model, or itself (exit status 2).
 

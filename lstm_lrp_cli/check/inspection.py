@@ -48,6 +48,7 @@ def inspection(loaded: LoadedModel) -> dict[str, Any]:
         "by_step": model.by_step,
         "task": mapping.task or "classification",
         "labels": model.labels,
+        "output_scaling": _output_scaling(model),
         **_inputs(model, mapping),
         "stateful": model.stateful,
         "assumptions": loaded.assumptions,
@@ -71,7 +72,7 @@ def _inputs(model: Model, mapping: Mapping) -> dict[str, Any]:
         }
         for name, read, spec in zip(model.input_names, model.inputs, specs, strict=True)
     ]
-    no = dict.fromkeys(("vocabulary", "tokens", "padding", "scaling"))
+    no = dict.fromkeys(("vocabulary", "tokens", "padding", "scaling", "features"))
     return {**no, "inputs": several}
 
 
@@ -90,6 +91,14 @@ def _scaling(read: Input) -> list[dict[str, Any]] | None:
     return found or None
 
 
+def _output_scaling(model: Model) -> dict[str, Any] | None:
+    """What was done to the predicted values before training."""
+    scaling = model.output_scaling
+    if scaling is None:
+        return None
+    return {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
+
+
 def _input(read: Input, source: Any) -> dict[str, Any]:
     vocabulary = read.vocabulary
     unknown = vocabulary.unknown_id if vocabulary else None
@@ -105,6 +114,7 @@ def _input(read: Input, source: Any) -> dict[str, Any]:
         "tokens": msgspec.to_builtins(read.tokenization) if read.embedding else None,
         "padding": _padding(read.padding),
         "scaling": _scaling(read),
+        "features": read.features,
     }
 
 
@@ -295,6 +305,9 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(
             ("stateful", f"a sequence begins where the one {found['stateful']} before it ended")
         )
+    if found["output_scaling"]:
+        told = _scaling_text(found["output_scaling"])
+        facts.append(("output_scaling", f"{told}: done to the values before training"))
     if found["labels"]:
         facts.append(("labels", ", ".join(found["labels"])))
     return facts
@@ -330,9 +343,14 @@ def _facts_of_input(found: dict[str, Any]) -> list[tuple[str, str]]:
             )
     for each in found["scaling"] or ():
         does = "the model scales" if each["inside"] else "scaled before the model has it"
-        parts = (f"{role} {_few(each[role])}" for role in ("minus", "divide"))
-        facts.append(("scaling", f"{', '.join(parts)}: {does}"))
+        facts.append(("scaling", f"{_scaling_text(each)}: {does}"))
+    if found["features"]:
+        facts.append(("features", ", ".join(found["features"])))
     return facts
+
+
+def _scaling_text(found: dict[str, Any]) -> str:
+    return ", ".join(f"{role} {_few(found[role])}" for role in ("minus", "divide"))
 
 
 def _few(numbers: list[float]) -> str:

@@ -11,7 +11,7 @@ import click
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say, telling_left_out
 from .options.help import Command, write_examples
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class LrpGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: C901 - a case each
         try:
-            return super().invoke(ctx)
+            with telling_left_out():
+                return super().invoke(ctx)
         except UnusableInput as error:
             return _stop(ctx, error, f"{error.where}: {error.problem}", error.paste)
         except BrokenPipeError:

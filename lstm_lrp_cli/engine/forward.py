@@ -213,6 +213,15 @@ def outputs(model: Model, scores: Floats) -> Floats:
     return _activated(model, scores, [head.activation for head in model.heads])
 
 
+def originals(model: Model, scores: Floats) -> Floats | None:
+    """What a regressor's scores of shape (n, classes) come to in the units of the user's values.
+
+    None where nothing says how these were scaled.
+    """
+    scaling = model.output_scaling
+    return None if scaling is None else scaling.undone(outputs(model, scores))
+
+
 def probabilities(model: Model, scores: Floats) -> Floats:
     """The probabilities of classes whose scores are of shape (n, classes); values stay as they are.
 

@@ -86,6 +86,7 @@ def reconstruction_error(model: Model) -> Model:
         undecided=False,
         labels=(ERROR,),
         own_steps_alone=True,
+        output_scaling=None,
     )
 
 

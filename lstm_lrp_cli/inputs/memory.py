@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Model
+from .features import places_of_features, tell_left_out
 from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array, whole_numbers
 from .tokens import Encoded, Tokenizer, gold_class
@@ -153,7 +154,8 @@ def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
         raise UnusableInput(
             "input", "is a table, and the model takes tokens; give one column of it, the texts"
         )
-    values, names = _numbers(table, "input"), tuple(map(str, table.columns))
+    table, names = _features(table, model, "input")
+    values = _numbers(table, "input")
     if not model.only_input.steps:
         for number, row in enumerate(values):
             yield Sequence(number, *_checked(row, names, model, f"sequence {number}"))
@@ -164,8 +166,20 @@ def _of_table(table: Any, model: Model) -> Iterator[Sequence]:
 def _of_series(items: Iterable[Any], model: Model) -> Iterator[Sequence]:
     for number, item in enumerate(items):
         where = f"sequence {number}"
-        names = tuple(map(str, item.columns)) if hasattr(item, "columns") else None
+        names = None
+        if hasattr(item, "columns"):
+            item, names = _features(item, model, where)
         yield Sequence(number, *_checked(_numbers(item, where), names, model, where))
+
+
+def _features(table: Any, model: Model, where: str) -> tuple[Any, tuple[str, ...]]:
+    """The columns of a table that are the model's features, in their order, and their names."""
+    names, read = tuple(map(str, table.columns)), model.only_input
+    places = places_of_features(names, read, where)
+    if places is None:
+        return table, names
+    tell_left_out(names, read, where)
+    return table[[table.columns[place] for place in places]], read.features or ()
 
 
 def _checked(values: Any, names: tuple[str, ...] | None, model: Model, where: str) -> Any:

@@ -15,6 +15,7 @@ from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input, Model
+from .features import places_of_features, tell_left_out
 from .sequence import Sequence, check_named, together
 from .stream import natural_order, whole_number
 from .tokens import Tokenizer
@@ -40,6 +41,10 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
             f"found the header `{','.join(header)[:60]}`; expected sequence,step,FEATURE,...",
         )
     features = tuple(header[2:])
+    places = places_of_features(features, model.only_input, f"{where}: line 1")
+    if places is not None:
+        tell_left_out(features, model.only_input, where)
+        features = model.only_input.features or ()
     _check_width(len(features), features, model.only_input, f"{where}: line 1")
     finished: set[str] = set()
     current: str | None = None
@@ -65,7 +70,8 @@ def read_csv(lines: Iterable[tuple[str, str]], where: str, model: Model) -> Iter
             )
         last_step = step
         at = f"{place}: sequence {name}, step {row[1]}"
-        values.append([_number(text, key, at) for key, text in zip(features, row[2:], strict=True)])
+        own = row[2:] if places is None else [row[2 + column] for column in places]
+        values.append([_number(text, key, at) for key, text in zip(features, own, strict=True)])
     if current is not None:
         yield _of_rows(len(finished), current, values, features, model, where)
 
@@ -186,11 +192,16 @@ def checked_values(
             where, "is a numeric series; the model takes tokens (it has an embedding)"
         )
     values = _as_steps(values, read, where)
+    if not features and read.features and len(read.features) == values.shape[1]:
+        features = read.features
     features = features or tuple(f"feature_{index}" for index in range(values.shape[1]))
     if len(features) != values.shape[1]:
         raise UnusableInput(
             where, f"names {len(features)} features; its steps have {values.shape[1]} values"
         )
+    places = places_of_features(features, read, where)
+    if places is not None:
+        values, features = values[:, places], read.features or ()
     if len(set(features)) < len(features):
         raise UnusableInput(where, f"names a feature twice: {', '.join(features)}")
     _check_width(values.shape[1], features, read, where)

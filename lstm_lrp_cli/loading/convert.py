@@ -39,6 +39,8 @@ COMMENTS = {
     "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",
     "scaling": "What is done to the numbers first: (number - minus) / divide.",
+    "features": "What the numbers of a step are called, in their order.",
+    "output_scaling": "What was done to the predicted values before training, as scaling has it.",
     "inputs": "What the model is given, by name.",
     "layers": "From the input to the scores; the names are datasets of the model file.",
     "outputs": "The layers that give the scores.",
@@ -93,6 +95,8 @@ def convert(model: Model, stem: str) -> Converted:
         document["outputs"] = layers.outputs
     if model.regression or model.undecided:
         document["task"] = "regression" if model.regression else "unknown"
+    if model.output_scaling is not None:
+        document["output_scaling"] = _scaling_settings(model.output_scaling)
     if model.stateful is not None:
         document["stateful"] = model.stateful
     words = {"vocabulary": document.pop("vocabulary")} if "vocabulary" in document else {}
@@ -109,7 +113,26 @@ def mapping_text(loaded: LoadedModel, folder: Path) -> str:
 def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
     """The mapping's keys with every default written out."""
     mapping = loaded.contents.described.mapping
-    complete = text_settings(loaded.model)
+    complete = _complete_inputs(loaded, folder)
+    layers = [] if mapping.layers is UNSET else mapping.layers
+    complete["layers"] = [layer_settings(layer) for layer in layers]
+    if mapping.outputs:
+        complete["outputs"] = mapping.outputs
+    if mapping.task is not UNSET:
+        complete["task"] = mapping.task
+    if scalings(mapping.output_scaling):
+        complete["output_scaling"] = msgspec.to_builtins(mapping.output_scaling)
+    if mapping.stateful is not UNSET:
+        complete["stateful"] = loaded.model.stateful
+    unused = [*(mapping.unused or []), *loaded.unused_weights]
+    if unused:
+        complete["unused"] = unused
+    return complete
+
+
+def _complete_inputs(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """What is said of the inputs, and the labels of the outputs."""
+    mapping, complete = loaded.contents.described.mapping, text_settings(loaded.model)
     specs = input_specs(mapping, loaded.model.inputs, loaded.contents.mapping_name)
     for spec, said in zip(specs, complete.get("inputs", [complete]), strict=True):
         if "tokens" in said and isinstance(spec.tokens, TokensSpec):
@@ -120,18 +143,7 @@ def _complete(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
         if scalings(spec.scaling):
             said["scaling"] = msgspec.to_builtins(spec.scaling)
     if "vocabulary" in complete:
-        complete = {"vocabulary": complete.pop("vocabulary")} | complete
-    layers = [] if mapping.layers is UNSET else mapping.layers
-    complete["layers"] = [layer_settings(layer) for layer in layers]
-    if mapping.outputs:
-        complete["outputs"] = mapping.outputs
-    if mapping.task is not UNSET:
-        complete["task"] = mapping.task
-    if mapping.stateful is not UNSET:
-        complete["stateful"] = loaded.model.stateful
-    unused = [*(mapping.unused or []), *loaded.unused_weights]
-    if unused:
-        complete["unused"] = unused
+        return {"vocabulary": complete.pop("vocabulary")} | complete
     return complete
 
 
@@ -313,10 +325,12 @@ def _taken(given: Input) -> dict[str, Any]:
     scaled = [_scaling_settings(each, inside) for each, inside in parts if each is not None]
     if scaled:
         found["scaling"] = scaled
+    if given.features is not None:
+        found["features"] = list(given.features)
     return found
 
 
-def _scaling_settings(scaling: Scaling, inside: bool) -> dict[str, Any]:
+def _scaling_settings(scaling: Scaling, inside: bool = False) -> dict[str, Any]:
     numbers = {"minus": scaling.minus.tolist(), "divide": scaling.divide.tolist()}
     return numbers | ({"inside": True} if inside else {})
 

@@ -47,11 +47,15 @@ def input_specs(mapping: Mapping, inputs: Sequence[Input], where: str) -> list[I
             "padding: is of inputs with an embedding, and there is none; expected it in inputs"
         )
         raise UnusableInput(where, problem)
+    if mapping.features and len(inputs) > 1:
+        problem = f"features: there are {len(inputs)} inputs; expected those of each in inputs"
+        raise UnusableInput(where, problem)
     common = InputSpec(
         vocabulary=mapping.vocabulary,
         tokens=mapping.tokens,
         padding=mapping.padding,
         scaling=mapping.scaling,
+        features=mapping.features,
     )
     found = []
     for number, (spec, given) in enumerate(zip(specs, inputs, strict=True)):
@@ -83,14 +87,33 @@ def taken(given: Input, spec: InputSpec, folder: Path, datasets: Datasets, where
         padding=_padding(spec, given, where),
         scaling=_scaling(spec, given, datasets, where, inside=False),
         own_scaling=_scaling(spec, given, datasets, where, inside=True),
+        features=_features(spec, given, where),
     )
+
+
+def _features(said: InputSpec, given: Input, where: str) -> tuple[str, ...] | None:
+    """What the numbers of an input are called, where the mapping says it."""
+    if said.features is UNSET or said.features is None:
+        return None
+    names = tuple(map(str, said.features))
+    if given.embedding is not None:
+        raise UnusableInput(where, "features: are of numbers, and the input has an embedding")
+    if len(names) != given.size:
+        raise UnusableInput(
+            where,
+            f"features: found {len(names)} ({', '.join(names[:8])}); the model takes {given.size}",
+        )
+    if len(set(names)) < len(names):
+        raise UnusableInput(where, f"features: [{', '.join(names)}] names one twice")
+    if not all(names) or any("\ud800" <= character <= "\udfff" for character in "".join(names)):
+        raise UnusableInput(where, "features: found an empty name, or half a character; mend it")
+    return names
 
 
 def _scaling(
     said: InputSpec, given: Input, datasets: Datasets, where: str, *, inside: bool
 ) -> Scaling | None:
     """What is done to numbers before the model has them, or by the model itself; all in one."""
-    whole = None
     specs = scalings(said.scaling)
     if specs and given.embedding is not None:
         raise UnusableInput(where, "scaling: is of numbers, and the input has an embedding")
@@ -99,8 +122,30 @@ def _scaling(
         if place and specs[place - 1].inside and not spec.inside:
             problem = f"{key}: the model scales first; expected those with `inside: true` last"
             raise UnusableInput(where, problem)
-        if spec.inside is inside:
-            one = _one_scaling(spec, given.size, datasets, where, key)
+    asked = [spec if spec.inside is inside else None for spec in specs]
+    return scaled_in_order(asked, given.size, datasets, where, "scaling")
+
+
+def scaled_in_order(
+    specs: Sequence[ScalingSpec | None], size: int, datasets: Datasets, where: str, key: str
+) -> Scaling | None:
+    """All scalings of a key of the mapping in one, but for those that are None.
+
+    Parameters
+    ----------
+    size : int
+        How many numbers are scaled.
+
+    Raises
+    ------
+    UnusableInput
+        Its numbers are not as many, or nothing can be divided by them.
+    """
+    whole = None
+    for place, spec in enumerate(specs):
+        if spec is not None:
+            named = f"{key}[{place}]" if len(specs) > 1 else key
+            one = _one_scaling(spec, size, datasets, where, named)
             whole = one if whole is None else whole.then(one)
     return whole
 

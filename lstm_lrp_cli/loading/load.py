@@ -19,6 +19,7 @@ from .inputs import input_specs, taken
 from .layers.datasets import Datasets, listed, unused_weights
 from .mapping import NO_CLASS, Assumption, Described, Mapping, read_mapping
 from .opening import describe, draft_of, open_arrays
+from .outputs import output_scaling, predicting_values
 
 if TYPE_CHECKING:  # else imported where weights alone are read
     from .mapping.draft import Draft
@@ -162,6 +163,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         inputs=tuple(given),
         stateful=stateful,
         source=contents.path,
+        output_scaling=output_scaling(mapping, model, datasets, where),
     )
     words = [spec.vocabulary for spec in specs if isinstance(spec.vocabulary, str)]
     used = {*datasets.used, *words}
@@ -282,6 +284,7 @@ def _contents(
 ) -> Contents:
     described = (inferred or Described(Mapping(), {})).overridden_by(given)
     own, datasets = frozenset(given.origins), dict(file.datasets)
+    described = predicting_values(described, own)
     return Contents(file.path, file.format, mapping_path, described, datasets, own)
 
 

@@ -35,7 +35,9 @@ class Head(Struct, frozen=True):
 
 
 class Scaling(Struct, frozen=True, eq=False):
-    """What is made of every number of an input: (number - minus) / divide, feature by feature.
+    """What is made of every number of an input, or was made of what a regressor was to predict.
+
+    It is (number - minus) / divide, feature by feature, or output by output.
 
     Parameters
     ----------
@@ -53,6 +55,12 @@ class Scaling(Struct, frozen=True, eq=False):
         with np.errstate(over="ignore", invalid="ignore"):
             scaled: Floats = ((values - self.minus) / self.divide).astype(self.dtype)
         return scaled
+
+    def undone(self, scaled: Floats) -> Floats:
+        """The numbers that are so scaled, shape (rows, features)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers: Floats = (scaled * self.divide + self.minus).astype(self.dtype)
+        return numbers
 
     def then(self, other: "Scaling") -> "Scaling":
         """Both as one, this one first."""
@@ -82,6 +90,8 @@ class Input(Struct, frozen=True):
         What numbers went through before they were padded, as a scaler of the user's own.
     own_scaling : Scaling or None
         What the model does to them itself before all else, padding too.
+    features : tuple of str or None
+        What its numbers are called, in their order, where somebody says it.
     """
 
     size: int
@@ -94,6 +104,7 @@ class Input(Struct, frozen=True):
     parts: int | None = None
     scaling: Scaling | None = None
     own_scaling: Scaling | None = None
+    features: tuple[str, ...] | None = None
 
     def scaled(self, values: Floats) -> Floats:
         """The numbers of the user's as the first layer has them, shape (steps, features)."""
@@ -162,6 +173,9 @@ class Model(Struct, frozen=True):
         What was taken for granted, since neither the file nor the mapping says it.
     own_steps_alone : bool
         Whether its scores are of the steps that a sequence has, so that none can be filled up.
+    output_scaling : Scaling or None
+        What the values that a regressor predicts went through before it was trained on them, output
+        by output, so that its outputs can be told in the units of the user's.
 
     Examples
     --------
@@ -184,6 +198,7 @@ class Model(Struct, frozen=True):
     source: Path | None = None
     assumptions: tuple[str, ...] = ()
     own_steps_alone: bool = False
+    output_scaling: Scaling | None = None
 
     def __repr__(self) -> str:
         """Its file, layers and classes, and not its weights."""
@@ -287,6 +302,17 @@ class Model(Struct, frozen=True):
             else:
                 kinds.append("sigmoid" if len(self.heads) == 1 else "linear")
         return tuple(kinds)
+
+    def unit_of(self, score: int) -> float | None:
+        """How much one unit of a score, and of its relevance, is in the user's units.
+
+        None where there are none, or where it is not everywhere the same, behind a sigmoid.
+        """
+        if self.output_scaling is None:
+            return None
+        ends = itertools.accumulate(head.size for head in self.heads)
+        head = next(head for head, end in zip(self.heads, ends, strict=True) if score < end)
+        return float(self.output_scaling.divide[score]) if head.activation == "linear" else None
 
     @property
     def warnings(self) -> list[str]:

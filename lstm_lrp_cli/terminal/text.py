@@ -4,8 +4,12 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from lstm_lrp_cli.errors import LeftOut
 
 # They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
 JOINERS = "\u200c\u200d"
@@ -76,6 +80,23 @@ def warn(messages: Iterable[str]) -> None:
     """Say warnings, each for itself."""
     for message in messages:
         say(f"warning: {message}")
+
+
+@contextmanager
+def telling_left_out() -> Iterator[None]:
+    """Say what readers leave out of an input as the warnings of runs are said."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=LeftOut)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, LeftOut):
+                warn([str(message)])
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def say_lines(text: str, hang: int) -> None:

@@ -80,6 +80,7 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     tokens: TokensSpec | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
     scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
+    features: list[str | int | float] | UnsetType | None = UNSET
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -95,6 +96,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     labels: list[str | int | float] | UnsetType | None = UNSET
     padding: PaddingSpec | UnsetType | None = UNSET
     scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
+    features: list[str | int | float] | UnsetType | None = UNSET
+    output_scaling: ScalingSpec | list[ScalingSpec] | UnsetType | None = UNSET
     inputs: list[InputSpec] | UnsetType | None = UNSET
     layers: list[LayerSpec] | UnsetType = UNSET
     outputs: list[str] | UnsetType | None = UNSET
