@@ -261,6 +261,10 @@ def _checked(settings: Mapping[str, Any], named: tuple[Named, ...]) -> dict[str,
 
 def _looked_up(key: str, value: Any, model: Model, source: Source | None) -> Any:
     """A baseline or groups of a model."""
+    if source is not None and isinstance(value, str) and "=" in value:
+        from .samples import with_names
+
+        model = with_names(model, source)
     if key == "groups":
         return resolve_groups(value, model)
     from .baseline import resolve_baseline  # with what reads files, which few runs need

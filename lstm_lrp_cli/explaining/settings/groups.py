@@ -225,7 +225,7 @@ def feature_number(name: str, read: Input, keyword: str) -> int:
     """
     if read.features and name in read.features:
         return read.features.index(name)
-    number = whole_number(name.removeprefix("feature_") if read.features is None else name)
+    number = whole_number(name if read.features else name.removeprefix("feature_"))
     if number is not None and number < read.size:
         return number
     if read.features is None:

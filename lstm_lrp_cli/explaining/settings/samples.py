@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import structs
+
 from lstm_lrp_cli.engine.methods import InputBaseline
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.inputs.stream import ENDINGS, STANDARD_INPUT, format_ending
@@ -81,6 +83,28 @@ def _written_alike(path: str, source: Source | None) -> Source:
     form = form or source.format
     labelled = source.labelled and form in (None, "txt")
     return replace(source, path=path, others=(), format=form, labelled=labelled)
+
+
+def with_names(model: Model, source: Source) -> Model:
+    """The model with the names that its only input's features have in the user's file.
+
+    They stand there where its mapping says none. A pipe is not read for it, which cannot be twice.
+    """
+    read = model.inputs[0]
+    if model.several_inputs or read.embedding is not None or read.features is not None:
+        return model
+    if source.others or not Path(source.path).is_file():
+        return model
+    from lstm_lrp_cli.inputs.read import read_sequences
+
+    try:
+        first = next(read_sequences(source, model), None)
+    except UnusableInput:
+        return model  # which is told as it is explained
+    names = None if first is None else first.features
+    if names is None or names == tuple(f"feature_{number}" for number in range(read.size)):
+        return model
+    return structs.replace(model, inputs=(structs.replace(read, features=names),))
 
 
 def _vector(path: str, model: Model) -> Floats | None:
