@@ -26,6 +26,7 @@ from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Input, Model
 from .question import Question
+from .settings import unlike_settings
 
 
 class Carried:
@@ -141,17 +142,11 @@ RESULT_BYTES = 256 * 2**20
 def finite_relevance(
     batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
 ) -> Relevance:
-    """What a method gives of a batch, which must be finite.
-
-    Raises
-    ------
-    UnusableInput
-        It is not, or a sequence has another number of steps than the method is set to.
-    """
+    """What a method gives of a batch, which must be finite."""
     try:
         result = method.explain(trace, chosen, reach)
     except WrongSteps as wrong:
-        raise _unlike_settings(wrong, batch, method) from wrong
+        raise unlike_settings(wrong, batch, method) from wrong
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
         first, *others = (
             packing.total(of_steps(values))
@@ -265,17 +260,6 @@ def _wrong_steps(wrong: WrongSteps, batch: Batch, *, fills: bool) -> UnusableInp
     mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
     mend += f": {{length: {wrong.expected}, ..}}" if as_given else ""
     return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
-
-
-def _unlike_settings(wrong: WrongSteps, batch: Batch, method: Method) -> UnusableInput:
-    """The error about a sequence of another number of steps than a method is set to."""
-    own = len(batch.sequences[wrong.sequence].inputs)
-    filled = "" if wrong.found == own else " as the model is given it"
-    return UnusableInput(
-        f"sequence {batch.sequences[wrong.sequence].number}",
-        f"has {wrong.found} steps{filled}, and {method.name} {wrong.does.format(wrong.expected)}; "
-        "expected as many, or what is the same for every step",
-    )
 
 
 def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> None:

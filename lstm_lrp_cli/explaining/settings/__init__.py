@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lstm_lrp_cli.engine.methods import METHODS, Settings
-from lstm_lrp_cli.errors import WrongUsage
-from .groups import resolve_groups, span_slice
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from .groups import EACH, resolve_groups, span_slice
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method
+    from lstm_lrp_cli.engine.records import WrongSteps
+    from lstm_lrp_cli.inputs.batching import Batch
     from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.model.model import Model
 
@@ -261,7 +263,8 @@ def _checked(settings: Mapping[str, Any], named: tuple[Named, ...]) -> dict[str,
 
 def _looked_up(key: str, value: Any, model: Model, source: Source | None) -> Any:
     """A baseline or groups of a model."""
-    if source is not None and isinstance(value, str) and "=" in value:
+    of_names = isinstance(value, str) and ("=" in value or value.startswith(EACH))
+    if source is not None and of_names:
         from .samples import with_names
 
         model = with_names(model, source)
@@ -283,3 +286,15 @@ def _apart(methods: list[Method], named: tuple[Named, ...]) -> tuple[Method, ...
             )
         seen[key] = method.name
     return tuple(methods)
+
+
+def unlike_settings(wrong: WrongSteps, batch: Batch, method: Method) -> UnusableInput:
+    """The error about a sequence of another number of steps than a method is set to."""
+    sequence = batch.sequences[wrong.sequence]
+    as_given = wrong.found in [len(part.inputs) for part in sequence.parts]
+    filled = "" if as_given else " as the model is given it"
+    return UnusableInput(
+        f"sequence {sequence.number}",
+        f"has {wrong.found} steps{filled}, and {method.name} {wrong.does.format(wrong.expected)}; "
+        "expected as many, or what is the same for every step",
+    )

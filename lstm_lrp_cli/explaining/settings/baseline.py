@@ -11,7 +11,7 @@ from lstm_lrp_cli.engine.methods import ZERO, Baseline, InputBaseline
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.inputs.stream import whole_number
 from .groups import feature_number
-from .samples import KEYWORD, MEAN, Made, of_every_step, of_file, of_sequences
+from .samples import KEYWORD, MEAN, MadeBaseline, of_every_step, of_file, of_sequences
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.inputs.read import Source
@@ -84,7 +84,7 @@ def _by_input(text: str, model: Model) -> dict[str, str]:
     return found
 
 
-def _of_inputs(named: Mapping[str, Any], model: Model, source: Source | None) -> Made:
+def _of_inputs(named: Mapping[str, Any], model: Model, source: Source | None) -> MadeBaseline:
     """The baselines of several inputs by name; of those that are not named it is zero."""
     inputs: list[InputBaseline | None] = [None] * len(model.inputs)
     counts: list[int] = []
@@ -104,10 +104,10 @@ def _of_inputs(named: Mapping[str, Any], model: Model, source: Source | None) ->
     if len(set(several.values())) > 1:
         each = " and ".join(f"{count} of {name}" for name, count in several.items())
         raise WrongUsage(f"has {each}; expected as many of each input, or one.", KEYWORD)
-    return Made(inputs, max(counts, default=None))
+    return MadeBaseline(inputs, max(counts, default=None))
 
 
-def _baseline(given: Any, made: Made) -> Baseline:
+def _baseline(given: Any, made: MadeBaseline) -> Baseline:
     """What is made of it, with the name by which it is told."""
     text, shape = _text(given), getattr(given, "shape", None)
     if text is None and isinstance(given, Mapping):
@@ -124,15 +124,15 @@ def _named(value: Any) -> str:
     return _text(value) or f"array {tuple(getattr(value, 'shape', ()))}"
 
 
-def _of_value(value: Any, model: Model, source: Source | None) -> Made:
+def _of_value(value: Any, model: Model, source: Source | None) -> MadeBaseline:
     """That of a model's only input."""
     read, text = model.only_input, _text(value)
     if isinstance(value, Mapping):
-        return Made([of_every_step(_of_features(value, read), read)])
+        return MadeBaseline([of_every_step(_of_features(value, read), read)])
     if text is None:
         return of_sequences(value, model)
     if text == ZERO.name:
-        return Made([None])
+        return MadeBaseline([None])
     if read.embedding is not None:
         import numpy as np
 
@@ -140,12 +140,12 @@ def _of_value(value: Any, model: Model, source: Source | None) -> Made:
         rows = len(read.embedding.weights)
         token = known.get(text, whole_number(text))
         if token is not None and token < rows:
-            return Made([InputBaseline(np.array([[token]]), read.embedding.weights)])
+            return MadeBaseline([InputBaseline(np.array([[token]]), read.embedding.weights)])
         wanted = f"neither zero, a token of the vocabulary nor an id below {rows}"
     else:
         numbers = _numbers(text, read)
         if numbers is not None:
-            return Made([of_every_step(numbers, read)])
+            return MadeBaseline([of_every_step(numbers, read)])
         wanted = "neither zero nor a finite number, nor one for each feature (wind=3,rain=0)"
     made = of_file(text, model, source)
     if made is None:

@@ -32,7 +32,7 @@ SAMPLES_BYTES = 256 * 2**20
 TOGETHER = 256
 
 
-class Made(NamedTuple):
+class MadeBaseline(NamedTuple):
     """What is made of one input's baseline, or of all that one file holds.
 
     Parameters
@@ -56,7 +56,7 @@ def of_every_step(numbers: Floats, read: Input) -> InputBaseline:
     return InputBaseline(numbers[np.newaxis, np.newaxis])
 
 
-def of_file(text: str, model: Model, source: Source | None) -> Made | None:
+def of_file(text: str, model: Model, source: Source | None) -> MadeBaseline | None:
     """What the sequences of a file come to; None of what names no file."""
     kind = next((each for each in (MEAN, EACH) if text.startswith(each)), None)
     path = text.removeprefix(kind or "").strip()
@@ -66,7 +66,7 @@ def of_file(text: str, model: Model, source: Source | None) -> Made | None:
         raise WrongUsage(f"{text!r} names no file.", KEYWORD)
     vector = _vector(path, model)
     if vector is not None:
-        return Made([of_every_step(vector, model.only_input)], 1)
+        return MadeBaseline([of_every_step(vector, model.only_input)], 1)
     from lstm_lrp_cli.inputs.read import read_sequences
 
     sequences = read_sequences(_written_alike(path, source), model)
@@ -127,7 +127,7 @@ def _scaled_vector(array: NDArray[Any], read: Input) -> Floats | None:
     return scaled
 
 
-def of_sequences(given: Any, model: Model) -> Made:
+def of_sequences(given: Any, model: Model) -> MadeBaseline:
     """What a program has in memory: numbers of one step, or sequences, of which each counts."""
     import numpy as np
 
@@ -138,11 +138,11 @@ def of_sequences(given: Any, model: Model) -> Made:
         if flat or hasattr(given, "__array__"):
             vector = _scaled_vector(np.asarray(given), model.only_input)
             if vector is not None:
-                return Made([of_every_step(vector, model.only_input)])
+                return MadeBaseline([of_every_step(vector, model.only_input)])
     return _samples(sequences(given, model), model, KEYWORD)
 
 
-def _mean(sequences: Iterator[Sequence], model: Model, where: str) -> Made:
+def _mean(sequences: Iterator[Sequence], model: Model, where: str) -> MadeBaseline:
     """The mean of all steps of all sequences, without padding: of tokens, of their embeddings."""
     import numpy as np
 
@@ -166,7 +166,7 @@ def _mean(sequences: Iterator[Sequence], model: Model, where: str) -> Made:
         raise UnusableInput(where, "has no steps to take the mean of")
     means = [total / own for total, own in zip(sums, steps, strict=True)]
     each = zip(means, model.inputs, strict=True)
-    return Made([of_every_step(mean, read) for mean, read in each], count)
+    return MadeBaseline([of_every_step(mean, read) for mean, read in each], count)
 
 
 def _rows(inputs: Iterable[NDArray[Any]], read: Input) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -178,7 +178,7 @@ def _rows(inputs: Iterable[NDArray[Any]], read: Input) -> tuple[NDArray[Any], ND
     return rows if read.own_scaling is None else read.own_scaling.of(rows), ~prepared.padding
 
 
-def _samples(sequences: Iterator[Sequence], model: Model, where: str) -> Made:
+def _samples(sequences: Iterator[Sequence], model: Model, where: str) -> MadeBaseline:
     """Every sequence, as the model is given it; all have as many steps."""
     import numpy as np
 
@@ -206,7 +206,7 @@ def _samples(sequences: Iterator[Sequence], model: Model, where: str) -> Made:
             )
     if not count:
         raise UnusableInput(where, "holds no baseline; expected at least one sequence")
-    return Made(
+    return MadeBaseline(
         [
             InputBaseline(np.stack(own), read.embedding.weights if read.embedding else None)
             for own, read in zip(held, model.inputs, strict=True)
