@@ -90,8 +90,7 @@ SETTINGS = {
     "baseline": Setting(
         "VALUE",
         "Of integrated-gradients and occlusion: what counts as no input: zero, a token, an id, a "
-        "number, FEATURE=NUMBER,.., mean:FILE, or FILE (each sequence in it, of several the mean "
-        "of all that they give).",
+        "number, FEATURE=NUMBER,.., mean:FILE, or FILE, each sequence in it by turns.",
     ),
     "groups": Setting(
         "GROUPS",
