@@ -58,6 +58,14 @@ class Source:
     labelled: bool = False
     others: tuple[str, ...] = ()
 
+    def alike(self, path: str) -> "Source":
+        """Another file, which is written as this one is but for its format.
+
+        It need not have labels where they are no part of what a line holds.
+        """
+        form = ENDINGS.get(format_ending(Path(path))) or self.format
+        return Source(path, form, self.ids, self.labelled and form in (None, "txt"))
+
 
 @dataclass(frozen=True, slots=True)
 class LineBlock:

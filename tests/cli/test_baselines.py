@@ -176,6 +176,18 @@ class TestBaselineOfTokens:
         wanted = lrp.explain(model, lrp.read(few, model, labelled=True), "occlusion", baseline=own)
         assert_alike(found, [{"relevance": each.relevance} for each in wanted])
 
+    def test_is_read_as_the_input_is(self, run, small):
+        small.save()
+        ids = small.write("ids.txt", "0 1 2\n4 3\n")
+        words = small.write("words.jsonl", '{"tokens": [0, 1, 2, 4, 3]}\n')
+        told = ("--method", "occlusion", "--target", 0, "--baseline")
+        by_ids = explained(run, small.path, ids, "--ids", *told, f"mean:{ids}")
+        by_words = explained(run, small.path, ids, "--ids", *told, f"mean:{words}")
+        assert_alike(by_ids, by_words)
+        result = run("explain", small.path, words, *told, f"mean:{ids}")
+        assert result.exit_code == 3
+        assert "ids.txt: line 1" in problem_of(result)
+
     def test_hides_a_token_by_another(self, run, tmp_path):
         """Which is what the score loses as the one is written for the other."""
         model = lrp.load(KERAS.model)

@@ -10,13 +10,7 @@ import click
 
 from lstm_lrp_cli.engine.methods import LRP_METHODS, METHODS, Settings
 from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.explaining.settings import (
-    SETTINGS,
-    Setting,
-    parse_method,
-    parse_methods,
-    split_methods,
-)
+from lstm_lrp_cli.explaining.settings import SETTINGS, Setting, parse_method, parse_methods
 from .arguments import Command, group
 
 # What help says of settings in names.
@@ -138,7 +132,7 @@ def rule_name(ctx: click.Context, param: click.Parameter, value: str) -> tuple[s
 
 def complete_methods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """What a shell completes the last name of a list of methods to, or a setting in it."""
-    *named, begun = split_methods(incomplete)
+    *named, begun = incomplete.split(",")
     before = "".join(f"{name}," for name in named)
     kind, *settings = begun.split(":")
     if settings and kind in METHODS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,22 +66,11 @@ def of_file(text: str, model: Model, source: Source | None) -> MadeBaseline | No
     vector = _vector(path, model)
     if vector is not None:
         return MadeBaseline([of_every_step(vector, model.only_input)], 1)
-    from lstm_lrp_cli.inputs.read import read_sequences
+    from lstm_lrp_cli.inputs.read import Source, read_sequences
 
-    sequences = read_sequences(_written_alike(path, source), model)
+    alike = Source(path) if source is None else source.alike(path)
+    sequences = read_sequences(alike, model)
     return _mean(sequences, model, path) if kind == MEAN else _samples(sequences, model, path)
-
-
-def _written_alike(path: str, source: Source | None) -> Source:
-    """A file that is written as the user's input is, which may be of another format."""
-    from lstm_lrp_cli.inputs.read import Source
-
-    form = ENDINGS.get(format_ending(Path(path)))
-    if source is None:
-        return Source(path)
-    form = form or source.format
-    labelled = source.labelled and form in (None, "txt")
-    return replace(source, path=path, others=(), format=form, labelled=labelled)
 
 
 def with_names(model: Model, source: Source) -> Model:
@@ -116,12 +104,14 @@ def _vector(path: str, model: Model) -> Floats | None:
     from lstm_lrp_cli.loading.files.numpy import open_npy
 
     array = open_npy(Path(path), path)
-    return _scaled_vector(array, model.only_input) if array.dtype.kind in "fiu" else None
+    return _scaled_vector(array, model.only_input)
 
 
 def _scaled_vector(array: NDArray[Any], read: Input) -> Floats | None:
     """The numbers of one step, scaled; None where an array has another shape."""
-    if array.shape != (read.size,) or not read.steps or read.size == 1:
+    if array.shape != (read.size,) or array.dtype.kind not in "fiu":
+        return None
+    if not read.steps or read.size == 1:
         return None
     scaled: Floats = read.scaled(array.astype(float)[None])[0]
     return scaled
@@ -134,7 +124,8 @@ def of_sequences(given: Any, model: Model) -> MadeBaseline:
     from lstm_lrp_cli.inputs.memory import sequences
 
     if not model.several_inputs and model.only_input.embedding is None:
-        flat = isinstance(given, list | tuple) and all(isinstance(n, int | float) for n in given)
+        numbers = (int, float, np.number)
+        flat = isinstance(given, list | tuple) and all(isinstance(n, numbers) for n in given)
         if flat or hasattr(given, "__array__"):
             vector = _scaled_vector(np.asarray(given), model.only_input)
             if vector is not None:
