@@ -149,6 +149,20 @@ class TestBaselineOfNumbers:
             [other] = lrp.explain(model, given, method, target=0)
             assert not np.allclose(found.relevance, other.relevance)
 
+    @pytest.mark.parametrize("inside", [False, True], ids=["before the model", "in the model"])
+    def test_is_the_mean_of_what_is_scaled_and_no_padding(self, run, small, inside):
+        small.mapping["layers"] = small.mapping["layers"][1:]
+        del small.mapping["vocabulary"]
+        small.mapping["padding"] = {"side": "post", "length": 7, "value": 0}
+        small.mapping["scaling"] = {"minus": [1.0, 2.0, 3.0], "divide": 2.0, "inside": inside}
+        small.save()
+        given = np.random.default_rng(0).normal(size=(2, 4, 3))
+        np.save(small.folder / "in.npy", given)
+        told = (small.path, small.folder / "in.npy", "--method", METHODS, "--target", 0)
+        found = explained(run, *told, "--baseline", f"mean:{small.folder / 'in.npy'}")
+        mean = ",".join(map(str, given.mean(axis=(0, 1)).tolist()))
+        assert_alike(found, explained(run, *told, "--baseline", mean))
+
     def test_does_not_depend_on_processes(self, run, series):
         path, _ = series
         told = ("--method", METHODS, "--baseline", path)

@@ -194,6 +194,16 @@ class TestOfASum:
         with pytest.raises(WrongSteps, match=r"3 steps; the model has a baseline of 2"):
             self.relevance(name, baseline=baseline)
 
+    def test_a_step_is_of_the_first_span_that_has_it(self) -> None:
+        for spans, expected in (
+            ((slice(1, 3), slice(-1, None)), [10.0, 25.0, 25.0]),
+            ((slice(-1, None), slice(1, 3)), [10.0, 20.0, 30.0]),
+            ((slice(-2, None), slice(0, 2)), [10.0, 25.0, 25.0]),
+        ):
+            groups = Groups("own", (InputGroups(spans),))
+            found = self.relevance("occlusion", "steps", groups=groups)
+            np.testing.assert_allclose(found, expected)
+
     def test_a_mask_of_steps_and_features_is_of_whole_sequences(self) -> None:
         mask = InputGroups(features=np.array([[0, 1], [0, 1], [0, 2]]))
         found = self.relevance("occlusion", groups=Groups("own", (mask,)))
