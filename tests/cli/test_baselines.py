@@ -324,6 +324,7 @@ class TestGroups:
         [
             (["play", "##ing", "now", "##here", "<unk>"], [0, 0, 1, 1, 2]),
             (["\u2581play", "ing", "\u2581now", "here", "<unk>"], [0, 0, 1, 1, 2]),
+            (["\u2581na", "<0xC3>", "<0xAF>", "ve", "<s>"], [0, 0, 0, 0, 1]),
             (["\u0120play", "ing", "\u0120now", "here", "[SEP]"], [0, 0, 1, 1, 2]),
             (["play@@", "ing", "now@@", "here", "<unk>"], [0, 0, 1, 1, 2]),
             (["play", "ing</w>", "now", "here</w>", "<unk>"], [0, 0, 1, 1, 2]),

@@ -28,7 +28,8 @@ BEGINNINGS = ("\u2581", "\u0120", " ")
 GOES_ON = "##"
 # What ends a word, and what stands behind a piece that goes on.
 ENDS, GOES_ON_BEHIND = "</w>", "@@"
-SPECIAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
+# A token of no word; <0x0A> is a byte of one.
+SPECIAL = re.compile(r"<(?!0x)[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
 def span_slice(given: str | slice | tuple[int, int]) -> slice:
