@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.explaining.settings import SETTINGS
+from lstm_lrp_cli.explaining.settings import SETTINGS, split_methods
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import progress
@@ -48,7 +48,7 @@ def two_methods(ctx: click.Context, param: click.Parameter, value: str | None) -
     """The method of both sides, or that of each."""
     if value is None:
         return ()
-    names = tuple(name.strip() for name in value.split(","))
+    names = tuple(name.strip() for name in split_methods(value))
     if len(names) > 2 or not all(names):
         raise click.BadParameter(
             f"{value!r} is neither one method nor two, such as lrp-all,occlusion.", ctx, param
@@ -130,7 +130,7 @@ rank_options = group(
     ),
     rare=(
         *("mapping_a", "mapping_b", "id", "ids", *RARE, "eps", "bias_factor", "dtype"),
-        *("steps", "baseline", "span", "seed", "min_count"),
+        *("steps", "baseline", "groups", "span", "seed", "min_count"),
     ),
 )
 @click.argument("a", shell_complete=complete_files)

@@ -119,7 +119,7 @@ experiment_options = group(
         "lrp evaluate model.h5 sentences.txt --limit 500 --format json -o scores.json",
         "lrp evaluate model.h5 input.txt --methods lrp-all,random --plot curves.svg",
     ),
-    rare=("id", *RARE, "bias_factor", "steps", "baseline", "radius", "draws", "dtype"),
+    rare=("id", *RARE, "bias_factor", "steps", "baseline", "groups", "radius", "draws", "dtype"),
 )
 @model_options
 @input_argument()
@@ -138,7 +138,7 @@ experiment_options = group(
     "with --labelled, else the predicted one]",
 )
 @experiment_options
-@setting_options("steps", "baseline", "eps", "bias_factor")
+@setting_options("steps", "baseline", "groups", "eps", "bias_factor")
 @path_option(
     "--plot",
     callback=plot_path,
@@ -186,7 +186,8 @@ def evaluate(
     question = resolve_judged(model, target, labelled=given.labelled)
     is_random = any(parse_method(name).kind == "random" for name in methods)
     set_to = settings.given(methods) | ({"seed": experiment.seed} if is_random else {})
-    contestants = contestants_of(resolve_methods(methods, model, set_to), experiment.seeds)
+    judged = resolve_methods(methods, model, set_to, given.source)
+    contestants = contestants_of(judged, experiment.seeds)
     figures = InputFigures()
     limit = experiment.limit
     sequences = figures.watch(islice(read_sequences(given.source, model), limit), model)

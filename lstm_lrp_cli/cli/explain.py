@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
-        *("assume", "id", "ids", *RARE, "bias_factor", "steps", "baseline"),
+        *("assume", "id", "ids", *RARE, "bias_factor", "steps", "baseline", "groups"),
         *("span", "seed", "attention", "no_pager", "dtype", "jobs"),
     ),
 )
@@ -74,6 +74,7 @@ def explain(
     """
     from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of
+    from lstm_lrp_cli.explaining.settings import resolve_methods
     from lstm_lrp_cli.inputs.read import read_blocks
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
@@ -99,9 +100,8 @@ def explain(
         )
     if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
-    explainer = Explainer(
-        model, method, target=asked, by=by, attention=attention, **settings.given(method)
-    )
+    methods = resolve_methods(method, model, settings.given(method), given.source)
+    explainer = Explainer(model, methods, target=asked, by=by, attention=attention)
     report = ExplainReport(explainer, Run(of.name, given.name))
     rendering = Rendering(explainer, form, report.about(), top)
     blocks = read_blocks(given.source, model, rendering.block_steps)

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT, Each, Embedding, Layer, Node
 from lstm_lrp_cli.model.model import Model, OutputActivation
 from lstm_lrp_cli.model.recurrent import Gru, Lstm, Recurrent, SimpleRnn
@@ -39,6 +39,8 @@ class Given(Struct, frozen=True, eq=False):
         them too.
     is_sequence : bool
         Whether it has steps.
+    ids : ndarray of int, shape (rows,), or None
+        Of numbers that tokens were looked up as, the tokens.
     """
 
     array: NDArray[Any]
@@ -46,6 +48,12 @@ class Given(Struct, frozen=True, eq=False):
     embedding: Embedding | None = None
     padding: Booleans | None = None
     is_sequence: bool = True
+    ids: Integers | None = None
+
+    @property
+    def tokens(self) -> Integers | None:
+        """The ids of the tokens, where it has any."""
+        return self.ids if self.embedding is None else self.array
 
     @property
     def features(self) -> int:

@@ -167,7 +167,7 @@ def _moved_input(seen: ExplainedBatch, experiment: Experiment, draw: int, number
         ]
     )
     embedded[rows] += (experiment.radius * sizes[sequence])[:, np.newaxis] * noise
-    return replace(given, array=embedded, embedding=None)
+    return replace(given, array=embedded, embedding=None, ids=given.tokens)
 
 
 def reading_numbers(model: Model) -> Model:

@@ -25,7 +25,7 @@ from .attention import AttentionWeights, attention_of, pair_values, refuse_witho
 from .explanation import OF_TOKENS, WHOLE, Detail, Explanation, details_of, kinds_of_details
 from .question import Choice, Question, choices
 from .reconstruction import asked_model
-from .settings import resolve_methods
+from .settings import resolve_methods, split_methods
 from .shown import html_of, text_of
 from .windows import Carried, finite_relevance, one_blas_thread, run_window, windows
 
@@ -53,7 +53,10 @@ class Explainer:
     attention : bool
         Whether explanations hold the attention weights of the layers that have some.
     **settings
-        Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `span`, `seed`.
+        Of the methods: `eps`, `bias_factor`, `steps`, `baseline`, `groups`, `span`, `seed`. A
+        baseline is a text as on the command line, a number, a dict by features or inputs, an array
+        of every step, or sequences, as `sequences` takes them, of which each is one. Groups are a
+        text, a dict of lists of features, spans (FROM, TO), or an array of whole numbers.
 
     Notes
     -----
@@ -99,7 +102,7 @@ class Explainer:
             model = asked_model(model, question)
             question = Question.of(model, question, step)
         several = [methods] if isinstance(methods, str) else list(methods)
-        named = [name for each in several if isinstance(each, str) for name in each.split(",")]
+        named = [name for each in several if isinstance(each, str) for name in split_methods(each)]
         made = tuple(each for each in several if not isinstance(each, str))
         if settings and not named:
             raise WrongUsage(

@@ -26,6 +26,7 @@ from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Input, Model
 from .question import Question
+from .settings import unlike_settings
 
 
 class Carried:
@@ -142,7 +143,10 @@ def finite_relevance(
     batch: Batch, trace: Trace, chosen: Chosen, method: Method, reach: Reach
 ) -> Relevance:
     """What a method gives of a batch, which must be finite."""
-    result = method.explain(trace, chosen, reach)
+    try:
+        result = method.explain(trace, chosen, reach)
+    except WrongSteps as wrong:
+        raise unlike_settings(wrong, batch, method) from wrong
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
         first, *others = (
             packing.total(of_steps(values))

@@ -16,7 +16,7 @@ from together import chosen_together, cut, cut_apart, explain_by, run_together
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, SLOPES
 from lstm_lrp_cli.engine.backward import Chosen
-from lstm_lrp_cli.engine.methods import METHODS, Baseline, Settings
+from lstm_lrp_cli.engine.methods import METHODS, Baseline, InputBaseline, Settings
 from lstm_lrp_cli.engine.methods import gradient as integrated_gradients
 from lstm_lrp_cli.engine.methods.gradient import GradientTimesInput, IntegratedGradients, gradient
 from lstm_lrp_cli.engine.methods.method import Method
@@ -117,7 +117,9 @@ def test_integrated_gradients_add_up_gradients_on_the_way(
     baseline = np.random.default_rng(0).normal(
         size=plain_forward.embedded(model, sequences[0]).shape[1]
     )
-    method = IntegratedGradients(points, Baseline("own", baseline))
+    method = IntegratedGradients(
+        points, Baseline("own", (InputBaseline(baseline[np.newaxis, np.newaxis]),))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integrated_gradients, "MOST_ROWS", most_rows)
         explained = explain_by(method, model, sequences, targets, steps)

@@ -122,8 +122,8 @@ def test_what_tells_of_whole_steps_needs_them(model, found):
         lrp.explain(model, found, "omission", by="step")
 
 
-def test_a_baseline_is_zero(model):
-    with pytest.raises(WrongUsage, match="of several, the way begins at zero"):
+def test_a_baseline_is_of_an_input(model):
+    with pytest.raises(WrongUsage, match=r"that of all inputs .* or NAME=.. for some: review=..."):
         lrp.Explainer(model, "integrated-gradients", baseline="bad")
 
 

@@ -66,6 +66,44 @@ def omission(model: Model, sequence: Given, target: int) -> Losses:
     return _as_given(sequence, losses)
 
 
+def shared_losses(
+    model: Model,
+    sequence: Given,
+    target: int,
+    groups: list[list[list[tuple[int, int]]]],
+    fillings: list[Floats],
+    step: int | None = None,
+) -> Losses:
+    """The score minus the score with some numbers replaced, group by group, and shared evenly.
+
+    Parameters
+    ----------
+    groups : list of list of list of (int, int)
+        Of each input, the positions and features of each group.
+    fillings : list of ndarray
+        Of each input, what stands in place of its numbers, of their shape.
+
+    Returns
+    -------
+    ndarray, shape (positions, features), or a tuple of them
+    """
+    values = embedded(model, sequence)
+    losses = []
+    for k, each in enumerate(by_input(values)):
+        of_numbers = np.zeros(np.atleast_2d(each).shape)
+        for group in groups[k]:
+            without = np.atleast_2d(each).copy()
+            for at in group:
+                without[at] = np.atleast_2d(fillings[k])[at]
+            lost = _loss(
+                model, values, _changed(values, k, without.reshape(each.shape)), target, step
+            )
+            for at in group:
+                of_numbers[at] = lost / len(group)
+        losses.append(of_numbers)
+    return _as_given(sequence, losses)
+
+
 def _changed(values: Given, k: int, without: NDArray[Any]) -> Given:
     """The values with others for one input."""
     if not isinstance(values, tuple):

@@ -22,7 +22,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "What is explained": ("target", "step", "by", "top", "attention", "min_count"),
     "Method": (
-        *("method", "methods", "eps", "bias_factor", "steps", "baseline", "span", "seed", "seeds"),
+        *("method", "methods", "eps", "bias_factor", "steps", "baseline", "groups", "span"),
+        *("seed", "seeds"),
     ),
     "Experiment": ("deletions", "radius", "draws"),
     "Comparison": ("rank", "expected", "against", "tolerance"),

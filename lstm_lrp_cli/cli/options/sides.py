@@ -105,7 +105,8 @@ class AskedModels:
         All of these are set up, so that an option that none of them takes is refused.
         """
         question = self.question.of(model, labelled=self.given.labelled)
-        methods = resolve_methods(names, model, self.settings.given(names))
+        settings = self.settings.given(names)
+        methods = resolve_methods(names, model, settings, self.given.source)
         chosen = [method for method in methods if method.name in of]
         sequences = (each for block in blocks for each in sequences_of(block, model))
         figures = InputFigures()

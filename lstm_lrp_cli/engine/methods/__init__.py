@@ -6,13 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .settings import ZERO, Baseline, Settings
+from .settings import ZERO, Baseline, Groups, InputBaseline, InputGroups, Settings
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.rules import GateRuleName
     from .method import Method
 
-__all__ = ["LRP_METHODS", "METHODS", "ZERO", "Baseline", "Kind", "Settings"]
+__all__ = [
+    "LRP_METHODS",
+    "METHODS",
+    "ZERO",
+    "Baseline",
+    "Groups",
+    "InputBaseline",
+    "InputGroups",
+    "Kind",
+    "Settings",
+]
 
 
 def _lrp(gates: GateRuleName) -> Callable[[Settings], Method]:
@@ -46,7 +56,7 @@ def _integrated_gradients(settings: Settings) -> Method:
 def _occlusion(settings: Settings) -> Method:
     from .occlusion import Occlusion
 
-    return Occlusion()
+    return Occlusion(settings.baseline, settings.groups)
 
 
 def _omission(settings: Settings) -> Method:
@@ -97,7 +107,7 @@ METHODS: dict[str, Kind] = {
     "gradient": Kind(_gradient),
     "gradient-x-input": Kind(_gradient_x_input),
     "integrated-gradients": Kind(_integrated_gradients, ("steps", "baseline")),
-    "occlusion": Kind(_occlusion),
+    "occlusion": Kind(_occlusion, ("baseline", "groups")),
     "omission": Kind(_omission),
     "contextual-decomposition": Kind(_contextual_decomposition, ("span",)),
     "random": Kind(_random, ("seed",)),

@@ -19,6 +19,7 @@ from lstm_lrp_cli.engine.parts import Parts
 from lstm_lrp_cli.engine.perturbation import explained_rows, most_rows
 from lstm_lrp_cli.engine.records import TOLERANCES, Ledgers, Reach, relative_residuals
 from lstm_lrp_cli.model import Booleans, Floats, Integers
+from .groups import in_span, own_steps
 from .method import Method, Promise
 
 EXACTNESS = Promise(
@@ -98,28 +99,10 @@ def _of_span(trace: Trace, chosen: Chosen, span: slice) -> Relevance:
 
 
 def _in_span(span: slice, given: Given) -> Booleans:
-    """The rows of the steps of an input from one to another of each sequence, shape (rows,).
-
-    Parameters
-    ----------
-    span : slice
-        As Python has it: from 0, from -1 backwards, and cut to what there is, without padding.
-    """
-    packing = given.packing
-    rows = packing.by_sequence
-    if given.padding is not None:
-        rows = rows[~given.padding[rows]]
-    sequence = packing.sequence[rows]
-    lengths = np.bincount(sequence, minlength=packing.batch)
-    steps = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[sequence]
-
-    def bound(number: int) -> Integers:
-        return np.full_like(lengths, number) if number >= 0 else lengths + number
-
-    start = 0 if span.start is None else bound(span.start)[sequence]
-    stop = lengths[sequence] if span.stop is None else bound(span.stop)[sequence]
-    within = np.zeros(packing.rows, dtype=bool)
-    within[rows] = (steps >= start) & (steps < stop)
+    """The rows of the steps of an input from one to another of each sequence, shape (rows,)."""
+    rows, steps, lengths = own_steps(given)
+    within = np.zeros(given.packing.rows, dtype=bool)
+    within[rows] = in_span(span, steps, lengths)
     return within
 
 

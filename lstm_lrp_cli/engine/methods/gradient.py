@@ -12,6 +12,7 @@ from lstm_lrp_cli.engine.backward import Chosen, Relevance, inputs_and_padding, 
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace
 from lstm_lrp_cli.engine.records import Ledgers, Reach, Record
 from lstm_lrp_cli.model import Floats
+from .groups import baseline_rows
 from .method import Method, Promise
 from .settings import ZERO, Baseline
 
@@ -110,7 +111,8 @@ class IntegratedGradients(Method):
     points : int
         Of the way, at which the gradient is taken.
     baseline : Baseline
-        Where the way begins at every step.
+        Where the way begins. Of several samples relevance is the mean, and so is the score at the
+        baseline: expected gradients (Erion et al. 2021), with every sample taken once.
     """
 
     points: int = 50
@@ -121,43 +123,45 @@ class IntegratedGradients(Method):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"steps": self.points, "baseline": self.baseline.name}
+        return {"steps": self.points, **self.baseline.settings}
 
     # What overflows shows in relevance, which the caller checks.
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         runner = Runner(trace.model, keep_gates=True)
-        ways = [self._way(given) for given in trace.given]
+        totals = [np.zeros((given.packing.rows, given.features)) for given in trace.given]
+        at_baselines = np.zeros(trace.batch)
+        samples = self.baseline.samples
+        for sample in range(samples):
+            ways = [
+                _way(given, self.baseline.sample(number, sample))
+                for number, given in enumerate(trace.given)
+            ]
+            for total, amounts in zip(
+                totals, self._on_the_ways(runner, trace, chosen, ways), strict=True
+            ):
+                total += amounts
+            begins = [
+                replace(given, array=start, embedding=None)
+                for given, (start, _) in zip(trace.given, ways, strict=True)
+            ]
+            at_baselines += chosen.of(runner.forward(begins, trace.begun).scores)
+        relevance = [told((total / samples).astype(trace.model.dtype), reach) for total in totals]
+        tokens, of_padding = inputs_and_padding(relevance, trace)
+        shares = {"tokens": tokens, "baseline": at_baselines / samples, "padding": of_padding}
+        ledgers = Ledgers(chosen.of(trace.scores), shares, scores_size=chosen.sizes(trace.scores))
+        return Relevance(relevance, ledgers)
+
+    def _on_the_ways(
+        self, runner: Runner, trace: Trace, chosen: Chosen, ways: Sequence[tuple[Floats, Floats]]
+    ) -> Iterator[Floats]:
+        """What each input adds to the score on its way, each of shape (rows, features)."""
         means = [np.zeros(way.shape) for _, way in ways]
         for points, weights in self._points(sum(len(way) for _, way in ways)):
             gradients = _gradients(runner, trace, chosen, ways, points)
             for mean, found in zip(means, gradients, strict=True):
                 mean += np.einsum("rpf,p->rf", found, weights)
-        relevance = [
-            told((way * mean).astype(way.dtype), reach)
-            for (_, way), mean in zip(ways, means, strict=True)
-        ]
-        tokens, of_padding = inputs_and_padding(relevance, trace)
-        begins = [
-            replace(given, array=start, embedding=None)
-            for given, (start, _) in zip(trace.given, ways, strict=True)
-        ]
-        at_baseline = runner.forward(begins, trace.begun)
-        shares = {
-            "tokens": tokens,
-            "baseline": chosen.of(at_baseline.scores),
-            "padding": of_padding,
-        }
-        ledgers = Ledgers(chosen.of(trace.scores), shares, scores_size=chosen.sizes(trace.scores))
-        return Relevance(relevance, ledgers)
-
-    def _way(self, given: Given) -> tuple[Floats, Floats]:
-        """Where the way of an input begins, and all of the way, each of shape (rows, features)."""
-        inputs = given.embedded
-        start = np.zeros_like(inputs)
-        if self.baseline.features is not None:
-            start[:] = self.baseline.features
-        return start, inputs - start
+        return (way * mean for (_, way), mean in zip(ways, means, strict=True))
 
     def _points(self, rows: int) -> Iterator[tuple[Floats, Floats]]:
         """The points between 0 and 1 and their weights, so many at a time as make one batch."""
@@ -166,6 +170,14 @@ class IntegratedGradients(Method):
         for start in range(0, self.points, at_once):
             some = slice(start, start + at_once)
             yield (points[some] + 1.0) / 2.0, weights[some] / 2.0
+
+
+def _way(given: Given, sample: Floats | None) -> tuple[Floats, Floats]:
+    """Where the way of an input begins, and all of the way, each of shape (rows, features)."""
+    inputs = given.embedded
+    start = np.empty_like(inputs)
+    start[:] = baseline_rows(sample, given)
+    return start, inputs - start
 
 
 def _gradients(

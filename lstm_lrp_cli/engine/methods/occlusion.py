@@ -1,4 +1,4 @@
-"""Occlusion: what the score loses as a step, or one of its features, is set to zero.
+"""Occlusion: what the score loses as a step, or one of its features, is set to a baseline.
 
 Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks"; Li, Monroe and
 Jurafsky 2016, "Understanding Neural Networks through Representation Erasure"; as a difference of
@@ -6,65 +6,70 @@ scores of LSTMs, Arras et al. 2019, "Evaluating Recurrent Neural Network Explana
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
-from lstm_lrp_cli.engine.backward import Chosen, Relevance
+from lstm_lrp_cli.engine.backward import Chosen, Relevance, told
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace
-from lstm_lrp_cli.engine.perturbation import explained_rows, losses, run_replaced
+from lstm_lrp_cli.engine.perturbation import explained_rows, losses
 from lstm_lrp_cli.engine.records import Reach, WrongSteps
 from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.text import Padding
+from .groups import ALONE, Places, baseline_rows
 from .method import Method
+from .settings import ZERO, Baseline, Groups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Occlusion(Method):
-    """The score, minus that of the sequence with zeros in one place."""
+    """The score, minus that of the sequence with something else in one place.
 
+    Parameters
+    ----------
+    baseline : Baseline
+        What is put there. Of several samples, what the score loses is the mean.
+    groups : Groups or None
+        What is hidden as one, and shares evenly what the score loses by it.
+    """
+
+    baseline: Baseline = ZERO
+    groups: Groups | None = None
     name: str = "occlusion"
     runs_often = True
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        own = self.baseline.settings if self.baseline.inputs else {}
+        return own if self.groups is None else {**own, "groups": self.groups.name}
+
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
-        rows, occlude = explained_rows(trace, chosen), _steps if reach == "steps" else _features
-        return Relevance([occlude(trace, chosen, k, each) for k, each in enumerate(rows)])
+        rows = explained_rows(trace, chosen)
+        found = [self._occlude(trace, chosen, k, each, reach) for k, each in enumerate(rows)]
+        return Relevance([told(each.astype(trace.model.dtype), reach) for each in found])
 
-
-def _steps(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Floats:
-    """Occlude each of some rows of an input."""
-    given = trace.given[number]
-    nothing = np.zeros((1, given.features), dtype=trace.model.dtype)
-
-    def occluded(some: Copies) -> Trace:
-        places = some.of(given.packing).places(rows[some.numbers])
-        return run_replaced(trace, some, {number: (places, nothing)})
-
-    relevance = np.zeros(given.packing.rows, dtype=trace.model.dtype)
-    relevance[rows] = losses(trace, chosen, given.packing.sequence[rows], occluded)
-    return relevance
-
-
-def _features(trace: Trace, chosen: Chosen, number: int, rows: Integers) -> Floats:
-    """Occlude each feature of some rows of an input alone, in a copy of its own."""
-    given = trace.given[number]
-    embedded, width = given.embedded, given.features
-
-    def occluded(some: Copies) -> Trace:
-        at, features = np.divmod(some.numbers, width)
-        steps = embedded[rows[at]]
-        steps[np.arange(len(steps)), features] = 0.0
-        places = some.of(given.packing).places(rows[at])
-        return run_replaced(trace, some, {number: (places, steps)})
-
-    relevance = np.zeros((given.packing.rows, width), dtype=trace.model.dtype)
-    sequences = np.repeat(given.packing.sequence[rows], width)
-    relevance[rows] = losses(trace, chosen, sequences, occluded).reshape(-1, width)
-    return relevance
+    def _occlude(
+        self, trace: Trace, chosen: Chosen, number: int, rows: Integers, reach: Reach
+    ) -> Floats:
+        """Occlude some rows of an input, or what they are of."""
+        given, of_input = trace.given[number], self.baseline.of_input(number)
+        groups = ALONE if self.groups is None else self.groups.inputs[number]
+        places = Places.of(number, given, rows, groups, reach)
+        embedded = None if places.features is None else given.embedded
+        sequences = places.sequences
+        lost = np.zeros(len(sequences))
+        samples = 1 if of_input is None else of_input.samples
+        for sample in range(samples):
+            filling = baseline_rows(self.baseline.sample(number, sample), given)
+            run = partial(places.run, trace, filling=filling, embedded=embedded)
+            lost += losses(trace, chosen, sequences, run)
+        return places.spread(lost / samples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,20 @@ NumPy is not imported for it: the command line's help has the names and ranges.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lstm_lrp_cli.engine.methods import METHODS, ZERO, Baseline, Settings
-from lstm_lrp_cli.errors import WrongUsage
-from lstm_lrp_cli.inputs.stream import whole_number
+from lstm_lrp_cli.engine.methods import METHODS, Settings
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from .groups import EACH, resolve_groups, span_slice
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.methods.method import Method
+    from lstm_lrp_cli.engine.records import WrongSteps
+    from lstm_lrp_cli.inputs.batching import Batch
+    from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.model.model import Model
-
-# More steps than a sequence can have.
-LONGEST = 2**62
 
 
 class Setting(NamedTuple):
@@ -72,35 +73,14 @@ class Setting(NamedTuple):
         return number
 
 
-def span_slice(given: str | slice | tuple[int, int]) -> slice:
-    """The tokens of a span, as Python has them: from 0, or from -1 backwards.
-
-    Raises
-    ------
-    ValueError
-    """
-    if not isinstance(given, str):
-        start, stop = (given.start, given.stop) if isinstance(given, slice) else tuple(given)
-    else:
-        try:
-            start, stop = (int(part) if part.strip() else None for part in given.split(":"))
-        except ValueError:
-            raise ValueError(
-                f"{given!r} is not FROM:TO, such as 2:5, :3 or -2: (from 0; TO is not in it)"
-            ) from None
-    if start is not None and stop is not None and start >= stop and (start < 0) == (stop < 0):
-        raise ValueError(f"{given!r} has no tokens in it, whatever there is")
-    return slice(_bounded(start), _bounded(stop))
-
-
-def _bounded(bound: int | None) -> int | None:
-    """A bound of a span, no further out than arrays can count, where there are no tokens anyway."""
-    return None if bound is None else max(-LONGEST, min(bound, LONGEST))
-
-
+# What begins another setting in a method's name.
+KEY = re.compile(r"\s*[A-Za-z][\w-]*\s*=")
+# Settings whose values may have commas, and what begins one in a method's name.
+WITH_COMMAS = {"baseline", "groups"}
+LONG = re.compile(r":\s*(baseline|groups)\s*=")
 # What is not a method's, and may be mistaken for it.
 ASKED = ("methods", "target", "step", "by", "labels")
-# A baseline is looked up once the model is known.
+# Baselines and groups are looked up once the model is known.
 SETTINGS = {
     "eps": Setting("NUMBER", "Stabilizer of LRP.", float, 0),
     "bias_factor": Setting(
@@ -108,7 +88,14 @@ SETTINGS = {
     ),
     "steps": Setting("N", "Of integrated-gradients: points of the path.", int, 1),
     "baseline": Setting(
-        "VALUE", "Of integrated-gradients: where the path begins: zero, a token, an id or a number."
+        "VALUE",
+        "Of integrated-gradients and occlusion: what counts as no input: zero, a token, an id, a "
+        "number, FEATURE=NUMBER,.., mean:FILE, or FILE, each sequence in it by turns.",
+    ),
+    "groups": Setting(
+        "GROUPS",
+        "Of occlusion: what is hidden as one: words (of pieces), spans of steps (0:5,5:8), so many "
+        "steps (24), or features (NAME=FEATURE,FEATURE..).",
     ),
     "span": Setting(
         "FROM:TO",
@@ -139,7 +126,7 @@ class Named(NamedTuple):
 def parse_method(text: str) -> Named:
     """A method's name, and what follows it: KEY=VALUE, each after a colon.
 
-    What follows a colon and has no "=" belongs to the value before it, as in span=2:5.
+    What follows a colon and is no KEY=.. belongs to the value before it, as in span=2:5.
 
     Raises
     ------
@@ -154,7 +141,7 @@ def parse_method(text: str) -> Named:
         )
     pairs: list[str] = []
     for part in parts:
-        if "=" in part or not pairs:
+        if not pairs or KEY.match(part):
             pairs.append(part)
         else:
             pairs[-1] += f":{part}"
@@ -183,6 +170,22 @@ def _takes(kind: str) -> str:
     return f"{kind} takes {' and '.join(keys)}, each once."
 
 
+def split_methods(names: str) -> list[str]:
+    """The methods that a text names, with commas between them.
+
+    What follows a comma and begins with no method's name belongs to a baseline or to groups before
+    it, where there are some.
+    """
+    found: list[str] = []
+    for part in names.split(","):
+        is_method = part.split(":")[0].strip() in METHODS
+        if found and not is_method and LONG.search(found[-1]):
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
 def parse_methods(names: str | Iterable[str]) -> tuple[Named, ...]:
     """The methods that a list names, in one text with commas or one by one.
 
@@ -190,7 +193,7 @@ def parse_methods(names: str | Iterable[str]) -> tuple[Named, ...]:
     ------
     WrongUsage
     """
-    each = names.split(",") if isinstance(names, str) else names
+    each = split_methods(names) if isinstance(names, str) else names
     found = tuple(map(parse_method, each))
     if not found:
         raise WrongUsage(f"none is named; the methods are {', '.join(METHODS)}.", "methods")
@@ -200,9 +203,17 @@ def parse_methods(names: str | Iterable[str]) -> tuple[Named, ...]:
 
 
 def resolve_methods(
-    names: str | Iterable[str], model: Model, settings: Mapping[str, Any]
+    names: str | Iterable[str],
+    model: Model,
+    settings: Mapping[str, Any],
+    source: Source | None = None,
 ) -> tuple[Method, ...]:
     """The methods of these names, set by their names or else by settings; None is not given.
+
+    Parameters
+    ----------
+    source : Source or None
+        How the input is written, as which a baseline's file is read.
 
     Raises
     ------
@@ -210,6 +221,24 @@ def resolve_methods(
         There is no such method or setting, none of the methods takes one, or two come to the same.
     """
     named = parse_methods(names)
+    given = _checked(settings, named)
+    made: dict[tuple[str, Any], Any] = {}  # a file is read once, for all methods that have it
+    methods = []
+    for each in named:
+        kind = METHODS[each.kind]
+        found = {key: value for key, value in given.items() if key in kind.takes} | each.settings
+        for key in found.keys() & WITH_COMMAS:
+            value = found[key]
+            known = key, value if isinstance(value, str) else id(value)
+            if known not in made:
+                made[known] = _looked_up(key, value, model, source)
+            found[key] = made[known]
+        methods.append(kind(Settings(**found), each.name))
+    return _apart(methods, named)
+
+
+def _checked(settings: Mapping[str, Any], named: tuple[Named, ...]) -> dict[str, Any]:
+    """The settings that are given, of which a method must take each."""
     given: dict[str, Any] = {}
     for key, value in settings.items():
         if value is None:
@@ -221,22 +250,28 @@ def resolve_methods(
             meant = f"; did you mean {near[0]!r}?" if near else f"; expected {', '.join(SETTINGS)}."
             raise WrongUsage(f"there is no setting {key!r}{meant}")
         if not any(key in METHODS[each.kind].takes for each in named):
-            owner = next(kind for kind in METHODS if key in METHODS[kind].takes)
-            raise WrongUsage(f"`{key}` needs `methods` {owner}.")
+            owners = [kind for kind in METHODS if key in METHODS[kind].takes]
+            needed = owners[0] if key in ("eps", "bias_factor") else " or ".join(owners)
+            raise WrongUsage(f"`{key}` needs `methods` {needed}.")
         try:
             given[key] = SETTINGS[key].of(value)
         except ValueError as error:
             raise WrongUsage(f"{error}.", key) from error
-    return _apart([_resolved(each, given, model) for each in named], named)
+    return given
 
 
-def _resolved(named: Named, given: dict[str, Any], model: Model) -> Method:
-    """A method with what its name sets, and what is given for the rest."""
-    kind = METHODS[named.kind]
-    found = {key: value for key, value in given.items() if key in kind.takes} | named.settings
-    if "baseline" in found:
-        found["baseline"] = resolve_baseline(found["baseline"], model)
-    return kind(Settings(**found), named.name)
+def _looked_up(key: str, value: Any, model: Model, source: Source | None) -> Any:
+    """A baseline or groups of a model."""
+    of_names = isinstance(value, str) and ("=" in value or value.startswith(EACH))
+    if source is not None and of_names:
+        from .samples import with_names
+
+        model = with_names(model, source)
+    if key == "groups":
+        return resolve_groups(value, model)
+    from .baseline import resolve_baseline  # with what reads files, which few runs need
+
+    return resolve_baseline(value, model, source)
 
 
 def _apart(methods: list[Method], named: tuple[Named, ...]) -> tuple[Method, ...]:
@@ -252,40 +287,13 @@ def _apart(methods: list[Method], named: tuple[Named, ...]) -> tuple[Method, ...
     return tuple(methods)
 
 
-def resolve_baseline(baseline: str | float, model: Model) -> Baseline:
-    """Where a path begins at every step.
-
-    Raises
-    ------
-    WrongUsage
-    """
-    import numpy as np
-
-    name = str(baseline)
-    if name == "zero":
-        return ZERO
-    if model.several_inputs:
-        raise WrongUsage(
-            f"{name!r} would be that of all inputs ({', '.join(model.input_names)}); of several, "
-            "the way begins at zero.",
-            "baseline",
-        )
-    read = model.only_input
-    if read.embedding is None:
-        try:
-            value = float(name)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise WrongUsage(f"{name!r} is neither zero nor a finite number.", "baseline")
-        numbers = np.full((1, read.size), value)
-        return Baseline(name, read.scaled(numbers)[0].astype(model.dtype))
-    known = read.vocabulary.ids if read.vocabulary else {}
-    token = known.get(name, whole_number(name))
-    weights = read.embedding.weights
-    if token is None or token >= len(weights):
-        raise WrongUsage(
-            f"{name!r} is neither zero, a token of the vocabulary nor an id below {len(weights)}.",
-            "baseline",
-        )
-    return Baseline(name, weights[token])
+def unlike_settings(wrong: WrongSteps, batch: Batch, method: Method) -> UnusableInput:
+    """The error about a sequence of another number of steps than a method is set to."""
+    sequence = batch.sequences[wrong.sequence]
+    as_given = wrong.found in [len(part.inputs) for part in sequence.parts]
+    filled = "" if as_given else " as the model is given it"
+    return UnusableInput(
+        f"sequence {sequence.number}",
+        f"has {wrong.found} steps{filled}, and {method.name} {wrong.does.format(wrong.expected)}; "
+        "expected as many, or what is the same for every step",
+    )
