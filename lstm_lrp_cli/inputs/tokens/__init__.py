@@ -14,7 +14,7 @@ from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Vocabulary
-from .pieces import cutter_of
+from .subwords import cutter_of
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
 SKIPPED = -1
