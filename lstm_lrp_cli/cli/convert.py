@@ -56,7 +56,8 @@ def convert(
     """Write MODEL as plain weights, OUT, and a complete mapping beside it, OUT's name with .yaml.
 
     OUT is .npz or .safetensors, and loads to the same scores. A vocabulary is written as well, as
-    OUT's name with -vocab.json. Files that are there are written over.
+    OUT's name with -vocab.json, a tokenizer with -tokenizer.json or -vocab.model. Files that are
+    there are written over.
     """
     import numpy as np
 
@@ -81,7 +82,7 @@ def convert(
         if isinstance(name, str):
             read["MODEL's vocabulary" + f" {k}" * (k > 0)] = contents.folder / name
     converted = converting.convert(loaded.model, output.stem)
-    words = {output.with_name(name): ids for name, ids in converted.vocabularies.items()}
+    words = [output.with_name(n) for n in (*converted.vocabularies, *converted.tokenizers)]
     written = {"OUT": output, "OUT's mapping": described}
     for k, path in enumerate(words):
         written["OUT's vocabulary" + f" {k + 1}" * (len(words) > 1)] = path
@@ -99,8 +100,10 @@ def convert(
                 "utf-8"
             )
         )
-        for file, ids in zip(others, words.values(), strict=True):
-            file.write(converting.vocabulary_text(ids).encode("utf-8"))
+        for ids in converted.vocabularies.values():
+            others.pop(0).write(converting.vocabulary_text(ids).encode("utf-8"))
+        for data in converted.tokenizers.values():
+            others.pop(0).write(data)
     say(f"wrote {', '.join(map(str, paths))}")
 
 

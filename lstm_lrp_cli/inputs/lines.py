@@ -171,7 +171,7 @@ def read_text(lines: Lines, model: Model, *, ids: bool, labelled: bool) -> list[
     if ids:
         encoded = tokenizer.of_ids([integers(text, place) for text in texts], place)
     else:
-        encoded = tokenizer.of_tokens(list(map(tokenizer.cut, texts)), place)
+        encoded = tokenizer.of_tokens([tokenizer.cut(text, place) for text in texts], place)
     return [
         Sequence(number, each.ids, each.tokens, gold=gold, unknown=each.unknown)
         for number, (each, gold) in enumerate(

@@ -216,7 +216,8 @@ def _cut(tokenizer: Tokenizer, texts: list[Any], first: int, model: Model) -> It
     for number, text in enumerate(texts, first):
         if not isinstance(text, str):
             raise _unlike(f"sequence {number}", text, model)
-    return tokenizer.of_tokens(list(map(tokenizer.cut, texts)), f"sequence {first}")
+    where = f"sequence {first}"
+    return tokenizer.of_tokens([tokenizer.cut(text, where) for text in texts], where)
 
 
 def _tokens(tokenizer: Tokenizer, items: list[Any], first: int, model: Model) -> Iterable[Encoded]:

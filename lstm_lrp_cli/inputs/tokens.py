@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Vocabulary
+from .pieces import cutter_of
 from .sequence import pieces
 from .stream import whole_number
 
@@ -44,15 +45,25 @@ class Tokenizer:
         remove, separate = read.tokenization.remove, read.tokenization.separate
         self._remove = re.compile(remove) if remove else None
         self._separate = re.compile(separate) if separate else None
-        self._parting = _parting(self._vocabulary)
+        library = None if self._vocabulary is None else self._vocabulary.pieces
+        self._parting = None if library is not None else _parting(self._vocabulary)
+        self._cutter = None if library is None else cutter_of(library)
 
-    def cut(self, text: str) -> list[str]:
-        """The tokens of a line."""
+    def cut(self, text: str, where: str = "text") -> list[str]:
+        """The tokens of a line.
+
+        Raises
+        ------
+        UnusableInput
+            The library that the vocabulary needs is not there, or cannot cut it.
+        """
         lowercase = self._tokenization.lowercase
         if lowercase:
             text = text.translate(ASCII_LOWER) if lowercase == "ascii" else text.lower()
         if self._remove is not None:
             text = self._remove.sub("", text)
+        if self._cutter is not None and self._vocabulary is not None:
+            return self._cutter(text, self._vocabulary, where)
         if self._tokenization.split == "separate":
             parts = [text] if self._separate is None else self._separate.split(text)
             return [part for part in parts if part]
@@ -70,7 +81,7 @@ class Tokenizer:
         UnusableInput
             There is no vocabulary, or an unknown token and no id to stand for it.
         """
-        vocabulary, start = self._vocabulary, self._tokenization.start_id
+        vocabulary = self._vocabulary
         if vocabulary is None:
             if any(lines):
                 raise UnusableInput(
@@ -79,9 +90,11 @@ class Tokenizer:
                     "or give token ids with --ids",
                 )
             return self.of_ids([[] for _ in lines], where)
-        if start is not None:
-            name = vocabulary.tokens.get(start, "<start>")
-            lines = [[name, *line] if line else line for line in lines]
+        start, end = self._tokenization.start_id, self._tokenization.end_id
+        before = [] if start is None else [vocabulary.tokens.get(start, "<start>")]
+        behind = [] if end is None else [vocabulary.tokens.get(end, "<end>")]
+        if before or behind:
+            lines = [[*before, *line, *behind] if line else line for line in lines]
         tokens = list(chain.from_iterable(lines))
         looked_up = map(vocabulary.ids.get, tokens, repeat(MISSING))
         ids = np.fromiter(looked_up, dtype=np.intp, count=len(tokens))
@@ -89,6 +102,8 @@ class Tokenizer:
         ends = np.cumsum(lengths)
         if start is not None:
             ids[(ends - lengths)[lengths > 0]] = start
+        if end is not None:
+            ids[(ends - 1)[lengths > 0]] = end
         missing = ids == MISSING
         if missing.any():
             ids[missing] = self._other(vocabulary, tokens[int(missing.argmax())], where)

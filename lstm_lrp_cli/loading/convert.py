@@ -35,7 +35,7 @@ WRITERS: dict[str, Callable[[BinaryIO, Arrays], None]] = {
 }
 # What each key of a mapping means.
 COMMENTS = {
-    "vocabulary": "One token a line, its line number from 0 is its id; or .json; or a dataset.",
+    "vocabulary": "What says the id of each token: a file, a folder of a tokenizer, or a dataset.",
     "tokens": "How text is cut into tokens, and which token stands for unknown ones.",
     "labels": "The names of the outputs, in their order; of one score, of its two classes.",
     "padding": "The padding that the model was trained on.",
@@ -64,11 +64,14 @@ class Converted(Struct, frozen=True):
         The mapping.
     vocabularies : dict of str to (dict of str to int)
         By the file that the mapping names, the id of each token.
+    tokenizers : dict of str to bytes
+        The same of vocabularies whose text a library cuts: what it saved.
     """
 
     arrays: Arrays
     document: dict[str, Any]
     vocabularies: dict[str, dict[str, int]]
+    tokenizers: dict[str, bytes] = {}
 
 
 def convert(model: Model, stem: str) -> Converted:
@@ -81,16 +84,24 @@ def convert(model: Model, stem: str) -> Converted:
     """
     layers = _Layers(model)
     document = text_settings(model)
-    vocabularies = {}
+    vocabularies: dict[str, dict[str, int]] = {}
+    tokenizers: dict[str, bytes] = {}
     inputs = document.get("inputs", [document])
     for number, (each, said) in enumerate(zip(model.inputs, inputs, strict=True), 1):
-        if each.vocabulary is not None:
-            name = f"{stem}-vocab{f'-{number}' if len(inputs) > 1 else ''}.json"
-            vocabularies[name] = ids = each.vocabulary.ids
-            if max(ids.values(), default=-1) + 1 < each.vocabulary.size:
-                # Or it would be taken for another model's.
-                said["tokens"]["limit"] = each.vocabulary.size
-            said["vocabulary"] = name
+        known, place = each.vocabulary, f"-{number}" if len(inputs) > 1 else ""
+        if known is None:
+            continue
+        if known.pieces is None:
+            said["vocabulary"] = f"{stem}-vocab{place}.json"
+            vocabularies[said["vocabulary"]] = known.ids
+        else:
+            ending = "tokenizer{}.json" if known.pieces.library == "tokenizers" else "vocab{}.model"
+            said["vocabulary"] = f"{stem}-{ending.format(place)}"
+            tokenizers[said["vocabulary"]] = known.pieces.data
+            said["tokens"] |= {"offset": known.pieces.offset}
+        if known.pieces is not None or max(known.ids.values(), default=-1) + 1 < known.size:
+            # Or it would be taken for another model's.
+            said["tokens"]["limit"] = known.size
     document["layers"] = [layer_settings(spec) for spec in layers.without_needless_names()]
     if layers.outputs_are_named:
         document["outputs"] = layers.outputs
@@ -101,7 +112,7 @@ def convert(model: Model, stem: str) -> Converted:
     if model.stateful is not None:
         document["stateful"] = model.stateful
     words = {"vocabulary": document.pop("vocabulary")} if "vocabulary" in document else {}
-    return Converted(layers.arrays, words | document, vocabularies)
+    return Converted(layers.arrays, words | document, vocabularies, tokenizers)
 
 
 def mapping_text(loaded: LoadedModel, folder: Path) -> str:
@@ -310,6 +321,7 @@ def _taken(given: Input) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if given.embedding is not None:
         tokenization = given.tokenization
+        pieces = given.vocabulary.pieces if given.vocabulary else None
         found["tokens"] = {
             "split": tokenization.split,
             "lowercase": tokenization.lowercase,
@@ -318,6 +330,8 @@ def _taken(given: Input) -> dict[str, Any]:
             "unknown": given.vocabulary.unknown_id if given.vocabulary else None,
             "skip": tokenization.skip,
             "start": tokenization.start_id,
+            **({} if tokenization.end_id is None else {"end": tokenization.end_id}),
+            **({"special": True} if pieces is not None and pieces.adds else {}),
         }
     if given.padding:
         # What nobody said stays unsaid, so that it goes on being told.

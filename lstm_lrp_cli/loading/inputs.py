@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -13,10 +12,10 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.model.scaling import Scaling
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
+from .beside.vocabulary import read_vocabulary
 from .files import damaged
 from .layers.datasets import Datasets
 from .mapping import InputSpec, Mapping, TokensSpec, overridden, scalings, settings
-from .mapping.vocabulary import read_vocabulary
 from .scaling import of_file, scaled_in_order
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
@@ -76,9 +75,16 @@ def taken(given: Input, spec: InputSpec, folder: Path, datasets: Datasets, where
     tokens, vocabulary = spec.tokens or TokensSpec(), None
     if isinstance(spec.vocabulary, str | list) and given.embedding is not None:
         rows = len(given.embedding.weights)
-        vocabulary, tokens = read_vocabulary(spec.vocabulary, folder, datasets.file, rows, tokens)
+        vocabulary, tokens, found = read_vocabulary(
+            spec.vocabulary, folder, datasets.file, rows, tokens
+        )
+        if found.padding is not None and vocabulary.pieces is not None and spec.padding is UNSET:
+            if vocabulary.pieces.adds:
+                problem = "its tokenizer cuts texts or fills them up, and puts tokens around them"
+                raise UnusableInput(where, f"{problem}; say by `padding` what the model was given")
+            spec = replace(spec, padding=found.padding)
     else:
-        tokens = msgspec.structs.replace(tokens, start=None)
+        tokens = replace(tokens, start=None, end=None)
     return replace(
         given,
         vocabulary=vocabulary,
@@ -141,6 +147,7 @@ def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
         _pattern("separate", spec.separate or None, where),
         bool(spec.skip),
         spec.start if isinstance(spec.start, int) else None,
+        spec.end if isinstance(spec.end, int) else None,
     )
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Input, Model
+from lstm_lrp_cli.model.text import Tokenization
 from .building import build_graph
 from .files import ArrayFile, Stored, shape_text
 from .files.formats import EXPORT
@@ -166,6 +167,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
         taken(each, spec, contents.folder, datasets, where)
         for each, spec in zip(model.inputs, specs, strict=True)
     ]
+    contents = _with_words(contents, given)
     model = replace(
         model,
         regression=mapping.task == "regression",
@@ -195,6 +197,18 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
             name for name in words if name in {*datasets.file.datasets, *datasets.file.documents}
         ),
     )
+
+
+def _with_words(contents: Contents, given: Sequence[Input]) -> Contents:
+    """What a file is, with what the vocabulary of its only input says itself, and where."""
+    mapping, name = contents.described.mapping, contents.described.mapping.vocabulary
+    if len(given) > 1 or mapping.inputs or not isinstance(name, str):
+        return contents
+    [read], origins = given, contents.described.origins
+    said = {"tokens": read.tokenization != Tokenization(), "padding": read.padding is not None}
+    told = {key: name for key, is_said in said.items() if is_said and key not in origins}
+    described = msgspec.structs.replace(contents.described, origins=told | origins)
+    return msgspec.structs.replace(contents, described=described)
 
 
 def _with_features(contents: Contents, inputs: Sequence[Input]) -> Contents:

@@ -9,6 +9,27 @@ from msgspec import Struct
 SIDES: Final = frozenset({"side", "truncate"})
 
 
+class Pieces(Struct, frozen=True):
+    """A tokenizer that a library runs: it cuts text into pieces of words.
+
+    Parameters
+    ----------
+    library : {"tokenizers", "sentencepiece"}
+        What runs it.
+    data : bytes
+        The tokenizer as the library saved it.
+    adds : bool
+        Whether it puts tokens of its own around a text, such as [CLS] and [SEP].
+    offset : int
+        What is added to its ids.
+    """
+
+    library: Literal["tokenizers", "sentencepiece"]
+    data: bytes
+    adds: bool = False
+    offset: int = 0
+
+
 class Vocabulary(Struct, frozen=True, dict=True):
     """The tokens that a model knows.
 
@@ -22,12 +43,15 @@ class Vocabulary(Struct, frozen=True, dict=True):
         The id that stands for any other token; None where there is none.
     cut : int
         How many more tokens its source has, which the model was not given.
+    pieces : Pieces or None
+        What cuts text into its tokens, where a library does.
     """
 
     ids: dict[str, int]
     size: int
     unknown_id: int | None = None
     cut: int = 0
+    pieces: Pieces | None = None
 
     @cached_property
     def tokens(self) -> dict[int, str]:
@@ -40,8 +64,9 @@ class Tokenization(Struct, frozen=True):
 
     Parameters
     ----------
-    split : {"whitespace", "characters", "separate"}
-        Where tokens end: at white space, behind every character, or only where `separate` matches.
+    split : {"whitespace", "characters", "separate", "pieces"}
+        Where tokens end: at white space, behind every character, only where `separate` matches, or
+        where the vocabulary's own tokenizer ends them.
     lowercase : bool or "ascii"
         By "ascii", the letters from A to Z alone.
     remove : str or None
@@ -50,16 +75,17 @@ class Tokenization(Struct, frozen=True):
         A regular expression; what matches it parts tokens.
     skip : bool
         Whether unknown tokens are left out where no token stands for them.
-    start_id : int or None
-        The id that was put before every sequence.
+    start_id, end_id : int or None
+        The ids that were put before and behind every sequence.
     """
 
-    split: Literal["whitespace", "characters", "separate"] = "whitespace"
+    split: Literal["whitespace", "characters", "separate", "pieces"] = "whitespace"
     lowercase: bool | Literal["ascii"] = False
     remove: str | None = None
     separate: str | None = None
     skip: bool = False
     start_id: int | None = None
+    end_id: int | None = None
 
 
 class Padding(Struct, frozen=True):

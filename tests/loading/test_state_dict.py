@@ -864,8 +864,18 @@ class TestCheckpoint:
         )
         assert explained(path) == plain
 
-    def test_gives_nothing_of_a_class_to_the_model(self, run, sentence, tmp_path):
+    def test_gives_a_vocabulary_of_whatever_class_to_the_model(self, run, sentence, tmp_path):
         words = argparse.Namespace(vocab={token: k for k, token in enumerate(VOCABULARY)})
+        path = save(
+            tmp_path / "model.pt", weights(), lambda state: {"vocab": words, "state_dict": state}
+        )
+        result = run("inspect", path, "--format", "json")
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["vocabulary"]["tokens"] == len(VOCABULARY)
+
+    @pytest.mark.parametrize("held", [{"epochs": 3}, {"vocab": {"a": 0, "b": 1}}, {}])
+    def test_gives_nothing_of_a_class_that_does_not_fit(self, run, tmp_path, held):
+        words = argparse.Namespace(**held)
         path = save(
             tmp_path / "model.pt", weights(), lambda state: {"vocab": words, "state_dict": state}
         )
@@ -875,7 +885,8 @@ class TestCheckpoint:
         (tmp_path / "model.yaml").write_text("vocabulary: vocab\n")
         result = run("inspect", path)
         assert result.exit_code == 3
-        assert "there is no dataset `vocab`" in result.stderr
+        problem = "the embedding has" if "vocab" in held else "has no vocabulary"
+        assert (problem if held else "there is no such file") in result.stderr
 
     @pytest.mark.parametrize(
         "wrap",

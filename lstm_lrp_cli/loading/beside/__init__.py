@@ -1,1 +1,1 @@
-"""The files that people have beside a model: scalers, encoders and lists of labels."""
+"""The files that people have beside a model: vocabularies, scalers, encoders, lists of labels."""

@@ -248,6 +248,23 @@ def is_scikit_learn(seen: Seen) -> bool:
     return is_lone_pickle(seen) and pickled_class(seen.beginning).startswith("sklearn.")
 
 
+# How zlib, gzip, bzip2 and LZMA begin.
+_COMPRESSED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"]\0")
+# How pickles of protocols 0 and 1 begin: a dict or list that is kept, or what Python makes.
+_EARLY_PICKLE = re.compile(
+    rb"\(*([dl]p\d+\n|[]}]q.|c(copy_?reg|collections|__builtin__|builtins)\n|i[\w.]+\n)", re.DOTALL
+)
+
+
+def is_pickle(seen: Seen) -> bool:
+    """Whether it is a pickle of whatever protocol, or what joblib compresses one to."""
+    if is_lone_pickle(seen):
+        return True
+    if seen.starts(*_COMPRESSED):
+        return not seen.text
+    return seen.ending.endswith(b".") and _EARLY_PICKLE.match(seen.beginning) is not None
+
+
 def is_old_torch(seen: Seen) -> bool:
     """A file of PyTorch before 1.6 begins with the pickle of a number, in whatever protocol."""
     number = rb"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\."

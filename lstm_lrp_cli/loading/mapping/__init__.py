@@ -27,16 +27,19 @@ class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """How text becomes ids.
 
     The vocabulary's ids are shifted by `offset`, and those from `limit` on are unknown. `start`
-    stands before every sequence. Unknown tokens are left out where `skip` is true.
+    stands before every sequence, and `end` behind it; by `special` so do the tokens that the
+    vocabulary's own tokenizer puts there. Unknown tokens are left out where `skip` is true.
     """
 
-    split: Literal["whitespace", "characters", "separate"] | UnsetType = UNSET
+    split: Literal["whitespace", "characters", "separate", "pieces"] | UnsetType = UNSET
     lowercase: bool | Literal["ascii"] | UnsetType = UNSET
     remove: str | UnsetType | None = UNSET
     separate: str | UnsetType | None = UNSET
     unknown: str | int | UnsetType | None = UNSET
     skip: bool | UnsetType = UNSET
     start: str | int | UnsetType | None = UNSET
+    end: str | int | UnsetType | None = UNSET
+    special: bool | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     limit: int | UnsetType | None = UNSET
 

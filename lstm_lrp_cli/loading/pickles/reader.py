@@ -16,7 +16,7 @@ from typing import Any
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
 from .machine import Machine, Mark
-from .values import PLAIN, Foreign, Functions
+from .values import PLAIN, Foreign, Functions, Unordered
 
 # So many instructions a compressed file may come to.
 ALLOWED_STEPS = 2**22
@@ -245,13 +245,13 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         "}": lambda m: m.put({}),
         "]": lambda m: m.put([]),
         ")": lambda m: m.stack.append(()),
-        "\x8f": lambda m: m.put([]),
+        "\x8f": lambda m: m.put(Unordered()),
         "t": lambda m: m.put(tuple(m.since_mark())),
         "\x85": lambda m: m.put_tuple(1),
         "\x86": lambda m: m.put_tuple(2),
         "\x87": lambda m: m.put_tuple(3),
         "l": lambda m: m.put(m.since_mark()),
-        "\x91": lambda m: m.put(m.since_mark()),
+        "\x91": lambda m: m.put(Unordered(m.since_mark())),
         "d": _dict_since_mark,
         "a": _append,
         "e": lambda m: m.extend(m.since_mark()),

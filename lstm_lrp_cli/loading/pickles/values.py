@@ -50,6 +50,10 @@ class Made(Struct, eq=False):
         return str(self.kind)
 
 
+class Unordered(list[Any]):
+    """What is in a set, which is not hashed; its order means nothing."""
+
+
 # What only executing the pickle would give.
 INERT = (Foreign, Made)
 
@@ -97,8 +101,8 @@ def _dict(content: Any = ()) -> dict[Any, Any]:
     return dict(content) if isinstance(content, dict) else with_items({}, content)
 
 
-def _list(values: Any = ()) -> list[Any]:
-    return list(values)
+def _set(values: Any = ()) -> Unordered:
+    return Unordered(values)
 
 
 def _new(kind: Any, *arguments: Any) -> Redirect:
@@ -112,12 +116,12 @@ def _rebuilt(kind: Any, *_: Any) -> Redirect:
     return _new(kind)
 
 
-# By what Python itself makes plain values. A set is a list here: what is in it is not hashed.
+# By what Python itself makes plain values. A set is a list here.
 PLAIN: Functions = {
     ("collections", "OrderedDict"): _dict,
     ("collections", "Counter"): _dict,
     ("collections", "defaultdict"): lambda *_: {},
-    **{(module, "set"): _list for module in ("builtins", "__builtin__")},
+    **{(module, "set"): _set for module in ("builtins", "__builtin__")},
     **{(module, "_reconstructor"): _rebuilt for module in ("copyreg", "copy_reg")},
     **{(module, "__newobj__"): _new for module in ("copyreg", "copy_reg")},
 }

@@ -40,7 +40,7 @@ class Content(Struct, frozen=True):
     tensors : dict of str to Tensor
         Those of the model under their own names; those beside it by their path.
     documents : dict
-        Plain values beside the model, by their path.
+        Plain values beside the model, and objects that may be a vocabulary, by their path.
     modules : tuple of ModuleRecord
         The modules of a whole pickle, each before its parts; nothing of a state dict.
     """
@@ -83,9 +83,16 @@ def find_content(pickled: Any, where: str, size: int) -> Content:
         if isinstance(value, Tensor):
             # Such as a best score: no weight of the state dict.
             tensors[f"/{path}" if model is not None and "/" not in path else path] = value
-        elif path and not isinstance(value, INERT):
+        elif path and (not isinstance(value, INERT) or _is_filled(value)):
             documents[path] = value
     return Content(tensors, documents, modules)
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether an object that is no module has something in it, as a vocabulary has."""
+    if not isinstance(value, Made) or is_module(value):
+        return False
+    return bool(value.attributes or value.items or value.values or value.state is not None)
 
 
 def state_tensors(content: Any, tensor: type) -> dict[str, Any]:

@@ -38,6 +38,25 @@ class Container(Protocol):
     def close(self) -> None: ...
 
 
+def opened(path: Path) -> Container:
+    """Open what torch.save wrote, in its format of today or before 1.6, to be closed by its user.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    with unpacking(str(path), "PyTorch"):
+        if is_zip:
+            from .zip import TorchZip
+
+            return TorchZip(path, str(path), path.stat().st_size)
+        from .legacy import LegacyTorch
+
+        return LegacyTorch(path)
+
+
 class TorchFile(ArrayFile):
     """A PyTorch file. Tensors are read when they are asked for.
 
@@ -57,7 +76,7 @@ class TorchFile(ArrayFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._closed_if_refused():
-            self._handle = self._container = self._opened()
+            self._handle = self._container = opened(path)
             found = find_content(self._container.content, self._container.where, self.size)
             self._tensors = computed(found.tensors)
             if not self._tensors:
@@ -67,18 +86,6 @@ class TorchFile(ArrayFile):
                 )
         self.documents, self.modules = found.documents, found.modules
         self.datasets = {n: Stored(t.shape, _dtype(t)) for n, t in self._tensors.items()}
-
-    def _opened(self) -> Container:
-        with self.path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
-        with unpacking(str(self.path), "PyTorch"):
-            if is_zip:
-                from .zip import TorchZip
-
-                return TorchZip(self.path, str(self.path), self.size)
-            from .legacy import LegacyTorch
-
-            return LegacyTorch(self.path)
 
     def read(self, name: str) -> NDArray[Any]:
         where, tensor = self.where(name), self._tensors[name]

@@ -12,12 +12,14 @@ from typing import Any
 from msgspec import UNSET
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.beside.vocabulary_pickles import from_pickle
 from lstm_lrp_cli.loading.files import ArrayFile
 from lstm_lrp_cli.loading.files.formats import EXPORT
 from lstm_lrp_cli.loading.layers.datasets import listed
 from lstm_lrp_cli.loading.mapping import Assumption, Described, Mapping, crf_assumption
 from lstm_lrp_cli.loading.mapping.choices import POOLED, ReadSteps
 from lstm_lrp_cli.loading.mapping.draft import Draft, OpenQuestion
+from lstm_lrp_cli.loading.pickles.values import Made
 from .drafts.chain import Chain
 from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
 from .drafts.finding import NORM_EPSILON, attention_at, find_modules, groups_of
@@ -353,6 +355,11 @@ def _spans(document: Any, rows: int) -> bool:
     """Whether a vocabulary has as many ids as the embedding has rows."""
     if isinstance(document, list | tuple):
         return len(document) == rows
+    if isinstance(document, Made):
+        try:
+            return max(from_pickle("", document).ids.values(), default=-1) + 1 == rows
+        except UnusableInput:
+            return False
     if not isinstance(document, dict):
         return False
     numbers = [value for value in document.values() if type(value) is int]
