@@ -178,6 +178,12 @@ def test_everything_else_is_refused_by_its_name(refused, library):
     )
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_set_is_no_list_of_labels(refused, protocol):
+    message = refused(pickle.dumps({"b", "a"}, protocol), "labels.pkl", read_labels)
+    assert message == "holds a set, which has no order; expected a list of labels"
+
+
 @pytest.mark.parametrize(
     ("attributes", "found"),
     [

@@ -10,6 +10,7 @@ from lstm_lrp_cli.loading.files.formats import NPY, read_text_file
 from lstm_lrp_cli.loading.files.seen import look
 from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.loading.pickles.numpy import PickledArray, read_npy
+from lstm_lrp_cli.loading.pickles.values import Unordered
 from .scikit_learn import encoded_labels, public
 
 ALLOWED_BYTES = 2**24
@@ -67,6 +68,8 @@ def labels_of(value: Any, where: str) -> list[str]:
             value = value.values()
     if isinstance(value, dict):
         value = _in_order(value, where)
+    if isinstance(value, Unordered):
+        raise UnusableInput(where, "holds a set, which has no order; expected a list of labels")
     if not isinstance(value, list | tuple):
         found = type(value).__name__
         raise UnusableInput(where, f"holds {found}; expected a list of labels or {{label: class}}")
