@@ -246,20 +246,17 @@ class Explanation(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def original(self) -> Floats | None:
-        """All scores in the units of the user's values; None where nothing says how to come there.
-
-        A regressor has them whose `output_scaling` is known: behind its last activation, unscaled.
-        """
+        """All scores in the units of a regressor's user, where its `output_scaling` says them."""
+        if self.model.output_scaling is None:
+            return None
         found = originals(self.model, self.scores[np.newaxis])
         return None if found is None else found[0]
 
     @property
     def original_score(self) -> float | None:
         """The one of them that is explained."""
-        original = self.original
-        if original is None or not self.scored:
-            return None
-        return float(original[self.target_number])
+        original = self.original if self.scored else None
+        return None if original is None else float(original[self.target_number])
 
     @property
     def target(self) -> str | int | None:

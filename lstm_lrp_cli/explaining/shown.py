@@ -7,11 +7,12 @@ the target and cool against it, which every kind of colour blindness tells apart
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from textwrap import fill
 
 import numpy as np
 
+from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
@@ -109,7 +110,9 @@ def _heading(explanation: Explanation) -> Iterator[str]:
 
 def _notes(explanation: Explanation) -> Iterator[str]:
     """The ledger in one line, what makes single numbers doubtful, and what their unit is."""
-    units = units_text(explanation.model)
+    methods = explanation.asked.methods
+    own = (method for method in methods if method.name == explanation.method)
+    units = units_text(explanation.model, own)
     if units is not None:
         yield units
     ledger = explanation.ledger
@@ -127,19 +130,27 @@ def original_text(value: float) -> str:
     return f"original {value:.6g}"
 
 
-def units_text(model: Model) -> str | None:
-    """How much relevance is in the units of the user's values; None where those are not known."""
-    if model.output_scaling is None:
+def units_text(model: Model, methods: Iterable[Method]) -> str | None:
+    """How much relevance is in the units of the user's values; None where those are not known.
+
+    Parameters
+    ----------
+    methods : iterable of Method
+        Those of whose relevance it is told, where it is in the unit of the score.
+    """
+    methods, units = list(methods), model.units
+    names = [method.name for method in methods if method.in_unit_of_score]
+    if not units or not names:
         return None
-    units = {score: model.unit_of(score) for score in range(model.classes)}
-    linear = {score: unit for score, unit in units.items() if unit is not None}
+    what = "relevance" if len(names) == len(methods) else f"relevance by {', '.join(names)}"
+    linear = {score: unit for score, unit in enumerate(units) if unit is not None}
     if not linear:
-        return "relevance is of the score before the last activation, and not in original units"
-    if len(set(units.values())) == 1:
-        return f"1 of relevance is {linear[0]:.6g} in original units"
+        return f"{what} is of the score before the last activation, and not in original units"
+    if len(set(units)) == 1:
+        return f"1 of {what} is {linear[0]:.6g} in original units"
     told = [f"{unit:.6g} of {model.target_name(score)}" for score, unit in linear.items()]
     more = f" and {len(told) - TOLD_UNITS} more" if len(told) > TOLD_UNITS else ""
-    return f"1 of relevance is, in original units, {', '.join(told[:TOLD_UNITS])}{more}"
+    return f"1 of {what} is, in original units, {', '.join(told[:TOLD_UNITS])}{more}"
 
 
 def told_shares(

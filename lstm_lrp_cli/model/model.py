@@ -270,16 +270,17 @@ class Model(Struct, frozen=True):
                 kinds.append("sigmoid" if len(self.heads) == 1 else "linear")
         return tuple(kinds)
 
-    def unit_of(self, score: int) -> float | None:
-        """How much one unit of a score, and of its relevance, is in the user's units.
+    @property
+    def units(self) -> list[float | None]:
+        """How much one unit of each score is in the user's units, where these are known.
 
-        None where there are none, or where it is not everywhere the same, behind a sigmoid.
+        None where it is not everywhere the same, since a sigmoid is behind it.
         """
         if self.output_scaling is None:
-            return None
-        ends = itertools.accumulate(head.size for head in self.heads)
-        head = next(head for head, end in zip(self.heads, ends, strict=True) if score < end)
-        return float(self.output_scaling.divide[score]) if head.activation == "linear" else None
+            return []
+        is_linear = [head.activation == "linear" for head in self.heads for _ in range(head.size)]
+        units = self.output_scaling.divide.tolist()
+        return [unit if own else None for unit, own in zip(units, is_linear, strict=True)]
 
     @property
     def warnings(self) -> list[str]:

@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import replace
 from importlib import resources
+from itertools import repeat
 from typing import Any, TextIO
 
 import jinja2
@@ -105,7 +106,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                 left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
-                units=units_text(self._model),
+                units=units_text(self._model, self._layout.methods),
                 no_shares=NO_SHARES,
                 predicted=list(self._predicted(report["predicted"])),
                 script=script,
@@ -165,8 +166,8 @@ class HtmlWriter(Writer[Several[Explanation]]):
     def _objects(self, part: list[Explanation], before: Sequence | None) -> list[dict[str, Any]]:
         """One object an explanation; a sequence's first has the sequence as well."""
         scores = rounded_each([each.scores for each in part])
-        found = [each.original for each in part]
-        originals = rounded_each([np.zeros(0) if each is None else each for each in found])
+        found = [own for each in part if (own := each.original) is not None]
+        originals: Iterable[Any] = rounded_each(found) if found else repeat(None, len(part))
         each_input = [
             rounded_each([self._told(each, number) for each in part])
             for number in range(len(self._model.inputs))

@@ -51,8 +51,7 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
     def _scores(self, explanations: list[Explanation]) -> list[dict[str, Any]]:
         """All scores of each, and, of values that were scaled, the same in original units."""
         own = exact_each([each.scores for each in explanations])
-        found = [each.original for each in explanations]
-        originals = [each for each in found if each is not None]
+        originals = [found for each in explanations if (found := each.original) is not None]
         if not originals:
             return [{"scores": scores} for scores in own]
         pairs = zip(own, exact_each(originals), strict=True)

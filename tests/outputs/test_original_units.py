@@ -54,6 +54,11 @@ def unscaled(scores):
     return np.asarray(scores) * DIVIDE + MINUS
 
 
+def arrays_of(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def of_target(scores, target):
     return unscaled(scores)[NAMES.index(target)]
 
@@ -101,10 +106,10 @@ class TestExplanations:
         assert plain.schema.names == rows.schema.names[:-1]
 
     def test_npz(self, told):
-        arrays = np.load(told("explain", output="r.npz"))
+        arrays = arrays_of(told("explain", output="r.npz"))
         np.testing.assert_array_equal(arrays["original"], unscaled(arrays["scores"]))
         assert json.loads(str(arrays["about"]))["output_scaling"] == SCALED
-        assert "original" not in np.load(told("explain", output="p.npz", scaled=None))
+        assert "original" not in arrays_of(told("explain", output="p.npz", scaled=None))
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("form", ["parquet", "parquet-nested", "npz", "tsv", "jsonl"])
@@ -112,7 +117,7 @@ class TestExplanations:
         """Those that a scaler makes small are no less exact for that, in either precision."""
         file = told("explain", "--format", form, "--dtype", dtype, "--target", 0, output="out")
         if form == "npz":
-            values = np.load(file)["values"]
+            values = arrays_of(file)["values"]
         elif form == "tsv":
             values = [float(row["value"]) for row in table(file.read_text())]
         elif form == "jsonl":
@@ -189,6 +194,23 @@ class TestPictures:
     )
     def test_one_unit_is_told_once(self, run, told, scaled, units):
         assert units in told("explain", "--format", "terminal", scaled=scaled)
+
+    def test_what_is_in_no_unit_of_the_score_has_no_unit(self, run, forecaster):
+        """A squared derivative is none, nor are random numbers."""
+        model, given = forecaster(output_scaling={"divide": 4.0})
+        told = {
+            "gradient,random": "",
+            "occlusion": "1 of relevance is 4 in original units",
+            "gradient,lrp-all,occlusion": "1 of relevance by lrp-all, occlusion is 4 in original "
+            "units",
+        }
+        for methods, units in told.items():
+            result = run("explain", model, given, "--format", "markdown", "--method", methods)
+            assert result.exit_code == 0, result.output
+            assert ("original **" in result.stdout) is True
+            assert (f"- units: {units}\n" in result.stdout) is bool(units)
+            assert (f"units           {units}\n" in result.stderr) is bool(units)
+            assert ("in original units" in result.stdout + result.stderr) is bool(units)
 
     def test_nothing_of_it_without_a_scaling(self, told):
         for form in ("terminal", "markdown"):

@@ -51,6 +51,7 @@ class Gradient(Method):
 
     name: str = "gradient"
     signed = False
+    in_unit_of_score = False
     keeps_gates = True
 
     @np.errstate(over="ignore", invalid="ignore")

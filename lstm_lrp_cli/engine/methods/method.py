@@ -50,6 +50,8 @@ class Method(ABC):
         What the sum of its relevance must come to; None where nothing is promised.
     signed : bool
         Whether its relevance tells what speaks for a score from what speaks against it.
+    in_unit_of_score : bool
+        Whether one of its relevance is as much as one of the score.
     keeps_gates : bool
         Whether it needs what the forward pass computes of gates.
     """
@@ -58,6 +60,7 @@ class Method(ABC):
     name: str
     promise: Promise | None = None
     signed = True
+    in_unit_of_score = True
     keeps_gates = False
 
     @property

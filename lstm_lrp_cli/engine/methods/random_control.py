@@ -28,6 +28,7 @@ class RandomControl(Method):
 
     seed: int
     name: str = "random"
+    in_unit_of_score = False
 
     @property
     def settings(self) -> dict[str, Any]:
