@@ -379,6 +379,9 @@ class TestLabels:
         ("name", "content", "message"),
         [
             ("l.json", "{", "l.json: is not valid JSON"),
+            ("l.pkl", "a\nb\n", "l.pkl: is text that begins with `a`; expected labels: scikit"),
+            ("l.txt", "a\nn\udce9\n", "l.txt: line 2: byte 0xe9 is not UTF-8 text"),
+            ("l.txt", "PAR1\udcff", "l.txt: is a Parquet table; expected labels: scikit-learn's"),
             ("l.json", "3", "l.json: holds int; expected a list of labels or {label: class}"),
             (
                 "l.json",
@@ -391,7 +394,7 @@ class TestLabels:
         ],
     )
     def test_what_is_none_is_one_error(self, tmp_path, name, content, message):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
         with pytest.raises(lrp.UnusableInput) as caught:
             read_labels(tmp_path / name)
         assert message in str(caught.value)

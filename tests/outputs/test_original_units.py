@@ -54,6 +54,11 @@ def unscaled(scores):
     return np.asarray(scores) * DIVIDE + MINUS
 
 
+def arrays_of(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def of_target(scores, target):
     return unscaled(scores)[NAMES.index(target)]
 
@@ -109,10 +114,10 @@ class TestExplanations:
         assert plain.schema.names == rows.schema.names[:-1]
 
     def test_npz(self, told):
-        arrays = np.load(told("explain", output="r.npz"))
+        arrays = arrays_of(told("explain", output="r.npz"))
         np.testing.assert_array_equal(arrays["original"], unscaled(arrays["scores"]))
         assert json.loads(str(arrays["about"]))["output_scaling"] == SCALED
-        assert "original" not in np.load(told("explain", output="p.npz", scaled=None))
+        assert "original" not in arrays_of(told("explain", output="p.npz", scaled=None))
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("form", ["parquet", "parquet-nested", "npz", "tsv", "jsonl"])
@@ -120,7 +125,7 @@ class TestExplanations:
         """Those that a scaler makes small are no less exact for that, in either precision."""
         file = told("explain", "--format", form, "--dtype", dtype, "--target", 0, output="out")
         if form == "npz":
-            values = np.load(file)["values"]
+            values = arrays_of(file)["values"]
         elif form == "tsv":
             values = [float(row["value"]) for row in table(file.read_text())]
         elif form == "jsonl":

@@ -1,15 +1,17 @@
 """The names of classes, in a file beside the model: an encoder, a saved array, text or JSON."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
 from lstm_lrp_cli.loading.files.formats import NPY, read_text_file
-from lstm_lrp_cli.loading.files.seen import look
+from lstm_lrp_cli.loading.files.seen import is_pickle, look
 from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.loading.pickles.numpy import PickledArray, read_npy
+from lstm_lrp_cli.loading.pickles.values import Unordered
 from .scikit_learn import encoded_labels, public
 
 ALLOWED_BYTES = 2**24
@@ -30,11 +32,13 @@ def read_labels(path: Path) -> list[str]:
         There is no such file, or it is of no labels.
     """
     where = str(path)
-    if path.is_file():
+    if os.path.exists(where) and not os.path.isfile(where):
+        raise UnusableInput(where, f"is no file; expected {WHAT}")
+    if os.path.isfile(where):
         seen = look(path)
         if NPY.is_it(seen):
             return labels_of(read_npy(path, where), where)
-        if path.suffix.lower() in PICKLES or not (seen.text or not seen.beginning):
+        if path.suffix.lower() in PICKLES or is_pickle(seen):
             read = read_pickle_file(path, WHAT)
             is_plain = isinstance(read.value, list | tuple | dict | PickledArray)
             if read.asked or not is_plain:
@@ -67,6 +71,8 @@ def labels_of(value: Any, where: str) -> list[str]:
             value = value.values()
     if isinstance(value, dict):
         value = _in_order(value, where)
+    if isinstance(value, Unordered):
+        raise UnusableInput(where, "holds a set, which has no order; expected a list of labels")
     if not isinstance(value, list | tuple):
         found = type(value).__name__
         raise UnusableInput(where, f"holds {found}; expected a list of labels or {{label: class}}")

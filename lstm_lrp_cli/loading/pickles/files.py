@@ -4,6 +4,7 @@ joblib writes a pickle in which each array's numbers stand behind the wrapper th
 """
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def read_pickle_file(path: Path, what: str, functions: Functions = NUMPY) -> Pic
         holds.
     """
     where = str(path)
-    if not path.exists():
-        raise UnusableInput(where, f"there is no such file; expected {what}")
+    if not os.path.isfile(where):
+        found = "is no file" if os.path.exists(where) else "there is no such file"
+        raise UnusableInput(where, f"{found}; expected {what}")
     seen = look(path)
     if not seen.beginning:
-        raise UnusableInput(where, f"is empty or a folder; expected {what}")
+        raise UnusableInput(where, f"is empty; expected {what}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         way = next((way for begins, way in _PACKED.items() if seen.starts(begins)), None)
         if way is None:
