@@ -397,7 +397,7 @@ class TestSeries:
             ("", "is empty"),
             ("sequence,step,x,y,z\n0,nan,1,2,3\n", "step is `nan`; expected a finite number"),
             ("sequence,step,x,x,z\n0,0,1,2,3\n", "names a feature twice: x, x, z"),
-            ("sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000, r"z is `3{37}\.\.\.`; expected a finite"),
+            ("sequence,step,x,y,z\n0,0,1,2," + "3" * 200_000, r"z is `3{37}\.{3}`; expected a fi"),
         ],
     )
     def test_csv_that_cannot_be_used(self, refused, small, content, hint):
