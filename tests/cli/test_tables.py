@@ -254,6 +254,17 @@ class TestPython:
         with pytest.raises(lrp.UnusableInput, match="sequence 1, column text: is missing"):
             list(found)
 
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"a": ["x", "y"], "b": [1]}, "its columns are not of one length: a 2, b 1"),
+            ({"a": "xy", "b": [1, 0]}, "input: column a: is of type str; expected a list"),
+        ],
+    )
+    def test_a_dict_that_is_no_table(self, model, columns, message):
+        with pytest.raises(lrp.UnusableInput, match=message):
+            list(lrp.sequences(columns, model, text="a", label="b"))
+
     def test_columns_of_what_is_no_table(self, model):
         with pytest.raises(ValueError, match="`label`: names a column of a table of texts"):
             lrp.sequences(["a fine film"], model, label="y")

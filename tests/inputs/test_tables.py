@@ -145,7 +145,8 @@ class TestDelimited:
 
     def test_a_field_that_goes_on_for_ever_is_refused(self, monkeypatch):
         monkeypatch.setattr("lstm_lrp_cli.inputs.tables.delimited.LONGEST_LINE", 2**10)
-        for data in ('a,b\n1,"' + "x\n" * 2**10, 'a\tb\n"' + "x\n" * 2**10):
+        fields = 'a,b\n"x\n' + '","x\n' * 2**9  # each line ends within another field
+        for data in ('a,b\n1,"' + "x\n" * 2**10, 'a\tb\n"' + "x\n" * 2**10, fields):
             with pytest.raises(UnusableInput, match=r"line 2: .*quote"):
                 rows_of(data.encode())
 

@@ -99,13 +99,13 @@ def _with_ends(lines: Lines) -> list[str]:
 
 def _delimiter(lines: _Ahead, where: str) -> str:
     """The delimiter that the header has most of; where that is open, by which rows are equal."""
-    some = lines.peek(LOOKED_AT)
-    header = re.sub(r'"[^"]*"', "", some[0]) if some else ""
+    header = re.sub(r'"[^"]*"', "", next(iter(lines.peek(1)), ""))
     counts = {each: header.count(each) for each in DELIMITERS}
     most = max(counts.values())
     found = [each for each, count in counts.items() if count == most]
     if most == 0 or len(found) == 1:
         return found[0]
+    some = lines.peek(LOOKED_AT)
     equal = [each for each in found if _same_width(some, each)]
     if len(equal) == 1:
         return equal[0]
@@ -129,8 +129,20 @@ def _rows(lines: _Ahead, where: str, delimiter: str) -> Iterator[tuple[list[str]
 def _of_csv(lines: _Ahead, where: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
     """Rows as RFC 4180 has them; empty lines are passed over."""
     csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    size = 0
+
+    def counted() -> Iterator[str]:
+        """The lines, of which one row may not have more than one line could be long."""
+        nonlocal size
+        for line in lines:
+            size += len(line)
+            if size > LONGEST_LINE:
+                raise csv.Error("field limit")
+            yield line
+
+    reader = csv.reader(counted(), delimiter=delimiter, strict=True)
     while True:
+        size = 0
         place = f"{where}: line {lines.number + 1}"
         try:
             row = next(reader, None)
@@ -147,9 +159,7 @@ def _csv_problem(found: str) -> str:
     if "unexpected end" in found:
         return "opens a quote that no later line closes; quotes within quotes are doubled"
     if "field limit" in found:
-        return (
-            f"has a field of more than {LONGEST_LINE:,} characters; is a quote opened, not closed?"
-        )
+        return f"is a row of more than {LONGEST_LINE:,} characters; is a quote opened, not closed?"
     if "expected after" in found:
         return 'has a quote within a quoted field; expected it doubled ("")'
     if "new-line character" in found:

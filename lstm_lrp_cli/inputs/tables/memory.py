@@ -43,6 +43,18 @@ class MemoryTable(Table):
 
     def _rows(self, places: list[int]) -> Iterator[Row]:
         columns = [self._given[self._names[place]] for place in places]
+        for place, column in zip(places, columns, strict=True):
+            if isinstance(column, str) or not hasattr(column, "__len__"):
+                raise UnusableInput(
+                    f"input: column {self.columns[place]}",
+                    f"is of type {type(column).__name__}; expected a list, a value a row",
+                )
+        if len(set(map(len, columns))) > 1:
+            counts = ", ".join(
+                f"{self.columns[place]} {len(column)}"
+                for place, column in zip(places, columns, strict=True)
+            )
+            raise UnusableInput("input", f"its columns are not of one length: {counts}")
         for number, row in enumerate(zip(*columns, strict=True)):
             yield tuple(map(_plain, row)), f"{self._row} {number}"
 
