@@ -198,10 +198,11 @@ class TestTextsThatAProgramHas:
         with pytest.raises(lrp.UnusableInput, match=message):
             lrp.explain(model, given)
 
-    def test_a_whole_table_is_refused(self, model):
+    def test_a_whole_table_is_asked_for_its_column_of_texts(self, model, expected):
         table = pytest.importorskip("pandas").DataFrame({"text": TEXTS})
-        with pytest.raises(lrp.UnusableInput, match="give one column"):
-            lrp.explain(model, table)
+        same(lrp.explain(model, table), expected)
+        with pytest.raises(lrp.UnusableInput, match="say which has the texts.*text='body'"):
+            lrp.explain(model, table.rename(columns={"text": "body"}))
 
     def test_nothing_is_nothing(self, model):
         assert lrp.explain(model, []) == []
