@@ -347,10 +347,10 @@ class TestSeries:
         piped = [run("explain", small.path, "-", input=(folder / n).read_bytes()) for n in files]
         assert {output.stdout for output in piped} == {outputs[0].stdout}
 
-    def test_have_no_labels_outside_json_lines(self, run):
+    def test_have_labels_where_they_are_named(self, run):
         result = run("explain", WEATHER.model, WEATHER.sequences, "--labelled", "--target", "gold")
         assert result.exit_code == 3
-        assert "they are read from text and JSON lines" in result.stderr
+        assert "has no labels of its own; name a column: --label COLUMN" in result.stderr
 
     def test_in_csv_keep_their_names(self, run, small, arrays):
         rows = "".join(f"{name},0,1,2,3\n" for name in ("7", "007", "a b"))
