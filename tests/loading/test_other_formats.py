@@ -394,7 +394,7 @@ class TestOtherFiles:
         (tmp_path / "m.yaml").write_text("vocabulary: words.pkl\n")
         result = run("inspect", model)
         assert result.exit_code == 3
-        assert "which is never executed; expected a vocabulary" in result.stderr
+        assert "words.pkl: holds ids up to 1, the embedding has" in result.stderr
 
     @pytest.mark.parametrize("command", ["summarize", "compare"])
     def test_results(self, run, tmp_path, command):
