@@ -201,7 +201,7 @@ class TestTextsThatAProgramHas:
     def test_a_whole_table_is_asked_for_its_column_of_texts(self, model, expected):
         table = pytest.importorskip("pandas").DataFrame({"text": TEXTS})
         same(lrp.explain(model, table), expected)
-        with pytest.raises(lrp.UnusableInput, match="say which has the texts.*text='body'"):
+        with pytest.raises(lrp.UnusableInput, match=r"say which has the texts.*text='body'"):
             lrp.explain(model, table.rename(columns={"text": "body"}))
 
     def test_nothing_is_nothing(self, model):

@@ -317,7 +317,9 @@ class TestInput:
         )
         with h5py.File(tmp_path / "c.h5", "w") as file:
             file["train/X"] = file["test/X"] = SERIES
-        assert "/X (2, 5, 3), any of which may be the sequences; name one: --array t" in said(tmp_path / "c.h5")
+        assert "/X (2, 5, 3), any of which may be the sequences; name one: --array t" in said(
+            tmp_path / "c.h5"
+        )
         with h5py.File(tmp_path / "d.h5", "w") as file:
             file["df/block0_values"] = np.ones((3, 2))
             file["df"].attrs["pandas_type"] = "frame"
