@@ -134,7 +134,7 @@ class TestJson:
         assert list(found["tokens"][0]) == ["token", "count", "difference", "a", "b"]
         assert list(found["most_different"][0]) == [
             *("sequence", "id", "step", "target", "label", "a_predicted", "b_predicted"),
-            *("pearson", "spearman", "difference", "position", "tokens", "a", "b"),
+            *("pearson", "spearman", "difference", "position", "tokens", "a", "b", "dates"),
         ]
         with_tolerance = compared(results, "--methods", "lrp-all,occlusion", "--tolerance", 99)
         assert with_tolerance == found | {

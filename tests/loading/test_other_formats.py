@@ -305,17 +305,21 @@ class TestInput:
         (tmp_path / name).write_bytes(npy(SERIES))
         assert f"is a .{form} file by what is in it; call it so" in said(tmp_path / name)
 
-    def test_arrays_of_other_names_say_which_and_what_to_call_them(self, said, tmp_path):
-        np.savez(tmp_path / "a.npz", X_test=SERIES)
+    def test_arrays_of_other_names_are_asked_about_if_several_fit(self, said, tmp_path):
+        np.savez(tmp_path / "a.npz", X_test=SERIES, X_train=SERIES)
         assert (
-            "a.npz: holds X_test (2, 5, 3); expected one array of all sequences under the name x "
-            'and no other: numpy.savez("x.npz", x=X_test)'
+            "a.npz: holds X_test (2, 5, 3), X_train (2, 5, 3), any of which may be the sequences; "
+            "name one: --array X_test"
         ) in said(tmp_path / "a.npz")
-        np.savez(tmp_path / "b.npz", x=SERIES, y=np.ones(2))
-        assert "holds x (2, 5, 3), y (2); expected one array" in said(tmp_path / "b.npz")
+        np.savez(tmp_path / "b.npz", one=SERIES[..., :2], other=SERIES[..., :2])
+        assert "holds one (2, 5, 2), other (2, 5, 2); expected one array" in said(
+            tmp_path / "b.npz"
+        )
         with h5py.File(tmp_path / "c.h5", "w") as file:
-            file["train/X"] = SERIES
-        assert "holds train/X (2, 5, 3); expected one array" in said(tmp_path / "c.h5")
+            file["train/X"] = file["test/X"] = SERIES
+        assert "/X (2, 5, 3), any of which may be the sequences; name one: --array t" in said(
+            tmp_path / "c.h5"
+        )
         with h5py.File(tmp_path / "d.h5", "w") as file:
             file["df/block0_values"] = np.ones((3, 2))
             file["df"].attrs["pandas_type"] = "frame"
