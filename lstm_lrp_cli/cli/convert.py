@@ -63,6 +63,7 @@ def convert(
 
     from lstm_lrp_cli.loading import convert as converting
     from lstm_lrp_cli.loading.load import load_model
+    from lstm_lrp_cli.loading.written import commented
 
     form = form or _format_of(output)
     described = output.with_suffix(".yaml")
@@ -96,9 +97,7 @@ def convert(
     with open_together(paths) as (weights_file, mapping_file, *others):
         converting.WRITERS[form](weights_file, arrays)
         mapping_file.write(
-            converting.commented(title, document, {}, contents.described.assumptions).encode(
-                "utf-8"
-            )
+            commented(title, document, {}, contents.described.assumptions).encode("utf-8")
         )
         for ids in converted.vocabularies.values():
             others.pop(0).write(converting.vocabulary_text(ids).encode("utf-8"))

@@ -55,8 +55,8 @@ def inspect(
         print_inspection,
     )
     from lstm_lrp_cli.errors import UnusableInput
-    from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
+    from lstm_lrp_cli.loading.written import mapping_text
 
     refuse_same_file({"-o": document.output, "--write-mapping": write_mapping}, {"MODEL": model})
 

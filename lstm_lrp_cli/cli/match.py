@@ -79,11 +79,11 @@ def match(
     from lstm_lrp_cli.check.table import match_json, print_match, verdict
     from lstm_lrp_cli.explaining.windows import one_blas_thread
     from lstm_lrp_cli.inputs.read import read_sequences
-    from lstm_lrp_cli.loading.convert import mapping_text
     from lstm_lrp_cli.loading.layers.datasets import Datasets
     from lstm_lrp_cli.loading.load import LoadedModel, build_model, drafted_contents
     from lstm_lrp_cli.loading.mapping import Described, Mapping
     from lstm_lrp_cli.loading.opening import open_arrays
+    from lstm_lrp_cli.loading.written import mapping_text
     from lstm_lrp_cli.model.model import told
 
     refuse_same_file(

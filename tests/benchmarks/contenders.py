@@ -16,7 +16,7 @@ from lstm_lrp_cli.engine.forward import Given, Runner
 from lstm_lrp_cli.explaining.explainer import detail_of
 from lstm_lrp_cli.inputs.sequence import Sequence as Words
 from lstm_lrp_cli.loading import convert as converting
-from lstm_lrp_cli.loading.convert import commented
+from lstm_lrp_cli.loading.written import commented
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 

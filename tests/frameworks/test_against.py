@@ -23,8 +23,9 @@ from random_models import describable
 from lstm_lrp_cli.check.against.torch import open_torch
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.forward import Given, Runner
-from lstm_lrp_cli.loading.convert import commented, convert
+from lstm_lrp_cli.loading.convert import convert
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.written import commented
 from lstm_lrp_cli.model.layers import Activation, Scale
 from lstm_lrp_cli.model.recurrent import Lstm
 

@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from random_models import FAMILIES, Case, describable
 from together import explain_together
 
-from lstm_lrp_cli.loading.convert import WRITERS, commented, convert, narrowed, vocabulary_text
+from lstm_lrp_cli.loading.convert import WRITERS, convert, narrowed, vocabulary_text
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.written import commented
 from lstm_lrp_cli.model.layers import Activation, Node
 from lstm_lrp_cli.model.model import Head, Model
 

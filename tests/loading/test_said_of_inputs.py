@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.convert import WRITERS, commented, convert, mapping_text, vocabulary_text
+from lstm_lrp_cli.loading.convert import WRITERS, convert, vocabulary_text
 from lstm_lrp_cli.loading.load import LoadedModel, load_model
 from lstm_lrp_cli.loading.mapping.given import read_mapping
+from lstm_lrp_cli.loading.written import commented, mapping_text
 from lstm_lrp_cli.model.model import Model
 
 FLOAT64 = np.dtype(np.float64)

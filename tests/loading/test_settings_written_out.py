@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lstm_lrp_cli.loading.convert import WRITERS, commented, convert
+from lstm_lrp_cli.loading.convert import WRITERS, convert
 from lstm_lrp_cli.loading.load import load_model
+from lstm_lrp_cli.loading.written import commented
 from lstm_lrp_cli.model.layers import (
     MODEL_INPUT,
     Attention,
