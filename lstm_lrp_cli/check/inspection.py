@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -78,7 +79,12 @@ def _inputs(model: Model, mapping: Mapping) -> dict[str, Any]:
 
 def _source(vocabulary: Any) -> Any:
     """Where a vocabulary stands; of one that the mapping has in full, the mapping."""
-    return "the mapping" if isinstance(vocabulary, list) else vocabulary
+    if isinstance(vocabulary, list):
+        return "the mapping"
+    here = Path.cwd()
+    if isinstance(vocabulary, str) and Path(vocabulary).is_relative_to(here):
+        return str(Path(vocabulary).relative_to(here))  # as `--set` has it
+    return vocabulary
 
 
 def _scaling(read: Input) -> list[dict[str, Any]] | None:

@@ -168,3 +168,11 @@ class TestWriteMapping:
         after = run("explain", small.path, sentences, "--mapping", written)
         assert before.exit_code == after.exit_code == 0, after.stderr
         assert before.stdout == after.stdout
+
+
+def test_a_vocabulary_that_is_set_stands_there_as_it_was_given(run, small, monkeypatch):
+    path = small.save()
+    (small.folder / "words").mkdir()
+    monkeypatch.chdir(small.write("words/vocab.txt", small.vocabulary).parent)
+    result = run("inspect", path, "--set", "vocabulary=vocab.txt", "--format", "json")
+    assert json.loads(result.stdout)["vocabulary"]["source"] == "vocab.txt"
