@@ -16,7 +16,7 @@ from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import class_name, percent
 from .blocks import PIECE_VALUES, BlockRendering, steps_of_block
 from .figures import PredictionFigures
-from .report import Run, RunReport, output_scaling_object
+from .report import Run, RunReport, features_object, output_scaling_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class PredictReport(RunReport[PredictionFigures]):
             "input": self.run.input,
             "dtype": str(self.model.dtype),
             **self.figures.input_object(self.model),
+            **features_object(self.model),
             "predictions": self.figures.predictions,
             **output_scaling_object(self.model),
             "predicted": self._predicted(),

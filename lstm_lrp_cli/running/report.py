@@ -27,6 +27,9 @@ from .figures import Accounts, Figures, RunFigures
 
 Counted = TypeVar("Counted", bound=RunFigures)
 
+# How many features a line names.
+LISTED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -64,6 +67,9 @@ class RunReport(Report, Generic[Counted]):
         figures, model = self.figures, self.model
         yield "model", f"{self.run.model} ({model.dtype})"
         yield "input", figures.input_text(self.run.input, model)
+        features = features_text(model)
+        if features is not None:
+            yield "features", features
         for counts in predicted_lines(decisions_of(model), figures.taken):
             yield "predicted", counts
         padded, cut = figures.padded_text(model), figures.cut_text(model)
@@ -75,6 +81,29 @@ class RunReport(Report, Generic[Counted]):
     def _predicted(self) -> dict[str, Any]:
         """How often each class was predicted, as JSON has it."""
         return predicted_object(decisions_of(self.model), self.figures.taken)
+
+
+def features_text(model: Model) -> str | None:
+    """What is taken of tables, where the mapping or a scaler names it: the rest is left out."""
+    named = []
+    for name, features in _named_features(model).items():
+        more = len(features) - LISTED
+        text = ", ".join(features[:LISTED]) + f" and {more} more" * (more > 0)
+        named.append(f"{name}: {text}" if model.several_inputs else text)
+    return "; ".join(named) or None
+
+
+def features_object(model: Model) -> dict[str, Any]:
+    """The same as JSON has it; of several inputs, by their names."""
+    named = _named_features(model)
+    if not named:
+        return {}
+    return {"features": named if model.several_inputs else next(iter(named.values()))}
+
+
+def _named_features(model: Model) -> dict[str, tuple[str, ...]]:
+    pairs = zip(model.input_names, model.inputs, strict=True)
+    return {name: read.features for name, read in pairs if read.features is not None}
 
 
 def output_scaling_object(model: Model) -> dict[str, Any]:
@@ -159,6 +188,7 @@ class ExplainReport(RunReport[Figures]):
             **self._of_method(first),
             "dtype": str(self.model.dtype),
             **figures.input_object(self.model),
+            **features_object(self.model),
             "explanations": figures.explanations,
             **output_scaling_object(self.model),
             "predicted": self._predicted(),

@@ -8,7 +8,7 @@ from models import json_lines, table
 from several import SeveralInputs
 
 import lstm_lrp_cli as lrp
-from lstm_lrp_cli.errors import LeftOut, UnusableInput
+from lstm_lrp_cli.errors import UnusableInput
 
 NAMES = ["rain", "wind", "temp"]
 VALUES = np.arange(18.0).reshape(2, 3, 3)
@@ -91,24 +91,21 @@ class TestTables:
             for key in ("values", "scores", "relevance"):
                 assert own[key] == wanted[key]
 
-    def test_columns_that_are_left_out_are_told_once(self, run, small, weather):
+    @pytest.mark.parametrize("command", ["predict", "explain", "check"])
+    def test_of_columns_that_are_left_out_no_warning(self, run, small, weather, command):
+        """They were named: the report has which."""
         path = small.write("x.csv", csv_of(["date", "wind", "city", "temp", "rain"]))
-        told = (
-            f"lrp: warning: {path}: `date`, `city` left out; the model's features are `rain`, "
-            "`wind`, `temp`"
-        )
-        for command in ("predict", "explain", "check"):
-            result = run(command, weather(), path)
-            assert result.stderr.splitlines().count(told) == 1
-            assert result.stderr.count("left out") == 1
+        result = run(command, weather(), path)
+        assert "warning" not in result.stderr
+        line = f"features        {', '.join(NAMES)}\n"
+        assert (line in result.stderr) == (command != "check")
 
-    def test_and_not_where_nothing_is_to_be_told(self, run, small, weather):
+    @pytest.mark.parametrize("command", ["predict", "explain"])
+    def test_reports_have_their_names(self, run, small, weather, command):
         path = small.write("x.csv", csv_of(["date", *NAMES]))
-        result = run("explain", weather(), path, "-q")
-        assert result.exit_code == 0
-        assert result.stderr == ""
-        path = small.write("x.csv", csv_of(["temp", "rain", "wind"]))
-        assert "left out" not in run("explain", weather(), path).stderr
+        report = small.folder / "report.json"
+        run(command, weather(), path, "-q", "--report", report)
+        assert json.loads(report.read_text())["features"] == NAMES
 
     def test_without_names_order_counts_alone(self, run, small, weather):
         weather(None)
@@ -134,12 +131,10 @@ class TestTables:
         frames, model = framework(library), lrp.load(weather())
         columns = {"day": ["mon", "tue", "wed"]}
         columns |= {name: VALUES[0, :, NAMES.index(name)] for name in ("temp", "rain", "wind")}
-        with pytest.warns(LeftOut, match="`day` left out"):
-            [one] = lrp.sequences(frames.DataFrame(columns), model)
+        [one] = lrp.sequences(frames.DataFrame(columns), model)
         np.testing.assert_array_equal(one.inputs, VALUES[0])
         assert one.features == tuple(NAMES)
-        with pytest.warns(LeftOut, match="sequence 0: `day` left out"):
-            [one] = lrp.sequences([frames.DataFrame(columns)], model)
+        [one] = lrp.sequences([frames.DataFrame(columns)], model)
         np.testing.assert_array_equal(one.inputs, VALUES[0])
 
     def test_of_one_of_several_inputs(self, run, tmp_path):

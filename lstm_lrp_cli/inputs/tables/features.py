@@ -1,9 +1,8 @@
 """Which columns of a table, or values of a step, are the features that a model takes."""
 
-import warnings
 from collections.abc import Sequence
 
-from lstm_lrp_cli.errors import LeftOut, UnusableInput
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model.model import Input
 
 # How many names a message lists.
@@ -13,7 +12,8 @@ LISTED = 8
 def places_of_features(names: Sequence[str], read: Input, where: str) -> list[int] | None:
     """Where an input's features stand among named values, in the order in which it takes them.
 
-    Names that are no feature's are left out.
+    Names that are no feature's are left out without a warning: the mapping or a scaler names those
+    that are taken, and reports have them.
 
     Parameters
     ----------
@@ -46,16 +46,6 @@ def places_of_features(names: Sequence[str], read: Input, where: str) -> list[in
         twice = [name for place, name in enumerate(names) if places[name] != place]
         raise UnusableInput(where, f"has {_listed(twice)} twice; expected each name once")
     return [places[name] for name in wanted]
-
-
-def tell_left_out(names: Sequence[str], read: Input, where: str) -> None:
-    """Warn, once of each table, of columns that are no features of the model."""
-    taken = set(names if read.features is None else read.features)
-    others = [name for name in names if name not in taken]
-    if others:
-        kept = f"the model's features are {_listed(read.features or ())}"
-        message = f"{where}: {_listed(others)} left out; {kept}"
-        warnings.warn(message, LeftOut, stacklevel=2)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import LeftOut, UnusableInput, WrongUsage
-from lstm_lrp_cli.inputs.tables.features import places_of_features, tell_left_out
+from lstm_lrp_cli.inputs.tables.features import places_of_features
 from lstm_lrp_cli.model.model import Input
 from . import Table
 from .dates import NAMES, ORDERS, Meaning, is_date, is_number, meanings_of
@@ -172,7 +172,6 @@ def _features(
     header = table.where if table.typed else f"{table.where}: line 1"
     places = places_of_features(names, read, header)
     if places is not None:
-        tell_left_out(names, read, table.where)
         return read.features or ()
     if len(names) == read.size + 1:
         names = [name for name in names if name]  # the index that pandas wrote has no name
