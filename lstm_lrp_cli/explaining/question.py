@@ -150,6 +150,8 @@ def resolve_target(target: str | int, model: Model) -> Target:
     wrong = wrong_side(str(target), model)
     found = repr(str(target)) if wrong is None else f"{wrong!r}, as in {str(target)!r}"
     names = f" ({', '.join(model.labels)})" if model.labels else ""
+    if not names and any(map(str.isalpha, str(target))):
+        names = ', without names: "labels=[..]" in its mapping, or by --set, gives them'
     last = model.targets - 1
     what = "score" if set(model.likelihoods) == {"linear"} else "class"
     raise WrongUsage(

@@ -122,12 +122,15 @@ def check_fit(form: InputFormat, where: str, model: Model, columns: Columns) -> 
     labels_beside = form in ("npz", "h5") or (form in TABLES and not of_tokens)
     told = columns.told_beside_labels if labels_beside else columns.told
     if told is not None and (labels_beside or form not in KEYED):
-        raise UnusableInput(
-            where,
-            f"is .{form}, and has no column for {told}: that is for tables of text (.csv, .tsv, "
-            ".parquet, .arrow) and JSON lines; leave it out, or say what the file is by "
-            "--input-format",
-        )
+        of = "tables of text (.csv, .tsv, .parquet, .arrow) and JSON lines"
+        if labels_beside and form in TABLES:
+            problem = f"is .{form}, and the model takes numbers: {told} is for {of}; leave it out"
+        else:
+            problem = (
+                f"is .{form}, and has no column for {told}: that is for {of}; leave it out, or say "
+                "what the file is by --input-format"
+            )
+        raise UnusableInput(where, problem)
 
 
 def _wanted(model: Model) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
-from lstm_lrp_cli.errors import LeftOut
 from lstm_lrp_cli.terminal.screen import progress
 from lstm_lrp_cli.terminal.text import say_lines, warn
 from .files import STANDARD_OUTPUT, open_binary, open_output
@@ -64,15 +62,14 @@ def stream(
     """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = to.output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not to.quiet and not to_terminal
-    with _quietly() if to.quiet else nullcontext():
-        rendering, blocks = _with_dates(rendering, blocks)
-        if rendering.form == "terminal":
-            size = 0
-            opened = _paged() if to_terminal and not to.no_pager else None
-            _show(rendering, blocks, summary, opened or open_output(to.output), told)
-        else:
-            jobs = 1 if rendering.carried.is_needed else to.jobs or _usual_jobs()
-            size = _write(rendering, blocks, summary, to.output, told, jobs)
+    rendering, blocks = _with_dates(rendering, blocks)
+    if rendering.form == "terminal":
+        size = 0
+        opened = _paged() if to_terminal and not to.no_pager else None
+        _show(rendering, blocks, summary, opened or open_output(to.output), told)
+    else:
+        jobs = 1 if rendering.carried.is_needed else to.jobs or _usual_jobs()
+        size = _write(rendering, blocks, summary, to.output, told, jobs)
     report = None if to.report == STANDARD_OUTPUT else to.report
     if report is not None:
         with open_output(report) as file:
@@ -152,11 +149,6 @@ def _show(
                 summary.merge(figures)
                 tell(summary.figures.sequences)
         writer.close()
-
-
-def _quietly() -> AbstractContextManager[object]:
-    """Nothing is said of what readers leave out."""
-    return warnings.catch_warnings(action="ignore", category=LeftOut)
 
 
 def _paged() -> AbstractContextManager[TextIO] | None:

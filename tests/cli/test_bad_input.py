@@ -340,12 +340,16 @@ class TestInput:
     def test_that_is_not_there(self, refused, small):
         assert "there is no such input file" in refused(input=small.folder / "none.txt")
 
+    def test_that_is_a_sentence(self, refused):
+        problem = "not bad: there is no such input file; a sentence is given by --text"
+        assert problem in refused(input="not bad")
+
     def test_that_is_a_directory(self, refused, small):
         assert "is a directory; expected a file" in refused(input=small.folder)
 
     def test_of_words_without_a_vocabulary(self, refused, small):
         del small.mapping["vocabulary"]
-        assert "has words, and the mapping names no `vocabulary`" in refused()
+        assert "names no `vocabulary`; add one, for instance by --set vocabulary=FILE" in refused()
 
     def test_that_ends_badly_is_explained_up_to_there(self, run, small):
         """On standard output, nothing that was read before the error is lost."""

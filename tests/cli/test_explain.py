@@ -181,6 +181,7 @@ class TestTargets:
         result = run("explain", small.save(), sentences, "--target", target)
         assert result.exit_code == 2
         assert "there is no class" in result.stderr
+        assert ("without names" in result.stderr) == (target == "good")
 
     def test_gold_needs_labels(self, run, small, sentences):
         result = run("explain", small.save(), sentences, "--target", "gold")

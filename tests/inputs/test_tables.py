@@ -469,7 +469,7 @@ class TestWhatIsAskedFor:
             list(read(tmp_path / "in.txt", label="y"))
         (tmp_path / "in.csv").write_text("sequence,step,x\n1,1,2\n")
         numbers = make_model(Dense(np.ones((3, 1)), None), classes=3)
-        with pytest.raises(UnusableInput, match=r"is \.csv, and has no column for --text"):
+        with pytest.raises(UnusableInput, match=r"the model takes numbers: --text is"):
             list(read(tmp_path / "in.csv", numbers, text=("x",)))
 
     def test_a_table_under_another_name_is_told_by_its_content(self, tmp_path):

@@ -169,6 +169,14 @@ class TestOnTheCommandLine:
         assert result.exit_code == 2
         assert "--window is for files" in result.stderr
 
+    def test_nothing_is_said_of_a_baseline_with_q(self, run, tmp_path):
+        path = tmp_path / "in.csv"
+        path.write_text("\n".join(SEATTLE.read_text().splitlines()[:8]))
+        asked = ("--window", 5, "--stride", 5, "--baseline", f"mean:{path}")
+        asked = ("explain", WEATHER.model, path, "--method", "occlusion", *asked)
+        assert run(*asked).stderr.count("left out") == 2
+        assert run(*asked, "-q").stderr == ""
+
     def test_standard_input(self, run):
         text = SEATTLE.read_text().splitlines()[:6]
         result = run("predict", WEATHER.model, "-", "--window", 5, input="\n".join(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.errors import LeftOut, WrongUsage
 from lstm_lrp_cli.inputs.stream import compression_of
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
@@ -207,12 +208,25 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
                 metavar="N",
                 help="Processes that share the work.  [default: one for each core, at most 8]",
             ),
-            click.option("-q", "--quiet", is_flag=True, help="No report, warnings or progress."),
+            click.option(
+                "-q",
+                "--quiet",
+                is_flag=True,
+                callback=_quietened,
+                help="No report, warnings or progress.",
+            ),
             click.option(
                 "--no-pager", is_flag=True, help="Do not page what is shown on a terminal."
             ),
         ),
     )
+
+
+def _quietened(_ctx: click.Context, _option: click.Parameter, quiet: bool) -> bool:
+    """With -q, nothing is said of what readers leave out, of a baseline's file either."""
+    if quiet:
+        warnings.filterwarnings("ignore", category=LeftOut)
+    return quiet
 
 
 def expected_option(*, required: bool = False) -> Callable[[Command], Command]:

@@ -86,8 +86,8 @@ class Tokenizer:
             if any(lines):
                 raise UnusableInput(
                     where,
-                    "has words, and the mapping names no `vocabulary`; add one, "
-                    "or give token ids with --ids",
+                    "has words, and the mapping names no `vocabulary`; add one, for instance "
+                    "by --set vocabulary=FILE, or give token ids with --ids",
                 )
             return self.of_ids([[] for _ in lines], where)
         start, end = self._tokenization.start_id, self._tokenization.end_id
@@ -173,6 +173,9 @@ def gold_class(label: str | int, model: Model, where: str) -> int:
     if number is not None and number < model.targets:
         return number
     names = f"one of {', '.join(model.labels)}, or " if model.labels else ""
+    mend = ""
+    if number is None and not model.labels:
+        mend = '; or name the classes, in the order of the outputs: --set "labels=[A, B, ..]"'
     raise UnusableInput(
-        where, f"label `{text}`; expected {names}a class number from 0 to {model.targets - 1}"
+        where, f"label `{text}`; expected {names}a class number from 0 to {model.targets - 1}{mend}"
     )
