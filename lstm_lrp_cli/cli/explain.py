@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
-        *("assume", "id", "ids", *RARE, "bias_factor", "steps", "baseline", "groups"),
+        *("assume", "id", "ids", *RARE, "top", "bias_factor", "steps", "baseline", "groups"),
         *("span", "seed", "attention", "no_pager", "dtype", "jobs"),
     ),
 )

@@ -68,7 +68,7 @@ class Command(click.Command):
                     is_eager=True,
                     expose_value=False,
                     callback=_tell_everything,
-                    help=f"Tell of {names}, too.",
+                    help=f"Also {names}.",
                 )
             )
 
