@@ -491,6 +491,13 @@ class TestWhatIsAskedFor:
             (2, ("not",), "b", 0),
         ]
 
+    def test_json_without_a_usual_key_is_no_text(self, tmp_path):
+        (tmp_path / "in.json").write_text('{"review": "the film"}\n')
+        with pytest.raises(UnusableInput, match="name its text's key: --text KEY"):
+            list(read(tmp_path / "in.json"))
+        (tmp_path / "in.json").write_text("{the film} not\n")
+        assert len(list(read(tmp_path / "in.json"))) == 1
+
     def test_columns_are_not_for_text_or_numbers(self, tmp_path):
         (tmp_path / "in.txt").write_text("the film\n")
         with pytest.raises(UnusableInput, match=r"is \.txt, and has no column for --label"):
