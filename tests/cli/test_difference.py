@@ -88,7 +88,10 @@ def test_true_classes_need_labelled_input(run, lines, labelled):
             assert not any(line["ledger"][name] for name in ("score", "tokens", "residual"))
     result = run("explain", labelled.path, labelled.folder / "in.txt", "--target", "second-gold")
     assert result.exit_code == 2
-    assert "--target second-gold needs labelled input: add --labelled." in result.stderr
+    assert (
+        "--target second-gold needs labelled input: add --labelled, or --label COLUMN."
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "parquet", "npz", "html", "terminal", "markdown"])
@@ -264,7 +267,10 @@ class TestEvaluate:
             assert result.exit_code == 2
             assert problem in " ".join(result.stderr.split())
         result = run("evaluate", labelled.path, labelled.folder / "in.txt", "--target", "gold-poor")
-        assert "--target gold-poor needs labelled input: add --labelled." in result.stderr
+        assert (
+            "--target gold-poor needs labelled input: add --labelled, or --label COLUMN."
+            in result.stderr
+        )
 
 
 @pytest.mark.parametrize("command", ["explain", "check", "evaluate"])

@@ -16,6 +16,7 @@ from models import TESTS
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.read import Source, read_blocks, sequences_of
 from lstm_lrp_cli.inputs.stream import open_input
 from lstm_lrp_cli.inputs.tables.columns import Columns
@@ -513,3 +514,24 @@ class TestWhatIsAskedFor:
         parquet.write_table(pa.table(TABLE), tmp_path / "in.txt")
         with pytest.raises(UnusableInput, match=r"is a \.parquet file .* --input-format parquet"):
             list(read(tmp_path / "in.txt"))
+
+
+class TestInMemory:
+    def test_a_column_of_pyarrow_is_texts(self):
+        found = sequences(pa.chunked_array([["the film"], ["not"]]), words())
+        assert [each.tokens for each in found] == [("the", "film"), ("not",)]
+
+    def test_a_lazy_table_is_to_be_collected(self):
+        polars = pytest.importorskip("polars")
+        with pytest.raises(UnusableInput, match=r"yet to be made; expected its .collect\(\)"):
+            sequences(polars.LazyFrame({"text": ["the"]}), words())
+
+    def test_a_model_in_the_place_of_inputs(self):
+        with pytest.raises(TypeError, match="of type list; expected the model behind inputs"):
+            sequences(words(), ["the film"])
+
+    def test_a_long_label_is_shortened(self):
+        with pytest.raises(
+            UnusableInput, match=r"label `film film film film film film film fi\.\.\.`"
+        ):
+            list(sequences(["the"], words(), ["film " * 50]))

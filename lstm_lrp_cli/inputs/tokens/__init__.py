@@ -23,6 +23,8 @@ MISSING = -2
 
 # A whole number as a column of floats has it.
 _WHOLE = re.compile(r"(\d+)\.0*")
+# How much of a label that is none is shown.
+LONGEST_LABEL = 40
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -184,8 +186,10 @@ def gold_class(label: str | float, model: Model, where: str) -> int:
             "; if it is a class's name, say those of all, in the order of the scores: "
             '--set "labels=[..]"'
         )
+    shown = text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 3]}..."
     raise UnusableInput(
-        where, f"label `{text}`; expected {names}a class number from 0 to {model.targets - 1}{mend}"
+        where,
+        f"label `{shown}`; expected {names}a class number from 0 to {model.targets - 1}{mend}",
     )
 
 
