@@ -283,6 +283,7 @@ class TestExplainer:
             ({"bias_factor": "much"}, "'much' is not a valid float"),
             ({"methods": "integrated-gradients", "steps": 2.5}, "not a valid integer"),
             ({"sped": 1}, "there is no setting 'sped'"),
+            ({"text": "a"}, r"no setting 'text': .* lrp.sequences\(table, model, text=..\) takes"),
             ({"methods": []}, "none is named"),
             ({"methods": [METHODS["occlusion"](Settings())], "eps": 1}, "have been made"),
         ],

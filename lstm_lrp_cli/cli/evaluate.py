@@ -264,7 +264,7 @@ def resolve_judged(model: Model, target: str | None, *, labelled: bool) -> Quest
         raise click.UsageError("--target: with --labelled it is the true class that is explained.")
     if question.needs_gold and not labelled:
         raise click.UsageError(
-            f"--target {target} needs labelled input: add --labelled, or --label."
+            f"--target {target} needs labelled input: add --labelled, or --label COLUMN."
         )
     if question.target in ("predicted", "all") or question.targets(model) > 1:
         raise click.BadParameter(

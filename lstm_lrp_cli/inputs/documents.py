@@ -26,7 +26,7 @@ class Document(Struct):
     features: list[str] | None = None
     dates: list[str] | None = None
     id: str | int | None = None
-    label: str | int | None = None
+    label: str | float | bool | None = None
 
 
 def sequences_of_documents(

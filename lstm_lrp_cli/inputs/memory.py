@@ -90,6 +90,11 @@ def sequences(
     >>> [each.gold for each in lrp.sequences(table, model, text="review", label="stars")]
     [1, 0]
     """
+    if not isinstance(model, Model):
+        found = type(model).__name__
+        raise TypeError(f"the second argument is of type {found}; expected the model behind inputs")
+    if hasattr(inputs, "collect_schema") and hasattr(inputs, "collect"):
+        raise UnusableInput("input", "is a table that is yet to be made; expected its .collect()")
     columns, asked = named_columns(text, label, id), as_series(**series)
     of_numbers = is_table(inputs) and not (model.several_inputs or model.takes_tokens)
     if of_numbers and columns.told_beside_labels is None:
@@ -116,6 +121,8 @@ def _found(inputs: Any, model: Model) -> Iterator[Sequence]:
     array = _array(inputs)
     if array is not None:
         return _of_numbers(array, model)
+    if hasattr(inputs, "to_pylist"):  # of pyarrow's columns, whose items are its own
+        inputs = inputs.to_pylist()
     return _of_items(iter([inputs] if isinstance(inputs, str | Sequence) else inputs), model)
 
 

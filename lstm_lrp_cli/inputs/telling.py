@@ -1,6 +1,11 @@
 """Which format an input has, and whether it is what its name says and the model takes."""
 
+import re
+import shlex
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.formats import (
@@ -11,8 +16,10 @@ from lstm_lrp_cli.loading.files.formats import (
     PARQUET,
     Format,
     format_of,
+    in_shell,
     what_it_is,
 )
+from lstm_lrp_cli.loading.files.seen import Seen, is_lone_pickle, pickled_class
 from lstm_lrp_cli.model.model import Model
 from .sequence import ways_to_give
 from .stream import BOM, ENDINGS, TABLES, InputFormat, OpenInput, format_ending, is_text, seen_of
@@ -36,6 +43,8 @@ _FORMATS: dict[InputFormat, Format] = {
     "parquet": PARQUET,
     "arrow": ARROW,
 }
+# How an array of JSON objects begins.
+_ARRAY = re.compile(rb'(\xef\xbb\xbf)?\s*\[\s*\{\s*"')
 # What holds a key or a column for each thing.
 KEYED: tuple[InputFormat, ...] = ("jsonl", *TABLES)
 
@@ -68,7 +77,17 @@ def form_by_beginning(beginning: bytes, model: Model, *, columns: bool) -> Input
     keys = (b'"tokens"', b'"text"', b'"values"')
     if first_line.startswith(b"{") and any(key in first_line for key in keys):
         return "jsonl"
+    if _is_object(first_line) or _ARRAY.match(beginning):
+        return "jsonl"  # which says what is missing; as text it would be explained without a word
     return "txt" if model.takes_tokens and not columns else "csv"
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object that has a key."""
+    try:
+        return line.startswith(b"{") and bool(msgspec.json.decode(line, type=dict[str, Any]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def check_content(opened: OpenInput, form: InputFormat, where: str, model: Model) -> None:
@@ -84,13 +103,15 @@ def check_content(opened: OpenInput, form: InputFormat, where: str, model: Model
     seen = seen_of(opened, where)
     is_npz = format_of(seen) is NPZ
     if is_npz and seen.names and not any(name.endswith(".npy") for name in seen.names):
-        raise UnusableInput(where, f"{what_it_is(seen)} without arrays; {_wanted(model)}")
+        mend = _mend(seen)
+        raise UnusableInput(where, f"{what_it_is(seen)} without arrays; {_wanted(model)}{mend}")
     if form in _FORMATS:
         if format_of(seen) is _FORMATS[form]:
             return
         if form == "arrow" and beginning.startswith(_STREAM):
             return
     elif is_text(beginning):
+        _check_lines(beginning, form, where)
         return
     found = what_it_is(seen)
     for signature, other in _SIGNATURES.items():
@@ -100,7 +121,17 @@ def check_content(opened: OpenInput, form: InputFormat, where: str, model: Model
                 f"is a .{other} file by what is in it; call it so, or give --input-format {other}",
             )
     if found:
-        raise UnusableInput(where, f"{found}; {_wanted(model)}")
+        raise UnusableInput(where, f"{found}; {_wanted(model)}{_mend(seen)}")
+
+
+def _check_lines(beginning: bytes, form: InputFormat, where: str) -> None:
+    """Refuse JSON that is not in lines."""
+    if form == "jsonl" and _ARRAY.match(beginning):
+        raise UnusableInput(
+            where,
+            "is one JSON array of objects; expected JSON lines, an object a line: `jq -c '.[]'` "
+            "makes them, and so does pandas: df.to_json(path, orient='records', lines=True)",
+        )
 
 
 def check_fit(form: InputFormat, where: str, model: Model, columns: Columns) -> None:
@@ -131,6 +162,23 @@ def check_fit(form: InputFormat, where: str, model: Model, columns: Columns) -> 
                 "what the file is by --input-format"
             )
         raise UnusableInput(where, problem)
+
+
+def _mend(seen: Seen) -> str:
+    """What makes an input of a file that has one in it; "" where that is not known."""
+    if seen.holds("xl/workbook.xml"):
+        return "; save its sheet as CSV"
+    if is_lone_pickle(seen) and pickled_class(seen.beginning).startswith("pandas."):
+        return "; write the data frame by df.to_parquet or df.to_csv"
+    if format_of(seen) is not NPZ:
+        return ""
+    inside = [name for name in seen.names if format_ending(Path(name)) in ENDINGS]
+    if len(inside) == 1:
+        place = ("FILE.zip", "NAME")
+        if inside[0].isprintable() and seen.path.is_file():
+            place = (in_shell(seen.path), shlex.quote(inside[0]))
+        return f"; unpack it, or pipe what is in it: unzip -p {' '.join(place)} | lrp ... -"
+    return "; unpack it" if inside else ""
 
 
 def _wanted(model: Model) -> str:

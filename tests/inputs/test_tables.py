@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_models import make_model
 from models import TESTS
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.read import Source, read_blocks, sequences_of
 from lstm_lrp_cli.inputs.stream import open_input
 from lstm_lrp_cli.inputs.tables.columns import Columns
@@ -233,7 +235,7 @@ class TestArrow:
             ("review", [1, 2], "row 1, column review: holds 1 (int); expected a text"),
             ("review", [[1], [5]], "row 2, column review: token id 5 is out of range"),
             ("stars", [1, None], "row 2, column stars: is missing"),
-            ("stars", [0.5, 1.0], "row 1, column stars: holds 0.5 (float); expected a label"),
+            ("stars", [0.5, 1.0], "row 1, column stars: label `0.5`; expected one of"),
             ("stars", [1, 2], "row 2, column stars: label `2`; expected one of negative, positive"),
             ("doc", ["a", None], "row 2, column doc: is missing; expected an id"),
         ],
@@ -254,11 +256,38 @@ class TestArrow:
             ([1.0, 0.0], [1, 0]),
             (["positive", "0"], [1, 0]),
             (["1.0", "0."], [1, 0]),
+            (["True", "false"], [1, 0]),
         ],
     )
     def test_classes_as_tables_write_them(self, tmp_path, values, golds):
+        """And as JSON lines and CSV write the same."""
+        pairs = list(zip(["the", "film"], values, strict=True))
         parquet.write_table(pa.table({"text": ["the"] * 2, "y": values}), tmp_path / "t.parquet")
-        assert [each.gold for each in read(tmp_path / "t.parquet", label="y")] == golds
+        lines = [json.dumps({"text": text, "y": value}) + "\n" for text, value in pairs]
+        (tmp_path / "t.jsonl").write_text("".join(lines))
+        rows = [f"{text},{value}\n" for text, value in [("text", "y"), *pairs]]
+        (tmp_path / "t.csv").write_text("".join(rows))
+        for form in ("parquet", "jsonl", "csv"):
+            assert [each.gold for each in read(tmp_path / f"t.{form}", label="y")] == golds
+
+    @pytest.mark.parametrize(
+        ("labels", "label", "gold"),
+        [(("false", "true"), True, 1), (("1", "2"), 1.0, 0), (("True", "False"), "true", 0)],
+    )
+    def test_a_label_wins_however_a_number_is_spelled(self, tmp_path, labels, label, gold):
+        (tmp_path / "t.jsonl").write_text(json.dumps({"text": "the", "y": label}))
+        found = read(tmp_path / "t.jsonl", replace(words(), labels=labels), label="y")
+        assert [each.gold for each in found] == [gold]
+
+    def test_a_name_without_the_models_labels_is_told_how_to_say_them(self, tmp_path):
+        (tmp_path / "t.csv").write_text("text,y\nthe,positive\n")
+        with pytest.raises(UnusableInput, match=r'say those of all, .*: --set "labels=\[..\]"'):
+            list(read(tmp_path / "t.csv", replace(words(), labels=None), label="y"))
+
+    def test_an_id_that_csv_leaves_out_is_missing(self, tmp_path):
+        (tmp_path / "t.csv").write_text("text,id\nthe,a\nfilm,\n")
+        with pytest.raises(UnusableInput, match="line 3, column id: is missing"):
+            list(read(tmp_path / "t.csv"))
 
     def test_damaged_files_are_refused_and_nothing_else(self, saved):
         path = saved(pa.table(TABLE))
@@ -463,6 +492,13 @@ class TestWhatIsAskedFor:
             (2, ("not",), "b", 0),
         ]
 
+    def test_json_without_a_usual_key_is_no_text(self, tmp_path):
+        (tmp_path / "in.json").write_text('{"review": "the film"}\n')
+        with pytest.raises(UnusableInput, match="name its text's key: --text KEY"):
+            list(read(tmp_path / "in.json"))
+        (tmp_path / "in.json").write_text("{the film} not\n")
+        assert len(list(read(tmp_path / "in.json"))) == 1
+
     def test_columns_are_not_for_text_or_numbers(self, tmp_path):
         (tmp_path / "in.txt").write_text("the film\n")
         with pytest.raises(UnusableInput, match=r"is \.txt, and has no column for --label"):
@@ -478,3 +514,24 @@ class TestWhatIsAskedFor:
         parquet.write_table(pa.table(TABLE), tmp_path / "in.txt")
         with pytest.raises(UnusableInput, match=r"is a \.parquet file .* --input-format parquet"):
             list(read(tmp_path / "in.txt"))
+
+
+class TestInMemory:
+    def test_a_column_of_pyarrow_is_texts(self):
+        found = sequences(pa.chunked_array([["the film"], ["not"]]), words())
+        assert [each.tokens for each in found] == [("the", "film"), ("not",)]
+
+    def test_a_lazy_table_is_to_be_collected(self):
+        polars = pytest.importorskip("polars")
+        with pytest.raises(UnusableInput, match=r"yet to be made; expected its .collect\(\)"):
+            sequences(polars.LazyFrame({"text": ["the"]}), words())
+
+    def test_a_model_in_the_place_of_inputs(self):
+        with pytest.raises(TypeError, match="of type list; expected the model behind inputs"):
+            sequences(words(), ["the film"])
+
+    def test_a_long_label_is_shortened(self):
+        with pytest.raises(
+            UnusableInput, match=r"label `film film film film film film film fi\.\.\.`"
+        ):
+            list(sequences(["the"], words(), ["film " * 50]))

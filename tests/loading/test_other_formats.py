@@ -285,6 +285,22 @@ class TestInput:
         error = said(tmp_path / "x.zip")
         assert "is a zip archive without arrays; expected a series: .npy (sequences, " in error
 
+    def test_what_has_an_input_in_it_is_told_how_to_give_it(self, said, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr("my series.csv", "a,b")
+        assert f"unzip -p {tmp_path / 'x.zip'} 'my series.csv' | lrp" in said(tmp_path / "x.zip")
+        (tmp_path / "x.pkl").write_bytes(b"\x80\x04cpandas.core.frame\nDataFrame\n)\x81}b.")
+        assert "; write the data frame by df.to_parquet" in said(tmp_path / "x.pkl")
+        (tmp_path / "x.xlsx").write_bytes(FILES["Excel"][0])
+        assert said(tmp_path / "x.xlsx").endswith("; save its sheet as CSV\n")
+
+    @pytest.mark.parametrize("name", ["x.json", "x.jsonl", "-"])
+    def test_an_array_of_json_is_no_lines(self, said, tmp_path, name):
+        content = b'[\n {"values": [[1.0, 2.0]]}\n]'
+        (tmp_path / name).write_bytes(content)
+        error = said("-", input=content) if name == "-" else said(tmp_path / name)
+        assert "is one JSON array of objects; expected JSON lines" in error
+
     def test_bytes_that_are_no_text_are_not_to_be_converted(self, said, tmp_path):
         (tmp_path / "x.csv").write_bytes(b"\x89PNG\r" + bytes(9))
         error = said(tmp_path / "x.csv")

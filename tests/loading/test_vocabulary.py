@@ -44,6 +44,33 @@ def test_json(small, vocabulary, form):
     assert vocabulary().ids == ids
 
 
+@pytest.mark.parametrize("form", ["id: token", "named", "named one way"])
+def test_json_as_programs_of_ones_own_write_it(small, vocabulary, form):
+    ids = {token: k for k, token in enumerate(TOKENS)}
+    turned = dict(enumerate(TOKENS))
+    forms = {
+        "id: token": turned,
+        "named": {"word2idx": ids, "idx2word": turned, "size": 5},
+        "named one way": {"itos": TOKENS, "max_length": 50},
+    }
+    small.write("words.json", json.dumps(forms[form]))
+    small.mapping["vocabulary"] = "words.json"
+    assert vocabulary().ids == ids
+
+
+@pytest.mark.parametrize("line", ["{token}\t{id}", "{token} {id}", "{id}\t{token}"])
+def test_text_may_have_the_id_beside_each_token(small, vocabulary, line):
+    lines = [line.format(token=token, id=k) for k, token in enumerate(TOKENS)]
+    small.vocabulary = "\n".join(reversed(lines))
+    assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
+
+
+def test_counts_beside_tokens_are_no_ids(small, vocabulary):
+    small.vocabulary = "".join(f"{token} 7\n" for token in TOKENS)
+    with pytest.raises(UnusableInput, match=r"no ids, .*if they are counts, leave them out: cut"):
+        vocabulary()
+
+
 def test_json_may_leave_reserved_ids_out(small, vocabulary):
     small.write("words.json", json.dumps({"the": 2, "film": 3, "bad": 4}))
     small.mapping["vocabulary"] = "words.json"

@@ -129,7 +129,7 @@ class QuestionOptions(NamedTuple):
         question = Question.of(model, self.target, self.step, default_step)
         if question.needs_gold and not labelled:
             raise click.UsageError(
-                f"--target {self.target} needs labelled input: add --labelled, or --label."
+                f"--target {self.target} needs labelled input: add --labelled, or --label COLUMN."
             )
         if labelled:
             refuse_labels(model)

@@ -80,6 +80,8 @@ WITH_COMMAS = {"baseline", "groups"}
 LONG = re.compile(r":\s*(baseline|groups)\s*=")
 # What is not a method's, and may be mistaken for it.
 ASKED = ("methods", "target", "step", "by", "labels")
+# What names a table's columns, and cuts series from it.
+OF_TABLES = ("text", "label", "id", "window", "stride", "group", "date")
 # Baselines and groups are looked up once the model is known.
 SETTINGS = {
     "eps": Setting("NUMBER", "Stabilizer of LRP.", float, 0),
@@ -243,6 +245,11 @@ def _checked(settings: Mapping[str, Any], named: tuple[Named, ...]) -> dict[str,
     for key, value in settings.items():
         if value is None:
             continue
+        if key in OF_TABLES:
+            raise WrongUsage(
+                f"there is no setting {key!r}: it is of a table, as lrp.sequences(table, model, "
+                f"{key}=..) takes it, which gives what is explained"
+            )
         if key not in SETTINGS:
             from difflib import get_close_matches
 

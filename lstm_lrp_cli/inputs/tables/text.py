@@ -1,6 +1,5 @@
 """Tables of texts: a sequence a row, its text, true class and name by column."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,6 @@ from .columns import ID, LABEL, TEXT, Columns
 # What columns of texts and of classes are often called, for the mend of an error.
 TEXTS = ("review", "sentence", "content", "comment", "message", "body", "tweet", "document")
 LABELS = ("sentiment", "target", "class", "category", "y", "stars", "rating")
-# A whole number as tables write it where a column has missing ones.
-WHOLE = re.compile(r"(\d+)\.0*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +208,9 @@ def gold_of(
     place = f"{place}, column {column}"
     if is_missing(value) or value == "":
         raise UnusableInput(place, "is missing; expected the true class: fill it, or drop the row")
-    if isinstance(value, bool) and model.target_labelled(str(value)) is None:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, str) and model.target_labelled(value) is None:
-        whole = WHOLE.fullmatch(value)
-        value = whole.group(1) if whole else value
-    if classes is not None and isinstance(value, int):
+    if classes is not None and type(value) is int:
         return _of_class(value, classes, model, place)
-    if not isinstance(value, str | int):
+    if not isinstance(value, str | int | float):
         raise UnusableInput(
             place, f"holds {_shown(value)} ({type(value).__name__}); expected a label, or a number"
         )
@@ -243,7 +233,7 @@ def _of_class(value: int, classes: tuple[str, ...], model: Model, place: str) ->
 
 def _name(value: Any, column: str, place: str) -> str | int:
     """What a sequence is called."""
-    if is_missing(value):
+    if is_missing(value) or value == "":
         raise UnusableInput(f"{place}, column {column}", "is missing; expected an id for each row")
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -21,7 +21,10 @@ SKIPPED = -1
 # What stands for a token that is not in the vocabulary until it is decided what becomes of it.
 MISSING = -2
 
-
+# A whole number as a column of floats has it.
+_WHOLE = re.compile(r"(\d+)\.0*")
+# How much of a label that is none is shown.
+LONGEST_LABEL = 40
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -163,19 +166,37 @@ def _parting(vocabulary: Vocabulary | None) -> re.Pattern[str] | None:
     return re.compile(f"[^\\S{re.escape(''.join(sorted(inside)))}]+") if inside else None
 
 
-def gold_class(label: str | int, model: Model, where: str) -> int:
-    """The class that a label names: one of the model's labels, or a class's number."""
-    text = str(label).strip()
-    labelled = model.target_labelled(text)
-    if labelled is not None:
-        return labelled
-    number = whole_number(text)
+def gold_class(label: str | float, model: Model, where: str) -> int:
+    """The class that a label names: one of the model's labels, or a class's number.
+
+    Numbers may be written as floats, and 1 and 0 as booleans, as they come out of data frames.
+    """
+    spelled = _spellings(str(label).strip())
+    for text in spelled:
+        labelled = model.target_labelled(text)
+        if labelled is not None:
+            return labelled
+    text, number = spelled[0], whole_number(spelled[-1])
     if number is not None and number < model.targets:
         return number
     names = f"one of {', '.join(model.labels)}, or " if model.labels else ""
     mend = ""
-    if number is None and not model.labels:
-        mend = '; or name the classes, in the order of the outputs: --set "labels=[A, B, ..]"'
+    if not model.labels and number is None:
+        mend = (
+            "; if it is a class's name, say those of all, in the order of the scores: "
+            '--set "labels=[..]"'
+        )
+    shown = text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 3]}..."
     raise UnusableInput(
-        where, f"label `{text}`; expected {names}a class number from 0 to {model.targets - 1}{mend}"
+        where,
+        f"label `{shown}`; expected {names}a class number from 0 to {model.targets - 1}{mend}",
     )
+
+
+def _spellings(label: str) -> tuple[str, ...]:
+    """How a label may be spelled; a number or a boolean last as a whole number."""
+    lower = label.lower()
+    if lower in ("true", "false"):
+        return label, lower, lower.title(), lower.upper(), str(int(lower == "true"))
+    whole = _WHOLE.fullmatch(label)
+    return (label, whole.group(1)) if whole else (label,)

@@ -30,6 +30,7 @@ from .vocabulary_pieces import (
 )
 from .vocabulary_text import (
     UNKNOWN_TOKENS,
+    WHOLE,
     Spelling,
     from_document,
     from_keras_json,
@@ -164,7 +165,17 @@ def _of_document(where: str, given: Any) -> Spelling:
     if is_tokenizer(document):
         data = given if isinstance(given, str) else msgspec.json.encode(document).decode()
         return from_tokenizer(where, document, data.encode("utf-8", "surrogatepass"))
+    if isinstance(document, dict) and _holds_more(document):
+        return from_pickle(where, document, what="is JSON")
     return Spelling(from_document(where, document))
+
+
+def _holds_more(document: dict[str, Any]) -> bool:
+    """Whether an object is none of tokens and their ids, but has such inside, or ids as keys."""
+    values = list(document.values())
+    texts_alone = all(isinstance(each, str) for each in values)
+    of_ids = texts_alone and all(WHOLE.fullmatch(key) for key in document)
+    return of_ids or any(isinstance(each, dict | list) for each in values)
 
 
 def _pieces(where: str, found: Spelling, tokens: TokensSpec) -> Pieces | None:

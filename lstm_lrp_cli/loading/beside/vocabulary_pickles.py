@@ -21,7 +21,15 @@ from lstm_lrp_cli.loading.mapping import TokensSpec
 from lstm_lrp_cli.loading.pickles.numpy import PickledArray
 from lstm_lrp_cli.loading.pickles.values import Foreign, Made, Unordered
 from .vocabulary_pieces import from_sentencepiece, from_tokenizer
-from .vocabulary_text import UNKNOWN_TOKENS, Spelling, checked_ids, from_list, of_keras, parsed
+from .vocabulary_text import (
+    UNKNOWN_TOKENS,
+    WHOLE,
+    Spelling,
+    checked_ids,
+    from_list,
+    of_keras,
+    parsed,
+)
 
 # No honest file keeps its vocabulary deeper.
 DEEPEST = 6
@@ -50,8 +58,10 @@ EXPECTED = (
 )
 
 
-def from_pickle(where: str, content: Any, asked: Sequence[Foreign] = ()) -> Spelling:
-    """What a pickle says of the ids of tokens.
+def from_pickle(
+    where: str, content: Any, asked: Sequence[Foreign] = (), what: str = "is a pickle"
+) -> Spelling:
+    """What a pickle says of the ids of tokens, or a document of JSON that holds as much.
 
     Parameters
     ----------
@@ -59,6 +69,8 @@ def from_pickle(where: str, content: Any, asked: Sequence[Foreign] = ()) -> Spel
         What `pickles` read of it.
     asked : sequence of Foreign
         What it asks for that is not known.
+    what : str
+        What messages call the file.
 
     Raises
     ------
@@ -71,7 +83,7 @@ def from_pickle(where: str, content: Any, asked: Sequence[Foreign] = ()) -> Spel
     named = [*([content] if isinstance(content, Made | Foreign) else []), *asked]
     names = ", ".join(f"`{each}`" for each in dict.fromkeys(map(str, named[:MOST_NAMED])))
     asks = f" that asks for {names}, which is not executed," if names else ""
-    raise UnusableInput(where, f"is a pickle{asks} and has no vocabulary; {EXPECTED}")
+    raise UnusableInput(where, f"{what}{asks} and has no vocabulary; {EXPECTED}")
 
 
 class _Search:
@@ -218,7 +230,7 @@ class _Search:
         if value and all(isinstance(each, str) for each in value) and None not in numbers:
             return self._checked(dict(zip(value, numbers, strict=True)))
         texts = all(isinstance(each, str) for each in value.values())
-        keys = {key: _number(key) for key in value}
+        keys = {key: _place(key) for key in value}
         if not value or not texts or None in keys.values():
             return None
         ids: dict[str, int] = {}
@@ -266,6 +278,13 @@ def _plain(name: str) -> str:
 
 def _is_empty(value: Any) -> bool:
     return isinstance(value, dict | list | tuple) and not value
+
+
+def _place(key: Any) -> int | None:
+    """The id that a token stands under, which is a text where it has been JSON; None of others."""
+    if isinstance(key, str):
+        return int(key) if WHOLE.fullmatch(key) and str(int(key)) == key else None
+    return _number(key)
 
 
 def _number(value: Any) -> int | None:

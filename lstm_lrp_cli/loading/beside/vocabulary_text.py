@@ -16,6 +16,9 @@ from lstm_lrp_cli.model.text import Pieces
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")
 
+# A line of a token and a number, or the other way round.
+NUMBERED = re.compile(r"(.+)[\t ]([0-9]{1,12})")
+NUMBERED_BEFORE = re.compile(r"([0-9]{1,12})[\t ](.+)")
 # A line of SentencePiece's .vocab.
 SCORED = re.compile(r"[^\t]+\t(0|-[0-9.]+(e[+-]?[0-9]+)?)")
 
@@ -59,7 +62,35 @@ def from_lines(where: str, text: str) -> dict[str, int]:
             raise UnusableInput(where, f"{problem}; expected the .model itself")
         if WHOLE.fullmatch(lines[0]) and len(lines[1].split("\t")) == 3:
             return _from_gensim_dictionary(where, lines[1:])
+        numbered = _numbered(lines)
+        if numbered is not None:
+            return _from_numbered(where, numbered)
     return from_list(where, lines)
+
+
+def _numbered(lines: list[str]) -> list[tuple[str, int]] | None:
+    """The token and the number of each line, where every line has both; None where one has not."""
+    for pattern, token, number in ((NUMBERED, 1, 2), (NUMBERED_BEFORE, 2, 1)):
+        found = [each for each in map(pattern.fullmatch, lines) if each is not None]
+        if len(found) == len(lines):
+            return [(each[token], int(each[number])) for each in found]
+    return None
+
+
+def _from_numbered(where: str, lines: list[tuple[str, int]]) -> dict[str, int]:
+    """A token and its id on each line; the ids count from 0 or 1, in whatever order."""
+    numbers = sorted(number for _, number in lines)
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
+        raise UnusableInput(
+            where,
+            "has a token and a number on each line, and the numbers are no ids, which would count "
+            "from 0 or 1; if they are counts, leave them out: cut -f1, or cut -d' ' -f1",
+        )
+    ids = dict(lines)
+    if len(ids) < len(lines):
+        token, _ = Counter(token for token, _ in lines).most_common(1)[0]
+        raise UnusableInput(where, f"token `{token}` stands twice")
+    return ids
 
 
 def _is_vector(line: str, dimensions: int) -> bool:
