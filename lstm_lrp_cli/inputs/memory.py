@@ -15,7 +15,7 @@ from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array, whole_numbers
 from .tables.columns import NOTHING_TOLD, ByInput, Columns, named_columns
-from .tables.memory import MemoryTable, is_table, with_dates
+from .tables.memory import MemoryTable, is_table, with_index
 from .tables.roles import USUAL_SERIES, AsSeries, SeriesOptions, as_series
 from .tables.text import row_blocks, sequences_of_rows, text_columns
 from .tables.wide import read_wide
@@ -204,7 +204,7 @@ def _of_table(
     table: Any, asked: AsSeries, label: str | None, model: Model, where: str = ""
 ) -> Iterator[Sequence]:
     """Series with a column for each feature, or a vector of each row."""
-    table, name = with_dates(table)
+    table, name = with_index(table)
     if asked.date is None and name is not None:
         asked = replace(asked, date=name)
     row = f"{where}: row" if where else "row"
