@@ -198,8 +198,8 @@ def explain(
         Texts, tokens, token ids, arrays or series, as `sequences` takes them, or what `read` gives.
     methods : str, iterable of str, or iterable of Method
         As `Explainer` takes them.
-    labels : iterable of str or int, optional
-        The true class of each sequence.
+    labels : iterable of str or int, or array, optional
+        The true class of each sequence; an array of numbers may be one-hot.
     **asked
         `target`, `step`, `by`, `attention` and the methods' settings, as `Explainer` takes them.
 

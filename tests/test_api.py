@@ -167,6 +167,14 @@ class TestTextsThatAProgramHas:
         assert [each.label for each in found] == ["positive", "negative", None]
         assert [each.right for each in found] == [True, found[1].predicted == "negative", None]
 
+    @pytest.mark.parametrize("labels", [np.array([1.0, 0.0, 1.0]), np.array([[1], [0], [1]])])
+    def test_labels_of_an_array(self, model, labels):
+        """What a network was trained with: floats, one column."""
+        found = lrp.sequences(TEXTS, model, labels=labels)
+        assert [each.gold for each in found] == [1, 0, 1]
+        with pytest.raises(lrp.UnusableInput, match="labels: row 0: label `2`"):
+            list(lrp.sequences(TEXTS, model, labels=labels * 2))
+
     @pytest.mark.parametrize(
         ("labels", "message"),
         [

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.model.model import Model
+from .arrays.labels import golds_of
 from .sequence import Sequence, check_named, joined, together
 from .series import checked_values, sequences_of_array, whole_numbers
 from .tables.columns import NOTHING_TOLD, ByInput, Columns, named_columns
-from .tables.memory import MemoryTable, is_table, with_dates
+from .tables.memory import MemoryTable, is_table, with_index
 from .tables.roles import USUAL_SERIES, AsSeries, SeriesOptions, as_series
 from .tables.text import row_blocks, sequences_of_rows, text_columns
 from .tables.wide import read_wide
@@ -55,8 +56,9 @@ def sequences(
         that input alone would take; or an iterable of dicts, one for each sequence. An input that
         is one vector a sequence takes an array (sequences, features), or a table.
     model : Model
-    labels : iterable of str or int, optional
-        The true class of each: a label of the model, or a number; None where it is not known.
+    labels : iterable of str or int, or array, optional
+        The true class of each: a label of the model, or a number; None where it is not known. An
+        array of numbers may be one-hot, (sequences, classes).
     text : str, or dict of str to str, optional
         Of a table of pandas, polars, pyarrow or datasets, or a dict of columns: the one with the
         texts, or with lists of tokens or ids; `text` where it is called so. Of a model with several
@@ -211,7 +213,7 @@ def _of_table(
     table: Any, asked: AsSeries, label: str | None, model: Model, where: str = ""
 ) -> Iterator[Sequence]:
     """Series with a column for each feature, or a vector of each row."""
-    table, name = with_dates(table)
+    table, name = with_index(table)
     if asked.date is None and name is not None:
         asked = replace(asked, date=name)
     row = f"{where}: row" if where else "row"
@@ -288,6 +290,9 @@ def _ids(own: list[Any], where: str) -> NDArray[Any]:
 
 def _labelled(found: Iterator[Sequence], labels: Iterable[Any], model: Model) -> Iterator[Sequence]:
     """Sequences with their true classes, of which there must be as many."""
+    array = _array(labels)
+    if array is not None and array.ndim:
+        labels = golds_of(array, model, "labels")
     own = iter([labels] if isinstance(labels, str | int) else labels)
     nothing = object()
     for sequence in found:
@@ -295,7 +300,8 @@ def _labelled(found: Iterator[Sequence], labels: Iterable[Any], model: Model) ->
         label = next(own, nothing)
         if label is nothing:
             raise UnusableInput(where, "has no label; expected as many labels as sequences")
-        gold = None if label is None else gold_class(str(label), model, where)
+        told = array is None and label is not None
+        gold = gold_class(str(label), model, where) if told else label
         yield replace(sequence, gold=gold)
     if next(own, nothing) is not nothing:
         raise UnusableInput("labels", "are more than the sequences; expected one for each")

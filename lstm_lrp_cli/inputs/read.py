@@ -8,11 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.model.model import Model
 from . import lines
 from .arrays import AsArrays
-from .arrays.labels import golds_of, with_golds
+from .arrays.labels import read_golds, with_golds
 from .arrays.reading import read_array, read_arrays
 from .documents import Document, sequences_of_documents
 from .jsonl import read_json_lines
@@ -239,7 +238,7 @@ def _check_options(source: Source, form: InputFormat, where: str, model: Model) 
 def _labelled_by(source: Source, label: str, model: Model, steps: int) -> Iterator[Block]:
     """Blocks of an input whose true classes stand in a .npy file, in its order."""
     where, of = display_name(label), display_name(source.path)
-    classes = golds_of(open_npy(Path(label), where), model, where)
+    classes = read_golds(Path(label), model, where)
     columns = replace(source.columns, label=None)
     without = replace(source, columns=columns, labelled=False)
     sequences = with_golds(read_sequences(without, model), classes, where, f"{of} has")

@@ -152,6 +152,10 @@ def check_fit(form: InputFormat, where: str, model: Model, columns: Columns) -> 
         )
     labels_beside = form in ("npz", "h5") or (form in TABLES and not of_tokens)
     told = columns.told_beside_labels if labels_beside else columns.told
+    if told == "--label" and form == "npy":
+        raise UnusableInput(
+            where, f"has one array, and none called {columns.label}; name a file: --label y.npy"
+        )
     if told is not None and (labels_beside or form not in KEYED):
         of = "tables of text (.csv, .tsv, .parquet, .arrow) and JSON lines"
         if labels_beside and form in TABLES:

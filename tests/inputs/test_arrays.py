@@ -203,3 +203,27 @@ class TestLabelsInAFileOfTheirOwn:
         source = Source(str(tmp_path / "in.npy"), labelled=True)
         with pytest.raises(UnusableInput, match=r"no labels of its own; .*: --label y\.npy"):
             list(read_sequences(source, NUMBERS))
+
+    def test_of_python_objects(self, tmp_path):
+        """What a data frame's column of texts is."""
+        np.save(tmp_path / "in.npy", TEST)
+        np.save(tmp_path / "y.npy", np.array(["yes", "no", 1], dtype=object))
+        source = Source(str(tmp_path / "in.npy"), columns=Columns(label=str(tmp_path / "y.npy")))
+        assert [each.gold for each in read_sequences(source, NUMBERS)] == [2, 0, 1]
+        np.save(tmp_path / "y.npy", np.array(["yes", None, 1], dtype=object))
+        with pytest.raises(
+            UnusableInput, match=r"y\.npy: row 1: is None; expected the number of a"
+        ):
+            list(read_sequences(source, NUMBERS))
+
+    def test_is_no_name_beside_one_array(self, tmp_path):
+        np.save(tmp_path / "in.npy", TEST)
+        source = Source(str(tmp_path / "in.npy"), columns=Columns(label="y"))
+        with pytest.raises(UnusableInput, match=r"has one array, and none called y; name a file"):
+            list(read_sequences(source, NUMBERS))
+
+
+def test_objects_are_no_numbers(tmp_path):
+    np.save(tmp_path / "in.npy", TEST.astype(object))
+    with pytest.raises(UnusableInput, match=r"holds Python's objects, .*; save numbers"):
+        list(read_sequences(Source(str(tmp_path / "in.npy")), NUMBERS))

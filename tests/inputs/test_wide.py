@@ -252,11 +252,17 @@ class TestDates:
             ("2020-01", "2020-02"),
             ("1580428800", "1580515200.5"),
             ("20200131", "20200201"),
+            ("1/31/20 23:30", "2/1/20 0:00"),  # as spreadsheets write it
+            ("31.12.99", "1.1.00"),
+            ("31-Dec-2019", "1-Jan-2020"),
+            ("30 september 2019", "1 Oct 2019 01:00 AM"),
+            ('"Apr 30, 2020"', '"May 1, 2020"'),
+            ("2019Q4", "2020Q1"),
         ],
     )
     def test_of_any_form_are_kept_as_written(self, table, refused, first, second):
         [one] = table("date,a,b", f"{first},1,2", f"{second},3,4")
-        assert one.dates == (first, second)
+        assert one.dates == (first.strip('"'), second.strip('"'))
         assert "line 3: `date` is" in refused("date,a,b", f"{second},1,2", f"{first},3,4")
 
     def test_that_come_twice_tell_of_groups(self, refused):
@@ -265,6 +271,24 @@ class TestDates:
             "line 3: `date` is 2020-01-01 a second time; expected each date once: if the table is "
             "of several series, name the column that tells them apart by --group"
         ) in refused(*lines)
+
+    @pytest.mark.parametrize(
+        ("date", "mend"),
+        [
+            ("2020-10-25 02:30", "where clocks were set back, write the zone behind"),
+            ("25/10/2020", "a time that is in another column belongs into this one"),
+        ],
+    )
+    def test_that_come_twice_tell_of_times(self, refused, date, mend):
+        assert mend in refused("date,a,b", f"{date},1,1", f"{date},2,2")
+
+    def test_out_of_order_tell_of_groups(self, refused):
+        lines = ["date,a,b", "2020-01-02,1,1", "2020-01-01,2,2"]
+        assert "sort the rows by `date`, or if the table is of several series" in refused(*lines)
+
+    def test_that_are_none_are_told(self, table):
+        with pytest.warns(LeftOut, match="no numbers; `time` is `0h10`, no date that is read"):
+            assert table("time,a,b", "0h10,1,2")[0].dates is None
 
     def test_whose_day_or_month_may_be_first_are_asked_where_it_matters(self, table, refused):
         rises = ["date,a,b", "01/02/2020,1,1", "02/03/2020,1,1"]
@@ -359,6 +383,7 @@ class TestHeaders:
         assert "line 1: found numbers, `1,2`; expected a first line with the names" in refused(
             "1,2", "3,4"
         )
+        assert "line 1: found numbers, `2020-01-01,1,2,rain`" in refused("2020-01-01,1,2,rain")
         assert table("0,1", "3,4")[0].inputs.tolist() == [[3, 4]]
 
     def test_without_such_a_group(self, refused):

@@ -8,7 +8,7 @@ from made_models import make_model
 from models import SAMPLES, WEATHER
 
 import lstm_lrp_cli as lrp
-from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.errors import LeftOut, WrongUsage
 from lstm_lrp_cli.model.layers import Dense
 
 MODEL = make_model(Dense(np.ones((2, 2)), None), classes=2, labels=("dry", "wet"))
@@ -81,6 +81,23 @@ class TestInMemory:
         assert [each.dates for each in windows] == [DAYS[:2], DAYS[1:]]
         with pytest.raises(lrp.UnusableInput, match="row 1: `date` is 2020-01-02 after"):
             list(lrp.sequences(table[::-1], MODEL))
+
+    def test_an_index_of_texts_or_of_several_levels(self, framework):
+        pandas = framework("pandas")
+        table = pandas.DataFrame(COLUMNS, index=pandas.Index(DAYS))
+        assert told(lrp.sequences(table, MODEL)) == [(None, ROWS, DAYS)]
+        days = pandas.to_datetime(list(DAYS[:2]))
+        pairs = pandas.MultiIndex.from_product([["u", "v"], days], names=["city", "day"])
+        table = pandas.DataFrame({"a": range(4), "b": range(4)}, index=pairs)
+        found = [each.id for each in lrp.sequences(table, MODEL, group="city")]
+        assert found == ["u", "v"]
+        with (
+            pytest.warns(LeftOut, match="`city` left out"),
+            pytest.raises(lrp.UnusableInput, match=r"row 2: `day` is .* after .*--group"),
+        ):
+            list(lrp.sequences(table, MODEL))
+        by_city = table.reset_index("day")
+        assert [each.id for each in lrp.sequences(by_city, MODEL, group="city")] == found
 
     def test_what_is_missing(self, framework):
         pandas = framework("pandas")

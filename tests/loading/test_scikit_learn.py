@@ -301,6 +301,9 @@ class TestKeysThatAreSet:
         np.testing.assert_array_equal(model.only_input.scaled(given), made)
         with pytest.raises(lrp.UnusableInput, match=r"the mapping given: holds what YAML has not"):
             lrp.load(small.path, {"scaling": object()})
+        fitted = type("StandardScaler", (), {"fit": None})()
+        with pytest.raises(lrp.UnusableInput, match=r"found StandardScaler; .* save it, as joblib"):
+            lrp.load(small.path, {"scaling": fitted})
         with pytest.raises(lrp.UnusableInput, match=r"the mapping given: unknown key `scalling`"):
             lrp.load(small.path, {"scalling": "it"})
 

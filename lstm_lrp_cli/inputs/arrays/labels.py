@@ -1,6 +1,8 @@
 """True classes that are kept as an array: numbers, labels, or a column for each class."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,40 @@ from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.series import whole_numbers
 from lstm_lrp_cli.inputs.tokens import gold_class
 from lstm_lrp_cli.loading.files import shape_text
+from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.pickles.numpy import read_npy
 from lstm_lrp_cli.model.model import Model
+
+# How the header of a .npy file says that it holds Python's objects, and within how many bytes.
+OBJECTS = b"'|O'"
+HEADER = 128
+
+
+def read_golds(path: Path, model: Model, where: str) -> list[int]:
+    """The true classes of a .npy file, of Python's texts and numbers too; nothing in it is run.
+
+    Raises
+    ------
+    UnusableInput
+        It is no such file, or not of the model's classes.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        if OBJECTS in file.read(HEADER):
+            return golds_of(_of_objects(read_npy(path, where).values(), where), model, where)
+    return golds_of(open_npy(path, where), model, where)
+
+
+def _of_objects(values: list[Any], where: str) -> NDArray[Any]:
+    """Labels or numbers, as the column of a data frame has them."""
+    for row, value in enumerate(values):
+        if not isinstance(value, str | int | float):
+            raise UnusableInput(
+                f"{where}: row {row}",
+                f"is {value!r:.40}; expected the number of a class, or a label",
+            )
+    if any(isinstance(value, str) for value in values):
+        return np.array([str(value) for value in values])
+    return np.array(values)
 
 
 def golds_of(array: NDArray[Any], model: Model, where: str) -> list[int]:

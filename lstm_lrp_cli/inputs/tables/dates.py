@@ -19,13 +19,37 @@ Meanings = dict[Meaning, float]
 # What is written behind a column's name to say which of day and month comes first.
 ORDERS: dict[str, Meaning] = {":dmy": "dmy", ":mdy": "mdy"}
 # What columns of dates are called that are numbers.
-NAMES = frozenset({"date", "datetime", "time", "timestamp", "ds", "epoch", "unixtime"})
+NAMES = frozenset({"date", "datetime", "time", "timestamp", "ts", "ds", "epoch", "unixtime"})
 # What stands for a value that is missing.
 MISSING = frozenset({"", "na", "n/a", "nan", "nat", "null", "none", "<na>", "?"})
 
+# What several series in one table ask for.
+GROUP = "name the column that tells them apart by --group"
+
 TIME = r"(?:[ T]+(\d{1,2}):(\d\d)(?::(\d\d)(\.\d+)?)?(?:\s*([AaPp])\.?[Mm]\.?)?)?"
 YEAR_FIRST = re.compile(rf"(\d{{4}})[-/.](\d{{1,2}})(?:[-/.](\d{{1,2}}))?{TIME}\Z")
-YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}){TIME}\Z")
+# Of two digits, the year stands last between strokes and points, as spreadsheets write it.
+YEAR_LAST = re.compile(
+    rf"(\d{{1,2}})(?:([-/.])(\d{{1,2}})\2(\d{{4}})|([/.])(\d{{1,2}})\5(\d\d)){TIME}\Z"
+)
+# 24-Dec-2012, 24 December 2012; Dec 24, 2012.
+DAY_MONTH = re.compile(rf"(\d{{1,2}})[-/. ]*([A-Za-z]{{3,9}})[-/., ]*(\d{{4}}|\d\d){TIME}\Z")
+MONTH_DAY = re.compile(rf"([A-Za-z]{{3,9}})[. ]*(\d{{1,2}}),? +(\d{{4}}){TIME}\Z")
+QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])\Z")
+MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -87,7 +111,9 @@ def _of_date(text: str) -> Meanings:
         return _known(local=_moment(year, month, day or "1", time))
     found = YEAR_LAST.match(text)
     if found:
-        first, parted, second, year, *time = found.groups()
+        first, *rest, hour, minute, second_of, fraction, half = found.groups()
+        parted, second, year = rest[:3] if rest[0] else rest[3:]
+        time = [hour, minute, second_of, fraction, half]
         day_first = _moment(year, second, first, time)
         # With points between, no country writes the month first.
         month_first = None if parted == "." else _moment(year, first, second, time)
@@ -95,7 +121,22 @@ def _of_date(text: str) -> Meanings:
     try:
         return _of_datetime(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
+        return _of_words(text)
+
+
+def _of_words(text: str) -> Meanings:
+    """What a date means in which the month is a word, or a quarter stands."""
+    found = QUARTER.match(text)
+    if found:
+        return _known(local=_moment(found[1], str(3 * int(found[2]) - 2), "1", [None] * 5))
+    found = DAY_MONTH.match(text)
+    day, month = (1, 2) if found else (2, 1)
+    found = found or MONTH_DAY.match(text)
+    if not found:
         return {}
+    word = found[month].lower()
+    number = next((place for place, name in enumerate(MONTHS, 1) if name.startswith(word)), 0)
+    return _known(local=_moment(found[3], str(number), found[day], list(found.groups()[3:])))
 
 
 def _known(**moments: float | None) -> Meanings:
@@ -105,13 +146,15 @@ def _known(**moments: float | None) -> Meanings:
 def _moment(year: str, month: str, day: str, time: list[str | None]) -> float | None:
     """Microseconds since 1970; None where there is no such day or time."""
     hour, minute, second, fraction, half = time
-    hours = int(hour or 0)
+    hours, years = int(hour or 0), int(year)
+    if len(year) == 2:  # as POSIX and Excel have it, but for a year
+        years += 2000 if years < 69 else 1900
     if half:
         if not 1 <= hours <= 12:
             return None
         hours = hours % 12 + (12 if half in "Pp" else 0)
     try:
-        when = datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0))
+        when = datetime(years, int(month), int(day), hours, int(minute or 0), int(second or 0))
     except ValueError:
         return None
     return (when - EPOCH) // MICROSECOND + float(fraction or 0) * 1e6
@@ -159,7 +202,7 @@ class DateColumn:
         if not left:
             raise ValueError(
                 f"`{self.name}` is `{text[:40]}`, which is not written like `{self._first[:40]}` "
-                "before it; write all in one way"
+                "before it, or is no date; write all in one way"
             )
         self._meant = left
         self._only = next(iter(left)) if len(left) == 1 else None
@@ -197,6 +240,14 @@ class DateColumn:
         if all(now[1][each] == before[1][each] for each in meant):
             raise ValueError(
                 f"`{name}` is {now[0]} a second time; expected each date once: if the table is of "
-                "several series, name the column that tells them apart by --group"
+                f"several series, {GROUP}; {self._told_apart(now[0])}"
             )
-        raise ValueError(f"`{name}` is {now[0]} after {before[0]}; sort the rows by `{name}`")
+        raise ValueError(
+            f"`{name}` is {now[0]} after {before[0]}; sort the rows by `{name}`, or if the table "
+            f"is of several series, {GROUP}"
+        )
+
+    def _told_apart(self, text: str) -> str:
+        if "local" in (self._meant or ()) and ":" in text:
+            return "where clocks were set back, write the zone behind: 2012-10-28T02:00+01:00"
+        return "a time that is in another column belongs into this one: 2012-10-28 02:00"

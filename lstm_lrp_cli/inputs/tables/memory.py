@@ -5,6 +5,7 @@ from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from . import Row, Table
+from .dates import is_date
 
 # What the column is called that an index of dates becomes.
 DATE_NAMES = ("date", "index", "date of the index")
@@ -59,15 +60,20 @@ class MemoryTable(Table):
             yield tuple(map(_plain, row)), f"{self._row} {number}"
 
 
-def with_dates(table: Any) -> tuple[Any, str | None]:
-    """A table of pandas whose index has dates, with a column of them; and its name.
+def with_index(table: Any) -> tuple[Any, str | None]:
+    """A table of pandas with columns of what its index has; and the name of that of its dates.
 
-    Others are as they are.
+    An index of numbers is none, unless it has several levels.
     """
     index: Any = getattr(table, "index", None)
     kind = type(index).__name__
-    if kind not in ("DatetimeIndex", "PeriodIndex"):
+    if kind == "MultiIndex":
+        return table.reset_index(), None
+    texts = getattr(index, "inferred_type", None) == "string"
+    if kind not in ("DatetimeIndex", "PeriodIndex") and not texts:
         return table, None
+    if texts and not is_date(index[0]):
+        return (table if index.name is None else table.reset_index()), None
     if kind == "PeriodIndex":
         index = index.to_timestamp()
     names = [str(name) for name in table.columns]

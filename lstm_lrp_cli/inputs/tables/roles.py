@@ -178,12 +178,20 @@ def _features(
     numbers = [name for name in names if is_number(first[name])]
     if len(names) > read.size == len(numbers):
         others = ", ".join(f"`{name}`" for name in names if name not in numbers)
-        message = f"{table.where}: {others} left out, which has no numbers"
+        message = f"{table.where}: {others} left out, which has no numbers{_no_dates(names, first)}"
         warnings.warn(message, LeftOut, stacklevel=2)
         return tuple(numbers)
     if len(names) == read.size:
         return tuple(names)
     raise UnusableInput(table.where, _unfitting(names, numbers, read))
+
+
+def _no_dates(names: Several[str], first: dict[str, Any]) -> str:
+    """Which columns of text are called as dates are, and hold none that are known."""
+    texts = [name for name in names if not is_number(first[name])]
+    called = [name for name in texts if name.strip().lower() in NAMES]
+    told = "".join(f"; `{name}` is `{str(first[name])[:40]}`, no date" for name in called)
+    return f"{told} that is read, so rows are taken as they stand" if told else ""
 
 
 def _unfitting(names: Several[str], numbers: Several[str], read: Input) -> str:

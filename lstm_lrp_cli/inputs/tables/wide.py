@@ -20,7 +20,7 @@ from lstm_lrp_cli.inputs.series import checked_values
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model.model import Model
 from . import Row, Table
-from .dates import DateColumn, Meanings, is_absent, is_number
+from .dates import DateColumn, Meanings, is_absent, is_date, is_number
 from .roles import LISTED, AsSeries, Roles, roles_of
 from .text import gold_of
 
@@ -57,10 +57,11 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
 
 
 def _check_header(names: list[str], where: str) -> None:
-    """Refuse a first row of numbers, which would be lost; but pandas numbers columns from 0."""
+    """Refuse a first row of values, which would be lost; but pandas numbers columns from 0."""
     named = [name for name in names if name]
-    numbers = all(is_number(name) for name in named)
-    if named and numbers and named != list(map(str, range(len(named)))):
+    numbers = [name for name in named if is_number(name)]
+    values = len(numbers) == len(named) or any(map(is_date, named))
+    if numbers and values and named != list(map(str, range(len(named)))):
         raise UnusableInput(
             f"{where}: line 1",
             f"found numbers, `{','.join(names)[:60]}`; expected a first line with the names of the "

@@ -15,6 +15,8 @@ from lstm_lrp_cli.errors import UnusableInput
 from . import ArrayFile, Stored, check_numeric, check_size, damaged
 
 # What NumPy raises at an array that is cut short or whose header is damaged.
+# What is to be saved in the place of objects.
+NUMBERS = "numbers, array.astype(float), or of sequences of several lengths savez(path, *arrays)"
 DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
 
 
@@ -124,7 +126,9 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
         damaged(
             where,
             lambda error: (
-                f"is not a whole .npy file of numbers ({error}); pickled objects are never executed"
+                f"holds Python's objects, and pickled objects are never executed; save {NUMBERS}"
+                if "Python objects" in str(error)
+                else f"is not a whole .npy file of numbers ({error}); save {NUMBERS}"
             ),
             *DAMAGED,
         ),

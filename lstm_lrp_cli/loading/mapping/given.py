@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
@@ -103,12 +102,16 @@ def said_in_python(document: AnyMapping[str, Any]) -> Described:
 
 
 def _plain(value: Any) -> Any:
-    """A path or NumPy's numbers as a mapping has them."""
+    """A path, or numbers and texts of NumPy, pandas or PyTorch, as a mapping has them."""
     if isinstance(value, PathLike):
         return str(value)
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"found {type(value).__name__}; expected texts, numbers, lists and dicts")
+    kept = (
+        "; save it, as joblib.dump does, and give the file's name" if hasattr(value, "fit") else ""
+    )
+    found = type(value).__name__
+    raise TypeError(f"found {found}; expected texts, numbers, lists and dicts{kept}")
 
 
 def _said(document: dict[str, Any], origin: str) -> Described:
