@@ -8,7 +8,7 @@ import click
 
 from lstm_lrp_cli.explaining.settings import SETTINGS
 from lstm_lrp_cli.outputs import OUTPUTS
-from lstm_lrp_cli.running.stream import Destination, stream
+from lstm_lrp_cli.running.stream import Destination, hushed, stream
 from .options.arguments import (
     QuestionOptions,
     choose_format,
@@ -100,7 +100,8 @@ def explain(
         )
     if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
-    methods = resolve_methods(method, model, settings.given(method), given.source)
+    with hushed(to.quiet):
+        methods = resolve_methods(method, model, settings.given(method), given.source)
     explainer = Explainer(model, methods, target=asked, by=by, attention=attention)
     report = ExplainReport(explainer, Run(of.name, given.name))
     rendering = Rendering(explainer, form, report.about(), top)

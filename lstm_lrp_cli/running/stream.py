@@ -64,7 +64,7 @@ def stream(
     """Write what a rendering makes of an input's blocks, then the report."""
     to_terminal = to.output is None and sys.stdout is not None and sys.stdout.isatty()
     told = not to.quiet and not to_terminal
-    with _quietly() if to.quiet else nullcontext():
+    with hushed(to.quiet):
         rendering, blocks = _with_dates(rendering, blocks)
         if rendering.form == "terminal":
             size = 0
@@ -154,9 +154,9 @@ def _show(
         writer.close()
 
 
-def _quietly() -> AbstractContextManager[object]:
-    """Nothing is said of what readers leave out."""
-    return warnings.catch_warnings(action="ignore", category=LeftOut)
+def hushed(quiet: bool) -> AbstractContextManager[object]:
+    """Nothing is said of what readers leave out, where nothing is to be said at all."""
+    return warnings.catch_warnings(action="ignore", category=LeftOut) if quiet else nullcontext()
 
 
 def _paged() -> AbstractContextManager[TextIO] | None:
