@@ -134,6 +134,11 @@ class Explainer:
         return self.question.of_difference
 
     @property
+    def both(self) -> tuple[int, int] | None:
+        """The numbers of two scores, where of every sequence the difference of these is told."""
+        return self.question.both
+
+    @property
     def reach(self) -> Reach:
         """How finely the engine has to tell relevance."""
         return "features" if any(each in WHOLE for each in self.details) else "steps"

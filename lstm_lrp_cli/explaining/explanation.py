@@ -71,14 +71,13 @@ class Asked(Protocol):
     def methods(self) -> tuple[Method, ...]: ...
 
     @property
-    def details(self) -> tuple[Detail, ...]:
-        """How finely relevance of each input is told."""
-        ...
+    def details(self) -> tuple[Detail, ...]: ...
 
     @property
-    def of_difference(self) -> bool:
-        """Whether explanations are of the difference of two scores."""
-        ...
+    def of_difference(self) -> bool: ...
+
+    @property
+    def both(self) -> tuple[int, int] | None: ...
 
     def shown(self, explanation: Explanation, /, *, html: bool) -> str:
         """An explanation as HTML for a notebook, or as plain text."""

@@ -95,6 +95,14 @@ class Question:
         return isinstance(self.target, Difference)
 
     @property
+    def both(self) -> tuple[int, int] | None:
+        """The numbers of two scores, where of every sequence the difference of these is told."""
+        match self.target:
+            case Difference(int(plus), int(minus)):
+                return plus, minus
+        return None
+
+    @property
     def of_gold(self) -> bool:
         """Whether what is explained, less something or not, is the score of the true class."""
         target = self.target

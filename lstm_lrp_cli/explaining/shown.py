@@ -15,8 +15,7 @@ import numpy as np
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Ledger
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.model import Model
-from .explanation import ExplainedInput, Explanation
+from .explanation import Asked, ExplainedInput, Explanation
 from .sizes import large_sizes
 
 FOR, AGAINST = (240, 120, 20), (40, 120, 240)
@@ -120,7 +119,7 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     """The ledger in one line, what makes single numbers doubtful, and what their unit is."""
     methods = explanation.asked.methods
     own = (method for method in methods if method.name == explanation.method)
-    units = units_text(explanation.model, own)
+    units = units_text(explanation.asked, own)
     if units is not None:
         yield units
     ledger = explanation.ledger
@@ -138,24 +137,30 @@ def original_text(value: float) -> str:
     return f"original {value:.6g}"
 
 
-def units_text(model: Model, methods: Iterable[Method]) -> str | None:
+def units_text(asked: Asked, methods: Iterable[Method]) -> str | None:
     """How much relevance is in the units of the user's values; None where those are not known.
 
     Parameters
     ----------
+    asked : Asked
     methods : iterable of Method
         Those of whose relevance it is told, where it is in the unit of the score.
     """
-    methods, units = list(methods), model.units
+    methods, model = list(methods), asked.model
     names = [method.name for method in methods if method.in_unit_of_score]
+    units = dict(enumerate(model.units))
     if not units or not names:
         return None
     what = "relevance" if len(names) == len(methods) else f"relevance by {', '.join(names)}"
-    linear = {score: unit for score, unit in enumerate(units) if unit is not None}
+    if asked.both is not None:
+        units = {score: units[score] for score in asked.both}
+    linear = {score: unit for score, unit in units.items() if unit is not None}
     if not linear:
         return f"{what} is of the score before the last activation, and not in original units"
-    if len(set(units)) == 1:
-        return f"1 of {what} is {linear[0]:.6g} in original units"
+    if len(set(units.values())) == 1:
+        return f"1 of {what} is {next(iter(linear.values())):.6g} in original units"
+    if asked.both is not None:
+        return f"{what} is of a difference of values in different units, and not in original units"
     told = [f"{unit:.6g} of {model.target_name(score)}" for score, unit in linear.items()]
     more = f" and {len(told) - TOLD_UNITS} more" if len(told) > TOLD_UNITS else ""
     return f"1 of {what} is, in original units, {', '.join(told[:TOLD_UNITS])}{more}"

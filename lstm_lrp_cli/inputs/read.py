@@ -18,13 +18,11 @@ from .jsonl import read_json_lines
 from .lines import Lines
 from .sequence import Sequence, check_named, together, ways_to_give
 from .stream import (
-    ENDINGS,
     STANDARD_INPUT,
     TABLES,
     InputFormat,
     OpenInput,
     display_name,
-    format_ending,
     on_disk,
     open_input,
 )
@@ -79,19 +77,6 @@ class Source:
     sentences: tuple[str, ...] = ()
     array: str | None = None
     series: AsSeries = USUAL_SERIES
-
-    def alike(self, path: str) -> "Source":
-        """Another file, which is written as this one is but for its format.
-
-        It need not have labels where they are no part of what a line holds; of a table their column
-        is told apart from features.
-        """
-        form = ENDINGS.get(format_ending(Path(path))) or self.format
-        other = replace(self, path=path, format=form, others=(), sentences=())
-        if form in TABLES:
-            return replace(other, labelled=self.columns.label is not None)
-        columns = replace(self.columns, label=None)
-        return replace(other, labelled=self.labelled and form in (None, "txt"), columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
         on: Background | None = None,
     ) -> None:
         self._console = console or open_console(file)
+        self._asked = layout.asked
         self._model = layout.model
         self._methods = layout.methods
         self._several_methods = layout.several_methods
@@ -86,7 +87,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             self._print(Text(*end) for end in ends)
         else:
             self._print([Text("(+0.10) for the target,"), Text("(-0.10) against it")])
-        units = units_text(self._model, self._methods)
+        units = units_text(self._asked, self._methods)
         if units is not None:
             self._print(map(Text, printable(units).split(" ")))
         self._console.print()

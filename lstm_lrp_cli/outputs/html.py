@@ -106,7 +106,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
                 left_out=self._model.leaves_out,
                 version=__version__,
                 series=self._series,
-                units=units_text(self._model, self._layout.methods),
+                units=units_text(self._layout.asked, self._layout.methods),
                 no_shares=NO_SHARES,
                 predicted=list(self._predicted(report["predicted"])),
                 script=script,

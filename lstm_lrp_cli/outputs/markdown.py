@@ -52,7 +52,7 @@ class MarkdownWriter(Writer[Several[Explanation]]):
         about = self._layout.about
         listed = {name: str(about[name]) for name in ("model", "input") if name in about}
         methods = "; ".join(map(method_text, self._layout.methods))
-        units = units_text(self._model, self._layout.methods)
+        units = units_text(self._layout.asked, self._layout.methods)
         items = {**listed, "method": methods, **({} if units is None else {"units": units})}
         kinds = {each.embedding is None for each in self._model.inputs}
         of_kinds = {False: "**Bold** tokens speak for the target, *slanted* ones against it"}

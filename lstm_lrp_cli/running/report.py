@@ -232,7 +232,7 @@ class ExplainReport(RunReport[Figures]):
             yield "accuracy", f"{share:.1f} % ({figures.right:,} of {figures.labelled:,} right)"
         for method in self.methods:
             yield from self._account(method)
-        units = units_text(self.model, self.methods)
+        units = units_text(self.explainer, self.methods)
         if units is not None:
             yield "units", units
 

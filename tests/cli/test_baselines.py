@@ -221,6 +221,55 @@ class TestBaselineOfTokens:
         np.testing.assert_allclose(found.relevance, wanted, rtol=1e-9)
 
 
+class TestFilesOfAnotherFormat:
+    """What is said of INPUT is said of a baseline's file as far as it has a meaning there."""
+
+    @pytest.mark.parametrize("kind", ["", "mean:"])
+    def test_series(self, run, tmp_path, kind):
+        values = np.random.default_rng(3).normal(size=(10, len(FEATURES))).round(3)
+        lines = [",".join(["day", "label", "station", *FEATURES])]
+        lines += [
+            f"2024-01-{t + 1:02d},0,a,{','.join(map(str, row))}" for t, row in enumerate(values)
+        ]
+        (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+        plain = [",".join(line.split(",")[:1] + line.split(",")[2:]) for line in lines]
+        (tmp_path / "plain.csv").write_text("\n".join(plain) + "\n")
+        np.save(tmp_path / "windows.npy", values.reshape(2, 5, -1))
+        windows = ["--window", 5, "--stride", 5, "--group", "station", "--label", "label"]
+        asked = (WEATHER.model, tmp_path / "in.csv", *windows, "--method", METHODS, "--baseline")
+        wanted, *others = (
+            explained(run, *asked, f"{kind}{tmp_path / name}")
+            for name in ("in.csv", "plain.csv", "windows.npy")
+        )
+        for found in others:
+            assert_alike(found, wanted)
+
+    def test_texts(self, run, small, tmp_path):
+        small.save()
+        table = small.write("in.csv", "review,mark,doc\nthe film,0,a\nis bad,1,b\n")
+        small.write("background.csv", "review\nnot bad\n")
+        small.write("background.txt", "not bad\n")
+        told = ("--text", "review", "--label", "mark", "--id", "doc", "--method", METHODS)
+        one, other = (
+            explained(run, small.path, table, *told, "--baseline", small.folder / name)
+            for name in ("background.csv", "background.txt")
+        )
+        assert_alike(one, other)
+        lines = small.write("in.txt", "the film\n")
+        told = ("--method", "occlusion", "--baseline", small.folder / "background.csv")
+        result = run("explain", small.path, lines, *told)
+        assert result.exit_code == 3
+        assert "or .txt with a sequence a line" in problem_of(result)
+
+    def test_what_is_left_out_of_them_is_said_if_anything_is(self, run, series, tmp_path):
+        path, _ = series
+        (tmp_path / "more.csv").write_text(f"note,{','.join(FEATURES)}\nx,1,2,3,4\n")
+        asked = ("explain", WEATHER.model, path, "--method", "occlusion")
+        asked += ("--baseline", tmp_path / "more.csv")
+        assert "left out" in run(*asked).stderr
+        assert run(*asked, "-q").stderr == ""
+
+
 class TestSeveralInputs:
     @pytest.fixture
     def several(self, tmp_path):

@@ -88,14 +88,10 @@ def test_true_classes_need_labelled_input(run, lines, labelled):
             assert not any(line["ledger"][name] for name in ("score", "tokens", "residual"))
     result = run("explain", labelled.path, labelled.folder / "in.txt", "--target", "second-gold")
     assert result.exit_code == 2
-<<<<<<< HEAD
-    assert "--target second-gold needs labelled input: add --labelled, or --label." in result.stderr
-=======
     assert (
         "--target second-gold needs labelled input: add --labelled, or --label COLUMN."
         in result.stderr
     )
->>>>>>> e1
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "parquet", "npz", "html", "terminal", "markdown"])
@@ -272,12 +268,8 @@ class TestEvaluate:
             assert problem in " ".join(result.stderr.split())
         result = run("evaluate", labelled.path, labelled.folder / "in.txt", "--target", "gold-poor")
         assert (
-<<<<<<< HEAD
-            "--target gold-poor needs labelled input: add --labelled, or --label." in result.stderr
-=======
             "--target gold-poor needs labelled input: add --labelled, or --label COLUMN."
             in result.stderr
->>>>>>> e1
         )
 
 

@@ -203,6 +203,31 @@ class TestPictures:
     def test_one_unit_is_told_once(self, run, told, scaled, units):
         assert units in told("explain", "--format", "terminal", scaled=scaled)
 
+    @pytest.mark.parametrize(
+        ("scaled", "units"),
+        [
+            ([7.3, 0.5, 0.5], "1 of relevance is 0.5 in original units"),
+            (
+                DIVIDE,
+                "relevance is of a difference of values in different units, and not in original "
+                "units",
+            ),
+        ],
+    )
+    def test_a_difference_has_the_unit_of_both(self, run, forecaster, monkeypatch, scaled, units):
+        monkeypatch.setenv("COLUMNS", "120")
+        model, given = forecaster(output_scaling={"minus": MINUS, "divide": scaled})
+        for form, line in (
+            ("terminal", f"{units}\n"),
+            ("markdown", f"- units: {units}\n"),
+            ("html", f"<dt>Units</dt><dd>{units}</dd>"),
+        ):
+            result = run("explain", model, given, "--target", "wind-pressure", "--format", form)
+            assert line in result.stdout
+            assert f"units           {units}\n" in result.stderr
+        one, *_ = lrp.explain(lrp.load(model), SERIES, target="wind-pressure")
+        assert units in repr(one)
+
     def test_what_is_in_no_unit_of_the_score_has_no_unit(self, run, forecaster):
         """A squared derivative is none, nor are random numbers."""
         model, given = forecaster(output_scaling={"divide": 4.0})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Several
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +13,9 @@ from msgspec import structs
 
 from lstm_lrp_cli.engine.methods import InputBaseline
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage
-from lstm_lrp_cli.inputs.stream import ENDINGS, STANDARD_INPUT, format_ending
+from lstm_lrp_cli.inputs.stream import ENDINGS, STANDARD_INPUT, TABLES, format_ending, open_input
+from lstm_lrp_cli.inputs.tables import LISTED
+from lstm_lrp_cli.inputs.tables.columns import TEXT
 from .groups import EACH
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
     from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.inputs.sequence import Sequence
+    from lstm_lrp_cli.inputs.stream import InputFormat
+    from lstm_lrp_cli.inputs.tables.columns import Columns
     from lstm_lrp_cli.model import Floats
     from lstm_lrp_cli.model.model import Input, Model
 
@@ -66,11 +72,59 @@ def of_file(text: str, model: Model, source: Source | None) -> MadeBaseline | No
     vector = _vector(path, model)
     if vector is not None:
         return MadeBaseline([of_every_step(vector, model.only_input)], 1)
-    from lstm_lrp_cli.inputs.read import Source, read_sequences
+    from lstm_lrp_cli.inputs.read import read_sequences
 
-    alike = Source(path) if source is None else source.alike(path)
-    sequences = read_sequences(alike, model)
+    sequences = read_sequences(_written(path, model, source), model)
     return _mean(sequences, model, path) if kind == MEAN else _samples(sequences, model, path)
+
+
+def _written(path: str, model: Model, source: Source | None) -> Source:
+    """How a file is written: as the user's input is, but for its format.
+
+    What has no meaning in that format is not said of it. It needs no names, nor labels where they
+    are no part of what a line holds; of a table of numbers their column, if it is there, is told
+    apart from features.
+    """
+    from lstm_lrp_cli.inputs.read import Source
+    from lstm_lrp_cli.inputs.tables.roles import USUAL_SERIES
+
+    given = Source(path) if source is None else source
+    form, said = ENDINGS.get(format_ending(Path(path))) or given.format, given.columns
+    of_numbers = form in TABLES and not model.takes_tokens
+    columns = replace(said, label=None, id=None)
+    if form in TABLES and Path(path).is_file():
+        known = _columns_of(path, form, said)
+        if of_numbers and said.label in known:
+            columns = replace(columns, label=said.label)
+        elif not (of_numbers or model.several_inputs or said.text or TEXT in known):
+            raise UnusableInput(
+                path,
+                f"is a table of the columns {', '.join(known[:LISTED])}, and a baseline's texts "
+                f"are in the column that --text names for INPUT, else `{TEXT}`; expected such a "
+                "table, or .txt with a sequence a line",
+            )
+    if of_numbers or form not in (None, "jsonl", *TABLES):
+        columns = replace(columns, text=())
+    in_lines = given.labelled and said.label is None and form in (None, "txt")
+    return replace(
+        given,
+        path=path,
+        format=form,
+        labelled=in_lines or columns.label is not None,
+        others=(),
+        columns=columns,
+        sentences=(),
+        array=given.array if form in ("npz", "h5") else None,
+        series=given.series if of_numbers or form is None else USUAL_SERIES,
+    )
+
+
+def _columns_of(path: str, form: InputFormat, said: Columns) -> Several[str]:
+    """The columns of a table."""
+    from lstm_lrp_cli.inputs.tables.opening import open_table
+
+    with open_input(path) as opened, open_table(opened, form, path, said.delimiter) as table:
+        return table.columns
 
 
 def with_names(model: Model, source: Source) -> Model:
