@@ -48,13 +48,13 @@ def places_of_features(names: Sequence[str], read: Input, where: str) -> list[in
     return [places[name] for name in wanted]
 
 
-def tell_left_out(names: Sequence[str], read: Input, where: str) -> None:
-    """Warn, once of each table, of columns that are no features of the model."""
+def tell_left_out(names: Sequence[str], read: Input, where: str, more: str = "") -> None:
+    """Warn, once of each table, of columns that are no features of the model; and say more."""
     taken = set(names if read.features is None else read.features)
     others = [name for name in names if name not in taken]
     if others:
         kept = f"the model's features are {_listed(read.features or ())}"
-        message = f"{where}: {_listed(others)} left out; {kept}"
+        message = f"{where}: {_listed(others)} left out; {kept}{more}"
         warnings.warn(message, LeftOut, stacklevel=2)
 
 
