@@ -51,13 +51,18 @@ def named_form(path: str, asked: InputFormat | None) -> InputFormat | None:
     return form_of_folder(path, asked) or asked or ENDINGS.get(format_ending(Path(path)))
 
 
-def form_by_beginning(beginning: bytes, model: Model, *, columns: bool) -> InputFormat:
+def form_by_beginning(beginning: bytes, model: Model, where: str, *, columns: bool) -> InputFormat:
     """Tell a format by how its data begins; text, or a series as CSV, if it is nothing else.
 
     Parameters
     ----------
     columns : bool
         Whether columns are named, so that it is no text of a sequence a line.
+
+    Raises
+    ------
+    UnusableInput
+        It is JSON, but not of lines, and would be taken for text.
     """
     for signature, form in _SIGNATURES.items():
         if beginning.startswith(signature):
@@ -68,6 +73,13 @@ def form_by_beginning(beginning: bytes, model: Model, *, columns: bool) -> Input
     keys = (b'"tokens"', b'"text"', b'"values"')
     if first_line.startswith(b"{") and any(key in first_line for key in keys):
         return "jsonl"
+    if format_ending(Path(where)) == ".json" and first_line.startswith((b"[", b"{")):
+        kept = "`text` or `tokens`" if model.takes_tokens else "`values`"
+        raise UnusableInput(
+            where,
+            f"is JSON, and not an object a line with {kept}; expected such lines (.jsonl), which "
+            "jq -c '.[]' makes of a list, or a table (.csv); or say what it is by --input-format",
+        )
     return "txt" if model.takes_tokens and not columns else "csv"
 
 
