@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -87,20 +87,11 @@ class Source:
         is told apart from features.
         """
         form = ENDINGS.get(format_ending(Path(path))) or self.format
-        columns, labelled = self.columns, self.labelled and form in (None, "txt")
+        other = replace(self, path=path, format=form, others=(), sentences=())
         if form in TABLES:
-            labelled = columns.label is not None
-        else:
-            columns = replace(columns, label=None)
-        return replace(
-            self,
-            path=path,
-            format=form,
-            labelled=labelled,
-            others=(),
-            columns=columns,
-            sentences=(),
-        )
+            return replace(other, labelled=self.columns.label is not None)
+        columns = replace(self.columns, label=None)
+        return replace(other, labelled=self.labelled and form in (None, "txt"), columns=columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +248,24 @@ def _labelled_by(source: Source, label: str, model: Model, steps: int) -> Iterat
 def are_dated(blocks: Iterator[Block], model: Model) -> tuple[bool, Iterator[Block]]:
     """Whether sequences of the first block say when their steps were; and all blocks.
 
-    Of lines, they are read only where they may say it.
+    Steps of numbers alone have dates: of tokens nothing is waited for. Of lines, they are read only
+    where they may say it; one that cannot be used is refused when it is its turn.
 
     Raises
     ------
     UnusableInput
-        The first block cannot be read, or its first lines cannot be used.
+        The first block cannot be read.
     """
+    if all(each.embedding is not None for each in model.inputs):
+        return False, blocks
     first = next(blocks, None)
     if first is None:
         return False, iter(())
     dated = False
     told = isinstance(first, LineBlock) and b'"dates"' in first.lines.data
     if told or isinstance(first, list):
-        dated = any(sequence.has_dates for sequence in sequences_of(first, model))
+        with suppress(UnusableInput):
+            dated = any(sequence.has_dates for sequence in sequences_of(first, model))
     return dated, chain([first], blocks)
 
 
