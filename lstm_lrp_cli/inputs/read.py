@@ -131,7 +131,7 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     form = named_form(source.path, source.format)
     with _opened(source.path) as opened:
         told = source.columns.told is not None
-        form = form or form_by_beginning(opened.beginning, model, columns=told)
+        form = form or form_by_beginning(opened.beginning, model, where, columns=told)
         check_content(opened, form, where, model)
         check_fit(form, where, model, source.columns)
         _check_options(source, form, where, model)

@@ -60,7 +60,7 @@ def named_form(path: str, asked: InputFormat | None) -> InputFormat | None:
     return form_of_folder(path, asked) or asked or ENDINGS.get(format_ending(Path(path)))
 
 
-def form_by_beginning(beginning: bytes, model: Model, *, columns: bool) -> InputFormat:
+def form_by_beginning(beginning: bytes, model: Model, where: str, *, columns: bool) -> InputFormat:
     """Tell a format by how its data begins; text, or a series as CSV, if it is nothing else.
 
     Parameters
@@ -77,7 +77,8 @@ def form_by_beginning(beginning: bytes, model: Model, *, columns: bool) -> Input
     keys = (b'"tokens"', b'"text"', b'"values"')
     if first_line.startswith(b"{") and any(key in first_line for key in keys):
         return "jsonl"
-    if _is_object(first_line) or _ARRAY.match(beginning):
+    is_list = format_ending(Path(where)) == ".json" and first_line.startswith(b"[")
+    if is_list or _is_object(first_line) or _ARRAY.match(beginning):
         return "jsonl"  # which says what is missing; as text it would be explained without a word
     return "txt" if model.takes_tokens and not columns else "csv"
 

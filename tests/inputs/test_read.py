@@ -207,6 +207,17 @@ class TestTokens:
         unnamed = make_model(*LAYERS, classes=3)
         assert self.read(tmp_path, unnamed, "1 2\n", ids=True) == [(("1", "2"), [1, 2], 0)]
 
+    def test_of_a_list_in_json_are_no_words(self, tmp_path):
+        """Such a file would be taken for a line of text, braces and all."""
+        path = tmp_path / "in.json"
+        path.write_text('[{"text": "the film"}]\n')
+        for model in (words(), SERIES):
+            with pytest.raises(UnusableInput, match=r"in\.json: is one JSON array of objects"):
+                list(read_sequences(Source(str(path)), model))
+        assert len(list(read_sequences(Source(str(path), "txt"), words()))) == 1
+        path.write_text('{"text": "the film"}\n')
+        assert next(read_sequences(Source(str(path)), words())).tokens == ("the", "film")
+
 
 class TestSeries:
     def test_come_in_groups_of_about_so_many_steps(self, tmp_path):

@@ -110,6 +110,9 @@ class TestColumns:
     def test_the_index_of_pandas(self, table):
         [one] = table(",a,b", "0,1,2", "1,3,4")
         assert one.features == ("a", "b")
+        with pytest.warns(LeftOut, match="`sky` left out"):
+            [beside] = table(",a,sky,b", "0,1,grey,2", "1,3,clear,4")
+        assert beside.features == ("a", "b")
         [dated] = table(",a,b", "2020-01-01,1,2", "2020-01-02,3,4")
         assert dated.dates == ("2020-01-01", "2020-01-02")
 
@@ -258,6 +261,9 @@ class TestDates:
             ("30 september 2019", "1 Oct 2019 01:00 AM"),
             ('"Apr 30, 2020"', '"May 1, 2020"'),
             ("2019Q4", "2020Q1"),
+            ("2019-12-31 23:30:00.000 +0100", "2020-01-01 00:00:00.000 +0100"),
+            ("2019-12-31 23:30:00 UTC", "2020-01-01 00:00:00 UTC"),
+            ("Tue 31 Dec 2019", "Wed 1 Jan 2020"),
         ],
     )
     def test_of_any_form_are_kept_as_written(self, table, refused, first, second):
@@ -289,6 +295,9 @@ class TestDates:
     def test_that_are_none_are_told(self, table):
         with pytest.warns(LeftOut, match="no numbers; `time` is `0h10`, no date that is read"):
             assert table("time,a,b", "0h10,1,2")[0].dates is None
+        model = with_input(features=("a", "b"))
+        with pytest.warns(LeftOut, match="`a`, `b`; `date` is `0h10`, no date that is read"):
+            assert table("date,a,b", "0h10,1,2", model=model)[0].dates is None
 
     def test_whose_day_or_month_may_be_first_are_asked_where_it_matters(self, table, refused):
         rises = ["date,a,b", "01/02/2020,1,1", "02/03/2020,1,1"]

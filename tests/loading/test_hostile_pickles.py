@@ -122,6 +122,14 @@ def test_the_honest_ones_are_read(library, tmp_path):
             assert scaler.size == 2
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_several_at_once_are_told(library, refused, kind):
+    several = kind([library("StandardScaler", **fitted()), library("MinMaxScaler")])
+    message = refused(pickle.dumps(several))
+    assert f"is a pickled {kind.__name__} of sklearn.preprocessing.StandardScaler, " in message
+    assert "expected one of them: save each in a file of its own" in message
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_call_is_refused_wherever_it_stands(refused, library, attack, protocol, place):

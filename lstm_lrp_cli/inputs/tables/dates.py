@@ -33,7 +33,10 @@ YEAR_LAST = re.compile(
     rf"(\d{{1,2}})(?:([-/.])(\d{{1,2}})\2(\d{{4}})|([/.])(\d{{1,2}})\5(\d\d)){TIME}\Z"
 )
 # 24-Dec-2012, 24 December 2012; Dec 24, 2012.
-DAY_MONTH = re.compile(rf"(\d{{1,2}})[-/. ]*([A-Za-z]{{3,9}})[-/., ]*(\d{{4}}|\d\d){TIME}\Z")
+WEEKDAY = r"(?:[A-Za-z]{3,9},? +)?"
+DAY_MONTH = re.compile(
+    rf"{WEEKDAY}(\d{{1,2}})[-/. ]*([A-Za-z]{{3,9}})[-/., ]*(\d{{4}}|\d\d){TIME}\Z"
+)
 MONTH_DAY = re.compile(rf"([A-Za-z]{{3,9}})[. ]*(\d{{1,2}}),? +(\d{{4}}){TIME}\Z")
 QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])\Z")
 MONTHS = (
@@ -50,6 +53,8 @@ MONTHS = (
     "november",
     "december",
 )
+# A zone that stands apart, which ISO does not know: 18:30:00 +0100.
+ZONE = re.compile(r"(?<=\d) +([+-]\d\d:?\d\d)\Z")
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -119,7 +124,7 @@ def _of_date(text: str) -> Meanings:
         month_first = None if parted == "." else _moment(year, first, second, time)
         return _known(dmy=day_first, mdy=month_first)
     try:
-        return _of_datetime(datetime.fromisoformat(text))
+        return _of_datetime(datetime.fromisoformat(ZONE.sub(r"\1", text.replace(" UTC", "Z"))))
     except (ValueError, OverflowError):
         return _of_words(text)
 

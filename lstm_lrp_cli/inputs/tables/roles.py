@@ -1,5 +1,6 @@
 """Which columns of a table of numbers are what: features, dates, groups, labels."""
 
+import re
 import warnings
 from collections.abc import Sequence as Several
 from typing import Any, TypedDict, Unpack
@@ -126,7 +127,8 @@ def roles_of(
     if date is None:
         date = _found_date(table, others, first, read)
         others = [name for name in others if name != date]
-    features = _features(table, others, first, read)
+    undated = _no_dates(others, first) if date is None else ""
+    features = _features(table, others, first, read, undated)
     dated = date is not None and (not long or is_date(first[date]))
     return Roles(features, date, order, dated, long, group, label)
 
@@ -163,7 +165,7 @@ def _found_date(table: Table, names: list[str], first: dict[str, Any], read: Inp
 
 
 def _features(
-    table: Table, names: list[str], first: dict[str, Any], read: Input
+    table: Table, names: list[str], first: dict[str, Any], read: Input, undated: str
 ) -> tuple[str, ...]:
     """The columns that are features: those that the mapping names, or all that are left.
 
@@ -172,13 +174,16 @@ def _features(
     header = table.where if table.typed else f"{table.where}: line 1"
     places = places_of_features(names, read, header)
     if places is not None:
+        if undated:
+            message = f"{table.where}: {undated.removeprefix('; ')}"
+            warnings.warn(message, LeftOut, stacklevel=2)
         return read.features or ()
-    if len(names) == read.size + 1:
+    if len(names) > read.size:
         names = [name for name in names if name]  # the index that pandas wrote has no name
     numbers = [name for name in names if is_number(first[name])]
     if len(names) > read.size == len(numbers):
         others = ", ".join(f"`{name}`" for name in names if name not in numbers)
-        message = f"{table.where}: {others} left out, which has no numbers{_no_dates(names, first)}"
+        message = f"{table.where}: {others} left out, which has no numbers{undated}"
         warnings.warn(message, LeftOut, stacklevel=2)
         return tuple(numbers)
     if len(names) == read.size:
@@ -189,7 +194,7 @@ def _features(
 def _no_dates(names: Several[str], first: dict[str, Any]) -> str:
     """Which columns of text are called as dates are, and hold none that are known."""
     texts = [name for name in names if not is_number(first[name])]
-    called = [name for name in texts if name.strip().lower() in NAMES]
+    called = [name for name in texts if re.search("date|time", name.lower())]
     told = "".join(f"; `{name}` is `{str(first[name])[:40]}`, no date" for name in called)
     return f"{told} that is read, so rows are taken as they stand" if told else ""
 

@@ -108,13 +108,14 @@ def public(value: Any) -> str:
 def _found(read: Pickled, where: str, known: Mapping[str, Any], expected: tuple[str, str]) -> Made:
     """The object that a file holds, of one of some classes, and nothing beside it to be run."""
     value, (what, mend) = read.value, expected
-    if isinstance(value, dict):
-        held = [each for each in value.values() if isinstance(each, Made)]
+    if isinstance(value, dict | list | tuple):
+        values = value.values() if isinstance(value, dict) else value
+        held = [each for each in values if isinstance(each, Made)]
         if held:
             raise UnusableInput(
                 where,
-                f"is a pickled dict of {', '.join(map(public, held[:6]))}; expected one of them: "
-                "save each in a file of its own",
+                f"is a pickled {public(value)} of {', '.join(map(public, held[:6]))}; expected "
+                "one of them: save each in a file of its own",
             )
     if not isinstance(value, Made) or not _is_one(value.kind, known):
         raise UnusableInput(where, f"is a pickled {public(value)}; expected {what}; or {mend}")
