@@ -68,7 +68,8 @@ def open_input(source: str) -> Iterator[OpenInput]:
     try:
         raw = sys.stdin.buffer if source == STANDARD_INPUT else open(source, "rb")  # noqa: SIM115
     except FileNotFoundError as error:
-        raise UnusableInput(where, "there is no such input file") from error
+        mend = "; a sentence is given by --text" if " " in source else ""
+        raise UnusableInput(where, f"there is no such input file{mend}") from error
     except IsADirectoryError as error:
         raise UnusableInput(where, "is a directory; expected a file of sequences") from error
     except OSError as error:

@@ -527,8 +527,16 @@ class TestInMemory:
             sequences(polars.LazyFrame({"text": ["the"]}), words())
 
     def test_a_model_in_the_place_of_inputs(self):
-        with pytest.raises(TypeError, match="of type list; expected the model behind inputs"):
+        with pytest.raises(ValueError, match="`model`: is of type list; expected what `load` "):
             sequences(words(), ["the film"])
+
+    def test_a_column_that_is_called_by_a_number(self):
+        pandas = pytest.importorskip("pandas")
+        table = pandas.DataFrame([["the film", 1], ["not", 0]])
+        found = sequences(table, words(), text=0, label=1)
+        assert [(each.tokens, each.gold) for each in found] == [(("the", "film"), 1), (("not",), 0)]
+        with pytest.raises(ValueError, match="`text`: is of type list; expected the name of a"):
+            sequences(table, words(), text=["0"])
 
     def test_a_long_label_is_shortened(self):
         with pytest.raises(
