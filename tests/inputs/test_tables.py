@@ -133,7 +133,7 @@ class TestDelimited:
             ('a,b\n1,"x\n2,y\n', "line 2: opens a quote that no later line closes"),
             ('a,b\n1,"x"y\n', "line 2: has a quote within a quoted field"),
             ("a,b\n1,2\n1,2,3\n", "line 3: has 3 fields, parted by a comma; expected 2 (a, b)"),
-            ("a,b\n1\n", "line 2: has 1 field, parted by a comma; expected 2"),
+            ("a,b\n1\n", "expected 2 (a, b): quote fields that have line ends in them, and fill"),
             ("a\tb\n1\t2\t3\n", "line 2: has 3 fields, parted by a tab; expected 2"),
             ('a\tb\n"x\n', "line 2: opens a quote that no later line closes"),
             ("a,b\n1,x\ry\n", "line 2: has a carriage return within a field"),
