@@ -171,6 +171,11 @@ def read(
     """
     if format not in (None, *get_args(InputFormat)):
         raise WrongUsage(f"{format!r} is none of {', '.join(get_args(InputFormat))}", "format")
+    if not isinstance(model, Model):
+        raise WrongUsage(f"is of type {type(model).__name__}; expected what `load` gives", "model")
+    if not isinstance(path, str | PathLike | Mapping):
+        found = type(path).__name__
+        raise WrongUsage(f"is of type {found}; `sequences` takes what is no file", "path")
     files = [str(path)]
     if isinstance(path, Mapping):
         files = [f"{name}={file}" for name, file in path.items()]

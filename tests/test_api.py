@@ -300,6 +300,12 @@ class TestExplainer:
         with pytest.raises(ValueError, match=message):
             lrp.Explainer(model, **{"methods": "lrp-all", **asked})
 
+    def test_what_stands_in_the_place_of_another(self, model):
+        with pytest.raises(ValueError, match="`model`: is of type str; expected what `load` gives"):
+            lrp.read(model, "sentences.txt")
+        with pytest.raises(ValueError, match="`path`: is of type list; `sequences` takes what is"):
+            lrp.read(["a film"], model)
+
     def test_the_true_class_must_be_known(self, model):
         with pytest.raises(lrp.UnusableInput, match="sequence 1: has no true class"):
             lrp.explain(model, TEXTS, target="gold", labels=["positive", None, None])

@@ -1,5 +1,6 @@
 """Lines of text, block by block, and sequences that stand one a line: text, or token ids."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -64,9 +65,11 @@ class Lines:
         try:
             return self.data.decode("utf-8")
         except UnicodeDecodeError as error:
-            encoding = "utf-16" if self.data.startswith(UTF_16) else "latin1"
+            # In Latin-1 these are no characters; Windows has quotes and the euro there.
+            one_byte = "cp1252" if re.search(rb"[\x80-\x9f]", self.data) else "latin1"
+            encoding = "utf-16" if self.data.startswith(UTF_16) else one_byte
             mend = f"convert the file, for instance with iconv -f {encoding} -t utf-8"
-            if encoding == "latin1" and b"\0" in self.data:
+            if encoding != "utf-16" and b"\0" in self.data:
                 mend = "there are null bytes too, so it is no text"
             raise UnusableInput(
                 self.place,

@@ -94,7 +94,7 @@ def sequences(
     """
     if not isinstance(model, Model):
         found = type(model).__name__
-        raise TypeError(f"the second argument is of type {found}; expected the model behind inputs")
+        raise WrongUsage(f"is of type {found}; expected what `load` gives, behind inputs", "model")
     if hasattr(inputs, "collect_schema") and hasattr(inputs, "collect"):
         raise UnusableInput("input", "is a table that is yet to be made; expected its .collect()")
     columns, asked = named_columns(text, label, id), as_series(**series)

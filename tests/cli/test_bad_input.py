@@ -339,6 +339,7 @@ class TestInput:
 
     def test_that_is_not_there(self, refused, small):
         assert "there is no such input file" in refused(input=small.folder / "none.txt")
+        assert "no such input file; a sentence is given by --text" in refused(input="A fine film")
 
     def test_that_is_a_sentence(self, refused):
         problem = "not bad: there is no such input file; a sentence is given by --text"

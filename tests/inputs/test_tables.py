@@ -133,7 +133,7 @@ class TestDelimited:
             ('a,b\n1,"x\n2,y\n', "line 2: opens a quote that no later line closes"),
             ('a,b\n1,"x"y\n', "line 2: has a quote within a quoted field"),
             ("a,b\n1,2\n1,2,3\n", "line 3: has 3 fields, parted by a comma; expected 2 (a, b)"),
-            ("a,b\n1\n", "line 2: has 1 field, parted by a comma; expected 2"),
+            ("a,b\n1\n", "expected 2 (a, b): quote fields that have line ends in them, and fill"),
             ("a\tb\n1\t2\t3\n", "line 2: has 3 fields, parted by a tab; expected 2"),
             ('a\tb\n"x\n', "line 2: opens a quote that no later line closes"),
             ("a,b\n1,x\ry\n", "line 2: has a carriage return within a field"),
@@ -527,8 +527,16 @@ class TestInMemory:
             sequences(polars.LazyFrame({"text": ["the"]}), words())
 
     def test_a_model_in_the_place_of_inputs(self):
-        with pytest.raises(TypeError, match="of type list; expected the model behind inputs"):
+        with pytest.raises(ValueError, match="`model`: is of type list; expected what `load` "):
             sequences(words(), ["the film"])
+
+    def test_a_column_that_is_called_by_a_number(self):
+        pandas = pytest.importorskip("pandas")
+        table = pandas.DataFrame([["the film", 1], ["not", 0]])
+        found = sequences(table, words(), text=0, label=1)
+        assert [(each.tokens, each.gold) for each in found] == [(("the", "film"), 1), (("not",), 0)]
+        with pytest.raises(ValueError, match="`text`: is of type list; expected the name of a"):
+            sequences(table, words(), text=["0"])
 
     def test_a_long_label_is_shortened(self):
         with pytest.raises(

@@ -2,6 +2,7 @@
 
 import bz2
 import io
+import json
 import lzma
 import os
 import pickle
@@ -184,6 +185,24 @@ def test_everything_else_is_refused_by_its_name(refused, library):
     assert (
         "is a pickled sklearn.preprocessing.StandardScaler; expected scikit-learn's La" in message
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "drop", "problem"),
+    [(1, "first", "leaves categories out (drop, "), (2, None, "was fitted to 2 columns, and not ")],
+)
+def test_an_encoder_of_other_things_than_all_labels(refused, library, columns, drop, problem):
+    texts = np.array(["a", "b"], dtype=object)
+    encoder = library("OneHotEncoder", categories_=[texts] * columns, drop=drop)
+    message = refused(pickle.dumps(encoder), "labels.pkl", read_labels)
+    assert message.startswith(f"is a sklearn.preprocessing.OneHotEncoder that {problem}")
+    assert message.endswith("; list the labels themselves")
+
+
+def test_labels_of_a_config_of_transformers(tmp_path):
+    config = {"model_type": "lstm", "id2label": {"0": "bad", "1": "good"}, "label2id": {"bad": 0}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_labels(tmp_path / "config.json") == ["bad", "good"]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -305,8 +305,9 @@ class TestInput:
         (tmp_path / "x.csv").write_bytes(b"\x89PNG\r" + bytes(9))
         error = said(tmp_path / "x.csv")
         assert "byte 1 (0x89) is not UTF-8; there are null bytes too, so it is no text" in error
-        for encoding, name in (("utf-16", "utf-16"), ("latin1", "latin1")):
-            (tmp_path / "x.csv").write_bytes("sequence,step,é\n".encode(encoding))
+        for encoding, name in (("utf-16", "utf-16"), ("latin1", "latin1"), ("cp1252", "cp1252")):
+            column = "“a”" if encoding == "cp1252" else "é"
+            (tmp_path / "x.csv").write_bytes(f"sequence,step,{column}\n".encode(encoding))
             assert f"iconv -f {name} -t utf-8" in said(tmp_path / "x.csv")
 
     def test_models_and_workbooks(self, said, model, tmp_path):

@@ -328,6 +328,7 @@ class TestKeysThatAreSet:
         ("text", "message"),
         [
             ("padding", "--set padding: expected KEY=VALUE, such as padding.length=50"),
+            ("tokens.lowercase=no", "lowercase: found `no`; expected one of true, false, ascii"),
             ("padding.lenght=5", "--set: padding: unknown key `lenght`; did you mean `length`?"),
             ("padding.length=many", "--set: padding.length: expected `int`, got `str`"),
             ("labels=[a", "--set labels=[a: line 1: is not valid YAML"),

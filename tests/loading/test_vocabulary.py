@@ -231,6 +231,16 @@ class TestTextsOfOtherTools:
         small.vocabulary = "5 3\n" + "\n".join(lines) + "\n"
         assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
 
+    def test_glove_has_no_line_of_counts(self, small, vocabulary):
+        small.vocabulary = "".join(f"{token} -0.5 .25 1e-3\n" for token in TOKENS)
+        assert vocabulary().ids == {token: k for k, token in enumerate(TOKENS)}
+
+    def test_word2vec_in_binary_is_told(self, small, vocabulary):
+        small.write("words.bin", b"5 2\n</s> " + np.float32([0.1, -2.5]).tobytes() + b"\nthe ")
+        small.mapping["vocabulary"] = "words.bin"
+        with pytest.raises(UnusableInput, match="is word2vec's binary format; expected a voc"):
+            vocabulary()
+
     def test_word2vec_as_the_original_program_saves_it(self, small, vocabulary):
         """A space ends each line."""
         lines = [f"{token} 0.1 -2e-05 3 " for token in TOKENS]

@@ -83,12 +83,29 @@ def named_columns(
     id: str | None = None,
     delimiter: str | None = None,
 ) -> Columns:
-    """Columns as keywords name them."""
+    """Columns as keywords name them; a number is the name that pandas gives to one without.
+
+    Raises
+    ------
+    WrongUsage
+        One is named by something else.
+    """
     if isinstance(text, Mapping):
         texts = tuple(f"{name}={column}" for name, column in text.items())
     else:
-        texts = () if text is None else (text,)
-    return Columns(texts, label, id, delimiter)
+        texts = () if text is None else (_named(text, "text"),)
+    return Columns(
+        texts,
+        None if label is None else _named(label, LABEL),
+        None if id is None else _named(id, ID),
+        delimiter,
+    )
+
+
+def _named(column: object, key: str) -> str:
+    if not isinstance(column, str | int):
+        raise WrongUsage(f"is of type {type(column).__name__}; expected the name of a column", key)
+    return str(column)
 
 
 def by_input(given: Iterable[str], model: Model, what: str) -> dict[str, list[str]]:

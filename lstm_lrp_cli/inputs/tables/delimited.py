@@ -57,11 +57,14 @@ class DelimitedTable(Table):
         whole = places == list(range(width))
         for fields, place in self._found:
             if len(fields) != width:
+                mend = "quote fields that have it in them"
+                if len(fields) < width:
+                    mend = "quote fields that have line ends in them, and fill in what is missing"
                 named = DELIMITERS.get(self.delimiter, f"`{self.delimiter}`")
                 raise UnusableInput(
                     place,
                     f"has {len(fields)} field{'s' * (len(fields) != 1)}, parted by {named}; "
-                    f"expected {width} ({self.listed}): quote fields that have it in them",
+                    f"expected {width} ({self.listed}): {mend}",
                 )
             yield tuple(fields if whole else [fields[number] for number in places]), place
 

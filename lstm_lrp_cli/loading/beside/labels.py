@@ -50,6 +50,8 @@ def read_labels(path: Path) -> list[str]:
         return labels_of([line.removesuffix("\r") for line in lines], where)
     with damaged(where, lambda e: f"is not valid JSON: {e}", ValueError, RecursionError):
         document = json.loads(text)
+    if isinstance(document, dict) and isinstance(document.get("id2label"), dict):
+        document = document["id2label"]  # config.json of Hugging Face's transformers
     return labels_of(document, where)
 
 

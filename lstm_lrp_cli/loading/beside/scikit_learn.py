@@ -90,7 +90,12 @@ def encoded_labels(read: Pickled, path: Path) -> list[Any]:
     what = f"scikit-learn's {', '.join(ENCODERS)}, or a list of labels"
     found = _found(read, str(path), ENCODERS, (what, "list the labels themselves"))
     with _unfitted(path, found):
-        return ENCODERS[found.kind.name](found.attributes)
+        labels = ENCODERS[found.kind.name](found.attributes)
+    if isinstance(labels, str):
+        raise UnusableInput(
+            str(path), f"is a {public(found)} that {labels}; list the labels themselves"
+        )
+    return labels
 
 
 def public(value: Any) -> str:
@@ -229,17 +234,19 @@ def _classes(attributes: Attributes) -> list[Any]:
     return held.values()
 
 
-def _categories(attributes: Attributes) -> list[Any]:
-    """Those of the only column, all of which have an output."""
+def _categories(attributes: Attributes) -> list[Any] | str:
+    """Those of the only column, all of which have an output; else why they are no labels."""
     columns = attributes["categories_"]
-    if not isinstance(columns, list) or len(columns) != 1:
-        raise ValueError("categories_ are not those of one column, the labels")
+    if not isinstance(columns, list):
+        raise ValueError("categories_ is no list")
+    if len(columns) != 1:
+        return f"was fitted to {len(columns)} columns, and not to that of the labels alone"
     if attributes.get("drop") is not None or attributes.get("_infrequent_enabled", False):
-        raise ValueError("it leaves categories out (drop, min_frequency, max_categories)")
+        return "leaves categories out (drop, min_frequency, max_categories)"
     return _classes({"classes_": columns[0]})
 
 
-ENCODERS: dict[str, Callable[[Attributes], list[Any]]] = {
+ENCODERS: dict[str, Callable[[Attributes], list[Any] | str]] = {
     "LabelEncoder": _classes,
     "OneHotEncoder": _categories,
     "LabelBinarizer": _classes,

@@ -3,6 +3,7 @@
 A text file, JSON, a pickle, a tokenizer, or a dataset or value in the weight file.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from .vocabulary_text import (
 )
 
 ALLOWED_BYTES = 256 * 2**20
+# The first line of word2vec's formats.
+COUNTS = re.compile(rb"[0-9]{1,12} [0-9]{1,12}\n")
 
 
 def read_vocabulary(
@@ -122,11 +125,27 @@ def _of_file(path: Path, what: str) -> Spelling:
         return from_pickle(where, read.value, read.asked)
     if is_sentencepiece(seen.beginning):
         return from_sentencepiece(where, _bytes_of(path, what))
+    if _is_binary_word2vec(seen.beginning):
+        raise UnusableInput(
+            where,
+            "is word2vec's binary format; expected a vocabulary: gensim writes one by "
+            "KeyedVectors.load_word2vec_format(path, binary=True).save(other)",
+        )
     text = read_text_file(path, ALLOWED_BYTES, what)
     if path.suffix == ".json":
         return _of_document(where, text)
     ids = from_lines(where, text)
     return from_bert(where, ids, path.parent) if is_of_bert(ids) else Spelling(ids)
+
+
+def _is_binary_word2vec(beginning: bytes) -> bool:
+    """Whether a line of two counts is followed by what is no text."""
+    try:
+        beginning.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # The last character may be cut.
+        return bool(COUNTS.match(beginning)) and error.start < len(beginning) - 4
+    return False
 
 
 def _look(path: Path, what: str) -> Seen:

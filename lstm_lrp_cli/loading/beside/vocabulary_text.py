@@ -56,7 +56,10 @@ def from_lines(where: str, text: str) -> dict[str, int]:
         if len(counts) == 2 and all(map(WHOLE.fullmatch, counts)):
             count, dimensions = map(int, counts)
             if _is_vector(lines[1], dimensions):
-                return _from_word2vec(where, lines, count, dimensions)
+                return _from_word2vec(where, lines[1:], dimensions, count)
+        dimensions = lines[0].rstrip(" ").count(" ")
+        if dimensions > 1 and all(_is_vector(line, dimensions) for line in lines[:2]):
+            return _from_word2vec(where, lines, dimensions)
         if all(map(SCORED.fullmatch, lines)):
             problem = "is a list of pieces and scores, as SentencePiece writes beside its model"
             raise UnusableInput(where, f"{problem}; expected the .model itself")
@@ -102,21 +105,23 @@ def _is_vector(line: str, dimensions: int) -> bool:
         return False
 
 
-def _from_word2vec(where: str, lines: list[str], count: int, dimensions: int) -> dict[str, int]:
-    """The text format of word2vec, as it and gensim's save_word2vec_format write it.
+def _from_word2vec(
+    where: str, lines: list[str], dimensions: int, count: int | None = None
+) -> dict[str, int]:
+    """The text format of word2vec, as it and gensim's save_word2vec_format write it, or GloVe's.
 
-    A line of counts, then a token and its vector on each line; ids count from 0. The original
-    program ends each line with a space.
+    A token and its vector on each line, of word2vec below a line of counts; ids count from 0. The
+    original program ends each line with a space.
     """
     tokens = []
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=1 if count is None else 2):
         token, *numbers = line.rstrip(" ").rsplit(" ", dimensions)
         if len(numbers) != dimensions:
             raise UnusableInput(
                 f"{where}: line {number}", f"expected a token and {dimensions} numbers (word2vec)"
             )
         tokens.append(token)
-    if len(tokens) != count:
+    if count is not None and len(tokens) != count:
         raise UnusableInput(where, f"its first line says {count} tokens, {len(tokens)} follow")
     return from_list(where, tokens)
 

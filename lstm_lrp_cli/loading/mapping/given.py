@@ -235,7 +235,9 @@ def _nearest(found: str, known: Sequence[str]) -> str:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """The values that a type such as `Literal["a", "b"] | None` names."""
+    """The values that a type such as `bool | Literal["a", "b"] | None` names."""
+    if annotation is bool:
+        return ["true", "false"]
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     return [choice for part in get_args(annotation) for choice in _choices(part)]
