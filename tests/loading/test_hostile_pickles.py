@@ -331,6 +331,10 @@ def test_arrays_that_claim_what_is_not_there(refused, kind, shape, data, found):
     assert found in refused(array_of(kind, shape, data))
 
 
+def test_what_is_called_an_array_and_is_none_is_no_text_either(refused):
+    assert "is not what numpy.save writes" in refused(b"a\nb\nc\n", "labels.npy", read_labels)
+
+
 PACKERS = {
     "zlib": lambda data: zlib.compress(data, 9),
     "gzip": lambda data: zlib_as_gzip(data),
