@@ -292,6 +292,19 @@ class TestSeveralInputs:
             if each["ledger"]:
                 assert abs(each["ledger"]["residual"]) < 1e-3 * max(1, abs(each["ledger"]["score"]))
 
+    def test_have_texts_in_the_column_that_is_told_of_theirs(self, run, several):
+        path = several.save()
+        review, wind, person = several.files()
+        lines = several.folder / "review.txt"
+        rows = [f"{text},1" for text in lines.read_text().splitlines()]
+        table = several.write("t.csv", "\n".join(["rev,n", *rows]) + "\n")
+        told = ("--method", "occlusion", "--baseline")
+        from_table = (f"review={table}", wind, person, "--text", "review=rev", *told)
+        found = explained(run, path, *from_table, f"review=mean:{table}")
+        from_lines = (review, wind, person, *told)
+        wanted = explained(run, path, *from_lines, f"review=mean:{lines}")
+        assert [each["relevance"] for each in found] == [each["relevance"] for each in wanted]
+
     def test_have_the_mean_of_a_file_with_all(self, run, several):
         path, lines = several.save(), several.lines()
         told = ("--method", "occlusion", "--baseline")

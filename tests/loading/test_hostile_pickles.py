@@ -344,6 +344,8 @@ def array_of(kind, shape, data):
         (b"f8", (-2,), b"C\x01a", "an array's shape is not made of whole numbers"),
         (b"U999999999", (3,), b"C\x01a", "is a damaged pickle (TypeError: data type"),
         (b"O8", (TEN_GB,), b"]", "an array of 10000000000 objects does not have as many"),
+        (b"U0", (TEN_GB,), b"C\0", "an array claims 10000000000 elements of no bytes"),
+        (b"S0", (TEN_GB,), b"C\0", "an array claims 10000000000 elements of no bytes"),
         (b"U9999999", (3,), b"C\x01a", "an array claims 119999988 bytes, and does not"),
         (b"f8", (0, 2**40, 2**40), b"C\0", "array is too big"),
         (b"O8", (1,), LISTS, "an array of 1 objects does not have as many"),
@@ -354,6 +356,10 @@ def array_of(kind, shape, data):
 )
 def test_arrays_that_claim_what_is_not_there(refused, kind, shape, data, found):
     assert found in refused(array_of(kind, shape, data))
+
+
+def test_what_is_called_an_array_and_is_none_is_no_text_either(refused):
+    assert "is not what numpy.save writes" in refused(b"a\nb\nc\n", "labels.npy", read_labels)
 
 
 PACKERS = {

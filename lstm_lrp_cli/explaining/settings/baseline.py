@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.engine.methods import ZERO, Baseline, InputBaseline
@@ -93,7 +94,7 @@ def _of_inputs(named: Mapping[str, Any], model: Model, source: Source | None) ->
             listed = ", ".join(model.input_names)
             raise WrongUsage(f"{name!r} is no input of the model; expected {listed}.", KEYWORD)
         number = model.input_names.index(name)
-        made = _of_value(value, model.reading(number), source)
+        made = _of_value(value, model.reading(number), source and _of_input(name, source))
         [inputs[number]] = made.inputs
         counts += [] if made.sequences is None else [made.sequences]
     several = {
@@ -105,6 +106,11 @@ def _of_inputs(named: Mapping[str, Any], model: Model, source: Source | None) ->
         each = " and ".join(f"{count} of {name}" for name, count in several.items())
         raise WrongUsage(f"has {each}; expected as many of each input, or one.", KEYWORD)
     return MadeBaseline(inputs, max(counts, default=None))
+
+
+def _of_input(name: str, source: Source) -> Source:
+    """How one of several inputs is written."""
+    return replace(source, columns=source.columns.of_file(name, keyed=True, labelled=True))
 
 
 def _baseline(given: Any, made: MadeBaseline) -> Baseline:

@@ -44,6 +44,8 @@ def read_labels(path: Path) -> list[str]:
             if read.asked or not is_plain:
                 return labels_of(encoded_labels(read, path), where)
             return labels_of(read.value, where)
+        if path.suffix.lower() == ".npy":
+            raise UnusableInput(where, f"is not what numpy.save writes; expected {WHAT}")
     text = read_text_file(path, ALLOWED_BYTES, WHAT)
     if path.suffix.lower() != ".json":
         lines = text.removesuffix("\n").split("\n")

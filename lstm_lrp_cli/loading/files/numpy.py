@@ -138,4 +138,6 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         array.close()
         raise UnusableInput(where, "is a whole NPZ archive; call it .npz")
+    if array.size and not array.dtype.itemsize:
+        raise UnusableInput(where, f"claims {array.size:,} elements of no bytes; save it again")
     return array

@@ -110,8 +110,10 @@ class PickledArray(Filled):
             if not isinstance(data, list) or len(data) != claimed:
                 raise ValueError(f"an array of {claimed} objects does not have as many")
         else:
-            claimed *= kind.dtype.itemsize
-            data = _as_bytes(data, claimed)
+            size = kind.dtype.itemsize
+            if claimed and not size:  # they would take memory as soon as they are read
+                raise ValueError(f"an array claims {claimed} elements of no bytes")
+            data = _as_bytes(data, claimed * size)
         self.shape, self.type, self.data, self.is_fortran = shape, kind, data, is_fortran
 
     def array(self) -> NDArray[Any]:
