@@ -221,9 +221,9 @@ def _explain(message: str) -> str:
         problem = f"found `{found}`; {_nearest(found, choices)}"
     else:
         problem = problem[0].lower() + problem[1:]
-        inside = specs_in(get_type_hints(spec_at(parents)).get(key)) if path else []
-        if problem.startswith("expected `object") and len(inside) == 1:
-            problem += f"; its keys are {', '.join(inside[0].__struct_encode_fields__)}"
+        if path and problem.startswith("expected `object"):
+            known = spec_at([*parents, key]).__struct_encode_fields__
+            problem += f"; its keys are {', '.join(known)}"
     return f"{path}: {problem}" if path else problem
 
 
