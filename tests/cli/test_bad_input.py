@@ -192,6 +192,7 @@ class TestMapping:
             ("format: 1\nformat: 1\n", "line 2: is not valid YAML: key `format` stands twice"),
             ("labels: &a [x]\npadding: *a\n", "line 2: .*aliases are not allowed"),
             ("labels: !!python/object/apply:os.system [x]\n", "line 1: is not valid YAML"),
+            ("padding: 50\n", "padding: .*, got `int`; its keys are side, length"),
             ("[1, 2]\n", "expected `object`"),
             ("format: 2\n", "format: found `2`"),
             (b"format: 1\nlabels: [\xff]\n", "line 2: byte 0xff is not UTF-8"),

@@ -224,6 +224,9 @@ def _explain(message: str) -> str:
         problem = f"found `{found}`; {_nearest(found, choices)}"
     else:
         problem = problem[0].lower() + problem[1:]
+        if path and problem.startswith("expected `object"):
+            known = spec_at([*parents, key]).__struct_encode_fields__
+            problem += f"; its keys are {', '.join(known)}"
     return f"{path}: {problem}" if path else problem
 
 
