@@ -91,7 +91,7 @@ def _cut(
         raise UnusableInput(
             place,
             "has neither `tokens` nor `text`; expected one of them, or name its text's key: "
-            "--text KEY",
+            "--text KEY; if lines are text as they stand: --input-format txt",
         )
     if document.tokens is UNSET:
         text = str(document.text)

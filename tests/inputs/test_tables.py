@@ -494,7 +494,7 @@ class TestWhatIsAskedFor:
 
     def test_json_without_a_usual_key_is_no_text(self, tmp_path):
         (tmp_path / "in.json").write_text('{"review": "the film"}\n')
-        with pytest.raises(UnusableInput, match="name its text's key: --text KEY"):
+        with pytest.raises(UnusableInput, match=r"text's key: --text KEY; .* --input-format txt"):
             list(read(tmp_path / "in.json"))
         (tmp_path / "in.json").write_text("{the film} not\n")
         assert len(list(read(tmp_path / "in.json"))) == 1
