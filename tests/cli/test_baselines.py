@@ -169,6 +169,20 @@ class TestBaselineOfNumbers:
         one, two = (explained(run, WEATHER.model, path, *told, "--jobs", n) for n in (1, 2))
         assert one == two
 
+    def test_of_pandas_goes_by_its_names(self, small):
+        """A frame's mean has its columns in their order, which need not be the model's."""
+        pandas = pytest.importorskip("pandas")
+        small.mapping["layers"] = [{"lstm": small.lstm}, {"dense": small.dense}]
+        small.mapping.pop("vocabulary")
+        small.mapping |= {"unused": ["E"], "features": ["a", "b", "c"]}
+        model = lrp.load(small.save())
+        values = np.random.default_rng(5).normal(size=(4, 3))
+        found, wanted = (
+            lrp.explain(model, values, "occlusion", target=0, baseline=each)[0].relevance
+            for each in (pandas.Series({"c": 3.0, "a": 1.0, "b": 2.0}), [1.0, 2.0, 3.0])
+        )
+        np.testing.assert_array_equal(found, wanted)
+
 
 class TestBaselineOfTokens:
     def test_may_be_the_mean_of_a_corpus(self, run, tmp_path):

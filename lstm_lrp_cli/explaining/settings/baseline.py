@@ -133,6 +133,8 @@ def _named(value: Any) -> str:
 def _of_value(value: Any, model: Model, source: Source | None) -> MadeBaseline:
     """That of a model's only input."""
     read, text = model.only_input, _text(value)
+    if read.features and read.size > 1 and getattr(value, "shape", None) == (read.size,):
+        value = value.to_dict() if hasattr(value, "to_dict") else value  # a pandas Series has names
     if isinstance(value, Mapping):
         return MadeBaseline([of_every_step(_of_features(value, read), read)])
     if text is None:
