@@ -198,7 +198,7 @@ def compare(
 
     of_inputs = {name.replace("INPUT", "--input"): path for name, path in given.files.items()}
     named = {name: Path(path) for name, path in (("A", a), ("B", b)) if path}
-    refuse_same_file({"-o": document.output}, named | of_inputs)
+    refuse_same_file({"-o": document.output}, named | of_inputs | settings.files(methods))
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given, methods)

@@ -178,7 +178,8 @@ def evaluate(
     from lstm_lrp_cli.terminal.inputs import InputFigures
     from lstm_lrp_cli.terminal.words import size_warnings
 
-    refuse_same_file({"-o": document.output, "--plot": plot}, of.files | given.files)
+    read = of.files | given.files | settings.files(methods)
+    refuse_same_file({"-o": document.output, "--plot": plot}, read)
     if plot is not None:
         require_matplotlib()
     model = asked_model(of.load(), target)

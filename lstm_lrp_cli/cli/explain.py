@@ -79,7 +79,8 @@ def explain(
     from lstm_lrp_cli.running.blocks import Rendering
     from lstm_lrp_cli.running.report import ExplainReport, Run
 
-    refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
+    read = of.files | given.files | settings.files(method)
+    refuse_same_file({"-o": to.output, "--report": to.report}, read)
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
     model = question.asked(of.load())

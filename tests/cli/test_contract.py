@@ -413,6 +413,27 @@ def test_the_output_is_no_file_that_is_read(folder, command, name, linked):
     assert folder.files() == before
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--baseline", "mean:beside.tsv", "--method", "occlusion"),
+        ("--baseline", "a=1;b=beside.tsv", "--method", "occlusion"),
+        ("--method", "occlusion:baseline=file:beside.tsv"),
+        ("--set", "labels=beside.tsv"),
+        ("--set", "scaling.file=beside.tsv"),
+        ("--label", "beside.tsv"),
+    ],
+    ids=" ".join,
+)
+def test_nor_is_it_one_that_lies_beside(folder, options):
+    (folder.path / "beside.tsv").write_text("kept\n")
+    before = folder.files()
+    done = folder.call(*folder.arguments("explain", "tsv"), *options, "-o", "beside.tsv")
+    assert done.exit_code == 2
+    assert "is the same file as" in done.stderr
+    assert folder.files() == before
+
+
 @pytest.mark.parametrize("option", ["--report", "--write-mapping"])
 def test_nor_is_what_is_written_beside_it(folder, option):
     before = folder.files()

@@ -50,8 +50,8 @@ class InputOptions(NamedTuple):
 
     @property
     def files(self) -> dict[str, Path | None]:
-        """What may be files: the whole of each argument, and what stands behind NAME=."""
-        found: dict[str, Path | None] = {}
+        """What may be files: the whole of each argument, what stands behind NAME=, and --label."""
+        found: dict[str, Path | None] = {"--label": Path(self.label) if self.label else None}
         for name in self.inputs:
             found["INPUT" if len(self.inputs) == 1 else f"INPUT {name}"] = Path(name)
             _, equals, path = name.partition("=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -88,6 +89,14 @@ class SettingOptions:
             for key, value in self.values.items()
             if key in takers or not _has_shown_default(key)
         }
+
+    def files(self, methods: tuple[str, ...]) -> dict[str, Path | None]:
+        """What may be files of what methods are set to, and what stands behind its signs."""
+        texts = [text for text in self.values.values() if isinstance(text, str)]
+        named = (str(value) for name in methods for value in parse_method(name).settings.values())
+        pieces = {piece for text in (*texts, *named) for piece in (text, *text.split(";"))}
+        ends = {piece.rpartition(sign)[2].strip() for piece in pieces for sign in ("=", ":")}
+        return {name: Path(name) for name in pieces | ends}
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:

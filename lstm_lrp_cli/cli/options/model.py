@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -27,6 +28,15 @@ def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 mapping_option = path_option("--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml]")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _said(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Described | None:
@@ -77,7 +87,16 @@ class ModelOptions(NamedTuple):
 
     @property
     def files(self) -> dict[str, Path | None]:
-        return {"MODEL": self.model, "--mapping": self.mapping}
+        """What is read, and every text of --set, as which a file may be named."""
+        found = {"MODEL": self.model, "--mapping": self.mapping}
+        if self.said is not None:
+            import msgspec
+
+            found |= {
+                f"--set {each}": Path(each)
+                for each in _texts(msgspec.to_builtins(self.said.mapping))
+            }
+        return found
 
     def load(self) -> Model:
         return self.load_whole().model
