@@ -123,6 +123,8 @@ class TestExplanations:
     @pytest.mark.parametrize("form", ["parquet", "parquet-nested", "npz", "tsv", "jsonl"])
     def test_values_are_the_users(self, told, framework, form, dtype):
         """Those that a scaler makes small are no less exact for that, in either precision."""
+        if form.startswith("parquet"):
+            framework("pyarrow")
         file = told("explain", "--format", form, "--dtype", dtype, "--target", 0, output="out")
         if form == "npz":
             values = arrays_of(file)["values"]
@@ -490,7 +492,9 @@ class TestAScalersFile:
 
 class TestReadBack:
     @pytest.mark.parametrize("form", ["jsonl", "parquet-nested"])
-    def test_with_the_results(self, told, form):
+    def test_with_the_results(self, told, framework, form):
+        if form != "jsonl":
+            framework("pyarrow")
         file = told("explain", "--format", form, output="results")
         results = [result for block in read_results(str(file)) for result in block]
         assert len(results) == 9

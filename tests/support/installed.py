@@ -10,7 +10,10 @@ import pytest
 
 def spec_of(package: str) -> ModuleSpec | None:
     """Where a package is found, which is not imported: it may need what is not here."""
-    found = importlib.util.find_spec(package)
+    try:
+        found = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # the package that it is in
+        found = None
     if found is None and not os.environ.get("LRP_REQUIRE_FRAMEWORKS"):
         pytest.skip(f"{package} is not installed")
     return found

@@ -17,6 +17,8 @@ from lstm_lrp_cli.errors import UnusableInput
 Row = tuple[tuple[Any, ...], str]
 # How many columns a message lists.
 LISTED = 12
+# What tells a folder of Hugging Face's datasets, and one of several of them.
+STATE, SPLITS = "state.json", "dataset_dict.json"
 
 
 def is_missing(value: Any) -> bool:

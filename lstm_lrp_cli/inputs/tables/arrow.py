@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
-from . import Row, Table
+from . import SPLITS, STATE, Row, Table
 
 try:
     import pyarrow as pa
@@ -28,7 +28,7 @@ ROWS = 2**10
 IPC_FILE, FEATHER_1 = b"ARROW1", b"FEA1"
 # What data sets of Hugging Face tell of themselves, in a schema and beside it.
 KEY = b"huggingface"
-INFO, STATE, SPLITS = "dataset_info.json", "state.json", "dataset_dict.json"
+INFO = "dataset_info.json"
 # A description of columns is short; what is longer is none.
 MOST_BYTES = 2**24
 Batches = Callable[[list[str]], Iterator[Any]]
@@ -93,7 +93,7 @@ def open_dataset(folder: Path, where: str) -> Iterator[Table]:
     Raises
     ------
     UnusableInput
-        It is none, or that of several splits, of which one is to be named.
+        It is that of several splits, of which one is to be named, or is damaged.
     """
     if (folder / SPLITS).is_file():
         splits = _document(folder / SPLITS, where, _Splits).splits
@@ -103,8 +103,6 @@ def open_dataset(folder: Path, where: str) -> Iterator[Table]:
             f"is a data set of the splits {', '.join(splits)}; expected one of them: "
             f"{folder / named}",
         )
-    if not (folder / STATE).is_file():
-        raise UnusableInput(where, _no_dataset(folder))
     state = _document(folder / STATE, where, _State)
     if state.indices:
         raise UnusableInput(
@@ -158,16 +156,6 @@ def _document(path: Path, where: str, kind: Any) -> Any:
         raise UnusableInput(where, f"has no {path.name}; is it whole?") from error
     except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise UnusableInput(where, f"{path.name} cannot be used: {error}") from error
-
-
-def _no_dataset(folder: Path) -> str:
-    """What is said of a folder that is no data set."""
-    tables = sorted(each for each in folder.rglob("*.parquet") if each.is_file())
-    mend = f"; name one of its tables: {tables[0]}" if tables else ""
-    return (
-        "is a directory; expected a file of sequences, or a data set that "
-        f"Dataset.save_to_disk wrote ({STATE}){mend}"
-    )
 
 
 @contextmanager

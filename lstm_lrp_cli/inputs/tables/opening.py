@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk
-from . import Table
+from . import SPLITS, STATE, Table
 from .delimited import DelimitedTable
 
 
@@ -56,10 +56,18 @@ def form_of_folder(path: str, form: InputFormat | None) -> InputFormat | None:
     Raises
     ------
     UnusableInput
-        It is a folder, and another format is asked for.
+        It is a folder, and another format is asked for, or it is no data set.
     """
     if not Path(path).is_dir():
         return None
     if form not in (None, "arrow"):
         raise UnusableInput(path, f"is a directory; expected a .{form} file")
+    if not any((Path(path) / name).is_file() for name in (STATE, SPLITS)):
+        tables = sorted([*Path(path).glob("*.parquet"), *Path(path).glob("*/*.parquet")])
+        mend = f"; name one of its tables: {tables[0]}" if tables else ""
+        raise UnusableInput(
+            path,
+            "is a directory; expected a file of sequences, or a data set that "
+            f"Dataset.save_to_disk wrote ({STATE}){mend}",
+        )
     return "arrow"
