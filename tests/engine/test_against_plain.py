@@ -40,7 +40,7 @@ AMOUNTS = (*SHARES, "stabilizers_size")
 TOLERANCE = 1e-10
 
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
-property_test = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 

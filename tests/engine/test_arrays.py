@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lstm_lrp_cli.engine import arrays
 from lstm_lrp_cli.engine.arrays import ALIGNMENT, KEPT_FROM, aligned_empty, row_dots
 
-property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 FLOAT32 = np.dtype("float32")
 LARGE = (KEPT_FROM, 1)

@@ -64,7 +64,7 @@ SHARES = ("tokens", "initial_state", "biases", "stabilizers", "padding")
 TOLERANCE = 1e-10
 
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
-property_test = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
 
 class Case(NamedTuple):

@@ -35,7 +35,7 @@ from lstm_lrp_cli.model.text import Padding
 OCCLUSION = METHODS["occlusion"](Settings())
 OMISSION = METHODS["omission"](Settings())
 
-property_test = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 each_reach = pytest.mark.parametrize("reach", get_args(Reach))

@@ -20,7 +20,7 @@ BIAS = np.array([1.0, -1.5])
 EPS = st.floats(1e-3, 0.5)
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5)
 
-property_test = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 def numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[Floats]:

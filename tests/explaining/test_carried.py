@@ -42,7 +42,7 @@ TOLERANCE = 1e-9
 SHARES = ("tokens", "initial_state", "biases", "stabilizers")
 
 property_test = settings(
-    max_examples=14,
+    max_examples=9,
     deadline=None,
     derandomize=True,
     database=None,

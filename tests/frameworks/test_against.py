@@ -682,7 +682,7 @@ def engine_scores(model, sequence):
     return Runner(model).forward([given]).scores
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(case=random_cases())
 def test_random_graphs_in_torch(framework, case):
     """As they are converted and loaded again, by the names that torch gives to weights."""

@@ -41,7 +41,7 @@ def test_gradients_of_models_of_every_shape(framework):
     torch = framework("torch")
     from torch_model import scores_of
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=80, deadline=None, derandomize=True, database=None)
     @given(cases())
     def compare(case: Case) -> None:
         model, sequences, targets, _, steps = case

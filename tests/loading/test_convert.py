@@ -74,7 +74,7 @@ def shared(nodes: Sequence[Node]) -> list[list[int]]:
 
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(describable())
 def test_random_graphs(form: str, dtype: str, case: Case) -> None:
     model = in_precision(case.model, dtype)
@@ -82,7 +82,7 @@ def test_random_graphs(form: str, dtype: str, case: Case) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_random_graphs_of_every_family_of_layers(family: str, data: st.DataObject) -> None:
     """The layers are the same one by one; a linear one may follow a score."""
@@ -97,13 +97,13 @@ def test_random_graphs_of_every_family_of_layers(family: str, data: st.DataObjec
     assert again.by_step == model.by_step
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(describable(families=FAMILIES))
 def test_random_graphs_of_all_layers_explain_alike(case: Case) -> None:
     assert_same(case.model, converted(case.model, "npz"), case)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(describable())
 def test_numbers_that_float32_holds_are_written_as_such_and_no_others(case: Case) -> None:
     short = in_precision(in_precision(case.model, "float32"), "float64")

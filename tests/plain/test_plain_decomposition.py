@@ -25,7 +25,7 @@ from lstm_lrp_cli.model.layers import (
 from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
-property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
 
 def a_cell(rng: np.random.Generator, inputs: int, hidden: int, *, backward: bool) -> LstmCell:
