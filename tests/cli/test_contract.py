@@ -217,7 +217,9 @@ class TestStandardOutput:
         assert all(line.startswith(b"lrp: warning: ") for line in done.stderr.splitlines())
 
     @unbuffered
-    @every_corpus
+    @pytest.mark.parametrize(
+        ("command", "form"), [each for each in CORPUS if each != ("predict", "terminal")]
+    )
     def test_that_is_closed_after_the_first_bytes_does_too(
         self, corpus, command, form, environment
     ):
@@ -432,6 +434,13 @@ def test_nor_is_it_one_that_lies_beside(folder, options):
     assert done.exit_code == 2
     assert "is the same file as" in done.stderr
     assert folder.files() == before
+
+
+def test_what_is_no_name_of_a_file_is_none(folder):
+    labels = f"labels=[{'x' * 300}, y]"
+    done = folder.call(*folder.arguments("explain", "tsv"), "--set", labels, "-o", "out.tsv")
+    assert "Traceback" not in done.stderr
+    assert done.exit_code in (0, 3)
 
 
 @pytest.mark.parametrize("option", ["--report", "--write-mapping"])

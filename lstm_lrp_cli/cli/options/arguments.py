@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -281,7 +282,8 @@ def _to_terminal(output: Path | None) -> bool:
 
 def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
     """Refuse to write one file twice, or over what is read."""
-    places = {name: path.resolve() for name, path in read.items() if path and path.is_file()}
+    # Not Path.is_file: what may name a file may be longer than any name.
+    places = {name: path.resolve() for name, path in read.items() if path and isfile(path)}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +92,11 @@ class SettingOptions:
         }
 
     def files(self, methods: tuple[str, ...]) -> dict[str, Path | None]:
-        """What may be files of what methods are set to, and what stands behind its signs."""
-        texts = [text for text in self.values.values() if isinstance(text, str)]
-        named = (str(value) for name in methods for value in parse_method(name).settings.values())
-        pieces = {piece for text in (*texts, *named) for piece in (text, *text.split(";"))}
-        ends = {piece.rpartition(sign)[2].strip() for piece in pieces for sign in ("=", ":")}
-        return {name: Path(name) for name in pieces | ends}
+        """What may be files of what methods are set to, whole or behind any of the signs."""
+        texts = [text for text in (*self.values.values(), *methods) if isinstance(text, str)]
+        ends = (text.rpartition(sign)[2] for text in texts for sign in ("=", ":"))
+        parts = (part for text in texts for part in re.split("[;:=]", text))
+        return {name.strip(): Path(name.strip()) for name in (*texts, *ends, *parts)}
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
