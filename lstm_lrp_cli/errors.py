@@ -6,6 +6,11 @@ They stand outside the floors because every one of them may raise them.
 from __future__ import annotations
 
 
+def short(text: str) -> str:
+    """A text of the user's or of a file's, as a message has room for it."""
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
 class UnusableInput(Exception):
     """A model, mapping or input that cannot be used (exit status 3).
 

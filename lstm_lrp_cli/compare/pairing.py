@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from lstm_lrp_cli.errors import short
 from lstm_lrp_cli.results import Result, ResultInput, ResultPart
 from .side import ExplainedSequence, Side
 
@@ -261,5 +262,4 @@ def _first_difference(other: ResultPart, one: ResultPart) -> str:
 
 
 def _short(token: str) -> str:
-    shown = token if len(token) <= 40 else f"{token[:37]}..."
-    return f"`{shown}`" if token else "nothing"
+    return f"`{short(token)}`" if token else "nothing"

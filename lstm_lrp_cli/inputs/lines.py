@@ -7,7 +7,7 @@ from io import BufferedReader
 from itertools import chain
 from typing import TypeVar
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence
 from .stream import BOM
@@ -201,7 +201,3 @@ def integers(text: str, place: str) -> list[int]:
         raise UnusableInput(
             place, f"found `{short(wrong)}`; with --ids, expected token ids such as 12 7 431"
         ) from error
-
-
-def short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."

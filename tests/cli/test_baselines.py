@@ -72,8 +72,7 @@ class TestBaselineOfNumbers:
             np.testing.assert_array_equal(one.relevance, other.relevance)
 
     def test_is_in_the_units_of_the_user(self, run, small):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"]
+        small.take_numbers()
         small.mapping["features"] = ["a", "b", "c"]
         small.save()
         scaled = np.random.default_rng(0).normal(size=(2, 4, 3))
@@ -135,8 +134,8 @@ class TestBaselineOfNumbers:
             assert_alike(found, [{"relevance": each.relevance} for each in wanted])
 
     def test_is_padded_as_sequences_are(self, small):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"], small.arrays["E"]
+        small.take_numbers()
+        del small.arrays["E"]
         small.mapping["padding"] = {"side": "pre", "length": 5, "value": 0}
         model = lrp.load(small.save())
         rng = np.random.default_rng(0)
@@ -151,8 +150,7 @@ class TestBaselineOfNumbers:
 
     @pytest.mark.parametrize("inside", [False, True], ids=["before the model", "in the model"])
     def test_is_the_mean_of_what_is_scaled_and_no_padding(self, run, small, inside):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"]
+        small.take_numbers()
         small.mapping["padding"] = {"side": "post", "length": 7, "value": 0}
         small.mapping["scaling"] = {"minus": [1.0, 2.0, 3.0], "divide": 2.0, "inside": inside}
         small.save()

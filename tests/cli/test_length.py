@@ -42,8 +42,7 @@ class TestCut:
         assert set(whole["relevance"][others]) == {None}
 
     def test_series(self, run, small):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"]
+        small.take_numbers()
         small.mapping["padding"] = {"side": "post", "length": 5, "truncate": "post"}
         x = np.random.default_rng(0).standard_normal((2, 9, 3))
         np.save(small.folder / "x.npy", x)

@@ -19,8 +19,7 @@ def series(small):
     """A model of three features, with a scaling or without; and what it is given."""
 
     def save(**mapping):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"]
+        small.take_numbers()
         small.mapping |= {"task": "regression"} | mapping
         small.arrays |= {"mean": np.array(MEAN), "variance": np.square(DEVIATION)}
         np.savez(small.folder / "user.npz", x=MANY)

@@ -98,8 +98,7 @@ def series(small):
     """A regressor of three features, whose input is scaled by what the mapping says."""
 
     def save(**mapping):
-        small.mapping["layers"] = small.mapping["layers"][1:]
-        del small.mapping["vocabulary"]
+        small.take_numbers()
         small.mapping |= {"task": "regression"} | mapping
         return small.save()
 

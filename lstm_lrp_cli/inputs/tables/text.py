@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.inputs.documents import Document, rows_of_values, sequences_of_documents
 from lstm_lrp_cli.inputs.sequence import Sequence, joined, ways_to_give
 from lstm_lrp_cli.inputs.stream import whole_number
@@ -173,7 +173,7 @@ def _read(block: RowBlock, model: Model) -> list[Sequence]:
 def _document(value: Any, read: Input, place: str) -> Document:
     """What a cell holds for an input: a text, tokens, ids or numbers."""
     if is_missing(value):
-        raise UnusableInput(place, f"is missing ({_shown(value)}); fill it, or drop the row")
+        raise UnusableInput(place, f"is missing ({short(repr(value))}); fill it, or drop the row")
     of_tokens, several = read.embedding is not None, isinstance(value, list)
     if of_tokens and isinstance(value, str):
         return Document(text=value)
@@ -186,7 +186,7 @@ def _document(value: Any, read: Input, place: str) -> Document:
         raise UnusableInput(place, str(error)) from error
     expected = "a text" if of_tokens else "a list of numbers"
     raise UnusableInput(
-        place, f"holds {_shown(value)} ({type(value).__name__}); expected {expected}"
+        place, f"holds {short(repr(value))} ({type(value).__name__}); expected {expected}"
     )
 
 
@@ -212,7 +212,8 @@ def gold_of(
         return _of_class(value, classes, model, place)
     if not isinstance(value, str | int | float):
         raise UnusableInput(
-            place, f"holds {_shown(value)} ({type(value).__name__}); expected a label, or a number"
+            place,
+            f"holds {short(repr(value))} ({type(value).__name__}); expected a label, or a number",
         )
     return gold_class(value, model, place)
 
@@ -280,8 +281,3 @@ def _likely_label(row: Mapping[str, Any], texts: tuple[str, ...], model: Model) 
     named = [name for name in others if name.lower() in (LABEL, *LABELS)]
     holding = [name for name in others if model.target_labelled(str(row[name])) is not None]
     return next(iter(holding or named), None)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

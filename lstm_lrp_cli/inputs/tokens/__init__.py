@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model.model import Input, Model
@@ -23,8 +23,6 @@ MISSING = -2
 
 # A whole number as a column of floats has it.
 _WHOLE = re.compile(r"(\d+)\.0*")
-# How much of a label that is none is shown.
-LONGEST_LABEL = 40
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -186,10 +184,10 @@ def gold_class(label: str | float, model: Model, where: str) -> int:
             "; if it is a class's name, say those of all, in the order of the scores: "
             '--set "labels=[..]"'
         )
-    shown = text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 3]}..."
     raise UnusableInput(
         where,
-        f"label `{shown}`; expected {names}a class number from 0 to {model.targets - 1}{mend}",
+        f"label `{short(text)}`; expected {names}a class number from 0 to {model.targets - 1}"
+        f"{mend}",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from .seen import (
     CHECKPOINT_PART,
     TABLE,
@@ -353,7 +353,7 @@ def facts_of(seen: Seen) -> dict[str, str]:
         "pt2": repr(f"{path.stem}_exported.pt2"),
         "inside": ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" * (len(inside) > 3)),
         "pickled": f" of `{pickled}`" if pickled else "",
-        "begins": begins if len(begins) <= 40 else f"{begins[:37]}...",
+        "begins": short(begins),
     }
 
 
