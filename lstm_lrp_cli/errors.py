@@ -5,6 +5,8 @@ They stand outside the floors because every one of them may raise them.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -117,8 +119,20 @@ def lack_of_memory(error: MemoryError) -> str:
     """What to say where there was not enough memory: for what, as far as that is known."""
     asked = str(error).partition("\n")[0].removeprefix("Unable to allocate ").strip()
     text = "there is not enough memory" + (f" for {asked}" if asked else "")
-    halves = "; --dtype float32 takes half" if asked.endswith("float64") else ""
-    return text + halves
+    shape, kind = getattr(error, "shape", None), getattr(error, "dtype", None)  # as NumPy tells
+    if shape is None or kind is None or kind.name != "float64":
+        return text
+    if math.prod(shape) * kind.itemsize > 2 * _memory():
+        return text
+    return f"{text}; try --dtype float32, which takes half"
+
+
+def _memory() -> int:
+    """The machine's, in bytes; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not everywhere
+        return 0
 
 
 def _told(error: Exception) -> str:
