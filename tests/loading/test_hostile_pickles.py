@@ -264,10 +264,10 @@ def scaler_with(**attributes):
     return b"\x80\x02csklearn.preprocessing._data\nStandardScaler\n)\x81}" + body + b"b."
 
 
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 UNFOLDED = "it names its parts so often"
 
 
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 class TestMemoBombs:
     """Refused for what they come to, or where they nest alone for what they are not."""
 
