@@ -161,20 +161,25 @@ def _is_whole(size: Any) -> bool:
     return isinstance(size, int | np.integer) and not isinstance(size, bool)
 
 
-def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
+def check_shape(where: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
+    """Refuse a shape that no array has."""
+    problem = shape_problem(shape, itemsize)
+    if problem:
+        raise UnusableInput(where, f"{problem}; copy or save the file again")
+
+
+def check_size(
+    where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int, with_what: str = ""
+) -> None:
     """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape."""
-    problem = shape_problem(shape)
-    if problem and len(shape) > MOST_AXES:
-        raise UnusableInput(where, problem)
+    check_shape(where, shape)
     claimed = claimed_bytes(shape, itemsize)
     if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,
-            f"claims {claimed:,} bytes in a file of {file_bytes:,}; no such file of weights is "
-            "honest, so it is not read",
+            f"claims {claimed:,} bytes{with_what} in a file of {file_bytes:,}; no such file of "
+            "weights is honest, so it is not read",
         )
-    if problem:
-        raise UnusableInput(where, f"{problem}; save the file again")
 
 
 def check_numeric(where: str, dtype: np.dtype[Any]) -> None:

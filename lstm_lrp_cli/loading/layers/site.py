@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Layer, Node
 from .datasets import Datasets
@@ -16,6 +17,8 @@ from .datasets import Datasets
 MOST_STEPS = 1_000_000
 # What a layer gives of one sequence, or of one step, is bounded too.
 MOST_NUMBERS = 2**30
+# So many nodes no model has: graphs within graphs that are built once more double with each.
+MOST_NODES = 100_000
 
 
 class Units(Struct, frozen=True):
@@ -88,11 +91,17 @@ class Features(Struct):
         What must be as many as what, and the error where it is not.
     checks : list of callable
         What is checked when all sizes are known.
+    nodes : int
+        How many the model has, in all its graphs.
+    spread : int
+        How many bytes numbers take that are spread out to all units.
     """
 
     known: dict[int, int] = field(default_factory=dict)
     told: list[tuple[Units, Units, Callable[[str], UnusableInput]]] = field(default_factory=list)
     checks: list[Callable[[], None]] = field(default_factory=list)
+    nodes: int = 0
+    spread: int = 0
 
     def of(self, units: Units) -> int | None:
         """How many units those are, where it is known by now."""
@@ -227,6 +236,9 @@ class Site(Struct):
             raise self.wrong(f"makes {shape.grown:,} steps of one; expected 1 to {MOST_STEPS:,}")
         if numbers > MOST_NUMBERS:
             raise self.wrong(f"makes {numbers:,} numbers; expected at most {MOST_NUMBERS:,}")
+        self.graph.features.nodes += 1
+        if self.graph.features.nodes > MOST_NODES:
+            raise self.wrong(f"makes the model one of more than {MOST_NODES:,} layers")
         nodes, place = self.graph.nodes, len(self.graph.nodes)
         nodes.append(Node(layer, self.sources if sources is None else tuple(sources)))
         self.graph.shapes[place] = shape
@@ -296,8 +308,15 @@ class Site(Struct):
                 f"({self.key}.{role}) has {len(vector)} values; expected {size}, "
                 f"{source or 'which the layer before gives'}",
             )
+        self.claim(size)
         spread: Floats = np.ascontiguousarray(np.broadcast_to(vector, size))
         return spread
+
+    def claim(self, size: int) -> None:
+        """Refuse to spread numbers over so many units as no file of its size honestly has."""
+        file, features = self.datasets.file, self.graph.features
+        features.spread += size * self.datasets.dtype.itemsize
+        check_size(self.datasets.mapping_name, (features.spread,), 1, file.size, f" ({self.key})")
 
     def wrong(self, problem: str) -> UnusableInput:
         """The error about what the mapping says of this entry."""
