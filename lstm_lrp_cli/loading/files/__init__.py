@@ -148,13 +148,18 @@ def shape_problem(shape: Any, itemsize: int = 1) -> str:
     if min(shape, default=0) < 0:
         return f"has an axis of {min(shape)} elements"
     if claimed_bytes(shape, itemsize) > MOST_BYTES:
-        return f"claims {claimed_bytes(shape, itemsize):,} bytes, more than any machine has"
+        return f"claims {_many(claimed_bytes(shape, itemsize))} bytes, more than any machine has"
     return ""
 
 
 def claimed_bytes(shape: tuple[int, ...], itemsize: int) -> int:
     """How many bytes an array takes, where elements of none and axes of none count as one."""
     return max(itemsize, 1) * math.prod(max(int(size), 1) for size in shape)
+
+
+def _many(count: int) -> str:
+    """A number that may have any digits, in a message."""
+    return f"{count:,}" if count < 10**24 else "10^24 or more"
 
 
 def _is_whole(size: Any) -> bool:

@@ -21,7 +21,7 @@ DAMAGED = (
 ALLOWED_CHARACTERS = 4 * 2**20
 
 # No model has more, those of its models counted as often as they are called.
-MOST_LAYERS = 20_000
+MOST_LAYERS = 100_000
 
 GRAPHS = ("Model", "Functional")
 MODELS = ("Sequential", *GRAPHS)

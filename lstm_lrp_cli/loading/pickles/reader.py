@@ -20,7 +20,7 @@ from .unfolding import SHARING, check_unfolding
 from .values import PLAIN, Foreign, Functions, Unordered
 
 # So many instructions a compressed file may come to.
-ALLOWED_STEPS = 2**22
+ALLOWED_STEPS = 2**20
 STEPS_A_BYTE = 8
 
 # No number of a model is spelled in more digits.
