@@ -18,7 +18,7 @@ MOST_STEPS = 1_000_000
 # What a layer gives of one sequence, or of one step, is bounded too.
 MOST_NUMBERS = 2**30
 # So many nodes no model has: graphs within graphs that are built once more double with each.
-MOST_NODES = 100_000
+MOST_NODES = 20_000
 
 
 class Units(Struct, frozen=True):
@@ -80,6 +80,10 @@ class Shape(Struct, frozen=True):
         return Shape(Units().plus(self.units, times), by_step=False)
 
 
+# What must be as many as what, and the error where it is not.
+Told = tuple[Units, Units, Callable[[str], UnusableInput]]
+
+
 class Features(Struct):
     """The features of the inputs of a model, as its layers tell them.
 
@@ -87,8 +91,7 @@ class Features(Struct):
     ----------
     known : dict of int to int
         By the place of an input, how many features it has.
-    told : list of (Units, Units, callable)
-        What must be as many as what, and the error where it is not.
+    told : list of Told
     checks : list of callable
         What is checked when all sizes are known.
     nodes : int
@@ -98,7 +101,7 @@ class Features(Struct):
     """
 
     known: dict[int, int] = field(default_factory=dict)
-    told: list[tuple[Units, Units, Callable[[str], UnusableInput]]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     checks: list[Callable[[], None]] = field(default_factory=list)
     nodes: int = 0
     spread: int = 0
@@ -116,9 +119,12 @@ class Features(Struct):
         if None not in (self.of(one), self.of(other)):
             self._compare(one, other, wrong)
             return
+        if one == other:
+            return
         self.told.append((one, other, wrong))
-        while self._learn():
-            pass
+        if self._learn(self.told[-1:]):
+            while self._learn(self.told):
+                pass
 
     def parted(self, units: Units, parts: int, wrong: Callable[[str], UnusableInput]) -> Units:
         """One of so many equal parts of units that are not known."""
@@ -139,9 +145,9 @@ class Features(Struct):
         if given != taken:
             raise wrong(f"is given {given} units; expected {taken}, by what is said elsewhere")
 
-    def _learn(self) -> bool:
-        """Whether what was told makes one more input known."""
-        for one, other, wrong in self.told:
+    def _learn(self, told: Sequence[Told]) -> bool:
+        """Whether something of what was told makes one more input known."""
+        for one, other, wrong in told:
             left = one.plus(other, -1)
             open_ = left.of_inputs.keys() - self.known.keys()
             if len(open_) == 1:
