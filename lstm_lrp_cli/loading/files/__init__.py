@@ -16,6 +16,8 @@ from lstm_lrp_cli.errors import UnusableInput
 # A file may unfold to this much and no more: weights are noise, which hardly compresses.
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
+# And so much where it is not compressed, and what it has is computed.
+FOLDED_EXPANSION = 16
 # As NumPy has it, from version 2 on.
 MOST_AXES = 64
 # What an array's bytes are counted in.
@@ -171,6 +173,19 @@ def check_shape(where: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
     problem = shape_problem(shape, itemsize)
     if problem:
         raise UnusableInput(where, f"{problem}; copy or save the file again")
+
+
+def check_folded(where: str, claimed: int, file_bytes: int) -> None:
+    """Refuse arrays that a graph makes of its constants where they come to many times its file.
+
+    They are all kept: weights once as they stand, and a few times in other types or orders.
+    """
+    if claimed > ALLOWED_BYTES // 2 + FOLDED_EXPANSION * file_bytes:
+        raise UnusableInput(
+            where,
+            f"makes constants of {claimed:,} bytes in a file of {file_bytes:,}; no such file is "
+            "honest, so it is not read",
+        )
 
 
 def check_size(
