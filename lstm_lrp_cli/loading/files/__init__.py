@@ -192,14 +192,14 @@ def check_size(
     where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int, with_what: str = ""
 ) -> None:
     """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape."""
-    check_shape(where, shape)
     claimed = claimed_bytes(shape, itemsize)
-    if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
+    if len(shape) <= MOST_AXES and claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,
-            f"claims {claimed:,} bytes{with_what} in a file of {file_bytes:,}; no such file of "
-            "weights is honest, so it is not read",
+            f"claims {_many(claimed)} bytes{with_what} in a file of {file_bytes:,}; no such file "
+            "of weights is honest, so it is not read",
         )
+    check_shape(where, shape, itemsize)
 
 
 def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
