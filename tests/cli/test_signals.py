@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from models import KERAS
-from processes import LRP, copies_of, pipe_has_data, run_lrp, wait_until
+from processes import LRP, copies_of, members, pipe_has_data, run_lrp, wait_until
 
 if sys.platform != "linux":
     pytest.skip("Linux tells of processes", allow_module_level=True)
@@ -121,19 +121,6 @@ def start():
         for pipe in (process.stdin, process.stdout, process.stderr):
             with suppress(BrokenPipeError):
                 pipe.close()
-
-
-def members(group):
-    """The living processes of a group."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(FileNotFoundError, ProcessLookupError):
-                after_name = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2]
-                state, _, its_group = after_name.split()[:3]
-                if state not in "ZX" and int(its_group) == group:
-                    found.append(int(folder.name))
-    return found
 
 
 def assert_ended_by(process, number):
