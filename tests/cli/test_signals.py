@@ -17,7 +17,7 @@ if sys.platform != "linux":
     pytest.skip("Linux tells of processes", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
-STATUS = {signal.SIGTERM: -signal.SIGTERM, signal.SIGHUP: -signal.SIGHUP, signal.SIGINT: 130}
+STATUS = {number: 128 + number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 # Runs `lrp` where one function sleeps when it is called, which a file tells of.
 PROGRAM = """
 import sys, time

@@ -19,11 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parents[2]
 if __name__ == "__main__":  # as pytest sets it
     sys.path.insert(0, str(ROOT))
 
-from models import KERAS  # noqa: E402
+from models import KERAS, WEATHER  # noqa: E402
 from processes import LRP, copies_of, members  # noqa: E402
 
 NUMBERS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
@@ -85,16 +87,20 @@ class Room:
             made.mkdir()
         self.long = folder / "long.txt"
         self.long.write_bytes(KERAS.sequences.read_bytes() * 40)
+        self.series = folder / "series.npy"
+        np.save(self.series, np.random.default_rng(0).normal(size=(3000, 24, 4)))
         self._undisturbed: dict[str, tuple[float, bytes]] = {}
 
     def command(self, output: str) -> list[str]:
         """A run by two processes."""
-        source = "-" if output in ("spool", "pipe") else str(self.long)
-        command = [*LRP, "explain", str(KERAS.model), source, "-q", "--jobs", "2"]
-        return command if output in ("spool", "pipe") else [*command, "-o", self._path(output)]
+        sample = WEATHER if output == "spool" else KERAS
+        command = [*LRP, "explain", str(sample.model), "-", "-q", "--jobs", "2"]
+        piped = output in ("spool", "pipe")
+        return command if piped else [*command, "-o", str(self.outputs / output)]
 
     def start(self, output: str) -> subprocess.Popen[bytes]:
-        with self.long.open("rb") as file:
+        given = self.series if output == "spool" else self.long
+        with given.open("rb") as file:
             return subprocess.Popen(
                 self.command(output),
                 stdin=file,
@@ -103,9 +109,6 @@ class Room:
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.spools)},
             )
-
-    def _path(self, output: str) -> str:
-        return str(self.outputs / output)
 
     def undisturbed(self, output: str) -> tuple[float, bytes]:
         """How many seconds a run takes, and what it gives."""
@@ -130,7 +133,9 @@ def tried(case: Case, room: Room) -> tuple[str, list[str]]:
     took, whole = room.undisturbed(case.output)
     process = room.start(case.output)
     drained = _Drained(process)
-    time.sleep(took * case.moment)
+    if case.victim == "worker":
+        _wait_for_workers(process)
+    time.sleep(took * case.moment * (0.5 if case.victim == "worker" else 1))
     victim, heard = _victim(case, process)
     with suppress(ProcessLookupError):
         os.kill(victim, case.number)
@@ -156,6 +161,12 @@ def tried(case: Case, room: Room) -> tuple[str, list[str]]:
     if case.output in ("pipe", "spool") and status == 0 and data != whole:
         wrong.append(f"gave {len(data)} bytes of {len(whole)}")
     return ended, wrong
+
+
+def _wait_for_workers(process: subprocess.Popen[bytes]) -> None:
+    """Imports are half of a run, and there are no others as yet."""
+    while process.poll() is None and not copies_of(process.pid):
+        time.sleep(0.005)
 
 
 def _victim(case: Case, process: subprocess.Popen[bytes]) -> tuple[int, bool]:
