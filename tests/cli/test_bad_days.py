@@ -96,10 +96,10 @@ def test_a_full_disk_names_the_file(shell, tmp_path):
     assert names(tmp_path) == ["in.txt"]
 
 
-@pytest.mark.parametrize("limit", ["-n 20", "-n 7", "-v 300000", "-v 60000"])
+@pytest.mark.parametrize("limit", ["-n 20", "-n 10", "-v 300000", "-v 60000"])
 def test_few_descriptors_and_little_memory(shell, tmp_path, limit):
     """20 descriptors and 300 MB are enough, also for several processes."""
-    (tmp_path / "in.txt").write_text("a good film\n" * 12_000)
+    (tmp_path / "in.txt").write_text("a good film\n" * 24_000)
     done = shell(*EXPLAIN, "-o", "out.tsv", before=f"ulimit {limit};")
     if limit in ("-n 20", "-v 300000"):
         assert (done.returncode, done.stderr) == (0, b"")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 STATUS = {number: 128 + number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 # Runs `lrp` where one function sleeps when it is called, which a file tells of.
 PROGRAM = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 folder, where = Path(sys.argv.pop(1)), sys.argv.pop(1)
 
@@ -37,7 +37,7 @@ class Field:
 
 def patched():
     if where == "moving":
-        Path.replace = asleep
+        os.replace = asleep
     elif where == "converting":
         from lstm_lrp_cli.loading import convert
         convert.WRITERS["npz"] = asleep
