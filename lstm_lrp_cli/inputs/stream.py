@@ -1,12 +1,13 @@
 """Opening an input, compressed or not; the formats of inputs, and what a name tells of them."""
 
+import errno
 import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
@@ -25,6 +26,11 @@ BEGINNING = 2**16
 # How much of it tells text from other data.
 ENOUGH = 4096
 BOM = b"\xef\xbb\xbf"
+# What a folder says in which no file can be made, or be longer; not every system has all of them.
+NO_ROOM = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "ENOENT", "ENOTDIR")
+} - {None}
 
 
 def display_name(source: str) -> str:
@@ -115,13 +121,42 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
         yield opened.plain_path
         return
     import shutil
+
+    with ExitStack() as stack:
+        with spooling():
+            path = stack.enter_context(_spool(suffix))
+            with path.open("wb") as copy:
+                shutil.copyfileobj(opened.file, copy)
+        yield path
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Tell of a temporary file that cannot be made or written what it is, and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UnusableInput(
+            "the folder of temporary files",
+            f"cannot be written to: {error.strerror}; set TMPDIR to one that has room",
+        ) from error
+
+
+@contextmanager
+def _spool(suffix: str) -> Iterator[Path]:
+    """A temporary file: one without a name where there can be such, which no end leaves behind."""
     import tempfile
 
+    if sys.platform == "linux":
+        with tempfile.TemporaryFile(prefix="lrp-") as file:
+            path = Path(f"/proc/self/fd/{file.fileno()}")
+            if path.exists():
+                yield path
+                return
     with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
-        path = Path(folder) / f"input{suffix}"
-        with path.open("wb") as copy:
-            shutil.copyfileobj(opened.file, copy)
-        yield path
+        yield Path(folder) / f"input{suffix}"
 
 
 def _has_a_line(data: bytes) -> bool:

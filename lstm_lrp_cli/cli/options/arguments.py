@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
-from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from lstm_lrp_cli.errors import LeftOut, WrongUsage
-from lstm_lrp_cli.inputs.stream import compression_of
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, compression_of
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
@@ -281,13 +282,24 @@ def _to_terminal(output: Path | None) -> bool:
 
 
 def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
-    """Refuse to write one file twice, or over what is read."""
-    # Not Path.is_file: what may name a file may be longer than any name.
-    places = {name: path.resolve() for name, path in read.items() if path and isfile(path)}
+    """Refuse to write one file twice, or over what is read, by whatever name or link."""
+    places: dict[str, str] = {}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
             continue
-        for other, place in places.items():
-            if path.resolve() == place:
-                raise click.UsageError(f"{name} is the same file as {other}: {path}")
-        places[name] = path.resolve()
+        other = places.setdefault(os.path.realpath(path), name)  # of which links may go in circles
+        there = _file_of(path)
+        if other == name and there is not None:
+            same = (each for each, source in read.items() if source and _file_of(source) == there)
+            other = next(same, name)
+        if other != name:
+            raise click.UsageError(f"{name} is the same file as {other}: {path}")
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file stands there, whatever it is called; None where there is no regular file."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if str(path) == STANDARD_INPUT else os.stat(path)
+    except (OSError, ValueError, AttributeError):  # what may name a file need be no name
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
