@@ -201,7 +201,7 @@ class Arrays:
             return np.zeros(shape, elements)
         if len(value) != elements.itemsize:
             raise Broken(f"what fills {dataset.what} is not of its type")
-        return np.full(shape, np.frombuffer(value, elements)[0])
+        return np.full(shape, np.frombuffer(value, elements)[0], elements)
 
     def _fill_value(self, dataset: Dataset) -> bytes:
         """The bytes of an element that was never written; nothing where that is zero."""
