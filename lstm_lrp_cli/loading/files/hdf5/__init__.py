@@ -25,7 +25,7 @@ from lstm_lrp_cli.loading.files import (
 from .data import Arrays, Dataset
 from .headers import Header, Headers
 from .links import Attribute, Link, attributes_of, links_of
-from .source import Broken, NotRead, Source
+from .source import Broken, FileBytes, NotRead
 
 # Groups in groups: no honest file has as many levels.
 MOST_LEVELS = 200
@@ -48,7 +48,7 @@ class Hdf5File(ArrayFile):
         self._links: dict[int, dict[str, Link]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         try:
-            self._handle = source = Source(path, content)
+            self._handle = source = FileBytes(path, content)
         except OSError as error:
             raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
         with self._closed_if_refused(), _understood(str(path), "is a damaged HDF5 file"):

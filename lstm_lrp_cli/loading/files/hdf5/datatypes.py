@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from .source import Broken, Fields, Source, filled
+from .source import Broken, Fields, FileBytes, filled
 
 
 class Class(IntEnum):
@@ -106,15 +106,15 @@ class Datatype(Struct, frozen=True):
 
     def numbers(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Elements as they are stored, of `dtype`, as the numbers that they are."""
+        found: NDArray[Any] = stored
         if self.is_bool:
-            return stored != 0
-        if self.form is None:
-            return stored
-        found: NDArray[Any] = _floats(stored, self.form).astype(self.made)
+            found = stored != 0
+        elif self.form is not None:
+            found = _floats(stored, self.form).astype(self.made)
         return found
 
 
-def datatype_of(body: bytes, source: Source, what: str) -> Datatype:
+def datatype_of(body: bytes, source: FileBytes, what: str) -> Datatype:
     """Understand a message of a type.
 
     Raises

@@ -63,6 +63,7 @@ def _old_links(headers: Headers, body: bytes) -> Iterator[tuple[bytes, Link]]:
     fields = Fields(body, source, "a group")
     tree, heap = fields.place(), fields.place()
     names: Fields | None = None
+    entry = source.length_bytes + source.offset_bytes + 24
     seen: set[int] = set()
     for _, address in old_tree(source, tree, GROUPS, source.length_bytes):
         what = f"the group's node at byte {address:,}"
@@ -73,10 +74,10 @@ def _old_links(headers: Headers, body: bytes) -> Iterator[tuple[bytes, Link]]:
         head.version(1)
         head.skip(1)
         count = head.number(2)
-        node = source.fields(address + 8, count * (2 * source.offset_bytes + 24), what)
+        node = source.fields(address + 8, count * entry, what)
         for _ in range(count):
             names = names or local_heap(source, heap)
-            names.at = node.number(source.offset_bytes)
+            names.at = node.length()
             target, kind = node.address(), node.number(4)
             node.skip(20)
             name = names.text()

@@ -29,7 +29,7 @@ class NotRead(Exception):
     """An honest part of an HDF5 file is of a kind that is not read; the text is a whole problem."""
 
 
-class Source:
+class FileBytes:
     """An open file, or the bytes of one.
 
     Attributes
@@ -152,7 +152,7 @@ class Fields:
 
     __slots__ = ("at", "data", "source", "what")
 
-    def __init__(self, data: bytes, source: Source, what: str, at: int = 0) -> None:
+    def __init__(self, data: bytes, source: FileBytes, what: str, at: int = 0) -> None:
         self.data, self.source, self.what, self.at = data, source, what, at
 
     @property
