@@ -9,7 +9,6 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from models import TESTS
 
 SENTENCE = "the film is not bad\n"
 

@@ -272,13 +272,17 @@ class TestHostile:
     """Whatever is wrong with a file is one error, in little time and memory."""
 
     @pytest.fixture(autouse=True)
-    def bounded(self):
-        tracemalloc.start()
+    def in_time(self):
         begun = time.process_time()
+        yield
+        assert time.process_time() - begun < 5
+
+    @pytest.fixture
+    def in_memory(self):
+        tracemalloc.start()
         yield
         assert tracemalloc.get_traced_memory()[1] < 250 * 2**20
         tracemalloc.stop()
-        assert time.process_time() - begun < 5
 
     @pytest.mark.parametrize("kind", ["earliest", "latest"])
     @pytest.mark.parametrize("trusting", [False, True])
@@ -286,9 +290,9 @@ class TestHostile:
         """With the checksums right too, by which else the most is found out."""
         path = tmp_path / "m.h5"
         with h5py.File(path, "w", libver=(kind, "latest"), track_order=True) as file:
-            write_arrays(file)
+            file["texts"] = ["a", "bc"]
             group = file.create_group("many")
-            for k in range(20):
+            for k in range(10):
                 group.attrs[f"a{k}"] = group[f"d{k}"] = k
             for most in ((None, 3), (None, None), (9, 9)):
                 file.create_dataset(
@@ -300,7 +304,7 @@ class TestHostile:
         whole, rng = path.read_bytes(), random.Random(kind)
         ends = [whole.find(each) for each in SIGNATURES if each in whole]
         refused = 0
-        for _ in range(60):
+        for _ in range(40):
             data = bytearray(whole)
             for _ in range(rng.choice([1, 2, 8])):
                 at = rng.choice([rng.randrange(len(data)), rng.choice(ends) + rng.randrange(60)])
@@ -310,7 +314,7 @@ class TestHostile:
             refused += bool(read_all(path))
         assert refused > 10
 
-    def test_many_texts_that_are_one(self, tmp_path):
+    def test_many_texts_that_are_one(self, tmp_path, in_memory):
         """100 kB named 100,000 times are 10 GB."""
         path = tmp_path / "m.h5"
         with h5py.File(path, "w") as file:
@@ -328,7 +332,7 @@ class TestHostile:
             found = file.read("all")
         assert len({id(each) for each in found}) == 1  # one text, and no table as wide
 
-    def test_a_chunk_of_gigabytes(self, tmp_path):
+    def test_a_chunk_of_gigabytes(self, tmp_path, in_memory):
         path = tmp_path / "m.h5"
         with h5py.File(path, "w") as file:
             kept = {"chunks": (2**28,), "maxshape": (None,), "compression": "gzip"}
@@ -337,7 +341,7 @@ class TestHostile:
             file.read("W")
 
     @pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"compression": "lzf"}])
-    def test_a_chunk_that_unpacks_to_more(self, tmp_path, filters):
+    def test_a_chunk_that_unpacks_to_more(self, tmp_path, filters, in_memory):
         path = tmp_path / "m.h5"
         with h5py.File(path, "w") as file:
             for name, size in (("small", 100), ("large", 10**7)):
@@ -345,14 +349,10 @@ class TestHostile:
             small, large = (file[name].id.get_chunk_info(0) for name in ("small", "large"))
         data = bytearray(path.read_bytes())
         # The tree of the small one names the chunk of the large one.
-        for old, new, width in (
-            (small.byte_offset, large.byte_offset, 8),
-            (small.size, large.size, 4),
-        ):
-            tree = data.index(small.byte_offset.to_bytes(8, "little")) if width == 8 else tree
-            at = tree if width == 8 else tree - 24
-            assert data[at : at + width] == old.to_bytes(width, "little")
-            data[at : at + width] = new.to_bytes(width, "little")
+        at = data.index(small.byte_offset.to_bytes(8, "little"))
+        assert data[at - 24 : at - 20] == small.size.to_bytes(4, "little")
+        data[at : at + 8] = large.byte_offset.to_bytes(8, "little")
+        data[at - 24 : at - 20] = large.size.to_bytes(4, "little")
         path.write_bytes(data)
         with Hdf5File(path) as file, pytest.raises(UnusableInput, match="more than it should"):
             file.read("small")
@@ -396,7 +396,7 @@ class TestHostile:
         with h5py.File(path, "w", libver="latest") as file:
             group: Any = file
             for _ in range(300):
-                group = group.create_group("g" * 300)
+                group = group.create_group("g" * 30)
         assert "has groups in groups, 200 levels deep" in read_all(path)
 
     def test_one_of_several_files(self, tmp_path):

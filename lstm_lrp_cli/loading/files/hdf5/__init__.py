@@ -59,7 +59,7 @@ class Hdf5File(ArrayFile):
     def read(self, name: str) -> NDArray[Any]:
         where = self.where(name)
         with _understood(where, "cannot be read"):
-            found = self._find(self._stored.get(name, name))
+            found = self._find(self.stored_name(name))
             if found is None or not found.header.is_dataset:
                 raise Broken("it is no dataset")
             dataset = self._arrays.describe(found.header, name)
@@ -99,7 +99,7 @@ class Hdf5File(ArrayFile):
             return list(self._attributes_of(group))
 
     def _attributes_of(self, name: str) -> dict[str, Attribute]:
-        found = self._find(self._stored.get(name, name))
+        found = self._find(self.stored_name(name))
         if found is None:
             return {}
         attributes = self._attributes.get(found.address)
@@ -107,6 +107,15 @@ class Hdf5File(ArrayFile):
             attributes = attributes_of(self._headers, found.header)
             self._attributes[found.address] = attributes
         return attributes
+
+    @property
+    def groups(self) -> list[str]:
+        """All groups but the one at the top."""
+        return list(self._groups)
+
+    def stored_name(self, name: str) -> str:
+        """What the file itself calls a dataset or group."""
+        return self._stored.get(name, name)
 
     def has_group(self, name: str) -> bool:
         """Whether a group of that name stands at the top of the file."""
