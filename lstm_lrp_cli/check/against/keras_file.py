@@ -140,10 +140,11 @@ def _write_anew(file: Hdf5File, copy: h5py.Group) -> None:
             copy.create_dataset(file.stored_name(name), data=texts, dtype=h5py.string_dtype())
         elif stored.dtype != "empty":
             copy[file.stored_name(name)] = file.read(name)
-    for name in ("/", *file.groups, *file.datasets):
-        for key in file.attribute_names(name):
+    for name in ("", *file.groups, *file.datasets):
+        holder = copy.get(file.stored_name(name)) if name else copy
+        for key in file.attribute_names(name) if holder is not None else ():
             value = file.attribute(name, key)
-            if value is not None and (holder := copy.get(file.stored_name(name))) is not None:
+            if value is not None:
                 holder.attrs[key] = value
 
 

@@ -48,16 +48,17 @@ class Hdf5File(ArrayFile):
         self._links: dict[int, dict[str, Link]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         try:
-            self._handle = source = FileBytes(path, content)
+            self._handle = self._bytes = FileBytes(path, content)
         except OSError as error:
             raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
         with self._closed_if_refused(), _understood(str(path), "is a damaged HDF5 file"):
-            self._headers = Headers(source)
+            self._headers = Headers(self._bytes)
             self._arrays = Arrays(self._headers)
             self.datasets = self._list()
 
     def read(self, name: str) -> NDArray[Any]:
         where = self.where(name)
+        self._bytes.begin()
         with _understood(where, "cannot be read"):
             found = self._find(self.stored_name(name))
             if found is None or not found.header.is_dataset:
@@ -99,6 +100,7 @@ class Hdf5File(ArrayFile):
             return list(self._attributes_of(group))
 
     def _attributes_of(self, name: str) -> dict[str, Attribute]:
+        self._bytes.begin()
         found = self._find(self.stored_name(name))
         if found is None:
             return {}

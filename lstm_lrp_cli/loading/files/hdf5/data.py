@@ -74,8 +74,8 @@ class Arrays:
         """Whether other files have its elements."""
         if dataset.header.first(Says.EXTERNAL):
             return True
-        version, *fields = self._body(dataset.header, Says.LAYOUT, dataset.what)[:2]
-        return version > 2 and fields == [LayoutClass.VIRTUAL]
+        begin = self._body(dataset.header, Says.LAYOUT, dataset.what)[:2]
+        return len(begin) == 2 and begin[0] > 2 and begin[1] == LayoutClass.VIRTUAL
 
     def read(self, dataset: Dataset) -> NDArray[Any]:
         """The elements of a dataset of numbers or texts, whose size was checked.
@@ -239,14 +239,16 @@ class Arrays:
             )
         found: NDArray[Any] | None = None
         seen: set[tuple[int, ...]] = set()
-        unpacked = 0
+        unpacked = packed = 0
         for chunk in chunks_of(source, form, what):
             if chunk.place in seen:
                 raise Broken(f"{what} has two chunks at one place")
             seen.add(chunk.place)
             unpacked += form.size
-            if unpacked > 2 * most:
-                raise Broken(f"the chunks of {what} are far larger than it is")
+            packed += chunk.size
+            # Chunks may reach beyond the dataset, and each stands by itself.
+            if unpacked > 2 * most or packed > source.size:
+                raise Broken(f"the chunks of {what} are far larger than it is, or than the file")
             data = self._chunk(chunk, form, shape, filters, what).view(elements)
             whole = data.reshape(form.shape)
             if form.count == 1 and form.shape == shape:

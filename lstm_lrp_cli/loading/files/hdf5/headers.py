@@ -10,6 +10,8 @@ from .source import SIGNATURE, Broken, Fields, FileBytes, NotRead, filled
 BEGINNINGS = (0, *(512 << k for k in range(24)))
 # What a message may have besides: it stands elsewhere, or nobody may read on who does not know it.
 SHARED, MUST_BE_KNOWN = 0x02, 0x80
+# What keeping a message takes besides what it says.
+MESSAGE_BYTES = 32
 # As many parts as this has no header of an honest file.
 MOST_PARTS = 100_000
 
@@ -270,7 +272,7 @@ def _add(
         fields = Fields(message.body, source, "a header that goes on elsewhere")
         parts.append((fields.place(), fields.length()))
     elif message.kind:  # else it is empty
-        source.spend(len(message.body), "a header")
+        source.spend(len(message.body) + MESSAGE_BYTES, "a header")
         messages.append(message)
 
 

@@ -161,7 +161,7 @@ class FractalHeap:
             raise Broken(f"{self._what} has no object at {offset:,} of {length:,} bytes")
         if start not in self._contents:
             self._contents[start] = self._content(address, size)
-        return self._contents[start][offset - start :][:length]
+        return self._contents[start][offset - start : offset - start + length]
 
     def _content(self, address: int, size: int) -> bytes:
         """A block of objects, whose beginning counts too."""

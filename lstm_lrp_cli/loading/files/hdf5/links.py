@@ -52,7 +52,7 @@ def links_of(headers: Headers, header: Header) -> list[Link]:
     else:
         found = list(_new_links(headers, header))
     info = header.first(Says.LINK_INFO)
-    tracked = info is not None and bool(info.body[1:2] != b"\0" and info.body[1] & 1)
+    tracked = info is not None and len(info.body) > 1 and bool(info.body[1] & 1)
     found.sort(key=lambda each: each[1] if tracked else each[0])
     return [link for _, _, link in found]
 

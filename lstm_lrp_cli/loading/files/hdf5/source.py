@@ -16,7 +16,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 READ_AT_ONCE = 4 * 2**20
 # What describes the arrays is looked at once, or a few times where several share it. A file in
 # which it is looked at more often than this says leads in circles.
-LOOKED_AT, LOOKS_EACH = 16 * 2**20, 8
+LOOKED_AT, LOOKS_EACH = 4 * 2**20, 16
 # An address of no place has all its bits set.
 NOWHERE = {size: 2 ** (8 * size) - 1 for size in (2, 4, 8)}
 
@@ -56,11 +56,16 @@ class FileBytes:
         if content is not None:
             self.size = len(content)
         self._base = 0
-        self._left = LOOKED_AT + LOOKS_EACH * self.size
+        self._left = 0
+        self.begin()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+    def begin(self) -> None:
+        """Begin a part of the work, each of which has its own bound."""
+        self._left = LOOKED_AT + LOOKS_EACH * self.size
 
     def begin_at(self, base: int) -> None:
         """Count addresses from here on."""
