@@ -14,6 +14,7 @@ import pytest
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.opening import open_arrays
 
 BITS = np.random.default_rng(18)
 VERSIONS = ["earliest", "v108", "v110", "latest"]
@@ -403,3 +404,14 @@ class TestHostile:
         with h5py.File(tmp_path / "m%d.h5", "w", driver="family", memb_size=2**20) as file:
             file["W"] = np.ones(3)
         assert "is one of several files" in read_all(tmp_path / "m0.h5")
+
+
+def test_a_block_of_the_users_may_stand_before(tmp_path):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["W"] = np.arange(3)
+    with path.open("r+b") as file:
+        file.write(b"whatever its user wrote")
+    with open_arrays(path) as found:
+        assert found.format == "HDF5"
+        assert found.read("W").tolist() == [0, 1, 2]

@@ -119,12 +119,10 @@ def undone(
 def _inflated(data: NDArray[np.uint8], _: tuple[int, ...], room: int) -> NDArray[np.uint8]:
     unpacking = zlib.decompressobj()
     try:
-        found = unpacking.decompress(data.data, room)
+        found = unpacking.decompress(data.data, room + 1)
     except zlib.error as error:
         raise Broken(f"a chunk cannot be unpacked ({error})") from error
-    if not unpacking.eof and (unpacking.unconsumed_tail or len(found) >= room):
-        found += unpacking.decompress(unpacking.unconsumed_tail, 1)  # its end alone may be left
-    if not unpacking.eof:
+    if len(found) > room or not unpacking.eof:
         raise Broken("a chunk unpacks to more than it should, or is cut short")
     return np.frombuffer(found, np.uint8)
 
