@@ -39,7 +39,7 @@ NUMPY_ALONE = ("engine", "model")
 ONE_HOME = {
     "click": ("cli",),
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
-    "h5py": ("loading", "inputs", "check"),
+    "h5py": ("check",),
     "jinja2": ("outputs",),
     "tokenizers": ("inputs",),
     "sentencepiece": ("inputs",),
