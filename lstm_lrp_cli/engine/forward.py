@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from msgspec import Struct
@@ -19,7 +19,7 @@ from .graph import run_nodes
 from .layers import KINDS
 from .layers.merging import concatenated
 from .records import Record, Value, packing_of
-from .recurrent import Begun
+from .recurrent import Begun, RecurrentRecord
 from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
 from .recurrent.states import NOTHING_CARRIED, CellStates, States
 
@@ -120,7 +120,9 @@ class Trace:
         return States(
             {
                 place: record.ended
-                for place, (node, record) in enumerate(zip(self.model.nodes, self.records, strict=True))
+                for place, (node, record) in enumerate(
+                    zip(self.model.nodes, self.records, strict=True)
+                )
                 if isinstance(node.layer, Recurrent) and node.layer.stateful
             }
         )
@@ -162,9 +164,7 @@ class Runner:
             MODEL_INPUT - k: self._value(k, each) for k, each in enumerate(given)
         }
         run = self._run_long if self._is_long(given) else self._run
-        records = run_nodes(
-            model.nodes, values, lambda place, sources: run(place, sources, begun)
-        )
+        records = run_nodes(model.nodes, values, lambda place, sources: run(place, sources, begun))
         scores = concatenated([_whole(values[output].array) for output in model.outputs])
         steps = records[model.outputs[0]].steps
         return Trace(model, given, records, scores, steps, begun)
@@ -196,9 +196,7 @@ class Runner:
         rows = sum(each.packing.rows for each in given)
         return rows * row_bytes(self.model, self.keep_gates) > LONG_BYTES
 
-    def _run_long(
-        self, place: int, sources: Sequence[Value | TokenValue], begun: States
-    ) -> Record:
+    def _run_long(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
         """Run a node on one long sequence, of which values may be `Rows`."""
         from . import stretches
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-
 from lstm_lrp_cli.engine.records import Record, Value
 from lstm_lrp_cli.engine.recurrent import Begun
 from lstm_lrp_cli.engine.recurrent.inputs import CellInput, TokenValue, cell_inputs, numeric_inputs
@@ -71,12 +70,12 @@ def run_layer(
     """
     values = [_embedded(source) for source in sources]
     steps = values[0].packing
+    alike = steps is not None and all(each.packing is steps for each in values)
     grouped = isinstance(layer, Normalize) and layer.groups is not None
-    if steps is not None and isinstance(layer, OF_EACH_STEP) and not grouped:
-        if all(each.packing is steps for each in values):
-            from .steps import StretchedSteps
+    if alike and isinstance(layer, OF_EACH_STEP) and not grouped:
+        from .steps import StretchedSteps
 
-            return StretchedSteps(lambda some: run(layer, some), values)
+        return StretchedSteps(lambda some: run(layer, some), values)
     if isinstance(layer, Pool):
         from .pools import pool
 

@@ -14,7 +14,7 @@ from lstm_lrp_cli.engine.recurrent.inputs import CellInput, in_reading_order
 from lstm_lrp_cli.engine.recurrent.states import CellStates, StateAmounts, state_sizes
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Recurrent, RecurrentCell
-from .rows import Amounts, Collected, Grid
+from .rows import Collected, Grid
 
 # Passes what a stretch's states have to what the cell reads in it, in the reading order, and to the
 # states with which it begins; told whether anything comes before it.
@@ -90,7 +90,7 @@ class StretchedCell:
         """
         later, lost = last, list[Shares]()
         for stretch, has_before in self.backwards():
-            given = _together(above(stretch), later, self.cell)
+            given = _together(above(stretch), later)
             if given is None:
                 continue
             read, begun, kept = pass_stretch(self.record(stretch), given, has_before)
@@ -135,26 +135,21 @@ class StretchedCell:
         self._last = place, record
 
 
-def _together(
-    of_steps: StateAmounts | None, later: StateAmounts | None, cell: RecurrentCell
-) -> StateAmounts | None:
+def _together(of_steps: StateAmounts | None, later: StateAmounts | None) -> StateAmounts | None:
     """What the layers above give to a stretch, with what the next stretch gives to its end."""
     if of_steps is None or later is None:
         return later if of_steps is None else of_steps
-    kinds = [
-        _with_last(amounts, more, (len(of_steps.hidden), size))
-        for amounts, more, size in zip(
-            (of_steps.hidden, of_steps.cell), (later.hidden, later.cell), state_sizes(cell),
-            strict=False,
-        )
-    ]
-    return StateAmounts(kinds[0], kinds[1] if len(kinds) > 1 else None, by_step=True)
+    hidden = _with_last(of_steps.hidden, later.hidden)
+    of_cell = of_steps.cell
+    if later.cell is not None:
+        if of_cell is None:
+            of_cell = np.zeros((len(hidden), later.cell.shape[1]), later.cell.dtype)
+        of_cell = _with_last(of_cell, later.cell)
+    return StateAmounts(hidden, of_cell, by_step=True)
 
 
-def _with_last(amounts: Floats | None, more: Floats | None, shape: tuple[int, int]) -> Floats | None:
-    """Amounts of every step, with more at the last one."""
-    if more is None:
-        return amounts
-    found = np.zeros(shape, more.dtype) if amounts is None else amounts.copy()
+def _with_last(amounts: Floats, more: Floats) -> Floats:
+    """Amounts of every step, with more, shape (1, units), at the last one."""
+    found = amounts.copy()
     found[-1] += more[0]
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_lrp_cli.engine.arrays import Copies, Packing
+from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.layers import merging
 from lstm_lrp_cli.engine.layers.merging import MergeRecord, concatenated
 from lstm_lrp_cli.engine.records import Reach, Record, Shares
@@ -23,7 +23,7 @@ from lstm_lrp_cli.engine.recurrent.states import (
 )
 from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.model.recurrent import Lstm, Recurrent
+from lstm_lrp_cli.model.recurrent import Lstm, Recurrent, RecurrentCell
 from .cells import PassStretch, StretchedCell
 from .rows import Amounts, Collected, Grid, Rows
 
@@ -55,20 +55,20 @@ class StretchedRecurrent(Record):
         self._read, self._begun, self._keeps_gates = read, begun, keep_gates
         self._is_begun = begun.given is not None
         carried, idle = beginnings(layer, 1, begun)
+        cells: tuple[RecurrentCell, ...] = layer.cells
         self._cells = [
-            StretchedCell(
-                layer, cell, grid, lambda k, number=number: read(k)[number], states, otherwise,
-                keep_gates,
-            )
+            StretchedCell(layer, cell, grid, _own(read, number), states, otherwise, keep_gates)
             for number, (cell, states, otherwise) in enumerate(
-                zip(layer.cells, carried, idle, strict=True)
+                zip(cells, carried, idle, strict=True)
             )
         ]
         self._gives_cell = isinstance(layer, Lstm) and layer.gives_cell
         self._at_end: MergeRecord | None = None
         if layer.returns == "last":
             ended = [cell.ended for cell in self._cells]
-            self._at_end = merging.run(layer.merge, [one.written_out[HIDDEN] for one in ended], None)
+            self._at_end = merging.run(
+                layer.merge, [one.written_out[HIDDEN] for one in ended], None
+            )
             of_cells = [one.written_out[CELL] for one in ended] if self._gives_cell else []
             self.outputs = concatenated([self._at_end.outputs, *of_cells])
             self.steps = None
@@ -197,15 +197,18 @@ class StretchedRecurrent(Record):
     ) -> tuple[StateAmounts, Shares]:
         """What a cell's states of a stretch get of the outputs, in its reading order."""
         cell, packing = self.layer.cells[number], self._grid.packing_of(stretch)
-        parts, shares = split(
-            self.merged(stretch), np.ascontiguousarray(given[:, : self._width])
-        )
+        parts, shares = split(self.merged(stretch), np.ascontiguousarray(given[:, : self._width]))
         part, of_cell = parts[number], self.of_cell_states(given, self._width, number)
         assert part is not None
         part = in_reading_order(cell, part, packing)
         if of_cell is not None:
             of_cell = in_reading_order(cell, of_cell, packing)
         return StateAmounts(part, of_cell, by_step=True), shares
+
+
+def _own(read: Read, number: int) -> Callable[[int], CellInput]:
+    """What one of the cells reads in a stretch."""
+    return lambda stretch: read(stretch)[number]
 
 
 class _Above:
