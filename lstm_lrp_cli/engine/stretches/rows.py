@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.model import Floats, Integers
+from .room import check_room
 
 # A stretch has so many steps: what a layer records of it stays in the processor's cache, and the
 # states with which stretches begin are few.
@@ -158,6 +159,7 @@ class Collected:
 
     def __init__(self, grid: Grid, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._grid = grid
+        check_room("what is passed back through its layers", grid.rows, *shape, dtype.itemsize)
         # Of memory that holds zeros alone the system gives none until it is written to.
         self._array = np.zeros((grid.rows, *shape), dtype)
         self._taken: set[int] = set()
