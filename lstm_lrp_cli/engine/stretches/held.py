@@ -86,8 +86,11 @@ class InFile:
     def write(self, rows: slice, values: Floats) -> None:
         self._file.seek(rows.start * self._row)
         left = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data
-        while len(left):
-            left = left[self._file.write(left) :]
+        try:
+            while len(left):
+                left = left[self._file.write(left) :]
+        except OSError as error:  # which does not say where the disk is full
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
 
     def whole(self) -> Floats:
         check_room("its relevance", *self._shape, self._dtype.itemsize)
