@@ -175,6 +175,22 @@ class WrongSteps(ValueError):
         self.sequence, self.found, self.expected, self.does = sequence, found, expected, does
 
 
+class TooLarge(MemoryError):
+    """What is to be kept of a sequence has no room.
+
+    Parameters
+    ----------
+    does : str
+        What needs it.
+    needed, there : int
+        Bytes.
+    """
+
+    def __init__(self, does: str, needed: int, there: int) -> None:
+        super().__init__(f"{does} takes about {needed:,} bytes, and there are {there:,}")
+        self.does, self.needed, self.there = does, needed, there
+
+
 def check_steps(packing: Packing, expected: int | Integers, does: str) -> None:
     """Refuse steps of which some sequence has another number than expected, of all or of each."""
     wrong = np.flatnonzero(packing.lengths != expected)
@@ -201,11 +217,14 @@ class Record(ABC):
     outputs : ndarray, shape (rows, units) by step, else (batch, units)
     steps : Packing or None
         Those of the outputs; None where there is one vector a sequence.
+    in_stretches : bool
+        Whether it is of one long sequence, and takes and gives amounts stretch by stretch.
     """
 
     __slots__ = ()
     outputs: Floats
     steps: Packing | None
+    in_stretches = False
 
     @property
     def value(self) -> Value:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from operator import attrgetter
 from typing import TextIO
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model import Floats
-from lstm_lrp_cli.terminal.numbers import texts
+from lstm_lrp_cli.terminal import numbers
 from lstm_lrp_cli.terminal.words import strongest
 from .writer import Joined, Layout, Writer, by_explanation
 
@@ -27,6 +27,10 @@ def columns_of(layout: Layout) -> tuple[str, ...]:
     """The columns that only some details have, in their order."""
     there = {column for detail in layout.details for column in COLUMNS[detail]}
     return tuple(column for column in ("token", "dimension", "feature", "value") if column in there)
+
+
+# So many rows are made at a time: one sequence may have millions.
+PIECE = 2**16
 
 
 class TableWriter(Writer[Sequence[Explanation]]):
@@ -68,9 +72,9 @@ class TableWriter(Writer[Sequence[Explanation]]):
     def write(self, explanations: Sequence[Explanation], /) -> None:
         scored = (each for each in explanations if each.scored)
         for part in self._layout.parts_in_columns(scored):
-            self._file.write(self._rows(part))
+            self._file.writelines(self._rows(part))
 
-    def _rows(self, explanations: Sequence[Explanation]) -> str:
+    def _rows(self, explanations: Sequence[Explanation]) -> Iterator[str]:
         """All rows of some explanations. What the rows of one have in common is made once."""
         end, layout = self._end, self._layout
         heads = [f"{each.sequence.number}{end}" for each in explanations]
@@ -91,14 +95,14 @@ class TableWriter(Writer[Sequence[Explanation]]):
             for joined, amounts, count in zip(inputs, relevance, rows, strict=True)
         ]
         if len(inputs) == 1 and layout.top is None:
-            return by_row(int(rows[0].sum()), *columns[0])
+            return in_pieces(int(rows[0].sum()), *columns[0])
         order = by_explanation(rows)
         if layout.top is not None:
             amounts = np.concatenate(relevance)[order]
             order = order[_strongest_rows(amounts, np.sum(rows, axis=0).tolist(), layout.top)]
         places = order.tolist()
         whole = (list(chain.from_iterable(parts)) for parts in zip(*columns, strict=True))
-        return by_row(len(places), *([cells[place] for place in places] for cells in whole))
+        return in_pieces(len(places), *([cells[place] for place in places] for cells in whole))
 
     def _ends(self, explanations: Sequence[Explanation]) -> list[str]:
         """What stands behind the relevance in all rows of each explanation."""
@@ -200,6 +204,20 @@ def _strongest_rows(relevance: Floats, rows: Iterable[int], top: int) -> list[in
 def _times(values: Iterable[str], times: Iterable[int]) -> Iterator[str]:
     """Each value so many times."""
     return chain.from_iterable(map(repeat, values, times))
+
+
+def texts(values: Floats) -> Iterator[str]:
+    """Numbers as texts, as `numbers.texts` makes them; of very many, some at a time."""
+    parts = (values[start : start + PIECE] for start in range(0, len(values), PIECE))
+    return chain.from_iterable(map(numbers.texts, parts))
+
+
+def in_pieces(rows: int, *columns: Iterable[str]) -> Iterator[str]:
+    """Columns as `by_row` makes a text of them; of very many rows, some at a time."""
+    cells = [iter(column) for column in columns]
+    for start in range(0, rows, PIECE):
+        count = min(PIECE, rows - start)
+        yield by_row(count, *(islice(column, count) for column in cells))
 
 
 def by_row(rows: int, *columns: Iterable[str]) -> str:
