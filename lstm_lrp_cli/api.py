@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, printable
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation, Explanations
 from lstm_lrp_cli.explaining.prediction import Prediction, predictions_of
@@ -113,7 +113,7 @@ def load(
         where = Path(mapping)
     model = load_model(Path(path), where, np.dtype(str(dtype)), assume, said).model
     for warning in model.warnings:
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(printable(warning), stacklevel=2)
     return model
 
 

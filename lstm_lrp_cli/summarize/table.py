@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.statistics.tokens import TokenFigures
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import counted, plural
-from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import dropped_note, signed
 from .summary import PARTS, ByPosition, Cell, OfMethod, OfTarget, PositionFigures, Residual, Summary
 
