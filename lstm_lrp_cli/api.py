@@ -274,6 +274,7 @@ def write(
     *,
     format: str | None = None,
     top: int | None = None,
+    verbatim: bool = False,
 ) -> None:
     """Write explanations to a file, as `lrp explain -o` does.
 
@@ -289,6 +290,8 @@ def write(
         told by the ending.
     top : int, optional
         How many values of each are written, the strongest first; all of them where it is not given.
+    verbatim : bool, optional
+        In tsv and csv, whether no apostrophe is put before what a spreadsheet takes for formulas.
 
     Raises
     ------
@@ -324,7 +327,7 @@ def write(
     assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
     dated = begin[0].sequence.has_dates
-    layout = Layout(explainer, report.about(), top, report, dated=dated)
+    layout = Layout(explainer, report.about(), top, report, dated=dated, verbatim=verbatim)
     output = OUTPUTS[form]
     everything = chain(begin, explanations)
     opened = open_binary if output.binary else open_output

@@ -42,6 +42,10 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     def model(self) -> Model:
         return self.layout.model
 
+    @property
+    def is_marked(self) -> bool:
+        return PREDICTION_OUTPUTS[self.form].is_table and not self.layout.verbatim
+
     def with_dates(self) -> Self:
         return replace(self, layout=replace(self.layout, dated=True))
 
