@@ -57,11 +57,6 @@ class OutputFormat(NamedTuple):
     whole_unasked: bool = False
     tells_attention: bool = False
 
-    @property
-    def is_table(self) -> bool:
-        """Whether it is text, of cells."""
-        return "delimiter" in self.settings
-
     def writer(self, file: Any, layout: Layout) -> Writer[Sequence[Explanation]]:
         """What writes explanations to a file, or to the sink of one."""
         made: Writer[Sequence[Explanation]] = _class(self.explanations)(

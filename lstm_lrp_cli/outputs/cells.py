@@ -11,11 +11,9 @@ _PASSED_OVER = r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*"
 # A sign alone, and punctuation, is text to them, and a number is a number: a formula names
 # something. Apostrophes are counted as well, so that one can be taken off again.
 _FORMULA = re.compile(
-    rf"(?!{_PASSED_OVER}[+-]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?\Z)"
-    rf"'*(?:{_PASSED_OVER}[{BEGINNINGS}]|[\t\r\n])(?s:.*)[^\W_]"
+    rf"'*(?!{_PASSED_OVER}[+-]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?\Z)"
+    rf"(?:{_PASSED_OVER}[{BEGINNINGS}]|[\t\r\n])(?s:.*)[^\W_]"
 )
-# A cell that is marked, in the text of a table.
-_MARKED = re.compile(rf"(?<![^\t,\"\n])'+(?:{_PASSED_OVER}[{BEGINNINGS}]|[\t\r\n])")
 
 
 class Cells:
@@ -34,7 +32,7 @@ class Cells:
     def __init__(self, delimiter: str, *, verbatim: bool = False) -> None:
         self._verbatim = verbatim
         # Of texts, only those with any of these need a look.
-        needing = delimiter + BREAKING + ("" if verbatim else BEGINNINGS)
+        needing = delimiter + BREAKING + ("" if verbatim else f"\t{BEGINNINGS}")
         self._needing = re.compile(f"[{needing}]")
         self._breaking = frozenset(delimiter + BREAKING)
 
@@ -54,6 +52,10 @@ class Cells:
         return '"' + text.replace('"', '""') + '"'
 
 
-def has_marked(table: str) -> bool:
-    """Whether an apostrophe was put before a text of a table, or a part of one, as lines."""
-    return _MARKED.search(table) is not None
+def has_marked(table: str, delimiter: str) -> bool:
+    """Whether a cell of a table, or of a part of one, stands behind an apostrophe of `Cells`."""
+    if f"{delimiter}'" not in table and f"{delimiter}\"'" not in table:
+        return False
+    # Some of those that begin so; the first cell of a row is a number.
+    begun = rf"{delimiter}(?:('[^{delimiter}\"\n]*)|\"('(?:[^\"]|\"\")*)\")"
+    return any(_FORMULA.match(bare or quoted) for bare, quoted in re.findall(begun, table))

@@ -48,8 +48,8 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     @property
     @abstractmethod
-    def is_marked(self) -> bool:
-        """Whether it is a table in which texts are marked that a spreadsheet would run."""
+    def marks_in(self) -> str | None:
+        """What parts the cells of a table where texts are marked that a spreadsheet would run."""
 
     @property
     @abstractmethod
@@ -153,8 +153,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         return self.explainer.model
 
     @property
-    def is_marked(self) -> bool:
-        return OUTPUTS[self.form].is_table and not self.verbatim
+    def marks_in(self) -> str | None:
+        return None if self.verbatim else OUTPUTS[self.form].settings.get("delimiter")
 
     def with_dates(self) -> Self:
         return replace(self, dated=True)

@@ -43,8 +43,9 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         return self.layout.model
 
     @property
-    def is_marked(self) -> bool:
-        return PREDICTION_OUTPUTS[self.form].is_table and not self.layout.verbatim
+    def marks_in(self) -> str | None:
+        form = PREDICTION_OUTPUTS[self.form]
+        return None if self.layout.verbatim else form.settings.get("delimiter")
 
     def with_dates(self) -> Self:
         return replace(self, layout=replace(self.layout, dated=True))

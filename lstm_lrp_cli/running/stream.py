@@ -128,7 +128,7 @@ def _write(
     ):
         # Before the processes, which then have what it imports.
         writer = rendering.writer(sink, summary)
-        size, marked = 0, False
+        size, marked, marking = 0, False, rendering.marks_in
         with (
             # Before there is a thread that draws, since processes are copies of this one.
             shared_out(rendering.as_parts, blocks, jobs) as rendered,
@@ -140,7 +140,7 @@ def _write(
                 for part in parts:
                     sink.write(part)
                     size += 0 if rendering.binary else len(part)
-                    marked = marked or (rendering.is_marked and has_marked(part))
+                    marked = marked or (marking is not None and has_marked(part, marking))
                 summary.merge(figures)
                 tell(summary.figures.sequences)
             writer.close()
