@@ -21,7 +21,13 @@ VALUE_BYTES = 8
 # Pages beyond these are no work that the file's size is worth.
 FEW_PAGES = 1000
 LEAST_PAGE_BYTES = 500
+# Behind what describes a file stand its length and a mark.
+END_BYTES = 8
 
+# Fields of what stands at a file's end, of a group of rows in it, and of a column of one.
+GROUPS, (COLUMNS, ROWS), CHUNK = 4, (1, 3), 3
+KIND, PATH, CHUNK_BYTES, DATA, LIST_OF_WORDS = 1, 3, 7, 9, 11
+TEXT = 6
 # Fields of a page's header, and of those of the kinds of pages.
 UNFOLDED, FOLDED = 2, 3
 OF_DATA, OF_WORDS, OF_DATA_2 = 5, 7, 8
@@ -31,8 +37,8 @@ VALUES, FORM = 1, {OF_DATA: 2, OF_WORDS: 2, OF_DATA_2: 4}
 LENGTHS, PREFIXES, WORDS = 6, 7, -1
 
 # Kinds of values in Thrift's compact protocol: a truth value is its kind.
-TRUTHS, BYTE, NUMBERS, DOUBLE, BINARY, STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, 12
-DEEPEST = 8
+TRUTHS, BYTE, NUMBERS, DOUBLE, BINARY, LISTS, STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, (9, 10), 12
+DEEPEST = 12
 
 
 class _Damaged(ValueError):
@@ -46,12 +52,15 @@ class Claims(NamedTuple):
     ----------
     of_groups : list of int
         What each group of rows unfolds to, in bytes.
-    measured : set of str
-        The columns whose texts stand behind their lengths, of which no list of words is made.
+    of_row : float
+        What a row unfolds to, in the group of the longest ones.
+    texts : list of str
+        The columns of texts, of which lists of words can be made: not of those behind lengths.
     """
 
     of_groups: list[int]
-    measured: set[str]
+    of_row: float
+    texts: list[str]
 
 
 class _Chunk(NamedTuple):
@@ -62,14 +71,14 @@ class _Chunk(NamedTuple):
     forms: set[int]
 
 
-def claims_of_pages(path: Path, metadata: Any, where: str) -> Claims:
+def claims_of_pages(path: Path, where: str) -> Claims:
     """What a file unfolds to, by what its pages claim.
+
+    Nothing of pyarrow's is asked: it ends the process over some of what is damaged.
 
     Parameters
     ----------
     path : Path
-    metadata : pyarrow.parquet.FileMetaData
-        That of the file.
     where : str
         The file, as messages call it.
 
@@ -79,23 +88,44 @@ def claims_of_pages(path: Path, metadata: Any, where: str) -> Claims:
         They claim more than an honest file of this size, are damaged, or of a form that is not
         bounded.
     """
-    size = path.stat().st_size
-    chunks = metadata.num_row_groups * metadata.num_columns
-    pages_left = FEW_PAGES + 2 * chunks + size // LEAST_PAGE_BYTES
-    found = Claims([], set())
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            found.of_groups.append(0)
-            for place in range(group.num_columns):
-                column = group.column(place)
-                name = column.path_in_schema
-                chunk = _chunk(data, column, f"{where}: column {name}", pages_left)
-                pages_left -= chunk.pages
-                found.of_groups[-1] += chunk.claimed
-                _check(where, sum(found.of_groups), size)
-                found.measured.update({name} if LENGTHS in chunk.forms else ())
-    return found
+        try:
+            return _claims(data, where)
+        except _Damaged as error:
+            raise UnusableInput(where, "is damaged, or no Parquet file; is it whole?") from error
+
+
+def _claims(data: mmap.mmap, where: str) -> Claims:
+    size = len(data)
+    end = size - END_BYTES
+    begun = end - int.from_bytes(data[end : end + 4], "little")
+    groups = _field(_struct(data, begun, end, DEEPEST)[0], GROUPS, list)
+    chunks = sum(len(_field(group, COLUMNS, list)) for group in groups)
+    pages_left = FEW_PAGES + 2 * chunks + size // LEAST_PAGE_BYTES
+    claimed: list[int] = []
+    texts: dict[str, bool] = {}
+    of_row = 1.0
+    for group in groups:
+        claimed.append(0)
+        for column in group[COLUMNS]:
+            said = _field(column, CHUNK, dict)
+            name = b".".join(_field(said, PATH, list)).decode("utf-8", "replace")
+            chunk = _chunk(data, said, f"{where}: column {name}", pages_left)
+            pages_left -= chunk.pages
+            claimed[-1] += chunk.claimed
+            _check(where, sum(claimed), size)
+            if said.get(KIND) == TEXT:
+                texts[name] = texts.get(name, True) and LENGTHS not in chunk.forms
+        of_row = max(of_row, claimed[-1] / max(_field(group, ROWS, int), 1))
+    return Claims(claimed, of_row, [name for name, listed in texts.items() if listed])
+
+
+def _field(struct: Any, number: int, kind: type[Any]) -> Any:
+    """A field of a struct that must be there."""
+    value = struct.get(number) if isinstance(struct, dict) else None
+    if not isinstance(value, kind):
+        raise _Damaged
+    return value
 
 
 def _check(where: str, claimed: int, size: int) -> None:
@@ -107,11 +137,13 @@ def _check(where: str, claimed: int, size: int) -> None:
         )
 
 
-def _chunk(data: mmap.mmap, column: Any, where: str, most_pages: int) -> _Chunk:
+def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -> _Chunk:
     """What the pages of one column of a group claim."""
-    words = column.dictionary_page_offset
-    start = column.data_page_offset if not words else min(words, column.data_page_offset)
-    end = start + column.total_compressed_size
+    start = _field(said, DATA, int)
+    words = said.get(LIST_OF_WORDS)
+    if isinstance(words, int) and 0 < words < start:
+        start = words
+    end = start + _field(said, CHUNK_BYTES, int)
     if not 0 <= start <= end <= len(data):
         raise UnusableInput(where, "lies outside of the file; is it whole?")
     pages = claimed = 0
@@ -120,16 +152,13 @@ def _chunk(data: mmap.mmap, column: Any, where: str, most_pages: int) -> _Chunk:
     while place < end:
         if pages == most_pages:
             raise UnusableInput(where, "has more pages than an honest file of its size")
-        try:
-            header, place = _struct(data, place, end, DEEPEST)
-            folded, unfolded, values, form = _said(header)
-        except _Damaged as error:
-            raise UnusableInput(where, "has a page that is damaged; is it whole?") from error
+        header, place = _struct(data, place, end, DEEPEST)
+        folded, unfolded, values, form = _said(header)
         forms.add(WORDS if OF_WORDS in header else form)
         pages += 1
         place += folded
         claimed += unfolded + VALUE_BYTES * values
-    if PREFIXES in forms or forms >= {WORDS, LENGTHS}:
+    if said.get(KIND) == TEXT and (PREFIXES in forms or forms >= {WORDS, LENGTHS}):
         raise UnusableInput(
             where,
             "is of the encoding DELTA_BYTE_ARRAY, or of a list of words and "
@@ -151,7 +180,7 @@ def _said(header: dict[int, Any]) -> tuple[int, int, int, int]:
 
 
 def _struct(data: mmap.mmap, place: int, end: int, depth: int) -> tuple[dict[int, Any], int]:
-    """The fields of a struct that are numbers or structs, by their numbers; where it ends."""
+    """The fields of a struct by their numbers, and where it ends."""
     found: dict[int, Any] = {}
     number = 0
     while True:
@@ -163,28 +192,45 @@ def _struct(data: mmap.mmap, place: int, end: int, depth: int) -> tuple[dict[int
         else:
             coded, place = _number(data, place, end)
             number = _signed(coded)
-        value, place = _value(data, place, end, byte & 15, depth)
-        if value is not None:
-            found[number] = value
+        if number in found:  # another reader might take the other one
+            raise _Damaged
+        kind = byte & 15
+        found[number], place = (
+            (None, place) if kind in TRUTHS else _value(data, place, end, kind, depth)
+        )
 
 
 def _value(data: mmap.mmap, place: int, end: int, kind: int, depth: int) -> tuple[Any, int]:
-    """A value of some kind, None if it is neither number nor struct; where it ends."""
-    if kind in TRUTHS:
-        return None, place
-    if kind == BYTE:
-        return None, place + 1
+    """A value of some kind, None if it is of no use here; where it ends."""
     if kind in NUMBERS:
         coded, place = _number(data, place, end)
         return _signed(coded), place
-    if kind == DOUBLE:
-        return None, place + 8
     if kind == BINARY:
         length, place = _number(data, place, end)
-        return None, place + length
+        if length > end - place:
+            raise _Damaged
+        return data[place : place + length], place + length
+    if kind in (BYTE, DOUBLE, *TRUTHS):  # a truth value in a list is a byte
+        return None, place + (8 if kind == DOUBLE else 1)
     if kind == STRUCT and depth:
         return _struct(data, place, end, depth - 1)
-    raise _Damaged  # lists and maps, of which a page's header has none
+    if kind in LISTS and depth:
+        return _list(data, place, end, depth - 1)
+    raise _Damaged  # a map, of which there is none
+
+
+def _list(data: mmap.mmap, place: int, end: int, depth: int) -> tuple[list[Any], int]:
+    byte, place = _byte(data, place, end)
+    count, kind = byte >> 4, byte & 15
+    if count == 15:
+        count, place = _number(data, place, end)
+    if count > end - place:  # each takes a byte, at least
+        raise _Damaged
+    found = []
+    for _ in range(count):
+        value, place = _value(data, place, end, kind, depth)
+        found.append(value)
+    return found, place
 
 
 def _byte(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
