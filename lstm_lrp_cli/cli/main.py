@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.errors import UnusableInput, lack_of_memory
-from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say, telling_left_out
+from lstm_lrp_cli.errors import UnusableInput, lack_of_memory, printable
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, say, telling_left_out
 from .options.help import Command, write_examples
 
 if TYPE_CHECKING:
@@ -127,11 +127,10 @@ class LrpGroup(click.Group):
 
 
 def _legible(error: click.UsageError) -> click.UsageError:
-    """An error of usage whose lines are safe to show: arguments may be any text."""
+    """An error of usage in one line that is safe to show: arguments may be any text."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error
-    lines = error.format_message().split("\n")
-    return click.UsageError("\n".join(map(legible, lines)), error.ctx)
+    return click.UsageError(legible(error.format_message()), error.ctx)
 
 
 def _drop_output() -> None:
