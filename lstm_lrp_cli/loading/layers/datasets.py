@@ -103,10 +103,11 @@ class Datasets(Struct, frozen=True):
         """
         stored, where = self.file.datasets[name], self.file.where(name)
         if stored.dtype.startswith(("float", "bfloat", "int", "uint")):
+            total = self._claimed.get(ALL, 0)
             if name not in self.used:
-                total = self._claimed.get(ALL, 0)
-                self._claimed[ALL] = total + claimed_bytes(stored.shape, self.dtype.itemsize)
-            check_size(where, (self._claimed[ALL],), 1, self.file.size, " with the others")
+                total += claimed_bytes(stored.shape, self.dtype.itemsize)
+            check_size(where, (total,), 1, self.file.size, " with the others")
+            self._claimed[ALL] = total  # what is refused takes nothing
         check_shape(where, stored.shape)
 
     def numbers(self, said: Numbers, key: str, size: int) -> Floats:
