@@ -339,14 +339,14 @@ class TestHostile:
         heaps = np.zeros((count, 4), "<u8")
         heaps[:, 0] = int.from_bytes(b"GCOL\x01", "little")
         heaps[:, 1] = 32 * np.arange(count, 0, -1)
-        heaps[:, 2:] = 1, 16  # one object, which covers where the next begins
-        heaps[-1, 3] = 0
+        heaps[:, 2] = np.arange(1, count + 1)  # one object, which covers where the next begins
+        heaps[:-1, 3] = 16
         with h5py.File(path, "w") as file:
             file["heaps"] = heaps
             file.create_dataset("words", data=[""] * count, dtype=h5py.string_dtype())
             first, at = (file[name].id.get_offset() for name in ("heaps", "words"))
         names = np.zeros(count, [("length", "<u4"), ("at", "<u8"), ("number", "<u4")])
-        names["length"], names["number"] = 16, 1
+        names["length"][:-1], names["number"] = 16, np.arange(1, count + 1)
         names["at"] = first + 32 * np.arange(count)
         data = path.read_bytes()
         path.write_bytes(data[:at] + names.tobytes() + data[at + names.nbytes :])
