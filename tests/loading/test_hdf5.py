@@ -333,6 +333,57 @@ class TestHostile:
             found = file.read("all")
         assert len({id(each) for each in found}) == 1  # one text, and no table as wide
 
+    def test_heaps_of_texts_that_overlap(self, tmp_path):
+        """Each reaches to the end of the last: walked one by one, these would take hours."""
+        path, count = tmp_path / "m.h5", 20_000
+        heaps = np.zeros((count, 4), "<u8")
+        heaps[:, 0] = int.from_bytes(b"GCOL\x01", "little")
+        heaps[:, 1] = 32 * np.arange(count, 0, -1)
+        heaps[:, 2] = np.arange(1, count + 1)  # one object, which covers where the next begins
+        heaps[:-1, 3] = 16
+        with h5py.File(path, "w") as file:
+            file["heaps"] = heaps
+            file.create_dataset("words", data=[""] * count, dtype=h5py.string_dtype())
+            first, at = (file[name].id.get_offset() for name in ("heaps", "words"))
+        names = np.zeros(count, [("length", "<u4"), ("at", "<u8"), ("number", "<u4")])
+        names["length"][:-1], names["number"] = 16, np.arange(1, count + 1)
+        names["at"] = first + 32 * np.arange(count)
+        data = path.read_bytes()
+        path.write_bytes(data[:at] + names.tobytes() + data[at + names.nbytes :])
+        with Hdf5File(path) as file, pytest.raises(UnusableInput, match=r"words: .* many times"):
+            file.read("words")
+
+    def test_chunks_that_are_one(self, tmp_path):
+        path, rows = tmp_path / "m.h5", 300
+        values = np.zeros((rows, 50_000), "u1")
+        values[0] = BITS.integers(0, 256, 50_000)
+        with h5py.File(path, "w") as file:
+            kept = {"chunks": (1, 50_000), "compression": "gzip"}
+            chunks = file.create_dataset("W", data=values, **kept).id
+            found = [chunks.get_chunk_info(k) for k in range(rows)]
+        data, large = bytearray(path.read_bytes()), found[0]
+        for each in found[1:]:
+            at = data.index(each.byte_offset.to_bytes(8, "little"))
+            data[at - 32 : at - 28] = large.size.to_bytes(4, "little")
+            data[at : at + 8] = large.byte_offset.to_bytes(8, "little")
+        path.write_bytes(data)
+        assert "W: cannot be read (the chunks of W are far larger" in read_all(path)
+
+    def test_a_header_that_goes_on_in_circles(self, tmp_path):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            for k in range(20):
+                file.attrs[f"attribute {k}"] = k  # so that the header goes on elsewhere
+        data = bytearray(path.read_bytes())
+        root = int.from_bytes(data[64:72], "little")
+        at = root + 16
+        while data[at : at + 2] != b"\x10\0":
+            at += 8 + int.from_bytes(data[at + 2 : at + 4], "little")
+        data[at + 8 : at + 16] = (root + 16).to_bytes(8, "little")
+        data[root + 2 : root + 4] = b"\xff\xff"
+        path.write_bytes(data)
+        assert "goes on in circles" in read_all(path)
+
     def test_a_chunk_of_gigabytes(self, tmp_path, in_memory):
         path = tmp_path / "m.h5"
         with h5py.File(path, "w") as file:
