@@ -70,7 +70,8 @@ class TableWriter(Writer[Sequence[Explanation]]):
     def write(self, explanations: Sequence[Explanation], /) -> None:
         scored = (each for each in explanations if each.scored)
         for part in self._layout.parts_in_columns(scored):
-            self._file.writelines(self._rows(part))
+            for rows in self._rows(part):
+                self._file.write(rows)
 
     def _rows(self, explanations: Sequence[Explanation]) -> Iterator[str]:
         """All rows of some explanations. What the rows of one have in common is made once."""
