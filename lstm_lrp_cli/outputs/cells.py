@@ -16,7 +16,7 @@ _FORMULA = re.compile(
 )
 
 
-class Cells:
+class TableCells:
     """Texts as a table has them, quoted as in CSV where they need to be.
 
     A text that a spreadsheet would run as a formula stands behind an apostrophe.
@@ -53,7 +53,7 @@ class Cells:
 
 
 def has_marked(table: str, delimiter: str) -> bool:
-    """Whether a cell of a table, or of a part of one, stands behind an apostrophe of `Cells`."""
+    """Whether a cell of a table, or of a part of one, stands behind an apostrophe of `TableCells`."""
     if f"{delimiter}'" not in table and f"{delimiter}\"'" not in table:
         return False
     # Some of those that begin so; the first cell of a row is a number.
