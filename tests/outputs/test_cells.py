@@ -62,7 +62,8 @@ def taken_off(cell):
 
 
 def number(text):
-    bare = text.strip("".join(map(chr, range(33))) + "\xa0\u200b\ufeff")
+    around = r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*"
+    bare = re.sub(rf"\A{around}|{around}\Z", "", text)
     return (
         re.fullmatch(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?%?", bare, re.ASCII) is not None
     )
