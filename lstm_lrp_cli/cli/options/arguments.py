@@ -197,8 +197,7 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             "form",
             type=click.Choice(list(forms)),
             metavar="FORMAT",
-            help=f"{', '.join(forms)}.  [default: terminal ({picture}) on one, "
-            "else by -o's ending, else tsv]",
+            help=f"{', '.join(forms)}.  [default: by -o; {picture} on a terminal]",
         ),
         group(
             "to",
