@@ -95,7 +95,7 @@ class TestParquet:
         rows = {"position": np.arange(100_000), "token": words, "relevance": amounts}
         rows |= {"sequence": np.zeros(100_000, int), "target": ["good"] * 100_000}
         (flat,) = read(write(rows))
-        assert flat.tokens[0] is flat.tokens[-1]
+        assert len(set(map(id, flat.tokens))) < 10  # one of each batch
         assert flat.tokens[0] == nested.tokens[0]
         assert flat.relevance.tolist() == nested.relevance.tolist()
 
