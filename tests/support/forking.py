@@ -25,16 +25,19 @@ STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _asked = count()
 
 
-def forked_lrp() -> list[str]:
-    """What runs `lrp`, to be followed by its arguments."""
+def forked_lrp(block_steps: int = 0) -> list[str]:
+    """What runs `lrp`, to be followed by its arguments.
+
+    Blocks have at most so many steps, so that a short input is of several; or as many as usual.
+    """
     if sys.platform != "linux":  # where forking is not safe
         return [sys.executable, "-m", "lstm_lrp_cli"]
     # Sets have another order in each of two: runs that must agree are done by both.
-    return [sys.executable, "-IS", str(ASKING), str(_server(next(_asked) % 2))]
+    return [sys.executable, "-IS", str(ASKING), str(_server(next(_asked) % 2, block_steps))]
 
 
 @cache
-def _server(seed: int) -> Path:
+def _server(seed: int, block_steps: int) -> Path:
     """Start a process that runs `lrp`; give the socket that it listens to."""
     folder = tempfile.TemporaryDirectory(prefix="lrp-tests-")
     address = Path(folder.name, "socket")
@@ -42,7 +45,7 @@ def _server(seed: int) -> Path:
         listener.bind(str(address))
         listener.listen()
         process = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(listener.fileno())],
+            [sys.executable, "-P", __file__, str(listener.fileno()), str(block_steps)],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
             env={**os.environ, "PYTHONHASHSEED": str(seed), "OPENBLAS_NUM_THREADS": "1"},
@@ -136,7 +139,10 @@ def import_all() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_all()
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    listening, block_steps = map(int, sys.argv[1:])
+    if block_steps:
+        import_module("lstm_lrp_cli.running.blocks").BLOCK_STEPS = block_steps
+    serve(socket.socket(fileno=listening))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from lstm_lrp_cli.__main__ import run
 
