@@ -15,10 +15,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 ASKING = Path(__file__).with_name("asking.py")
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
@@ -61,45 +64,55 @@ def _server(seed: int, block_steps: int) -> Path:
 
 
 def serve(listener: socket.socket) -> None:
-    """Fork for all who ask, until standard input ends. Only a process that is to run returns."""
+    """Fork for all who ask, and tell each with which status its process has ended.
+
+    Only a process that is to run returns. The server ends with its standard input.
+    """
+    running: dict[int, socket.socket] = {}
+    ended, telling = os.pipe()
+    for end in (ended, telling):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(telling)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener, ended, 0], [], [])
         if 0 in ready:
             sys.exit()
-        channel, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            answer(channel)
+        if ended in ready:
+            os.read(ended, 1 << 16)
+            tell(running)
+        if listener in ready:
+            channel, _ = listener.accept()
+            descriptors, asked = receive(channel)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for each in (listener, channel, *running.values()):
+                    each.close()
+                become(descriptors, *asked)
+                return
+            running[pid] = channel
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def tell(running: dict[int, socket.socket]) -> None:
+    """Tell of all that have ended since."""
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
             return
-        channel.close()
-        while _ended():
-            pass
+        with running.pop(pid) as channel, suppress(BrokenPipeError):  # nobody waits any more
+            channel.sendall(marshal.dumps(os.waitstatus_to_exitcode(status)))
 
 
-def _ended() -> bool:
-    """Whether a child has ended since, of which nothing is left then."""
-    try:
-        return os.waitpid(-1, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return False
-
-
-def answer(channel: socket.socket) -> None:
-    """Fork what is to run, which returns, and tell with which status it has ended."""
-    # Descriptors come with the first bytes of what is said.
+def receive(channel: socket.socket) -> tuple[list[int], list[Any]]:
+    """The descriptors of the streams, which come with the first bytes, and what is asked for."""
     said, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, len(STREAMS))
     while piece := channel.recv(1 << 16):
         said += piece
-    pid = os.fork()
-    if pid == 0:
-        channel.close()
-        become(descriptors, *marshal.loads(said))
-        return
-    for descriptor in descriptors:
-        os.close(descriptor)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    channel.sendall(marshal.dumps(status))
-    os._exit(0)
+    return descriptors, marshal.loads(said)
 
 
 def become(
@@ -113,7 +126,7 @@ def become(
         like = getattr(sys, f"__{name}__")
         # Lines are written as they end where they are errors, or for a terminal.
         buffering = 1 if name == "stderr" or os.isatty(number) else -1
-        stream = open(
+        stream = open(  # noqa: SIM115 - for as long as the process runs
             number, mode, buffering, encoding=like.encoding, errors=like.errors, closefd=False
         )
         setattr(sys, name, stream)
@@ -136,6 +149,28 @@ def import_all() -> None:
     assert os.listdir("/proc/self/task") == [str(os.getpid())], "imports have started threads"
 
 
+def run_and_leave() -> None:
+    """Run `lrp`, and end as Python does, but for freeing all that was imported."""
+    from lstm_lrp_cli.__main__ import run
+
+    status = 0
+    try:
+        run()
+    except SystemExit as asked:
+        status = asked.code or 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        traceback.print_exc()
+        status = 120
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_all()
@@ -144,6 +179,4 @@ if __name__ == "__main__":
         import_module("lstm_lrp_cli.running.blocks").BLOCK_STEPS = block_steps
     serve(socket.socket(fileno=listening))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from lstm_lrp_cli.__main__ import run
-
-    run()
+    run_and_leave()
