@@ -58,23 +58,22 @@ def test_every_score_is_accounted_for(gates: GateRule, family: str, data: st.Dat
     case = data.draw(cases(families=[family]))
     for k, (sequence, target) in enumerate(zip(case.sequences, case.targets, strict=True)):
         step = None if case.steps is None else case.steps[k]
-        for delta in (0.0, 0.4, 1.0):
-            found = explain(
-                case.model,
-                sequence,
-                target,
-                eps=case.rule.eps,
-                bias_factor=delta,
-                gates=gates,
-                step=step,
-            )
-            score, amounts = found.scores[target], shares(found)
-            scale = max(abs(score), np.abs(amounts).sum())
-            assert abs(score - sum(amounts)) <= 1e-10 * scale
-            for of_input, values in zip(
-                by_input(found.relevance), by_input(embedded(case.model, sequence)), strict=True
-            ):
-                assert of_input.shape == values.shape
+        found = explain(
+            case.model,
+            sequence,
+            target,
+            eps=case.rule.eps,
+            bias_factor=(0.0, 0.4, 1.0)[k % 3],
+            gates=gates,
+            step=step,
+        )
+        score, amounts = found.scores[target], shares(found)
+        scale = max(abs(score), np.abs(amounts).sum())
+        assert abs(score - sum(amounts)) <= 1e-10 * scale
+        for of_input, values in zip(
+            by_input(found.relevance), by_input(embedded(case.model, sequence)), strict=True
+        ):
+            assert of_input.shape == values.shape
 
 
 @each_family
