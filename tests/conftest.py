@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import re
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +35,20 @@ for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
         signal.signal(number, usual)
 
 Run = Callable[..., Result]
+ABSENT = re.compile(r"([\w., -]+?) is not installed|No module named '([^'.]+)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how many tests want what is not installed, and how they are run."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    absent = Counter(found[1] or found[2] for each in skipped if (found := ABSENT.search(each)))
+    if skipped:
+        wanted = ", ".join(f"{name.strip()} {count:,}" for name, count in absent.most_common())
+        terminalreporter.write_line(
+            f"{len(skipped):,} tests are skipped, {absent.total():,} of them for what is not "
+            f"installed ({wanted}); pip install -e '.[frameworks,browser,docs]' has it, and "
+            "pytest -rs tells of each"
+        )
 
 
 @pytest.fixture

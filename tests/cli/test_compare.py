@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from forking import forked_lrp
 from models import KERAS, PYTORCH, SAMPLES, WEATHER, SmallModel, json_lines
 from processes import LRP, run_lrp
 
@@ -480,7 +481,7 @@ class TestStreams:
     def test_two_pipes_and_compressed_files(self, results, tmp_path):
         packed = tmp_path / "results.jsonl.gz"
         packed.write_bytes(gzip.compress(results.read_bytes()))
-        command = " ".join(LRP)
+        command = " ".join(LRP)  # it is given more descriptors than those of its streams
         script = (
             f"{command} compare <(cat '{results}') <(cat '{packed}') --methods lrp-all,occlusion "
             f"--format json"
@@ -498,9 +499,9 @@ class TestStreams:
         assert found["relevance"]["compared"] == 100
 
     def test_explain_pipes_into_it(self, results, tmp_path):
-        explain = " ".join([*LRP, "explain", str(PYTORCH.model), str(LABELLED), "--labelled"])
-        compare = " ".join([*LRP, "compare", str(results), "- --methods lrp-all --tolerance 1e-9"])
-        script = f"set -o pipefail; {explain} --format jsonl -q | {compare}"
+        explain = f"{' '.join(forked_lrp())} explain '{PYTORCH.model}' '{LABELLED}' --labelled"
+        compare = f"{' '.join(forked_lrp())} compare '{results}' - --methods lrp-all"
+        script = f"set -o pipefail; {explain} --format jsonl -q | {compare} --tolerance 1e-9"
         done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 

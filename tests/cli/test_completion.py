@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forking import forked_lrp
 
 from lstm_lrp_cli.cli.main import COMMANDS
 from lstm_lrp_cli.engine.methods import METHODS
@@ -49,7 +50,7 @@ def environment(tmp_path):
     """An environment in which `lrp` is found by its name."""
     program = tmp_path / "bin" / "lrp"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lstm_lrp_cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {" ".join(forked_lrp())} "$@"\n')
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from corpora import Corpus
+from forking import forked_lrp
 from models import KERAS, WEATHER, SmallModel, json_lines
 from pages import Page
 from processes import LRP, run_lrp
@@ -187,6 +188,14 @@ class TestStandardInput:
         assert piped.stderr == read.stderr
 
 
+@pytest.fixture(scope="module")
+def several_pipes(tmp_path_factory):
+    """Sentences of which every format tells more than a pipe holds."""
+    path = tmp_path_factory.mktemp("pipes") / "text"
+    path.write_bytes(KERAS.sequences.read_bytes() * 12)
+    return path
+
+
 class TestStandardOutput:
     @every_output
     def test_is_what_a_file_would_hold(self, folder, command, form):
@@ -207,7 +216,7 @@ class TestStandardOutput:
         """It says no more than its warnings."""
         with nobody_reads() as pipe:
             done = subprocess.run(
-                [*LRP, *folder.arguments(command, form)],
+                [*forked_lrp(), *folder.arguments(command, form)],
                 cwd=folder.path,
                 stdout=pipe,
                 stderr=subprocess.PIPE,
@@ -221,11 +230,12 @@ class TestStandardOutput:
         ("command", "form"), [each for each in CORPUS if each != ("predict", "terminal")]
     )
     def test_that_is_closed_after_the_first_bytes_does_too(
-        self, corpus, command, form, environment
+        self, several_pipes, command, form, environment
     ):
         """As in `lrp explain ... | head -1`, where there is more than a pipe holds."""
+        lrp = LRP if environment else forked_lrp()
         process = subprocess.Popen(
-            [*LRP, command, str(KERAS.model), str(corpus.text), "--format", form],
+            [*lrp, command, str(KERAS.model), str(several_pipes), "--format", form],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **environment},
@@ -486,7 +496,7 @@ def test_nor_is_what_is_written_beside_it(folder, option):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return Corpus(tmp_path_factory.mktemp("corpus"))
+    return Corpus(tmp_path_factory.mktemp("corpus"), shorter=16)
 
 
 EVERY_METHOD = ("--method", ",".join(METHODS), "--steps", "2", "--top", "3")
@@ -512,7 +522,7 @@ RUNS = {
         *("explain", KERAS, "labelled", "--labelled", "--target", "all"),
         *("--format", "html"),
     ),
-    "every method": ("explain", KERAS, "few", *EVERY_METHOD, "--format", "tsv"),
+    "every method": ("explain", KERAS, "fewest", *EVERY_METHOD, "--format", "tsv"),
     "JSON lines": ("explain", KERAS, "json_lines", "--format", "jsonl"),
     "a page of a series": ("explain", WEATHER, "series_csv", "--format", "html"),
     "a series as .csv": ("explain", WEATHER, "series_csv", "--format", "tsv"),
@@ -537,6 +547,7 @@ def test_output_and_report_are_the_same_for_any_number_of_jobs(corpus, tmp_path,
         result = run_lrp(
             *(command, sample.model, getattr(corpus, source), *options),
             *("-o", output, "--report", report, "--jobs", jobs),
+            block_steps=corpus.block_steps,
         )
         assert (result.returncode, result.stdout) == (0, b"")
         found.add((output.read_bytes(), report.read_bytes(), result.stderr))
@@ -546,8 +557,9 @@ def test_output_and_report_are_the_same_for_any_number_of_jobs(corpus, tmp_path,
 
 
 @every_run
-def test_these_inputs_are_of_several_blocks(corpus, name, form):
+def test_these_inputs_are_of_several_blocks(monkeypatch, corpus, name, form):
     """Else there would be but one process."""
+    monkeypatch.setattr("lstm_lrp_cli.running.blocks.BLOCK_STEPS", corpus.block_steps)
     _, sample, source, *options = RUNS[name]
     model = load_model(sample.model, None, np.dtype("float64")).model
     detail = "feature" if model.only_input.embedding is None else "token"

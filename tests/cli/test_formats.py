@@ -147,7 +147,10 @@ class TestBytes:
     def test_may_go_to_a_pipe_unbuffered(self, needs, tmp_path, form):
         needs(form)
         arguments = ("explain", KERAS.model, KERAS.sequences, "-q", "--format", form)
-        piped = run_lrp(*arguments, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        piped = subprocess.run(
+            [*LRP, *map(str, arguments)], capture_output=True, env=unbuffered, timeout=60
+        )
         assert (piped.returncode, piped.stderr) == (0, b"")
         run_lrp(*arguments, "-o", tmp_path / "out")
         whole = (tmp_path / "out").read_bytes()

@@ -9,8 +9,9 @@ import sys
 import termios
 
 import pytest
+from forking import forked_lrp
 from models import KERAS
-from processes import LRP, run_lrp
+from processes import run_lrp
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pseudo-terminals differ")
 LABELLED = KERAS.sequences.with_name("labelled.txt")
@@ -27,7 +28,7 @@ def on_terminal(arguments, columns):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
-        [*LRP, *map(str, arguments)],
+        [*forked_lrp(), *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=theirs,
         env={**os.environ, "TERM": "dumb"},

@@ -1,4 +1,4 @@
-"""Pipelines: true subprocesses, as a shell runs them."""
+"""Pipelines: processes, as a shell runs them."""
 
 import bz2
 import gzip
@@ -10,15 +10,10 @@ import subprocess
 import sys
 
 import pytest
+from forking import forked_lrp
 from models import KERAS, json_lines
-
-LRP = [sys.executable, "-m", "lstm_lrp_cli"]
-
-
-def lrp(*arguments, **options):
-    return subprocess.run(
-        [*LRP, *map(str, arguments)], capture_output=True, check=False, timeout=120, **options
-    )
+from processes import LRP
+from processes import run_lrp as lrp
 
 
 def test_an_interrupt_leaves_no_half_file(tmp_path):
@@ -134,7 +129,8 @@ def test_data_is_utf_8_whatever_the_locale():
         "PATH": os.environ["PATH"],
     }
     data = json.dumps({"tokens": ["naïve", "film"]}).encode()
-    found = lrp("explain", KERAS.model, "-", "-q", input=data, env=plain)
+    command = [*LRP, "explain", str(KERAS.model), "-", "-q"]
+    found = subprocess.run(command, input=data, env=plain, capture_output=True, timeout=60)
     assert found.returncode == 0, found.stderr
     assert "naïve" in found.stdout.decode("utf-8")
 
@@ -180,9 +176,10 @@ class TestOutputFile:
     @pytest.mark.parametrize("form", ["tsv", "npz", "terminal"])
     @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["", "unbuffered"])
     def test_on_a_full_disk_is_an_error(self, form, unbuffered):
+        program = LRP if unbuffered else forked_lrp()
         with open("/dev/full", "wb") as full:
             result = subprocess.run(
-                [*LRP, "explain", str(KERAS.model), str(KERAS.sequences), "--format", form],
+                [*program, "explain", str(KERAS.model), str(KERAS.sequences), "--format", form],
                 env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
                 stdout=full,
                 stderr=subprocess.PIPE,

@@ -7,9 +7,10 @@ import subprocess
 from collections import Counter
 
 import pytest
+from forking import forked_lrp
 from models import PYTORCH, WEATHER, json_lines
 from plain_summary import figures_of
-from processes import LRP, run_lrp
+from processes import run_lrp
 
 from lstm_lrp_cli.results.read import read_results
 
@@ -266,9 +267,10 @@ class TestStreams:
         """As in a shell: two processes, and a pipe between them."""
         options = ("--labelled", "--format", "jsonl", "-q")
         explain = subprocess.Popen(
-            [*LRP, "explain", str(PYTORCH.model), str(LABELLED), *options], stdout=subprocess.PIPE
+            [*forked_lrp(), "explain", str(PYTORCH.model), str(LABELLED), *options],
+            stdout=subprocess.PIPE,
         )
-        command = [*LRP, "summarize", "-", "--format", "json"]
+        command = [*forked_lrp(), "summarize", "-", "--format", "json"]
         done = subprocess.run(command, stdin=explain.stdout, capture_output=True, timeout=120)
         explain.stdout.close()
         assert explain.wait(60) == 0

@@ -212,7 +212,7 @@ class TestByHand:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @each_reach
-@property_test
+@settings(property_test, max_examples=25)
 @given(EVERY_CASE)
 def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
     case = case._replace(model=in_precision(case.model, dtype))
@@ -221,7 +221,7 @@ def test_both_parts_are_the_score(reach: Reach, dtype: str, case: Case) -> None:
         assert found.ledger.relative_residual <= TOLERANCES[np.dtype(dtype)]
 
 
-@property_test
+@settings(property_test, max_examples=30)
 @given(EVERY_CASE)
 def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case)):
@@ -233,7 +233,7 @@ def test_tokens_are_those_of_the_plain_version(case: Case) -> None:
         assert_near(found, expected, plain)
 
 
-@settings(property_test, max_examples=30)
+@settings(property_test, max_examples=20)
 @given(EVERY_CASE)
 def test_features_are_those_of_the_plain_version(case: Case) -> None:
     for k, found in enumerate(explain(SINGLE, case, "features")):
@@ -291,7 +291,7 @@ def test_both_parts_of_all_scores_are_the_scores_for_any_choice(
     assert np.all(np.abs(parts.whole - expected) <= 1e-10 * scale)
 
 
-@property_test
+@settings(property_test, max_examples=25)
 @given(EVERY_CASE)
 def test_nothing_relevant_gives_exactly_nothing(case: Case) -> None:
     trace, _ = run_together(case.model, case.sequences)
@@ -311,7 +311,7 @@ def copied(sequences: Several[int]) -> Copies:
 
 
 @each_reach
-@property_test
+@settings(property_test, max_examples=20)
 @given(EVERY_CASE)
 def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     alone = []
@@ -322,7 +322,7 @@ def test_a_sequence_is_explained_alike_alone_and_in_a_batch(reach: Reach, case: 
 
 
 @each_reach
-@settings(property_test, max_examples=30)
+@settings(property_test, max_examples=20)
 @given(EVERY_CASE)
 def test_copies_are_decomposed_alike_however_few_at_a_time(reach: Reach, case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -66,7 +66,7 @@ def assert_difference(a: Any, b: Any, both: Any) -> None:
 
 
 @pytest.mark.parametrize("name", LINEAR)
-@examples(40)
+@examples(25)
 @given(case=cases() | cases(families=FAMILIES))
 def test_relevance_and_ledgers_are_differences(name: str, case: Case) -> None:
     method = method_of(name, case)

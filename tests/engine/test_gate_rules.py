@@ -22,7 +22,7 @@ RELEVANCE = np.array([[6.0, 3.0]])
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=5)
 ALL_RULES = pytest.mark.parametrize("gates", get_args(GateRuleName))
 
-property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def split(

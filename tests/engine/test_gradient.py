@@ -29,7 +29,7 @@ GRADIENT, TIMES_INPUT = (METHODS[name](Settings()) for name in ("gradient", "gra
 # Relative to the largest number that is added up.
 TOLERANCE = 1e-10
 
-property_test = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 # Of the first kinds of layer, or with recurrent ones of every kind.
 EVERY_CASE = cases() | cases(families=["recurrent"])
 
@@ -107,7 +107,7 @@ def test_gradient_x_input_of_features_and_of_whole_steps(case: Case) -> None:
 
 @pytest.mark.parametrize("points", [1, 3])
 @pytest.mark.parametrize("most_rows", [1, 64], ids=["a batch a point", "several points a batch"])
-@settings(property_test, max_examples=30)
+@settings(property_test, max_examples=20)
 @given(case=EVERY_CASE)
 def test_integrated_gradients_add_up_gradients_on_the_way(
     points: int, most_rows: int, case: Case

@@ -162,7 +162,7 @@ def assert_same(found: Floats, expected: Floats, score: float) -> None:
 
 
 @each_reach
-@property_test
+@settings(property_test, max_examples=25)
 @given(EVERY_CASE | padded())
 def test_occlusion_is_what_the_score_loses_by_zeros(reach: Reach, case: Case) -> None:
     for k, found in enumerate(explain(OCCLUSION, case, reach)):
@@ -183,7 +183,7 @@ def can_lose_a_step(model: Model) -> bool:
 
 
 @each_reach
-@property_test
+@settings(property_test, max_examples=20)
 @given(EVERY_CASE | padded())
 def test_a_sequence_is_occluded_alike_alone_and_in_a_batch(reach: Reach, case: Case) -> None:
     together = explain(OCCLUSION, case, reach)
@@ -194,7 +194,7 @@ def test_a_sequence_is_occluded_alike_alone_and_in_a_batch(reach: Reach, case: C
 
 
 @pytest.mark.parametrize("method", [OCCLUSION, OMISSION], ids=["occlusion", "omission"])
-@property_test
+@settings(property_test, max_examples=20)
 @given(cases() | padded(), st.integers(0, 4000))
 def test_how_many_copies_are_run_at_a_time_does_not_matter(
     method: Method, case: Case, most_bytes: int

@@ -29,7 +29,7 @@ from lstm_lrp_cli.explaining import windows as corpus
 from lstm_lrp_cli.explaining.explainer import Explainer, detail_of
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.explaining.prediction import predict_corpus
-from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.question import Question, Step
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Flatten
@@ -57,11 +57,16 @@ def given_sequences(case: Case) -> list[Sequence]:
     return [Sequence(k, each.astype(kind)) for k, each in enumerate(case.sequences)]
 
 
-def explained(case: Case, method: Method, model: Model | None = None) -> list[Explanation]:
-    """All classes of all sequences, and of all their steps where these have scores."""
+def explained(
+    case: Case, method: Method, model: Model | None = None, step: Step = 0
+) -> list[Explanation]:
+    """All classes of all sequences; where steps have scores, of one, or of all.
+
+    Of the first, that is: what is carried reaches it before anything else does.
+    """
     model = model or case.model
     by = detail_of(model, finest=not method.whole_steps)
-    explainer = Explainer(model, [method], target=Question("all", "all"), by=by)
+    explainer = Explainer(model, [method], target=Question("all", step), by=by)
     return [each for each in chain(*explainer.windows(given_sequences(case))) if each.scored]
 
 
@@ -101,7 +106,7 @@ def test_lrp_is_that_of_the_plain_version(
     rule = dataclasses.replace(case.rule, gates=gates)
     models = models_of(case)
     with small_batches(data.draw):
-        found = explained(case, Lrp(rule))
+        found = explained(case, Lrp(rule), step="all")
     assert [each.sequence.number for each in found] == sorted(e.sequence.number for e in found)
     for each in found:
         number = each.sequence.number

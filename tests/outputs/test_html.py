@@ -182,8 +182,10 @@ class TestTheCommand:
         assert result.stdout.startswith("<!DOCTYPE html>")
         assert result.stdout.endswith("</html>\n")
 
-    def test_half_a_page_never_appears(self, run, small):
-        text = small.write("in.txt", "1 2\n" * 90_000 + "1 nonsense\n")
+    def test_half_a_page_never_appears(self, run, small, monkeypatch):
+        """Where blocks before the wrong line are written already."""
+        monkeypatch.setattr("lstm_lrp_cli.running.blocks.BLOCK_STEPS", 2**11)
+        text = small.write("in.txt", "1 2\n" * 6000 + "1 nonsense\n")
         path = small.folder / "report.html"
         result = run("explain", small.save(), text, "--ids", "-q", "-o", path)
         assert result.exit_code == 3

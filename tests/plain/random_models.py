@@ -1,10 +1,10 @@
 """Hypothesis strategies: models of every shape that layers can express, and batches for them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-from hypothesis import assume
+from hypothesis import assume, given, seed, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from plain_forward import Given, by_input, embedded, run
@@ -25,6 +25,7 @@ __all__ = [
     "any_number_of_steps",
     "cases",
     "describable",
+    "draw_until",
     "lstms",
     "rules",
     "stateful",
@@ -286,3 +287,25 @@ def stateful(draw: st.DrawFn, families: Collection[str] = ()) -> Case:
     ]
     batch = draw(st.integers(1, 3))
     return case._replace(model=replace(case.model, nodes=tuple(changed), stateful=batch))
+
+
+def draw_until(
+    wanted: set[object],
+    strategy: st.SearchStrategy[Case],
+    look: Callable[[Case, set[object]], None],
+    rounds: int,
+) -> set[object]:
+    """Draw until all that is wanted was seen, 50 at a time; give what was seen."""
+    seen: set[object] = set()
+    for number in range(rounds):
+
+        @seed(number)
+        @settings(max_examples=50, deadline=None, database=None)
+        @given(strategy)
+        def draw(case: Case) -> None:
+            look(case, seen)
+
+        draw()
+        if seen >= wanted:
+            break
+    return seen

@@ -6,6 +6,8 @@ import random
 import numpy as np
 from models import KERAS, WEATHER
 
+from lstm_lrp_cli.running.blocks import BLOCK_STEPS
+
 
 def shuffled(lines, times, seed=0):
     """Lines so many times, every time in another order."""
@@ -14,16 +16,21 @@ def shuffled(lines, times, seed=0):
 
 
 class Corpus:
-    """Inputs of several blocks, made of the sample models' own."""
+    """Inputs of several blocks, made of the sample models' own.
 
-    def __init__(self, folder):
+    They are of three blocks as `lrp` has them, or of blocks that are so many times as short.
+    """
+
+    def __init__(self, folder, shorter=1):
         self.folder = folder
+        self.block_steps = BLOCK_STEPS // shorter
         sentences = KERAS.sequences.read_text("utf-8").splitlines()
         labelled = KERAS.sequences.with_name("labelled.txt").read_text("utf-8").splitlines()
-        lines = shuffled([*sentences, "", "qwertyuiop is no word"], 52)
+        lines = shuffled([*sentences, "", "qwertyuiop is no word"], -(-52 // shorter))
         self.text = self._write("long.txt", lines)
-        self.few = self._write("few.txt", shuffled(sentences, 8))
-        self.labelled = self._write("labelled.txt", shuffled(labelled, 50))
+        self.few = self._write("few.txt", shuffled(sentences, max(8 // shorter, 4)))
+        self.fewest = self._write("fewest.txt", sentences)
+        self.labelled = self._write("labelled.txt", shuffled(labelled, -(-50 // shorter)))
         documents = [{"id": f"no {k}", "text": line} for k, line in enumerate(lines)]
         self.json_lines = self._write("long.jsonl", map(json.dumps, documents))
         header, *rows = WEATHER.sequences.read_text("utf-8").splitlines()
@@ -31,7 +38,7 @@ class Corpus:
         for row in rows:
             name, _, values = row.partition(",")
             series.setdefault(name, []).append(values)
-        several = shuffled(list(series.values()), 60)
+        several = shuffled(list(series.values()), -(-60 // shorter))
         numbered = [f"{k},{row}" for k, steps in enumerate(several) for row in steps]
         self.series_csv = self._write("series.csv", [header, *numbered])
         self.series_npz = folder / "series.npz"

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from forking import forked_lrp
+
 LRP = [sys.executable, "-m", "lstm_lrp_cli"]
 PATIENCE = 60
 
 
-def run_lrp(*arguments: object, **options) -> subprocess.CompletedProcess[bytes]:
-    """Run `lrp` to its end."""
-    command = [*LRP, *map(str, arguments)]
+def run_lrp(
+    *arguments: object, block_steps: int = 0, **options
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `lrp` to its end, in a process that need not import everything anew."""
+    command = [*forked_lrp(block_steps), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
 
 

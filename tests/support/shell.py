@@ -6,12 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from forking import forked_lrp
+
 ROOT = Path(__file__).parents[2]
 
 # A program and no function of the shell, so that xargs and its like find it too.
 LRP = """\
 #!/bin/sh
-"$LRP_PYTHON" -m lstm_lrp_cli "$@"
+$LRP_FORKED "$@"
 status=$?
 echo $status >> "$LRP_STATUSES"
 exit $status
@@ -32,7 +34,7 @@ def run_script(block: str, folder: Path, statuses: Path) -> str:
             **os.environ,
             "PATH": os.pathsep.join((programs, str(scripts), os.environ["PATH"])),
             "PYTHONPATH": str(ROOT),
-            "LRP_PYTHON": sys.executable,
+            "LRP_FORKED": " ".join(forked_lrp()),
             "LRP_STATUSES": str(statuses),
         }
         done = subprocess.run(
