@@ -142,7 +142,7 @@ def import_all() -> None:
     import lstm_lrp_cli
 
     for module in pkgutil.walk_packages(lstm_lrp_cli.__path__, "lstm_lrp_cli."):
-        if not module.name.endswith((".arrow", ".parquet")):
+        if not module.name.endswith((".arrow", ".parquet", ".results.columns", ".results.rows")):
             import_module(module.name)
     for name in ("h5py", "jinja2", "rich.console", "yaml"):
         import_module(name)
