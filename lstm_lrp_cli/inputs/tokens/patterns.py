@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from lstm_lrp_cli.errors import UnusableInput, short
 
 # So many seconds of the processor's, and so many more for each character of a text.
-SECONDS = 1.0
+SECONDS = 0.5
 SECONDS_EACH = 1e-6
 # One character each, of which the last may be repeated: whatever it is tried on is passed once.
 _ONE = r"(?:\[\^?\]?(?:[^\]\\]|\\.)*\]|\\[^0-9AbBZ]|[^\\\[\](){}*+?|^$])"
