@@ -17,6 +17,7 @@ from .tokens import Tokenizer, gold_class
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # A stream without line ends would otherwise fill the memory.
 LONGEST_LINE = 64 * 2**20
+TOO_LONG = f"is longer than {LONGEST_LINE:,} bytes; is it text?"
 # How much is asked of a stream at a time.
 CHUNK = 2**16
 
@@ -61,7 +62,7 @@ class Lines:
     def decoded(self) -> str:
         """All of them as one text, with their ends; errors as of `texts`."""
         if len(self.data) > LONGEST_LINE and max(map(len, self._split())) > LONGEST_LINE:
-            raise UnusableInput(self.place, f"is longer than {LONGEST_LINE:,} bytes; is it text?")
+            raise UnusableInput(self.place, TOO_LONG)
         try:
             return self.data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -86,11 +87,23 @@ class Lines:
 
 
 def blocks_of_lines(file: BufferedReader, where: str, size: int) -> Iterator[Lines]:
-    """Cut a file into blocks of about so many bytes, each of whole lines."""
+    """Cut a file into blocks of about so many bytes, each of whole lines.
+
+    Raises
+    ------
+    UnusableInput
+        A line does not end within what any text has. The lines before it come first.
+    """
     first = 1
     for data in _whole_lines(file, size):
-        yield Lines(where, first, data.removeprefix(BOM) if first == 1 else data)
+        whole = data.rfind(b"\n") + 1
+        endless = len(data) - whole > LONGEST_LINE
+        if whole or not endless:
+            some = data[:whole] if endless else data
+            yield Lines(where, first, some.removeprefix(BOM) if first == 1 else some)
         first += data.count(b"\n")
+        if endless:
+            raise UnusableInput(f"{where}: line {first}", TOO_LONG)
 
 
 def _whole_lines(file: BufferedReader, size: int) -> Iterator[bytes]:

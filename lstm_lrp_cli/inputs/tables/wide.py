@@ -7,7 +7,7 @@ is sorted by its dates, where windows bound what must be held of each.
 
 import math
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -42,9 +42,10 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
         A column is missing or of no use to the model, a value is missing or no number, or dates do
         not increase. The error names row and column.
     """
-    names = [name for name in table.columns if table.columns.count(name) == 1]
+    counts = Counter(table.columns)
+    names = [name for name in table.columns if counts[name] == 1]
     if len(names) < len(table.columns):
-        twice = next(name for name in table.columns if name not in names)
+        twice = next(name for name in table.columns if counts[name] > 1)
         table.place_of(twice)  # which says so
     _check_header(names, table.where)
     rows = table.rows(names)
