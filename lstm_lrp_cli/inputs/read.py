@@ -176,7 +176,7 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
 def _opened(path: str) -> AbstractContextManager[OpenInput]:
     """An input that is open; of a folder, whose files are opened as they are read, its place."""
     if Path(path).is_dir():
-        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path)))
+        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path), path))
     return open_input(path)
 
 
