@@ -1,12 +1,13 @@
 """Opening an input, compressed or not; the formats of inputs, and what a name tells of them."""
 
+import errno
 import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
@@ -30,6 +31,11 @@ SPOOLED = 2**20
 UNFOLDED = 512 * 2**20
 EXPANSION = 200
 BOM = b"\xef\xbb\xbf"
+# What a folder says in which no file can be made, or be longer; not every system has all of them.
+NO_ROOM = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "ENOENT", "ENOTDIR")
+} - {None}
 
 
 def display_name(source: str) -> str:
@@ -135,21 +141,54 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
     if opened.plain_path is not None:
         yield opened.plain_path
         return
+    with ExitStack() as stack:
+        with spooling():
+            path = stack.enter_context(_spool(suffix))
+            with path.open("wb") as copy:
+                _copy(opened, copy)
+        yield path
+
+
+def _copy(opened: OpenInput, copy: BinaryIO) -> None:
+    """Copy an input to a file, unless it unfolds to far more than any honest one does."""
+    size = 0
+    while data := opened.file.read(SPOOLED):
+        size += copy.write(data)
+        if opened.packed is not None and size > UNFOLDED + EXPANSION * opened.packed():
+            raise UnusableInput(
+                opened.where,
+                f"unfolds to more than {size:,} bytes, of {opened.packed():,}; no honest file "
+                "does: give it as it is before it is compressed",
+            )
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Tell of a temporary file that cannot be made or written what it is, and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UnusableInput(
+            "the folder of temporary files",
+            f"cannot be written to: {error.strerror}; set TMPDIR to one that has room",
+        ) from error
+
+
+@contextmanager
+def _spool(suffix: str) -> Iterator[Path]:
+    """A temporary file: one without a name where there can be such, which no end leaves behind."""
     import tempfile
 
+    if sys.platform == "linux":
+        with tempfile.TemporaryFile(prefix="lrp-") as file:
+            path = Path(f"/proc/self/fd/{file.fileno()}")
+            if path.exists():
+                yield path
+                return
     with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
-        path = Path(folder) / f"input{suffix}"
-        with path.open("wb") as copy:
-            size = 0
-            while data := opened.file.read(SPOOLED):
-                size += copy.write(data)
-                if opened.packed is not None and size > UNFOLDED + EXPANSION * opened.packed():
-                    raise UnusableInput(
-                        opened.where,
-                        f"unfolds to more than {size:,} bytes, of {opened.packed():,}; no honest "
-                        "file does: give it as it is before it is compressed",
-                    )
-        yield path
+        yield Path(folder) / f"input{suffix}"
 
 
 def _has_a_line(data: bytes) -> bool:

@@ -52,6 +52,11 @@ class Destination(NamedTuple):
     quiet: bool = False
     no_pager: bool = False
 
+    @property
+    def written(self) -> dict[str, Path | None]:
+        """The files that will be there, by their options."""
+        return {"-o": self.output, "--report": self.report}
+
 
 def stream(
     rendering: BlockRendering[Any, Counted],
