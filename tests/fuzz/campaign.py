@@ -115,7 +115,7 @@ def run(files: Iterator[File], kinds: list[str], jobs: int, keep: Path | None) -
 
 
 def _keep(file: File, found: Judged, place: Path, keep: Path) -> None:
-    seed = made(file)[0]
+    seed = random.Random(f"{file.seed} {file.kind} {file.number}").choice(_seeds[file.kind])
     size = (place / seed.spoilt).stat().st_size
     target = keep / file.kind / f"{file.seed}-{file.number}"
     shutil.rmtree(target, ignore_errors=True)

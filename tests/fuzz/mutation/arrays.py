@@ -4,6 +4,7 @@ import ast
 import json
 import random
 import struct
+import warnings
 from typing import Any
 
 from .bytes import NUMBERS, damaged
@@ -32,7 +33,9 @@ def npy_changed(data: bytes, rng: random.Random) -> bytes:
     wide = data[6] > 1
     begin = 12 if wide else 10
     end = begin + struct.unpack("<I" if wide else "<H", data[8:begin])[0]
-    header = ast.literal_eval(data[begin:end].decode("latin1"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python's about numbers before words
+        header = ast.literal_eval(data[begin:end].decode("latin1"))
     numbers = data[end:]
     match rng.randrange(9):
         case 0 | 1:

@@ -1,5 +1,6 @@
 """Protobufs and FlatBuffers, without their schema."""
 
+import copy
 import os
 import random
 import struct
@@ -99,7 +100,7 @@ def protobuf_changed(data: bytes, rng: random.Random) -> bytes:
                 held[at:at] = [held[at]] * rng.choice((1, 2, 500))
             case 2:
                 other = rng.choice(lists)
-                held[at] = number, *other[rng.randrange(len(other))][1:]
+                held[at] = number, *copy.deepcopy(other[rng.randrange(len(other))][1:])
             case 3:
                 held[at] = rng.choice((1, 2, 3, 4, 5, 7, 20, 536_870_911, number + 1)), kind, value
             case 4:
@@ -116,7 +117,7 @@ def protobuf_changed(data: bytes, rng: random.Random) -> bytes:
                 held[at] = number, kind, struct.pack("<Q", rng.choice(NUMBERS))[: len(value)]
             case _:
                 other = rng.choice(lists)
-                held.append(other[rng.randrange(len(other))])
+                held.append(copy.deepcopy(other[rng.randrange(len(other))]))
     return written(fields)
 
 

@@ -37,7 +37,7 @@ WEATHER = (
     b"2012-01-01,Oslo,4,5,6\n2012-01-02,Oslo,4,5,6\n2012-01-03,Oslo,1e-3,5,6\n"
 )
 TABLE = (
-    b'text\tlabel\tid\nthe film is bad\tgood\ta\n"not ""bad"""\tbad\tb\nfilm, the\t2\tc\n\tgood\td\n'
+    b'text\tlabel\tid\nthe film is bad\tgood\ta\n"not ""bad"""\tbad\tb\nfilm the\t2\tc\n\tgood\td\n'
 )
 TSV = ("--format", "tsv")
 
@@ -107,17 +107,13 @@ def csv(folder: Path) -> list[Seed]:
         Seed("in.csv", SERIES, explain, series),
         Seed("in.csv", WEATHER, windows, named),
         Seed("in.csv", WEATHER, (*windows, "--date", "date"), series),
-        Seed("in.csv", WEATHER.replace(b",Rome", b"").replace(b",city", b""), explain, named),
+        Seed("in.csv", WEATHER[: WEATHER.index(b"2012-01-01,Oslo")].replace(b",Rome", b"").replace(b",city", b""), explain, named),
     ]
 
 
 def tables(folder: Path) -> list[Seed]:
-    files = small_model(folder, **LABELS)
-    as_csv = b"\n".join(
-        line if b'"' in line or b"," in line else line.replace(b"\t", b",")
-        for line in TABLE.replace(b"film, the", b"film").split(b"\n")
-        if b'"' not in line
-    )
+    files = small_model(folder, **LABELS, tokens={"unknown": "film"})
+    as_csv = TABLE.replace(b"\t", b",")
     options = ("--text", "text", "--label", "label", "--id", "id", *TSV)
     expected = ("check", "model.npz", "in.txt", "--expected")
     beside = files | {"in.txt": TEXT}
@@ -163,8 +159,9 @@ def arrow(folder: Path) -> list[Seed]:
         top = GOLDEN / "datasets" / "5.2.0" / "shards"
         others = {f"shards/{path.name}": path.read_bytes() for path in top.iterdir()}
         data = others.pop(f"shards/{spoilt}")
-        command = ("explain", "model.npz", "shards", "--text", "text", *TSV)
-        seeds.append(Seed(f"shards/{spoilt}", data, command, files | others))
+        command = ("explain", "model.npz", "shards", "--text", "review", *TSV)
+        unknown = small_model(folder, **LABELS, tokens={"unknown": "film"})
+        seeds.append(Seed(f"shards/{spoilt}", data, command, unknown | others))
     return seeds
 
 

@@ -1,6 +1,7 @@
 """Files of models, of vocabularies and of scalers, and mappings."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -25,9 +26,11 @@ SERIES = b"sequence,step,x,y,z\n0,0,1,2,3\n0,1,1,2,3\n1,0,4,5,6\n"
 ARCHIVE = {member_changed: 6, members_changed: 2, directory_changed: 2}
 
 
-def small_model(folder: Path, **changes: object) -> dict[str, bytes]:
-    """The files of a small model of three classes."""
+def small_model(folder: Path, rows: int = 5, **changes: object) -> dict[str, bytes]:
+    """The files of a small model of three classes and so many words."""
     small = SmallModel(folder)
+    small.arrays["E"] = np.resize(small.arrays["E"], (rows, 3))
+    small.vocabulary += "".join(f"w{k}\n" for k in range(5, rows))
     small.mapping |= changes
     small.save()
     names = ("model.npz", "model.yaml", "vocab.txt")
@@ -167,7 +170,7 @@ def mappings(folder: Path) -> list[Seed]:
     settings = {
         "tokens": {"lowercase": True, "unknown": "bad", "remove": "[.,]", "separate": "[!?]"},
         "labels": ["good", "bad", "neither"],
-        "padding": {"side": "left", "length": 6, "value": 0},
+        "padding": {"side": "pre", "length": 6, "value": 0},
         "task": "single",
     }
     seeds = []
@@ -187,7 +190,7 @@ def mappings(folder: Path) -> list[Seed]:
     command = ("inspect", "model.pt", "--assume")
     seeds.append(Seed("model.yaml", given.encode(), command, {"model.pt": state}))
     keras = read("keras2/sequential.h5")
-    given = b"tokens: {lowercase: true}\npadding: {side: left, length: 5}\nlabels: [a, b]\n"
+    given = b"tokens: {lowercase: true}\npadding: {side: pre, length: 5}\nlabels: [a, b]\n"
     seeds.append(Seed("model.yaml", given, ("inspect", "model.h5"), {"model.h5": keras}))
     return seeds
 
@@ -209,9 +212,13 @@ def vocabularies(folder: Path) -> list[Seed]:
     top = GOLDEN / "vocabularies"
     names = [*top.glob("own-*"), *top.glob("torchtext*"), *top.glob("keras-3*"), *top.glob("keras-python2*")]
     names += [*top.glob("gensim-4*"), *top.glob("gensim-3.4*")]
+    expected = json.loads((top / "expected.json").read_text("utf-8"))
     for path in sorted(names):
-        mapping = files["model.yaml"].replace(b"vocab.txt", path.name.encode())
-        seeds.append(Seed(path.name, path.read_bytes(), command, files | {"model.yaml": mapping}))
+        said = expected.get(path.name, {"size": 5, "tokens": {}})
+        changes = {"vocabulary": path.name, "tokens": said["tokens"] or {"unknown": 0}}
+        files = small_model(folder, said["size"], **changes) | {"in.txt": TEXT}
+        del files["vocab.txt"]
+        seeds.append(Seed(path.name, path.read_bytes(), command, files))
     return seeds
 
 
