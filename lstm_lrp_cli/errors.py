@@ -5,6 +5,11 @@ They stand outside the floors because every one of them may raise them.
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def short(text: str) -> str:
     """A text of the user's or of a file's, as a message has room for it."""
@@ -65,3 +70,77 @@ class WrongUsage(ValueError):
         super().__init__(f"`{keyword}`: {problem}" if keyword else problem)
         self.problem = problem
         self.keyword = keyword
+
+
+# What is no fault of the file that is read, whatever it holds.
+_NOT_THE_FILE = (UnusableInput, WrongUsage, Warning)
+# What a reader of another's may raise that stands for something else than a fault of the file's.
+_STOPPED = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Reads a file of the user's: whatever else fails there is one error that names the file.
+
+    This is the net behind all that knows better what is wrong. It stands where a model is loaded,
+    an input is read and results are read, and nowhere else.
+
+    Parameters
+    ----------
+    where : str
+        The file and, where it is known, the line, dataset or key.
+
+    Raises
+    ------
+    UnusableInput
+        What is read raised something that is neither an error of this module's nor of the system.
+    """
+    try:
+        yield
+    except _NOT_THE_FILE:
+        raise
+    except MemoryError as error:
+        raise UnusableInput(where, lack_of_memory(error)) from error
+    except RecursionError as error:
+        problem = "is nested deeper than any honest file; save it again with fewer levels"
+        raise UnusableInput(where, problem) from error
+    except Exception as error:
+        # Python 3.11 wraps what is raised as a class is made, so a signal's too.
+        if isinstance(error.__cause__, _STOPPED) or _is_of_the_system(error):
+            raise
+        raise UnusableInput(
+            where,
+            f"cannot be understood ({_told(error)}): it is damaged, or says what no such file "
+            "should; copy or save it again",
+        ) from error
+
+
+def lack_of_memory(error: MemoryError) -> str:
+    """What to say where there was not enough memory: for what, as far as that is known."""
+    asked = str(error).partition("\n")[0].removeprefix("Unable to allocate ").strip()
+    text = "there is not enough memory" + (f" for {asked}" if asked else "")
+    shape, kind = getattr(error, "shape", None), getattr(error, "dtype", None)  # as NumPy tells
+    if shape is None or kind is None or kind.name != "float64":
+        return text
+    if math.prod(shape) * kind.itemsize > 2 * _memory():
+        return text
+    return f"{text}; try --dtype float32, which takes half"
+
+
+def _memory() -> int:
+    """The machine's, in bytes; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not everywhere
+        return 0
+
+
+def _told(error: Exception) -> str:
+    """What an error says, with its kind: a KeyError's text is no more than a key."""
+    said = str(error).partition("\n")[0].strip()
+    return f"{type(error).__name__}: {short(said)}" if said else type(error).__name__
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether it is the system that failed, as at a full disk; libraries raise OSError as well."""
+    return isinstance(error, OSError) and error.errno is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, lack_of_memory
 from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say, telling_left_out
 from .options.help import Command, write_examples
 
@@ -94,7 +94,7 @@ class LrpGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except MemoryError as error:
-            return _stop(ctx, error, "there is not enough memory; try --dtype float32")
+            return _stop(ctx, error, lack_of_memory(error))
         except OSError as error:
             try:
                 # Where reading failed, what was written before it still goes out.

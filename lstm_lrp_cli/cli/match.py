@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import say, warn
@@ -92,20 +92,22 @@ def match(
     )
     with open_arrays(model) as file, one_blas_thread():
         axes, width = read_form_of_scores(expected)
-        contents, draft = drafted_contents(file, mapping, said)
-        base = contents.described.mapping
-        datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
-        search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))
+        with reading(str(model)):
+            contents, draft = drafted_contents(file, mapping, said)
+            base = contents.described.mapping
+            datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
+            search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))
 
         def build(by_scores: Mapping) -> LoadedModel:
             described = contents.described.overridden_by(Described.by(by_scores, "lrp match"))
             return build_model(replace(contents, described=described), datasets)
 
         try:
-            first = search.first_model(
-                # One number a step may lie in rows of steps.
-                lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1))
-            )
+            with reading(contents.mapping_name):
+                first = search.first_model(
+                    # One number a step may lie in rows of steps.
+                    lambda model: model.by_step == (axes == 3 or (model.classes == 1 and width > 1))
+                )
         except UnusableInput:
             if draft is not None:
                 mend = f"Mend this, save it as {model.with_suffix('.yaml').name}, and search again"

@@ -319,9 +319,10 @@ def _without_unused(
     for place in range(len(nodes) - 1, -1, -1):
         if place in needed:
             needed.update(nodes[place].sources)
-    places: dict[int, int] = {}
-    for place in sorted(needed):
-        places[place] = place if place <= MODEL_INPUT else sum(p > MODEL_INPUT for p in places)
+    places: dict[int, int] = {place: place for place in needed if place <= MODEL_INPUT}
+    inputs = len(places)
+    for place in sorted(needed - places.keys()):
+        places[place] = len(places) - inputs
     kept = [
         Node(nodes[place].layer, tuple(places[source] for source in nodes[place].sources))
         for place in places

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.text import Tokenization
@@ -126,14 +126,15 @@ def load_model(
     ------
     UnusableInput
     """
-    with open_arrays(path) as file:
+    with reading(str(path)), open_arrays(path) as file:
         contents = describe_contents(file, mapping_path, assume, said)
         if contents.described.mapping.layers is UNSET:
             shapes = [f"{name} {shape_text(s.shape)}" for name, s in contents.datasets.items()]
             more = f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
             held = "; ".join(shapes[:8])
             raise UnusableInput(str(path), f"{ask_for_layers(contents)}. It holds {held}{more}")
-        return build_model(contents, Datasets(file, np.dtype(dtype), contents.mapping_name))
+        with reading(contents.mapping_name):
+            return build_model(contents, Datasets(file, np.dtype(dtype), contents.mapping_name))
 
 
 def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
@@ -258,13 +259,13 @@ def read_contents(
     path: Path, mapping_path: Path | None, assume: bool = False, said: Described | None = None
 ) -> Contents:
     """Read what a weight file holds and what is known of it, whether or not that makes a model."""
-    with open_arrays(path) as file:
+    with reading(str(path)), open_arrays(path) as file:
         return describe_contents(file, mapping_path, assume, said)
 
 
 def read_datasets(path: Path) -> Contents:
     """What a weight file holds, whatever it says of its architecture."""
-    with open_arrays(path) as file:
+    with reading(str(path)), open_arrays(path) as file:
         described = Described(Mapping(), {})
         return Contents(file.path, file.format, None, described, dict(file.datasets))
 
@@ -319,7 +320,8 @@ def _given(
     mapping_path = mapping_path or _beside(file.path)
     given = Described(Mapping(), {})
     if mapping_path is not None:
-        given = Described.by(read_mapping(mapping_path), mapping_path.name)
+        with reading(str(mapping_path)):
+            given = Described.by(read_mapping(mapping_path), mapping_path.name)
     return mapping_path, given if said is None else given.overridden_by(said)
 
 

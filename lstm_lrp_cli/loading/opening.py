@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from .files import ArrayFile
 from .files.formats import IN_RESULTS, RESULTS, Reader, facts_of, format_of
 from .files.seen import look
@@ -41,6 +41,11 @@ def open_arrays(path: Path) -> ArrayFile:
     UnusableInput
         There is no such file, or it is of no format that is read: what it is is said, if known.
     """
+    with reading(str(path)):
+        return _opened(path)
+
+
+def _opened(path: Path) -> ArrayFile:
     seen = look(path)
     found = format_of(seen)
     if found is None:

@@ -264,14 +264,21 @@ def scaler_with(**attributes):
     return b"\x80\x02csklearn.preprocessing._data\nStandardScaler\n)\x81}" + body + b"b."
 
 
+UNFOLDED = "it names its parts so often"
+
+
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 class TestMemoBombs:
+    """Refused for what they come to, or where they nest alone for what they are not."""
+
     def test_in_place_of_a_scaler(self, refused, bomb):
-        assert "expected scikit-learn's StandardScaler" in refused(b"\x80\x02" + bomb + b".")
+        message = refused(b"\x80\x02" + bomb + b".")
+        assert UNFOLDED in message or "expected scikit-learn's StandardScaler" in message
 
     def test_in_place_of_its_numbers(self, refused, bomb):
         message = refused(scaler_with(with_mean=b"\x88", with_std=b"\x88", mean_=bomb))
-        assert "mean_ is no array" in message or "that asks for a.b, which is not run" in message
+        found = UNFOLDED, "mean_ is no array", "that asks for a.b, which is not run"
+        assert any(each in message for each in found)
 
     def test_in_place_of_labels(self, refused, bomb):
         for data in (
@@ -279,7 +286,8 @@ class TestMemoBombs:
             b"\x80\x02](" + bomb + b"e.",
             b"\x80\x02}X\1\0\0\0a" + bomb + b"s.",
         ):
-            assert "expected" in refused(data, "labels.pkl", read_labels)
+            message = refused(data, "labels.pkl", read_labels)
+            assert UNFOLDED in message or "expected" in message
 
 
 COPIES = b"\x80\x02X\xe8\x03\0\0" + b"1" * 1000 + b"q\x000"
@@ -340,14 +348,14 @@ def array_of(kind, shape, data):
     ("kind", "shape", "data", "found"),
     [
         (b"f8", (TEN_GB,), b"C\x01a", "an array claims 80000000000 bytes, and does not have as"),
-        (b"f8", (2**62, 2**62), b"C\x01a", "and does not have as many"),
-        (b"f8", (-2,), b"C\x01a", "an array's shape is not made of whole numbers"),
+        (b"f8", (2**62, 2**62), b"C\x01a", "more than any machine has"),
+        (b"f8", (-2,), b"C\x01a", "an array has an axis of -2 elements"),
         (b"U999999999", (3,), b"C\x01a", "is a damaged pickle (TypeError: data type"),
         (b"O8", (TEN_GB,), b"]", "an array of 10000000000 objects does not have as many"),
         (b"U0", (TEN_GB,), b"C\0", "an array claims 10000000000 elements of no bytes"),
         (b"S0", (TEN_GB,), b"C\0", "an array claims 10000000000 elements of no bytes"),
         (b"U9999999", (3,), b"C\x01a", "an array claims 119999988 bytes, and does not"),
-        (b"f8", (0, 2**40, 2**40), b"C\0", "array is too big"),
+        (b"f8", (0, 2**40, 2**40), b"C\0", "more than any machine has"),
         (b"O8", (1,), LISTS, "an array of 1 objects does not have as many"),
         (b"O8", (1,), b"](" + b"]" + b"e", "objects; expected numbers"),
         (b"V8", (1,), b"C\x0812345678", "elements of NumPy's type V8; expected numbers"),
@@ -445,7 +453,7 @@ NESTED = wrapped(b"K\x01\x85", b"O8")
     ("data", "found"),
     [
         (wrapped(b"\x8a\x08" + struct.pack("<q", TEN_GB) + b"\x85"), "80000000000 bytes are cl"),
-        (wrapped(b"\x8a\x08" + struct.pack("<q", -1) + b"\x85"), "is not made of whole numbers"),
+        (wrapped(b"\x8a\x08" + struct.pack("<q", -1) + b"\x85"), "has an axis of -1 elements"),
         (wrapped(b"K\x01\x85", more=b"\x8c\x1bnumpy_array_alignment_bytesK\x10"), "are left"),
         (NESTED * 1000, "pickles stand inside of each other"),
         (wrapped(LISTS), "is not made of whole numbers"),

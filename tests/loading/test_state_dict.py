@@ -960,7 +960,7 @@ class TestHostileFiles:
             (b"\x80\x02X\xff\xff\xff\x7fa.", "2147483647 bytes are claimed"),
             (b"\x80\x02}r\xff\xff\xff\xff.", "holds no tensors"),
             # A dict that holds itself twice, and a list that is copied without end.
-            (b"\x80\x02}q\x00(K\x01h\x00K\x02h\x00u.", "holds no tensors"),
+            (b"\x80\x02}q\x00(K\x01h\x00K\x02h\x00u.", "its values hold each other"),
             (
                 b"\x80\x02](" + b"N" * 500 + b"eq\x00" + b"cbuiltins\nset\nh\x00\x85R" * 50 + b".",
                 "copies more values than it holds",

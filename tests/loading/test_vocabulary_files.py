@@ -159,7 +159,7 @@ UNUSABLE = {
     "a number": (5, "has no vocabulary; expected a dict"),
     "nothing": ({}, "has no vocabulary"),
     "a loop": (LOOP, "has no vocabulary"),
-    "lists without end": (nested(30), "has no vocabulary"),
+    "lists without end": (nested(30), "names its parts so often"),
     "a token twice": (["the", "film", "the"], "`the` stands for id 0 and for id 2"),
     "an id below 0": ({"the": -1}, "expected 0, 1, 2"),
     "fractions": ({"the": 0.5, "film": 1.5}, "has no vocabulary"),

@@ -100,7 +100,10 @@ def from_sentencepiece(where: str, data: bytes) -> Spelling:
             if isinstance(piece, int):
                 raise ValueError("a piece is a number")
             found = dict(fields(piece))
-            texts.append(bytes(found[_TEXT]).decode("utf-8"))
+            text = found.get(_TEXT)
+            if not isinstance(text, memoryview):  # and bytes of a number are as many zeros
+                raise ValueError("a piece has no text")
+            texts.append(bytes(text).decode("utf-8"))
             if found.get(_KIND) == _UNKNOWN:
                 unknown = texts[-1]
     tokens = TokensSpec(split="pieces", unknown=unknown)

@@ -16,8 +16,10 @@ from lstm_lrp_cli.errors import UnusableInput
 # A file may unfold to this much and no more: weights are noise, which hardly compresses.
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
-# As NumPy has it.
+# As NumPy has it, from version 2 on.
 MOST_AXES = 64
+# What an array's bytes are counted in.
+MOST_BYTES = 2**63 - 1
 
 
 class Stored(Struct, frozen=True):
@@ -126,21 +128,62 @@ def damaged(
         raise UnusableInput(where, problem(error)) from error
 
 
-def check_size(where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int) -> None:
-    """Refuse an array that unfolds to far more bytes than its file has, or has too many axes."""
+def shape_problem(shape: Any, itemsize: int = 1) -> str:
+    """What is wrong with a shape that a file claims; "" where an array may have it.
+
+    Every format asks here, before a number is read: NumPy refuses some in errors of its own kinds,
+    and an axis that is too long even where another one has no elements.
+
+    Parameters
+    ----------
+    shape : any
+        Whatever the file says.
+    itemsize : int
+        How many bytes an element takes.
+    """
+    if not isinstance(shape, tuple) or not all(map(_is_whole, shape)):
+        return "has a shape that is not made of whole numbers"
     if len(shape) > MOST_AXES:
-        raise UnusableInput(
-            where,
-            f"has {len(shape)} axes; expected {MOST_AXES} at most, and no weights have as many",
-        )
-    # Elements of no bytes take memory all the same, once they are read; and NumPy refuses an axis
-    # that is too long even where another one is of no elements.
-    claimed = max(itemsize, 1) * math.prod(max(size, 1) for size in shape)
+        return f"has {len(shape)} axes; expected {MOST_AXES} at most, and no weights have as many"
+    if min(shape, default=0) < 0:
+        return f"has an axis of {min(shape)} elements"
+    if claimed_bytes(shape, itemsize) > MOST_BYTES:
+        return f"claims {_many(claimed_bytes(shape, itemsize))} bytes, more than any machine has"
+    return ""
+
+
+def claimed_bytes(shape: tuple[int, ...], itemsize: int) -> int:
+    """How many bytes an array takes, where elements of none and axes of none count as one."""
+    return max(itemsize, 1) * math.prod(max(int(size), 1) for size in shape)
+
+
+def _many(count: int) -> str:
+    """A number that may have any digits, in a message."""
+    return f"{count:,}" if count < 10**24 else "10^24 or more"
+
+
+def _is_whole(size: Any) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool)
+
+
+def check_shape(where: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
+    """Refuse a shape that no array has."""
+    problem = shape_problem(shape, itemsize)
+    if problem:
+        raise UnusableInput(where, f"{problem}; copy or save the file again")
+
+
+def check_size(
+    where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int, with_what: str = ""
+) -> None:
+    """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape."""
+    check_shape(where, shape)
+    claimed = claimed_bytes(shape, itemsize)
     if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,
-            f"claims {claimed:,} bytes in a file of {file_bytes:,}; no such file of weights is "
-            "honest, so it is not read",
+            f"claims {claimed:,} bytes{with_what} in a file of {file_bytes:,}; no such file of "
+            "weights is honest, so it is not read",
         )
 
 

@@ -1,23 +1,60 @@
 """NumPy's .npz, read without its pickles."""
 
+import io
 import math
+import struct
 import tokenize
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.errors import UnusableInput
-from . import ArrayFile, Stored, check_numeric, check_size, damaged
+from lstm_lrp_cli.errors import UnusableInput, short
+from . import ArrayFile, Stored, check_numeric, check_size, damaged, shape_problem
 
-# What NumPy raises at an array that is cut short or whose header is damaged.
 # What is to be saved in the place of objects.
 NUMBERS = "numbers, array.astype(float), or of sequences of several lengths savez(path, *arrays)"
+# What NumPy raises at an array that is cut short or whose header is damaged.
 DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError)
+
+
+# No array of numbers has a longer header; NumPy reads none, but takes its memory first.
+LONGEST_HEADER = 10_000
+# How its length is spelled, by the version of the format.
+_LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I"), 3: struct.Struct("<I")}
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The header of a .npy array: its shape, whether Fortran orders it, and its elements' type.
+
+    Raises
+    ------
+    ValueError
+        It is none that NumPy writes, or of a shape that no array has.
+    """
+    version = npy.read_magic(file)
+    form = _LENGTHS.get(version[0])
+    if form is None:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
+    begins = file.read(form.size)
+    length = form.unpack(begins)[0] if len(begins) == form.size else 0
+    if not 0 < length <= LONGEST_HEADER:
+        raise ValueError(f"its header claims {length:,} bytes; expected {LONGEST_HEADER:,} at most")
+    whole = io.BytesIO(begins + file.read(length))
+    read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
+    try:
+        shape, is_fortran, dtype = read(whole)
+    except Exception as error:  # Python parses it, which fails in many ways
+        said = str(error).partition("\n")[0]
+        raise ValueError(short(said) or "its header is nested too deep") from error
+    problem = shape_problem(shape, dtype.itemsize)
+    if problem:
+        raise ValueError(f"its header {problem}")
+    return shape, is_fortran, dtype
 
 
 def unpacking(where: str, whole: str = "") -> AbstractContextManager[None]:
@@ -87,14 +124,12 @@ class NpzFile(ArrayFile):
         member, where = self._members[name], self.where(name)
         with self._zip.open(member) as file:
             with damaged(where, lambda error: f"is not a NumPy array ({error})", *DAMAGED):
-                version = npy.read_magic(file)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read(file)
+                shape, _, dtype = npy_header(file)
             header = file.tell()
         if dtype.hasobject:
             return Stored(shape, "object")
         claimed = dtype.itemsize * math.prod(shape)
-        if min(shape, default=0) < 0 or header + claimed != member.file_size:
+        if header + claimed != member.file_size:
             raise UnusableInput(
                 where,
                 f"its header claims {claimed:,} bytes of data, the file has "
@@ -134,6 +169,11 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
         ),
         damaged(where, lambda _: "there is no such file", FileNotFoundError),
     ):
+        with path.open("rb") as file:
+            begins = file.read(6)
+            if begins == b"\x93NUMPY":
+                file.seek(0)
+                npy_header(file)
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()

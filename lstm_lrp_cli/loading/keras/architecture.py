@@ -15,6 +15,7 @@ from .document import (
     CallName,
     Config,
     LayerCall,
+    counted,
     every_call,
     kind_of,
     layers_of,
@@ -254,7 +255,7 @@ def read_architecture(
             str(path),
             f"is a Keras `{document['class_name']}`; expected a Sequential or a Functional model",
         )
-    reader = _Reader(path, keras_version, weights_of)
+    reader = _Reader(path, keras_version, weights_of, counted(path))
     return reader.architecture(document, reader.read_model(document, (), ()))
 
 
@@ -264,6 +265,7 @@ class _Reader(Struct):
     path: Path
     keras_version: str
     weights_of: WeightsOf
+    count: Iterator[int]
     layers: list[KerasLayer] = field(default_factory=list)
 
     def architecture(self, document: Config, outputs: list[str]) -> Architecture:
@@ -297,6 +299,7 @@ class _Reader(Struct):
         suffix: int = 0,
     ) -> list[str]:
         """Read a layer, or all layers of a model, and return its outputs."""
+        next(self.count)
         kind = places[-1].kind
         if kind in MODELS:
             return self.read_model(entry, places, sources, suffix)
@@ -305,7 +308,7 @@ class _Reader(Struct):
         if kind == "TimeDistributed":
             inner = config["layer"]
             if kind_of(inner) in MODELS:
-                reader = _Reader(self.path, self.keras_version, self.weights_of)
+                reader = _Reader(self.path, self.keras_version, self.weights_of, self.count)
                 repeated = reader.architecture(inner, reader.read_model(inner, places, (), suffix))
             elif kind_of(inner) == "Embedding" and not inner["config"].get("mask_zero"):
                 kind, config = "Embedding", inner["config"]  # which is the same of all parts

@@ -20,6 +20,9 @@ DAMAGED = (
 # Keras writes about two thousand characters a layer.
 ALLOWED_CHARACTERS = 4 * 2**20
 
+# No model has more, those of its models counted as often as they are called.
+MOST_LAYERS = 100_000
+
 GRAPHS = ("Model", "Functional")
 MODELS = ("Sequential", *GRAPHS)
 
@@ -43,6 +46,20 @@ def read_document(where: str, text: str | bytes) -> Any:
         raise UnusableInput(
             where, f"is not the JSON that Keras writes ({error}); save the model again"
         ) from error
+
+
+def counted(path: Path) -> Iterator[int]:
+    """Counts layers as they are read.
+
+    A model that is called twice in one that is called twice, and so on, doubles with each.
+
+    Raises
+    ------
+    UnusableInput
+        They are more than any model has.
+    """
+    yield from range(MOST_LAYERS)
+    raise UnusableInput(str(path), f"has more than {MOST_LAYERS:,} layers; no model has as many")
 
 
 def kind_of(entry: Config) -> str:

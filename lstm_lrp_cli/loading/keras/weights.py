@@ -4,6 +4,7 @@ import re
 
 from msgspec import Struct, field
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
 from .architecture import Place, WeightsOf, role_of
 from .document import MODELS, Config, kind_of, layers_of, name_of
@@ -99,7 +100,14 @@ def layer_groups(file: Hdf5File) -> list[LayerGroup]:
 
 def _named_group(file: Hdf5File, group: str, *, is_first: bool) -> LayerGroup:
     """A layer of Keras 2's layout, whose weights have names."""
-    names = [f"{group}/{name}" for name in file.attribute(group, "weight_names")]
+    listed = file.attribute(group, "weight_names")
+    if listed is None:
+        raise UnusableInput(
+            file.where(group),
+            "has no attribute `weight_names`, in which Keras lists a layer's weights, and "
+            "`layer_names` lists it as a layer; save the model again",
+        )
+    names = [f"{group}/{name}" for name in listed]
     kind = None  # as of layers of a model inside the model
     if not names:  # the first without weights is the input, whatever the user calls it
         kind = CLASSES.get(class_of(group), "InputLayer" if is_first else None)

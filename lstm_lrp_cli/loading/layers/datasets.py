@@ -8,7 +8,14 @@ import numpy as np
 from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ArrayFile, Stored, shape_text
+from lstm_lrp_cli.loading.files import (
+    ArrayFile,
+    Stored,
+    check_shape,
+    check_size,
+    claimed_bytes,
+    shape_text,
+)
 from lstm_lrp_cli.model import Floats
 
 GateNames = dict[str, str]
@@ -38,6 +45,7 @@ class Datasets(Struct, frozen=True):
     mapping_name: str
     used: set[str] = field(default_factory=set)
     _checked: dict[tuple[str, int], Floats] = field(default_factory=dict)
+    _claimed: dict[str, int] = field(default_factory=dict)
 
     def read(self, name: str, key: str, dimensions: int, *, flat: bool = False) -> Floats:
         """Read an array of numbers with so many dimensions, all finite; once, however often.
@@ -62,6 +70,7 @@ class Datasets(Struct, frozen=True):
                 f"there is no dataset `{name}`, which {key} in {self.mapping_name} names; "
                 f"the file has {self._listing()}",
             )
+        self._claim(name)
         self.used.add(name)
         array = self.file.read(name)
         if array.dtype.kind not in "fiu":
@@ -84,6 +93,17 @@ class Datasets(Struct, frozen=True):
                 f"{array[at]} at {list(at)}; expected numbers: was the training diverging?",
             )
         return numbers
+
+    def _claim(self, name: str) -> None:
+        """Refuse an array of no real shape, and what all take together in the run's precision.
+
+        Each alone may unfold to more than the file has; a hundred of them no honest file has.
+        """
+        stored, where = self.file.datasets[name], self.file.where(name)
+        check_shape(where, stored.shape)
+        if stored.dtype.startswith(("float", "bfloat", "int", "uint")):
+            self._claimed[name] = claimed_bytes(stored.shape, self.dtype.itemsize)
+            check_size(where, (sum(self._claimed.values()),), 1, self.file.size, " with the others")
 
     def numbers(self, said: Numbers, key: str, size: int) -> Floats:
         """The numbers that a mapping gives or names, one for each of so many units, in float64.

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files import check_size
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import Layer, Node
 from .datasets import Datasets
@@ -16,6 +17,8 @@ from .datasets import Datasets
 MOST_STEPS = 1_000_000
 # What a layer gives of one sequence, or of one step, is bounded too.
 MOST_NUMBERS = 2**30
+# So many nodes no model has: graphs within graphs that are built once more double with each.
+MOST_NODES = 20_000
 
 
 class Units(Struct, frozen=True):
@@ -77,6 +80,10 @@ class Shape(Struct, frozen=True):
         return Shape(Units().plus(self.units, times), by_step=False)
 
 
+# What must be as many as what, and the error where it is not.
+Told = tuple[Units, Units, Callable[[str], UnusableInput]]
+
+
 class Features(Struct):
     """The features of the inputs of a model, as its layers tell them.
 
@@ -84,15 +91,20 @@ class Features(Struct):
     ----------
     known : dict of int to int
         By the place of an input, how many features it has.
-    told : list of (Units, Units, callable)
-        What must be as many as what, and the error where it is not.
+    told : list of Told
     checks : list of callable
         What is checked when all sizes are known.
+    nodes : int
+        How many the model has, in all its graphs.
+    spread : int
+        How many bytes numbers take that are spread out to all units.
     """
 
     known: dict[int, int] = field(default_factory=dict)
-    told: list[tuple[Units, Units, Callable[[str], UnusableInput]]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     checks: list[Callable[[], None]] = field(default_factory=list)
+    nodes: int = 0
+    spread: int = 0
 
     def of(self, units: Units) -> int | None:
         """How many units those are, where it is known by now."""
@@ -107,9 +119,12 @@ class Features(Struct):
         if None not in (self.of(one), self.of(other)):
             self._compare(one, other, wrong)
             return
+        if one == other:
+            return
         self.told.append((one, other, wrong))
-        while self._learn():
-            pass
+        if self._learn(self.told[-1:]):
+            while self._learn(self.told):
+                pass
 
     def parted(self, units: Units, parts: int, wrong: Callable[[str], UnusableInput]) -> Units:
         """One of so many equal parts of units that are not known."""
@@ -130,9 +145,9 @@ class Features(Struct):
         if given != taken:
             raise wrong(f"is given {given} units; expected {taken}, by what is said elsewhere")
 
-    def _learn(self) -> bool:
-        """Whether what was told makes one more input known."""
-        for one, other, wrong in self.told:
+    def _learn(self, told: Sequence[Told]) -> bool:
+        """Whether something of what was told makes one more input known."""
+        for one, other, wrong in told:
             left = one.plus(other, -1)
             open_ = left.of_inputs.keys() - self.known.keys()
             if len(open_) == 1:
@@ -227,6 +242,9 @@ class Site(Struct):
             raise self.wrong(f"makes {shape.grown:,} steps of one; expected 1 to {MOST_STEPS:,}")
         if numbers > MOST_NUMBERS:
             raise self.wrong(f"makes {numbers:,} numbers; expected at most {MOST_NUMBERS:,}")
+        self.graph.features.nodes += 1
+        if self.graph.features.nodes > MOST_NODES:
+            raise self.wrong(f"makes the model one of more than {MOST_NODES:,} layers")
         nodes, place = self.graph.nodes, len(self.graph.nodes)
         nodes.append(Node(layer, self.sources if sources is None else tuple(sources)))
         self.graph.shapes[place] = shape
@@ -296,8 +314,15 @@ class Site(Struct):
                 f"({self.key}.{role}) has {len(vector)} values; expected {size}, "
                 f"{source or 'which the layer before gives'}",
             )
+        self.claim(size)
         spread: Floats = np.ascontiguousarray(np.broadcast_to(vector, size))
         return spread
+
+    def claim(self, size: int) -> None:
+        """Refuse to spread numbers over so many units as no file of its size honestly has."""
+        file, features = self.datasets.file, self.graph.features
+        features.spread += size * self.datasets.dtype.itemsize
+        check_size(self.datasets.mapping_name, (features.spread,), 1, file.size, f" ({self.key})")
 
     def wrong(self, problem: str) -> UnusableInput:
         """The error about what the mapping says of this entry."""

@@ -82,6 +82,7 @@ class BatchNormSpec(Spec, frozen=True, forbid_unknown_fields=True, omit_defaults
             for role, name in names.items()
         }
         dtype = datasets.dtype
+        site.claim(2 * size)
         factors, offsets = np.ones(size, dtype=dtype), np.zeros(size, dtype=dtype)
         if "variance" in vectors:
             variance = vectors["variance"] + self.epsilon
@@ -160,6 +161,7 @@ def add_normalization(site: Site, spec: LayerNormSpec | GroupNormSpec, groups: i
     if not 0 <= spec.epsilon < math.inf:
         raise site.wrong(f"epsilon: found {spec.epsilon}; expected 0 or more")
     vectors = {role: site.vector(name, role, size) for role, name in names.items()}
+    site.claim(2 * size)
     ones, zeros = np.ones(size, site.datasets.dtype), np.zeros(size, site.datasets.dtype)
     factors, offsets = vectors.get("scale", ones), vectors.get("offset", zeros)
     site.tell(size)

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.units import BatchNormSpec
 
+# No step of a sequence has more, and where no weights tell their number it takes memory.
+MOST_FEATURES = 2**22
 # The kinds of layers that give as many units as they take.
 PASSING = frozenset(
     ("activation", "pool", "repeat", "reverse", "crop", "pad", "upsample", "windows", "leaky_relu")
@@ -41,6 +43,8 @@ def with_sizes(specs: Mapping[str, LayerSpec], features: Mapping[str, int]) -> d
     for name, size in features.items():
         if name in told or all(name not in sources_of(spec) for spec in specs.values()):
             continue
+        if size > MOST_FEATURES:
+            raise ValueError(f"`{name}` has {size:,} features; expected {MOST_FEATURES:,} at most")
         whole = f"{name} whole"
         while whole in specs:
             whole += "*"

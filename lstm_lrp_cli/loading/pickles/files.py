@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ALLOWED_BYTES, ALLOWED_EXPANSION, damaged
+from lstm_lrp_cli.loading.files import ALLOWED_BYTES, ALLOWED_EXPANSION, damaged, shape_problem
 from lstm_lrp_cli.loading.files.formats import what_it_is
 from lstm_lrp_cli.loading.files.seen import Seen, is_lone_pickle, is_old_torch, look
 from .numpy import NUMPY, PickledArray, PickledType
@@ -63,8 +63,9 @@ class _Wrapped(PickledArray):
             self.set(inner.shape, inner.type, inner.is_fortran, inner.data)
             return
         shape, size = state["shape"], kind.dtype.itemsize
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise ValueError("an array's shape is not made of whole numbers")
+        problem = shape_problem(shape, size)
+        if problem:
+            raise ValueError(f"an array {problem}")
         if state.get("numpy_array_alignment_bytes") is not None:
             self._reader.take_bytes(self._reader.take_bytes(1)[0])
         for length in shape:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sized
 from typing import Any
 
+from .unfolding import CHARACTERS_A_PART, NESTING
 from .values import INERT, Filled, Foreign, Functions, Made, Redirect, with_items
 
 # So many lists, dicts and objects any file may hold, and one more for so many bytes that it has: a
@@ -42,6 +43,10 @@ class Machine:
         Where the next begins.
     asked : dict of Foreign to None
         Whatever was to be called that is not known, in the order of the file.
+    shares : bool
+        Whether a list, dict or tuple stands in more than one place.
+    repeated : int
+        What texts come to that do, in parts.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.asked: dict[Foreign, None] = {}
         self.copied = 0
+        self.shares = False
+        self.repeated = 0
 
     def put(self, value: Any) -> None:
         """Put something on the stack that takes memory of its own."""
@@ -147,7 +154,13 @@ class Machine:
         self.memo[key] = self.stack[-1]
 
     def recall(self, key: int) -> None:
-        self.stack.append(self.memo[key])
+        value = self.memo[key]
+        kind = type(value)
+        if kind is str or kind is bytes:
+            self.repeated += len(value) // CHARACTERS_A_PART
+        elif isinstance(value, NESTING):
+            self.shares = True
+        self.stack.append(value)
 
     def build(self) -> None:
         """Set attributes; those of plain values, such as a state dict's _metadata, are dropped."""

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.loading.files import damaged
-from lstm_lrp_cli.loading.files.numpy import DAMAGED
+from lstm_lrp_cli.loading.files import damaged, shape_problem
+from lstm_lrp_cli.loading.files.numpy import DAMAGED, npy_header
 from .reader import PickleReader
 from .values import PLAIN, Filled, Foreign, Functions, Made
 
@@ -103,8 +102,9 @@ class PickledArray(Filled):
         """
         if not isinstance(kind, PickledType):
             raise ValueError("an array has no element type")
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise ValueError("an array's shape is not made of whole numbers")
+        problem = shape_problem(shape, 1 if kind.is_object else kind.dtype.itemsize)
+        if problem:
+            raise ValueError(f"an array {problem}")
         claimed = math.prod(shape)
         if kind.is_object:
             if not isinstance(data, list) or len(data) != claimed:
@@ -227,9 +227,7 @@ def read_npy(path: Path, where: str) -> PickledArray:
     ):
         if path.stat().st_size > ALLOWED_BYTES:
             raise ValueError(f"more than {ALLOWED_BYTES:,} bytes")
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read(file)
+        shape, is_fortran, dtype = npy_header(file)
         data = file.read()
         if dtype.hasobject:
             found = PickleReader(data, where, NUMPY).read()

@@ -15,11 +15,12 @@ from typing import Any
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import damaged
-from .machine import Machine, Mark
+from .machine import ALLOWED_PARTS, Machine, Mark
+from .unfolding import SHARING, check_unfolding
 from .values import PLAIN, Foreign, Functions, Unordered
 
 # So many instructions a compressed file may come to.
-ALLOWED_STEPS = 2**22
+ALLOWED_STEPS = 2**20
 STEPS_A_BYTE = 8
 
 # No number of a model is spelled in more digits.
@@ -72,7 +73,11 @@ class PickleReader(Machine):
             *(struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError),
             *(OverflowError, RecursionError),
         ):
-            return self._run()
+            value = self._run()
+            most = SHARING * (ALLOWED_PARTS + self.size)
+            if self.shares or self.repeated > most:
+                check_unfolding(value, most)
+            return value
 
     def read_inside(self) -> Any:
         """The value of a pickle that stands amid another.

@@ -16,7 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ArrayFile, Stored, bfloat16, damaged
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, bfloat16, check_shape, damaged
 from .objects import Objects, only_text
 from .wire import Data, fields, messages, table_entries, whole
 
@@ -109,6 +109,7 @@ class CheckpointFile(ArrayFile):
         entry, where = self._entries[name], self.where(name)
         if entry.stored.dtype == "text":
             raise UnusableInput(where, "holds text; expected numbers")
+        check_shape(where, entry.stored.shape)
         array = np.frombuffer(self._bytes(entry), _dtype(entry.stored)).reshape(entry.stored.shape)
         return bfloat16(array) if entry.stored.dtype == "bfloat16" else array
 

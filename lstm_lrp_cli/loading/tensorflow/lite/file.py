@@ -13,7 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ArrayFile, Stored, damaged
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, check_shape, damaged
 from .flatbuffer import FlatTable, root_of
 
 # The types of numbers; others are text and what nothing here has.
@@ -138,6 +138,7 @@ class LiteFile(ArrayFile):
                 "is quantized; expected weights as they were trained: save the model that it was "
                 "made from",
             )
+        check_shape(self.where(name), tensor.stored.shape)
         dtype = np.dtype(tensor.stored.dtype).newbyteorder("<")
         count = math.prod(tensor.stored.shape)
         return np.frombuffer(self._data, dtype, count, tensor.begin).reshape(tensor.stored.shape)
