@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from lstm_lrp_cli.errors import UnusableInput, short
+from lstm_lrp_cli.errors import UnusableInput, reading, short
 from lstm_lrp_cli.inputs.documents import Document, rows_of_values, sequences_of_documents
 from lstm_lrp_cli.inputs.sequence import Sequence, joined, ways_to_give
 from lstm_lrp_cli.inputs.stream import whole_number
@@ -142,8 +142,14 @@ def sequences_of_rows(block: RowBlock, model: Model) -> Iterator[Sequence]:
 
 def _read(block: RowBlock, model: Model) -> list[Sequence]:
     """All sequences of a block; errors name the first row of it."""
+    place = block.rows[0][1]
+    with reading(place):
+        return _of_rows(block, model, place)
+
+
+def _of_rows(block: RowBlock, model: Model, place: str) -> list[Sequence]:
     columns = block.columns
-    place, width = block.rows[0][1], len(columns.inputs)
+    width = len(columns.inputs)
     golds: list[int | None] = [None] * len(block.rows)
     if columns.label is not None:
         label, classes = columns.label, columns.classes

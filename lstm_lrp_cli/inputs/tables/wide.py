@@ -254,7 +254,8 @@ class _Cutting:
         """What a sequence is called: by its series, and of a window also by where it begins."""
         name = series.name
         if self._window is None:
-            return int(name) if name is not None and name == str(whole_number(name)) else name
+            number = None if name is None else whole_number(name)
+            return number if number is not None and str(number) == name else name
         start = series.count - len(series.values)
         begins = series.dates[0] if self._roles.dated else str(start)
         if name is None:

@@ -14,6 +14,7 @@ from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Vocabulary
+from .patterns import Pattern
 from .subwords import cutter_of
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
@@ -44,8 +45,8 @@ class Tokenizer:
         self._vocabulary = read.vocabulary
         self._tokenization = read.tokenization
         remove, separate = read.tokenization.remove, read.tokenization.separate
-        self._remove = re.compile(remove) if remove else None
-        self._separate = re.compile(separate) if separate else None
+        self._remove = Pattern("remove", remove) if remove else None
+        self._separate = Pattern("separate", separate) if separate else None
         library = None if self._vocabulary is None else self._vocabulary.pieces
         self._parting = None if library is not None else _parting(self._vocabulary)
         self._cutter = None if library is None else cutter_of(library)
@@ -56,20 +57,21 @@ class Tokenizer:
         Raises
         ------
         UnusableInput
-            The library that the vocabulary needs is not there, or cannot cut it.
+            The library that the vocabulary needs is not there, or cannot cut it; or a pattern of
+            the mapping takes too long for it.
         """
         lowercase = self._tokenization.lowercase
         if lowercase:
             text = text.translate(ASCII_LOWER) if lowercase == "ascii" else text.lower()
         if self._remove is not None:
-            text = self._remove.sub("", text)
+            text = self._remove.without(text, where)
         if self._cutter is not None and self._vocabulary is not None:
             return self._cutter(text, self._vocabulary, where)
         if self._tokenization.split == "separate":
-            parts = [text] if self._separate is None else self._separate.split(text)
+            parts = [text] if self._separate is None else self._separate.split(text, where)
             return [part for part in parts if part]
         if self._separate is not None:
-            text = self._separate.sub(" ", text)
+            text = self._separate.without(text, where, " ")
         if self._tokenization.split == "characters":
             return list(text)
         return text.split() if self._parting is None else self._parting.split(text.strip(" "))
