@@ -22,14 +22,20 @@ ECHO = 1.0
 # Python looks for signals between its own steps. One that comes in the instant before a call that
 # waits, as for input, would be heard when that call ends: every so many seconds each is woken.
 TICK = 0.5
+# Amid an import an exception may be printed by C, or be wrapped, or leave half a module behind: the
+# signal waits, but not for ever, and it is looked every so many seconds whether it may come.
+LONGEST_IMPORT = 3.0
+SOON = 0.01
+IMPORTING = "<frozen importlib._bootstrap>"
 
 
 def run() -> None:
     """Run the command line, which is imported when the process is set up for it.
 
     A signal that asks the process to end is an exception, so that all which is under way is left
-    in order: no half file, no other process. Then the process ends as the signal would have ended
-    it, or with status 130 where it was interrupted.
+    in order: no half file, no other process. Then the process ends with status 128 + the signal's
+    number. To end it by the signal itself would say the same to a shell, and nothing to the first
+    process of a container, which Linux does not end by a signal that it does not handle.
     """
     signals = _Signals()
     with signals:
@@ -39,10 +45,7 @@ def run() -> None:
         main(prog_name="lrp")
     # Here the exception is gone, and with it the last of what it held open.
     for number in signals.received[:1]:
-        if number == signal.SIGINT:
-            sys.exit(128 + number)
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+        sys.exit(128 + number)
 
 
 class _Signals:
@@ -55,6 +58,7 @@ class _Signals:
         self.received: list[int] = []
         self._lost: list[int] = []
         self._first = -math.inf
+        self._waits = hasattr(signal, "setitimer")
         # One that is ignored, as under nohup, stays so.
         self._handled = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
@@ -62,30 +66,38 @@ class _Signals:
         sys.unraisablehook = self._unraisable
         for number in self._handled:
             signal.signal(number, self._end)
-        if hasattr(signal, "setitimer"):
+        if self._waits:
             signal.signal(signal.SIGALRM, self._wake)
             signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
 
     def __exit__(self, *raised: object) -> bool:
-        if hasattr(signal, "setitimer"):
+        if self._waits:
             signal.setitimer(signal.ITIMER_REAL, 0)
         # An echo that comes late does not end what is about to end by itself.
-        behind = signal.SIG_IGN if self.received else signal.SIG_DFL
+        behind = signal.SIG_IGN if self.received or self._lost else signal.SIG_DFL
         for number in self._handled:
             signal.signal(number, behind)
+        self.received += self._lost  # for which there was no moment
         return bool(self.received)
 
-    def _end(self, number: int, _: FrameType | None) -> None:
-        if time.monotonic() - self._first > ECHO:
-            self._first = time.monotonic()
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - self._first <= ECHO:
+            return
+        self._first = time.monotonic()
+        if self._waits and _amid_import(frame):
+            self._lost.append(number)
+            signal.setitimer(signal.ITIMER_REAL, SOON, SOON)
+        else:
             self._leave(number)
 
     def _leave(self, number: int) -> None:
         self.received.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    def _wake(self, number: int, _: FrameType | None) -> None:
-        if self._lost:
+    def _wake(self, _: int, frame: FrameType | None) -> None:
+        is_late = time.monotonic() - self._first > LONGEST_IMPORT
+        if self._lost and (is_late or not _amid_import(frame)):
+            signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
             self._leave(self._lost.pop())
 
     def _unraisable(self, swallowed: "sys.UnraisableHookArgs") -> None:
@@ -94,6 +106,15 @@ class _Signals:
             self._lost.append(self.received.pop())
         else:
             sys.__unraisablehook__(swallowed)
+
+
+def _amid_import(frame: FrameType | None) -> bool:
+    """Whether a module is being imported by what is under way."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def start_fast() -> None:

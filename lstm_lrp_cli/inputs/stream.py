@@ -115,13 +115,26 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
         yield opened.plain_path
         return
     import shutil
-    import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
-        path = Path(folder) / f"input{suffix}"
+    with _spool(suffix) as path:
         with path.open("wb") as copy:
             shutil.copyfileobj(opened.file, copy)
         yield path
+
+
+@contextmanager
+def _spool(suffix: str) -> Iterator[Path]:
+    """A temporary file: one without a name where there can be such, which no end leaves behind."""
+    import tempfile
+
+    if sys.platform == "linux":
+        with tempfile.TemporaryFile(prefix="lrp-") as file:
+            path = Path(f"/proc/self/fd/{file.fileno()}")
+            if path.exists():
+                yield path
+                return
+    with tempfile.TemporaryDirectory(prefix="lrp-") as folder:
+        yield Path(folder) / f"input{suffix}"
 
 
 def _has_a_line(data: bytes) -> bool:

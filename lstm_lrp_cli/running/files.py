@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.stream import compression_of
+from lstm_lrp_cli.inputs.stream import Compression, compression_of
 from lstm_lrp_cli.terminal.text import PlainScreen
+from .partial import Partial, made_beside
 
 STANDARD_OUTPUT = Path("-")
+TEXT: dict[str, Any] = {"encoding": "utf-8", "newline": ""}
+# Bytes that wait to be written at once.
+BUFFER = 2**16
 
 
 def open_output(path: Path | None) -> AbstractContextManager[TextIO]:
@@ -43,11 +47,13 @@ def open_together(paths: Sequence[Path]) -> Iterator[Sequence[BinaryIO]]:
         if (target := _target(path)) is None:
             raise UnusableInput(str(path), "is no regular file; expected a file's name")
         targets.append(target)
-    with _placed(*targets) as partials, ExitStack() as stack:
-        yield [
-            stack.enter_context(_file(partial, path, "wb", is_compressed=False))
-            for path, partial in zip(paths, partials, strict=True)
-        ]
+    with ExitStack() as stack:
+        pairs = zip(targets, paths, strict=True)
+        partials = [stack.enter_context(_beside(target, path)) for target, path in pairs]
+        with ExitStack() as writing:
+            yield [writing.enter_context(_buffered(partial, "wb")) for partial in partials]
+        for partial in partials:
+            partial.place()
 
 
 @contextmanager
@@ -57,11 +63,13 @@ def _opened(path: Path | None, kind: str) -> Iterator[Any]:
         with _standard_output(kind) as file:
             yield file
     elif (target := _target(path)) is None:
-        with _file(path, path, f"a{kind}") as file:
+        with _direct(path, f"a{kind}") as file:
             yield _shown(file)
     else:
-        with _placed(target) as [partial], _file(partial, path, f"w{kind}") as file:
-            yield file
+        with _beside(target, path) as partial:
+            with _buffered(partial, f"w{kind}", compression_of(path)) as file:
+                yield file
+            partial.place()
 
 
 @contextmanager
@@ -97,24 +105,37 @@ def _target(path: Path) -> Path | None:
 
 
 @contextmanager
-def _placed(*targets: Path) -> Iterator[list[Path]]:
-    """Names to write to, which are moved to their places when all went well, and else removed."""
-    partials = [target.with_name(f".{target.name}.{os.getpid()}.partial") for target in targets]
-    try:
-        yield partials
-        for target, partial in zip(targets, partials, strict=True):
-            partial.replace(target)
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
+def _beside(target: Path, asked_for: Path) -> Iterator[Partial]:
+    """A file that is on its way to a target, by the name that was asked for in errors."""
+    with ExitStack() as stack:
+        try:
+            partial = stack.enter_context(made_beside(target))
+        except OSError as error:
+            raise _not_written(asked_for, error) from error
+        yield partial
 
 
-def _file(path: Path, asked_for: Path, mode: str, *, is_compressed: bool = True) -> Any:
-    """Open a file, compressed where the name that was asked for says so."""
-    compression = compression_of(asked_for) if is_compressed else None
+@contextmanager
+def _buffered(partial: Partial, mode: str, compression: Compression | None = None) -> Iterator[Any]:
+    """Write to a file, compressed or not; it is closed, and not placed yet."""
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(io.BufferedWriter(partial.opened(), BUFFER))
+        if compression is not None:
+            file = stack.enter_context(compression.open(file, "wb"))
+        if mode.endswith("t"):
+            file = stack.enter_context(io.TextIOWrapper(file, **TEXT))
+        yield file
+
+
+def _direct(path: Path, mode: str) -> Any:
+    """Open a pipe or a device, compressed where its name says so."""
+    compression = compression_of(path)
     opener: Any = compression.open if compression else open
-    text = {"encoding": "utf-8", "newline": ""} if mode.endswith("t") else {}
     try:
-        return opener(path, mode, **text)
+        return opener(path, mode, **(TEXT if mode.endswith("t") else {}))
     except OSError as error:
-        raise UnusableInput(str(asked_for), f"cannot be written: {error.strerror}") from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> UnusableInput:
+    return UnusableInput(str(path), f"cannot be written: {error.strerror}")

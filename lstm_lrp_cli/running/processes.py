@@ -8,6 +8,7 @@ whole wherever it passes, however large, and however long until its turn.
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import sys
@@ -35,6 +36,8 @@ Work = Callable[[Task], Iterable[Result]]
 TASKS_EACH = 2
 # Results that are not in turn are taken up to so many bytes of each process, which waits with more.
 MOST_HELD = 2**24
+# Of Linux's prctl: the signal that comes when the parent ends.
+PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -261,10 +264,46 @@ def _serve(
     for number in _handled():
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
+    _end_with_parent()
     with one_blas_thread(), suppress(EOFError, ConnectionError):
         while True:
             for message in _messages(work, pipe.recv()):
                 pipe.send(message)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it ends, however that was and amid whatever work.
+
+    The end of a pipe is heard too late: while a task is worked on, nobody listens.
+    """
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    assert parent is not None
+    if not _killed_with_parent():
+        threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
+    elif parent.pid != os.getppid():  # it was too late to be told
+        os._exit(1)
+
+
+def _killed_with_parent() -> bool:
+    """Have Linux do it; whether it will."""
+    if sys.platform != "linux":
+        return False
+    try:
+        import ctypes
+
+        failed = ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        return False
+    return not failed
+
+
+def _wait_and_end(sentinel: int) -> None:
+    from multiprocessing.connection import wait
+
+    wait([sentinel])
+    os._exit(1)
 
 
 def _messages(work: Work[Task, Result], task: Task) -> Iterator[tuple[bool, Any]]:

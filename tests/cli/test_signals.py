@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from models import KERAS
-from processes import LRP, copies_of, pipe_has_data, run_lrp, wait_until
+from processes import LRP, copies_of, members, pipe_has_data, run_lrp, wait_until
 
 if sys.platform != "linux":
     pytest.skip("Linux tells of processes", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
-STATUS = {signal.SIGTERM: -signal.SIGTERM, signal.SIGHUP: -signal.SIGHUP, signal.SIGINT: 130}
+STATUS = {number: 128 + number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 # Runs `lrp` where one function sleeps when it is called, which a file tells of.
 PROGRAM = """
 import sys, time
@@ -121,19 +121,6 @@ def start():
         for pipe in (process.stdin, process.stdout, process.stderr):
             with suppress(BrokenPipeError):
                 pipe.close()
-
-
-def members(group):
-    """The living processes of a group."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(FileNotFoundError, ProcessLookupError):
-                after_name = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2]
-                state, _, its_group = after_name.split()[:3]
-                if state not in "ZX" and int(its_group) == group:
-                    found.append(int(folder.name))
-    return found
 
 
 def assert_ended_by(process, number):

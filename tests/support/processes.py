@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LRP = [sys.executable, "-m", "lstm_lrp_cli"]
@@ -37,6 +38,19 @@ def copies_of(pid: int) -> list[int]:
 def is_alive(pid: int) -> bool:
     """Whether a process still runs; one that nobody has asked for its status yet does not."""
     return pid in _parents()
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a group."""
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                after_name = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2]
+                state, _, its_group = after_name.split()[:3]
+                if state not in "ZX" and int(its_group) == group:
+                    found.append(int(folder.name))
+    return found
 
 
 def _parents() -> dict[int, int]:

@@ -81,7 +81,7 @@ def packed(data: bytes, rng: random.Random) -> bytes:
         case 2:
             found = way(way(data))
         case 3:
-            found = way(data * rng.choice((1, 100)) + rng.choice((b"\n", b"a", b"0,", b"[")) * 3_000_000)
+            found = way(data * rng.choice((1, 100)) + rng.choice((b"\n", b"a", b"0,", b"[")) * 300_000)
         case _:
             found = way(data)
     return damaged(found, rng) if rng.random() < 0.6 else found
