@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, printable
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import Explanation, Explanations
 from lstm_lrp_cli.explaining.prediction import Prediction, predictions_of
@@ -113,7 +113,7 @@ def load(
         where = Path(mapping)
     model = load_model(Path(path), where, np.dtype(str(dtype)), assume, said).model
     for warning in model.warnings:
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(printable(warning), stacklevel=2)
     return model
 
 
@@ -274,6 +274,7 @@ def write(
     *,
     format: str | None = None,
     top: int | None = None,
+    verbatim: bool = False,
 ) -> None:
     """Write explanations to a file, as `lrp explain -o` does.
 
@@ -289,6 +290,8 @@ def write(
         told by the ending.
     top : int, optional
         How many values of each are written, the strongest first; all of them where it is not given.
+    verbatim : bool, optional
+        In tsv and csv, whether no apostrophe is put before what a spreadsheet takes for formulas.
 
     Raises
     ------
@@ -324,7 +327,7 @@ def write(
     assert isinstance(explainer, Explainer)
     report = ExplainReport(explainer, Run(str(explainer.model.source or "model"), "sequences"))
     dated = begin[0].sequence.has_dates
-    layout = Layout(explainer, report.about(), top, report, dated=dated)
+    layout = Layout(explainer, report.about(), top, report, dated=dated, verbatim=verbatim)
     output = OUTPUTS[form]
     everything = chain(begin, explanations)
     opened = open_binary if output.binary else open_output

@@ -10,6 +10,32 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
+JOINERS = "\u200c\u200d"
+
+
+def printable(text: str) -> str:
+    """Write out what could move the cursor, colour the screen or turn text round.
+
+    That are controls, such as escape sequences begin with, ends of lines of all kinds, what
+    changes the direction of writing, halves of characters, and what is no character.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def printable_lines(text: str) -> str:
+    """The same of several lines, which keep their ends and tabs."""
+    if text.translate(_OF_LINES).isprintable():
+        return text
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+_OF_LINES = dict.fromkeys(map(ord, f"\n\t{JOINERS}"))
+
 
 def short(text: str) -> str:
     """A text of the user's or of a file's, as a message has room for it."""
@@ -40,7 +66,8 @@ class UnusableInput(Exception):
     """
 
     def __init__(self, where: str, problem: str, paste: str = "") -> None:
-        super().__init__(f"{where}: {problem}" + f"\n{paste}" * bool(paste))
+        # A traceback shows it as it is: on a terminal, too.
+        super().__init__(printable_lines(f"{where}: {problem}" + f"\n{paste}" * bool(paste)))
         self.where = where
         self.problem = problem
         self.paste = paste
@@ -52,6 +79,9 @@ class UnusableInput(Exception):
 
 class LeftOut(UserWarning):
     """What of an input is left out, though nobody asked for it; told once of each file or table."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class WrongUsage(ValueError):
@@ -67,7 +97,7 @@ class WrongUsage(ValueError):
     """
 
     def __init__(self, problem: str, keyword: str | None = None) -> None:
-        super().__init__(f"`{keyword}`: {problem}" if keyword else problem)
+        super().__init__(printable_lines(f"`{keyword}`: {problem}" if keyword else problem))
         self.problem = problem
         self.keyword = keyword
 

@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.loading.layers import LayerSpec
 from lstm_lrp_cli.loading.layers.datasets import named_datasets
 from lstm_lrp_cli.loading.load import Contents, LoadedModel
@@ -22,7 +23,6 @@ from lstm_lrp_cli.model.recurrent import Gru, Lstm, LstmCell, Recurrent, SimpleR
 from lstm_lrp_cli.model.text import SIDES, Padding
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console
 from lstm_lrp_cli.terminal.numbers import counted
-from lstm_lrp_cli.terminal.text import printable
 
 # What a dataset's name, type and shape may be folded behind: no shape is.
 JOINTS = re.compile(r"(?<=/)|(?<= )(?!\d+[,)])")
@@ -143,7 +143,7 @@ def print_contents(contents: Contents, file: TextIO) -> None:
     table = _table(f"{contents.path} ({contents.format})", "dataset", "shape", "type")
     for name, stored in contents.datasets.items():
         shape = ", ".join(map(str, stored.shape))
-        table.add_row(Text(printable(name)), f"({shape})", stored.dtype)
+        table.add_row(Text(printable(name)), f"({shape})", Text(printable(str(stored.dtype))))
     open_console(file).print(table)
 
 

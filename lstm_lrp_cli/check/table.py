@@ -7,10 +7,11 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.loading.mapping import Mapping
 from lstm_lrp_cli.terminal.console import open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted, steps_compared
-from lstm_lrp_cli.terminal.text import json_document, printable
+from lstm_lrp_cli.terminal.text import json_document
 from .judging import Match, MatchedMapping
 from .verify import Verification
 
@@ -30,8 +31,8 @@ def print_verification(verification: Verification, file: TextIO) -> None:
         table.add_column(column, justify="right" if right else "left")
     for check in verification.checks:
         table.add_row(
-            check.name,
-            check.meaning,
+            Text(printable(check.name)),
+            Text(printable(check.meaning)),
             f"{check.worst:.2g}",
             f"{check.tolerance:g}",
             "" if check.sequence is None else str(check.sequence),
@@ -155,7 +156,7 @@ def print_match(match: Match, text: str | None, file: TextIO) -> None:
         table.add_row(
             Text(printable(str(each.choice))),
             f"{each.worst:.2g}",
-            each.compared,
+            Text(printable(each.compared)),
             "[green]matches[/]" if right else "no",
         )
     print_table(table, open_console(file))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ),
     rare=(
         *("assume", "id", "ids", *RARE, "top", "bias_factor", "steps", "baseline", "groups"),
-        *("span", "seed", "attention", "no_pager", "dtype", "jobs"),
+        *("span", "seed", "attention", "no_pager", "verbatim", "dtype", "jobs"),
     ),
 )
 @model_options
@@ -104,6 +104,6 @@ def explain(
     methods = resolve_methods(method, model, settings.given(method), given.source)
     explainer = Explainer(model, methods, target=asked, by=by, attention=attention)
     report = ExplainReport(explainer, Run(of.name, given.name))
-    rendering = Rendering(explainer, form, report.about(), top)
+    rendering = Rendering(explainer, form, report.about(), top, verbatim=to.verbatim)
     blocks = read_blocks(given.source, model, rendering.block_steps)
     stream(rendering, blocks, report, to)

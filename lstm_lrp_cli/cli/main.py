@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstm_lrp_cli import __version__
-from lstm_lrp_cli.errors import UnusableInput, lack_of_memory
-from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, printable, say, telling_left_out
+from lstm_lrp_cli.errors import UnusableInput, lack_of_memory, printable
+from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, legible, say, telling_left_out
 from .options.help import Command, write_examples
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def predict(
     model = asked_model(of.load(to.written), target)
     if given.labelled:
         refuse_labels(model)
-    layout = PredictionLayout(model, given.labelled)
+    layout = PredictionLayout(model, given.labelled, verbatim=to.verbatim)
     rendering = PredictionRendering(layout, choose_format(form, to.output, PREDICTION_OUTPUTS))
     report = PredictReport(layout, Run(of.name, given.name))
     blocks = read_blocks(given.source, model, rendering.block_steps)

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import counted, plural
 from lstm_lrp_cli.terminal.shades import shade_of, strengths_of
-from lstm_lrp_cli.terminal.text import json_document, printable
+from lstm_lrp_cli.terminal.text import json_document
 from lstm_lrp_cli.terminal.words import dropped_note, percent, signed
 from . import (
     QUANTILES,

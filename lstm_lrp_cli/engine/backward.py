@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -170,10 +171,13 @@ def walk_down(
     nodes = model.nodes
 
     def pass_on(place: int, amount: Floats) -> Sequence[Floats | None]:
-        return pass_down(trace.records[place], amount, nodes[place].sources[0] <= MODEL_INPUT)
+        record = trace.records[place]
+        if not record.in_stretches:
+            amount = _whole(amount)
+        return pass_down(record, amount, nodes[place].sources[0] <= MODEL_INPUT)
 
     def arrived(place: int, amount: Floats) -> Floats:
-        return arrive(amount, given[MODEL_INPUT - place])
+        return arrive(_whole(amount), given[MODEL_INPUT - place])
 
     ends = np.cumsum([trace.records[output].outputs.shape[1] for output in model.outputs])[:-1]
     amounts = zip(model.outputs, np.split(scores, ends, axis=1), strict=True)
@@ -184,3 +188,9 @@ def walk_down(
             nothing = np.zeros((each.packing.rows, each.features), dtype=scores.dtype)
             found[place] = arrived(place, nothing)
     return [found[MODEL_INPUT - number] for number in range(len(given))]
+
+
+def _whole(amounts: Any) -> Floats:
+    """An array, or all `Amounts` of a long sequence."""
+    found: Floats = amounts if isinstance(amounts, np.ndarray) else amounts.whole()
+    return found

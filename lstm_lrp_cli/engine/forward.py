@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from msgspec import Struct
@@ -22,6 +22,9 @@ from .records import Record, Value, packing_of
 from .recurrent import Begun, RecurrentRecord
 from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
 from .recurrent.states import NOTHING_CARRIED, CellStates, States
+
+# The arrays of one sequence that take more are not kept: they are made again, stretch by stretch.
+LONG_BYTES = 256 * 2**20
 
 
 class Given(Struct, frozen=True, eq=False):
@@ -117,8 +120,10 @@ class Trace:
         return States(
             {
                 place: record.ended
-                for place, record in enumerate(self.records)
-                if isinstance(record, RecurrentRecord) and record.layer.stateful
+                for place, (node, record) in enumerate(
+                    zip(self.model.nodes, self.records, strict=True)
+                )
+                if isinstance(node.layer, Recurrent) and node.layer.stateful
             }
         )
 
@@ -158,10 +163,9 @@ class Runner:
         values: dict[int, Value | TokenValue] = {
             MODEL_INPUT - k: self._value(k, each) for k, each in enumerate(given)
         }
-        records = run_nodes(
-            model.nodes, values, lambda place, sources: self._run(place, sources, begun)
-        )
-        scores = concatenated([values[output].array for output in model.outputs])
+        run = self._run_long if self._is_long(given) else self._run
+        records = run_nodes(model.nodes, values, lambda place, sources: run(place, sources, begun))
+        scores = concatenated([_whole(values[output].array) for output in model.outputs])
         steps = records[model.outputs[0]].steps
         return Trace(model, given, records, scores, steps, begun)
 
@@ -185,6 +189,24 @@ class Runner:
             return recurrent.run(layer, inputs, packing, states, self.keep_gates)
         return self.run_layer(layer, [_computed(source) for source in sources])
 
+    def _is_long(self, given: Sequence[Given]) -> bool:
+        """Whether it is one sequence of which the layers' arrays are not to be kept."""
+        if given[0].packing.batch != 1 or not all(each.packing.rows for each in given):
+            return False
+        rows = sum(each.packing.rows for each in given)
+        return rows * row_bytes(self.model, self.keep_gates) > LONG_BYTES
+
+    def _run_long(self, place: int, sources: Sequence[Value | TokenValue], begun: States) -> Record:
+        """Run a node on one long sequence, of which values may be `Rows`."""
+        from . import stretches
+
+        layer = self.model.nodes[place].layer
+        if isinstance(layer, Recurrent):
+            read, *given = sources
+            states = _begun(begun.cells.get(place), [_computed(source) for source in given])
+            return stretches.run_recurrent(place, layer, read, states, self.keep_gates)
+        return stretches.run_layer(layer, sources, self.run_layer)
+
     def run_layer(self, layer: Layer, sources: Sequence[Value]) -> Record:
         """Run a layer that is not given tokens, nor states that are carried to it."""
         if isinstance(layer, Recurrent):
@@ -197,6 +219,12 @@ class Runner:
 
             return EachRecord.of(layer, sources, self.run_layer)
         return KINDS[type(layer)].run(layer, sources)
+
+
+def _whole(array: Any) -> Floats:
+    """An array, or all `Rows` of a long sequence."""
+    found: Floats = array if isinstance(array, np.ndarray) else array.whole()
+    return found
 
 
 def _computed(source: Value | TokenValue) -> Value:

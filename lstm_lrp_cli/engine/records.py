@@ -201,11 +201,14 @@ class Record(ABC):
     outputs : ndarray, shape (rows, units) by step, else (batch, units)
     steps : Packing or None
         Those of the outputs; None where there is one vector a sequence.
+    in_stretches : bool
+        Whether it is of one long sequence, and takes and gives amounts stretch by stretch.
     """
 
     __slots__ = ()
     outputs: Floats
     steps: Packing | None
+    in_stretches = False
 
     @property
     def value(self) -> Value:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, printable
 from lstm_lrp_cli.explaining.difference import Difference
 from lstm_lrp_cli.explaining.question import Target
 from lstm_lrp_cli.explaining.shown import times_text
 from lstm_lrp_cli.terminal.console import FoldedParts, open_console, print_table
 from lstm_lrp_cli.terminal.numbers import counted
-from lstm_lrp_cli.terminal.text import json_document, printable
+from lstm_lrp_cli.terminal.text import json_document
 from .evaluate import Evaluation, Measures
 from .perturbation import Curve, Curves, Perturbation
 

@@ -15,7 +15,7 @@ from lstm_lrp_cli.engine.backward import told
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, printable
 from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.memory import sequences
 from lstm_lrp_cli.inputs.sequence import Sequence
@@ -126,7 +126,9 @@ class Explainer:
     def __repr__(self) -> str:
         names = ", ".join(method.name for method in self.methods)
         told = ", ".join(f"{each}s" for each in dict.fromkeys(self.details))
-        return f"Explainer({self.model!r}, by {names}, of {self.question.target}, {told})"
+        return printable(
+            f"Explainer({self.model!r}, by {names}, of {self.question.target}, {told})"
+        )
 
     @property
     def of_difference(self) -> bool:
@@ -186,7 +188,7 @@ class Explainer:
             if window is None:
                 return
             for message in self._broken_promises(window):
-                warnings.warn(message, stacklevel=2)
+                warnings.warn(printable(message), stacklevel=2)
             yield from window
 
     def _broken_promises(self, window: Several[Explanation]) -> Iterator[str]:

@@ -172,7 +172,8 @@ class Model(Struct, frozen=True):
         kinds = ", ".join(type(layer).__name__ for layer in self.layers)
         names = ", ".join(self.labels or ()) or f"{self.classes} scores"
         assumed = f", assuming {'; '.join(self.assumptions)}" if self.assumptions else ""
-        return f"Model({self.source or 'made by hand'}: {kinds}; {names}{assumed})"
+        shown = f"Model({self.source or 'made by hand'}: {kinds}; {names}{assumed})"
+        return shown if shown.isprintable() else ascii(shown)[1:-1]  # a prompt shows it
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.engine.forward import originals, probabilities
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.prediction import Predictions
 from lstm_lrp_cli.explaining.shown import span_of
 from lstm_lrp_cli.inputs.batching import real_steps
@@ -18,7 +19,6 @@ from lstm_lrp_cli.inputs.sequence import Part, Sequence
 from lstm_lrp_cli.model import Booleans
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.terminal.console import open_console
-from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import meaning_of_one, percent
 from .predictions import PredictionLayout
 from .writer import Writer

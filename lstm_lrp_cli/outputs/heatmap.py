@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lrp_cli.engine.records import Ledger
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
 from lstm_lrp_cli.explaining.shown import doubts, original_text, units_text
 from lstm_lrp_cli.terminal.console import folded, open_console
@@ -23,7 +24,7 @@ from lstm_lrp_cli.terminal.shades import (
     shade_of,
     strengths_of,
 )
-from lstm_lrp_cli.terminal.text import before_number, printable
+from lstm_lrp_cli.terminal.text import before_number
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
     all_named_amounts,
@@ -151,7 +152,7 @@ class HeatMapWriter(Writer[Several[Explanation]]):
             table.add_column(column, justify="right" if right else "left")
         for row in self._rows:
             ends = (Text(", ".join(end)) for end in (row.most_for, row.most_against))
-            table.add_row(row.number, Text(row.target), row.score, *row.original, *ends)
+            table.add_row(Text(row.number), Text(row.target), row.score, *row.original, *ends)
         self._console.print(table)
 
     def _print_rows(self) -> None:

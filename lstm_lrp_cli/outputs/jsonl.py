@@ -11,6 +11,7 @@ from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unkn
 from lstm_lrp_cli.inputs.sequence import Part
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.terminal.numbers import exact, exact_each
+from lstm_lrp_cli.terminal.text import json_text
 from .writer import Joined, Layout, Writer
 
 _encode = msgspec.json.Encoder().encode_lines
@@ -18,7 +19,7 @@ _encode = msgspec.json.Encoder().encode_lines
 
 def json_lines(objects: list[dict[str, Any]]) -> str:
     """One object a line."""
-    return _encode(objects).decode("utf-8")
+    return json_text(_encode(objects))
 
 
 class JsonLinesWriter(Writer[Several[Explanation]]):

@@ -10,11 +10,11 @@ from typing import TextIO
 import numpy as np
 
 from lstm_lrp_cli.engine.records import Ledger
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.explanation import ExplainedInput, Explanation
 from lstm_lrp_cli.explaining.shown import doubts, span_of, units_text
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.terminal.numbers import decimal
-from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import (
     NOT_READ,
     all_named_amounts,

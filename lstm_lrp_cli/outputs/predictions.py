@@ -13,8 +13,9 @@ from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.decision import Decision, decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.terminal.numbers import exact, texts
+from .cells import Cells
 from .jsonl import json_lines
-from .table import Quoting, by_row
+from .table import by_row
 from .writer import PART_VALUES, Writer
 
 
@@ -30,11 +31,14 @@ class PredictionLayout:
     dated : bool
         Whether it is known when steps were: then each row says when its own was, or of a whole
         sequence, the last.
+    verbatim : bool
+        Whether tables have texts as they are that a spreadsheet would run as formulas.
     """
 
     model: Model
     labelled: bool
     dated: bool = False
+    verbatim: bool = False
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
@@ -168,7 +172,7 @@ class PredictionTableWriter(Writer[Predictions]):
         self._file = file
         self._layout = layout
         self._end = delimiter
-        self._quoting = Quoting(delimiter)
+        self._cells_of = Cells(delimiter, verbatim=layout.verbatim).of
 
     def open(self) -> None:
         layout, model = self._layout, self._layout.model
@@ -183,7 +187,7 @@ class PredictionTableWriter(Writer[Predictions]):
             *(f"original:{name}" for name in names if model.output_scaling is not None),
             *(f"probability:{names[score]}" for score in layout.likely),
         ]
-        self._file.write(self._end.join(self._quoting.of(columns)) + "\n")
+        self._file.write(self._end.join(self._cells_of(columns)) + "\n")
 
     def write(self, predictions: Predictions, /) -> None:
         for part in predictions.parts(self._layout.part_rows):
@@ -209,4 +213,4 @@ class PredictionTableWriter(Writer[Predictions]):
         yield from (texts(likely[:, score]) for score in layout.likely)
 
     def _names(self, names: Iterable[str | int]) -> list[str]:
-        return self._quoting.of(list(map(str, names)))
+        return self._cells_of(list(map(str, names)))

@@ -1,10 +1,7 @@
 """Tables: TSV and CSV, one row a token, or a feature of a step."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from operator import attrgetter
 from typing import TextIO
 
 import numpy as np
@@ -13,6 +10,7 @@ from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.words import strongest
+from .cells import Cells
 from .writer import Joined, Layout, Writer, by_explanation
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
@@ -39,7 +37,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
     were, their dates stand behind the positions.
 
     A field with a tab, a quote or a line break is quoted as in CSV, in TSV too, so that readers of
-    either find every row whole.
+    either find every row whole. A text that a spreadsheet would run stands behind an apostrophe.
     """
 
     def __init__(self, file: TextIO, layout: Layout, delimiter: str) -> None:
@@ -50,13 +48,13 @@ class TableWriter(Writer[Sequence[Explanation]]):
         # What tells of explanations of the same sequence which is which.
         self._which = ["step"] * model.by_step + ["method"] * layout.several_methods
         self._end = delimiter  # of every field but the last of a row
-        self._quoting = Quoting(delimiter)
+        self._cells_of = Cells(delimiter, verbatim=layout.verbatim).of
         self._own = columns_of(layout)
         names = [str(model.target_name(target)) for target in range(model.targets)]
         before = delimiter if self._own else ""
-        self._targets = [f"{before}{name}{delimiter}" for name in self._quoting.of(names)]
+        self._targets = [f"{before}{name}{delimiter}" for name in self._cells_of(names)]
         several = model.input_names if model.several_inputs else ()
-        self._inputs = [f"{name}{delimiter}" for name in self._quoting.of(list(several))]
+        self._inputs = [f"{name}{delimiter}" for name in self._cells_of(list(several))]
 
     def open(self) -> None:
         of_input = ["input"] * self._model.several_inputs
@@ -75,7 +73,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         end, layout = self._end, self._layout
         heads = [f"{each.sequence.number}{end}" for each in explanations]
         for name in self._which:
-            more = map(attrgetter(name), explanations)
+            more = self._cells_of([str(getattr(each, name)) for each in explanations])
             heads = [f"{head}{cell}{end}" for head, cell in zip(heads, more, strict=True)]
         scores = texts(np.array([each.score for each in explanations], self._model.dtype))
         tails = [
@@ -111,7 +109,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         """What is explained, with what stands around it."""
         if explanation.against_number is None:
             return self._targets[explanation.target_number]
-        [name] = self._quoting.of([str(explanation.target)])
+        [name] = self._cells_of([str(explanation.target)])
         return f"{self._end if self._own else ''}{name}{self._end}"
 
     def _columns(
@@ -124,7 +122,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         places = [f"{position}{self._end}" for position in range(max(steps))]
         positions: Iterator[str] = chain.from_iterable(places[:count] for count in steps)
         if self._layout.dated:
-            dates = self._quoting.of([date or "" for date in joined.dates])
+            dates = self._cells_of([date or "" for date in joined.dates])
             positions = (
                 f"{place}{date}{self._end}" for place, date in zip(positions, dates, strict=True)
             )
@@ -150,40 +148,14 @@ class TableWriter(Writer[Sequence[Explanation]]):
         if column not in COLUMNS[joined.detail]:
             return repeat("", rows)
         if column == "token":
-            tokens = self._quoting.of(joined.tokens)
+            tokens = self._cells_of(joined.tokens)
             return tokens if joined.width == 1 else _times(tokens, repeat(joined.width))
         if column == "dimension":
             dimensions = [str(dimension) for dimension in range(joined.width)]
             return chain.from_iterable(repeat(dimensions, rows // joined.width))
         if column == "feature":
-            return self._quoting.of(joined.features)
+            return self._cells_of(joined.features)
         return texts(joined.values.ravel())
-
-
-class Quoting:
-    """Fields of text as `csv.writer` writes them: quoted where they need to be.
-
-    It is asked about the few that may need it; those are looked for in all of them at once.
-    """
-
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
-        self._special = frozenset(f'{delimiter}"\r\n')
-
-    def of(self, fields: list[str]) -> list[str]:
-        """All fields, in their order."""
-        whole = "".join(fields)
-        if not any(special in whole for special in self._special):
-            return fields
-        some = [field for field in set(fields) if not self._special.isdisjoint(field)]
-        quoted = {field: self._quoted(field) for field in some}
-        return [quoted.get(field, field) for field in fields]
-
-    def _quoted(self, field: str) -> str:
-        row = io.StringIO()
-        # A field that is alone would be quoted for being empty.
-        csv.writer(row, delimiter=self._delimiter, lineterminator="\n").writerow((field, ""))
-        return row.getvalue()[: -len(f"{self._delimiter}\n")]
 
 
 def _strongest_rows(relevance: Floats, rows: Iterable[int], top: int) -> list[int]:

@@ -51,6 +51,8 @@ class Layout:
         Whether tokens are told as a whole, though the explainer tells of their dimensions.
     dated : bool
         Whether it is known when steps were: then rows say it.
+    verbatim : bool
+        Whether tables have texts as they are that a spreadsheet would run as formulas.
     """
 
     asked: Asked
@@ -59,6 +61,7 @@ class Layout:
     report: Report | None = None
     whole_tokens: bool = False
     dated: bool = False
+    verbatim: bool = False
 
     @property
     def model(self) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -124,8 +125,19 @@ class Result(Struct, frozen=True, eq=False):
     @property
     def text(self) -> str:
         """The beginning of the sequence; empty in a numeric series."""
-        texts = (" ".join(part.tokens or ()) for part in self.parts)
+        texts = (_beginning(part.tokens or ()) for part in self.parts)
         return " | ".join(filter(None, texts))[:LONGEST_TEXT]
+
+
+def _beginning(tokens: Iterable[str]) -> str:
+    """Tokens as one text, up to where it is cut: all of them may be far longer."""
+    kept, length = [], 0
+    for token in tokens:
+        kept.append(token[:LONGEST_TEXT])
+        length += len(kept[-1]) + 1
+        if length > LONGEST_TEXT:
+            break
+    return " ".join(kept)
 
 
 # What tells of one input: a result whose model has no other, or what it says of one.

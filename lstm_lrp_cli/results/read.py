@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.inputs.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
 from lstm_lrp_cli.inputs.stream import (
     OpenInput,
@@ -44,7 +44,7 @@ def read_results(source: str) -> Iterator[list[Result]]:
         It cannot be read, or is not what `lrp explain` writes. The error names the line.
     """
     where = display_name(source)
-    with open_input(source) as opened:
+    with reading(where), open_input(source) as opened:
         empty = True
         for block in _blocks(opened, where):
             empty = empty and not block

@@ -48,6 +48,11 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     @property
     @abstractmethod
+    def marks_in(self) -> str | None:
+        """What parts the cells of a table where texts are marked that a spreadsheet would run."""
+
+    @property
+    @abstractmethod
     def block_steps(self) -> int:
         """How many steps a block should have."""
 
@@ -126,6 +131,8 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         Of how many values of each explanation is told; None is all.
     dated : bool
         Whether it is known when steps were.
+    verbatim : bool
+        Whether tables have texts as they are that a spreadsheet would run as formulas.
     carried : Carried
         What stateful LSTMs keep from block to block.
     """
@@ -135,6 +142,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int | None = None
     dated: bool = False
+    verbatim: bool = False
     carried: Carried = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,6 +151,10 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     @property
     def model(self) -> Model:
         return self.explainer.model
+
+    @property
+    def marks_in(self) -> str | None:
+        return None if self.verbatim else OUTPUTS[self.form].settings.get("delimiter")
 
     def with_dates(self) -> Self:
         return replace(self, dated=True)
@@ -165,7 +177,9 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.explainer, self.about, self.top, dated=self.dated)
+        return Layout(
+            self.explainer, self.about, self.top, dated=self.dated, verbatim=self.verbatim
+        )
 
     @property
     def binary(self) -> bool:

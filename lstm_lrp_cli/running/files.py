@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TextIO
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import Compression, compression_of
+from lstm_lrp_cli.terminal.text import PlainScreen
 from .partial import Partial, made_beside
 
 STANDARD_OUTPUT = Path("-")
@@ -63,7 +64,7 @@ def _opened(path: Path | None, kind: str) -> Iterator[Any]:
             yield file
     elif (target := _target(path)) is None:
         with _direct(path, f"a{kind}") as file:
-            yield file
+            yield _shown(file)
     else:
         with _beside(target, path) as partial:
             with _buffered(partial, f"w{kind}", compression_of(path)) as file:
@@ -86,8 +87,13 @@ def _standard_output(kind: str) -> Iterator[Any]:
             yield buffered
         return
     file = file if kind == "t" else file.buffer
-    yield file
+    yield _shown(file)
     file.flush()
+
+
+def _shown(file: Any) -> Any:
+    """A file as it is, or a terminal that takes nothing of what is written for orders."""
+    return PlainScreen(file) if isinstance(file, io.TextIOWrapper) and file.isatty() else file
 
 
 def _target(path: Path) -> Path | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
@@ -12,7 +13,6 @@ from lstm_lrp_cli.outputs import PREDICTION_OUTPUTS
 from lstm_lrp_cli.outputs.predictions import PredictionLayout
 from lstm_lrp_cli.outputs.writer import Report, Writer
 from lstm_lrp_cli.statistics.agreement import Confusion, wilson_interval
-from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import class_name, percent
 from .blocks import PIECE_VALUES, BlockRendering, steps_of_block
 from .figures import PredictionFigures
@@ -41,6 +41,11 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     @property
     def model(self) -> Model:
         return self.layout.model
+
+    @property
+    def marks_in(self) -> str | None:
+        form = PREDICTION_OUTPUTS[self.form]
+        return None if self.layout.verbatim else form.settings.get("delimiter")
 
     def with_dates(self) -> Self:
         return replace(self, layout=replace(self.layout, dated=True))

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.explainer import Explainer
 from lstm_lrp_cli.explaining.explanation import ledger_object
 from lstm_lrp_cli.explaining.shown import share_name, units_text
@@ -14,7 +15,7 @@ from lstm_lrp_cli.model.decision import decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs.writer import Report
 from lstm_lrp_cli.terminal.numbers import counted, decimal
-from lstm_lrp_cli.terminal.text import json_document, printable
+from lstm_lrp_cli.terminal.text import json_document
 from lstm_lrp_cli.terminal.words import (
     method_text,
     predicted_lines,

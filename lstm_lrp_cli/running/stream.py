@@ -24,6 +24,10 @@ MOST_USUAL_JOBS = 8
 ONE_PROCESS = (
     "a stateful model's sequences begin where others end, so one process ran all of them, in order"
 )
+MARKED = (
+    "there are texts that a spreadsheet would take for formulas: they stand behind an apostrophe; "
+    "--verbatim leaves them as they are"
+)
 # Where a report's text begins, behind the names of its lines.
 NAMES_WIDTH = 16
 
@@ -44,6 +48,8 @@ class Destination(NamedTuple):
     quiet : bool
         Whether neither report nor warnings nor progress are told.
     no_pager : bool
+    verbatim : bool
+        Whether tables have texts as they are that a spreadsheet would run as formulas.
     """
 
     output: Path | None = None
@@ -51,6 +57,7 @@ class Destination(NamedTuple):
     jobs: int | None = None
     quiet: bool = False
     no_pager: bool = False
+    verbatim: bool = False
 
     @property
     def written(self) -> dict[str, Path | None]:
@@ -69,12 +76,12 @@ def stream(
     told = not to.quiet and not to_terminal
     rendering, blocks = _with_dates(rendering, blocks)
     if rendering.form == "terminal":
-        size = 0
+        size, marked = 0, False
         opened = _paged() if to_terminal and not to.no_pager else None
         _show(rendering, blocks, summary, opened or open_output(to.output), told)
     else:
         jobs = 1 if rendering.carried.is_needed else to.jobs or _usual_jobs()
-        size = _write(rendering, blocks, summary, to.output, told, jobs)
+        size, marked = _write(rendering, blocks, summary, to.output, told, jobs)
     report = None if to.report == STANDARD_OUTPUT else to.report
     if report is not None:
         with open_output(report) as file:
@@ -83,7 +90,7 @@ def stream(
     if not to.quiet:
         if report is None:
             say_lines(summary.as_text(), NAMES_WIDTH)
-        warn((*summary.warnings(), *rendering.warnings(size)))
+        warn((*summary.warnings(), *rendering.warnings(size), *([MARKED] * marked)))
         if rendering.carried.is_needed and (to.jobs or 1) > 1:
             warn([f"--jobs {to.jobs}: {ONE_PROCESS}"])
 
@@ -105,9 +112,18 @@ def _write(
     output: Path | None,
     told: bool,
     jobs: int,
-) -> int:
-    """Write what several processes make of the blocks; how many characters that is, if text."""
+) -> tuple[int, bool]:
+    """Write what several processes make of the blocks.
+
+    Returns
+    -------
+    int
+        How many characters that is, if it is text.
+    bool
+        Whether it is a table with texts that are marked.
+    """
     from lstm_lrp_cli.explaining.windows import one_blas_thread
+    from lstm_lrp_cli.outputs.cells import has_marked
     from .processes import shared_out
 
     with (
@@ -117,7 +133,7 @@ def _write(
     ):
         # Before the processes, which then have what it imports.
         writer = rendering.writer(sink, summary)
-        size = 0
+        size, marked, marking = 0, False, rendering.marks_in
         with (
             # Before there is a thread that draws, since processes are copies of this one.
             shared_out(rendering.as_parts, blocks, jobs) as rendered,
@@ -129,10 +145,11 @@ def _write(
                 for part in parts:
                     sink.write(part)
                     size += 0 if rendering.binary else len(part)
+                    marked = marked or (marking is not None and has_marked(part, marking))
                 summary.merge(figures)
                 tell(summary.figures.sequences)
             writer.close()
-    return size
+    return size, marked
 
 
 def _show(

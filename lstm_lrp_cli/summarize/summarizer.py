@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps, without_masked
 from lstm_lrp_cli.statistics.tokens import (
@@ -35,6 +36,10 @@ from .summary import (
     Summary,
 )
 
+# Far more than models have classes, and than runs have methods: what is counted of each takes
+# memory, whatever else is dropped.
+MOST_TARGETS = 100_000
+MOST_METHODS = 1000
 # The true and the predicted class; None where the true one is not known.
 Confused = tuple[str | int, str | int | None] | None
 
@@ -88,6 +93,7 @@ class Summarizer:
             if name not in self._methods:
                 self._methods[name] = _Method(self._top)
             self._methods[name].add(some, source)
+        self._refuse_endless(source)
         self._keep_within_memory()
 
     def summary(self) -> Summary:
@@ -103,6 +109,20 @@ class Summarizer:
                 for name, method in self._methods.items()
             ],
         )
+
+    def _refuse_endless(self, source: str) -> None:
+        """What is counted for each method and target is little, unless there is no end of them."""
+        if len(self._methods) > MOST_METHODS:
+            raise UnusableInput(
+                source,
+                f"tells of more than {MOST_METHODS:,} methods; expected results of `lrp explain`",
+            )
+        if sum(method.counted for method in self._methods.values()) > MOST_TARGETS:
+            raise UnusableInput(
+                source,
+                f"tells of more than {MOST_TARGETS:,} targets, or of as many labels of them; with "
+                "--target CLASS one is summarized",
+            )
 
     def _keep_within_memory(self) -> None:
         tables = [table for method in self._methods.values() for table in method.tables]
@@ -133,6 +153,11 @@ class _Method:
         for target in self._targets.values():
             for part in target.parts.values():
                 yield part.table
+
+    @property
+    def counted(self) -> int:
+        """How many targets there are, in how many cells of the confusion matrix."""
+        return sum(len(target.parts) for target in self._targets.values())
 
     @property
     def most_tables(self) -> int:

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.statistics.tokens import TokenFigures
 from lstm_lrp_cli.terminal.console import open_console
 from lstm_lrp_cli.terminal.numbers import counted, plural
-from lstm_lrp_cli.terminal.text import printable
 from lstm_lrp_cli.terminal.words import dropped_note, signed
 from .summary import PARTS, ByPosition, Cell, OfMethod, OfTarget, PositionFigures, Residual, Summary
 
@@ -23,6 +23,8 @@ SHOWN_POSITIONS = 10
 # How many tokens tell what a cell of the confusion matrix is about.
 TYPICAL = 5
 LONGEST_TOKEN = 24
+# How many targets have a section: words that are predicted next may be tens of thousands.
+SHOWN_TARGETS = 100
 # Of the page.
 STYLES = ("report.css", "summary.css")
 
@@ -34,8 +36,10 @@ def print_summary(summary: Summary, file: TextIO) -> None:
         console.print(Text(f"{dropped_note(summary.dropped)}\n"))
     for method in summary.methods:
         console.print(Text(printable(method_title(method)), "bold"))
-        for target in method.targets:
+        for target in shown_targets(method):
             _print_target(target, summary, console)
+        if more_targets(method):
+            console.print(Text(f"\n{more_targets(method)}"))
         if method.confusion:
             console.print(_confusion(method.confusion, summary))
         if method.worst_residuals:
@@ -175,6 +179,20 @@ def target_title(target: OfTarget, summary: Summary) -> str:
     )
 
 
+def shown_targets(method: OfMethod) -> list[OfTarget]:
+    """The targets that have a section, in their order: those of the most explanations."""
+    places = range(len(method.targets))
+    most = sorted(places, key=lambda place: -method.targets[place].explanations)[:SHOWN_TARGETS]
+    return [method.targets[place] for place in sorted(most)]
+
+
+def more_targets(method: OfMethod) -> str:
+    """What is said of targets that have no section; nothing where all have one."""
+    more = len(method.targets) - SHOWN_TARGETS
+    told = "--target CLASS shows one, and --format json has all"
+    return f"and {counted(more, 'target')} of fewer explanations; {told}" if more > 0 else ""
+
+
 def position_rows(positions: ByPosition) -> list[tuple[str, PositionFigures]]:
     """The first positions, by name."""
     return [(str(each.position), each) for each in positions.from_start[:SHOWN_POSITIONS]]
@@ -206,6 +224,8 @@ def write_page(summary: Summary, file: TextIO) -> None:
             signed=signed,
             method_title=method_title,
             target_title=target_title,
+            shown_targets=shown_targets,
+            more_targets=more_targets,
             position_rows=position_rows,
             tenth_rows=tenth_rows,
             dropped_note=dropped_note,

@@ -13,6 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from .text import PlainScreen
+
 # Off a terminal there is no width to go by; a table is then wide enough not to fold.
 PIPED_WIDTH = 120
 UNBOUNDED = 10_000
@@ -27,6 +29,8 @@ class PipeConsole(Console):
 
 def open_console(file: TextIO) -> Console:
     """A console on a stream. Text is never highlighted by what it looks like."""
+    if isinstance(file, PlainScreen):  # what is printed here is printable, and has orders of rich's
+        file = file.screen
     piped = not file.isatty() and "COLUMNS" not in os.environ
     size = shutil.get_terminal_size()
     # With the height as well: of a dumb terminal, rich would take neither for known.

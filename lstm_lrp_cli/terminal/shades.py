@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.explanation import ExplainedInput
 from lstm_lrp_cli.model import Floats
 from .console import cells_of, folded
 from .numbers import decimal
-from .text import printable
 from .words import NOT_READ, by_feature
 
 # Below this part of the sequence's strongest relevance a token is left uncoloured.

@@ -7,22 +7,11 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-from lstm_lrp_cli.errors import LeftOut
+from lstm_lrp_cli.errors import LeftOut, printable
 
-# They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
-JOINERS = "\u200c\u200d"
 LEFT_TO_RIGHT = "\u200e"
-
-
-def printable(text: str) -> str:
-    """Write out what could move the cursor or colour the screen, such as escape sequences."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 # A message may quote what stands in a file, and stays a message. What is cut of it is cut from the
@@ -55,16 +44,54 @@ def before_number(text: str) -> str:
     return text + LEFT_TO_RIGHT
 
 
-# JSON may have them as they are; a terminal may take them for orders.
-CONTROLS = re.compile("[\x7f-\x9f]")
+# What a terminal takes for orders, or turns text round by, and what is read as the end of a line by
+# some programs and not by others; but for tabs and line feeds.
+ORDERS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+class PlainScreen:
+    """A terminal that text is written to which is data: of it, nothing is an order.
+
+    Parameters
+    ----------
+    screen : TextIO
+        The terminal, for what makes pictures of its own.
+    """
+
+    def __init__(self, screen: TextIO) -> None:
+        self.screen = screen
+
+    def write(self, text: str) -> int:
+        return self.screen.write(ORDERS.sub(lambda order: printable(order[0]), text))
+
+    def flush(self) -> None:
+        self.screen.flush()
+
+    def isatty(self) -> bool:
+        return True
+
+
+def json_text(data: bytes) -> str:
+    """JSON as text, in which orders are written out: it may have some of them as they are."""
+    text = data.decode("utf-8")
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return ORDERS.sub(_in_json, text)
+
+
+def _in_json(order: re.Match[str]) -> str:
+    code = order[0].encode("utf-16-be").hex()  # of two halves, beyond U+FFFF
+    return "".join(f"\\u{code[place : place + 4]}" for place in range(0, len(code), 4))
 
 
 def json_document(content: dict[str, Any]) -> str:
     """Indented JSON, ending in a line break."""
     import msgspec  # which no help needs
 
-    text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode("utf-8")
-    return CONTROLS.sub(lambda control: f"\\u{ord(control[0]):04x}", text) + "\n"
+    return json_text(msgspec.json.format(msgspec.json.encode(content), indent=2)) + "\n"
 
 
 # Where the text of a message begins, behind "lrp: ".

@@ -12,9 +12,9 @@ from markdown_it import MarkdownIt
 from msgspec.structs import force_setattr
 from together import lrp_ledger
 
+from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.outputs.markdown import MarkdownWriter, escaped, visible
-from lstm_lrp_cli.terminal.text import printable
 
 # Text that is more than text to some reader of Markdown.
 HOSTILE = (

@@ -79,8 +79,7 @@ def explanations(draw, detail, dtype, by_step):
 
 def expected(found, detail, by_step, delimiter):
     """The table, row by row, as `csv` writes it."""
-    file = io.StringIO(newline="")
-    rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    rows = Rows(delimiter)
     own = COLUMNS[detail]
     step = ["step"] if by_step else []
     rows.writerow(["sequence", *step, "position", *own, "target", "score", "relevance"])
@@ -102,7 +101,20 @@ def expected(found, detail, by_step, delimiter):
                 score = exact(each.scores)[each.target_number]
                 label = LABELS[each.target_number]
                 rows.writerow([*head, *fields, label, text(score), text(relevance)])
-    return file.getvalue()
+    return rows.text
+
+
+class Rows:
+    """Rows as `csv` writes them, with a line feed behind. It quotes what its own end is made of."""
+
+    def __init__(self, delimiter):
+        self.delimiter = delimiter
+        self.text = ""
+
+    def writerow(self, cells):
+        file = io.StringIO(newline="")
+        csv.writer(file, delimiter=self.delimiter, lineterminator="\r\n").writerow(cells)
+        self.text += file.getvalue()[:-2] + "\n"
 
 
 def text(number):
@@ -121,7 +133,7 @@ def test_rows_are_those_of_the_csv_module(detail, delimiter, data, dtype, by_ste
     found = data.draw(explanations(detail, dtype, by_step))
     file = io.StringIO(newline="")
     asked = explainer_of(model(detail, dtype, by_step), (detail,))
-    rows = TableWriter(file, Layout(asked), delimiter)
+    rows = TableWriter(file, Layout(asked, verbatim=True), delimiter)
     rows.open()
     for block in (found[:cut], found[cut:]):
         rows.write(block)

@@ -222,6 +222,11 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             click.option(
                 "--no-pager", is_flag=True, help="Do not page what is shown on a terminal."
             ),
+            click.option(
+                "--verbatim",
+                is_flag=True,
+                help="In tsv and csv, put no ' before what a spreadsheet takes for formulas.",
+            ),
         ),
     )
 

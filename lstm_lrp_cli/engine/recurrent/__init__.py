@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,10 +72,22 @@ KINDS: dict[type[Recurrent], CellKind] = {
 }
 
 
-def _run(layer: Recurrent, reading: Reading) -> CellRecord:
+def run_cell(layer: Recurrent, reading: Reading) -> CellRecord:
     """The forward pass of one cell."""
     record: CellRecord = imported(__name__, *KINDS[type(layer)].run)(layer, reading)
     return record
+
+
+def relevance_of(layer: Recurrent) -> Callable[..., tuple[Floats, CellStates, Shares]]:
+    """The way of relevance back through a cell of a layer, as `lstm.relevance` has it."""
+    found: Callable[..., Any] = imported(__name__, *KINDS[type(layer)].relevance)
+    return found
+
+
+def gradient_of(layer: Recurrent) -> Callable[..., tuple[Floats, CellStates]]:
+    """The way of a gradient back through a cell of a layer, as `lstm.gradient` has it."""
+    found: Callable[..., Any] = imported(__name__, *KINDS[type(layer)].gradient)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,19 +128,19 @@ class RecurrentRecord(Record):
     ) -> tuple[Sequence[Floats | None], Shares]:
         of_merged, of_cell_states = self._apart(relevance)
         parts, shares = self.merged.relevance(of_merged, rule)
-        relevance_of = imported(__name__, *self._kind.relevance)
+        pass_cell = relevance_of(self.layer)
         of_inputs, of_begun = [], []
         for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             assert part is not None  # directions have no gate between them
             above = self._above(record, part, of_cell)
-            read, begun, kept = relevance_of(record, above, rule, reach)
+            read, begun, kept = pass_cell(record, above, rule, reach)
             shares += kept
             of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
             of_begun.append(begun)
         total = sum(of_inputs[1:], of_inputs[0])
         if self.is_begun:
             return [total, side_by_side(of_begun)], shares
-        return [total], shares + self._initial(of_begun)
+        return [total], shares + initial(of_begun, self.packing.batch)
 
     def gradient(self, gradient: Floats) -> Sequence[Floats]:
         return self.pull_back(gradient, "features")
@@ -136,11 +148,11 @@ class RecurrentRecord(Record):
     def pull_back(self, gradient: Floats, reach: Reach) -> Sequence[Floats]:
         of_merged, of_cell_states = self._apart(gradient)
         parts = self.merged.gradient(of_merged)
-        gradient_of = imported(__name__, *self._kind.gradient)
+        pass_cell = gradient_of(self.layer)
         of_inputs, of_begun = [], []
         for record, part, of_cell in zip(self.cells, parts, of_cell_states, strict=True):
             above = self._above(record, part, of_cell)
-            read, begun = gradient_of(record, above, reach, self.is_begun)
+            read, begun = pass_cell(record, above, reach, self.is_begun)
             of_inputs.append(in_reading_order(record.reading.cell, read, self.packing))
             of_begun.append(begun)
         total = sum(of_inputs[1:], of_inputs[0])
@@ -149,12 +161,8 @@ class RecurrentRecord(Record):
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
         from .parting import parted
 
-        run = imported(__name__, *self._kind.parted)
+        run = imported(__name__, *KINDS[type(self.layer)].parted)
         return parted(self.layer, self.cells, run, sources, copies.of(self.packing))
-
-    @property
-    def _kind(self) -> CellKind:
-        return KINDS[type(self.layer)]
 
     def _apart(self, amounts: Floats) -> tuple[Floats, Sequence[Floats | None]]:
         """What the merged hidden states have, and the cell states of each cell."""
@@ -174,13 +182,13 @@ class RecurrentRecord(Record):
             cell = in_reading_order(reads, cell, self.packing)
         return StateAmounts(hidden, cell, by_step=True)
 
-    def _initial(self, begun: Sequence[CellStates]) -> Shares:
-        """The relevance of the initial states."""
-        batch = self.packing.batch
-        total = np.zeros(batch)
-        for state in [state for each in begun for state in each.written_out]:
-            total += state.sum(axis=1, dtype=np.float64)
-        return Shares(total, np.zeros(batch), np.zeros((2, batch)))
+
+def initial(begun: Sequence[CellStates], batch: int) -> Shares:
+    """The relevance of the initial states, of each cell."""
+    total = np.zeros(batch)
+    for state in [state for each in begun for state in each.written_out]:
+        total += state.sum(axis=1, dtype=np.float64)
+    return Shares(total, np.zeros(batch), np.zeros((2, batch)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +205,25 @@ class Begun:
 
     carried: Sequence[CellStates] | None = None
     given: Floats | None = None
+
+
+def beginnings(
+    layer: Recurrent, batch: int, begun: Begun
+) -> tuple[Sequence[CellStates], Sequence[CellStates]]:
+    """The states with which each cell begins, and what sequences without steps give.
+
+    Raises
+    ------
+    ValueError
+        A node gives the states of a layer that carries its own.
+    """
+    if begun.given is None:
+        idle = [CellStates.initial(each, batch) for each in layer.cells]
+        return begun.carried or idle, idle
+    if layer.stateful:
+        raise ValueError("a stateful layer begins where it ended, and in no states of a node")
+    idle = apart(layer, begun.given)
+    return begun.carried or idle, idle
 
 
 def run(
@@ -219,18 +246,14 @@ def run(
     """
     begun = begun or Begun()
     cells: tuple[RecurrentCell, ...] = layer.cells
-    initial = [CellStates.initial(each, packing.batch) for each in cells]
-    idle = initial if begun.given is None else apart(layer, begun.given)
-    carried = idle if begun.carried is None else begun.carried
-    if begun.given is not None and layer.stateful:
-        raise ValueError("a stateful layer begins where it ended, and in no states of a node")
+    carried, idle = beginnings(layer, packing.batch, begun)
     returns_last = layer.returns == "last"
     gives_cell = isinstance(layer, Lstm) and layer.gives_cell
     records: list[CellRecord] = []
     kinds: list[list[Floats]] = [[], []] if gives_cell else [[]]
     for cell, read, states, otherwise in zip(cells, inputs, carried, idle, strict=True):
         reading = Reading(cell, packing, read, states, otherwise, keep_gates)
-        record = _run(layer, reading)
+        record = run_cell(layer, reading)
         records.append(record)
         for kind, parts in zip((HIDDEN, CELL), kinds, strict=False):
             if returns_last:

@@ -1,6 +1,5 @@
 """Whole models as Keras writes them, and architectures that stand beside weights alone."""
 
-import io
 import itertools
 import re
 from contextlib import AbstractContextManager
@@ -41,7 +40,7 @@ class KerasFile(Hdf5File):
 
     def __init__(self, path: Path) -> None:
         documents, weights = _unpacked(path)
-        super().__init__(path, io.BytesIO(weights))
+        super().__init__(path, weights)
         self.documents = documents
 
 
