@@ -187,7 +187,12 @@ def _as_python_writes(line: str, place: str, kind: type[Read]) -> Read | None:
     import json
 
     try:
-        return msgspec.convert(json.loads(line), kind)
+        found = json.loads(line)
+        msgspec.json.encode(found)
+        return msgspec.convert(found, kind)
+    except UnicodeEncodeError as error:
+        problem = "holds half a character (a surrogate, as \\ud800); expected the character itself"
+        raise UnusableInput(place, problem) from error
     except msgspec.ValidationError as error:
         raise UnusableInput(place, str(error)) from error
     except (ValueError, RecursionError):

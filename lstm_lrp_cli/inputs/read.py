@@ -197,6 +197,10 @@ def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
             raise UnusableInput(
                 place, "gives a sentence, and the model takes numbers; name a file as INPUT"
             )
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise UnusableInput(
+                place, "is not UTF-8; expected a sentence in the terminal's encoding"
+            )
         documents = [Document(text=text) for text in texts]
         streams.append(
             sequences_of_documents(

@@ -157,6 +157,8 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
     UnusableInput
         It is no whole .npy file, or holds pickled objects.
     """
+    if path.exists() and not path.is_file():
+        raise UnusableInput(where, "is no file on disk, and is read in parts; save it as one first")
     with (
         damaged(
             where,
