@@ -158,7 +158,7 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
         It is no whole .npy file, or holds pickled objects.
     """
     if path.exists() and not path.is_file():
-        raise UnusableInput(where, "is no file on disk, and is read in parts; save it as one first")
+        raise UnusableInput(where, "is a pipe or a device; expected a file on disk")
     with (
         damaged(
             where,
