@@ -260,8 +260,10 @@ def _values(column: Any) -> list[Any]:
     if not _is_plain(column.type):
         return [{}] * len(column)  # which is neither a text nor a number, whatever is in it
     if pa.types.is_dictionary(column.type):
-        words = column.dictionary.to_pylist()
-        return [None if place is None else words[place] for place in column.indices.to_pylist()]
+        # There may be far more words than stand here; and each is one text, however often it does.
+        used = column.indices.unique().drop_null()
+        words = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+        return list(map(words.get, column.indices.to_pylist()))
     if is_list(column.type) and pa.types.is_dictionary(column.type.value_type):
         lists = column.flatten()
         sizes = pc.list_value_length(column).to_pylist()

@@ -111,9 +111,9 @@ class Table(NamedTuple):
     Parameters
     ----------
     words : list of str
-        The columns whose texts stay as they are in the file, a list of words and their places.
+        The columns of lists of texts, which stay as they are in the file: words, and their places.
     longest : int
-        How many bytes a text of another column may have, at most.
+        How many bytes a text of another column may have that stands for many, at most.
     """
 
     words: list[str]
@@ -136,7 +136,7 @@ def checked_table(path: Path, metadata: Any, where: str) -> Table:
     pages_left += size // LEAST_PAGE_BYTES
     columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
     texts = {each.path for each in columns if each.physical_type == "BYTE_ARRAY"}
-    others: set[str] = set()
+    in_lists: set[str] = set()
     longest = 1
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for number in range(metadata.num_row_groups):
@@ -153,12 +153,12 @@ def checked_table(path: Path, metadata: Any, where: str) -> Table:
                         f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no "
                         "honest table does",
                     )
-                if name in texts and chunk.forms & {LENGTHS, PREFIXES}:
-                    others.add(name)
+                if name in texts and is_list:
+                    _refuse_unbounded(chunk, f"{where}: column {name}")
+                    in_lists |= set() if LENGTHS in chunk.forms else {name}
+                elif name in texts and chunk.forms & {WORDS, PREFIXES}:
                     longest = max(longest, chunk.largest)
-                    if is_list:
-                        _refuse_unbounded(chunk, f"{where}: column {name}")
-    return Table(sorted(texts - others), longest)
+    return Table(sorted(in_lists), longest)
 
 
 def _check(where: str, claimed: int, size: int) -> None:
