@@ -27,7 +27,9 @@ MOST_LINES = 2**20
 # From which length on a row's fields are counted before they are made.
 LONG_ROW = 2**20
 # How many characters are looked through, time and again, for the end of one row.
-MOST_LOOKED_AT = 2**27
+MOST_LOOKED_AT = 2**25
+# Where quotes are not all doubled: nothing else ends what is quoted.
+LONE_QUOTE = re.compile(r'(?<!")(?:"")*+"(?!")')
 
 
 class DelimitedTable(Table):
@@ -215,7 +217,7 @@ def _unquoted(text: str, plain: list[str], width: int, lines: _Ahead, place: str
                 raise UnusableInput(place, _csv_problem("unexpected end"))
             parts.append(more)
             size += len(more)
-            if '"' in more:
+            if LONE_QUOTE.search(more):
                 looked_at += size
                 found = _quoted_fields(_bare("\n".join(map(_bare, parts))))
     return found if found is not None and len(found) == (width or len(found)) else plain
