@@ -70,8 +70,8 @@ class TestYaml:
             yaml.parse_yaml("- a\n" * 100, "m.yaml")
 
     def test_of_honest_tags_and_keys(self):
-        text = "- !!str 12\n- ! 13\n- !!int 7\n- {2019: !!seq [a], '2020': !!map {b: 1}}"
-        assert yaml.parse_yaml(text, "m.yaml") == ["12", "13", 7, {2019: ["a"], "2020": {"b": 1}}]
+        text = "- !!str 12\n- !!int 7\n- {2019: !!seq [a], '2020': !!map {b: 1}}"
+        assert yaml.parse_yaml(text, "m.yaml") == ["12", 7, {2019: ["a"], "2020": {"b": 1}}]
 
 
 class TestPatterns:
@@ -192,8 +192,10 @@ class TestTables:
         table = small.write("a.csv", 'text\n"' + "a\n" * 200)
         assert "line 2: is a row of more than 100 lines" in refused(table)
 
-    def test_whose_quotes_are_looked_for_again_and_again(self, refused, small):
-        table = small.write("a.tsv", 'text\tb\n"\tx\ty\n' + '""\n' * 20_000)
+    @pytest.mark.parametrize("line", ['""', '"\t"'])
+    def test_whose_quotes_are_looked_for_again_and_again(self, refused, small, monkeypatch, line):
+        monkeypatch.setattr(delimited, "MOST_LOOKED_AT", 2**20)
+        table = small.write("a.tsv", 'text\tb\n"\tx\ty\n' + f"{line}\n" * 20_000)
         assert "a.tsv: line 2" in refused(table)
 
     def test_of_a_series_that_is_called_none(self, run, small):
@@ -251,12 +253,12 @@ class TestArrow:
 
     @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
     def test_lists_of_nothing(self, refused, small, pa, name):
-        nothing = pa.nulls(40_000_000, pa.string() if name == "a.parquet" else pa.null())
+        nothing = pa.nulls(34_000_000, pa.string() if name == "a.parquet" else pa.null())
         lists = pa.ListArray.from_arrays(pa.array([0, len(nothing)], pa.int32()), nothing)
         path = self.write(
             pa, small, name, lists, **{"data_page_size": 2**30} if "q" in name else {}
         )
-        assert re.search("claims to unfold|has 40,000,000 values", refused(path))
+        assert re.search("claims to unfold|has 34,000,000 values", refused(path))
 
     @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
     def test_one_long_word_in_many_rows(self, run, small, pa, name):
@@ -269,7 +271,7 @@ class TestArrow:
         assert len(result.stdout.splitlines()) == 51
 
     def test_rows_of_nothing_without_end(self, refused, small, pa):
-        batch = pa.record_batch([pa.nulls(10**11)], names=["text"])
+        batch = pa.record_batch([pa.nulls(3_000_000)], names=["text"])
         path = small.folder / "a.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
             writer.write_batch(batch)
@@ -280,13 +282,8 @@ class TestArrow:
         assert "(dict); expected a text" in refused(path)
 
     def test_lists_of_words_are_read_as_they_stand(self, run, small, pa):
-        column = pa.array([["the", "bad"], [], ["film", "the", "the"]])
-        path = self.write(pa, small, "a.parquet", column)
+        words = [["the", "bad"], [], ["film", "the", "the"]]
+        path = self.write(pa, small, "a.parquet", pa.array(words))
         result = run("explain", small.save(), path, "--format", "csv")
-        assert re.findall(r"^\d+,\d+,(\w+)", result.stdout, re.M) == [
-            "the",
-            "bad",
-            "film",
-            "the",
-            "the",
-        ]
+        found = re.findall(r"^\d+,\d+,(\w+)", result.stdout, re.M)
+        assert found == [*words[0], *words[2]]
