@@ -105,7 +105,7 @@ def claims_of_pages(path: Path, metadata: Any, where: str) -> Claims:
     return found
 
 
-class Table(NamedTuple):
+class WaysToRead(NamedTuple):
     """How a table of the user's is read some rows at a time.
 
     Parameters
@@ -120,7 +120,7 @@ class Table(NamedTuple):
     longest: int
 
 
-def checked_table(path: Path, metadata: Any, where: str) -> Table:
+def checked_table(path: Path, metadata: Any, where: str) -> WaysToRead:
     """Refuse a table one of whose pages, or lists of one group, would unfold without bounds.
 
     Values that repeat may be as many as there are rows: they are read some at a time.
@@ -158,7 +158,7 @@ def checked_table(path: Path, metadata: Any, where: str) -> Table:
                     in_lists |= set() if LENGTHS in chunk.forms else {name}
                 elif name in texts and chunk.forms & {WORDS, PREFIXES}:
                     longest = max(longest, chunk.largest)
-    return Table(sorted(in_lists), longest)
+    return WaysToRead(sorted(in_lists), longest)
 
 
 def _check(where: str, claimed: int, size: int) -> None:
