@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.inputs.lines import decoded_lines
 from lstm_lrp_cli.inputs.series import csv_rows
@@ -193,6 +193,11 @@ def read_expected(path: Path, model: Model) -> Expected:
     UnusableInput
         The file cannot be used, or has another number of scores than the model.
     """
+    with reading(str(path)):
+        return _expected(path, model)
+
+
+def _expected(path: Path, model: Model) -> Expected:
     match path.suffix.lower():
         case ".npy":
             return _from_array(np.asarray(open_npy(path, str(path))), str(path), model)
@@ -220,6 +225,11 @@ def read_form_of_scores(path: Path) -> tuple[int, int]:
     UnusableInput
         The file cannot be used.
     """
+    with reading(str(path)):
+        return _form_of_scores(path)
+
+
+def _form_of_scores(path: Path) -> tuple[int, int]:
     match path.suffix.lower():
         case ".npy":
             shape = open_npy(path, str(path)).shape

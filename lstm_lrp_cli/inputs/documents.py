@@ -95,7 +95,7 @@ def _cut(
         )
     if document.tokens is UNSET:
         text = str(document.text)
-        return ids, integers(text, place) if ids else tokenizer.cut(text)
+        return ids, integers(text, place) if ids else tokenizer.cut(text, place)
     kinds = set(map(type, document.tokens))
     if len(kinds) > 1:
         raise UnusableInput(place, "its `tokens` mix texts and ids; expected one or the other")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.model.model import Model
 from . import lines
 from .arrays import AsArrays
@@ -115,6 +115,11 @@ def read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     UnusableInput
         The input cannot be used, or holds no sequence. What was read before comes first.
     """
+    with reading(display_name(source.path)):
+        yield from _read_blocks(source, model, steps)
+
+
+def _read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
     if source.sentences:
         yield list(_of_sentences(source, model))
         return
@@ -157,13 +162,13 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
         yield from sequences_of_rows(block, model)
         return
     source, form = block.source, block.form
+    how = {"ids": source.ids, "labelled": source.labelled}
 
     def read(some: Lines) -> list[Sequence]:
-        if form == "txt":
-            return lines.read_text(some, model, ids=source.ids, labelled=source.labelled)
-        return read_json_lines(
-            some, model, ids=source.ids, labelled=source.labelled, columns=source.columns
-        )
+        with reading(some.place):
+            if form == "txt":
+                return lines.read_text(some, model, **how)
+            return read_json_lines(some, model, columns=source.columns, **how)
 
     yield from lines.read_in_order(block.lines, read)
 
@@ -171,7 +176,7 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
 def _opened(path: str) -> AbstractContextManager[OpenInput]:
     """An input that is open; of a folder, whose files are opened as they are read, its place."""
     if Path(path).is_dir():
-        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path)))
+        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path), path))
     return open_input(path)
 
 
@@ -191,6 +196,10 @@ def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
         if model.inputs[number].embedding is None:
             raise UnusableInput(
                 place, "gives a sentence, and the model takes numbers; name a file as INPUT"
+            )
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise UnusableInput(
+                place, "is not UTF-8; expected a sentence in the terminal's encoding"
             )
         documents = [Document(text=text) for text in texts]
         streams.append(

@@ -25,6 +25,11 @@ STANDARD_INPUT = "-"
 BEGINNING = 2**16
 # How much of it tells text from other data.
 ENOUGH = 4096
+# How much is copied at a time to a file on disk; and to how many bytes and how many times its own
+# size what is compressed may unfold there.
+SPOOLED = 2**20
+UNFOLDED = 512 * 2**20
+EXPANSION = 200
 BOM = b"\xef\xbb\xbf"
 # What a folder says in which no file can be made, or be longer; not every system has all of them.
 NO_ROOM = {
@@ -52,11 +57,17 @@ class OpenInput:
         Its first line, or as much of it as tells what it is.
     plain_path : Path or None
         The file on disk, where it is one and is not compressed.
+    where : str
+        What messages call it.
+    packed : callable or None
+        How many bytes were read so far of what is compressed; None where it is not.
     """
 
     file: io.BufferedReader
     beginning: bytes
     plain_path: Path | None
+    where: str
+    packed: Callable[[], int] | None = None
 
 
 @contextmanager
@@ -84,12 +95,16 @@ def open_input(source: str) -> Iterator[OpenInput]:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
         on_disk = source != STANDARD_INPUT and Path(source).is_file()
         plain_path = Path(source) if on_disk else None
+        packed = None
         for compression in COMPRESSIONS:
             if signature.startswith(compression.magic):
+                rejoined = file.raw
+                assert isinstance(rejoined, _Rejoined)
+                packed = rejoined.count
                 file = compression.open(file, "rb")
                 plain_path = None
         beginning, file = _look_ahead(file, _has_a_line)
-        yield OpenInput(file, beginning, plain_path)
+        yield OpenInput(file, beginning, plain_path, where, packed)
     except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
@@ -116,18 +131,35 @@ def is_text(beginning: bytes) -> bool:
 
 @contextmanager
 def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
-    """The input as a file on disk, spooled there if need be: arrays are not read in one go."""
+    """The input as a file on disk, spooled there if need be: arrays are not read in one go.
+
+    Raises
+    ------
+    UnusableInput
+        What is compressed unfolds to far more than any honest file.
+    """
     if opened.plain_path is not None:
         yield opened.plain_path
         return
-    import shutil
-
     with ExitStack() as stack:
         with spooling():
             path = stack.enter_context(_spool(suffix))
             with path.open("wb") as copy:
-                shutil.copyfileobj(opened.file, copy)
+                _copy(opened, copy)
         yield path
+
+
+def _copy(opened: OpenInput, copy: BinaryIO) -> None:
+    """Copy an input to a file, unless it unfolds to far more than any honest one does."""
+    size = 0
+    while data := opened.file.read(SPOOLED):
+        size += copy.write(data)
+        if opened.packed is not None and size > UNFOLDED + EXPANSION * opened.packed():
+            raise UnusableInput(
+                opened.where,
+                f"unfolds to more than {size:,} bytes, of {opened.packed():,}; no honest file "
+                "does: give it as it is before it is compressed",
+            )
 
 
 @contextmanager
@@ -184,6 +216,11 @@ class _Rejoined(io.RawIOBase):
     def __init__(self, taken: bytes, rest: BinaryIO) -> None:
         self._taken = io.BytesIO(taken)
         self._rest = rest
+        self._count = 0
+
+    def count(self) -> int:
+        """How many bytes were read so far."""
+        return self._count
 
     def readable(self) -> bool:
         return True
@@ -192,6 +229,7 @@ class _Rejoined(io.RawIOBase):
         view = memoryview(buffer)
         data = self._taken.read(len(view)) or self._rest.read1(len(view))  # type: ignore[attr-defined]
         view[: len(data)] = data
+        self._count += len(data)
         return len(data)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.model.scaling import Scaling
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
@@ -20,6 +20,8 @@ from .scaling import of_file, scaled_in_order
 
 # Every sequence is filled up to it, so it is bounded before memory is taken.
 LONGEST_PADDING = 1_000_000
+# It takes a second to understand a longer one.
+LONGEST_PATTERN = 2**16
 # A value that every precision can hold.
 LARGEST_PADDING = 1e38
 
@@ -154,11 +156,16 @@ def _tokenization(spec: TokensSpec, where: str) -> Tokenization:
 def _pattern(key: str, pattern: str | None, where: str) -> str | None:
     """A regular expression of the mapping, which must be one."""
     if pattern is not None:
+        if len(pattern) > LONGEST_PATTERN:
+            problem = f"tokens.{key}: has {len(pattern):,} characters; expected a short pattern"
+            raise UnusableInput(where, f"{problem}, of {LONGEST_PATTERN:,} at most")
         with (
             warnings.catch_warnings(action="ignore", category=FutureWarning),
             damaged(
                 where,
-                lambda error: f"tokens.{key}: `{pattern}` is not a regular expression: {error}",
+                lambda error: (
+                    f"tokens.{key}: `{short(pattern)}` is not a regular expression: {error}"
+                ),
                 *(re.error, OverflowError, RecursionError),
             ),
         ):

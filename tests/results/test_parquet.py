@@ -222,4 +222,4 @@ class TestErrors:
         data = path.read_bytes()
         for damaged in (data[:-20], data[: len(data) // 2], b"PAR1" + bytes(100)):
             path.write_bytes(damaged)
-            assert "expected what `lrp explain` writes as Parquet" in refused(path)
+            assert "is damaged, or no Parquet file" in refused(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstm_lrp_cli.engine.methods import Groups, InputGroups
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, reading
 from lstm_lrp_cli.inputs.stream import whole_number
 
 if TYPE_CHECKING:
@@ -263,12 +263,17 @@ def _of_array(given: Any, read: Input) -> Integers:
 def _of_file(text: str, read: Input) -> InputGroups:
     """Of a .npy array, or of a JSON object with lists of features by name."""
     path = text.removeprefix(EACH).strip()
+    with reading(path):
+        return InputGroups(features=_features_of_file(path, read))
+
+
+def _features_of_file(path: str, read: Input) -> Integers:
     if path.lower().endswith(".npy"):
         from lstm_lrp_cli.loading.files.numpy import open_npy
 
         if not Path(path).is_file():
             raise UnusableInput(path, "there is no such file")
-        return InputGroups(features=_of_array(open_npy(Path(path), path), read))
+        return _of_array(open_npy(Path(path), path), read)
     from lstm_lrp_cli.loading.mapping.yaml import read_yaml
 
     content = read_yaml(Path(path))  # of which JSON is a part
@@ -276,7 +281,7 @@ def _of_file(text: str, read: Input) -> InputGroups:
         raise UnusableInput(
             path, "is no object with lists of features; expected {NAME: [FEATURE, ..], ..}"
         )
-    return InputGroups(features=_table(content, read))
+    return _table(content, read)
 
 
 def _words(read: Input) -> tuple[Booleans, Booleans]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import structs
 
 from lstm_lrp_cli.engine.methods import InputBaseline
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, reading
 from lstm_lrp_cli.inputs.stream import ENDINGS, STANDARD_INPUT, TABLES, format_ending, open_input
 from lstm_lrp_cli.inputs.tables import LISTED
 from lstm_lrp_cli.inputs.tables.columns import TEXT
@@ -69,6 +69,11 @@ def of_file(text: str, model: Model, source: Source | None) -> MadeBaseline | No
         return None
     if path in ("", STANDARD_INPUT):
         raise WrongUsage(f"{text!r} names no file.", KEYWORD)
+    with reading(path):
+        return _of_path(path, kind, model, source)
+
+
+def _of_path(path: str, kind: str | None, model: Model, source: Source | None) -> MadeBaseline:
     vector = _vector(path, model)
     if vector is not None:
         return MadeBaseline([of_every_step(vector, model.only_input)], 1)

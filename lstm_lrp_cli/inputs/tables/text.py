@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from lstm_lrp_cli.errors import UnusableInput, short
+from lstm_lrp_cli.errors import UnusableInput, reading, short
 from lstm_lrp_cli.inputs.documents import Document, rows_of_values, sequences_of_documents
+from lstm_lrp_cli.inputs.lines import LONGEST_LINE, TOO_LONG
 from lstm_lrp_cli.inputs.sequence import Sequence, joined, ways_to_give
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.inputs.tokens import gold_class
@@ -142,8 +143,14 @@ def sequences_of_rows(block: RowBlock, model: Model) -> Iterator[Sequence]:
 
 def _read(block: RowBlock, model: Model) -> list[Sequence]:
     """All sequences of a block; errors name the first row of it."""
+    place = block.rows[0][1]
+    with reading(place):
+        return _of_rows(block, model, place)
+
+
+def _of_rows(block: RowBlock, model: Model, place: str) -> list[Sequence]:
     columns = block.columns
-    place, width = block.rows[0][1], len(columns.inputs)
+    width = len(columns.inputs)
     golds: list[int | None] = [None] * len(block.rows)
     if columns.label is not None:
         label, classes = columns.label, columns.classes
@@ -176,6 +183,8 @@ def _document(value: Any, read: Input, place: str) -> Document:
         raise UnusableInput(place, f"is missing ({short(repr(value))}); fill it, or drop the row")
     of_tokens, several = read.embedding is not None, isinstance(value, list)
     if of_tokens and isinstance(value, str):
+        if len(value) > LONGEST_LINE:
+            raise UnusableInput(place, TOO_LONG)
         return Document(text=value)
     if of_tokens and several and all(type(each) in (str, int) for each in value):
         return Document(tokens=value)

@@ -14,12 +14,17 @@ from lstm_lrp_cli.inputs.sequence import pieces
 from lstm_lrp_cli.inputs.stream import whole_number
 from lstm_lrp_cli.model.model import Input, Model
 from lstm_lrp_cli.model.text import Vocabulary
+from .patterns import Pattern
 from .subwords import cutter_of
 
 # The id of a token that is shown and not run: it takes no step, and has no relevance.
 SKIPPED = -1
 # What stands for a token that is not in the vocabulary until it is decided what becomes of it.
 MISSING = -2
+
+# As many make one sequence, and no more: a line of text may have eight times as many.
+MOST_TOKENS = 2**22
+TOO_MANY = f"has more than {MOST_TOKENS:,} tokens; expected a sequence of fewer: part it"
 
 # A whole number as a column of floats has it.
 _WHOLE = re.compile(r"(\d+)\.0*")
@@ -44,8 +49,8 @@ class Tokenizer:
         self._vocabulary = read.vocabulary
         self._tokenization = read.tokenization
         remove, separate = read.tokenization.remove, read.tokenization.separate
-        self._remove = re.compile(remove) if remove else None
-        self._separate = re.compile(separate) if separate else None
+        self._remove = Pattern("remove", remove) if remove else None
+        self._separate = Pattern("separate", separate) if separate else None
         library = None if self._vocabulary is None else self._vocabulary.pieces
         self._parting = None if library is not None else _parting(self._vocabulary)
         self._cutter = None if library is None else cutter_of(library)
@@ -56,23 +61,37 @@ class Tokenizer:
         Raises
         ------
         UnusableInput
-            The library that the vocabulary needs is not there, or cannot cut it.
+            The library that the vocabulary needs is not there, or cannot cut it; or a pattern of
+            the mapping takes too long for it; or there are more tokens than a sequence has.
         """
+        tokens = self._cut(text, where)
+        if len(tokens) > MOST_TOKENS:
+            raise UnusableInput(where, TOO_MANY)
+        return tokens
+
+    def _cut(self, text: str, where: str) -> list[str]:
+        """No more than one token too many."""
         lowercase = self._tokenization.lowercase
         if lowercase:
             text = text.translate(ASCII_LOWER) if lowercase == "ascii" else text.lower()
         if self._remove is not None:
-            text = self._remove.sub("", text)
+            text = self._remove.without(text, where)
         if self._cutter is not None and self._vocabulary is not None:
+            if len(text) > MOST_TOKENS:
+                raise UnusableInput(where, TOO_MANY)
             return self._cutter(text, self._vocabulary, where)
         if self._tokenization.split == "separate":
-            parts = [text] if self._separate is None else self._separate.split(text)
+            parts = (
+                [text] if self._separate is None else self._separate.split(text, MOST_TOKENS, where)
+            )
             return [part for part in parts if part]
         if self._separate is not None:
-            text = self._separate.sub(" ", text)
+            text = self._separate.without(text, where, " ")
         if self._tokenization.split == "characters":
-            return list(text)
-        return text.split() if self._parting is None else self._parting.split(text.strip(" "))
+            return list(text[: MOST_TOKENS + 1])
+        if self._parting is None:
+            return text.split(None, MOST_TOKENS)
+        return self._parting.split(text.strip(" "), MOST_TOKENS)
 
     def of_tokens(self, lines: Several[list[str]], where: str) -> list[Encoded]:
         """Look up the tokens of lines that are cut already.

@@ -392,8 +392,7 @@ def read_text_file(path: Path, limit: int, what: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = what_it_is(look(path))
-        if found:
+        if found := what_it_is(look(path)):
             raise UnusableInput(str(path), f"{found}; expected {what}") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise UnusableInput(

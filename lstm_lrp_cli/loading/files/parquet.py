@@ -7,6 +7,9 @@ headers are structs of Thrift's compact protocol.
 """
 
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +19,8 @@ from lstm_lrp_cli.errors import UnusableInput
 # steps that nothing is said of.
 ALLOWED_BYTES = 16 * 2**20
 ALLOWED_EXPANSION = 100
+# Tables of the user's may have lists that are filled up, with zeros say.
+ALLOWED_IN_TABLES = 256 * 2**20
 # What a value takes at least, whatever it is and however often it repeats.
 VALUE_BYTES = 8
 # Pages beyond these are no work that the file's size is worth.
@@ -63,18 +68,57 @@ class Claims(NamedTuple):
     texts: list[str]
 
 
-class _Chunk(NamedTuple):
-    """What the pages of one column of a group claim: bytes, how many there are, and their forms."""
+class WaysToRead(NamedTuple):
+    """How a table of the user's is read some rows at a time.
 
+    Parameters
+    ----------
+    words : list of str
+        The columns of lists of texts, which stay as they are in the file: words, and their places.
+    longest : int
+        How many bytes a text of another column may have that stands for many, at most.
+    """
+
+    words: list[str]
+    longest: int
+
+
+class _Chunk(NamedTuple):
+    """What the pages of one column of a group claim.
+
+    Parameters
+    ----------
+    where : str
+        The column, as messages call it.
+    name : str
+    is_text, is_nested : bool
+        Whether its values are texts; and whether they are in lists or structs.
+    claimed, largest : int
+        How many bytes all pages, and the largest one, unfold to.
+    pages : int
+    forms : set of int
+        What the pages are in.
+    """
+
+    where: str
+    name: str
+    is_text: bool
+    is_nested: bool
     claimed: int
+    largest: int
     pages: int
     forms: set[int]
 
 
-def claims_of_pages(path: Path, where: str) -> Claims:
-    """What a file unfolds to, by what its pages claim.
+class _Group(NamedTuple):
+    """A group of rows: how many, and its columns, one after another."""
 
-    Nothing of pyarrow's is asked: it ends the process over some of what is damaged.
+    rows: int
+    chunks: Iterator[_Chunk]
+
+
+def claims_of_pages(path: Path, where: str) -> Claims:
+    """What a file of results unfolds to, by what its pages claim.
 
     Parameters
     ----------
@@ -88,36 +132,88 @@ def claims_of_pages(path: Path, where: str) -> Claims:
         They claim more than an honest file of this size, are damaged, or of a form that is not
         bounded.
     """
+    claimed: list[int] = []
+    texts: dict[str, bool] = {}
+    of_row = 1.0
+    with _groups(path, where) as (size, groups):
+        for group in groups:
+            claimed.append(0)
+            for chunk in group.chunks:
+                claimed[-1] += chunk.claimed
+                if sum(claimed) > ALLOWED_BYTES + ALLOWED_EXPANSION * size:
+                    raise _claims_too_much(where, sum(claimed), size, "file of results")
+                if chunk.is_text:
+                    _refuse_unbounded(chunk)
+                    listed = LENGTHS not in chunk.forms
+                    texts[chunk.name] = texts.get(chunk.name, True) and listed
+            of_row = max(of_row, claimed[-1] / max(group.rows, 1))
+    return Claims(claimed, of_row, [name for name, listed in texts.items() if listed])
+
+
+def checked_table(path: Path, where: str) -> WaysToRead:
+    """Refuse a table one of whose pages, or lists of one group, would unfold without bounds.
+
+    Values that repeat may be as many as there are rows: they are read some at a time.
+
+    Raises
+    ------
+    UnusableInput
+        They claim more than an honest file of this size, or are damaged.
+    """
+    in_lists: dict[str, bool] = {}
+    longest = 1
+    with _groups(path, where) as (size, groups):
+        for chunk in chain.from_iterable(group.chunks for group in groups):
+            claimed = chunk.claimed if chunk.is_nested else chunk.largest
+            if claimed > ALLOWED_IN_TABLES + ALLOWED_EXPANSION * size:
+                raise _claims_too_much(chunk.where, claimed, size, "table")
+            if chunk.is_text and chunk.is_nested:
+                _refuse_unbounded(chunk)
+                listed = LENGTHS not in chunk.forms
+                in_lists[chunk.name] = in_lists.get(chunk.name, True) and listed
+            elif chunk.is_text and chunk.forms & {WORDS, PREFIXES}:
+                longest = max(longest, chunk.largest)
+    return WaysToRead(sorted(name for name, listed in in_lists.items() if listed), longest)
+
+
+@contextmanager
+def _groups(path: Path, where: str) -> Iterator[tuple[int, Iterator[_Group]]]:
+    """The size of a file, and its groups of rows.
+
+    Nothing of pyarrow's is asked: it ends the process over some of what is damaged.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            return _claims(data, where)
+            yield len(data), _each_group(data, where)
         except _Damaged as error:
             raise UnusableInput(where, "is damaged, or no Parquet file; is it whole?") from error
 
 
-def _claims(data: mmap.mmap, where: str) -> Claims:
+def _each_group(data: mmap.mmap, where: str) -> Iterator[_Group]:
     size = len(data)
     end = size - END_BYTES
     begun = end - int.from_bytes(data[end : end + 4], "little")
     groups = _field(_struct(data, begun, end, DEEPEST)[0], GROUPS, list)
     chunks = sum(len(_field(group, COLUMNS, list)) for group in groups)
     pages_left = FEW_PAGES + 2 * chunks + size // LEAST_PAGE_BYTES
-    claimed: list[int] = []
-    texts: dict[str, bool] = {}
-    of_row = 1.0
-    for group in groups:
-        claimed.append(0)
-        for column in group[COLUMNS]:
-            said = _field(column, CHUNK, dict)
-            name = b".".join(_field(said, PATH, list)).decode("utf-8", "replace")
-            chunk = _chunk(data, said, f"{where}: column {name}", pages_left)
+
+    def each_chunk(columns: list[Any]) -> Iterator[_Chunk]:
+        nonlocal pages_left
+        for column in columns:
+            chunk = _chunk(data, _field(column, CHUNK, dict), where, pages_left)
             pages_left -= chunk.pages
-            claimed[-1] += chunk.claimed
-            _check(where, sum(claimed), size)
-            if said.get(KIND) == TEXT:
-                texts[name] = texts.get(name, True) and LENGTHS not in chunk.forms
-        of_row = max(of_row, claimed[-1] / max(_field(group, ROWS, int), 1))
-    return Claims(claimed, of_row, [name for name, listed in texts.items() if listed])
+            yield chunk
+
+    for group in groups:
+        yield _Group(_field(group, ROWS, int), each_chunk(group[COLUMNS]))
+
+
+def _claims_too_much(where: str, claimed: int, size: int, what: str) -> UnusableInput:
+    return UnusableInput(
+        where,
+        f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no such {what} is "
+        "honest, so it is not read",
+    )
 
 
 def _field(struct: Any, number: int, kind: type[Any]) -> Any:
@@ -128,17 +224,13 @@ def _field(struct: Any, number: int, kind: type[Any]) -> Any:
     return value
 
 
-def _check(where: str, claimed: int, size: int) -> None:
-    if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * size:
-        raise UnusableInput(
-            where,
-            f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no such file "
-            "of results is honest, so it is not read",
-        )
-
-
 def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -> _Chunk:
     """What the pages of one column of a group claim."""
+    path = _field(said, PATH, list)
+    if not all(isinstance(part, bytes) for part in path):
+        raise _Damaged
+    name = b".".join(path).decode("utf-8", "replace")
+    where = f"{where}: column {name}"
     start = _field(said, DATA, int)
     words = said.get(LIST_OF_WORDS)
     if isinstance(words, int) and 0 < words < start:
@@ -146,7 +238,7 @@ def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -
     end = start + _field(said, CHUNK_BYTES, int)
     if not 0 <= start <= end <= len(data):
         raise UnusableInput(where, "lies outside of the file; is it whole?")
-    pages = claimed = 0
+    pages = claimed = largest = 0
     forms = set()
     place = start
     while place < end:
@@ -158,13 +250,19 @@ def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -
         pages += 1
         place += folded
         claimed += unfolded + VALUE_BYTES * values
-    if said.get(KIND) == TEXT and (PREFIXES in forms or forms >= {WORDS, LENGTHS}):
+        largest = max(largest, unfolded)
+    is_text = said.get(KIND) == TEXT
+    return _Chunk(where, name, is_text, len(path) > 1, claimed, largest, pages, forms)
+
+
+def _refuse_unbounded(chunk: _Chunk) -> None:
+    """Refuse texts that may each be as long as all others together, so that nothing bounds them."""
+    if PREFIXES in chunk.forms or chunk.forms >= {WORDS, LENGTHS}:
         raise UnusableInput(
-            where,
+            chunk.where,
             "is of the encoding DELTA_BYTE_ARRAY, or of a list of words and "
             "DELTA_LENGTH_BYTE_ARRAY; write it as PLAIN or with a dictionary, as is usual",
         )
-    return _Chunk(claimed, pages, forms)
 
 
 def _said(header: dict[int, Any]) -> tuple[int, int, int, int]:

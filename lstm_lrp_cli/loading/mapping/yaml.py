@@ -1,21 +1,30 @@
-"""YAML as mappings are written: YAML 1.2's values, no key twice, no aliases.
+"""YAML as mappings are written: YAML 1.2's values, no key twice, no aliases, and no other tags.
 
+What a file may be is bounded before it is built: PyYAML is slow, and calls itself at each level.
 Imported where a mapping is read or written; PyYAML takes a while to import, and a file that
 describes itself needs no mapping.
 """
 
 import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lstm_lrp_cli.errors import UnusableInput, printable
+from lstm_lrp_cli.errors import UnusableInput, printable, short
 from lstm_lrp_cli.loading.files.formats import read_text_file
 
 ALLOWED_BYTES = 2**20
+# How many values may stand in it, keys and lists among them, and how deep inside of each other.
+MOST_VALUES = 100_000
+MOST_LEVELS = 50
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Python's integers are of any length, and their texts are not.
+_MOST_DIGITS = 400
+# The hashes of longer ones may all be the same.
+_MOST_DIGITS_OF_KEYS = 15
+_TAG = "tag:yaml.org,2002:"
 _KEPT_RESOLVERS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 
 
@@ -27,28 +36,73 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._count = self._level = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        problem = self._problem(event)
+        if problem is not None:
             raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed here; write the value out",
+                problem=problem,
                 problem_mark=event.start_mark,  # type: ignore[arg-type]
             )
-        return super().compose_node(parent, index)
+        self._count += 1
+        self._level += 1
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+    def _problem(self, event: yaml.Event) -> str | None:
+        """What is wrong with a value, before it is built; None of nearly all."""
+        if isinstance(event, yaml.AliasEvent):
+            return "aliases are not allowed here; write the value out"
+        if self._count == MOST_VALUES:
+            return (
+                f"has more than {MOST_VALUES:,} values; expected a short mapping: put long lists "
+                "into files of their own, such as vocabulary: words.txt"
+            )
+        if self._level == MOST_LEVELS:
+            return f"is nested more than {MOST_LEVELS} levels deep; expected a mapping's few levels"
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATES.search(event.value):
+            return "half a character (a surrogate); expected the character itself"
+        tag = getattr(event, "tag", None)
+        if tag in (None, "!") or tag == self._own_tag(event):
+            return None
+        return f"the tag `{short(tag)}` is not allowed here; leave it out, or put text in quotes"
+
+    def _own_tag(self, event: yaml.Event) -> str:
+        """The tag of which a value is by what it looks like; any scalar may be called a text."""
+        if isinstance(event, yaml.SequenceStartEvent):
+            return f"{_TAG}seq"
+        if isinstance(event, yaml.MappingStartEvent):
+            return f"{_TAG}map"
+        if not isinstance(event, yaml.ScalarEvent) or event.tag == f"{_TAG}str":
+            return f"{_TAG}str"
+        return self.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         seen: set[Any] = set()
-        for position, key in enumerate(keys):
-            if not isinstance(key, Hashable):
-                continue  # refused below
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key `{key}` stands twice",
-                    problem_mark=node.value[position][0].start_mark,
-                )
-            seen.add(key)
+        for key, _ in node.value:
+            short_number = key.tag == f"{_TAG}int" and len(key.value) <= _MOST_DIGITS_OF_KEYS
+            if key.tag not in (f"{_TAG}str", f"{_TAG}merge") and not short_number:
+                kind = key.tag.removeprefix(_TAG)
+                found = f"`{short(key.value)}` ({kind})" if isinstance(key.value, str) else kind
+                problem = f"found the key {found}; expected a name (if it is one, put it in quotes)"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            name = int(key.value) if short_number else key.value
+            if name in seen:
+                problem = f"key `{short(key.value)}` stands twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > _MOST_DIGITS:
+            problem = f"`{short(node.value)}` has {len(node.value):,} digits; expected a number"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_yaml_int(node)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -66,9 +120,8 @@ for _tag, _pattern, _first in (
     ),
 ):
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
-        )
+        _class.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(_pattern), list(_first))
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> Any:
@@ -92,7 +145,8 @@ def parse_yaml(text: str, where: str) -> Any:
         problem = error.problem or error.context
         raise UnusableInput(f"{where}{line}", f"is not valid YAML: {problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UnusableInput(where, f"is not valid YAML: {error}") from error
+        problem = " ".join(str(error).split())
+        raise UnusableInput(where, f"is not valid YAML: {problem}") from error
 
 
 def comment(text: str) -> str:

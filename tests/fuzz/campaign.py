@@ -1,0 +1,131 @@
+"""Numbered files of each kind, what became of them, and the findings with their files."""
+
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from .judging import Judged, judge
+from .mutation import mutated
+from .sandbox import judged
+from .seeds import Seed
+from .seeds.inputs import INPUTS
+from .seeds.models import MODELS
+
+KINDS = {**MODELS, **INPUTS}
+# Of each finding; others are counted.
+KEPT = 3
+
+
+@dataclass(frozen=True)
+class File:
+    """A damaged file by its number, from which it can be made again."""
+
+    kind: str
+    number: int
+    seed: int
+
+
+@dataclass
+class Figures:
+    """What became of the files of one kind."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    memory: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+    nets: Counter[str] = field(default_factory=Counter)
+
+    def count(self, found: Judged) -> None:
+        self.outcomes[found.outcome] += 1
+        self.slowest = max(self.slowest, found.seconds)
+        self.memory = max(self.memory, found.memory)
+        if found.finding:
+            self.findings[found.finding] += 1
+        if found.outcome == "net":
+            self.nets[found.details] += 1
+
+
+_seeds: dict[str, list[Seed]] = {}
+
+
+def make_seeds(kinds: list[str]) -> None:
+    """Make the seeds of some kinds, in a process that ends: threads of libraries end with it."""
+    missing = [kind for kind in kinds if kind not in _seeds]
+    with get_context("fork").Pool(1) as pool:
+        _seeds.update(zip(missing, pool.map(_seeds_of, missing), strict=True))
+
+
+def _seeds_of(kind: str) -> list[Seed]:
+    with tempfile.TemporaryDirectory() as folder:
+        return KINDS[kind].seeds(Path(folder))
+
+
+def made(file: File) -> tuple[Seed, bytes]:
+    """The seed of a file, and what it became."""
+    rng = random.Random(f"{file.seed} {file.kind} {file.number}")
+    seed = rng.choice(_seeds[file.kind])
+    return seed, mutated(seed.data, KINDS[file.kind].mutators, rng)
+
+
+def work(file: File, folder: Path) -> Judged:
+    """Make a file, and see what its command makes of it."""
+    seed, data = made(file)
+    place = folder / "case"
+    shutil.rmtree(place, ignore_errors=True)
+    for name, content in ({**seed.others, seed.spoilt: data}).items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    os.chdir(place)
+    return judge(seed.command, len(data))
+
+
+def numbered(kinds: list[str], seed: int, until: float, most: int) -> Iterator[File]:
+    """Files of each kind in turn, until a time or a number of each."""
+    for number in range(most):
+        for kind in kinds:
+            if time.monotonic() > until:
+                return
+            yield File(kind, number, seed)
+
+
+def run(files: Iterator[File], kinds: list[str], jobs: int, keep: Path | None) -> dict[str, Figures]:
+    """Judge files, and keep those that are findings.
+
+    Parameters
+    ----------
+    keep
+        Where: a folder for each kind, and in it one for each file, with all that its command reads.
+    """
+    figures = {kind: Figures() for kind in kinds}
+    make_seeds(kinds)
+    with tempfile.TemporaryDirectory() as folder:
+        for file, found, place in judged(work, files, jobs, Path(folder)):
+            figures[file.kind].count(found)
+            if keep and found.finding and figures[file.kind].findings[found.finding] <= KEPT:
+                _keep(file, found, place / "case", keep)
+    return figures
+
+
+def _keep(file: File, found: Judged, place: Path, keep: Path) -> None:
+    seed = random.Random(f"{file.seed} {file.kind} {file.number}").choice(_seeds[file.kind])
+    size = (place / seed.spoilt).stat().st_size
+    target = keep / file.kind / f"{file.seed}-{file.number}"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(place, target)
+    said = found.finding.encode("ascii", "backslashreplace").decode()
+    (target / "FINDING").write_text(
+        f"{said}\nspoilt: {seed.spoilt} ({size:,} bytes)\nlrp {' '.join(seed.command)}\n"
+        f"{found.seconds:.1f} s, {found.memory / 1e6:.0f} MB\n\n{found.details}\n",
+        "utf-8",
+        "backslashreplace",
+    )
+    with (keep / file.kind / "README").open("a", encoding="utf-8") as readme:
+        readme.write(f"{target.name}: {said} (lrp {' '.join(seed.command)})\n")
