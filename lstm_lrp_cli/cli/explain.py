@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--top", type=click.IntRange(min=1), metavar="N", help="Tell of the N strongest of each alone."
 )
 @click.option("--attention", is_flag=True, help="Tell of attention weights too, in jsonl.")
-@output_options(OUTPUTS, "a heat map")
+@output_options(OUTPUTS)
 def explain(
     of: ModelOptions,
     given: InputOptions,

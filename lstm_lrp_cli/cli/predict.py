@@ -26,7 +26,7 @@ from .options.model import ModelOptions, model_options
     metavar="error",
     help="Of an autoencoder, its reconstruction error alone.",
 )
-@output_options(PREDICTION_OUTPUTS, "a short table")
+@output_options(PREDICTION_OUTPUTS)
 def predict(
     of: ModelOptions, given: InputOptions, target: str | None, form: str | None, to: Destination
 ) -> None:

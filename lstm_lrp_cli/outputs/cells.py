@@ -11,12 +11,13 @@ _PASSED_OVER = r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*"
 # A sign alone, and punctuation, is text to them, and a number is a number: a formula names
 # something. Apostrophes are counted as well, so that one can be taken off again.
 _FORMULA = re.compile(
-    rf"'*(?!{_PASSED_OVER}[+-]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?\Z)"
+    rf"'*(?!{_PASSED_OVER}[+-]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?"
+    rf"{_PASSED_OVER}\Z)"
     rf"(?:{_PASSED_OVER}[{BEGINNINGS}]|[\t\r\n])(?s:.*)[^\W_]"
 )
 
 
-class Cells:
+class TableCells:
     """Texts as a table has them, quoted as in CSV where they need to be.
 
     A text that a spreadsheet would run as a formula stands behind an apostrophe.
@@ -53,7 +54,7 @@ class Cells:
 
 
 def has_marked(table: str, delimiter: str) -> bool:
-    """Whether a cell of a table, or of a part of one, stands behind an apostrophe of `Cells`."""
+    """Whether a cell of a table, or of a part of one, stands behind an apostrophe put there."""
     if f"{delimiter}'" not in table and f"{delimiter}\"'" not in table:
         return False
     # Some of those that begin so; the first cell of a row is a number.

@@ -13,7 +13,7 @@ from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.decision import Decision, decisions_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.terminal.numbers import exact, texts
-from .cells import Cells
+from .cells import TableCells
 from .jsonl import json_lines
 from .table import by_row
 from .writer import PART_VALUES, Writer
@@ -172,7 +172,7 @@ class PredictionTableWriter(Writer[Predictions]):
         self._file = file
         self._layout = layout
         self._end = delimiter
-        self._cells_of = Cells(delimiter, verbatim=layout.verbatim).of
+        self._cells_of = TableCells(delimiter, verbatim=layout.verbatim).of
 
     def open(self) -> None:
         layout, model = self._layout, self._layout.model

@@ -10,7 +10,7 @@ from lstm_lrp_cli.explaining.explanation import Detail, Explanation
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.terminal.numbers import texts
 from lstm_lrp_cli.terminal.words import strongest
-from .cells import Cells
+from .cells import TableCells
 from .writer import Joined, Layout, Writer, by_explanation
 
 COLUMNS: dict[Detail, tuple[str, ...]] = {
@@ -48,7 +48,7 @@ class TableWriter(Writer[Sequence[Explanation]]):
         # What tells of explanations of the same sequence which is which.
         self._which = ["step"] * model.by_step + ["method"] * layout.several_methods
         self._end = delimiter  # of every field but the last of a row
-        self._cells_of = Cells(delimiter, verbatim=layout.verbatim).of
+        self._cells_of = TableCells(delimiter, verbatim=layout.verbatim).of
         self._own = columns_of(layout)
         names = [str(model.target_name(target)) for target in range(model.targets)]
         before = delimiter if self._own else ""

@@ -99,18 +99,12 @@ def _opened(path: Path, where: str) -> Iterator[tuple[Any, float]]:
     UnusableInput
         It would unfold to more than it may.
     """
-    with parquet.ParquetFile(path) as file:
-        metadata = file.metadata
-    claims = claims_of_pages(path, metadata, where)
-    longest = 1.0
-    for number, claimed in enumerate(claims.of_groups):
-        longest = max(longest, claimed / max(metadata.row_group(number).num_rows, 1))
-    columns = map(metadata.schema.column, range(metadata.num_columns))
-    texts = {column.path for column in columns if column.physical_type == "BYTE_ARRAY"}
+    claims = claims_of_pages(path, where)
     # Nor is a whole group read ahead.
-    settings = {"read_dictionary": sorted(texts - claims.measured), "pre_buffer": False}
-    with parquet.ParquetFile(path, metadata=metadata, **settings) as file:
-        yield file, longest
+    settings = {"read_dictionary": claims.texts, "pre_buffer": False}
+    # Opened here: not every name of a file is text to Arrow.
+    with path.open("rb") as data, parquet.ParquetFile(data, **settings) as file:
+        yield file, claims.of_row
 
 
 def _batches(file: Any, rows: int, columns: list[str]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Cells of tables are read back as they were, and none is a formula."""
+"""TableCells of tables are read back as they were, and none is a formula."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lrp_cli.outputs.cells import Cells, has_marked
+from lstm_lrp_cli.outputs.cells import TableCells, has_marked
 
 # What is run, or becomes something else, when a table of it is opened.
 FORMULAS = [
@@ -62,7 +62,8 @@ def taken_off(cell):
 
 
 def number(text):
-    bare = text.strip("".join(map(chr, range(33))) + "\xa0\u200b\ufeff")
+    around = r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*"
+    bare = re.sub(rf"\A{around}|{around}\Z", "", text)
     return (
         re.fullmatch(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?%?", bare, re.ASCII) is not None
     )
@@ -72,23 +73,23 @@ def number(text):
 class TestCells:
     @pytest.mark.parametrize("text", FORMULAS)
     def test_a_formula_stands_behind_an_apostrophe(self, text, delimiter):
-        cells = Cells(delimiter).of(["word", text])
+        cells = TableCells(delimiter).of(["word", text])
         assert read(cells, delimiter) == ["word", f"'{text}"]
         assert has_marked(f"0{delimiter}{cells[1]}{delimiter}0\n", delimiter)
 
     def test_all_others_are_as_they_were(self, delimiter):
-        cells = Cells(delimiter).of(HARMLESS)
+        cells = TableCells(delimiter).of(HARMLESS)
         assert read(cells, delimiter) == HARMLESS
         assert not has_marked(delimiter.join(cells), delimiter)
 
     def test_verbatim_all_are(self, delimiter):
         texts = FORMULAS + HARMLESS
-        assert read(Cells(delimiter, verbatim=True).of(texts), delimiter) == texts
+        assert read(TableCells(delimiter, verbatim=True).of(texts), delimiter) == texts
 
     @settings(max_examples=150)
     @given(texts=TEXTS)
     def test_any_text_is_got_back(self, texts, delimiter):
-        found = read(Cells(delimiter).of(texts), delimiter)
+        found = read(TableCells(delimiter).of(texts), delimiter)
         assert list(map(taken_off, found)) == texts
         for cell in found:
             begins = cell.strip("\0")[:1]

@@ -182,15 +182,13 @@ document_options = group(
 )
 
 
-def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Command]:
+def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
     """The format; where data and report go, and how many processes make them.
 
     Parameters
     ----------
     forms : iterable of str
         The formats.
-    picture : str
-        What is shown on a terminal.
     """
     return stacked(
         click.option(
@@ -198,8 +196,7 @@ def output_options(forms: Iterable[str], picture: str) -> Callable[[Command], Co
             "form",
             type=click.Choice(list(forms)),
             metavar="FORMAT",
-            help=f"{', '.join(forms)}.  [default: terminal ({picture}) on one, "
-            "else by -o's ending, else tsv]",
+            help=f"{', '.join(forms)}.  [default: by -o; else terminal, or tsv]",
         ),
         group(
             "to",
