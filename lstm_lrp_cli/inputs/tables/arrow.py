@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files.parquet import checked_table
+from lstm_lrp_cli.loading.files.parquet import ways_to_read
 from . import SPLITS, STATE, Row, Table
 
 try:
@@ -80,11 +80,15 @@ class ArrowTable(Table):
 @contextmanager
 def open_parquet(path: Path, where: str) -> Iterator[Table]:
     """Open a Parquet file; of its columns those are read that are asked for."""
-    with _readable(where):
-        checked = checked_table(path, where)
-        file = parquet.ParquetFile(path, read_dictionary=checked.words, pre_buffer=False)
-    with _readable(where), file:
-        most = max(1, min(ROWS, TEXT_BYTES // checked.longest))
+    ways = ways_to_read(path, where)
+    most = max(1, min(ROWS, TEXT_BYTES // ways.longest))
+    settings = {"read_dictionary": ways.words, "pre_buffer": False}
+    with (
+        _readable(where),
+        # Opened here: not every name of a file is text to Arrow.
+        path.open("rb") as data,
+        parquet.ParquetFile(data, **settings) as file,
+    ):
 
         def batches(names: list[str]) -> Iterator[Any]:
             # Of one group each, since every group has its own lists of words.

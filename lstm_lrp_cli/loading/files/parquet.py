@@ -8,8 +8,6 @@ headers are structs of Thrift's compact protocol.
 
 import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,37 +86,29 @@ class _Chunk(NamedTuple):
 
     Parameters
     ----------
-    where : str
-        The column, as messages call it.
     name : str
-    is_text, is_nested : bool
-        Whether its values are texts; and whether they are in lists or structs.
+        The column.
+    of_texts, in_lists : bool
+        What it has, as far as that is told: more values than rows are in lists.
     claimed, largest : int
-        How many bytes all pages, and the largest one, unfold to.
+        How many bytes all pages unfold to, and the largest of them.
     pages : int
     forms : set of int
-        What the pages are in.
     """
 
-    where: str
     name: str
-    is_text: bool
-    is_nested: bool
+    of_texts: bool
+    in_lists: bool
     claimed: int
     largest: int
     pages: int
     forms: set[int]
 
 
-class _Group(NamedTuple):
-    """A group of rows: how many, and its columns, one after another."""
-
-    rows: int
-    chunks: Iterator[_Chunk]
-
-
 def claims_of_pages(path: Path, where: str) -> Claims:
-    """What a file of results unfolds to, by what its pages claim.
+    """What a file unfolds to, by what its pages claim.
+
+    Nothing of pyarrow's is asked: it ends the process over some of what is damaged.
 
     Parameters
     ----------
@@ -135,61 +125,55 @@ def claims_of_pages(path: Path, where: str) -> Claims:
     claimed: list[int] = []
     texts: dict[str, bool] = {}
     of_row = 1.0
-    with _groups(path, where) as (size, groups):
-        for group in groups:
-            claimed.append(0)
-            for chunk in group.chunks:
-                claimed[-1] += chunk.claimed
-                if sum(claimed) > ALLOWED_BYTES + ALLOWED_EXPANSION * size:
-                    raise _claims_too_much(where, sum(claimed), size, "file of results")
-                if chunk.is_text:
-                    _refuse_unbounded(chunk)
-                    listed = LENGTHS not in chunk.forms
-                    texts[chunk.name] = texts.get(chunk.name, True) and listed
-            of_row = max(of_row, claimed[-1] / max(group.rows, 1))
+    size = path.stat().st_size
+    for rows, chunks in _groups(path, where):
+        claimed.append(0)
+        for chunk in chunks:
+            _refuse_unbounded(chunk, where)
+            claimed[-1] += chunk.claimed
+            _check(where, sum(claimed), ALLOWED_BYTES, size)
+            if chunk.of_texts:
+                texts[chunk.name] = texts.get(chunk.name, True) and LENGTHS not in chunk.forms
+        of_row = max(of_row, claimed[-1] / max(rows, 1))
     return Claims(claimed, of_row, [name for name, listed in texts.items() if listed])
 
 
-def checked_table(path: Path, where: str) -> WaysToRead:
-    """Refuse a table one of whose pages, or lists of one group, would unfold without bounds.
+def ways_to_read(path: Path, where: str) -> WaysToRead:
+    """How a table is read, one of whose pages, or lists of one group, might unfold without bounds.
 
     Values that repeat may be as many as there are rows: they are read some at a time.
 
     Raises
     ------
     UnusableInput
-        They claim more than an honest file of this size, or are damaged.
+        A page, or all lists of a group, claim more than an honest file of this size, or are
+        damaged.
     """
-    in_lists: dict[str, bool] = {}
+    size = path.stat().st_size
+    in_lists: set[str] = set()
     longest = 1
-    with _groups(path, where) as (size, groups):
-        for chunk in chain.from_iterable(group.chunks for group in groups):
-            claimed = chunk.claimed if chunk.is_nested else chunk.largest
-            if claimed > ALLOWED_IN_TABLES + ALLOWED_EXPANSION * size:
-                raise _claims_too_much(chunk.where, claimed, size, "table")
-            if chunk.is_text and chunk.is_nested:
-                _refuse_unbounded(chunk)
-                listed = LENGTHS not in chunk.forms
-                in_lists[chunk.name] = in_lists.get(chunk.name, True) and listed
-            elif chunk.is_text and chunk.forms & {WORDS, PREFIXES}:
+    for _, chunks in _groups(path, where):
+        for chunk in chunks:
+            claimed = chunk.claimed if chunk.in_lists else chunk.largest
+            _check(f"{where}: column {chunk.name}", claimed, ALLOWED_IN_TABLES, size)
+            if chunk.of_texts and chunk.in_lists:
+                _refuse_unbounded(chunk, where)
+                in_lists |= set() if LENGTHS in chunk.forms else {chunk.name}
+            elif chunk.of_texts and chunk.forms & {WORDS, PREFIXES}:
                 longest = max(longest, chunk.largest)
-    return WaysToRead(sorted(name for name, listed in in_lists.items() if listed), longest)
+    return WaysToRead(sorted(in_lists), longest)
 
 
-@contextmanager
-def _groups(path: Path, where: str) -> Iterator[tuple[int, Iterator[_Group]]]:
-    """The size of a file, and its groups of rows.
-
-    Nothing of pyarrow's is asked: it ends the process over some of what is damaged.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            yield len(data), _each_group(data, where)
-        except _Damaged as error:
-            raise UnusableInput(where, "is damaged, or no Parquet file; is it whole?") from error
+def _groups(path: Path, where: str) -> Iterator[tuple[int, list[_Chunk]]]:
+    """The number of rows of each group, and what its columns claim."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield from _groups_in(data, where)
+    except (_Damaged, ValueError) as error:  # ValueError: there is nothing to map
+        raise UnusableInput(where, "is damaged, or no Parquet file; is it whole?") from error
 
 
-def _each_group(data: mmap.mmap, where: str) -> Iterator[_Group]:
+def _groups_in(data: mmap.mmap, where: str) -> Iterator[tuple[int, list[_Chunk]]]:
     size = len(data)
     end = size - END_BYTES
     begun = end - int.from_bytes(data[end : end + 4], "little")
@@ -197,23 +181,13 @@ def _each_group(data: mmap.mmap, where: str) -> Iterator[_Group]:
     chunks = sum(len(_field(group, COLUMNS, list)) for group in groups)
     pages_left = FEW_PAGES + 2 * chunks + size // LEAST_PAGE_BYTES
 
-    def each_chunk(columns: list[Any]) -> Iterator[_Chunk]:
-        nonlocal pages_left
-        for column in columns:
-            chunk = _chunk(data, _field(column, CHUNK, dict), where, pages_left)
-            pages_left -= chunk.pages
-            yield chunk
-
     for group in groups:
-        yield _Group(_field(group, ROWS, int), each_chunk(group[COLUMNS]))
-
-
-def _claims_too_much(where: str, claimed: int, size: int, what: str) -> UnusableInput:
-    return UnusableInput(
-        where,
-        f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no such {what} is "
-        "honest, so it is not read",
-    )
+        rows = _field(group, ROWS, int)
+        found = []
+        for column in group[COLUMNS]:
+            found.append(_chunk(data, _field(column, CHUNK, dict), rows, where, pages_left))
+            pages_left -= found[-1].pages
+        yield rows, found
 
 
 def _field(struct: Any, number: int, kind: type[Any]) -> Any:
@@ -224,12 +198,29 @@ def _field(struct: Any, number: int, kind: type[Any]) -> Any:
     return value
 
 
-def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -> _Chunk:
-    """What the pages of one column of a group claim."""
-    path = _field(said, PATH, list)
-    if not all(isinstance(part, bytes) for part in path):
-        raise _Damaged
-    name = b".".join(path).decode("utf-8", "replace")
+def _check(where: str, claimed: int, allowed: int, size: int) -> None:
+    if claimed > allowed + ALLOWED_EXPANSION * size:
+        raise UnusableInput(
+            where,
+            f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no such file "
+            "is honest, so it is not read",
+        )
+
+
+def _refuse_unbounded(chunk: _Chunk, where: str) -> None:
+    """Refuse texts each of which may be as long as all others together: nothing bounds them."""
+    if chunk.of_texts and (PREFIXES in chunk.forms or chunk.forms >= {WORDS, LENGTHS}):
+        raise UnusableInput(
+            f"{where}: column {chunk.name}",
+            "is of the encoding DELTA_BYTE_ARRAY, or of a list of words and "
+            "DELTA_LENGTH_BYTE_ARRAY; write it as PLAIN or with a dictionary, as is usual",
+        )
+
+
+def _chunk(data: mmap.mmap, said: dict[int, Any], rows: int, where: str, most_pages: int) -> _Chunk:
+    """What the pages of one column of a group of so many rows claim."""
+    names = _field(said, PATH, list)
+    name = b".".join(names).decode("utf-8", "replace")
     where = f"{where}: column {name}"
     start = _field(said, DATA, int)
     words = said.get(LIST_OF_WORDS)
@@ -238,7 +229,7 @@ def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -
     end = start + _field(said, CHUNK_BYTES, int)
     if not 0 <= start <= end <= len(data):
         raise UnusableInput(where, "lies outside of the file; is it whole?")
-    pages = claimed = largest = 0
+    pages = claimed = largest = count = 0
     forms = set()
     place = start
     while place < end:
@@ -250,19 +241,10 @@ def _chunk(data: mmap.mmap, said: dict[int, Any], where: str, most_pages: int) -
         pages += 1
         place += folded
         claimed += unfolded + VALUE_BYTES * values
+        count += 0 if OF_WORDS in header else values
         largest = max(largest, unfolded)
-    is_text = said.get(KIND) == TEXT
-    return _Chunk(where, name, is_text, len(path) > 1, claimed, largest, pages, forms)
-
-
-def _refuse_unbounded(chunk: _Chunk) -> None:
-    """Refuse texts that may each be as long as all others together, so that nothing bounds them."""
-    if PREFIXES in chunk.forms or chunk.forms >= {WORDS, LENGTHS}:
-        raise UnusableInput(
-            chunk.where,
-            "is of the encoding DELTA_BYTE_ARRAY, or of a list of words and "
-            "DELTA_LENGTH_BYTE_ARRAY; write it as PLAIN or with a dictionary, as is usual",
-        )
+    in_lists = len(names) > 1 or count > rows
+    return _Chunk(name, said.get(KIND) == TEXT, in_lists, claimed, largest, pages, forms)
 
 
 def _said(header: dict[int, Any]) -> tuple[int, int, int, int]:
