@@ -13,7 +13,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent)]
 
 import click  # noqa: E402
 
-from fuzz.campaign import KINDS, Figures, numbered, run  # noqa: E402
+from fuzz.campaign import KINDS, Figures, hostile, numbered, run  # noqa: E402
 
 
 @click.command(context_settings={"show_default": True})
@@ -21,15 +21,25 @@ from fuzz.campaign import KINDS, Figures, numbered, run  # noqa: E402
 @click.option("--files", default=10**9, help="At most so many of each kind.")
 @click.option("--seed", default=0, help="Other numbers make other files.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(KINDS)), help="Only these.")
+@click.option("--hostile", "pattern", help="Instead, files made on purpose: * or a pattern.")
 @click.option("--jobs", default=2, help="Processes beside this one.")
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder for what is found.")
 def campaign(
-    minutes: float, files: int, seed: int, kinds: tuple[str, ...], jobs: int, keep: Path | None
+    minutes: float,
+    files: int,
+    seed: int,
+    kinds: tuple[str, ...],
+    pattern: str | None,
+    jobs: int,
+    keep: Path | None,
 ) -> None:
     """Damaged files of every kind, in processes with limits of time and memory."""
     chosen = list(kinds or KINDS)
     begun = time.monotonic()
     every = numbered(chosen, seed, begun + 60 * minutes, files)
+    if pattern is not None:
+        every = iter(hostile(pattern))
+        chosen = list(dict.fromkeys(each.kind for each in hostile(pattern)))
     figures = run(every, chosen, jobs, keep)
     for line in table(figures):
         click.echo(line)

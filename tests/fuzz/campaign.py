@@ -8,10 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 
-from .judging import Judged, judge
+from .hostile import CASES, all_cases
+from .judging import Judged, Limits, judge
 from .mutation import mutated
 from .sandbox import judged
 from .seeds import Seed
@@ -21,6 +23,9 @@ from .seeds.models import MODELS
 KINDS = {**MODELS, **INPUTS}
 # Of each finding; others are counted.
 KEPT = 3
+LARGEST_KEPT = 2 * 10**6
+# What each file that was made on purpose may take, where the process itself holds 100 MB.
+HOSTILE = Limits(5.0, 400 * 10**6)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,15 @@ class File:
     kind: str
     number: int
     seed: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """A hostile file by its name."""
+
+    kind: str
+    number: str
+    seed: str = "hostile"
 
 
 @dataclass
@@ -58,6 +72,8 @@ _seeds: dict[str, list[Seed]] = {}
 def make_seeds(kinds: list[str]) -> None:
     """Make the seeds of some kinds, in a process that ends: threads of libraries end with it."""
     missing = [kind for kind in kinds if kind not in _seeds]
+    if not missing:
+        return
     with get_context("fork").Pool(1) as pool:
         _seeds.update(zip(missing, pool.map(_seeds_of, missing), strict=True))
 
@@ -74,9 +90,15 @@ def made(file: File) -> tuple[Seed, bytes]:
     return seed, mutated(seed.data, KINDS[file.kind].mutators, rng)
 
 
-def work(file: File, folder: Path) -> Judged:
+def work(file: File | Named, folder: Path) -> Judged:
     """Make a file, and see what its command makes of it."""
-    seed, data = made(file)
+    if isinstance(file, Named):
+        with tempfile.TemporaryDirectory() as empty:
+            seed = CASES[file.number](Path(empty))
+        data, limits = seed.data, HOSTILE
+    else:
+        seed, data = made(file)
+        limits = Limits()
     place = folder / "case"
     shutil.rmtree(place, ignore_errors=True)
     for name, content in ({**seed.others, seed.spoilt: data}).items():
@@ -84,7 +106,7 @@ def work(file: File, folder: Path) -> Judged:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     os.chdir(place)
-    return judge(seed.command, len(data))
+    return judge(seed.command, len(data), limits)
 
 
 def numbered(kinds: list[str], seed: int, until: float, most: int) -> Iterator[File]:
@@ -96,7 +118,13 @@ def numbered(kinds: list[str], seed: int, until: float, most: int) -> Iterator[F
             yield File(kind, number, seed)
 
 
-def run(files: Iterator[File], kinds: list[str], jobs: int, keep: Path | None) -> dict[str, Figures]:
+def hostile(pattern: str = "*") -> list[Named]:
+    """The files that were made on purpose, whose kind is how their names begin."""
+    names = [name for name, _ in all_cases() if fnmatch(name, pattern)]
+    return [Named(name.partition("_")[0], name) for name in names]
+
+
+def run(files: Iterator[File | Named], kinds: list[str], jobs: int, keep: Path | None) -> dict[str, Figures]:
     """Judge files, and keep those that are findings.
 
     Parameters
@@ -105,7 +133,7 @@ def run(files: Iterator[File], kinds: list[str], jobs: int, keep: Path | None) -
         Where: a folder for each kind, and in it one for each file, with all that its command reads.
     """
     figures = {kind: Figures() for kind in kinds}
-    make_seeds(kinds)
+    make_seeds([kind for kind in kinds if kind in KINDS])
     with tempfile.TemporaryDirectory() as folder:
         for file, found, place in judged(work, files, jobs, Path(folder)):
             figures[file.kind].count(found)
@@ -114,12 +142,18 @@ def run(files: Iterator[File], kinds: list[str], jobs: int, keep: Path | None) -
     return figures
 
 
-def _keep(file: File, found: Judged, place: Path, keep: Path) -> None:
-    seed = random.Random(f"{file.seed} {file.kind} {file.number}").choice(_seeds[file.kind])
+def _keep(file: File | Named, found: Judged, place: Path, keep: Path) -> None:
+    if isinstance(file, Named):
+        with tempfile.TemporaryDirectory() as empty:
+            seed = CASES[file.number](Path(empty))
+    else:
+        seed = random.Random(f"{file.seed} {file.kind} {file.number}").choice(_seeds[file.kind])
     size = (place / seed.spoilt).stat().st_size
     target = keep / file.kind / f"{file.seed}-{file.number}"
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(place, target)
+    if size < LARGEST_KEPT:
+        shutil.copytree(place, target)
+    target.mkdir(parents=True, exist_ok=True)
     said = found.finding.encode("ascii", "backslashreplace").decode()
     (target / "FINDING").write_text(
         f"{said}\nspoilt: {seed.spoilt} ({size:,} bytes)\nlrp {' '.join(seed.command)}\n"

@@ -53,7 +53,15 @@ class Judged:
     details: str = ""
 
 
-def judge(command: tuple[str, ...], size: int) -> Judged:
+@dataclass(frozen=True)
+class Limits:
+    """What a file may take: seconds of processor time, and bytes or three times its own."""
+
+    seconds: float = SECONDS
+    memory: int = MOST_MEMORY
+
+
+def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Judged:  # noqa: B008
     """Run a command on files in the current folder, of which the spoilt one has so many bytes."""
     forget_most_memory()
     begun = time.process_time()
@@ -66,9 +74,9 @@ def judge(command: tuple[str, ...], size: int) -> Judged:
     if _is_unexplained(result) and seconds < SECONDS / 2:
         error = _run(command, LRP_DEBUG="1").exception
     wrong = _wrong(result, error, command[0])
-    if not wrong and seconds > SECONDS:
+    if not wrong and seconds > limits.seconds:
         wrong = "takes long"
-    if not wrong and memory > max(MOST_MEMORY, 3 * size):
+    if not wrong and memory > max(limits.memory, 3 * size):
         wrong = "takes memory"
     if wrong:
         return Judged("finding", seconds, memory, wrong, _details(result, error))

@@ -1,0 +1,30 @@
+"""Files made on purpose, which claim, nest, repeat or name what no honest file does.
+
+Each is written anew, so that the corpus stays small.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fuzz.seeds import Seed
+
+# What makes the files of a name, in an empty folder that it may use.
+Maker = Callable[[Path], Seed]
+CASES: dict[str, Maker] = {}
+
+
+def case(maker: Maker) -> Maker:
+    """Add files that one function makes, by its name."""
+    CASES[maker.__name__] = maker
+    return maker
+
+
+def several(name: str, makers: dict[str, Maker]) -> None:
+    """Add files that are alike."""
+    CASES.update({f"{name}_{each}": maker for each, maker in makers.items()})
+
+
+def all_cases() -> Iterator[tuple[str, Maker]]:
+    from . import arrays, inputs, mappings, models, pickles  # noqa: F401 - they add theirs
+
+    yield from CASES.items()
