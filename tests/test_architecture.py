@@ -39,7 +39,7 @@ NUMPY_ALONE = ("engine", "model")
 ONE_HOME = {
     "click": ("cli",),
     "rich": ("terminal", "outputs", "compare", "evaluate", "summarize", "check", "cli"),
-    "h5py": ("loading", "inputs", "check"),
+    "h5py": ("check",),
     "jinja2": ("outputs",),
     "tokenizers": ("inputs",),
     "sentencepiece": ("inputs",),
@@ -51,7 +51,7 @@ LONGER: dict[str, int] = {}
 CIRCLES: set[frozenset[str]] = set()
 MOST_PARAMETERS = 7
 MORE_PARAMETERS: dict[str, int] = {}
-MOST_FILES = 310
+MOST_FILES = 319
 LEAST_MEDIAN = 160
 MOST_IMPORTS = 0.107  # of the lines of code
 

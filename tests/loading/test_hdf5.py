@@ -1,6 +1,10 @@
 """The reader of HDF5 against h5py, which is the HDF5 library's: the same to the last bit."""
 
 import itertools
+import os
+import random
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.opening import open_arrays
 
 BITS = np.random.default_rng(18)
 VERSIONS = ["earliest", "v108", "v110", "latest"]
@@ -16,6 +22,12 @@ NUMBERS = [
     *("<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "i1", "<i2", ">i4", "<i8", "u1", ">u2", "<u8"),
     "?",
 ]
+# How the parts of a file begin.
+SIGNATURES = [
+    *(b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"BTHD", b"BTLF"),
+    *(b"FAHD", b"FADB", b"EAHD", b"EAIB", b"EADB"),
+]
+NUMBERS_OF_HARM = [0, 1, 2, 3, 255, 2**16 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
 
 
 def by_h5py(path: Path) -> dict[str, Any]:
@@ -170,7 +182,9 @@ def write_chunks(file: h5py.Group) -> None:
             file.create_dataset(name, data=data, chunks=chunks, maxshape=most, **filters)
     sparse = file.create_dataset("holes", (90, 3), "<i4", chunks=(2, 2), fillvalue=-7)
     sparse[70:75, 1] = 5
-    sparse = file.create_dataset("holes that grow", (90, 3), "u2", chunks=(2, 2), maxshape=(None, 3))
+    sparse = file.create_dataset(
+        "holes that grow", (90, 3), "u2", chunks=(2, 2), maxshape=(None, 3)
+    )
     sparse[70:75, 1] = 5
     shrunk = file.create_dataset("shrunk", data=np.arange(40), chunks=(3,), maxshape=(None,))
     shrunk.resize((11,))
@@ -232,3 +246,172 @@ def test_all_that_h5py_writes(tmp_path, low, track):
         if low != "earliest":
             file.attrs["long"] = np.arange(20_000.0)
     assert_same(path)
+
+
+def read_all(path: Path) -> str:
+    """Read whatever a file has; the first error's text, or nothing."""
+    errors = []
+    try:
+        with Hdf5File(path) as file:
+            for name in file.datasets:
+                try:
+                    file.read(name)
+                except UnusableInput as error:
+                    errors.append(str(error))
+            for name in ["/", *file.children(""), *file.datasets]:
+                try:
+                    for key in file.attribute_names(name):
+                        file.attribute(name, key)
+                except UnusableInput as error:
+                    errors.append(str(error))
+    except UnusableInput as error:
+        errors.append(str(error))
+    return errors[0] if errors else ""
+
+
+class TestHostile:
+    """Whatever is wrong with a file is one error, in little time and memory."""
+
+    @pytest.fixture(autouse=True)
+    def in_time(self):
+        begun = time.process_time()
+        yield
+        assert time.process_time() - begun < 5
+
+    @pytest.fixture
+    def in_memory(self):
+        tracemalloc.start()
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 250 * 2**20
+        tracemalloc.stop()
+
+    @pytest.mark.parametrize("kind", ["earliest", "latest"])
+    @pytest.mark.parametrize("trusting", [False, True])
+    def test_damage(self, tmp_path, monkeypatch, kind, trusting):
+        """With the checksums right too, by which else the most is found out."""
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w", libver=(kind, "latest"), track_order=True) as file:
+            file["texts"] = ["a", "bc"]
+            group = file.create_group("many")
+            for k in range(10):
+                group.attrs[f"a{k}"] = group[f"d{k}"] = k
+            for most in ((None, 3), (None, None), (9, 9)):
+                file.create_dataset(
+                    f"chunks {most}", data=np.ones((9, 3)), chunks=(2, 1), maxshape=most
+                )
+        if trusting:
+            home = "lstm_lrp_cli.loading.files.hdf5"
+            monkeypatch.setattr(f"{home}.source.sound", lambda data, what: data[:-4])
+        whole, rng = path.read_bytes(), random.Random(kind)
+        ends = [whole.find(each) for each in SIGNATURES if each in whole]
+        refused = 0
+        for _ in range(40):
+            data = bytearray(whole)
+            for _ in range(rng.choice([1, 2, 8])):
+                at = rng.choice([rng.randrange(len(data)), rng.choice(ends) + rng.randrange(60)])
+                new = rng.choice(NUMBERS_OF_HARM).to_bytes(8, "little")[: rng.choice([1, 2, 4, 8])]
+                data[at : at + len(new)] = new
+            path.write_bytes(data)
+            refused += bool(read_all(path))
+        assert refused > 10
+
+    def test_many_texts_that_are_one(self, tmp_path, in_memory):
+        """100 kB named 100,000 times are 10 GB."""
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("words", data=["x" * 100_000], dtype=h5py.string_dtype())
+            file.create_dataset("all", (100_000,), h5py.string_dtype(), chunks=(100_000,))
+            file["all"][:1] = "y"
+        data = path.read_bytes()
+        with h5py.File(path) as file:
+            first = file["words"].id.get_offset()
+            chunk = file["all"].id.get_chunk_info(0)
+        name = data[first : first + 16]
+        at = chunk.byte_offset
+        path.write_bytes(data[:at] + name * 100_000 + data[at + 16 * 100_000 :])
+        with Hdf5File(path) as file:
+            found = file.read("all")
+        assert len({id(each) for each in found}) == 1  # one text, and no table as wide
+
+    def test_a_chunk_of_gigabytes(self, tmp_path, in_memory):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            kept = {"chunks": (2**28,), "maxshape": (None,), "compression": "gzip"}
+            file.create_dataset("W", (3,), "f4", **kept)
+        with Hdf5File(path) as file, pytest.raises(UnusableInput, match="W: has chunks of 1,073,7"):
+            file.read("W")
+
+    @pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"compression": "lzf"}])
+    def test_a_chunk_that_unpacks_to_more(self, tmp_path, filters, in_memory):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            for name, size in (("small", 100), ("large", 10**7)):
+                file.create_dataset(name, (size,), "u1", chunks=(size,), **filters)[:] = 1
+            small, large = (file[name].id.get_chunk_info(0) for name in ("small", "large"))
+        data = bytearray(path.read_bytes())
+        # The tree of the small one names the chunk of the large one.
+        at = data.index(small.byte_offset.to_bytes(8, "little"))
+        assert data[at - 24 : at - 20] == small.size.to_bytes(4, "little")
+        data[at : at + 8] = large.byte_offset.to_bytes(8, "little")
+        data[at - 24 : at - 20] = large.size.to_bytes(4, "little")
+        path.write_bytes(data)
+        with Hdf5File(path) as file, pytest.raises(UnusableInput, match="more than it should"):
+            file.read("small")
+
+    def test_a_chunk_of_another_checksum(self, tmp_path):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("W", data=np.arange(9.0), chunks=(9,), fletcher32=True)
+            at = file["W"].id.get_chunk_info(0).byte_offset
+        data = bytearray(path.read_bytes())
+        data[at + 9] ^= 1
+        path.write_bytes(data)
+        assert "W: cannot be read (a chunk does not have the checksum" in read_all(path)
+
+    def test_a_source_that_is_a_pipe(self, tmp_path):
+        """The library opens it to tell the shape, and waits for ever."""
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no pipes with names")
+        os.mkfifo(tmp_path / "pipe")
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w", libver="latest") as file:
+            space = h5py.h5s.create_simple((4, 2), (h5py.h5s.UNLIMITED, 2))
+            every = h5py.h5s.create_simple((4, 2), (h5py.h5s.UNLIMITED, 2))
+            every.select_hyperslab((0, 0), (h5py.h5s.UNLIMITED, 1), block=(1, 2))
+            kept = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            kept.set_virtual(every, str(tmp_path / "pipe").encode(), b"/x", every)
+            h5py.h5d.create(file.id, b"W", h5py.h5t.NATIVE_FLOAT, space, kept)
+        with Hdf5File(path) as file:
+            assert file.datasets["W"].shape == (4, 2)
+            with pytest.raises(UnusableInput, match="in other files, which are not followed"):
+                file.read("W")
+
+    def test_filters_that_are_not_read(self, tmp_path):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("W", data=np.arange(9), chunks=(9,), scaleoffset=0)
+        assert "W: is compressed by scaleoffset (filter 6), which is not read" in read_all(path)
+
+    def test_groups_without_end(self, tmp_path):
+        path = tmp_path / "m.h5"
+        with h5py.File(path, "w", libver="latest") as file:
+            group: Any = file
+            for _ in range(300):
+                group = group.create_group("g" * 30)
+        assert "has groups in groups, 200 levels deep" in read_all(path)
+
+    def test_one_of_several_files(self, tmp_path):
+        with h5py.File(tmp_path / "m%d.h5", "w", driver="family", memb_size=2**20) as file:
+            file["W"] = np.ones(3)
+        assert "is one of several files" in read_all(tmp_path / "m0.h5")
+
+
+def test_a_block_of_the_users_may_stand_before(tmp_path):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["W"] = np.arange(3)
+    with path.open("r+b") as file:
+        file.write(b"whatever its user wrote")
+    with open_arrays(path) as found:
+        assert found.format == "HDF5"
+        assert found.read("W").tolist() == [0, 1, 2]

@@ -1,13 +1,14 @@
 """A file that holds a whole Keras model, written anew so that Keras loads it as it is to be run.
 
 The file is a stranger's, and Keras makes of its architecture whatever classes that names. So the
-copy names none but Keras's own layers, and leaves out what inference does not need. It is of the
-precision of the run, takes batches of any size unless it is stateful, and has no setting that
+copy names none but Keras's own layers, and leaves out what inference does not need. Its weights
+are those that lrp read, written anew, so the HDF5 library is given none but its own files. It is of
+the precision of the run, takes batches of any size unless it is stateful, and has no setting that
 Keras 3 dropped.
 """
 
+import io
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ import h5py
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files import check_size
+from lstm_lrp_cli.loading.files.formats import HDF5
 from lstm_lrp_cli.loading.files.hdf5 import Hdf5File
+from lstm_lrp_cli.loading.files.seen import look
 from lstm_lrp_cli.loading.keras.files import find_beside
 from lstm_lrp_cli.loading.keras.kinds import KINDS
 from lstm_lrp_cli.loading.keras.kinds.inputs import TEXT
@@ -111,21 +114,45 @@ def read_whole(path: Path, option: str, keras_version: str) -> WholeModel:
 
 
 def _read_hdf5(path: Path) -> tuple[WholeModel, str] | None:
-    if not h5py.is_hdf5(path):
+    if not HDF5.is_it(look(path)):
         return None
-    with h5py.File(path) as file:
-        text = file.attrs.get("model_config")
-        version = file.attrs.get("keras_version", b"")
+    with Hdf5File(path) as file:
+        text = file.attribute("/", "model_config")
+        version = str(file.attribute("/", "keras_version") or "")
     if text is None:
         return _read_beside(path)
 
     def write(copy: Path, architecture: str) -> None:
-        shutil.copyfile(path, copy)
-        with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = architecture.encode("utf-8")
+        with Hdf5File(path) as file, h5py.File(copy, "w", libver="latest") as whole:
+            _write_anew(file, whole)
+            whole.attrs["model_config"] = architecture.encode("utf-8")
 
-    version = version.decode("utf-8") if isinstance(version, bytes) else str(version)
     return WholeModel(json.loads(text), ".h5", write), version
+
+
+def _write_anew(file: Hdf5File, copy: h5py.Group) -> None:
+    """Write all that was read of a file: groups, arrays and attributes."""
+    for group in file.groups:
+        copy.require_group(file.stored_name(group))
+    for name, stored in file.datasets.items():
+        if stored.dtype == "text":
+            texts = file.read(name).astype(object)
+            copy.create_dataset(file.stored_name(name), data=texts, dtype=h5py.string_dtype())
+        elif stored.dtype != "empty":
+            copy[file.stored_name(name)] = file.read(name)
+    for name in ("", *file.groups, *file.datasets):
+        holder = copy.get(file.stored_name(name)) if name else copy
+        for key in file.attribute_names(name) if holder is not None else ():
+            value = file.attribute(name, key)
+            if value is not None:
+                holder.attrs[key] = value
+
+
+def _weights_anew(file: Hdf5File) -> bytes:
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver="latest") as copy:
+        _write_anew(file, copy)
+    return content.getvalue()
 
 
 def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
@@ -137,19 +164,16 @@ def _read_beside(path: Path) -> tuple[WholeModel, str] | None:
         return None
 
     def write_older(copy: Path, architecture: str) -> None:
-        with h5py.File(path) as file, h5py.File(copy, "w") as whole:
-            weights = whole.create_group("model_weights")
-            for name in file:
-                file.copy(name, weights)
-            for name, value in file.attrs.items():
-                weights.attrs[name] = value
+        with Hdf5File(path) as file, h5py.File(copy, "w", libver="latest") as whole:
+            _write_anew(file, whole.create_group("model_weights"))
             whole.attrs["model_config"] = architecture.encode("utf-8")
 
     def write(copy: Path, architecture: str) -> None:
         with zipfile.ZipFile(copy, "w") as target:
             target.writestr(CONFIG, architecture)
             target.writestr(METADATA, json.dumps({"keras_version": beside.keras_version}))
-            target.write(path, WEIGHTS)
+            with Hdf5File(path) as file:
+                target.writestr(WEIGHTS, _weights_anew(file))
 
     whole = (
         WholeModel(beside.document, ".h5", write_older)
@@ -174,8 +198,8 @@ def _read_keras(path: Path) -> tuple[WholeModel, str] | None:
         with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
             target.writestr(CONFIG, architecture)
             target.writestr(METADATA, metadata)
-            with archive.open(WEIGHTS) as source, target.open(WEIGHTS, "w") as file:
-                shutil.copyfileobj(source, file)
+            with Hdf5File(path, archive.read(WEIGHTS)) as file:
+                target.writestr(WEIGHTS, _weights_anew(file))
 
     version = str(json.loads(metadata).get("keras_version", ""))
     return WholeModel(architecture, ".keras", write), version

@@ -20,6 +20,7 @@ from .seen import (
     has_variables,
     is_exported,
     is_frozen_graph,
+    is_hdf5,
     is_lone_pickle,
     is_old_torch,
     is_onnx,
@@ -113,7 +114,7 @@ RESULTS = Format(
     reader="NPZ",
 )
 NPZ = Format(lambda seen: seen.is_zip, "is a zip archive", reader="NPZ")
-HDF5 = Format(lambda seen: seen.starts(b"\x89HDF\r\n\x1a\n"), "is an HDF5 file", reader="HDF5")
+HDF5 = Format(is_hdf5, "is an HDF5 file", reader="HDF5")
 NPY = Format(
     lambda seen: seen.starts(b"\x93NUMPY"),
     "is one NumPy array (.npy)",

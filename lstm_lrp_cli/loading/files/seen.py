@@ -234,6 +234,13 @@ def is_exported(seen: Seen) -> bool:
     return seen.is_zip and (bool(programs) or seen.holds("serialized_exported_program.json"))
 
 
+def is_hdf5(seen: Seen) -> bool:
+    """It begins by its signature, or has that behind a block of its user's, as MATLAB's do."""
+    places = (0, 512, 1024, 2048)
+    signed = any(seen.beginning.startswith(b"\x89HDF\r\n\x1a\n", at) for at in places)
+    return signed and not seen.starts(b"MATLAB ")
+
+
 def is_safetensors(seen: Seen) -> bool:
     """It begins with the length of its header, which is a JSON object; JSON itself has no zeros."""
     return seen.beginning[8:9] == b"{" and b"\0" in seen.beginning[:8]

@@ -25,7 +25,7 @@ from lstm_lrp_cli.loading.files import (
 from .data import Arrays, Dataset
 from .headers import Header, Headers
 from .links import Attribute, Link, attributes_of, links_of
-from .source import Broken, NotRead, Source
+from .source import Broken, FileBytes, NotRead
 
 # Groups in groups: no honest file has as many levels.
 MOST_LEVELS = 200
@@ -48,18 +48,19 @@ class Hdf5File(ArrayFile):
         self._links: dict[int, dict[str, Link]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         try:
-            self._handle = source = Source(path, content)
+            self._handle = self._bytes = FileBytes(path, content)
         except OSError as error:
             raise UnusableInput(str(path), f"cannot be read: {error.strerror}") from error
         with self._closed_if_refused(), _understood(str(path), "is a damaged HDF5 file"):
-            self._headers = Headers(source)
+            self._headers = Headers(self._bytes)
             self._arrays = Arrays(self._headers)
             self.datasets = self._list()
 
     def read(self, name: str) -> NDArray[Any]:
         where = self.where(name)
+        self._bytes.begin()
         with _understood(where, "cannot be read"):
-            found = self._find(self._stored.get(name, name))
+            found = self._find(self.stored_name(name))
             if found is None or not found.header.is_dataset:
                 raise Broken("it is no dataset")
             dataset = self._arrays.describe(found.header, name)
@@ -99,7 +100,8 @@ class Hdf5File(ArrayFile):
             return list(self._attributes_of(group))
 
     def _attributes_of(self, name: str) -> dict[str, Attribute]:
-        found = self._find(self._stored.get(name, name))
+        self._bytes.begin()
+        found = self._find(self.stored_name(name))
         if found is None:
             return {}
         attributes = self._attributes.get(found.address)
@@ -107,6 +109,15 @@ class Hdf5File(ArrayFile):
             attributes = attributes_of(self._headers, found.header)
             self._attributes[found.address] = attributes
         return attributes
+
+    @property
+    def groups(self) -> list[str]:
+        """All groups but the one at the top."""
+        return list(self._groups)
+
+    def stored_name(self, name: str) -> str:
+        """What the file itself calls a dataset or group."""
+        return self._stored.get(name, name)
 
     def has_group(self, name: str) -> bool:
         """Whether a group of that name stands at the top of the file."""

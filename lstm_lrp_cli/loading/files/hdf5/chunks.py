@@ -8,7 +8,7 @@ from operator import mul
 import numpy as np
 from msgspec import Struct
 
-from .source import Broken, Fields, Source
+from .source import Broken, Fields, FileBytes
 from .trees import CHUNKS, new_tree, old_tree
 
 PLAIN, FILTERED = 10, 11  # what a tree of version 2 is of
@@ -82,7 +82,7 @@ class Chunked(Struct, frozen=True):
         return math.prod(self.grid)
 
 
-def chunks_of(source: Source, chunked: Chunked, what: str) -> Iterator[Chunk]:
+def chunks_of(source: FileBytes, chunked: Chunked, what: str) -> Iterator[Chunk]:
     """The chunks that were written, in whatever order.
 
     Raises
@@ -97,7 +97,7 @@ def chunks_of(source: Source, chunked: Chunked, what: str) -> Iterator[Chunk]:
             yield chunk
 
 
-def _old(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _old(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     rank = len(chunked.shape)
     for key, place in old_tree(source, address, CHUNKS, 8 + 8 * (rank + 1)):
         size, mask, *starts = (
@@ -109,12 +109,12 @@ def _old(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[
         yield Chunk(at, place, size, mask)
 
 
-def _single(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _single(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     size, mask = chunked.single if chunked.is_filtered else (chunked.size, 0)
     yield Chunk((0,) * len(chunked.shape), address, size, mask)
 
 
-def _implicit(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _implicit(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     most = _bounded(chunked, what)
     steps = [math.prod(most[axis + 1 :]) for axis in range(len(most))]
     for place in np.ndindex(*chunked.grid):
@@ -122,7 +122,7 @@ def _implicit(source: Source, chunked: Chunked, address: int, what: str) -> Iter
         yield Chunk(place, address + number * chunked.size, chunked.size)
 
 
-def _fixed(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _fixed(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     name = f"the chunks' array of {what}"
     head = source.checked(address, 12 + source.length_bytes + source.offset_bytes, name, b"FAHD")
     head.version(0)
@@ -218,7 +218,7 @@ class _Array(Struct, frozen=True):
         return 1 << number // 2, self.smallest << (number + 1) // 2
 
 
-def _extensible(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _extensible(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     """Chunks of a dataset of which one axis may grow."""
     name = f"the chunks' array of {what}"
     size = 16 + 6 * source.length_bytes + source.offset_bytes
@@ -256,7 +256,7 @@ class _Extensible:
     """Reads an extensible array; `most` has its chunks along each axis, the growing one first."""
 
     def __init__(
-        self, source: Source, chunked: Chunked, layout: _Array, most: tuple[int, ...], name: str
+        self, source: FileBytes, chunked: Chunked, layout: _Array, most: tuple[int, ...], name: str
     ) -> None:
         self._source, self._chunked, self._layout = source, chunked, layout
         self._most, self._name = most, name
@@ -324,7 +324,7 @@ class _Extensible:
             yield from _elements(fields, self._chunked, here, layout.page, self._most)
 
 
-def _tree(source: Source, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
+def _tree(source: FileBytes, chunked: Chunked, address: int, what: str) -> Iterator[Chunk]:
     rank = len(chunked.shape)
     for record in new_tree(source, address, FILTERED if chunked.is_filtered else PLAIN):
         place, size, mask = record.place(), chunked.size, 0
@@ -333,7 +333,7 @@ def _tree(source: Source, chunked: Chunked, address: int, what: str) -> Iterator
         yield Chunk(tuple(record.number(8) for _ in range(rank)), place, size, mask)
 
 
-LISTED: dict[Index, Callable[[Source, Chunked, int, str], Iterator[Chunk]]] = {
+LISTED: dict[Index, Callable[[FileBytes, Chunked, int, str], Iterator[Chunk]]] = {
     Index.OLD: _old,
     Index.SINGLE: _single,
     Index.IMPLICIT: _implicit,

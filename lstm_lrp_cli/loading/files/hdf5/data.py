@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.loading.files import ALLOWED_BYTES, ALLOWED_EXPANSION
+from lstm_lrp_cli.loading.files import ALLOWED_BYTES, ALLOWED_EXPANSION, check_size
 from .chunks import Chunk, Chunked, Index, chunks_of
 from .datatypes import AT_ZERO, BLANKS, Datatype, datatype_of
 from .filters import Filter, check_known, filters_of, undone
@@ -22,7 +22,7 @@ from .source import Broken, Fields, NotRead
 WIDE_BYTES = ALLOWED_BYTES
 
 
-class Storage(IntEnum):
+class LayoutClass(IntEnum):
     """Where the elements of a dataset stand."""
 
     COMPACT = 0
@@ -74,8 +74,8 @@ class Arrays:
         """Whether other files have its elements."""
         if dataset.header.first(Says.EXTERNAL):
             return True
-        version, *fields = self._body(dataset.header, Says.LAYOUT, dataset.what)[:2]
-        return version > 2 and fields == [Storage.VIRTUAL]
+        begin = self._body(dataset.header, Says.LAYOUT, dataset.what)[:2]
+        return len(begin) == 2 and begin[0] > 2 and begin[1] == LayoutClass.VIRTUAL
 
     def read(self, dataset: Dataset) -> NDArray[Any]:
         """The elements of a dataset of numbers or texts, whose size was checked.
@@ -94,13 +94,14 @@ class Arrays:
         wide = 4 * longest * len(found) > WIDE_BYTES
         return np.array(found, object if wide else np.str_).reshape(shape)
 
-    def attribute(self, attribute: Attribute, what: str) -> Any:
+    def attribute(self, attribute: Attribute, where: str) -> Any:
         """The value of an attribute: a text, a number, a list of such; None where it is empty."""
-        source = self._source
+        source, what = self._source, "it"
         datatype = datatype_of(attribute.datatype, source, what)
         shape, _ = dimensions(attribute.dataspace, source, what)
         if shape is None:
             return None
+        check_size(where, shape, max(datatype.size, 16), source.size)
         if datatype.dtype is None and not datatype.variable:
             raise NotRead(f"holds {datatype.name} elements; expected numbers or text")
         count = math.prod(shape)
@@ -166,18 +167,18 @@ class Arrays:
         kind = fields.number(1)
         if version < 3:
             fields.skip(5)
-        if kind == Storage.CHUNKED:
+        if kind == LayoutClass.CHUNKED:
             filters = self._filters(dataset)
             form = _chunked(fields, version, rank, dataset, bool(filters))
             return self._assembled(dataset, form, filters)
-        if kind == Storage.COMPACT:
+        if kind == LayoutClass.COMPACT:
             if version < 3:
                 fields.skip(4 * rank)
             data = fields.take(fields.number(2 if version > 2 else 4))
             if len(data) < size:
                 raise Broken(f"{what} has {len(data):,} bytes, and needs {size:,}")
             return np.frombuffer(data[:size], elements).reshape(shape).copy()
-        if kind != Storage.CONTIGUOUS:
+        if kind != LayoutClass.CONTIGUOUS:
             raise Broken(f"{what} has a layout of kind {kind}")
         address = fields.address()
         if address is None:
@@ -238,14 +239,16 @@ class Arrays:
             )
         found: NDArray[Any] | None = None
         seen: set[tuple[int, ...]] = set()
-        unpacked = 0
+        unpacked = packed = 0
         for chunk in chunks_of(source, form, what):
             if chunk.place in seen:
                 raise Broken(f"{what} has two chunks at one place")
             seen.add(chunk.place)
             unpacked += form.size
-            if unpacked > 2 * most:
-                raise Broken(f"the chunks of {what} are far larger than it is")
+            packed += chunk.size
+            # Chunks may reach beyond the dataset, and each stands by itself.
+            if unpacked > 2 * most or packed > source.size:
+                raise Broken(f"the chunks of {what} are far larger than it is, or than the file")
             data = self._chunk(chunk, form, shape, filters, what).view(elements)
             whole = data.reshape(form.shape)
             if form.count == 1 and form.shape == shape:

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from .source import Broken, Fields, Source, filled
+from .source import Broken, Fields, FileBytes, filled
 
 
 class Class(IntEnum):
@@ -27,6 +27,8 @@ class Class(IntEnum):
     COMPLEX = 11
 
 
+# The longest text of a fixed length that NumPy has.
+LONGEST = 2**31 - 1
 # How texts of a fixed length end: at a zero, or filled up with zeros or blanks.
 AT_ZERO, ZEROS, BLANKS = 0, 1, 2
 # The names by which h5py writes booleans and complex numbers.
@@ -106,15 +108,15 @@ class Datatype(Struct, frozen=True):
 
     def numbers(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Elements as they are stored, of `dtype`, as the numbers that they are."""
+        found: NDArray[Any] = stored
         if self.is_bool:
-            return stored != 0
-        if self.form is None:
-            return stored
-        found: NDArray[Any] = _floats(stored, self.form).astype(self.made)
+            found = stored != 0
+        elif self.form is not None:
+            found = _floats(stored, self.form).astype(self.made)
         return found
 
 
-def datatype_of(body: bytes, source: Source, what: str) -> Datatype:
+def datatype_of(body: bytes, source: FileBytes, what: str) -> Datatype:
     """Understand a message of a type.
 
     Raises
@@ -136,7 +138,7 @@ def _read(fields: Fields, depth: int) -> Datatype:
             return _integer(fields, bits, size, bool(kind == Class.INTEGER and bits & 8))
         case Class.FLOAT:
             return _float(fields, bits, size)
-        case Class.STRING:
+        case Class.STRING if size <= LONGEST:
             return Datatype(size, "text", np.dtype(f"S{size}"), padding=bits & 15)
         case Class.ENUM:
             return _enum(fields, bits & 0xFFFF, version, depth)
@@ -212,7 +214,8 @@ def _floats(stored: NDArray[Any], form: FloatForm) -> NDArray[np.float64]:
     # The mantissa counts from 1, but in the smallest numbers, which share the lowest exponent.
     whole = np.where(small, fraction, fraction + 2.0**form.mantissa_bits)
     power = np.maximum(exponent, 1) - form.bias - form.mantissa_bits
-    numbers = np.ldexp(whole, power.astype(np.int32))
+    with np.errstate(over="ignore"):  # those of the highest exponent are none
+        numbers = np.ldexp(whole, power.astype(np.int32))
     last = exponent == 2**form.exponent_bits - 1
     numbers = np.where(last, np.where(fraction == 0, np.inf, np.nan), numbers)
     return np.where(part(form.sign, 1) == 1, -numbers, numbers)

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from .source import Broken, Fields, NotRead, Source, filled
+from .source import Broken, Fields, FileBytes, NotRead, filled
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000
 # Filters that are not read, by the names that people know.
@@ -48,7 +48,7 @@ class Filter(Struct, frozen=True):
     values: tuple[int, ...]
 
 
-def filters_of(body: bytes, source: Source, what: str) -> tuple[Filter, ...]:
+def filters_of(body: bytes, source: FileBytes, what: str) -> tuple[Filter, ...]:
     """Understand a message of a pipeline.
 
     Raises
@@ -119,12 +119,10 @@ def undone(
 def _inflated(data: NDArray[np.uint8], _: tuple[int, ...], room: int) -> NDArray[np.uint8]:
     unpacking = zlib.decompressobj()
     try:
-        found = unpacking.decompress(data.data, room)
+        found = unpacking.decompress(data.data, room + 1)
     except zlib.error as error:
         raise Broken(f"a chunk cannot be unpacked ({error})") from error
-    if not unpacking.eof and (unpacking.unconsumed_tail or len(found) >= room):
-        found += unpacking.decompress(unpacking.unconsumed_tail, 1)  # its end alone may be left
-    if not unpacking.eof:
+    if len(found) > room or not unpacking.eof:
         raise Broken("a chunk unpacks to more than it should, or is cut short")
     return np.frombuffer(found, np.uint8)
 
@@ -137,8 +135,12 @@ def _unshuffled(data: NDArray[np.uint8], values: tuple[int, ...], _: int) -> NDA
     if size == 1 or count < 2:
         return data
     whole = count * size
-    found = np.ascontiguousarray(data[:whole].reshape(size, count).T).reshape(-1)
-    return found if whole == len(data) else np.concatenate([found, data[whole:]])
+    found = np.empty(len(data), np.uint8)
+    each = found[:whole].reshape(count, size)
+    for k in range(size):
+        each[:, k] = data[k * count : (k + 1) * count]
+    found[whole:] = data[whole:]
+    return found
 
 
 def _checked(data: NDArray[np.uint8], _: tuple[int, ...], __: int) -> NDArray[np.uint8]:

@@ -4,12 +4,14 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from .source import SIGNATURE, Broken, Fields, NotRead, Source, filled
+from .source import SIGNATURE, Broken, Fields, FileBytes, NotRead, filled
 
 # Where a file may begin: what stands before belongs to its user.
 BEGINNINGS = (0, *(512 << k for k in range(24)))
 # What a message may have besides: it stands elsewhere, or nobody may read on who does not know it.
 SHARED, MUST_BE_KNOWN = 0x02, 0x80
+# What keeping a message takes besides what it says.
+MESSAGE_BYTES = 32
 # As many parts as this has no header of an honest file.
 MOST_PARTS = 100_000
 
@@ -85,12 +87,12 @@ class Headers:
 
     Attributes
     ----------
-    source : Source
+    source : FileBytes
     root : int
         Where the header of the group at the top stands.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileBytes) -> None:
         self.source = source
         self._read: dict[int, Header] = {}
         self.root = _begin(source, self)
@@ -133,7 +135,7 @@ class Headers:
         return found.body
 
 
-def _begin(source: Source, headers: Headers) -> int:
+def _begin(source: FileBytes, headers: Headers) -> int:
     """Read the superblock; where the group at the top stands."""
     what = "its beginning"
     start = next((at for at in BEGINNINGS if at + 48 <= source.size and _signed(source, at)), None)
@@ -151,7 +153,7 @@ def _begin(source: Source, headers: Headers) -> int:
     return root
 
 
-def _signed(source: Source, at: int) -> bool:
+def _signed(source: FileBytes, at: int) -> bool:
     return source.raw(at, len(SIGNATURE), "its signature") == SIGNATURE
 
 
@@ -162,21 +164,22 @@ def _of_several() -> NotRead:
     )
 
 
-def _old_begin(source: Source, version: int) -> tuple[int, int, int | None]:
+def _old_begin(source: FileBytes, version: int) -> tuple[int, int, int | None]:
     """Where the root stands, how long the file is, and where more of it is described."""
     what, size = "its beginning", 24 + 4 * version
     _set_sizes(source, *source.raw(13, 2, what))
-    fields = source.fields(size, 6 * source.offset_bytes + 24, what)
+    entry = source.length_bytes + source.offset_bytes
+    fields = source.fields(size, 4 * source.offset_bytes + entry, what)
     base = fields.address() or 0
     fields.skip(source.offset_bytes)
     end = fields.place()
     if fields.address() is not None:
         raise _of_several()
-    fields.skip(source.offset_bytes)  # where its name stands, which the root has none of
+    fields.length()  # where its name stands, which the root has none of
     return fields.place(), end - base, None
 
 
-def _new_begin(source: Source) -> tuple[int, int, int | None]:
+def _new_begin(source: FileBytes) -> tuple[int, int, int | None]:
     what = "its beginning"
     _set_sizes(source, *source.raw(9, 2, what))
     fields = source.checked(0, 16 + 4 * source.offset_bytes, what, SIGNATURE)
@@ -185,13 +188,13 @@ def _new_begin(source: Source) -> tuple[int, int, int | None]:
     return fields.place(), end - base, extension
 
 
-def _set_sizes(source: Source, offset_bytes: int, length_bytes: int) -> None:
+def _set_sizes(source: FileBytes, offset_bytes: int, length_bytes: int) -> None:
     if offset_bytes not in (2, 4, 8) or length_bytes not in (2, 4, 8):
         raise Broken(f"its addresses are said to have {offset_bytes} bytes, lengths {length_bytes}")
     source.offset_bytes, source.length_bytes = offset_bytes, length_bytes
 
 
-def _read_header(source: Source, address: int) -> Header:
+def _read_header(source: FileBytes, address: int) -> Header:
     what = f"the header at byte {address:,}"
     begin = source.raw(address, 4, what)
     messages: list[Message] = []
@@ -210,7 +213,7 @@ def _read_header(source: Source, address: int) -> Header:
     return Header(tuple(messages), in_order)
 
 
-def _read_old(source: Source, address: int, messages: list[Message], what: str) -> None:
+def _read_old(source: FileBytes, address: int, messages: list[Message], what: str) -> None:
     """Messages of version 1, each filled up to 8 bytes."""
     fields = source.fields(address, 16, what)
     fields.version(1)
@@ -231,7 +234,7 @@ def _read_old(source: Source, address: int, messages: list[Message], what: str) 
             _add(Message(kind, flags, 0, part.take(length)), source, messages, parts)
 
 
-def _read_new(source: Source, address: int, messages: list[Message], what: str) -> int:
+def _read_new(source: FileBytes, address: int, messages: list[Message], what: str) -> int:
     """Messages of version 2; the header's flags."""
     version, flags = source.raw(address + 4, 2, what)
     if version != 2:
@@ -262,19 +265,19 @@ def _once(at: int, seen: set[int], what: str) -> None:
 
 
 def _add(
-    message: Message, source: Source, messages: list[Message], parts: list[tuple[int, int]]
+    message: Message, source: FileBytes, messages: list[Message], parts: list[tuple[int, int]]
 ) -> None:
     """Keep a message; what it says goes on elsewhere is to be read too."""
     if message.kind == Says.CONTINUED:
         fields = Fields(message.body, source, "a header that goes on elsewhere")
         parts.append((fields.place(), fields.length()))
     elif message.kind:  # else it is empty
-        source.spend(len(message.body), "a header")
+        source.spend(len(message.body) + MESSAGE_BYTES, "a header")
         messages.append(message)
 
 
 def dimensions(
-    body: bytes, source: Source, what: str
+    body: bytes, source: FileBytes, what: str
 ) -> tuple[tuple[int, ...] | None, tuple[int | None, ...]]:
     """A dataspace: its sizes, None where it is of nothing, and the most that they may become."""
     fields = Fields(body, source, f"the shape of {what}")

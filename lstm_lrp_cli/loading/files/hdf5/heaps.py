@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from .source import Broken, Fields, NotRead, Source, checksum, filled
+from .source import Broken, Fields, FileBytes, NotRead, checksum, filled
 from .trees import new_tree
 
 # What stands before the objects of a collection, and before each of them, besides its length.
 COLLECTION_BYTES = 8
 
 
-def local_heap(source: Source, address: int) -> Fields:
+def local_heap(source: FileBytes, address: int) -> Fields:
     """The names of an old group."""
     what = f"the heap of names at byte {address:,}"
     head = source.fields(address, 8 + 2 * source.length_bytes + source.offset_bytes, what, b"HEAP")
@@ -29,7 +29,7 @@ class GlobalHeap:
     They are texts of any length.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileBytes) -> None:
         self._source = source
         self._read: dict[int, dict[int, bytes]] = {}
 
@@ -63,9 +63,9 @@ class GlobalHeap:
         while at + head <= size:
             number = int.from_bytes(data[at : at + 2], "little")
             length = int.from_bytes(data[at + 8 : at + 8 + source.length_bytes], "little")
-            if number == 0:  # what is free is the last
+            if number == 0 and length:  # what is free is the last
                 return
-            if at + head + length > size:
+            if not number or at + head + length > size:
                 raise Broken(f"{what} does not lead to its end")
             source.spend(16, what)
             yield number, data[at + head : at + head + length]
@@ -123,7 +123,7 @@ class FractalHeap:
     NotRead
     """
 
-    def __init__(self, source: Source, address: int) -> None:
+    def __init__(self, source: FileBytes, address: int) -> None:
         self._source = source
         self._what = f"the heap at byte {address:,}"
         self._heap = _read_heap(source, address, self._what)
@@ -161,7 +161,7 @@ class FractalHeap:
             raise Broken(f"{self._what} has no object at {offset:,} of {length:,} bytes")
         if start not in self._contents:
             self._contents[start] = self._content(address, size)
-        return self._contents[start][offset - start :][:length]
+        return self._contents[start][offset - start : offset - start + length]
 
     def _content(self, address: int, size: int) -> bytes:
         """A block of objects, whose beginning counts too."""
@@ -220,7 +220,7 @@ class FractalHeap:
         return source.look(*self._huge[number], self._what)
 
 
-def _read_heap(source: Source, address: int, what: str) -> _Heap:
+def _read_heap(source: FileBytes, address: int, what: str) -> _Heap:
     size = 22 + 12 * source.length_bytes + 3 * source.offset_bytes + 4
     start = source.look(address, 9, what)
     if int.from_bytes(start[7:9], "little"):

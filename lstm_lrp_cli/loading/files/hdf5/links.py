@@ -52,7 +52,7 @@ def links_of(headers: Headers, header: Header) -> list[Link]:
     else:
         found = list(_new_links(headers, header))
     info = header.first(Says.LINK_INFO)
-    tracked = info is not None and bool(info.body[1:2] != b"\0" and info.body[1] & 1)
+    tracked = info is not None and len(info.body) > 1 and bool(info.body[1] & 1)
     found.sort(key=lambda each: each[1] if tracked else each[0])
     return [link for _, _, link in found]
 
@@ -63,6 +63,7 @@ def _old_links(headers: Headers, body: bytes) -> Iterator[tuple[bytes, Link]]:
     fields = Fields(body, source, "a group")
     tree, heap = fields.place(), fields.place()
     names: Fields | None = None
+    entry = source.length_bytes + source.offset_bytes + 24
     seen: set[int] = set()
     for _, address in old_tree(source, tree, GROUPS, source.length_bytes):
         what = f"the group's node at byte {address:,}"
@@ -73,10 +74,10 @@ def _old_links(headers: Headers, body: bytes) -> Iterator[tuple[bytes, Link]]:
         head.version(1)
         head.skip(1)
         count = head.number(2)
-        node = source.fields(address + 8, count * (2 * source.offset_bytes + 24), what)
+        node = source.fields(address + 8, count * entry, what)
         for _ in range(count):
             names = names or local_heap(source, heap)
-            names.at = node.number(source.offset_bytes)
+            names.at = node.length()
             target, kind = node.address(), node.number(4)
             node.skip(20)
             name = names.text()

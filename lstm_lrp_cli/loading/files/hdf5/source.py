@@ -16,7 +16,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 READ_AT_ONCE = 4 * 2**20
 # What describes the arrays is looked at once, or a few times where several share it. A file in
 # which it is looked at more often than this says leads in circles.
-LOOKED_AT, LOOKS_EACH = 16 * 2**20, 8
+LOOKED_AT, LOOKS_EACH = 4 * 2**20, 16
 # An address of no place has all its bits set.
 NOWHERE = {size: 2 ** (8 * size) - 1 for size in (2, 4, 8)}
 
@@ -29,7 +29,7 @@ class NotRead(Exception):
     """An honest part of an HDF5 file is of a kind that is not read; the text is a whole problem."""
 
 
-class Source:
+class FileBytes:
     """An open file, or the bytes of one.
 
     Attributes
@@ -56,11 +56,16 @@ class Source:
         if content is not None:
             self.size = len(content)
         self._base = 0
-        self._left = LOOKED_AT + LOOKS_EACH * self.size
+        self._left = 0
+        self.begin()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+    def begin(self) -> None:
+        """Begin a part of the work, each of which has its own bound."""
+        self._left = LOOKED_AT + LOOKS_EACH * self.size
 
     def begin_at(self, base: int) -> None:
         """Count addresses from here on."""
@@ -152,7 +157,7 @@ class Fields:
 
     __slots__ = ("at", "data", "source", "what")
 
-    def __init__(self, data: bytes, source: Source, what: str, at: int = 0) -> None:
+    def __init__(self, data: bytes, source: FileBytes, what: str, at: int = 0) -> None:
         self.data, self.source, self.what, self.at = data, source, what, at
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from .source import Broken, Fields, Source
+from .source import Broken, Fields, FileBytes
 
 GROUPS, CHUNKS = 0, 1  # what a tree of version 1 is of
 # The beginning and the checksum of a node of version 2.
@@ -12,7 +12,7 @@ NODE_BYTES = 10
 
 
 def old_tree(
-    source: Source, address: int, kind: int, key_bytes: int
+    source: FileBytes, address: int, kind: int, key_bytes: int
 ) -> Iterator[tuple[bytes, int]]:
     """The key and the address of each child of a version 1 tree's lowest nodes, in order.
 
@@ -65,7 +65,7 @@ class _Form(Struct, frozen=True):
     most: tuple[int, ...]
 
 
-def new_tree(source: Source, address: int, *kinds: int) -> Iterator[Fields]:
+def new_tree(source: FileBytes, address: int, *kinds: int) -> Iterator[Fields]:
     """The records of a version 2 tree, in order.
 
     Parameters
@@ -108,7 +108,7 @@ def new_tree(source: Source, address: int, *kinds: int) -> Iterator[Fields]:
 class _Walk:
     """Reads the nodes of a tree of version 2, each once."""
 
-    def __init__(self, source: Source, kind: int, form: _Form, what: str) -> None:
+    def __init__(self, source: FileBytes, kind: int, form: _Form, what: str) -> None:
         self._source, self._kind, self._form, self._what = source, kind, form, what
         self._seen: set[int] = set()
 
@@ -139,7 +139,7 @@ class _Walk:
         return Fields(data, self._source, self._what)
 
 
-def _form(source: Source, node_bytes: int, record_bytes: int, depth: int, what: str) -> _Form:
+def _form(source: FileBytes, node_bytes: int, record_bytes: int, depth: int, what: str) -> _Form:
     """How much room nodes have, of which follows how many bytes their counts take."""
     if record_bytes == 0 or node_bytes > source.size or depth > 32:
         raise Broken(f"{what} says that its nodes are of {node_bytes:,} bytes, {depth} levels")
