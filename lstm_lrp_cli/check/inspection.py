@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,8 @@ from lstm_lrp_cli.terminal.numbers import counted
 
 # What a dataset's name, type and shape may be folded behind: no shape is.
 JOINTS = re.compile(r"(?<=/)|(?<= )(?!\d+[,)])")
+# Longer tables take more time than anybody reads; JSON has all.
+MOST_ROWS = 5000
 
 
 def inspection(loaded: LoadedModel) -> dict[str, Any]:
@@ -141,9 +144,11 @@ def contents_object(contents: Contents) -> dict[str, Any]:
 def print_contents(contents: Contents, file: TextIO) -> None:
     """Print the datasets of a file whose architecture is not known."""
     table = _table(f"{contents.path} ({contents.format})", "dataset", "shape", "type")
-    for name, stored in contents.datasets.items():
+    for name, stored in islice(contents.datasets.items(), MOST_ROWS):
         shape = ", ".join(map(str, stored.shape))
         table.add_row(Text(printable(name)), f"({shape})", Text(printable(str(stored.dtype))))
+    if len(contents.datasets) > MOST_ROWS:
+        table.add_row(f"and {len(contents.datasets) - MOST_ROWS:,} more", "", "")
     open_console(file).print(table)
 
 
@@ -155,7 +160,7 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
         f"{contents.path} ({contents.format})", "layer", "what it is", "datasets", "parameters"
     )
     layers.columns[-1].justify = "right"
-    for layer in found["layers"]:
+    for layer in found["layers"][:MOST_ROWS]:
         datasets = [FoldedParts(JOINTS.split(printable(dataset))) for dataset in layer["datasets"]]
         name = f" {printable(layer['name'])}" if layer["name"] else ""
         layers.add_row(
@@ -164,6 +169,8 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
             Group(*datasets),
             f"{layer['parameters']:,}",
         )
+    if len(found["layers"]) > MOST_ROWS:
+        layers.add_row(f"and {len(found['layers']) - MOST_ROWS:,} more", "", "", "")
     behind = found["output_activation"]
     after = "" if behind == "linear" else f", before the {behind}"
     each = " at every step" if found["by_step"] else ""

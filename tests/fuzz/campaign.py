@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -137,6 +138,8 @@ def run(files: Iterator[File | Named], kinds: list[str], jobs: int, keep: Path |
     with tempfile.TemporaryDirectory() as folder:
         for file, found, place in judged(work, files, jobs, Path(folder)):
             figures[file.kind].count(found)
+            if found.finding and figures[file.kind].findings[found.finding] == 1:
+                print(f"{file.kind} {file.number}: {ascii(found.finding)}", file=sys.stderr, flush=True)
             if keep and found.finding and figures[file.kind].findings[found.finding] <= KEPT:
                 _keep(file, found, place / "case", keep)
     return figures

@@ -490,8 +490,8 @@ def test_constants_that_double_without_end(run, graph, tmp_path):
     for _ in range(40):
         name = graph.add("Concat", name, name, axis=0)
     error = refusal(run, graph, tmp_path)
-    assert "(Concat): claims" in error
-    assert "no such file of weights is honest" in error
+    assert "(Concat): makes constants of" in error
+    assert "no such file is honest" in error
 
 
 def test_sizes_that_multiply_without_end(run, graph, tmp_path):

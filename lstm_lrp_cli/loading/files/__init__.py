@@ -16,6 +16,8 @@ from lstm_lrp_cli.errors import UnusableInput
 # A file may unfold to this much and no more: weights are noise, which hardly compresses.
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
+# And so much where it is not compressed, and what it has is computed.
+FOLDED_EXPANSION = 16
 # As NumPy has it, from version 2 on.
 MOST_AXES = 64
 # What an array's bytes are counted in.
@@ -173,18 +175,31 @@ def check_shape(where: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
         raise UnusableInput(where, f"{problem}; copy or save the file again")
 
 
+def check_folded(where: str, claimed: int, file_bytes: int) -> None:
+    """Refuse arrays that a graph makes of its constants where they come to many times its file.
+
+    They are all kept: weights once as they stand, and a few times in other types or orders.
+    """
+    if claimed > ALLOWED_BYTES // 2 + FOLDED_EXPANSION * file_bytes:
+        raise UnusableInput(
+            where,
+            f"makes constants of {claimed:,} bytes in a file of {file_bytes:,}; no such file is "
+            "honest, so it is not read",
+        )
+
+
 def check_size(
     where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int, with_what: str = ""
 ) -> None:
     """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape."""
-    check_shape(where, shape)
     claimed = claimed_bytes(shape, itemsize)
-    if claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
+    if len(shape) <= MOST_AXES and claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
         raise UnusableInput(
             where,
-            f"claims {claimed:,} bytes{with_what} in a file of {file_bytes:,}; no such file of "
-            "weights is honest, so it is not read",
+            f"claims {_many(claimed)} bytes{with_what} in a file of {file_bytes:,}; no such file "
+            "of weights is honest, so it is not read",
         )
+    check_shape(where, shape, itemsize)
 
 
 def check_numeric(where: str, dtype: np.dtype[Any]) -> None:

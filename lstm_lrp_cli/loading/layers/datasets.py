@@ -35,6 +35,8 @@ SLOT = re.compile(
     r"/(adam|adamax|rmsprop|momentum|adagrad|adadelta|ftrl\w*|exponential\w*)(_\d+)?$"
 )
 LONGEST_LIST = 12
+# What all that was read takes.
+ALL = "all"
 
 
 class Datasets(Struct, frozen=True):
@@ -102,8 +104,10 @@ class Datasets(Struct, frozen=True):
         stored, where = self.file.datasets[name], self.file.where(name)
         check_shape(where, stored.shape)
         if stored.dtype.startswith(("float", "bfloat", "int", "uint")):
-            self._claimed[name] = claimed_bytes(stored.shape, self.dtype.itemsize)
-            check_size(where, (sum(self._claimed.values()),), 1, self.file.size, " with the others")
+            if name not in self.used:
+                total = self._claimed.get(ALL, 0)
+                self._claimed[ALL] = total + claimed_bytes(stored.shape, self.dtype.itemsize)
+            check_size(where, (self._claimed[ALL],), 1, self.file.size, " with the others")
 
     def numbers(self, said: Numbers, key: str, size: int) -> Floats:
         """The numbers that a mapping gives or names, one for each of so many units, in float64.

@@ -17,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import check_size
+from lstm_lrp_cli.loading.files import check_folded
 
 Array = NDArray[Any]
 
@@ -371,7 +371,7 @@ def _filled(node: GraphNode, shape: Array) -> list[Array]:
 
 
 def _check(node: GraphNode, claimed: int) -> None:
-    check_size(node.where, (claimed,), 1, node.file_bytes)
+    check_folded(node.where, claimed, node.file_bytes)
 
 
 # Each is given its node and as many inputs as that has, None where one is left out.

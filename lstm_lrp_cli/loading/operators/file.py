@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct
 
-from lstm_lrp_cli.loading.files import ArrayFile, Stored, check_size
+from lstm_lrp_cli.loading.files import ArrayFile, Stored, check_folded
 from .arrays import ARRAY_OPS, Array, GraphNode
 
 # Exporters copy a state by one Expand, one Tile, or both.
@@ -106,7 +106,7 @@ class GraphFile(ArrayFile):
             known = self._derived.get(name)
             self._made += array.nbytes - (0 if known is None else known.nbytes)
             self._derived[name] = array
-        check_size(node.where, (self._made,), 1, self.size)
+        check_folded(node.where, self._made, self.size)
         return arrays
 
     def keep_parts(self, node: GraphNode) -> None:
@@ -135,7 +135,7 @@ class GraphFile(ArrayFile):
             if arrays is None:
                 continue
             made += sum(array.nbytes for array in arrays)
-            check_size(node.where, (made,), 1, self.size)
+            check_folded(node.where, made, self.size)
             folded.add(place)
             self.constants |= dict(zip(node.outputs, arrays, strict=False))
         return folded

@@ -9,6 +9,7 @@ loader of PyTorch 2.13 reads (torch/export/__init__.py and torch/export/pt2_arch
 """
 
 import io
+import math
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import bfloat16, check_size, damaged, shape_text
+from lstm_lrp_cli.loading.files import bfloat16, check_shape, check_size, damaged, shape_text
 from lstm_lrp_cli.loading.files.numpy import unpacking
 from lstm_lrp_cli.loading.operators.arrays import Array
 from lstm_lrp_cli.loading.torch.pickled import Tensor
@@ -226,9 +227,8 @@ class _Views:
             raise UnusableInput(
                 where, f"has {len(shape)} sizes and {len(strides)} strides; expected as many"
             )
-        elements = 1
-        for size in shape:
-            elements *= size
+        check_shape(where, shape, bits.itemsize)
+        elements = math.prod(shape)
         self._claimed += bits.itemsize * elements
         check_size(where, (self._claimed,), 1, self._file_bytes)
         if not elements:
