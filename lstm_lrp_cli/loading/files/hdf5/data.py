@@ -16,7 +16,7 @@ from .filters import Filter, check_known, filters_of, undone
 from .headers import Header, Headers, Says, dimensions
 from .heaps import GlobalHeap
 from .links import Attribute
-from .source import Broken, Fields, NotRead
+from .source import NOWHERE, Broken, Fields, NotRead
 
 # As wide a table of texts as NumPy keeps them is made, and no wider: else each is by itself.
 WIDE_BYTES = ALLOWED_BYTES
@@ -108,43 +108,50 @@ class Arrays:
         if count * datatype.size > len(attribute.data):
             raise Broken(f"{what} is shorter than its shape says")
         data = np.frombuffer(attribute.data[: count * datatype.size], np.uint8)
-        stored = data.view(_elements(datatype)) if count and datatype.size else [b""] * count
+        stored = data.view(_elements(datatype))
         found: list[Any]
         if datatype.is_text:
             errors = "surrogateescape" if datatype.variable else "replace"
             found = list(self._decoded(stored, datatype, errors))
         else:
-            found = list(datatype.numbers(np.asarray(stored, datatype.dtype)))
+            found = list(datatype.numbers(stored))
         return found if shape else found[0]
 
     def _decoded(self, stored: Any, datatype: Datatype, errors: str = "strict") -> Iterator[str]:
         """Texts as they are stored, or as they are named."""
         if not datatype.variable:
-            for each in np.ravel(stored).tolist() if isinstance(stored, np.ndarray) else stored:
+            for each in np.ravel(stored).tolist():
                 yield _cut(each, datatype.padding).decode("utf-8", errors)
             return
-        source, known = self._source, dict[bytes, str]()
+        yield from self._named(np.ravel(stored), errors)
+
+    def _named(self, names: NDArray[Any], errors: str) -> Iterator[str]:
+        """Texts that stand in heaps. Those named one after another mostly stand in one."""
+        source = self._source
+        nowhere = (0, NOWHERE[source.offset_bytes])
+        # Of each its length, and the place and the number of what has it.
+        parts = names.view(
+            [("length", "<u4"), ("at", f"<u{source.offset_bytes}"), ("number", "<u4")]
+        )
+        last, objects, known = 0, dict[int, bytes](), dict[int, str]()
         left = ALLOWED_BYTES + ALLOWED_EXPANSION * source.size
-        for each in np.ravel(stored).tolist():
-            if each not in known:
-                text = self._text(each)
-                left -= len(text)
+        columns = (parts[key].tolist() for key in ("length", "at", "number"))
+        for length, at, number in zip(*columns, strict=True):
+            if at in nowhere:
+                yield ""
+                continue
+            if at != last:
+                last, objects, known = at, self._texts.objects(at), {}
+            text = known.get(number)
+            if text is None:
+                found = objects.get(number)
+                if found is None or length > len(found):
+                    raise Broken(f"the heap of texts at byte {at:,} has no text {number} as long")
+                left -= length
                 if left < 0:
                     raise Broken("its texts are far longer than the file")
-                known[each] = text.decode("utf-8", errors)
-            yield known[each]
-
-    def _text(self, name: bytes) -> bytes:
-        """A text that stands in a heap."""
-        name = name.ljust(8 + self._source.offset_bytes, b"\0")  # NumPy cuts zeros off
-        fields = Fields(name, self._source, "the name of a text")
-        length, address, number = fields.number(4), fields.address(), fields.number(4)
-        if not address:
-            return b""
-        found = self._texts.object(address, number)
-        if length > len(found):
-            raise Broken(f"a text of {length:,} bytes stands where {len(found):,} are")
-        return found[:length].partition(b"\0")[0]
+                text = known[number] = found[:length].partition(b"\0")[0].decode("utf-8", errors)
+            yield text
 
     def _body(self, header: Header, kind: Says, what: str) -> bytes:
         message = header.first(kind)
@@ -286,7 +293,7 @@ def _elements(datatype: Datatype) -> np.dtype[Any]:
     """What the bytes of an element are to NumPy."""
     if datatype.dtype is not None:
         return datatype.dtype
-    return np.dtype(f"S{datatype.size}")
+    return np.dtype(f"V{datatype.size}")
 
 
 def _cut(text: bytes, padding: int | None) -> bytes:

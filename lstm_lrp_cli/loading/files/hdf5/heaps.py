@@ -2,14 +2,17 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from struct import Struct
 
-from msgspec import Struct
+import msgspec
 
 from .source import Broken, Fields, FileBytes, NotRead, checksum, filled
 from .trees import new_tree
 
 # What stands before the objects of a collection, and before each of them, besides its length.
 COLLECTION_BYTES = 8
+# How `struct` calls numbers of so many bytes.
+LENGTHS = {2: "H", 4: "I", 8: "Q"}
 
 
 def local_heap(source: FileBytes, address: int) -> Fields:
@@ -33,22 +36,19 @@ class GlobalHeap:
         self._source = source
         self._read: dict[int, dict[int, bytes]] = {}
 
-    def object(self, address: int, number: int) -> bytes:
-        """An object of a collection.
+    def objects(self, address: int) -> dict[int, bytes]:
+        """The objects of a collection, by their numbers.
 
         Raises
         ------
         Broken
         """
-        collection = self._read.get(address)
-        if collection is None:
-            collection = self._read[address] = dict(self._objects(address))
-        found = collection.get(number)
+        found = self._read.get(address)
         if found is None:
-            raise Broken(f"the heap of texts at byte {address:,} has no object {number}")
+            found = self._read[address] = self._collection(address)
         return found
 
-    def _objects(self, address: int) -> Iterator[tuple[int, bytes]]:
+    def _collection(self, address: int) -> dict[int, bytes]:
         what = f"the heap of texts at byte {address:,}"
         source = self._source
         head = COLLECTION_BYTES + filled(source.length_bytes)
@@ -59,20 +59,23 @@ class GlobalHeap:
         if size < head:
             raise Broken(f"{what} is said to have {size} bytes")
         data = source.look(address, size, what)
+        numbers = Struct(f"<H6x{LENGTHS[source.length_bytes]}").unpack_from
+        found: dict[int, bytes] = {}
         at = head
         while at + head <= size:
-            number = int.from_bytes(data[at : at + 2], "little")
-            length = int.from_bytes(data[at + 8 : at + 8 + source.length_bytes], "little")
+            number, length = numbers(data, at)
             if number == 0 and length:  # what is free is the last
-                return
-            if not number or at + head + length > size:
+                break
+            at += head
+            if not number or at + length > size:
                 raise Broken(f"{what} does not lead to its end")
-            source.spend(16, what)
-            yield number, data[at + head : at + head + length]
-            at += head + filled(length)
+            found[number] = data[at : at + length]
+            at += -(-length // 8) * 8
+        source.spend(16 * len(found), what)
+        return found
 
 
-class _Heap(Struct, frozen=True):
+class _Heap(msgspec.Struct, frozen=True):
     """What a fractal heap says of itself.
 
     Parameters
