@@ -28,9 +28,8 @@ from .roles import OLDER_NAME, OLDER_ROLES, roles
 
 # How many states recurrent layers return, where they do.
 STATES = {"LSTM": 2, "CuDNNLSTM": 2, "GRU": 1, "CuDNNGRU": 1, "SimpleRNN": 1}
-# What Keras 3 calls weights that went by another name.
+# What Keras 3 calls weights that went by another name, and activations that do here.
 OTHER_ROLES = {("DepthwiseConv1D", "depthwise_kernel"): "kernel"}
-# Keras's names for activations that go by another name here.
 RENAMED = {"swish": "silu"}
 # What Keras has by that name; anything else may be somebody's own.
 KERAS_ACTIVATIONS = [
@@ -331,7 +330,9 @@ class _Reader(Struct):
     ) -> list[str]:
         calls = every_call(self.path, body)
         needed, outputs = needed_calls(self.path, body, calls)
-        reader = MaskReader(calls)
+        reader, times = MaskReader(calls), Counter(name for name, _ in calls)
+        # A call's number among all of this model's calls: two of them never have one name.
+        numbers = {call: suffix * times[call[0]] + call[1] for call in calls}
         given: dict[str, str] = {}
         if feeding:  # the model itself is fed by no layer
             inputs = [name for (name, _), _ in references(body["input_layers"])]
@@ -341,18 +342,17 @@ class _Reader(Struct):
             call = calls[name, number]
             call.check(self.path)
             sources = tuple(_value(values, *tensor) for tensor in call.tensors)
-            if not sources and name in given:
-                sources = (given[name],)
+            sources = sources or ((given[name],) if name in given else ())
             masks = None
             if call.masks is not None:
                 makers = [self._makers(reader, call, mask, set(needed)) for mask, _ in call.masks]
-                masks = tuple(_called(places, each, suffix) for each in makers)
+                masks = tuple(_called(places, each, numbers) for each in makers)
             values[name, number] = self._read_layer(
                 call.entry,
                 (*places, numbered[id(call.entry)]),
                 sources,
                 CalledAs(call.roles, masks, call.settings.get("use_causal_mask") is True),
-                suffix + number,
+                numbers[name, number],
             )
         return [_value(values, *output) for output in outputs]
 
@@ -370,12 +370,12 @@ class _Reader(Struct):
         return makers
 
 
-def _called(places: tuple[Place, ...], calls: frozenset[CallName], suffix: int) -> frozenset[str]:
+def _called(
+    places: tuple[Place, ...], calls: frozenset[CallName], numbers: dict[CallName, int]
+) -> frozenset[str]:
     """What calls are called as layers of the whole model."""
-    return frozenset(
-        _layer_name([*(place.name for place in places), name], suffix + number)
-        for name, number in calls
-    )
+    path = [place.name for place in places]
+    return frozenset(_layer_name([*path, call[0]], numbers[call]) for call in calls)
 
 
 def _layer_name(path: list[str], number: int) -> str:

@@ -102,12 +102,12 @@ class Datasets(Struct, frozen=True):
         Each alone may unfold to more than the file has; a hundred of them no honest file has.
         """
         stored, where = self.file.datasets[name], self.file.where(name)
-        check_shape(where, stored.shape)
         if stored.dtype.startswith(("float", "bfloat", "int", "uint")):
             if name not in self.used:
                 total = self._claimed.get(ALL, 0)
                 self._claimed[ALL] = total + claimed_bytes(stored.shape, self.dtype.itemsize)
             check_size(where, (self._claimed[ALL],), 1, self.file.size, " with the others")
+        check_shape(where, stored.shape)
 
     def numbers(self, said: Numbers, key: str, size: int) -> Floats:
         """The numbers that a mapping gives or names, one for each of so many units, in float64.
