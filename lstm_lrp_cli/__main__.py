@@ -2,12 +2,17 @@
 
 import atexit
 import gc
+import io
 import math
 import os
 import signal
 import sys
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # Python looks for garbage after every 700 new objects that may hold others. Imports make tens of
 # thousands, all to stay; what a corpus leaves behind is freed by counting references.
@@ -39,6 +44,7 @@ def run() -> None:
     """
     signals = _Signals()
     with signals:
+        keep_streams()
         start_fast()
         from lstm_lrp_cli.cli import main
 
@@ -115,6 +121,32 @@ def _amid_import(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+class _Heard(io.FileIO):
+    """Standard error: what it does not take, as on a full disk, is no failure of what is done."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(memoryview(data).cast("B"))
+
+
+def keep_streams() -> None:
+    """Let no file be taken for a standard stream that is closed, and no message be a failure."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    before = sys.stderr
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(_Heard(2, "wb", closefd=False)),
+        encoding=before.encoding if before else "utf-8",
+        errors=before.errors if before else "backslashreplace",
+        line_buffering=True,
+    )
 
 
 def start_fast() -> None:

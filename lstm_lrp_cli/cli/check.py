@@ -99,8 +99,9 @@ def check(
 
     _check_usage(given, expected, against)
     read = {**of.files, **given.files, "--expected": expected}
-    refuse_same_file({"-o": document.output}, read)
-    loaded = of.load_whole()
+    written = {"-o": document.output}
+    refuse_same_file(written, read)
+    loaded = of.load_whole(written)
     model = question.asked(loaded.model)
     warn(loaded.warnings)
     if against is not None and model is not loaded.model:

@@ -198,7 +198,8 @@ def compare(
 
     of_inputs = {name.replace("INPUT", "--input"): path for name, path in given.files.items()}
     named = {name: Path(path) for name, path in (("A", a), ("B", b)) if path}
-    refuse_same_file({"-o": document.output}, named | of_inputs | settings.files(methods))
+    written = {"-o": document.output}
+    refuse_same_file(written, named | of_inputs | settings.files(methods))
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given, methods)
@@ -209,6 +210,7 @@ def compare(
     wanted = None if any(models) or question.target in WORDS else question.target
     with one_blas_thread(), progress(STANDARD_INPUT not in paths) as tell:
         sides, both = both_sides(paths, models, methods, asked)
+        refuse_same_file(written, asked.sources)
         comparer = Comparer(sides, ranked.top, ranked.min_count, ranked.rank)
         same_input = b is None or all(models)
         for some in in_blocks(matched(both, wanted, same_input=same_input)):

@@ -11,7 +11,14 @@ from lstm_lrp_cli.running.files import open_together
 from lstm_lrp_cli.terminal.text import say, warn
 from .options.arguments import refuse_same_file
 from .options.help import Command
-from .options.model import DTYPES, assume_option, mapping_option, model_argument, set_option
+from .options.model import (
+    DTYPES,
+    assume_option,
+    mapping_option,
+    model_argument,
+    set_option,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.mapping import Described
@@ -74,20 +81,12 @@ def convert(
     loaded = load_model(model, mapping, np.dtype(dtype or np.float64), assume, said)
     warn(loaded.warnings)
     contents = loaded.contents
-    read = {"MODEL": model}
-    if contents.mapping_path is not None:
-        read["MODEL's mapping"] = contents.mapping_path
-    mapped = contents.described.mapping
-    vocabularies = [mapped.vocabulary, *(each.vocabulary for each in mapped.inputs or ())]
-    for k, name in enumerate(vocabularies):
-        if isinstance(name, str):
-            read["MODEL's vocabulary" + f" {k}" * (k > 0)] = contents.folder / name
     converted = converting.convert(loaded.model, output.stem)
     words = [output.with_name(n) for n in (*converted.vocabularies, *converted.tokenizers)]
     written = {"OUT": output, "OUT's mapping": described}
     for k, path in enumerate(words):
         written["OUT's vocabulary" + f" {k + 1}" * (len(words) > 1)] = path
-    refuse_same_file(written, read)
+    refuse_same_file(written, sources_of(contents))
     arrays = converted.arrays
     if dtype is None and converting.keeps_float32(loaded):
         arrays = converting.narrowed(arrays)

@@ -179,10 +179,11 @@ def evaluate(
     from lstm_lrp_cli.terminal.words import size_warnings
 
     read = of.files | given.files | settings.files(methods)
-    refuse_same_file({"-o": document.output, "--plot": plot}, read)
+    written = {"-o": document.output, "--plot": plot}
+    refuse_same_file(written, read)
     if plot is not None:
         require_matplotlib()
-    model = asked_model(of.load(), target)
+    model = asked_model(of.load(written), target)
     warn(model.warnings)
     question = resolve_judged(model, target, labelled=given.labelled)
     is_random = any(parse_method(name).kind == "random" for name in methods)

@@ -80,10 +80,10 @@ def explain(
     from lstm_lrp_cli.running.report import ExplainReport, Run
 
     read = of.files | given.files | settings.files(method)
-    refuse_same_file({"-o": to.output, "--report": to.report}, read)
+    refuse_same_file(to.written, read)
     form = choose_format(form, to.output, OUTPUTS)
     refuse_bytes(form, to.output)
-    model = question.asked(of.load())
+    model = question.asked(of.load(to.written))
     asked = question.of(model, labelled=given.labelled)
     if by is None and OUTPUTS[form].whole_unasked and model.takes_tokens:
         by = "dimension"

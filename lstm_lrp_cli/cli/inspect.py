@@ -11,7 +11,14 @@ from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.text import json_document, say, warn
 from .options.arguments import DocumentOptions, document_options, path_option, refuse_same_file
 from .options.help import Command
-from .options.model import assume_option, mapping_option, model_argument, set_option
+from .options.model import (
+    assume_option,
+    files_of,
+    mapping_option,
+    model_argument,
+    set_option,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.load import Contents
@@ -58,9 +65,11 @@ def inspect(
     from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
     from lstm_lrp_cli.loading.written import mapping_text
 
-    refuse_same_file({"-o": document.output, "--write-mapping": write_mapping}, {"MODEL": model})
+    written = {"-o": document.output, "--write-mapping": write_mapping}
+    refuse_same_file(written, files_of(model, mapping, said))
 
     def show(contents: Contents) -> None:
+        refuse_same_file(written, sources_of(contents))
         with open_output(document.output) as file:
             if document.form == "json":
                 file.write(json_document(contents_object(contents)))
@@ -78,6 +87,7 @@ def inspect(
         say(f"{model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64), assume, said)
+    refuse_same_file(written, sources_of(loaded.contents))
     with open_output(document.output) as file:
         if document.form == "json":
             file.write(json_document(inspection(loaded)))

@@ -39,6 +39,8 @@ EXAMPLES = (
 )
 UNUSABLE = 3
 INTERRUPTED = 130
+# What Linux's loader says of a library that has no place in memory.
+OUT_OF_MEMORY = "failed to map segment"
 
 
 class LrpGroup(click.Group):
@@ -69,6 +71,14 @@ class LrpGroup(click.Group):
         commands = (name for name in COMMANDS if name.startswith(incomplete))
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=COMMANDS[name]) for name in commands), *options]
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().main(*arguments, **settings)
+        except OSError as error:  # help, or the version, that standard output does not take
+            _drop_output()
+            say(f"{error.filename or 'output'}: {error.strerror or error}")
+            sys.exit(UNUSABLE)
 
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
         try:
@@ -109,6 +119,8 @@ class LrpGroup(click.Group):
                 ctx.exit(INTERRUPTED)
             if isinstance(error.__cause__, SystemExit):
                 raise error.__cause__ from None
+            if isinstance(error, ImportError) and OUT_OF_MEMORY in str(error):
+                return _stop(ctx, error, "there is not enough memory for the libraries of lrp")
             return _stop(
                 ctx, error, f"internal error: {error!r}; please report it, with LRP_DEBUG=1 set"
             )

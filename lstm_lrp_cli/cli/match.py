@@ -22,7 +22,7 @@ from .options.arguments import (
 from .options.help import Command
 from .options.inputs import InputOptions, input_argument
 from .options.methods import tolerance_option
-from .options.model import mapping_option, model_argument, set_option
+from .options.model import files_of, mapping_option, model_argument, set_option, sources_of
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.mapping import Described
@@ -86,14 +86,14 @@ def match(
     from lstm_lrp_cli.loading.written import mapping_text
     from lstm_lrp_cli.model.model import told
 
-    refuse_same_file(
-        {"-o": document.output, "--write-mapping": write_mapping},
-        {"MODEL": model, **given.files, "--expected": expected},
-    )
+    written = {"-o": document.output, "--write-mapping": write_mapping}
+    read = files_of(model, mapping, said) | given.files | {"--expected": expected}
+    refuse_same_file(written, read)
     with open_arrays(model) as file, one_blas_thread():
         axes, width = read_form_of_scores(expected)
         with reading(str(model)):
             contents, draft = drafted_contents(file, mapping, said)
+            refuse_same_file(written, sources_of(contents))
             base = contents.described.mapping
             datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
             search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))

@@ -46,8 +46,8 @@ def predict(
     from lstm_lrp_cli.running.predictions import PredictionRendering, PredictReport
     from lstm_lrp_cli.running.report import Run
 
-    refuse_same_file({"-o": to.output, "--report": to.report}, of.files | given.files)
-    model = asked_model(of.load(), target)
+    refuse_same_file(to.written, of.files | given.files)
+    model = asked_model(of.load(to.written), target)
     if given.labelled:
         refuse_labels(model)
     layout = PredictionLayout(model, given.labelled, verbatim=to.verbatim)

@@ -21,6 +21,10 @@ OWN_KEYS = ("tokens", "text", "values", "features", "dates")
 # Of those, what stands beside the values of an input, by its name where there are several.
 BESIDE = ("features", "dates")
 LISTED = 8
+# How many numbers, or texts, a line may have before any of it is read. Each takes ten times the
+# memory that it takes in the line.
+MOST_VALUES = 2**24
+MOST_TEXTS = 2**23
 Read = TypeVar("Read")
 
 
@@ -86,6 +90,7 @@ def _object(line: str, place: str) -> dict[str, Any] | None:
     """The object that stands on a line; None where it is blank."""
     if not line.strip():
         return None
+    _check_count(line, place)
     try:
         return _OBJECTS.decode(line)
     except msgspec.ValidationError as error:
@@ -153,6 +158,7 @@ def _without(key: str, found: dict[str, Any], model: Model) -> str:
 def _document(line: str, place: str) -> Document:
     if not line.strip():
         return _EMPTY
+    _check_count(line, place)
     try:
         return _DECODER.decode(line)
     except msgspec.ValidationError as error:
@@ -164,6 +170,15 @@ def _document(line: str, place: str) -> Document:
         return found
 
 
+def _check_count(line: str, place: str) -> None:
+    """Refuse a line that would unfold to far more than it is."""
+    if len(line) > MOST_TEXTS and (
+        line.count(",") > MOST_VALUES or line.count('"') > 2 * MOST_TEXTS
+    ):
+        problem = f"has more than {MOST_VALUES:,} values, or {MOST_TEXTS:,} texts"
+        raise UnusableInput(place, f"{problem}; expected a sequence of fewer: part it")
+
+
 def _as_python_writes(line: str, place: str, kind: type[Read]) -> Read | None:
     """A line with NaN or Infinity, which are no JSON but stand in what Python's json writes.
 
@@ -172,7 +187,12 @@ def _as_python_writes(line: str, place: str, kind: type[Read]) -> Read | None:
     import json
 
     try:
-        return msgspec.convert(json.loads(line), kind)
+        found = json.loads(line)
+        msgspec.json.encode(found)
+        return msgspec.convert(found, kind)
+    except UnicodeEncodeError as error:
+        problem = "holds half a character (a surrogate, as \\ud800); expected the character itself"
+        raise UnusableInput(place, problem) from error
     except msgspec.ValidationError as error:
         raise UnusableInput(place, str(error)) from error
     except (ValueError, RecursionError):

@@ -11,12 +11,13 @@ from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence
 from .stream import BOM
-from .tokens import Tokenizer, gold_class
+from .tokens import MOST_TOKENS, TOO_MANY, Tokenizer, gold_class
 
 # How text in UTF-16 begins.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # A stream without line ends would otherwise fill the memory.
 LONGEST_LINE = 64 * 2**20
+TOO_LONG = f"is longer than {LONGEST_LINE:,} bytes; is it text?"
 # How much is asked of a stream at a time.
 CHUNK = 2**16
 
@@ -61,7 +62,7 @@ class Lines:
     def decoded(self) -> str:
         """All of them as one text, with their ends; errors as of `texts`."""
         if len(self.data) > LONGEST_LINE and max(map(len, self._split())) > LONGEST_LINE:
-            raise UnusableInput(self.place, f"is longer than {LONGEST_LINE:,} bytes; is it text?")
+            raise UnusableInput(self.place, TOO_LONG)
         try:
             return self.data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -86,11 +87,23 @@ class Lines:
 
 
 def blocks_of_lines(file: BufferedReader, where: str, size: int) -> Iterator[Lines]:
-    """Cut a file into blocks of about so many bytes, each of whole lines."""
+    """Cut a file into blocks of about so many bytes, each of whole lines.
+
+    Raises
+    ------
+    UnusableInput
+        A line does not end within what any text has. The lines before it come first.
+    """
     first = 1
     for data in _whole_lines(file, size):
-        yield Lines(where, first, data.removeprefix(BOM) if first == 1 else data)
+        whole = data.rfind(b"\n") + 1
+        endless = len(data) - whole > LONGEST_LINE
+        if whole or not endless:
+            some = data[:whole] if endless else data
+            yield Lines(where, first, some.removeprefix(BOM) if first == 1 else some)
         first += data.count(b"\n")
+        if endless:
+            raise UnusableInput(f"{where}: line {first}", TOO_LONG)
 
 
 def _whole_lines(file: BufferedReader, size: int) -> Iterator[bytes]:
@@ -195,9 +208,14 @@ def integers(text: str, place: str) -> list[int]:
     UnusableInput
     """
     try:
-        return list(map(int, text.split()))
+        found = list(map(int, text.split(None, MOST_TOKENS)))
     except ValueError as error:
+        if len(text.split(None, MOST_TOKENS)) > MOST_TOKENS:
+            raise UnusableInput(place, TOO_MANY) from error
         wrong = next((t for t in text.split() if not t.lstrip("-").isdigit()), text)
         raise UnusableInput(
             place, f"found `{short(wrong)}`; with --ids, expected token ids such as 12 7 431"
         ) from error
+    if len(found) > MOST_TOKENS:
+        raise UnusableInput(place, TOO_MANY)
+    return found

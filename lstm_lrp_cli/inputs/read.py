@@ -176,7 +176,7 @@ def sequences_of(block: Block, model: Model) -> Iterator[Sequence]:
 def _opened(path: str) -> AbstractContextManager[OpenInput]:
     """An input that is open; of a folder, whose files are opened as they are read, its place."""
     if Path(path).is_dir():
-        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path)))
+        return nullcontext(OpenInput(io.BufferedReader(io.BytesIO()), b"", Path(path), path))
     return open_input(path)
 
 
@@ -196,6 +196,10 @@ def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
         if model.inputs[number].embedding is None:
             raise UnusableInput(
                 place, "gives a sentence, and the model takes numbers; name a file as INPUT"
+            )
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise UnusableInput(
+                place, "is not UTF-8; expected a sentence in the terminal's encoding"
             )
         documents = [Document(text=text) for text in texts]
         streams.append(

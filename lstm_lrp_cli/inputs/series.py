@@ -18,6 +18,8 @@ from .tokens import Tokenizer
 
 # A float32 holds all whole numbers up to it.
 LARGEST_ID = 2**24
+# How many sequences without a step an array may have: they take no room in its file.
+MOST_EMPTY = 100_000
 
 
 def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterator[Sequence]:
@@ -33,6 +35,9 @@ def sequences_of_array(array: NDArray[Any], model: Model, where: str) -> Iterato
         array.shape[-1] != read.size and read.embedding is None
     ):
         raise UnusableInput(where, _misshaped(array.shape, read))
+    if not array.size and len(array) > MOST_EMPTY:
+        problem = f"claims {len(array):,} sequences of no steps; expected some steps: save it again"
+        raise UnusableInput(where, problem)
     if array.ndim < dimensions:
         yield sequence_of_array(0, None, array, model, where)
         return

@@ -1,12 +1,13 @@
 """Opening an input, compressed or not; the formats of inputs, and what a name tells of them."""
 
+import errno
 import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
@@ -24,7 +25,17 @@ STANDARD_INPUT = "-"
 BEGINNING = 2**16
 # How much of it tells text from other data.
 ENOUGH = 4096
+# How much is copied at a time to a file on disk; and to how many bytes and how many times its own
+# size what is compressed may unfold there.
+SPOOLED = 2**20
+UNFOLDED = 512 * 2**20
+EXPANSION = 200
 BOM = b"\xef\xbb\xbf"
+# What a folder says in which no file can be made, or be longer; not every system has all of them.
+NO_ROOM = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "ENOENT", "ENOTDIR")
+} - {None}
 
 
 def display_name(source: str) -> str:
@@ -46,11 +57,17 @@ class OpenInput:
         Its first line, or as much of it as tells what it is.
     plain_path : Path or None
         The file on disk, where it is one and is not compressed.
+    where : str
+        What messages call it.
+    packed : callable or None
+        How many bytes were read so far of what is compressed; None where it is not.
     """
 
     file: io.BufferedReader
     beginning: bytes
     plain_path: Path | None
+    where: str
+    packed: Callable[[], int] | None = None
 
 
 @contextmanager
@@ -78,12 +95,16 @@ def open_input(source: str) -> Iterator[OpenInput]:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
         on_disk = source != STANDARD_INPUT and Path(source).is_file()
         plain_path = Path(source) if on_disk else None
+        packed = None
         for compression in COMPRESSIONS:
             if signature.startswith(compression.magic):
+                rejoined = file.raw
+                assert isinstance(rejoined, _Rejoined)
+                packed = rejoined.count
                 file = compression.open(file, "rb")
                 plain_path = None
         beginning, file = _look_ahead(file, _has_a_line)
-        yield OpenInput(file, beginning, plain_path)
+        yield OpenInput(file, beginning, plain_path, where, packed)
     except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
@@ -110,16 +131,49 @@ def is_text(beginning: bytes) -> bool:
 
 @contextmanager
 def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
-    """The input as a file on disk, spooled there if need be: arrays are not read in one go."""
+    """The input as a file on disk, spooled there if need be: arrays are not read in one go.
+
+    Raises
+    ------
+    UnusableInput
+        What is compressed unfolds to far more than any honest file.
+    """
     if opened.plain_path is not None:
         yield opened.plain_path
         return
-    import shutil
-
-    with _spool(suffix) as path:
-        with path.open("wb") as copy:
-            shutil.copyfileobj(opened.file, copy)
+    with ExitStack() as stack:
+        with spooling():
+            path = stack.enter_context(_spool(suffix))
+            with path.open("wb") as copy:
+                _copy(opened, copy)
         yield path
+
+
+def _copy(opened: OpenInput, copy: BinaryIO) -> None:
+    """Copy an input to a file, unless it unfolds to far more than any honest one does."""
+    size = 0
+    while data := opened.file.read(SPOOLED):
+        size += copy.write(data)
+        if opened.packed is not None and size > UNFOLDED + EXPANSION * opened.packed():
+            raise UnusableInput(
+                opened.where,
+                f"unfolds to more than {size:,} bytes, of {opened.packed():,}; no honest file "
+                "does: give it as it is before it is compressed",
+            )
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Tell of a temporary file that cannot be made or written what it is, and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UnusableInput(
+            "the folder of temporary files",
+            f"cannot be written to: {error.strerror}; set TMPDIR to one that has room",
+        ) from error
 
 
 @contextmanager
@@ -162,6 +216,11 @@ class _Rejoined(io.RawIOBase):
     def __init__(self, taken: bytes, rest: BinaryIO) -> None:
         self._taken = io.BytesIO(taken)
         self._rest = rest
+        self._count = 0
+
+    def count(self) -> int:
+        """How many bytes were read so far."""
+        return self._count
 
     def readable(self) -> bool:
         return True
@@ -170,6 +229,7 @@ class _Rejoined(io.RawIOBase):
         view = memoryview(buffer)
         data = self._taken.read(len(view)) or self._rest.read1(len(view))  # type: ignore[attr-defined]
         view[: len(data)] = data
+        self._count += len(data)
         return len(data)
 
 

@@ -44,6 +44,8 @@ class Contents(Struct, frozen=True):
         The mapping's keys that are the user's word, and not inferred.
     said_by : str
         What else than that mapping they are from, such as `--set`.
+    files : tuple of Path
+        All that the weights and what they say of themselves were read from.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Contents(Struct, frozen=True):
     datasets: dict[str, Stored]
     given: frozenset[str] = frozenset()
     said_by: str = ""
+    files: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -266,8 +269,8 @@ def read_contents(
 def read_datasets(path: Path) -> Contents:
     """What a weight file holds, whatever it says of its architecture."""
     with reading(str(path)), open_arrays(path) as file:
-        described = Described(Mapping(), {})
-        return Contents(file.path, file.format, None, described, dict(file.datasets))
+        none, datasets = Described(Mapping(), {}), dict(file.datasets)
+        return Contents(file.path, file.format, None, none, datasets, files=file.files)
 
 
 def ask_for_layers(contents: Contents) -> str:
@@ -334,19 +337,17 @@ def _contents(
     """What an open file holds, by what is inferred of it and what is given."""
     inferred, given = both
     described = (inferred or Described(Mapping(), {})).overridden_by(given)
-    own, datasets = frozenset(given.origins), dict(file.datasets)
+    own = frozenset(given.origins)
     described = predicting_values(described, own)
     said_by = "" if said is None else next(iter(said.origins.values()), "")
-    return Contents(file.path, file.format, mapping_path, described, datasets, own, said_by)
+    of_file = (file.path, file.format, mapping_path, described, dict(file.datasets))
+    return Contents(*of_file, own, said_by, file.files)
 
 
 def _beside(path: Path) -> Path | None:
     """The mapping that stands beside a model under the same name."""
-    for suffix in (".yaml", ".yml"):
-        candidate = path.with_suffix(suffix)
-        if candidate.is_file():
-            return candidate
-    return None
+    candidates = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))
+    return next((each for each in candidates if each.is_file()), None)
 
 
 def _labels(contents: Contents, model: Model, datasets: Datasets) -> tuple[str, ...] | None:

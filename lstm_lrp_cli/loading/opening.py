@@ -141,7 +141,10 @@ def _describe_hdf5(file: Any, assume: bool) -> Described | None:
     from .keras import weights, weights_alone
 
     found = files.find_beside(file) if weights.holds_layers(file) else None
-    return found.described if found else weights_alone.describe(file, assume)
+    if found is None:
+        return weights_alone.describe(file, assume)
+    file.beside = (found.path,)
+    return found.described
 
 
 def _records(file: ArrayFile) -> "Sequence[ModuleRecord]":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lstm_lrp_cli.engine.forward import originals
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object
+from lstm_lrp_cli.inputs.stream import spooling
 from lstm_lrp_cli.model import Floats, Integers
 from .writer import Joined, Layout, Sink, Writer, amount_names, numbers_of
 
@@ -110,7 +111,8 @@ class NpzSink(Sink):
         self._stack.close()
 
     def _append(self, name: str, array: NDArray[Any]) -> None:
-        self._gathered[name].write(array.tobytes())
+        with spooling():
+            self._gathered[name].write(array.tobytes())
         self._rows[name] += len(array)
 
     def _names(self) -> dict[str, NDArray[np.str_]]:

@@ -74,6 +74,10 @@ class Partial:
             raise OSError(error.errno, error.strerror, str(self.target)) from error
 
 
+class _TakenError(Exception):
+    """There is something of that name."""
+
+
 class _Named(io.FileIO):
     """A file whose errors name what it is to become."""
 
@@ -111,10 +115,13 @@ def made_beside(target: Path) -> Iterator[Partial]:
             with closing(file):
                 yield file
             return
+        except _TakenError:
+            _unplaced.pop(path)  # which is another's
         finally:
-            with suppress(OSError):
-                path.unlink()
-            _unplaced.pop(path, None)
+            if path in _unplaced:
+                with suppress(OSError):
+                    path.unlink()
+                del _unplaced[path]
 
 
 def _made(path: Path, target: Path) -> Partial | None:
@@ -126,6 +133,8 @@ def _made(path: Path, target: Path) -> Partial | None:
     mode = NEW if before is None else stat.S_IMODE(before.st_mode) & 0o777
     try:
         file = Partial(path, os.open(path, FLAGS, mode), target)
+    except FileExistsError as error:
+        raise _TakenError from error
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from error
     if before is not None:

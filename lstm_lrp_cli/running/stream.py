@@ -59,6 +59,11 @@ class Destination(NamedTuple):
     no_pager: bool = False
     verbatim: bool = False
 
+    @property
+    def written(self) -> dict[str, Path | None]:
+        """The files that will be there, by their options."""
+        return {"-o": self.output, "--report": self.report}
+
 
 def stream(
     rendering: BlockRendering[Any, Counted],

@@ -386,32 +386,59 @@ class TestAnError:
 
 
 # The files that a run reads, of which its output may be none.
+OF_A_MODEL = ("model.npz", "model.yaml", "vocab.txt")
 READ = {
-    "explain": ("model.npz", "text"),
-    "predict": ("model.npz", "text"),
-    "evaluate": ("model.npz", "text"),
-    "compare": ("model.npz", "other.npz", "text"),
+    "explain": (*OF_A_MODEL, "text"),
+    "predict": (*OF_A_MODEL, "text"),
+    "evaluate": (*OF_A_MODEL, "text"),
+    "compare": (*OF_A_MODEL, "other.npz", "other.yaml", "text"),
     "compare results": ("results",),
     "summarize": ("results",),
-    "check": ("model.npz", "text"),
-    "match": ("model.npz", "text", "scores.jsonl"),
-    "inspect": ("model.npz",),
+    "check": (*OF_A_MODEL, "text"),
+    "match": (*OF_A_MODEL, "text", "scores.jsonl"),
+    "inspect": OF_A_MODEL,
+}
+LINKS = {
+    "by a link": lambda name, link: link.symlink_to(name),
+    "by a hard link": lambda name, link: link.hardlink_to(link.with_name(name)),
 }
 
 
-@pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
+@pytest.mark.parametrize("linked", ["itself", *LINKS])
 @pytest.mark.parametrize(
     ("command", "name"), [(command, name) for command, names in READ.items() for name in names]
 )
 def test_the_output_is_no_file_that_is_read(folder, command, name, linked):
-    output = "link" if linked else name
-    if linked:
-        (folder.path / "link").symlink_to(name)
+    output = "link" if linked in LINKS else name
+    if linked in LINKS:
+        LINKS[linked](name, folder.path / output)
     before = folder.files()
     done = folder.call(*folder.arguments(command, FORMATS[command][0]), "-o", output)
     assert done.exit_code == 2
     assert "is the same file as" in done.stderr
     assert done.stdout == ""
+    assert folder.files() == before
+
+
+@pytest.mark.parametrize("name", READ["match"])
+def test_nor_is_a_mapping_that_is_written(folder, name):
+    before = folder.files()
+    for command in ("inspect", "match"):
+        if name in READ[command]:
+            arguments = folder.arguments(command, FORMATS[command][0])
+            done = folder.call(*arguments, "--write-mapping", name)
+            assert done.exit_code == 2
+            assert "--write-mapping is the same file as" in done.stderr
+    assert folder.files() == before
+
+
+def test_nor_is_it_what_standard_input_comes_from(folder):
+    """A file that the shell opened, whose name nobody says."""
+    before = folder.files()
+    with (folder.path / "text").open("rb") as text:
+        arguments = ("explain", "model.npz", "-", "--format", "tsv", "-o", "text")
+        done = folder.run(*arguments, stdin=text)
+    assert (done.returncode, done.stdout) == (2, b"")
     assert folder.files() == before
 
 

@@ -121,7 +121,10 @@ class TestNothingIsLost:
         small.write("plain-vocab.json", '["the", "film", "is", "not", "bad"]')
         result = run("convert", small.save(), small.folder / "plain.npz")
         assert result.exit_code == 2
-        assert "OUT's vocabulary is the same file as MODEL's vocabulary" in result.stderr
+        assert (
+            "OUT's vocabulary is the same file as `plain-vocab.json` of the mapping"
+            in result.stderr
+        )
 
     def test_other_files_are_written_over_as_with_o(self, convert, small):
         small.write("plain.npz", "something else")

@@ -18,9 +18,9 @@ def run_lrp(*arguments: object, **options) -> subprocess.CompletedProcess[bytes]
     return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something is true, and fail where it does not become so."""
-    end = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Wait until something is true, and fail where it does not become so in so many seconds."""
+    end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, "it did not come to that in time"
         time.sleep(0.005)

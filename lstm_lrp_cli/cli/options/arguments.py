@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
-from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -286,13 +287,24 @@ def _to_terminal(output: Path | None) -> bool:
 
 
 def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
-    """Refuse to write one file twice, or over what is read."""
-    # Not Path.is_file: what may name a file may be longer than any name.
-    places = {name: path.resolve() for name, path in read.items() if path and isfile(path)}
+    """Refuse to write one file twice, or over what is read, by whatever name or link."""
+    places: dict[Path, str] = {}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
             continue
-        for other, place in places.items():
-            if path.resolve() == place:
-                raise click.UsageError(f"{name} is the same file as {other}: {path}")
-        places[name] = path.resolve()
+        other = places.setdefault(path.resolve(), name)
+        there = _file_of(path)
+        if other == name and there is not None:
+            same = (each for each, source in read.items() if source and _file_of(source) == there)
+            other = next(same, name)
+        if other != name:
+            raise click.UsageError(f"{name} is the same file as {other}: {path}")
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file stands there, whatever it is called; None where there is no regular file."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if path == STANDARD_OUTPUT else os.stat(path)
+    except (OSError, ValueError, AttributeError):  # what may name a file need be no name
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.inputs.read import Source
     from lstm_lrp_cli.inputs.tables.roles import AsSeries
 
+# The files of a folder that is an input.
+OF_DATASETS = ("*.arrow", "state.json", "dataset_info.json", "dataset_dict.json")
 # What --help but names.
 RARE = ("delimiter", "input_format", "array", "window", "stride", "group", "date")
 
@@ -57,6 +60,9 @@ class InputOptions(NamedTuple):
             _, equals, path = name.partition("=")
             if equals:
                 found[f"INPUT {name}"] = Path(path)
+            for folder in filter(os.path.isdir, (name, path)):
+                parts = (each for pattern in OF_DATASETS for each in Path(folder).glob(pattern))
+                found |= {f"INPUT {each}": each for each in parts}
         return found
 
     @property

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from lstm_lrp_cli.inputs.stream import display_name
-from .arguments import group, path_option
+from .arguments import group, path_option, refuse_same_file
 
 if TYPE_CHECKING:
-    from lstm_lrp_cli.loading.load import LoadedModel
+    from lstm_lrp_cli.loading.load import Contents, LoadedModel
     from lstm_lrp_cli.loading.mapping import Described
     from lstm_lrp_cli.model.model import Model
 
 DTYPES = ("float64", "float32")
+# What stands beside a vocabulary, and says more of it.
+OF_TOKENIZERS = "tokenizer_config.json"
+# A list of more texts names no files; of a folder, so many may be read.
+MOST_FILES = 100
 
 
 def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -28,15 +33,6 @@ def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 mapping_option = path_option("--mapping", help="What MODEL cannot say.  [default: MODEL's .yaml]")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a document."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
 
 
 def _said(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Described | None:
@@ -72,6 +68,55 @@ dtype_option = click.option(
 )
 
 
+def files_of(model: Path, mapping: Path | None, said: Described | None) -> dict[str, Path | None]:
+    """What is read of a model, as far as it is known before, and every text of --set."""
+    found = {"MODEL": model, "--mapping": mapping}
+    if mapping is None and model.name:
+        found |= {f"MODEL's {end}": model.with_suffix(end) for end in (".yaml", ".yml")}
+    if said is not None:
+        import msgspec
+
+        texts = _texts(msgspec.to_builtins(said.mapping))
+        found |= {f"--set {text}": Path(text) for text in texts}
+    return found
+
+
+def sources_of(contents: Contents) -> dict[str, Path | None]:
+    """Every file that a model may have been read from, by what it is."""
+    import msgspec
+
+    found: dict[str, Path | None] = {f"MODEL's {path.name}": path for path in contents.files}
+    found |= {"MODEL": contents.path, "MODEL's mapping": contents.mapping_path}
+    for text in _texts(msgspec.to_builtins(contents.described.mapping)):
+        path = contents.folder / text
+        found[f"`{text}` of the mapping"] = path
+        found |= {f"`{text}` of the mapping, {each.name}": each for each in _beside(path)}
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a document that may name a file: in a list of many are names of other things."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            if len(value) <= MOST_FILES or not isinstance(each, str):
+                yield from _texts(each)
+
+
+def _beside(path: Path) -> list[Path]:
+    """What may be read beside a file that a mapping names, or in a folder."""
+    try:
+        if path.is_dir():
+            return [*islice(path.iterdir(), MOST_FILES)]
+        return [path.with_name(OF_TOKENIZERS)] if path.is_file() else []
+    except (OSError, ValueError):  # a text that can be no name
+        return []
+
+
 class ModelOptions(NamedTuple):
     """Which model, and how it is read."""
 
@@ -87,28 +132,21 @@ class ModelOptions(NamedTuple):
 
     @property
     def files(self) -> dict[str, Path | None]:
-        """What is read, and every text of --set, as which a file may be named."""
-        found = {"MODEL": self.model, "--mapping": self.mapping}
-        if self.said is not None:
-            import msgspec
+        return files_of(self.model, self.mapping, self.said)
 
-            found |= {
-                f"--set {each}": Path(each)
-                for each in _texts(msgspec.to_builtins(self.said.mapping))
-            }
-        return found
+    def load(self, written: Mapping[str, Path | None]) -> Model:
+        return self.load_whole(written).model
 
-    def load(self) -> Model:
-        return self.load_whole().model
-
-    def load_whole(self) -> LoadedModel:
-        """The model, and how it was read."""
+    def load_whole(self, written: Mapping[str, Path | None]) -> LoadedModel:
+        """The model, and how it was read; none of the files that will be written is among it."""
         import numpy as np
 
         from lstm_lrp_cli.loading.load import load_model
 
         dtype = np.dtype(self.dtype)
-        return load_model(self.model, self.mapping, dtype, self.assume, self.said)
+        loaded = load_model(self.model, self.mapping, dtype, self.assume, self.said)
+        refuse_same_file(written, sources_of(loaded.contents))
+        return loaded
 
 
 model_options = group(

@@ -32,6 +32,7 @@ from lstm_lrp_cli.terminal.text import warn
 from .arguments import QuestionOptions
 from .inputs import InputOptions
 from .methods import SettingOptions
+from .model import sources_of
 
 USUAL_METHOD = "lrp-all"
 
@@ -54,6 +55,8 @@ class AskedModels:
     question : QuestionOptions
     settings : SettingOptions
         Of methods.
+    sources : dict
+        The files that models were read from, by what they are.
     loaded : list of (str, Model)
         The models that were loaded, with their names, which may be the same.
     figures : list of (InputFigures, Model)
@@ -69,6 +72,7 @@ class AskedModels:
     dtype: str
     question: QuestionOptions
     settings: SettingOptions
+    sources: dict[str, Path | None] = field(default_factory=dict)
     loaded: list[tuple[str, Model]] = field(default_factory=list)
     figures: list[tuple[InputFigures, Model]] = field(default_factory=list)
     explaining: list[Explaining] = field(default_factory=list)
@@ -90,7 +94,10 @@ class AskedModels:
         """The model of A (0) or of B (1)."""
         dtype = np.dtype(self.dtype)
         mapping = self.mappings[place]
-        model = load_model(Path(path), mapping, dtype, self.assume, self.said).model
+        read = load_model(Path(path), mapping, dtype, self.assume, self.said)
+        model = read.model
+        for name, source in sources_of(read.contents).items():
+            self.sources[f"{'AB'[place]}, {name}"] = source
         told = self._warnings_of_models()
         warn(each for each in model.warnings if each not in told)
         model = self.question.asked(model)

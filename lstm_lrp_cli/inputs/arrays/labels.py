@@ -1,7 +1,7 @@
 """True classes that are kept as an array: numbers, labels, or a column for each class."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def read_golds(path: Path, model: Model, where: str) -> list[int]:
     UnusableInput
         It is no such file, or not of the model's classes.
     """
-    with suppress(OSError), path.open("rb") as file:
-        if OBJECTS in file.read(HEADER):
+    with suppress(OSError), path.open("rb") if path.is_file() else nullcontext() as file:
+        if file is not None and OBJECTS in file.read(HEADER):
             return golds_of(_of_objects(read_npy(path, where).values(), where), model, where)
     return golds_of(open_npy(path, where), model, where)
 

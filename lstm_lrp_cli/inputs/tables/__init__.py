@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Several
 from typing import Any
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 
 # The values of some columns of a row, in the order asked for, and the row's place for error
 # messages: "reviews.csv: line 7", at which it begins; "reviews.parquet: row 6", counted from 1.
@@ -97,7 +97,7 @@ class Table(ABC):
     @property
     def listed(self) -> str:
         """The columns, as a message lists them."""
-        names = ", ".join(name or "(without a name)" for name in self.columns[:LISTED])
+        names = ", ".join(short(name) or "(without a name)" for name in self.columns[:LISTED])
         more = len(self.columns) - LISTED
         return f"{names} and {more} more" if more > 0 else names
 

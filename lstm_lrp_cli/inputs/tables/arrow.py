@@ -6,16 +6,19 @@ Files are untrusted: what is read of them is checked by Arrow before any of it i
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.loading.files.parquet import checked_table
 from . import SPLITS, STATE, Row, Table
 
 try:
     import pyarrow as pa
+    from pyarrow import compute as pc
     from pyarrow import parquet
 except ImportError as error:
     raise UnusableInput(
@@ -25,6 +28,11 @@ except ImportError as error:
 
 # How many rows are read at a time, where the file leaves it to the reader.
 ROWS = 2**10
+# How many bytes of texts are read at a time, where these may be longer than is seen.
+TEXT_BYTES = 2**26
+# How many values some rows have in their lists, before fewer rows are read; and at most one row.
+MOST_AT_ONCE = 2**20
+MOST_IN_ROW = 2**24
 IPC_FILE, FEATHER_1 = b"ARROW1", b"FEA1"
 # What data sets of Hugging Face tell of themselves, in a schema and beside it.
 KEY = b"huggingface"
@@ -61,20 +69,30 @@ class ArrowTable(Table):
         number = 0
         with _readable(self.where):
             for batch in self._batches(names):
-                columns = [_values(batch.column(name)) for name in names]
-                rows = zip(*columns, strict=True) if columns else [()] * batch.num_rows
-                for row in rows:
-                    number += 1
-                    yield row, f"{self.where}: row {number}"
+                for part in _parts(batch, f"{self.where}: row {number + 1}"):
+                    columns = [_values(part.column(name)) for name in names]
+                    rows = zip(*columns, strict=True) if columns else [()] * part.num_rows
+                    for row in rows:
+                        number += 1
+                        yield row, f"{self.where}: row {number}"
 
 
 @contextmanager
 def open_parquet(path: Path, where: str) -> Iterator[Table]:
     """Open a Parquet file; of its columns those are read that are asked for."""
-    with _readable(where), parquet.ParquetFile(path) as file:
+    with _readable(where):
+        with parquet.ParquetFile(path) as file:
+            metadata = file.metadata
+        checked = checked_table(path, metadata, where)
+        settings = {"read_dictionary": checked.words, "pre_buffer": False}
+        file = parquet.ParquetFile(path, metadata=metadata, **settings)
+    with _readable(where), file:
+        most = max(1, min(ROWS, TEXT_BYTES // checked.longest))
 
         def batches(names: list[str]) -> Iterator[Any]:
-            return _checked(file.iter_batches(ROWS, columns=names))
+            # Of one group each, since every group has its own lists of words.
+            for group in range(file.num_row_groups):
+                yield from _checked(file.iter_batches(most, row_groups=[group], columns=names))
 
         yield ArrowTable(where, file.schema_arrow, batches)
 
@@ -190,6 +208,48 @@ def _checked(batches: Iterable[Any]) -> Iterator[Any]:
         yield batch
 
 
+def _parts(batch: Any, where: str) -> Iterator[Any]:
+    """Some rows of a batch at a time: what repeats, or is nothing, is not in it as often as told.
+
+    Parameters
+    ----------
+    where : str
+        The first row, for error messages.
+    """
+    rows, start = ROWS, 0
+    while start < batch.num_rows:
+        part = batch.slice(start, rows)
+        values = max(map(_count, part.columns), default=0)
+        if values > MOST_AT_ONCE and part.num_rows > 1:
+            rows = max(1, rows // 2)
+            continue
+        if values > MOST_IN_ROW:
+            raise UnusableInput(where, f"or one behind it has {values:,} values; expected fewer")
+        yield part
+        start += rows
+
+
+def _count(column: Any) -> int:
+    """How many values a column has in its lists."""
+    while is_list(column.type):
+        column = column.flatten()
+    return len(column)
+
+
+def is_list(kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values are texts, numbers, dates or lists of these, however they are kept."""
+    if is_list(kind):
+        return _is_plain(kind.value_type)
+    if pa.types.is_dictionary(kind):
+        return not pa.types.is_nested(kind.value_type)
+    return not pa.types.is_nested(kind) and not pa.types.is_run_end_encoded(kind)
+
+
 def _values(column: Any) -> list[Any]:
     """The values of a column; times to the microsecond, and finer ones as texts."""
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
@@ -197,6 +257,16 @@ def _values(column: Any) -> list[Any]:
             column = column.cast(pa.timestamp("us", column.type.tz))
         except pa.ArrowInvalid:
             column = column.cast(pa.string())
+    if not _is_plain(column.type):
+        return [{}] * len(column)  # which is neither a text nor a number, whatever is in it
+    if pa.types.is_dictionary(column.type):
+        words = column.dictionary.to_pylist()
+        return [None if place is None else words[place] for place in column.indices.to_pylist()]
+    if is_list(column.type) and pa.types.is_dictionary(column.type.value_type):
+        lists = column.flatten()
+        sizes = pc.list_value_length(column).to_pylist()
+        own = iter(_values(lists))
+        return [None if size is None else list(islice(own, size)) for size in sizes]
     values: list[Any] = column.to_pylist()
     return values
 
@@ -206,7 +276,7 @@ def _readable(where: str) -> Iterator[None]:
     """Whatever Arrow raises of a damaged file as an error of the user's."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         problem = " ".join(str(error).split())[:200]
         raise UnusableInput(where, f"cannot be read: {problem}; is it whole?") from error
 

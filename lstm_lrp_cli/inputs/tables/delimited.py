@@ -21,8 +21,13 @@ DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 LOOKED_AT = 20
 # What Excel reads in a first line, and shows nowhere.
 EXCEL = re.compile(r"sep=(.)\r?\n?\Z")
-QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=\t|\Z)')
-UNCLOSED = re.compile(r'"(?:[^"]|"")*\Z')
+# How many columns a table may have, and over how many lines a row may go.
+MOST_COLUMNS = 200_000
+MOST_LINES = 2**20
+# From which length on a row's fields are counted before they are made.
+LONG_ROW = 2**20
+# How many characters are looked through, time and again, for the end of one row.
+MOST_LOOKED_AT = 2**27
 
 
 class DelimitedTable(Table):
@@ -49,7 +54,9 @@ class DelimitedTable(Table):
             next(lines)
         self.delimiter = delimiter or (told and told.group(1)) or _delimiter(lines, where)
         self._found = _rows(lines, where, self.delimiter)
-        header, _ = next(self._found, ([], where))
+        header, place = next(self._found, ([], where))
+        if len(header) > MOST_COLUMNS:
+            raise UnusableInput(place, _csv_problem("too many fields"))
         super().__init__(where, [name.strip() for name in header])
 
     def _rows(self, places: list[int]) -> Iterator[Row]:
@@ -132,20 +139,23 @@ def _rows(lines: _Ahead, where: str, delimiter: str) -> Iterator[tuple[list[str]
 def _of_csv(lines: _Ahead, where: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
     """Rows as RFC 4180 has them; empty lines are passed over."""
     csv.field_size_limit(LONGEST_LINE)
-    size = 0
+    size = count = 0
 
     def counted() -> Iterator[str]:
         """The lines, of which one row may not have more than one line could be long."""
-        nonlocal size
+        nonlocal size, count
         for line in lines:
             size += len(line)
-            if size > LONGEST_LINE:
-                raise csv.Error("field limit")
+            count += 1
+            if size > LONGEST_LINE or count > MOST_LINES:
+                raise csv.Error("field limit" if size > LONGEST_LINE else "too many lines")
+            if len(line) > LONG_ROW and '"' not in line and line.count(delimiter) > MOST_COLUMNS:
+                raise csv.Error("too many fields")
             yield line
 
     reader = csv.reader(counted(), delimiter=delimiter, strict=True)
     while True:
-        size = 0
+        size = count = 0
         place = f"{where}: line {lines.number + 1}"
         try:
             row = next(reader, None)
@@ -163,6 +173,10 @@ def _csv_problem(found: str) -> str:
         return "opens a quote that no later line closes; quotes within quotes are doubled"
     if "field limit" in found:
         return f"is a row of more than {LONGEST_LINE:,} characters; is a quote opened, not closed?"
+    if "too many lines" in found:
+        return f"is a row of more than {MOST_LINES:,} lines; is a quote opened, not closed?"
+    if "too many fields" in found:
+        return f"has more than {MOST_COLUMNS:,} fields; expected a table of fewer columns"
     if "expected after" in found:
         return 'has a quote within a quoted field; expected it doubled ("")'
     if "new-line character" in found:
@@ -179,6 +193,8 @@ def _of_tsv(lines: _Ahead, where: str) -> Iterator[tuple[list[str], str]]:
     for line in lines:
         place = f"{where}: line {lines.number}"
         text = _bare(line)
+        if len(text) > LONG_ROW and text.count("\t") > MOST_COLUMNS:
+            raise UnusableInput(place, _csv_problem("too many fields"))
         row = text.split("\t")
         if '"' in text:
             row = _unquoted(text, row, width, lines, place)
@@ -191,15 +207,16 @@ def _unquoted(text: str, plain: list[str], width: int, lines: _Ahead, place: str
     """The fields of a row that has quotes, which may go on in further lines."""
     found = _quoted_fields(text)
     if found is None and width and not _stands_alone(plain, width, lines.peek(1)):
-        size = len(text)
+        size = looked_at = len(text)
         parts = [text]
         while found is None:
             more = next(lines, None)
-            if more is None or size > LONGEST_LINE:
+            if more is None or size > LONGEST_LINE or looked_at > MOST_LOOKED_AT:
                 raise UnusableInput(place, _csv_problem("unexpected end"))
             parts.append(more)
             size += len(more)
             if '"' in more:
+                looked_at += size
                 found = _quoted_fields(_bare("\n".join(map(_bare, parts))))
     return found if found is not None and len(found) == (width or len(found)) else plain
 
@@ -214,12 +231,12 @@ def _quoted_fields(text: str) -> list[str] | None:
     fields: list[str] = []
     place = 0
     while True:
-        quoted = QUOTED.match(text, place)
-        if quoted:
-            fields.append(quoted.group(1).replace('""', '"'))
-            place = quoted.end()
-        elif UNCLOSED.match(text, place):
+        closing = _closing_quote(text, place) if text.startswith('"', place) else len(text)
+        if closing < 0:
             return None
+        if text[closing + 1 : closing + 2] in ("\t", "") and closing < len(text):
+            fields.append(text[place + 1 : closing].replace('""', '"'))
+            place = closing + 1
         else:
             end = text.find("\t", place)
             end = len(text) if end < 0 else end
@@ -228,6 +245,14 @@ def _quoted_fields(text: str) -> list[str] | None:
         if place == len(text):
             return fields
         place += 1
+
+
+def _closing_quote(text: str, opening: int) -> int:
+    """Where the quote is that closes another, and is not doubled; -1 where there is none."""
+    place = text.find('"', opening + 1)
+    while text.startswith('""', place) and place >= 0:
+        place = text.find('"', place + 2)
+    return place
 
 
 def _bare(line: str) -> str:

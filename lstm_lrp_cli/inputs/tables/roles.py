@@ -147,7 +147,8 @@ def _found_date(table: Table, names: list[str], first: dict[str, Any], read: Inp
 
     Numbers are dates only in columns that are called so, if there are too many to be features.
     """
-    names = [name for name in names if name not in (read.features or ())]
+    features = frozenset(read.features or ())
+    names = [name for name in names if name not in features]
     found = [name for name in names if is_date(first[name])]
     called = [name for name in names if name.strip().lower() in NAMES]
     if not found and (read.features is not None or len(names) > read.size):

@@ -7,7 +7,8 @@ is sorted by its dates, where windows bound what must be held of each.
 
 import math
 import warnings
-from collections import deque
+from array import array
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -24,8 +25,12 @@ from .dates import DateColumn, Meanings, is_absent, is_date, is_number
 from .roles import LISTED, AsSeries, Roles, roles_of
 from .text import gold_of
 
-# How many values of series that are not at an end are held in all, before the oldest is let go of.
-MOST_HELD = 2**21
+# How many values of series that are not at an end are held in all, before the oldest is let go of;
+# and as how many a series counts itself.
+MOST_HELD = 2**24
+OWN_SIZE = 40
+# Over how many parts the names of series are spread that have ended.
+PARTS = 2**16
 
 
 def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) -> Iterator[Sequence]:
@@ -42,9 +47,10 @@ def read_wide(table: Table, asked: AsSeries, label: str | None, model: Model) ->
         A column is missing or of no use to the model, a value is missing or no number, or dates do
         not increase. The error names row and column.
     """
-    names = [name for name in table.columns if table.columns.count(name) == 1]
+    counts = Counter(table.columns)
+    names = [name for name in table.columns if counts[name] == 1]
     if len(names) < len(table.columns):
-        twice = next(name for name in table.columns if name not in names)
+        twice = next(name for name in table.columns if counts[name] > 1)
         table.place_of(twice)  # which says so
     _check_header(names, table.where)
     rows = table.rows(names)
@@ -72,15 +78,33 @@ def _check_header(names: list[str], where: str) -> None:
 class _Series:
     """What is held of a series: its last rows, as many as a window has, or all of them."""
 
-    def __init__(self, name: str | None, window: int | None) -> None:
+    __slots__ = ("count", "cut", "dates", "label", "last", "name", "place", "values")
+
+    def __init__(self, name: str | None, window: int | None, *, dated: bool) -> None:
         self.name = name
         self.count = 0  # of all rows so far
         self.cut = 0  # of those that stand in some sequence
         self.values: deque[list[float]] = deque(maxlen=window)
-        self.dates: deque[str] = deque(maxlen=window)
+        self.dates: deque[str] | None = deque(maxlen=window) if dated else None
         self.last: tuple[str, Meanings] | None = None
         self.label: Any = None
         self.place = ""
+
+
+class _Ended:
+    """The series that have ended, of which there may be millions: no more than a hash of each name.
+
+    Two names of ten million have the same once in some hundred thousand tables.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+
+    def add(self, name: str | None) -> None:
+        self._hashes[hash(name) % PARTS].append(hash(name))
+
+    def __contains__(self, name: str | None) -> bool:
+        return hash(name) in self._hashes.get(hash(name) % PARTS, ())
 
 
 class _Cutting:
@@ -105,7 +129,7 @@ class _Cutting:
         self._keeps_short = self._window is None or read.padding is not None
         self._number = 0
         self._open: dict[str | None, _Series] = {}
-        self._gone: set[str | None] = set()
+        self._gone = _Ended()
         self._short: list[str] = []
         self._short_count = self._behind = 0
 
@@ -148,7 +172,8 @@ class _Cutting:
                 place,
                 f"{self._roles.group} {name} goes on after another; sort the file by {by}{apart}",
             )
-        found = self._open.pop(name, None) or _Series(name, self._window)
+        found = self._open.pop(name, None)
+        found = found or _Series(name, self._window, dated=self._roles.dated)
         self._open[name] = found  # the last, as the oldest is let go of first
         return found
 
@@ -157,7 +182,7 @@ class _Cutting:
         if self._window is None:
             yield from self._let_go(series)
             return
-        held = self._window * max(len(self._features), 1)
+        held = self._window * max(len(self._features), 1) + OWN_SIZE
         if len(self._open) * held > MOST_HELD:
             yield from self._let_go(next(iter(self._open.values())))
 
@@ -207,7 +232,7 @@ class _Cutting:
                 if before is not None:
                     self._dates.check_order(before, date)
                 series.last = date
-                if self._roles.dated:
+                if series.dates is not None:
                     series.dates.append(date[0])
             series.values.append(self._numbers(values))
         except ValueError as error:
@@ -245,7 +270,7 @@ class _Cutting:
         if roles.label is not None:
             classes = self._table.classes.get(roles.label)
             gold = gold_of(series.label, roles.label, classes, model, self._at(series))
-        dates = tuple(series.dates) if roles.dated else None
+        dates = None if series.dates is None else tuple(series.dates)
         named = self._number, self._id(series)
         self._number += 1
         return Sequence(named[0], values, None, roles.features, named[1], gold, dates=dates)
@@ -257,9 +282,9 @@ class _Cutting:
             number = None if name is None else whole_number(name)
             return number if number is not None and str(number) == name else name
         start = series.count - len(series.values)
-        begins = series.dates[0] if self._roles.dated else str(start)
+        begins = str(start) if series.dates is None else series.dates[0]
         if name is None:
-            return begins if self._roles.dated else None if start == self._number else start
+            return begins if series.dates is not None else None if start == self._number else start
         return f"{name} {begins}"
 
 

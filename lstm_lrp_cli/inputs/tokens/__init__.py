@@ -22,6 +22,10 @@ SKIPPED = -1
 # What stands for a token that is not in the vocabulary until it is decided what becomes of it.
 MISSING = -2
 
+# As many make one sequence, and no more: a line of text may have eight times as many.
+MOST_TOKENS = 2**22
+TOO_MANY = f"has more than {MOST_TOKENS:,} tokens; expected a sequence of fewer: part it"
+
 # A whole number as a column of floats has it.
 _WHOLE = re.compile(r"(\d+)\.0*")
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -58,23 +62,36 @@ class Tokenizer:
         ------
         UnusableInput
             The library that the vocabulary needs is not there, or cannot cut it; or a pattern of
-            the mapping takes too long for it.
+            the mapping takes too long for it; or there are more tokens than a sequence has.
         """
+        tokens = self._cut(text, where)
+        if len(tokens) > MOST_TOKENS:
+            raise UnusableInput(where, TOO_MANY)
+        return tokens
+
+    def _cut(self, text: str, where: str) -> list[str]:
+        """No more than one token too many."""
         lowercase = self._tokenization.lowercase
         if lowercase:
             text = text.translate(ASCII_LOWER) if lowercase == "ascii" else text.lower()
         if self._remove is not None:
             text = self._remove.without(text, where)
         if self._cutter is not None and self._vocabulary is not None:
+            if len(text) > MOST_TOKENS:
+                raise UnusableInput(where, TOO_MANY)
             return self._cutter(text, self._vocabulary, where)
         if self._tokenization.split == "separate":
-            parts = [text] if self._separate is None else self._separate.split(text, where)
+            parts = (
+                [text] if self._separate is None else self._separate.split(text, MOST_TOKENS, where)
+            )
             return [part for part in parts if part]
         if self._separate is not None:
             text = self._separate.without(text, where, " ")
         if self._tokenization.split == "characters":
-            return list(text)
-        return text.split() if self._parting is None else self._parting.split(text.strip(" "))
+            return list(text[: MOST_TOKENS + 1])
+        if self._parting is None:
+            return text.split(None, MOST_TOKENS)
+        return self._parting.split(text.strip(" "), MOST_TOKENS)
 
     def of_tokens(self, lines: Several[list[str]], where: str) -> list[Encoded]:
         """Look up the tokens of lines that are cut already.

@@ -80,14 +80,14 @@ class Pattern:
             return self._pattern.sub(instead, text)
         return str(self._in_time("sub", [instead, text], where))
 
-    def split(self, text: str, where: str) -> list[str]:
-        """A text, parted by what matches; errors as of `without`."""
+    def split(self, text: str, most: int, where: str) -> list[str]:
+        """A text, parted where it matches, so many times at most; errors as of `without`."""
         if len(text) <= self._free:
-            return self._pattern.split(text)
-        return list(self._in_time("split", [text], where))
+            return self._pattern.split(text, most)
+        return list(self._in_time("split", [text, most], where))
 
-    def _in_time(self, work: str, given: list[str], where: str) -> Any:
-        size = len(given[-1])
+    def _in_time(self, work: str, given: list[Any], where: str) -> Any:
+        size = max(len(each) for each in given if isinstance(each, str))
         seconds = SECONDS + SECONDS_EACH * size
         try:
             if size > _HEARD or not _may_set_timers():
@@ -103,7 +103,7 @@ class Pattern:
             ) from None
 
 
-def _in_process(pattern: str, work: str, given: list[str], seconds: float) -> Any:
+def _in_process(pattern: str, work: str, given: list[Any], seconds: float) -> Any:
     """What a pattern makes of a text in a process of its own, which ends when its time is over."""
     import json
     import subprocess
@@ -136,7 +136,7 @@ def _limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, *was)
-        signal.signal(signal.SIGPROF, before)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL if before is None else before)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

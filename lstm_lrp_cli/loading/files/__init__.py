@@ -59,11 +59,14 @@ class ArrayFile(ABC):
         The arrays that it holds.
     documents : mapping of str to any
         What it keeps beside them, such as a checkpoint's vocabulary: plain values by name.
+    beside : tuple of Path
+        Other files that say what it is.
     """
 
     format: str
     datasets: Mapping[str, Stored]
     documents: Mapping[str, Any]
+    beside: tuple[Path, ...] = ()
     _handle: _Handle | None = None  # where the file stays open
 
     def __init__(self, path: Path) -> None:
@@ -85,6 +88,11 @@ class ArrayFile(ABC):
     def where(self, name: str) -> str:
         """What errors call a part of the file."""
         return f"{self.path}: {name}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return (self.path, *self.beside)
 
     def close(self) -> None:
         if self._handle is not None:

@@ -6,6 +6,7 @@ What is not read has an entry too, which says what it is and what can be done.
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,7 @@ from .seen import (
     protobuf_message,
 )
 
+PART = 2**20  # of a text; all at once would take memory of the limit's size
 Reader = Literal[
     "NPZ",
     "HDF5",
@@ -380,7 +382,7 @@ def read_text_file(path: Path, limit: int, what: str) -> str:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            data = b"".join(islice(iter(lambda: file.read(PART), b""), limit // PART + 1))
     except FileNotFoundError as error:
         raise UnusableInput(str(path), f"there is no such file; expected {what}") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte

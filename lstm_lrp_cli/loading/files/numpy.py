@@ -157,6 +157,8 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
     UnusableInput
         It is no whole .npy file, or holds pickled objects.
     """
+    if path.exists() and not path.is_file():
+        raise UnusableInput(where, "is a pipe or a device; expected a file on disk")
     with (
         damaged(
             where,

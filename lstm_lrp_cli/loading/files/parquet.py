@@ -16,6 +16,8 @@ from lstm_lrp_cli.errors import UnusableInput
 # steps that nothing is said of.
 ALLOWED_BYTES = 16 * 2**20
 ALLOWED_EXPANSION = 100
+# Tables of the user's may have lists that are filled up, with zeros say.
+ALLOWED_IN_TABLES = 256 * 2**20
 # What a value takes at least, whatever it is and however often it repeats.
 VALUE_BYTES = 8
 # Pages beyond these are no work that the file's size is worth.
@@ -55,11 +57,15 @@ class Claims(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """What the pages of one column of a group claim: bytes, how many there are, and their forms."""
+    """What the pages of one column of a group claim: bytes, how many there are, and their forms.
+
+    And of the largest of them, how many bytes it unfolds to.
+    """
 
     claimed: int
     pages: int
     forms: set[int]
+    largest: int
 
 
 def claims_of_pages(path: Path, metadata: Any, where: str) -> Claims:
@@ -91,11 +97,68 @@ def claims_of_pages(path: Path, metadata: Any, where: str) -> Claims:
                 column = group.column(place)
                 name = column.path_in_schema
                 chunk = _chunk(data, column, f"{where}: column {name}", pages_left)
+                _refuse_unbounded(chunk, f"{where}: column {name}")
                 pages_left -= chunk.pages
                 found.of_groups[-1] += chunk.claimed
                 _check(where, sum(found.of_groups), size)
                 found.measured.update({name} if LENGTHS in chunk.forms else ())
     return found
+
+
+class Table(NamedTuple):
+    """How a table of the user's is read some rows at a time.
+
+    Parameters
+    ----------
+    words : list of str
+        The columns whose texts stay as they are in the file, a list of words and their places.
+    longest : int
+        How many bytes a text of another column may have, at most.
+    """
+
+    words: list[str]
+    longest: int
+
+
+def checked_table(path: Path, metadata: Any, where: str) -> Table:
+    """Refuse a table one of whose pages, or lists of one group, would unfold without bounds.
+
+    Values that repeat may be as many as there are rows: they are read some at a time.
+
+    Raises
+    ------
+    UnusableInput
+        They claim more than an honest file of this size, or are damaged.
+    """
+    size = path.stat().st_size
+    allowed = ALLOWED_IN_TABLES + ALLOWED_EXPANSION * size
+    pages_left = FEW_PAGES + 2 * metadata.num_row_groups * metadata.num_columns
+    pages_left += size // LEAST_PAGE_BYTES
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    texts = {each.path for each in columns if each.physical_type == "BYTE_ARRAY"}
+    others: set[str] = set()
+    longest = 1
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            for place, described in enumerate(columns):
+                name = described.path
+                chunk = _chunk(data, group.column(place), f"{where}: column {name}", pages_left)
+                pages_left -= chunk.pages
+                is_list = described.max_repetition_level > 0
+                claimed = chunk.claimed if is_list else chunk.largest
+                if claimed > allowed:
+                    raise UnusableInput(
+                        f"{where}: column {name}",
+                        f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no "
+                        "honest table does",
+                    )
+                if name in texts and chunk.forms & {LENGTHS, PREFIXES}:
+                    others.add(name)
+                    longest = max(longest, chunk.largest)
+                    if is_list:
+                        _refuse_unbounded(chunk, f"{where}: column {name}")
+    return Table(sorted(texts - others), longest)
 
 
 def _check(where: str, claimed: int, size: int) -> None:
@@ -114,7 +177,7 @@ def _chunk(data: mmap.mmap, column: Any, where: str, most_pages: int) -> _Chunk:
     end = start + column.total_compressed_size
     if not 0 <= start <= end <= len(data):
         raise UnusableInput(where, "lies outside of the file; is it whole?")
-    pages = claimed = 0
+    pages = claimed = largest = 0
     forms = set()
     place = start
     while place < end:
@@ -129,13 +192,18 @@ def _chunk(data: mmap.mmap, column: Any, where: str, most_pages: int) -> _Chunk:
         pages += 1
         place += folded
         claimed += unfolded + VALUE_BYTES * values
-    if PREFIXES in forms or forms >= {WORDS, LENGTHS}:
+        largest = max(largest, unfolded)
+    return _Chunk(claimed, pages, forms, largest)
+
+
+def _refuse_unbounded(chunk: _Chunk, where: str) -> None:
+    """Refuse texts that may each be as long as all others together, so that nothing bounds them."""
+    if PREFIXES in chunk.forms or chunk.forms >= {WORDS, LENGTHS}:
         raise UnusableInput(
             where,
             "is of the encoding DELTA_BYTE_ARRAY, or of a list of words and "
             "DELTA_LENGTH_BYTE_ARRAY; write it as PLAIN or with a dictionary, as is usual",
         )
-    return _Chunk(claimed, pages, forms)
 
 
 def _said(header: dict[int, Any]) -> tuple[int, int, int, int]:

@@ -83,8 +83,11 @@ def look(path: Path) -> Seen:
     Raises
     ------
     UnusableInput
-        There is none, or it cannot be read.
+        There is none, or it cannot be read; or it is a pipe, from which nobody may ever write, or a
+        device.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UnusableInput(str(path), "is a pipe or a device; expected a file on disk")
     try:
         with path.open("rb") as file:
             beginning = file.read(LOOKED_AT)

@@ -46,6 +46,7 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 LARGEST_GRAPH = 64 * 2**20
 PARTS = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
+LISTING = "checkpoint"
 LISTED = re.compile(r'^model_checkpoint_path: *"([^"]+)"', re.MULTILINE)
 
 
@@ -105,6 +106,11 @@ class CheckpointFile(ArrayFile):
         }
         self.datasets = {name: entry.stored for name, entry in self._entries.items()}
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        index = Path(f"{self._prefix}.index")
+        return (*super().files, index, *self._shards, index.with_name(LISTING))
+
     def read(self, name: str) -> NDArray[Any]:
         entry, where = self._entries[name], self.where(name)
         if entry.stored.dtype == "text":
@@ -134,8 +140,8 @@ class CheckpointFile(ArrayFile):
 
     def _prefix_of(self, path: Path) -> Path:
         """What the names of all its files begin with."""
-        listing = path / "checkpoint" if path.is_dir() else path
-        if listing.name != "checkpoint":
+        listing = path / LISTING if path.is_dir() else path
+        if listing.name != LISTING:
             return Path(PARTS.sub("", str(path)))
         found = LISTED.search(self._inside(listing).read_text("utf-8", "replace"))
         if found is None:
@@ -215,6 +221,10 @@ class SavedModelFile(CheckpointFile):
 
     def _prefix_of(self, path: Path) -> Path:
         return path / "variables" / "variables"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*super().files, *self.folder.glob("*.pb"), *self.folder.glob("assets/*"))
 
     def variables_of(self, path: str) -> dict[str, str]:
         """The datasets that an object has, by the path to each from it."""
