@@ -109,7 +109,7 @@ def _beside(target: Path, asked_for: Path) -> Iterator[Partial]:
     """A file that is on its way to a target, by the name that was asked for in errors."""
     with ExitStack() as stack:
         try:
-            partial = stack.enter_context(made_beside(target))
+            partial = stack.enter_context(made_beside(target, str(asked_for)))
         except OSError as error:
             raise _not_written(asked_for, error) from error
         yield partial

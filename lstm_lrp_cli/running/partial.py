@@ -47,16 +47,19 @@ class Partial:
     descriptor : int
         Of the open file, which is locked until it is placed.
     target : Path
+    called : str
+        What errors call the target.
     """
 
-    def __init__(self, path: Path, descriptor: int, target: Path) -> None:
+    def __init__(self, path: Path, descriptor: int, target: Path, called: str) -> None:
         self.path = path
         self.descriptor = descriptor
         self.target = target
+        self.called = called
 
     def opened(self) -> io.FileIO:
         """The file, to be written to and closed."""
-        return _Named(os.dup(self.descriptor), "wb", self.target)
+        return _Named(os.dup(self.descriptor), "wb", self.called)
 
     def close(self) -> None:
         """Let go of it."""
@@ -71,7 +74,7 @@ class Partial:
         try:
             os.replace(self.path, self.target)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.target)) from error
+            raise OSError(error.errno, error.strerror, self.called) from error
 
 
 class _TakenError(Exception):
@@ -81,35 +84,35 @@ class _TakenError(Exception):
 class _Named(io.FileIO):
     """A file whose errors name what it is to become."""
 
-    def __init__(self, descriptor: int, mode: str, target: Path) -> None:
+    def __init__(self, descriptor: int, mode: str, called: str) -> None:
         super().__init__(descriptor, mode)
-        self._target = target
+        self._called = called
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
             return super().write(data) or 0
         except OSError as error:
-            error.filename = str(self._target)
+            error.filename = self._called
             raise
 
 
 @contextmanager
-def made_beside(target: Path) -> Iterator[Partial]:
+def made_beside(target: Path, called: str) -> Iterator[Partial]:
     """Make a file beside a target, which is removed at the end where it was not placed.
 
-    It has the target's mode and owner, where there is one.
+    It has the target's mode and owner, where there is one. Errors call it as they are told to.
 
     Raises
     ------
     OSError
-        It cannot be made; of the target's name.
+        It cannot be made.
     """
     _remove_left(target)
     while True:
         path = target.with_name(f"{_prefix(target)}{os.urandom(8).hex()}.partial")
         _unplaced[path] = os.getpid()
         try:
-            file = _made(path, target)
+            file = _made(path, target, called)
             if file is None:
                 continue
             with closing(file):
@@ -124,7 +127,7 @@ def made_beside(target: Path) -> Iterator[Partial]:
                 del _unplaced[path]
 
 
-def _made(path: Path, target: Path) -> Partial | None:
+def _made(path: Path, target: Path, called: str) -> Partial | None:
     """The new file, locked; None where another process is just taking it away."""
     try:
         before = target.stat()
@@ -132,11 +135,11 @@ def _made(path: Path, target: Path) -> Partial | None:
         before = None
     mode = NEW if before is None else stat.S_IMODE(before.st_mode) & 0o777
     try:
-        file = Partial(path, os.open(path, FLAGS, mode), target)
+        file = Partial(path, os.open(path, FLAGS, mode), target, called)
     except FileExistsError as error:
         raise _TakenError from error
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from error
+        raise OSError(error.errno, error.strerror, called) from error
     if before is not None:
         _like(file.descriptor, before, mode)
     try:

@@ -17,7 +17,7 @@ def room(tmp_path_factory):
     return Room(tmp_path_factory.mktemp("room"))
 
 
-@pytest.mark.parametrize("case", cases(SIGNALS, seed=18), ids=str)
+@pytest.mark.parametrize("case", cases(SIGNALS, seed=18, into=["out.tsv", "pipe"]), ids=str)
 def test_leaves_nothing_behind_and_ends_as_it_should(room, case):
     _, wrong = tried(case, room)
     assert wrong == []

@@ -1,17 +1,15 @@
 """What asks a process to end ends it as is usual, and leaves neither half files nor processes."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from models import KERAS
-from processes import LRP, copies_of, members, pipe_has_data, run_lrp, wait_until
+from processes import LRP, copies_of, members, pipe_has_data, wait_until
 
 if sys.platform != "linux":
     pytest.skip("Linux tells of processes", allow_module_level=True)
@@ -20,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 STATUS = {number: 128 + number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 # Runs `lrp` where one function sleeps when it is called, which a file tells of.
 PROGRAM = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 folder, where = Path(sys.argv.pop(1)), sys.argv.pop(1)
 
@@ -39,7 +37,7 @@ class Field:
 
 def patched():
     if where == "moving":
-        Path.replace = asleep
+        os.replace = asleep
     elif where == "converting":
         from lstm_lrp_cli.loading import convert
         convert.WRITERS["npz"] = asleep
@@ -202,32 +200,6 @@ def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
     send(process.pid, number)
     assert_ended_by(process, number)
     assert not list(outputs.iterdir())
-
-
-@each_signal
-@jobs
-def test_at_any_moment_there_is_the_whole_file_or_none(start, outputs, long, number, jobs):
-    command = ("explain", KERAS.model, long, "-q", "--jobs", jobs, "-o", outputs / "out.tsv")
-    begin = time.monotonic()
-    assert run_lrp(*command).returncode == 0
-    took = time.monotonic() - begin
-    whole = (outputs / "out.tsv").read_bytes()
-    (outputs / "out.tsv").unlink()
-    waits = random.Random(number * jobs)
-    for _ in range(2):
-        process = start(*LRP, *command)
-        maps = Path(f"/proc/{process.pid}/maps")
-        wait_until(lambda maps=maps: "_multiarray_umath" in maps.read_text())
-        time.sleep(waits.uniform(0, took))
-        once(process.pid, number)
-        status, error = process.wait(timeout=60), process.stderr.read()
-        # When all is done a signal ends what is left of the process at once, an interrupt too.
-        assert status in (STATUS[number], 0, -number)
-        assert error == b""
-        wait_until(lambda process=process: not members(process.pid))
-        assert [path.read_bytes() for path in outputs.iterdir()] in ([], [whole])
-        assert status != 0 or list(outputs.iterdir())
-        (outputs / "out.tsv").unlink(missing_ok=True)
 
 
 @jobs

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,10 @@ class Case:
         return f"{self.number.name} to the {self.victim}, {self.output}, at {self.moment:.2f}"
 
 
-def cases(count: int, seed: int) -> list[Case]:
+def cases(count: int, seed: int, into: Sequence[str] = OUTPUTS) -> list[Case]:
     """So many signals: every kind about as often, the rest by chance."""
     chance = random.Random(seed)
-    outputs = [name for name in OUTPUTS if name != "out.parquet" or _has("pyarrow")]
+    outputs = [name for name in into if name != "out.parquet" or _has("pyarrow")]
     kinds = [(n, v, o) for n in NUMBERS for v in VICTIMS for o in outputs]
     chosen = [kind for _ in range(count // len(kinds)) for kind in kinds]
     chosen += chance.sample(kinds, count - len(chosen))

@@ -72,7 +72,10 @@ def files_of(model: Path, mapping: Path | None, said: Described | None) -> dict[
     """What is read of a model, as far as it is known before, and every text of --set."""
     found = {"MODEL": model, "--mapping": mapping}
     if mapping is None and model.name:
-        found |= {f"MODEL's {end}": model.with_suffix(end) for end in (".yaml", ".yml")}
+        found |= {
+            "MODEL's mapping": model.with_suffix(".yaml"),
+            "MODEL's mapping, .yml": model.with_suffix(".yml"),
+        }
     if said is not None:
         import msgspec
 
