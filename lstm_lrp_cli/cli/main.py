@@ -127,11 +127,10 @@ class LrpGroup(click.Group):
 
 
 def _legible(error: click.UsageError) -> click.UsageError:
-    """An error of usage whose lines are safe to show: arguments may be any text."""
+    """An error of usage in one line that is safe to show: arguments may be any text."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error
-    lines = error.format_message().split("\n")
-    return click.UsageError("\n".join(map(legible, lines)), error.ctx)
+    return click.UsageError(legible(error.format_message()), error.ctx)
 
 
 def _drop_output() -> None:

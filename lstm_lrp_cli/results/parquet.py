@@ -99,7 +99,7 @@ def _opened(path: Path, where: str) -> Iterator[tuple[Any, float]]:
     UnusableInput
         It would unfold to more than it may.
     """
-    with parquet.ParquetFile(path) as file:
+    with path.open("rb") as data, parquet.ParquetFile(data) as file:
         metadata = file.metadata
     claims = claims_of_pages(path, metadata, where)
     longest = 1.0
@@ -109,7 +109,8 @@ def _opened(path: Path, where: str) -> Iterator[tuple[Any, float]]:
     texts = {column.path for column in columns if column.physical_type == "BYTE_ARRAY"}
     # Nor is a whole group read ahead.
     settings = {"read_dictionary": sorted(texts - claims.measured), "pre_buffer": False}
-    with parquet.ParquetFile(path, metadata=metadata, **settings) as file:
+    # Opened here: not every name of a file is text to Arrow.
+    with path.open("rb") as data, parquet.ParquetFile(data, metadata=metadata, **settings) as file:
         yield file, longest
 
 

@@ -23,6 +23,9 @@ from . import OUTDATED, Result, ResultInput, misfit
 PARQUET = b"PAR1"
 # How much is read at a time: some ten thousand tokens.
 BLOCK_BYTES = 2**20
+# Numbers and texts take four bytes or more as `lrp explain` writes them, so that no longer line has
+# as many; what is denser would unfold to far more than its file.
+MOST_VALUES = LONGEST_LINE // 4
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
 # Where null stands for what is no finite number; in relevance, for what is missing.
 NUMBERS = ("scores", "original", "ledger")
@@ -114,6 +117,8 @@ def _json_lines(file: BufferedReader, where: str) -> Iterator[list[Result]]:
 
 def _read(lines: Lines) -> list[Result]:
     """The result of each line that is not blank. Errors name the first line."""
+    if lines.data.isspace():
+        return []
     found = _decoded(lines)
     texts = enumerate(lines.data.split(b"\n"), start=lines.first)
     numbers = [number for number, text in texts if text.strip()]
@@ -124,6 +129,8 @@ def _read(lines: Lines) -> list[Result]:
 
 
 def _decoded(lines: Lines) -> list[_Line]:
+    if len(lines.data) > MOST_VALUES and lines.data.count(b",") > MOST_VALUES:
+        raise UnusableInput(lines.place, f"has more than {MOST_VALUES:,} values; {EXPECTED}")
     try:
         return _DECODER.decode_lines(lines.data)
     except msgspec.ValidationError as error:

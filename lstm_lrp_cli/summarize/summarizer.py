@@ -96,6 +96,7 @@ class Summarizer:
         self._refuse_endless(source)
         self._keep_within_memory()
 
+    @np.errstate(over="ignore", invalid="ignore")
     def summary(self) -> Summary:
         """What all results so far come to."""
         return Summary(

@@ -5,7 +5,7 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -50,6 +50,8 @@ ORDERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
     "\U000e0000-\U000e007f]"
 )
+# Of characters: they stand for bytes that are no text, or come of escapes in JSON or YAML.
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 class PlainScreen:
@@ -91,7 +93,22 @@ def json_document(content: dict[str, Any]) -> str:
     """Indented JSON, ending in a line break."""
     import msgspec  # which no help needs
 
-    return json_text(msgspec.json.format(msgspec.json.encode(content), indent=2)) + "\n"
+    try:
+        encoded = msgspec.json.encode(content)
+    except UnicodeEncodeError:  # names of files need not be text
+        encoded = msgspec.json.encode(_without_halves(content))
+    return json_text(msgspec.json.format(encoded, indent=2)) + "\n"
+
+
+def _without_halves(value: Any) -> Any:
+    """The same, in which what stands for bytes that are no text is as good as can be."""
+    if isinstance(value, str):
+        return HALVES.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_without_halves(key): _without_halves(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_without_halves, value))
+    return value
 
 
 # Where the text of a message begins, behind "lrp: ".

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lstm_lrp_cli.errors import UnusableInput, short
+from lstm_lrp_cli.errors import UnusableInput, printable, short
 from lstm_lrp_cli.loading.files.formats import read_text_file
 
 ALLOWED_BYTES = 2**20
@@ -151,21 +151,26 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def comment(text: str) -> str:
     """A comment of one line, whatever names from files the text has."""
-    return "# " + "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    return f"# {printable(text)}"
 
 
 def yaml_text(document: dict[str, Any]) -> str:
     """A mapping or a part of it as YAML that `read_mapping` reads, short values on one line."""
-    return "".join(
-        yaml.dump(
-            {key: value},
+    return "".join(_dumped({key: value}) for key, value in document.items())
+
+
+def _dumped(document: dict[str, Any]) -> str:
+    """One key and its value; what does not print, or ends lines for some, is in escapes."""
+    [value] = document.values()
+    for verbatim in (True, False):
+        text: str = yaml.dump(
+            document,
             Dumper=_Dumper,
             sort_keys=False,
-            allow_unicode=True,
+            allow_unicode=verbatim,
             default_flow_style=None if isinstance(value, list | dict) else False,
             width=100,
         )
-        for key, value in document.items()
-    )
+        if text.replace("\n", "").isprintable():
+            break
+    return text
