@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -19,7 +19,7 @@ from .graph import run_nodes
 from .layers import KINDS
 from .layers.merging import concatenated
 from .records import Record, Value, packing_of
-from .recurrent import Begun, RecurrentRecord
+from .recurrent import Begun, EndingRecord
 from .recurrent.inputs import TokenTable, TokenValue, cell_inputs, numeric_inputs
 from .recurrent.states import NOTHING_CARRIED, CellStates, States
 
@@ -120,10 +120,8 @@ class Trace:
         return States(
             {
                 place: record.ended
-                for place, (node, record) in enumerate(
-                    zip(self.model.nodes, self.records, strict=True)
-                )
-                if isinstance(node.layer, Recurrent) and node.layer.stateful
+                for place, record in enumerate(self.records)
+                if isinstance(record, EndingRecord) and record.layer.stateful
             }
         )
 
@@ -163,7 +161,7 @@ class Runner:
         values: dict[int, Value | TokenValue] = {
             MODEL_INPUT - k: self._value(k, each) for k, each in enumerate(given)
         }
-        run = self._run_long if self._is_long(given) else self._run
+        run = self._run_long if self.is_long(given) else self._run
         records = run_nodes(model.nodes, values, lambda place, sources: run(place, sources, begun))
         scores = concatenated([_whole(values[output].array) for output in model.outputs])
         steps = records[model.outputs[0]].steps
@@ -189,7 +187,7 @@ class Runner:
             return recurrent.run(layer, inputs, packing, states, self.keep_gates)
         return self.run_layer(layer, [_computed(source) for source in sources])
 
-    def _is_long(self, given: Sequence[Given]) -> bool:
+    def is_long(self, given: Sequence[Given]) -> bool:
         """Whether it is one sequence of which the layers' arrays are not to be kept."""
         if given[0].packing.batch != 1 or not all(each.packing.rows for each in given):
             return False

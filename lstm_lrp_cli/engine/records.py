@@ -175,6 +175,22 @@ class WrongSteps(ValueError):
         self.sequence, self.found, self.expected, self.does = sequence, found, expected, does
 
 
+class TooLarge(MemoryError):
+    """What is to be kept of a sequence has no room.
+
+    Parameters
+    ----------
+    does : str
+        What needs it.
+    needed, there : int
+        Bytes.
+    """
+
+    def __init__(self, does: str, needed: int, there: int) -> None:
+        super().__init__(f"{does} takes about {needed:,} bytes, and there are {there:,}")
+        self.does, self.needed, self.there = does, needed, there
+
+
 def check_steps(packing: Packing, expected: int | Integers, does: str) -> None:
     """Refuse steps of which some sequence has another number than expected, of all or of each."""
     wrong = np.flatnonzero(packing.lengths != expected)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
+from lstm_lrp_cli.engine.records import TooLarge
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.inputs.batching import Batch, Packed
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.model import Model
+from .refusals import too_large
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.engine.attention import Steps, Weighing
@@ -89,14 +91,17 @@ def attention_of(batch: Batch, trace: Trace) -> list[tuple[AttentionWeights, ...
 
     places = [_places(packed) for packed in batch.packed]
     found = weighings(trace)
-    return [
-        tuple(
-            weights
-            for weighing in found
-            for weights in _of_sequence(weighing, sequence, places, batch, trace.model)
-        )
-        for sequence in range(trace.batch)
-    ]
+    try:
+        return [
+            tuple(
+                weights
+                for weighing in found
+                for weights in _of_sequence(weighing, sequence, places, batch, trace.model)
+            )
+            for sequence in range(trace.batch)
+        ]
+    except TooLarge as large:
+        raise too_large(large, batch) from large
 
 
 def _places(packed: Packed) -> Integers:

@@ -15,17 +15,17 @@ from threadpoolctl import ThreadpoolController
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
 from lstm_lrp_cli.engine.forward import Given, Runner, Trace, row_bytes
 from lstm_lrp_cli.engine.methods.method import Method
-from lstm_lrp_cli.engine.records import Reach, WrongSteps
+from lstm_lrp_cli.engine.records import Reach, TooLarge, WrongSteps
 from lstm_lrp_cli.engine.recurrent.inputs import TokenTable
 from lstm_lrp_cli.engine.recurrent.states import NOTHING_CARRIED, States
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.batching import Batch, batches
 from lstm_lrp_cli.inputs.sequence import Part, Sequence, each_input
 from lstm_lrp_cli.inputs.tokens import SKIPPED
-from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.layers import MODEL_INPUT
 from lstm_lrp_cli.model.model import Input, Model
 from .question import Question
+from .refusals import check_finite, refuse_filled, too_large, wrong_steps
 from .settings import unlike_settings
 
 
@@ -147,6 +147,8 @@ def finite_relevance(
         result = method.explain(trace, chosen, reach)
     except WrongSteps as wrong:
         raise unlike_settings(wrong, batch, method) from wrong
+    except TooLarge as large:
+        raise too_large(large, batch) from large
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is an error below
         first, *others = (
             packing.total(of_steps(values))
@@ -154,7 +156,7 @@ def finite_relevance(
         )
         of_sequences = sum(others, start=first)
     what = f"relevance by {method.name} overflows"
-    _check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
+    check_finite(of_sequences[:, np.newaxis], what, batch, trace.model)
     return result
 
 
@@ -189,7 +191,7 @@ def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     """The forward pass of a batch, whose scores must be finite."""
     model = runner.model
     if model.own_steps_alone:
-        _refuse_filled(batch)
+        refuse_filled(batch)
     given = [
         Given(each.array, each.packing, read.embedding, each.padding, read.steps)
         for each, read in zip(batch.packed, model.inputs, strict=True)
@@ -197,14 +199,16 @@ def run_batch(runner: Runner, batch: Batch, carried: Carried) -> Trace:
     try:
         trace = runner.forward(given, carried.begun(batch))
     except WrongSteps as wrong:
-        raise _wrong_steps(wrong, batch, fills=not model.own_steps_alone) from wrong
+        raise wrong_steps(wrong, batch, fills=not model.own_steps_alone) from wrong
+    except TooLarge as large:
+        raise too_large(large, batch) from large
     carried.keep(batch, trace)
     scores = trace.scores
     if model.by_step:  # one sum a sequence, which is as finite as its terms
         assert trace.steps is not None
         with np.errstate(over="ignore", invalid="ignore"):
             scores = trace.steps.total(np.abs(scores).sum(axis=1))[:, np.newaxis]
-    _check_finite(scores, "scores overflow", batch, model)
+    check_finite(scores, "scores overflow", batch, model)
     return trace
 
 
@@ -225,52 +229,6 @@ def _table(model: Model, number: int, read: Input, parts: Several[Part]) -> Toke
     if read.padding is not None:
         ids = np.append(ids, int(read.padding.value))
     return TokenTable.of(model, MODEL_INPUT - number, read.embedding, ids[ids != SKIPPED])
-
-
-def _refuse_filled(batch: Batch) -> None:
-    """Refuse sequences that padding fills up, where scores are of their own steps alone."""
-    for each in batch.packed:
-        short = np.flatnonzero(each.real < each.packing.lengths)
-        if len(short):
-            real, length = int(each.real[short[0]]), int(each.packing.lengths[short[0]])
-            raise UnusableInput(
-                f"sequence {batch.sequences[short[0]].number}",
-                f"has {real} step{'s' * (real != 1)} and is filled up to {length}, and padding has "
-                f"no reconstruction error; expected sequences of {length} steps or more",
-            )
-
-
-def _wrong_steps(wrong: WrongSteps, batch: Batch, *, fills: bool) -> UnusableInput:
-    """The error about a sequence of another number of steps than a layer takes.
-
-    Parameters
-    ----------
-    fills : bool
-        Whether padding would mend it.
-    """
-    lengths = [int(each.packing.lengths[wrong.sequence]) for each in batch.packed]
-    problem = f"has {' and '.join(map(str, lengths))} steps"
-    as_given = wrong.found in lengths
-    if not as_given:
-        problem += f", of which a layer is given {wrong.found}"
-    problem += f", and the model {wrong.does.format(wrong.expected)}"
-    if not fills:
-        mend = "; expected sequences that the model gives back step by step"
-        return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
-    mend = "; cut longer sequences, and have shorter ones filled up by the mapping: padding"
-    mend += f": {{length: {wrong.expected}, ..}}" if as_given else ""
-    return UnusableInput(f"sequence {batch.sequences[wrong.sequence].number}", problem + mend)
-
-
-def _check_finite(values: Floats, problem: str, batch: Batch, model: Model) -> None:
-    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(wrong):
-        float32 = model.dtype == np.float32
-        raise UnusableInput(
-            f"sequence {batch.sequences[wrong[0]].number}",
-            f"its {problem}; {'try --dtype float64; ' * float32}"
-            "are the weights right, the values scaled, and --eps of a usual size?",
-        )
 
 
 def windows(

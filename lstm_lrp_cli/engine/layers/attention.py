@@ -63,8 +63,12 @@ class AttentionRecord(Record):
 
     def attention(self, sequence: int) -> Floats:
         """The weights in one sequence, shape (heads, queries, steps)."""
+        from lstm_lrp_cli.engine.stretches.room import check_room
+
         read, own = self.read, []
         alone = self._alone(sequence)
+        pairs = alone.asking.rows, alone.packing.rows
+        check_room("the weights of attention", read.layer.heads, *pairs, self.outputs.itemsize)
         for block in alone.blocks(read.fit_depth):
             own.append(alone.fit(block).weights[0])
         if not own:

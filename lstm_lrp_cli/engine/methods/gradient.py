@@ -129,6 +129,8 @@ class IntegratedGradients(Method):
     @np.errstate(over="ignore", invalid="ignore")
     def explain(self, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
         runner = Runner(trace.model, keep_gates=True)
+        if runner.is_long(trace.given):
+            return self._of_long(runner, trace, chosen, reach)
         totals = [np.zeros((given.packing.rows, given.features)) for given in trace.given]
         at_baselines = np.zeros(trace.batch)
         samples = self.baseline.samples
@@ -146,9 +148,28 @@ class IntegratedGradients(Method):
                 for given, (start, _) in zip(trace.given, ways, strict=True)
             ]
             at_baselines += chosen.of(runner.forward(begins, trace.begun).scores)
-        relevance = [told((total / samples).astype(trace.model.dtype), reach) for total in totals]
+        means = [total / samples for total in totals]
+        return self._told(means, at_baselines / samples, trace, chosen, reach)
+
+    def _of_long(self, runner: Runner, trace: Trace, chosen: Chosen, reach: Reach) -> Relevance:
+        """The same of one long sequence, point by point."""
+        from .long_way import along
+
+        totals, at_begin = along(runner, trace, chosen, self.baseline, self.points, reach, gradient)
+        return self._told(totals, at_begin, trace, chosen, reach)
+
+    def _told(
+        self,
+        totals: Sequence[Floats],
+        at_baselines: Floats,
+        trace: Trace,
+        chosen: Chosen,
+        reach: Reach,
+    ) -> Relevance:
+        """What the inputs add to the score in all, with its ledger."""
+        relevance = [told(total.astype(trace.model.dtype), reach) for total in totals]
         tokens, of_padding = inputs_and_padding(relevance, trace)
-        shares = {"tokens": tokens, "baseline": at_baselines / samples, "padding": of_padding}
+        shares = {"tokens": tokens, "baseline": at_baselines, "padding": of_padding}
         ledgers = Ledgers(chosen.of(trace.scores), shares, scores_size=chosen.sizes(trace.scores))
         return Relevance(relevance, ledgers)
 

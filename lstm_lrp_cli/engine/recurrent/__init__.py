@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,8 +91,25 @@ def gradient_of(layer: Recurrent) -> Callable[..., tuple[Floats, CellStates]]:
     return found
 
 
+class EndingRecord(Record):
+    """The forward pass of a recurrent layer, whose states after the last step are known.
+
+    Attributes
+    ----------
+    ended : list of CellStates
+        Those of each cell.
+    """
+
+    __slots__ = ()
+    layer: Recurrent
+
+    @property
+    @abstractmethod
+    def ended(self) -> list[CellStates]: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class RecurrentRecord(Record):
+class RecurrentRecord(EndingRecord):
     """A recurrent layer's forward pass: its cells' own, and their outputs in the input's order.
 
     Parameters

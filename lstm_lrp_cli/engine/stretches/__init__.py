@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lstm_lrp_cli.engine.layers import KINDS
 from lstm_lrp_cli.engine.records import Record, Value
 from lstm_lrp_cli.engine.recurrent import Begun
 from lstm_lrp_cli.engine.recurrent.inputs import CellInput, TokenValue, cell_inputs, numeric_inputs
@@ -26,6 +27,7 @@ from lstm_lrp_cli.model.layers import (
     UnitSum,
 )
 from lstm_lrp_cli.model.recurrent import Recurrent
+from .room import check_room
 from .rows import Grid, Rows, stretch_of, whole_array
 
 # Layers that make each of their steps of the same step of what feeds them.
@@ -80,7 +82,20 @@ def run_layer(
         from .pools import pool
 
         return pool(layer, values[0])
+    _check_room(layer, values)
     return run(layer, [_whole(each) for each in values])
+
+
+def _check_room(layer: Layer, sources: Sequence[Value]) -> None:
+    """Refuse a layer that takes all steps at once where there is no room for them."""
+    kind = KINDS.get(type(layer))
+    read = max(len(each.array) if each.packing is None else each.packing.rows for each in sources)
+    rows = read if kind is None else max(kind.steps(layer, read), read)
+    values = sum(each.array.shape[1] for each in sources)
+    values += 0 if kind is None else kind.values(layer)
+    # What it is given and gives, and as much on the way back.
+    name = type(layer).__name__.lower()
+    check_room(f"a layer ({name})", 3 * rows, values, sources[0].array.dtype.itemsize)
 
 
 def _embedded(source: Value | TokenValue) -> Value:

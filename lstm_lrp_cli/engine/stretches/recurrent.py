@@ -10,8 +10,17 @@ import numpy as np
 from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.layers import merging
 from lstm_lrp_cli.engine.layers.merging import MergeRecord, concatenated
-from lstm_lrp_cli.engine.records import Reach, Record, Shares
-from lstm_lrp_cli.engine.recurrent import Begun, beginnings, gradient_of, initial, relevance_of, run
+from lstm_lrp_cli.engine.records import Reach, Shares
+from lstm_lrp_cli.engine.recurrent import (
+    Begun,
+    EndingRecord,
+    beginnings,
+    gradient_of,
+    initial,
+    relevance_of,
+    run,
+    step_values,
+)
 from lstm_lrp_cli.engine.recurrent.cells import CellRecord
 from lstm_lrp_cli.engine.recurrent.inputs import CellInput, in_reading_order
 from lstm_lrp_cli.engine.recurrent.states import (
@@ -25,6 +34,7 @@ from lstm_lrp_cli.engine.rules import LrpRule
 from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Lstm, Recurrent, RecurrentCell
 from .cells import PassStretch, StretchedCell
+from .room import check_room
 from .rows import Amounts, Collected, Grid, Rows
 
 if TYPE_CHECKING:
@@ -36,7 +46,7 @@ Read = Callable[[int | None], Sequence[CellInput]]
 Split = Callable[[MergeRecord, Floats], tuple[Sequence[Floats | None], Shares]]
 
 
-class StretchedRecurrent(Record):
+class StretchedRecurrent(EndingRecord):
     """A recurrent layer's forward pass over one long sequence.
 
     Parameters
@@ -132,7 +142,10 @@ class StretchedRecurrent(Record):
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def parted(self, sources: Sequence[Parted], copies: Copies) -> PartedValue:
         """Run the layer on parts as if the sequence was short, which keeps all of its steps."""
-        read, packing = self._read(None), self._grid.packing
+        packing, cell = self._grid.packing, self.layer.cells[0]
+        of_step = 2 * step_values(self.layer, self._keeps_gates)
+        check_room("a recurrent layer in parts", packing.rows, of_step, cell.input.itemsize)
+        read = self._read(None)
         whole = run(self.layer, read, packing, self._begun, self._keeps_gates)
         return whole.parted(sources, copies)
 

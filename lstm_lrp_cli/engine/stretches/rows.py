@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.model import Floats, Integers
+from .held import held
 
 # A stretch has so many steps: what a layer records of it stays in the processor's cache, and the
 # states with which stretches begin are few.
@@ -158,21 +159,18 @@ class Collected:
 
     def __init__(self, grid: Grid, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._grid = grid
-        # Of memory that holds zeros alone the system gives none until it is written to.
-        self._array = np.zeros((grid.rows, *shape), dtype)
+        self._held = held((grid.rows, *shape), dtype)
         self._taken: set[int] = set()
 
     def take(self, number: int, amounts: Floats) -> None:
-        own = self._array[self._grid.at(number)]
         if number in self._taken:
-            np.add(own, amounts, out=own)
-        else:
-            own[...] = amounts
-            self._taken.add(number)
+            amounts = self._held.read(self._grid.at(number)) + amounts
+        self._held.write(self._grid.at(number), amounts)
+        self._taken.add(number)
 
     @property
     def amounts(self) -> Amounts:
         def of(number: int) -> Floats | None:
-            return self._array[self._grid.at(number)] if number in self._taken else None
+            return self._held.read(self._grid.at(number)) if number in self._taken else None
 
-        return Amounts(self._grid, of, lambda: self._array)
+        return Amounts(self._grid, of, self._held.whole)
