@@ -13,7 +13,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent)]
 
 import click  # noqa: E402
 
-from fuzz.campaign import KINDS, Figures, hostile, numbered, run  # noqa: E402
+from fuzz.campaign import KINDS, THERE, Figures, hostile, numbered, run  # noqa: E402
 
 
 @click.command(context_settings={"show_default": True})
@@ -34,7 +34,7 @@ def campaign(
     keep: Path | None,
 ) -> None:
     """Damaged files of every kind, in processes with limits of time and memory."""
-    chosen = list(kinds or KINDS)
+    chosen = list(kinds or THERE)
     begun = time.monotonic()
     every = numbered(chosen, seed, begun + 60 * minutes, files)
     if pattern is not None:
@@ -44,6 +44,8 @@ def campaign(
     for line in table(figures):
         click.echo(line)
     total = sum(sum(each.outcomes.values()) for each in figures.values())
+    if missing := [] if kinds or pattern else [kind for kind in KINDS if kind not in THERE]:
+        click.echo(f"not tried, for what they need is not installed: {', '.join(missing)}")
     click.echo(f"{total:,} files in {time.monotonic() - begun:.0f} s, seed {seed}")
     sys.exit(any(each.findings for each in figures.values()))
 

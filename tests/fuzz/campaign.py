@@ -17,11 +17,12 @@ from .hostile import CASES, all_cases
 from .judging import Judged, Limits, judge
 from .mutation import mutated
 from .sandbox import judged
-from .seeds import Seed
+from .seeds import Seed, write
 from .seeds.inputs import INPUTS
 from .seeds.models import MODELS
 
 KINDS = {**MODELS, **INPUTS}
+THERE = [name for name, kind in KINDS.items() if kind.is_there]
 # Of each finding; others are counted.
 KEPT = 3
 LARGEST_KEPT = 2 * 10**6
@@ -102,10 +103,7 @@ def work(file: File | Named, folder: Path) -> Judged:
         limits = Limits()
     place = folder / "case"
     shutil.rmtree(place, ignore_errors=True)
-    for name, content in ({**seed.others, seed.spoilt: data}).items():
-        path = place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write(seed, data, place)
     os.chdir(place)
     return judge(seed.command, len(data), limits)
 
@@ -125,7 +123,9 @@ def hostile(pattern: str = "*") -> list[Named]:
     return [Named(name.partition("_")[0], name) for name in names]
 
 
-def run(files: Iterator[File | Named], kinds: list[str], jobs: int, keep: Path | None) -> dict[str, Figures]:
+def run(
+    files: Iterator[File | Named], kinds: list[str], jobs: int, keep: Path | None
+) -> dict[str, Figures]:
     """Judge files, and keep those that are findings.
 
     Parameters
@@ -139,7 +139,7 @@ def run(files: Iterator[File | Named], kinds: list[str], jobs: int, keep: Path |
         for file, found, place in judged(work, files, jobs, Path(folder)):
             figures[file.kind].count(found)
             if found.finding and figures[file.kind].findings[found.finding] == 1:
-                print(f"{file.kind} {file.number}: {ascii(found.finding)}", file=sys.stderr, flush=True)
+                print(f"{file.kind} {file.number}: {found.finding!a}", file=sys.stderr, flush=True)
             if keep and found.finding and figures[file.kind].findings[found.finding] <= KEPT:
                 _keep(file, found, place / "case", keep)
     return figures

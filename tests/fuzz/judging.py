@@ -1,5 +1,6 @@
 """One damaged file, given to a command in this process, and what must not come of it."""
 
+import contextlib
 import os
 import re
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from lstm_lrp_cli.cli import main
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import LeftOut, UnusableInput
 
 # 1: `check` found a difference; 2: the question does not fit what the file became; 3: unusable.
 STATUSES = (0, 1, 2, 3)
@@ -22,8 +23,6 @@ MOST_MEMORY = 10**9
 # What the net at a border says, where no reader had words of its own.
 NET = "cannot be understood"
 NO_MEMORY = "not enough memory"
-# Python's own, which no user should see: a file and a line of the program.
-WARNING = re.compile(r"\.py:\d+: (\w*Warning)")
 # Those print tables for people; what others print on standard output is data.
 FOR_PEOPLE = ("inspect", "summarize", "compare", "check")
 
@@ -61,11 +60,11 @@ class Limits:
     memory: int = MOST_MEMORY
 
 
-def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Judged:  # noqa: B008
+def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Judged:
     """Run a command on files in the current folder, of which the spoilt one has so many bytes."""
     forget_most_memory()
     begun = time.process_time()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         result = _run(command)
     seconds = time.process_time() - begun
@@ -73,7 +72,7 @@ def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Jud
     error = result.exception if isinstance(result.exception, Exception) else None
     if _is_unexplained(result) and seconds < SECONDS / 2:
         error = _run(command, LRP_DEBUG="1").exception
-    wrong = _wrong(result, error, command[0])
+    wrong = _wrong(result, error, command[0]) or _warned(warned)
     if not wrong and seconds > limits.seconds:
         wrong = "takes long"
     if not wrong and memory > max(limits.memory, 3 * size):
@@ -108,11 +107,17 @@ def _wrong(result: Result, error: BaseException | None, command: str) -> str:  #
     shown = result.stderr + (result.stdout if command in FOR_PEOPLE else "")
     if codes := {f"U+{ord(each):04X}" for each in shown if is_control(each)}:
         return f"control characters: {', '.join(sorted(codes))}"
-    if found := WARNING.search(result.stderr):
-        line = next(each for each in result.stderr.splitlines() if WARNING.search(each))
-        return f"warning: {found[1]} {line.rpartition('/')[2][:60]}"
     if result.exit_code == 3 and not re.search(r"^lrp: \S", result.stderr, re.MULTILINE):
         return "refused without a word"
+    return ""
+
+
+def _warned(warned: list[warnings.WarningMessage]) -> str:
+    """Python's own warnings, which tell users of lines of the program."""
+    for each in warned:
+        if each.category is not LeftOut:
+            place = f"{Path(each.filename).name}:{each.lineno}"
+            return f"warning: {each.category.__name__} in {place}: {str(each.message)[:60]}"
     return ""
 
 
@@ -142,10 +147,8 @@ def _details(result: Result, error: BaseException | None) -> str:
 
 def forget_most_memory() -> None:
     """Measure the most memory from now on."""
-    try:
+    with contextlib.suppress(OSError):  # not everywhere
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def most_memory() -> int:

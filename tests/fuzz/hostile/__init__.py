@@ -13,18 +13,12 @@ Maker = Callable[[Path], Seed]
 CASES: dict[str, Maker] = {}
 
 
-def case(maker: Maker) -> Maker:
-    """Add files that one function makes, by its name."""
-    CASES[maker.__name__] = maker
-    return maker
-
-
 def several(name: str, makers: dict[str, Maker]) -> None:
     """Add files that are alike."""
     CASES.update({f"{name}_{each}": maker for each, maker in makers.items()})
 
 
 def all_cases() -> Iterator[tuple[str, Maker]]:
-    from . import arrays, inputs, mappings, models, pickles  # noqa: F401 - they add theirs
+    from . import arrays, corpus, inputs, mappings, models, pickles  # noqa: F401 - they add theirs
 
     yield from CASES.items()

@@ -67,7 +67,9 @@ LONG_HEADER = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3, 3)," + "
 
 def _input(header: str, folder: Path, version: int = 1) -> Seed:
     data = npy(header, bytes(144), version)
-    return Seed("in.npy", data, ("explain", "model.npz", "in.npy", "--format", "tsv"), series_model(folder))
+    return Seed(
+        "in.npy", data, ("explain", "model.npz", "in.npy", "--format", "tsv"), series_model(folder)
+    )
 
 
 def _ids(header: str, folder: Path) -> Seed:
@@ -92,8 +94,14 @@ def _expected(header: str, folder: Path) -> Seed:
 
 several("npy", {name: lambda folder, h=each: _input(h, folder) for name, each in HEADERS.items()})
 several("npy_ids", {name: lambda folder, h=each: _ids(h, folder) for name, each in HEADERS.items()})
-several("npz_weights", {name: lambda folder, h=each: _weights(h, folder) for name, each in HEADERS.items()})
-several("npy_expected", {name: lambda folder, h=each: _expected(h, folder) for name, each in HEADERS.items()})
+several(
+    "npz_weights",
+    {name: lambda folder, h=each: _weights(h, folder) for name, each in HEADERS.items()},
+)
+several(
+    "npy_expected",
+    {name: lambda folder, h=each: _expected(h, folder) for name, each in HEADERS.items()},
+)
 several("npy", {"long_header": lambda folder: _input(LONG_HEADER, folder, 2)})
 
 
@@ -127,16 +135,29 @@ several(
     "npz",
     {
         "bomb": lambda folder: _npz([("x.npy", _bomb())], folder),
-        "bombs": lambda folder: _npz([(f"x{k}.npy", _bomb()[:60_000_000]) for k in range(5)], folder),
+        "bombs": lambda folder: _npz(
+            [(f"x{k}.npy", _bomb()[:60_000_000]) for k in range(5)], folder
+        ),
         "encrypted": _encrypted,
         "claims": _claims,
         "no_member": lambda folder: _npz([], folder),
-        "members": lambda folder: _npz([(f"x{k}.npy", b"") for k in range(60_000)], folder, zipfile.ZIP_STORED),
-        "bzip2": lambda folder: _npz([("x.npy", npy_of(np.ones((2, 3, 3))))], folder, zipfile.ZIP_BZIP2),
-        "lzma": lambda folder: _npz([("x.npy", npy_of(np.ones((2, 3, 3))))], folder, zipfile.ZIP_LZMA),
-        "escapes": lambda folder: _npz([("\x1b[2J\u202e.npy", npy_of(np.ones((2, 3))))] * 2, folder),
+        "members": lambda folder: _npz(
+            [(f"x{k}.npy", b"") for k in range(60_000)], folder, zipfile.ZIP_STORED
+        ),
+        "bzip2": lambda folder: _npz(
+            [("x.npy", npy_of(np.ones((2, 3, 3))))], folder, zipfile.ZIP_BZIP2
+        ),
+        "lzma": lambda folder: _npz(
+            [("x.npy", npy_of(np.ones((2, 3, 3))))], folder, zipfile.ZIP_LZMA
+        ),
+        "escapes": lambda folder: _npz(
+            [("\x1b[2J\u202e.npy", npy_of(np.ones((2, 3))))] * 2, folder
+        ),
         "names": lambda folder: _npz([("x" * 60_000 + ".npy", npy_of(np.ones((2, 3))))], folder),
-        "digits": lambda folder: _npz([("9" * 6_000 + ".npy", npy_of(np.ones((2, 3)))), ("1.npy", npy_of(np.ones((2, 3))))], folder),
+        "digits": lambda folder: _npz(
+            [("9" * 6_000 + ".npy", npy_of(np.ones((2, 3)))), ("1.npy", npy_of(np.ones((2, 3))))],
+            folder,
+        ),
         "one_name": lambda folder: _npz([("x.npy", npy_of(np.ones((2, 3, 3))))] * 2, folder),
     },
 )

@@ -32,7 +32,9 @@ def _gzip() -> Any:
 
 def _xz_claim() -> bytes:
     """An .xz of a few bytes whose dictionary would take 4 GiB."""
-    data = bytearray(lzma.compress(b"the film\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 4096}]))
+    data = bytearray(
+        lzma.compress(b"the film\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 4096}])
+    )
     size = 4 * (data[12] + 1)
     header = data[12 : 12 + size]
     place = header.index(b"\x21\x01") + 2
@@ -60,7 +62,12 @@ LINES = {
     "returns": lambda: b"the\rfilm\r" * 5_000,
     "bom": lambda: b"\xef\xbb\xbf" * 100_000,
 }
-ARGUMENTS = {"txt": (), "jsonl": (), "csv": ("--text", "text"), "tsv": ("--text", "text", "--label", "label")}
+ARGUMENTS = {
+    "txt": (),
+    "jsonl": (),
+    "csv": ("--text", "text"),
+    "tsv": ("--text", "text", "--label", "label"),
+}
 
 
 def _lines(data: bytes, ending: str, folder: Path) -> Seed:
@@ -75,8 +82,17 @@ def _series(data: bytes, folder: Path, *options: str) -> Seed:
 
 
 for _ending in ARGUMENTS:
-    several(f"lines_{_ending}", {name: lambda folder, d=data, e=_ending: _lines(d(), e, folder) for name, data in LINES.items()})
-several("lines_series", {name: lambda folder, d=data: _series(d(), folder) for name, data in LINES.items()})
+    several(
+        f"lines_{_ending}",
+        {
+            name: lambda folder, d=data, e=_ending: _lines(d(), e, folder)
+            for name, data in LINES.items()
+        },
+    )
+several(
+    "lines_series",
+    {name: lambda folder, d=data: _series(d(), folder) for name, data in LINES.items()},
+)
 
 IDS = {
     "digits": DIGITS,
@@ -149,9 +165,21 @@ def _shown(text: str, folder: Path) -> Seed:
     return Seed("in.jsonl", text.encode(), command, small_model(folder, **LABELS))
 
 
-several("jsonl_values", {name: lambda folder, t=text: _values(t, folder) for name, text in SERIES.items()})
-several("jsonl_objects", {name: lambda folder, t=text: _lines(t.encode(), "jsonl", folder) for name, text in OBJECTS.items()})
-several("jsonl_shown", {name: lambda folder, t=text: _shown(t, folder) for name, text in OBJECTS.items()})
+several(
+    "jsonl_values",
+    {name: lambda folder, t=text: _values(t, folder) for name, text in SERIES.items()},
+)
+several(
+    "jsonl_objects",
+    {
+        name: lambda folder, t=text: _lines(t.encode(), "jsonl", folder)
+        for name, text in OBJECTS.items()
+    },
+)
+several(
+    "jsonl_shown",
+    {name: lambda folder, t=text: _shown(t, folder) for name, text in OBJECTS.items()},
+)
 
 TABLES = {
     "sequence_none": lambda: "sequence,step,x,y,z\nNone,0,1,2,3\n",
@@ -168,7 +196,9 @@ TABLES = {
     "dates": lambda: "date,x,y,z\n0000-00-00,1,2,3\n9999-99-99,1,2,3\n",
     "dates_digits": lambda: "date,x,y,z\n" + "9" * 5_000 + ",1,2,3\n" + "9" * 5_001 + ",1,2,3\n",
     "dates_year": lambda: "date,x,y,z\n99999-01-01,1,2,3\n1/1/99999999999,1,2,3\n",
-    "dates_zone": lambda: "date,x,y,z\n2012-01-01T00:00+99:99,1,2,3\n2012-01-02T00:00-24:00,1,2,3\n",
+    "dates_zone": lambda: (
+        "date,x,y,z\n2012-01-01T00:00+99:99,1,2,3\n2012-01-02T00:00-24:00,1,2,3\n"
+    ),
     "dates_float": lambda: "date,x,y,z\n1e400,1,2,3\nnan,1,2,3\n",
     "escapes": lambda: "date,\x1b[2J,\u202e,z\n2012-01-01,1,2,3\n",
     "escapes_in_values": lambda: "date,x,y,z\n2012-01-01,\x1b[2J,2,3\n",
@@ -178,7 +208,10 @@ TABLES = {
     "returns": lambda: "date,x,y,z\r2012-01-01,1,2,3\r",
     "header_alone": lambda: "sequence,step,x,y,z\n",
 }
-several("csv", {name: lambda folder, t=text: _series(t().encode(), folder) for name, text in TABLES.items()})
+several(
+    "csv",
+    {name: lambda folder, t=text: _series(t().encode(), folder) for name, text in TABLES.items()},
+)
 several(
     "csv_windows",
     {
@@ -190,7 +223,12 @@ several(
     "csv_groups",
     {
         "many": lambda folder: _series(
-            b"g,x,y,z\n" + b"".join(b"%d,1,2,3\n" % k for k in range(200_000)), folder, "--window", "2", "--group", "g"
+            b"g,x,y,z\n" + b"".join(b"%d,1,2,3\n" % k for k in range(200_000)),
+            folder,
+            "--window",
+            "2",
+            "--group",
+            "g",
         ),
         "window": lambda folder: _series(b"x,y,z\n1,2,3\n" * 9, folder, "--window", str(10**12)),
     },
@@ -216,12 +254,20 @@ def _expected(name: str, data: bytes, folder: Path) -> Seed:
     return Seed(name, data, ("check", "model.npz", "in.txt", "--expected", name), files)
 
 
-several("expected", {name: lambda folder, n=name, d=data: _expected(n, d(), folder) for name, data in EXPECTED.items()})
+several(
+    "expected",
+    {
+        name: lambda folder, n=name, d=data: _expected(n, d(), folder)
+        for name, data in EXPECTED.items()
+    },
+)
 
 
 def _result(change: Any, folder: Path, command: str) -> Seed:
     """A line of results in which something is otherwise."""
-    seed = next(each for each in results(folder, "jsonl") if each.command[0] == command and each.others)
+    seed = next(
+        each for each in results(folder, "jsonl") if each.command[0] == command and each.others
+    )
     lines = seed.data.splitlines()
     document = json.loads(lines[0])
     text = change(document)
@@ -237,7 +283,9 @@ RESULTS = {
     "nested": lambda _: "[" * DEEP,
     "nested_closed": lambda _: '{"a":' * DEEP + "1" + "}" * DEEP,
     "line": lambda _: '"' + "a" * 100_000_000 + '"',
-    "digits": lambda document: json.dumps(document).replace('"sequence": 0', '"sequence": ' + DIGITS),
+    "digits": lambda document: json.dumps(document).replace(
+        '"sequence": 0', '"sequence": ' + DIGITS
+    ),
     "sequence": _set(sequence=10**30),
     "sequence_negative": _set(sequence=-1),
     "large": lambda document: json.dumps(document).replace("0.", "1e308", 3),
@@ -262,7 +310,10 @@ RESULTS = {
 for _command in ("summarize", "compare"):
     several(
         f"results_{_command}",
-        {name: lambda folder, c=change, k=_command: _result(c, folder, k) for name, change in RESULTS.items()},
+        {
+            name: lambda folder, c=change, k=_command: _result(c, folder, k)
+            for name, change in RESULTS.items()
+        },
     )
 
 
@@ -270,7 +321,10 @@ def _methods_and_targets(folder: Path) -> Seed:
     """As many sections as lines."""
     seed = next(each for each in results(folder, "jsonl") if each.command[0] == "summarize")
     document = json.loads(seed.data.splitlines()[0])
-    lines = [json.dumps(document | {"method": f"m{k}", "target": f"t{k}", "sequence": k}) for k in range(5_000)]
+    lines = [
+        json.dumps(document | {"method": f"m{k}", "target": f"t{k}", "sequence": k})
+        for k in range(5_000)
+    ]
     return Seed(seed.spoilt, "\n".join(lines).encode(), ("summarize", seed.spoilt))
 
 
@@ -309,10 +363,27 @@ WORDS = {
     "same.txt": lambda: b"the\n" * 1_000_000,
 }
 PIECES: dict[str, dict[str, Any]] = {
-    "regex": {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}},
-    "regex_long": {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(" * 9_000}, "behavior": "Isolated"}},
-    "sequence": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}] * 100_000}},
-    "replace": {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1_000_000}},
+    "regex": {
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": "(a+)+$"},
+            "behavior": "Isolated",
+            "invert": False,
+        }
+    },
+    "regex_long": {
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": "(" * 9_000},
+            "behavior": "Isolated",
+        }
+    },
+    "sequence": {
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}] * 100_000}
+    },
+    "replace": {
+        "normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1_000_000}
+    },
     "prepend": {"normalizer": {"type": "Prepend", "prepend": "a" * 1_000_000}},
     "kind": {"model": {"type": "\x1b[2J", "vocab": {}}},
     "merges": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "a"]] * 100_000}},
@@ -323,21 +394,35 @@ PIECES: dict[str, dict[str, Any]] = {
 
 def _pieces(changes: dict[str, Any], folder: Path) -> Seed:
     vocabulary = {"the": 0, "film": 1, "is": 2, "not": 3, "bad": 4}
-    document: dict[str, Any] = {"version": "1.0", "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "bad"}}
+    document: dict[str, Any] = {
+        "version": "1.0",
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "bad"},
+    }
     return _words(json.dumps(document | changes).encode(), folder, "tokenizer.json")
 
 
-several("words", {name: lambda folder, n=name, d=data: _words(d(), folder, n) for name, data in WORDS.items()})
-several("tokenizer", {name: lambda folder, c=changes: _pieces(c, folder) for name, changes in PIECES.items()})
+several(
+    "words",
+    {name: lambda folder, n=name, d=data: _words(d(), folder, n) for name, data in WORDS.items()},
+)
+several(
+    "tokenizer",
+    {name: lambda folder, c=changes: _pieces(c, folder) for name, changes in PIECES.items()},
+)
 several(
     "tokenizer",
     {
         "nested": lambda folder: _words(
-            b'{"version": "1.0", "normalizer": ' + b'{"type": "Sequence", "normalizers": [' * 20_000 + b"]}" * 20_000 + b"}",
+            b'{"version": "1.0", "normalizer": '
+            + b'{"type": "Sequence", "normalizers": [' * 20_000
+            + b"]}" * 20_000
+            + b"}",
             folder,
             "tokenizer.json",
         ),
-        "sentencepiece": lambda folder: _words(b"\x0a\x07\x0a\x01a\x15\xff\xff\xff\x7f" * 300_000, folder, "v.model"),
+        "sentencepiece": lambda folder: _words(
+            b"\x0a\x07\x0a\x01a\x15\xff\xff\xff\x7f" * 300_000, folder, "v.model"
+        ),
         "bytes": lambda folder: _words(io.BytesIO(bytes(100)).read(), folder, "v.model"),
     },
 )

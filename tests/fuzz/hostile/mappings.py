@@ -110,11 +110,16 @@ def _pattern(key: str, pattern: str, folder: Path) -> Seed:
 
 
 several("yaml", {name: lambda folder, t=text: _words(t, folder) for name, text in TEXTS.items()})
-several("yaml_added", {name: lambda folder, t=text: _added(t, folder) for name, text in TEXTS.items()})
+several(
+    "yaml_added", {name: lambda folder, t=text: _added(t, folder) for name, text in TEXTS.items()}
+)
 for _key in ("remove", "separate"):
     several(
         f"pattern_{_key}",
-        {name: lambda folder, k=_key, p=each: _pattern(k, p, folder) for name, each in PATTERNS.items()},
+        {
+            name: lambda folder, k=_key, p=each: _pattern(k, p, folder)
+            for name, each in PATTERNS.items()
+        },
     )
 
 BIG = 10**12
@@ -160,7 +165,9 @@ def _valued(changes: dict[str, object], folder: Path) -> Seed:
     return Seed("model.yaml", text, ("explain", "model.npz", "in.txt", "--format", "tsv"), files)
 
 
-several("mapping", {name: lambda folder, v=value: _valued(v, folder) for name, value in VALUES.items()})
+several(
+    "mapping", {name: lambda folder, v=value: _valued(v, folder) for name, value in VALUES.items()}
+)
 
 LSTM = {
     "gate_order": ["i", "f", "g", "o"],
@@ -171,7 +178,10 @@ DENSE = {"dense": {"weights": "V", "layout": "classes_by_features", "bias": "c"}
 LAYERS: dict[str, object] = {
     "gates_nested": [{"lstm": LSTM | {"gate_order": [[["i"]], "f", "g", "o"]}}, DENSE],
     "gates_many": [{"lstm": LSTM | {"gate_order": list("ifgo") * 10_000}}, DENSE],
-    "bias_lists": [{"lstm": LSTM | {"forward": LSTM["forward"] | {"bias": ["b"] * 200_000}}}, DENSE],
+    "bias_lists": [
+        {"lstm": LSTM | {"forward": LSTM["forward"] | {"bias": ["b"] * 200_000}}},
+        DENSE,
+    ],
     "many_lstms": [{"lstm": LSTM}] * 3_000 + [DENSE],
     "dense_stack": [{"lstm": LSTM}, *[{"activation": "tanh"}] * 50_000, DENSE],
     "pad_steps": [{"pad_steps": {"before": BIG, "after": 0}}, {"lstm": LSTM}, DENSE],
@@ -199,4 +209,6 @@ def _layered(layers: object, folder: Path) -> Seed:
     return Seed("model.yaml", text, ("predict", "model.npz", "in.csv"), files)
 
 
-several("layers", {name: lambda folder, v=value: _layered(v, folder) for name, value in LAYERS.items()})
+several(
+    "layers", {name: lambda folder, v=value: _layered(v, folder) for name, value in LAYERS.items()}
+)

@@ -44,7 +44,9 @@ def _wrapped(kind: str, key: str, levels: int) -> str:
     """A layer in a layer in a layer."""
     inner = json.dumps(_layer(_config(), "LSTM"))
     begin = f'{{"class_name": "{kind}", "config": {{"name": "w", "{key}": '
-    return _of_layers([]).replace('"layers": []', '"layers": [' + begin * levels + inner + "}}" * levels + "]")
+    return _of_layers([]).replace(
+        '"layers": []', '"layers": [' + begin * levels + inner + "}}" * levels + "]"
+    )
 
 
 def _models_inside(levels: int) -> str:
@@ -55,12 +57,29 @@ def _models_inside(levels: int) -> str:
 def _graph(levels: int) -> str:
     """Layers each of which takes the one before twice: 2 ** levels paths."""
     layers: list[dict[str, Any]] = [
-        {"class_name": "InputLayer", "name": "l0", "inbound_nodes": [], "config": {"name": "l0", "batch_input_shape": [None, None, 3]}}
+        {
+            "class_name": "InputLayer",
+            "name": "l0",
+            "inbound_nodes": [],
+            "config": {"name": "l0", "batch_input_shape": [None, None, 3]},
+        }
     ]
     for k in range(1, levels):
         nodes = [[[f"l{k - 1}", 0, 0, {}], [f"l{k - 1}", 0, 0, {}]]]
-        layers.append({"class_name": "Add", "name": f"l{k}", "inbound_nodes": nodes, "config": {"name": f"l{k}"}})
-    config = {"name": "m", "layers": layers, "input_layers": [["l0", 0, 0]], "output_layers": [[f"l{levels - 1}", 0, 0]]}
+        layers.append(
+            {
+                "class_name": "Add",
+                "name": f"l{k}",
+                "inbound_nodes": nodes,
+                "config": {"name": f"l{k}"},
+            }
+        )
+    config = {
+        "name": "m",
+        "layers": layers,
+        "input_layers": [["l0", 0, 0]],
+        "output_layers": [[f"l{levels - 1}", 0, 0]],
+    }
     return json.dumps({"class_name": "Functional", "config": config})
 
 
@@ -82,7 +101,9 @@ CONFIGS = {
     "shape": lambda: _with("InputLayer", batch_input_shape=[None, BIG, BIG]),
     "shape_deep": lambda: _with("InputLayer", batch_input_shape=[None] * 50_000),
     "activation": lambda: _with("LSTM", activation={"class_name": "\x1b[2J", "config": {}}),
-    "activation_deep": lambda: _with("LSTM").replace('"tanh"', '{"a":' * DEEP + "1" + "}" * DEEP, 1),
+    "activation_deep": lambda: _with("LSTM").replace(
+        '"tanh"', '{"a":' * DEEP + "1" + "}" * DEEP, 1
+    ),
     "name_escapes": lambda: _with("LSTM", name="\x1b[2J\u202e\x9b"),
     "name_long": lambda: _with("LSTM", name="x" * 900_000),
     "name_none": lambda: _with("LSTM", name=None),
@@ -94,7 +115,9 @@ CONFIGS = {
     "time_distributed": lambda: _wrapped("TimeDistributed", "layer", 300),
     "models_inside": lambda: _models_inside(400),
     "models_inside_deep": lambda: _models_inside(20_000),
-    "many_layers": lambda: _of_layers([{"class_name": "Dropout", "config": {"name": f"d{k}"}} for k in range(100_000)]),
+    "many_layers": lambda: _of_layers(
+        [{"class_name": "Dropout", "config": {"name": f"d{k}"}} for k in range(100_000)]
+    ),
     "one_name": lambda: _of_layers([_layer(_config(), "LSTM")] * 5_000),
     "graph": lambda: _graph(60),
     "graph_long": lambda: _graph(20_000),
@@ -135,7 +158,10 @@ def _beside(text: str) -> Seed:
     return Seed("model.json", data, ("inspect", "model.h5"), {"model.h5": weights})
 
 
-several("h5_config", {name: lambda _, m=make: _h5(m()) for name, make in CONFIGS.items() if name != "surrogate"})
+several(
+    "h5_config",
+    {name: lambda _, m=make: _h5(m()) for name, make in CONFIGS.items() if name != "surrogate"},
+)
 several("keras_config", {name: lambda _, m=make: _keras(m()) for name, make in CONFIGS.items()})
 several("json_beside", {name: lambda _, m=make: _beside(m()) for name, make in CONFIGS.items()})
 
@@ -185,16 +211,28 @@ TREES = {
     "virtual": _virtual,
     "never_written": lambda tree: tree.create_dataset("w", (BIG, 1000), "f8", chunks=(1000, 1000)),
     "never_written_whole": lambda tree: tree.create_dataset("w", (10**9,), "f8", fillvalue=1.0),
-    "chunk": lambda tree: tree.create_dataset("w", (2**28,), "f8", chunks=(2**28,), compression="gzip"),
-    "bomb": lambda tree: tree.create_dataset("w", data=np.zeros(2 * 10**7), chunks=(10**6,), compression="gzip"),
-    "texts": lambda tree: tree.create_dataset("w", data=["x" * 1000] * 1000, dtype=h5py.string_dtype()),
+    "chunk": lambda tree: tree.create_dataset(
+        "w", (2**28,), "f8", chunks=(2**28,), compression="gzip"
+    ),
+    "bomb": lambda tree: tree.create_dataset(
+        "w", data=np.zeros(2 * 10**7), chunks=(10**6,), compression="gzip"
+    ),
+    "texts": lambda tree: tree.create_dataset(
+        "w", data=["x" * 1000] * 1000, dtype=h5py.string_dtype()
+    ),
     "vlen": lambda tree: tree.create_dataset("w", (10**8,), h5py.vlen_dtype("f8"), chunks=(10**5,)),
     "fixed": lambda tree: tree.create_dataset("w", (10**6,), "S60000", chunks=(100,)),
-    "compound": lambda tree: tree.create_dataset("w", (3,), [(f"f{k}", "f8") for k in range(1_500)]),
-    "array_type": lambda tree: tree.create_dataset("w", (3,), np.dtype(("f8", (3000, 1000))), chunks=(1,)),
+    "compound": lambda tree: tree.create_dataset(
+        "w", (3,), [(f"f{k}", "f8") for k in range(1_500)]
+    ),
+    "array_type": lambda tree: tree.create_dataset(
+        "w", (3,), np.dtype(("f8", (3000, 1000))), chunks=(1,)
+    ),
     "dimensions": lambda tree: tree.create_dataset("w", (1,) * 32, "f8"),
     "empty": lambda tree: tree.create_dataset("w", data=h5py.Empty("f8")),
-    "external": lambda tree: tree.create_dataset("w", (300,), "f8", external=[("/dev/zero", 0, 2400)]),
+    "external": lambda tree: tree.create_dataset(
+        "w", (300,), "f8", external=[("/dev/zero", 0, 2400)]
+    ),
     "outside": lambda tree: tree.__setitem__("w", h5py.ExternalLink("/dev/zero", "/")),
     "soft": lambda tree: tree.__setitem__("w", h5py.SoftLink("/w")),
     "escapes": lambda tree: tree.__setitem__("\x1b[2J\u202e", 1.0),
@@ -203,7 +241,10 @@ TREES = {
     "references": lambda tree: tree.create_dataset("w", data=[tree.ref] * 9, dtype=h5py.ref_dtype),
 }
 for _version in ("earliest", "latest"):
-    several(f"h5_{_version}", {name: lambda _, f=fill, v=_version: _tree(f, v) for name, fill in TREES.items()})
+    several(
+        f"h5_{_version}",
+        {name: lambda _, f=fill, v=_version: _tree(f, v) for name, fill in TREES.items()},
+    )
 
 
 def _safetensors(header: str, size: int | None = None, numbers: bytes = bytes(64)) -> Seed:
@@ -213,7 +254,8 @@ def _safetensors(header: str, size: int | None = None, numbers: bytes = bytes(64
 
 
 def _tensor(shape: str, dtype: str = "F32", end: int = 64) -> str:
-    return f'{{"lstm.weight_ih_l0": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [0, {end}]}}}}'
+    said = f'{{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [0, {end}]}}'
+    return f'{{"lstm.weight_ih_l0": {said}}}'
 
 
 several(
@@ -234,17 +276,33 @@ several(
         "dtype": lambda _: _safetensors(_tensor("[16]", "\\u001b[2J")),
         "dtype_list": lambda _: _safetensors(_tensor("[16]").replace('"F32"', "[[]]")),
         "offsets": lambda _: _safetensors(_tensor("[16]", end=2**62)),
-        "offset_digits": lambda _: _safetensors(_tensor("[16]").replace("[0, 64]", "[0, " + "9" * 500_000 + "]")),
+        "offset_digits": lambda _: _safetensors(
+            _tensor("[16]").replace("[0, 64]", "[0, " + "9" * 500_000 + "]")
+        ),
         "metadata": lambda _: _safetensors(_tensor("[16]")[:-1] + ', "__metadata__": [1]}'),
-        "metadata_nested": lambda _: _safetensors(_tensor("[16]")[:-1] + ', "__metadata__": {"a": {"b": 1}}}'),
+        "metadata_nested": lambda _: _safetensors(
+            _tensor("[16]")[:-1] + ', "__metadata__": {"a": {"b": 1}}}'
+        ),
         "many": lambda _: _safetensors(
-            "{" + ", ".join(f'"w{k}": {{"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}' for k in range(50_000)) + "}"
+            "{"
+            + ", ".join(
+                f'"w{k}": {{"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}'
+                for k in range(50_000)
+            )
+            + "}"
         ),
         "layers": lambda _: _safetensors(
-            "{" + ", ".join(f'"lstm.weight_ih_l{k}": {{"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}' for k in range(20_000)) + "}"
+            "{"
+            + ", ".join(
+                f'"lstm.weight_ih_l{k}": {{"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}'
+                for k in range(20_000)
+            )
+            + "}"
         ),
         "layer": lambda _: _safetensors(_tensor("[16]").replace("_l0", "_l" + "9" * 5_000)),
-        "escapes": lambda _: _safetensors(_tensor("[16]").replace("lstm", "\\u001b[2J\\u202e\\ud800")),
+        "escapes": lambda _: _safetensors(
+            _tensor("[16]").replace("lstm", "\\u001b[2J\\u202e\\ud800")
+        ),
         "name": lambda _: _safetensors(_tensor("[16]").replace("lstm", "a." * 200_000)),
     },
 )
@@ -261,7 +319,12 @@ def _doubling(graph: Any, _: Any) -> None:
     """Sums of one and the same: 2 ** 60 paths."""
     output = next(value for number, _, value in graph if number == 12)
     for k in range(60):
-        node = [(1, 2, f"d{k}".encode()), (1, 2, f"d{k}".encode()), (2, 2, f"d{k + 1}".encode()), (4, 2, b"Add")]
+        node = [
+            (1, 2, f"d{k}".encode()),
+            (1, 2, f"d{k}".encode()),
+            (2, 2, f"d{k + 1}".encode()),
+            (4, 2, b"Add"),
+        ]
         graph.append((1, 2, node))
     output[:] = [(1, 2, b"d60"), *[each for each in output if each[0] != 1]]
 
@@ -318,10 +381,20 @@ several(
         "dims_many": lambda _: _onnx(_tensors(_dims(*[1] * 5_000))),
         "dims_negative": lambda _: _onnx(_tensors(_dims(2**64 - 1, 2**64 - 1))),
         "subgraphs": lambda _: _onnx(lambda graph, _: graph.append((1, 2, _nest(5, 3_000)))),
-        "metadata": lambda _: _onnx(lambda _, fields: fields.append((14, 2, [(1, 2, b"\x1b[2J"), (2, 2, b"\xff")]))),
-        "functions": lambda _: _onnx(lambda graph, fields: fields.extend([(25, 2, list(graph))] * 30)),
-        "names": lambda _: _onnx(lambda graph, _: graph.append((1, 2, [(4, 2, b"\x1b[2J\xe2\x80\xae"), (2, 2, b"\xff\xfe")]))),
-        "values": lambda _: _onnx(lambda graph, _: graph.extend([(5, 2, [(8, 2, b"w%d" % k)]) for k in range(100_000)])),
+        "metadata": lambda _: _onnx(
+            lambda _, fields: fields.append((14, 2, [(1, 2, b"\x1b[2J"), (2, 2, b"\xff")]))
+        ),
+        "functions": lambda _: _onnx(
+            lambda graph, fields: fields.extend([(25, 2, list(graph))] * 30)
+        ),
+        "names": lambda _: _onnx(
+            lambda graph, _: graph.append(
+                (1, 2, [(4, 2, b"\x1b[2J\xe2\x80\xae"), (2, 2, b"\xff\xfe")])
+            )
+        ),
+        "values": lambda _: _onnx(
+            lambda graph, _: graph.extend([(5, 2, [(8, 2, b"w%d" % k)]) for k in range(100_000)])
+        ),
     },
 )
 
@@ -329,7 +402,9 @@ several(
 def _tflite(number: int) -> Seed:
     """Words of the beginning, where its tables stand, are one number."""
     data = bytearray(read("tflite/words.tflite"))
-    data[24 + 4 * (number % 50) :][:4] = struct.pack("<I", (0, 4, 2**31 - 1, 2**32 - 1, 8)[number // 50])
+    data[24 + 4 * (number % 50) :][:4] = struct.pack(
+        "<I", (0, 4, 2**31 - 1, 2**32 - 1, 8)[number // 50]
+    )
     place = 24 + 4 * (number % 50)
     data[place : place + 4] = struct.pack("<I", (0, 4, 2**31 - 1, 2**32 - 1, 8)[number // 50])
     return Seed("model.tflite", bytes(data), ("inspect", "model.tflite"))
@@ -339,8 +414,18 @@ several("tflite", {f"word_{number}": lambda _, n=number: _tflite(n) for number i
 
 
 def _saved_model(data: bytes) -> Seed:
-    others = {f"m/variables/variables.{each}": read(f"savedmodel/tensorflow2.15/small/variables/variables.{each}") for each in ("index", "data-00000-of-00001")}
-    return Seed("m/keras_metadata.pb", data, ("inspect", "m"), others | {"m/saved_model.pb": read("savedmodel/tensorflow2.15/small/saved_model.pb")})
+    others = {
+        f"m/variables/variables.{each}": read(
+            f"savedmodel/tensorflow2.15/small/variables/variables.{each}"
+        )
+        for each in ("index", "data-00000-of-00001")
+    }
+    return Seed(
+        "m/keras_metadata.pb",
+        data,
+        ("inspect", "m"),
+        others | {"m/saved_model.pb": read("savedmodel/tensorflow2.15/small/saved_model.pb")},
+    )
 
 
 several(
@@ -348,7 +433,22 @@ several(
     {
         "nested": lambda _: _saved_model(_nest(1, 30_000)),
         "nodes": lambda _: _saved_model(b"\x0a\x02\x10\x01" * 200_000),
-        "config": lambda _: _saved_model(written([(1, 2, [(2, 0, 0), (3, 2, b"root"), (4, 2, b"_tf_keras_model"), (5, 2, b"[" * DEEP)])])),
+        "config": lambda _: _saved_model(
+            written(
+                [
+                    (
+                        1,
+                        2,
+                        [
+                            (2, 0, 0),
+                            (3, 2, b"root"),
+                            (4, 2, b"_tf_keras_model"),
+                            (5, 2, b"[" * DEEP),
+                        ],
+                    )
+                ]
+            )
+        ),
     },
 )
 

@@ -108,7 +108,9 @@ def _pt(content: bytes) -> Seed:
 
 
 def _old(content: bytes) -> Seed:
-    heads = [pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
+    heads = [
+        pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    ]
     data = b"".join(heads) + content + pickle.dumps(["0"], 2) + struct.pack("<q", 4) + bytes(16)
     return Seed("model.pt", data, ("inspect", "model.pt"))
 
@@ -132,23 +134,37 @@ def _scaler_file(data: bytes, folder: Path) -> Seed:
 
 def _labels(value: bytes, folder: Path) -> Seed:
     files = small_model(folder, labels="l.pkl") | {"in.txt": TEXT}
-    data = b"\x80\x02csklearn.preprocessing._label\nLabelEncoder\n)\x81}" + _text("classes_") + value + b"sb."
+    data = (
+        b"\x80\x02csklearn.preprocessing._label\nLabelEncoder\n)\x81}"
+        + _text("classes_")
+        + value
+        + b"sb."
+    )
     return Seed("l.pkl", data, ("predict", "model.npz", "in.txt"), files)
 
 
 several("pt", {name: lambda _, v=value: _pt(_content(v)) for name, value in VALUES.items()})
 several("pt_state", {name: lambda _, v=value: _pt(_state(v)) for name, value in VALUES.items()})
 several("pt_old", {name: lambda _, v=value: _old(_content(v)) for name, value in VALUES.items()})
-several("vocabulary", {name: lambda folder, v=value: _vocabulary(v, folder) for name, value in VALUES.items()})
-several("scaler", {name: lambda folder, v=value: _scaler(v, folder) for name, value in VALUES.items()})
-several("labels", {name: lambda folder, v=value: _labels(v, folder) for name, value in VALUES.items()})
+several(
+    "vocabulary",
+    {name: lambda folder, v=value: _vocabulary(v, folder) for name, value in VALUES.items()},
+)
+several(
+    "scaler", {name: lambda folder, v=value: _scaler(v, folder) for name, value in VALUES.items()}
+)
+several(
+    "labels", {name: lambda folder, v=value: _labels(v, folder) for name, value in VALUES.items()}
+)
 
 
 def _joblib(kind: bytes, shape: bytes, rest: bytes) -> bytes:
     """An array as joblib pickles it: what it is, and the numbers behind."""
     wrapper = b"\x80\x03cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}("
     wrapper += _text("subclass") + b"cnumpy\nndarray\n" + _text("shape") + shape + _text("order")
-    wrapper += _text("C") + _text("dtype") + b"cnumpy\ndtype\n" + _text(kind.decode()) + b"K\x00K\x01\x87R"
+    wrapper += (
+        _text("C") + _text("dtype") + b"cnumpy\ndtype\n" + _text(kind.decode()) + b"K\x00K\x01\x87R"
+    )
     return wrapper + _text("allow_mmap") + b"\x88ub" + rest + b"."
 
 
@@ -156,10 +172,16 @@ several(
     "joblib",
     {
         "zlib_bomb": lambda folder: _scaler_file(zlib.compress(bytes(300_000_000), 9), folder),
-        "claims": lambda folder: _scaler_file(_joblib(b"f8", _long(48) + b"\x85", bytes(64)), folder),
-        "negative": lambda folder: _scaler_file(_joblib(b"f8", b"J\xff\xff\xff\xff\x85", bytes(64)), folder),
+        "claims": lambda folder: _scaler_file(
+            _joblib(b"f8", _long(48) + b"\x85", bytes(64)), folder
+        ),
+        "negative": lambda folder: _scaler_file(
+            _joblib(b"f8", b"J\xff\xff\xff\xff\x85", bytes(64)), folder
+        ),
         "objects": lambda folder: _scaler_file(_joblib(b"O8", b"K\x03\x85", bytes(64)), folder),
-        "texts": lambda folder: _scaler_file(_joblib(b"U999999999", b"K\x03\x85", bytes(64)), folder),
+        "texts": lambda folder: _scaler_file(
+            _joblib(b"U999999999", b"K\x03\x85", bytes(64)), folder
+        ),
     },
 )
 
@@ -177,8 +199,12 @@ def _zip_of(size: int, name: str) -> bytes:
 several(
     "pt_archive",
     {
-        "bomb": lambda _: Seed("model.pt", _zip_of(600_000_000, "a/data.pkl"), ("inspect", "model.pt")),
-        "texts": lambda _: _pt(_content(b"](" + b"".join(_text(f"w{k}") for k in range(200_000)) + b"e")),
+        "bomb": lambda _: Seed(
+            "model.pt", _zip_of(600_000_000, "a/data.pkl"), ("inspect", "model.pt")
+        ),
+        "texts": lambda _: _pt(
+            _content(b"](" + b"".join(_text(f"w{k}") for k in range(200_000)) + b"e")
+        ),
         "nones": lambda _: _pt(_content(b"(" + b"N" * 20_000_000 + b"l")),
         "lists": lambda _: _pt(_content(b"(" + b"]" * 5_000_000 + b"l")),
         "dicts": lambda _: _pt(_content(b"(" + b"}" * 5_000_000 + b"l")),
