@@ -25,6 +25,7 @@ KINDS = {**MODELS, **INPUTS}
 THERE = [name for name, kind in KINDS.items() if kind.is_there]
 # Of each finding; others are counted.
 KEPT = 3
+COMMAND = "command.txt"
 LARGEST_KEPT = 2 * 10**6
 # What each file that was made on purpose may take, where the process itself holds 100 MB.
 HOSTILE = Limits(5.0, 400 * 10**6)
@@ -104,6 +105,8 @@ def work(file: File | Named, folder: Path) -> Judged:
     place = folder / "case"
     shutil.rmtree(place, ignore_errors=True)
     write(seed, data, place)
+    told = f"spoilt: {seed.spoilt} ({len(data):,} bytes)\nlrp {' '.join(seed.command)}"
+    (folder / COMMAND).write_text(told, "utf-8")
     os.chdir(place)
     return judge(seed.command, len(data), limits)
 
@@ -146,23 +149,16 @@ def run(
 
 
 def _keep(file: File | Named, found: Judged, place: Path, keep: Path) -> None:
-    if isinstance(file, Named):
-        with tempfile.TemporaryDirectory() as empty:
-            seed = CASES[file.number](Path(empty))
-    else:
-        seed = random.Random(f"{file.seed} {file.kind} {file.number}").choice(_seeds[file.kind])
-    size = (place / seed.spoilt).stat().st_size
+    said = found.finding.encode("ascii", "backslashreplace").decode()
+    told = place.with_name(COMMAND).read_text("utf-8")
     target = keep / file.kind / f"{file.seed}-{file.number}"
     shutil.rmtree(target, ignore_errors=True)
-    if size < LARGEST_KEPT:
-        shutil.copytree(place, target)
-    target.mkdir(parents=True, exist_ok=True)
-    said = found.finding.encode("ascii", "backslashreplace").decode()
+    target.mkdir(parents=True)
+    if sum(path.stat().st_size for path in place.rglob("*")) < LARGEST_KEPT:
+        shutil.copytree(place, target, dirs_exist_ok=True)
+    taken = f"{found.seconds:.1f} s, {found.memory / 1e6:.0f} MB"
     (target / "FINDING").write_text(
-        f"{said}\nspoilt: {seed.spoilt} ({size:,} bytes)\nlrp {' '.join(seed.command)}\n"
-        f"{found.seconds:.1f} s, {found.memory / 1e6:.0f} MB\n\n{found.details}\n",
-        "utf-8",
-        "backslashreplace",
+        f"{said}\n{told}\n{taken}\n\n{found.details}\n", "utf-8", "backslashreplace"
     )
     with (keep / file.kind / "README").open("a", encoding="utf-8") as readme:
-        readme.write(f"{target.name}: {said} (lrp {' '.join(seed.command)})\n")
+        readme.write(f"{target.name}: {said} ({told.splitlines()[-1]})\n")

@@ -88,7 +88,8 @@ def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Jud
 def _run(command: tuple[str, ...], **environment: str) -> Result:
     """Run `lrp` in this process, and in no others."""
     alone = {f"LRP_{command[0].upper()}_JOBS": "1"}
-    return CliRunner().invoke(main, command, input=b"", env=alone | environment)
+    # In colour, else click takes out what a terminal would have been given.
+    return CliRunner().invoke(main, command, b"", alone | environment, color=True)
 
 
 def _is_unexplained(result: Result) -> bool:

@@ -223,7 +223,7 @@ TREES = {
     "vlen": lambda tree: tree.create_dataset("w", (10**8,), h5py.vlen_dtype("f8"), chunks=(10**5,)),
     "fixed": lambda tree: tree.create_dataset("w", (10**6,), "S60000", chunks=(100,)),
     "compound": lambda tree: tree.create_dataset(
-        "w", (3,), [(f"f{k}", "f8") for k in range(1_500)]
+        "w", (3,), [(f"f{k}", "f8") for k in range(900)]
     ),
     "array_type": lambda tree: tree.create_dataset(
         "w", (3,), np.dtype(("f8", (3000, 1000))), chunks=(1,)
