@@ -415,3 +415,18 @@ def test_a_block_of_the_users_may_stand_before(tmp_path):
     with open_arrays(path) as found:
         assert found.format == "HDF5"
         assert found.read("W").tolist() == [0, 1, 2]
+
+
+def test_pages_of_a_list_of_chunks_that_grows(tmp_path):
+    """Where one axis may grow, 130,000 chunks come before those that are listed in pages."""
+    path = tmp_path / "m.h5"
+    written = [0, 3, 19, 40, 131_000, 131_100, 140_000, 142_000, 149_999]
+    with h5py.File(path, "w", libver="latest") as file:
+        kept = {"chunks": (1,), "maxshape": (None,), "fillvalue": 7}
+        dataset = file.create_dataset("x", (150_000,), "u1", **kept)
+        for number, at in enumerate(written):
+            dataset[at] = 100 + number
+    with Hdf5File(path) as file:
+        read = file.read("x")
+    assert np.flatnonzero(read != 7).tolist() == written
+    assert read[written].tolist() == list(range(100, 109))
