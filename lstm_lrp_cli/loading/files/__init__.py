@@ -151,7 +151,9 @@ def shape_problem(shape: Any, itemsize: int = 1) -> str:
     itemsize : int
         How many bytes an element takes.
     """
-    if not isinstance(shape, tuple) or not all(map(_is_whole, shape)):
+    if not isinstance(shape, tuple) or not (
+        set(map(type, shape)) <= {int} or all(map(_is_whole, shape))
+    ):
         return "has a shape that is not made of whole numbers"
     if len(shape) > MOST_AXES:
         return f"has {len(shape)} axes; expected {MOST_AXES} at most, and no weights have as many"
