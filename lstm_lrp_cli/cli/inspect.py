@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,6 @@ def inspect(
         else:
             print_inspection(loaded, file)
     if write_mapping is not None:
-        text = mapping_text(loaded, write_mapping.resolve().parent)
+        text = mapping_text(loaded, Path(os.path.realpath(write_mapping)).parent)
         with open_output(write_mapping) as file:
             file.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ def match(
             if loaded.model.undecided and not says_task and best.compared == "probabilities":
                 loaded = build(replace(by_scores, task="classification"))
             assumptions = loaded.assumptions
-            folder = (write_mapping or model).resolve().parent
+            folder = Path(os.path.realpath(write_mapping or model)).parent
             text = mapping_text(loaded, folder)
     warnings = told(model, assumptions)
     warn(warnings)

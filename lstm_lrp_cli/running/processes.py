@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.windows import one_blas_thread
+from lstm_lrp_cli.terminal.signals import handled, signals_held_back
 
 if TYPE_CHECKING:  # else imported where processes are started, since it takes a while
     from multiprocessing.connection import Connection
@@ -131,7 +132,7 @@ def _started(work: Work[Task, Result], jobs: int) -> Iterator[list[_Worker]]:
     context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
     workers: list[_Worker] = []
     try:
-        with _signals_held_back():
+        with signals_held_back():
             try:
                 for _ in range(jobs):
                     ours, theirs = context.Pipe()
@@ -151,32 +152,6 @@ def _started(work: Work[Task, Result], jobs: int) -> Iterator[list[_Worker]]:
             worker.process.kill()  # there is nothing that it would have to leave in order
         for worker in workers:
             worker.process.join()
-
-
-@contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Let signals wait for the end: one amid a fork is lost, or ends the new process loudly."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python handles none here
-        return
-    held: list[int] = []
-    before = _handled()
-    for number in before:
-        signal.signal(number, lambda number, _: held.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in held:
-            signal.raise_signal(number)
-
-
-def _handled() -> dict[int, Any]:
-    """The signals that Python handles, and what it does."""
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    # Those that the system handles are of an Enum, or None.
-    return {number: handler for number, handler in handlers.items() if callable(handler)}
 
 
 def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:  # noqa: C901 - a case each
@@ -261,7 +236,7 @@ def _serve(
 ) -> None:
     """What a process does: one task after another, until there is nobody to give it one."""
     parents.close()
-    for number in _handled():
+    for number in handled():
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     _end_with_parent()

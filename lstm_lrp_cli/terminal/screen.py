@@ -6,8 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .signals import signals_held_back
 
 if TYPE_CHECKING:  # else imported where a pager is opened
     import subprocess
@@ -38,26 +41,28 @@ def pager_command() -> str | None:
 def open_pager(command: str) -> Iterator[TextIO]:
     """What is written is shown as it comes; the terminal is the pager's until it ends.
 
-    A pager that ends early is a closed pipe.
+    A pager that ends early is a closed pipe. Where this process is told to end, so is the pager.
     """
     import subprocess
 
     # Whatever else less is set to, colours are for it to show.
     less = f"-R {os.environ['LESS']}" if "LESS" in os.environ else LESS
-    with subprocess.Popen(
-        command, shell=True, stdin=subprocess.PIPE, env={**os.environ, "LESS": less}
-    ) as process:
+    with ExitStack() as stack:
+        with signals_held_back():  # of which one might leave a pager that nobody knows of
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command, shell=True, stdin=subprocess.PIPE, env={**os.environ, "LESS": less}
+                )
+            )
+            stack.push(partial(_leave, process))
         assert process.stdin is not None
-        try:
-            with _Screen(
-                process.stdin,
-                encoding=sys.stdout.encoding,
-                errors="backslashreplace",
-                write_through=True,
-            ) as screen:
-                yield screen
-        finally:
-            _wait(process)
+        with _Screen(
+            process.stdin,
+            encoding=sys.stdout.encoding,
+            errors="backslashreplace",
+            write_through=True,
+        ) as screen:
+            yield screen
 
 
 class _Screen(io.TextIOWrapper):
@@ -67,14 +72,18 @@ class _Screen(io.TextIOWrapper):
         return True
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
+def _leave(process: subprocess.Popen[bytes], raised: type[BaseException] | None, *_: Any) -> None:
     """Wait for the pager's end. An interrupt is for it, and there may be several."""
-    while True:
-        try:
-            process.wait()
-            return
-        except KeyboardInterrupt:
-            continue
+    try:
+        if raised is not None and issubclass(raised, SystemExit):
+            process.terminate()
+        while True:
+            with suppress(KeyboardInterrupt):
+                process.wait()
+                return
+    except SystemExit:
+        process.terminate()
+        raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -153,6 +154,23 @@ def test_an_interrupt_waits_for_its_end(terminal):
     _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (130, b"")
     assert (terminal.folder / "ended").exists()
+    terminal.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("is_done", [False, True], ids=["amid the work", "while it is read"])
+def test_told_to_end_it_does_not_wait_for_who_reads(terminal, number, is_done):
+    process = terminal.start("-", LRP_PAGER="touch seen; exec sleep 100")
+    assert process.stdin is not None
+    wait_until((terminal.folder / "seen").exists)
+    if is_done:
+        process.stdin.write(b"a good film\n")
+        process.stdin.close()
+        time.sleep(1)  # in which that is shown
+    process.send_signal(number)
+    process.stdin = None if is_done else process.stdin
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (128 + number, b"")
     terminal.close()
 
 

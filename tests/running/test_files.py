@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from models import KERAS
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.running import partial
@@ -253,3 +254,12 @@ def test_where_no_file_can_be_made_the_error_names_what_was_asked_for(tmp_path, 
     with pytest.raises((UnusableInput, OSError), match=where), open_output(tmp_path / where):
         pytest.fail("it was opened")
     assert names(tmp_path) == ["file"]
+
+
+def test_links_that_go_in_circles_lead_to_no_file(tmp_path, run):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for option in ("-o", "--write-mapping"):
+        result = run("inspect", KERAS.model, option, tmp_path / "a")
+        assert result.exit_code == 3
+        assert "a: cannot be written: Too many levels of symbolic links" in result.stderr

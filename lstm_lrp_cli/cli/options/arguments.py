@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from lstm_lrp_cli.errors import LeftOut, WrongUsage
-from lstm_lrp_cli.inputs.stream import compression_of
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, compression_of
 from lstm_lrp_cli.outputs import ENDINGS, OUTPUTS, format_of
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT
 from lstm_lrp_cli.running.stream import Destination
@@ -288,11 +288,11 @@ def _to_terminal(output: Path | None) -> bool:
 
 def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
     """Refuse to write one file twice, or over what is read, by whatever name or link."""
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
             continue
-        other = places.setdefault(path.resolve(), name)
+        other = places.setdefault(os.path.realpath(path), name)  # of which links may go in circles
         there = _file_of(path)
         if other == name and there is not None:
             same = (each for each, source in read.items() if source and _file_of(source) == there)
@@ -304,7 +304,7 @@ def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path
 def _file_of(path: Path) -> tuple[int, int] | None:
     """Which file stands there, whatever it is called; None where there is no regular file."""
     try:
-        found = os.fstat(sys.stdin.fileno()) if path == STANDARD_OUTPUT else os.stat(path)
+        found = os.fstat(sys.stdin.fileno()) if str(path) == STANDARD_INPUT else os.stat(path)
     except (OSError, ValueError, AttributeError):  # what may name a file need be no name
         return None
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
