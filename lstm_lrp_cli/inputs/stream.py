@@ -103,7 +103,13 @@ def open_input(source: str) -> Iterator[OpenInput]:
                 packed = rejoined.count
                 file = compression.open(file, "rb")
                 plain_path = None
-        beginning, file = _look_ahead(file, _has_a_line)
+        try:
+            beginning, file = _look_ahead(file, _has_a_line)
+        except MemoryError as error:  # of a dictionary as large as the file asks for
+            if packed is None:
+                raise
+            problem = "asks for more memory to unpack it than there is; pack it again"
+            raise UnusableInput(where, problem) from error
         yield OpenInput(file, beginning, plain_path, where, packed)
     except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
