@@ -95,6 +95,8 @@ def made(file: File) -> tuple[Seed, bytes]:
 
 def work(file: File | Named, folder: Path) -> Judged:
     """Make a file, and see what its command makes of it."""
+    place = folder / "case"
+    shutil.rmtree(place, ignore_errors=True)
     if isinstance(file, Named):
         with tempfile.TemporaryDirectory() as empty:
             seed = CASES[file.number](Path(empty))
@@ -102,8 +104,6 @@ def work(file: File | Named, folder: Path) -> Judged:
     else:
         seed, data = made(file)
         limits = Limits()
-    place = folder / "case"
-    shutil.rmtree(place, ignore_errors=True)
     write(seed, data, place)
     told = f"spoilt: {seed.spoilt} ({len(data):,} bytes)\nlrp {' '.join(seed.command)}"
     (folder / COMMAND).write_text(told, "utf-8")
@@ -150,7 +150,7 @@ def run(
 
 def _keep(file: File | Named, found: Judged, place: Path, keep: Path) -> None:
     said = found.finding.encode("ascii", "backslashreplace").decode()
-    told = place.with_name(COMMAND).read_text("utf-8")
+    told = place.with_name(COMMAND).read_text("utf-8") if place.exists() else "not made"
     target = keep / file.kind / f"{file.seed}-{file.number}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

@@ -20,6 +20,8 @@ STATUSES = (0, 1, 2, 3)
 REFUSED = (2, 3)
 SECONDS = 10
 MOST_MEMORY = 10**9
+# What a process holds by itself, of which there were others before.
+BEFORE = 2 * 10**8
 # What the net at a border says, where no reader had words of its own.
 NET = "cannot be understood"
 NO_MEMORY = "not enough memory"
@@ -75,7 +77,7 @@ def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Jud
     wrong = _wrong(result, error, command[0]) or _warned(warned)
     if not wrong and seconds > limits.seconds:
         wrong = "takes long"
-    if not wrong and memory > max(limits.memory, 3 * size):
+    if not wrong and memory > max(limits.memory, 3 * size + BEFORE):
         wrong = "takes memory"
     if wrong:
         return Judged("finding", seconds, memory, wrong, _details(result, error))

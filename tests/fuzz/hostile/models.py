@@ -120,7 +120,7 @@ CONFIGS = {
     ),
     "one_name": lambda: _of_layers([_layer(_config(), "LSTM")] * 5_000),
     "graph": lambda: _graph(60),
-    "graph_long": lambda: _graph(20_000),
+    "graph_long": lambda: _graph(5_000),
     "circle": _circle,
     "constant": lambda: "NaN",
     "none": lambda: "null",
@@ -222,9 +222,7 @@ TREES = {
     ),
     "vlen": lambda tree: tree.create_dataset("w", (10**8,), h5py.vlen_dtype("f8"), chunks=(10**5,)),
     "fixed": lambda tree: tree.create_dataset("w", (10**6,), "S60000", chunks=(100,)),
-    "compound": lambda tree: tree.create_dataset(
-        "w", (3,), [(f"f{k}", "f8") for k in range(900)]
-    ),
+    "compound": lambda tree: tree.create_dataset("w", (3,), [(f"f{k}", "f8") for k in range(900)]),
     "array_type": lambda tree: tree.create_dataset(
         "w", (3,), np.dtype(("f8", (3000, 1000))), chunks=(1,)
     ),

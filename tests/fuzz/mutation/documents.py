@@ -16,6 +16,7 @@ VALUES: list[Any] = [
     *([1, 2, 3], [-1], [0, 0], [10**9, 10**9], {"class_name": "LSTM", "config": {}}, "1", "é"),
     *({"format": 1}, [{}], "lstm", "model.npz", "/dev/zero", "vocab.txt", ".", "\ud800"),
 ]
+MOST_PLACES = 100_000
 MARK = "@nest@"
 
 
@@ -24,6 +25,8 @@ def places(document: Any) -> list[tuple[Any, Any]]:
     found, waiting = [], [document]
     while waiting:
         held = waiting.pop()
+        if len(found) > MOST_PLACES:
+            raise ValueError("it holds itself, or very much")
         keys = (
             held if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
         )
