@@ -140,6 +140,8 @@ def run(
     make_seeds([kind for kind in kinds if kind in KINDS])
     with tempfile.TemporaryDirectory() as folder:
         for file, found, place in judged(work, files, jobs, Path(folder)):
+            if not (place / "case").exists():
+                continue  # it was not made: no fault of what would have read it
             figures[file.kind].count(found)
             if found.finding and figures[file.kind].findings[found.finding] == 1:
                 print(f"{file.kind} {file.number}: {found.finding!a}", file=sys.stderr, flush=True)
@@ -150,7 +152,7 @@ def run(
 
 def _keep(file: File | Named, found: Judged, place: Path, keep: Path) -> None:
     said = found.finding.encode("ascii", "backslashreplace").decode()
-    told = place.with_name(COMMAND).read_text("utf-8") if place.exists() else "not made"
+    told = place.with_name(COMMAND).read_text("utf-8")
     target = keep / file.kind / f"{file.seed}-{file.number}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
