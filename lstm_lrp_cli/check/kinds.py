@@ -34,7 +34,8 @@ def kinds_of(numbers: NDArray[Any], model: Model) -> dict[Kind, NDArray[Any]]:
 
 def _deviations(ours: Floats, theirs: Floats) -> Floats:
     """The largest differences, relative to expected scores over 1; of each of several models."""
-    differences = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
+    with np.errstate(invalid="ignore"):  # infinite ones are expected of no model: no number fits
+        differences = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
     middle = tuple({0, differences.ndim - 1})  # all axes but that of models
     largest: Floats = differences.max(axis=middle, initial=0.0)
     return largest

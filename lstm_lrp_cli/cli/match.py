@@ -94,7 +94,8 @@ def match(
         axes, width = read_form_of_scores(expected)
         with reading(str(model)):
             contents, draft = drafted_contents(file, mapping, said)
-            refuse_same_file(written, sources_of(contents))
+        refuse_same_file(written, sources_of(contents))
+        with reading(str(model)):
             base = contents.described.mapping
             datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
             search = Search(contents, datasets, starts_of(file, base.layers or None, draft, width))

@@ -152,7 +152,7 @@ def sequence_of_array(
 
 def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     """Ids as integers, as which frameworks read them too where they were saved as floats."""
-    if array.dtype.kind == "f" and array.size and np.all(np.abs(array) < LARGEST_ID):
+    if array.dtype.kind == "f" and array.size and np.all(np.abs(array) < np.float64(LARGEST_ID)):
         ids = array.astype(np.int64)
         return ids if np.array_equal(ids, array) else array
     return array

@@ -103,13 +103,22 @@ def open_input(source: str) -> Iterator[OpenInput]:
                 packed = rejoined.count
                 file = compression.open(file, "rb")
                 plain_path = None
-        beginning, file = _look_ahead(file, _has_a_line)
+        beginning, file = _unpacked(file, where) if packed else _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path, where, packed)
     except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
         if source != STANDARD_INPUT:
             raw.close()
+
+
+def _unpacked(file: BinaryIO, where: str) -> tuple[bytes, Any]:
+    """How what is compressed begins, and all of it; a dictionary may ask for gigabytes."""
+    try:
+        return _look_ahead(file, _has_a_line)
+    except MemoryError as error:
+        problem = "asks for more memory to unpack it than there is; compress it again"
+        raise UnusableInput(where, problem) from error
 
 
 def seen_of(opened: OpenInput, where: str) -> "Seen":

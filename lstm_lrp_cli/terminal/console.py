@@ -140,17 +140,21 @@ def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " 
             used += taken
             begun = True
             continue
-        start = end = 0
+        cuts, end = [], 0
         for cluster in clusters(piece.plain):
             cells = cells_of(cluster)
             if begun and used + cells > width:
-                text.append_text(piece[start:end])
-                start_a_line()
-                start = end
+                cuts.append(end)
+                used = hang
             used += cells
             begun = True
             end += len(cluster)
-        text.append_text(piece[start:])
+        # At once: each cut by itself would go through all of the piece.
+        first, *others = piece.divide(cuts)
+        text.append_text(first)
+        for part in others:
+            text.append("\n" + " " * hang)
+            text.append_text(part)
     return text
 
 

@@ -13,7 +13,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent)]
 
 import click  # noqa: E402
 
-from fuzz.campaign import KINDS, Figures, numbered, run  # noqa: E402
+from fuzz.campaign import KINDS, THERE, Figures, hostile, numbered, run  # noqa: E402
 
 
 @click.command(context_settings={"show_default": True})
@@ -21,19 +21,31 @@ from fuzz.campaign import KINDS, Figures, numbered, run  # noqa: E402
 @click.option("--files", default=10**9, help="At most so many of each kind.")
 @click.option("--seed", default=0, help="Other numbers make other files.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(KINDS)), help="Only these.")
+@click.option("--hostile", "pattern", help="Instead, files made on purpose: * or a pattern.")
 @click.option("--jobs", default=2, help="Processes beside this one.")
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder for what is found.")
 def campaign(
-    minutes: float, files: int, seed: int, kinds: tuple[str, ...], jobs: int, keep: Path | None
+    minutes: float,
+    files: int,
+    seed: int,
+    kinds: tuple[str, ...],
+    pattern: str | None,
+    jobs: int,
+    keep: Path | None,
 ) -> None:
     """Damaged files of every kind, in processes with limits of time and memory."""
-    chosen = list(kinds or KINDS)
+    chosen = list(kinds or THERE)
     begun = time.monotonic()
     every = numbered(chosen, seed, begun + 60 * minutes, files)
+    if pattern is not None:
+        every = iter(hostile(pattern))
+        chosen = list(dict.fromkeys(each.kind for each in hostile(pattern)))
     figures = run(every, chosen, jobs, keep)
     for line in table(figures):
         click.echo(line)
     total = sum(sum(each.outcomes.values()) for each in figures.values())
+    if missing := [] if kinds or pattern else [kind for kind in KINDS if kind not in THERE]:
+        click.echo(f"not tried, for what they need is not installed: {', '.join(missing)}")
     click.echo(f"{total:,} files in {time.monotonic() - begun:.0f} s, seed {seed}")
     sys.exit(any(each.findings for each in figures.values()))
 

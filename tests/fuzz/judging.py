@@ -1,5 +1,6 @@
 """One damaged file, given to a command in this process, and what must not come of it."""
 
+import contextlib
 import os
 import re
 import time
@@ -12,18 +13,18 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from lstm_lrp_cli.cli import main
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import LeftOut, UnusableInput
 
 # 1: `check` found a difference; 2: the question does not fit what the file became; 3: unusable.
 STATUSES = (0, 1, 2, 3)
 REFUSED = (2, 3)
 SECONDS = 10
 MOST_MEMORY = 10**9
+# What a process holds by itself, of which there were others before.
+BEFORE = 2 * 10**8
 # What the net at a border says, where no reader had words of its own.
 NET = "cannot be understood"
 NO_MEMORY = "not enough memory"
-# Python's own, which no user should see: a file and a line of the program.
-WARNING = re.compile(r"\.py:\d+: (\w*Warning)")
 # Those print tables for people; what others print on standard output is data.
 FOR_PEOPLE = ("inspect", "summarize", "compare", "check")
 
@@ -53,11 +54,19 @@ class Judged:
     details: str = ""
 
 
-def judge(command: tuple[str, ...], size: int) -> Judged:
+@dataclass(frozen=True)
+class Limits:
+    """What a file may take: seconds of processor time, and bytes or three times its own."""
+
+    seconds: float = SECONDS
+    memory: int = MOST_MEMORY
+
+
+def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Judged:
     """Run a command on files in the current folder, of which the spoilt one has so many bytes."""
     forget_most_memory()
     begun = time.process_time()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         result = _run(command)
     seconds = time.process_time() - begun
@@ -65,10 +74,10 @@ def judge(command: tuple[str, ...], size: int) -> Judged:
     error = result.exception if isinstance(result.exception, Exception) else None
     if _is_unexplained(result) and seconds < SECONDS / 2:
         error = _run(command, LRP_DEBUG="1").exception
-    wrong = _wrong(result, error, command[0])
-    if not wrong and seconds > SECONDS:
+    wrong = _wrong(result, error, command[0]) or _warned(warned)
+    if not wrong and seconds > limits.seconds:
         wrong = "takes long"
-    if not wrong and memory > max(MOST_MEMORY, 3 * size):
+    if not wrong and memory > max(limits.memory, 3 * size + BEFORE):
         wrong = "takes memory"
     if wrong:
         return Judged("finding", seconds, memory, wrong, _details(result, error))
@@ -81,7 +90,8 @@ def judge(command: tuple[str, ...], size: int) -> Judged:
 def _run(command: tuple[str, ...], **environment: str) -> Result:
     """Run `lrp` in this process, and in no others."""
     alone = {f"LRP_{command[0].upper()}_JOBS": "1"}
-    return CliRunner().invoke(main, command, input=b"", env=alone | environment)
+    # In colour, else click takes out what a terminal would have been given.
+    return CliRunner().invoke(main, command, b"", alone | environment, color=True)
 
 
 def _is_unexplained(result: Result) -> bool:
@@ -100,11 +110,17 @@ def _wrong(result: Result, error: BaseException | None, command: str) -> str:  #
     shown = result.stderr + (result.stdout if command in FOR_PEOPLE else "")
     if codes := {f"U+{ord(each):04X}" for each in shown if is_control(each)}:
         return f"control characters: {', '.join(sorted(codes))}"
-    if found := WARNING.search(result.stderr):
-        line = next(each for each in result.stderr.splitlines() if WARNING.search(each))
-        return f"warning: {found[1]} {line.rpartition('/')[2][:60]}"
     if result.exit_code == 3 and not re.search(r"^lrp: \S", result.stderr, re.MULTILINE):
         return "refused without a word"
+    return ""
+
+
+def _warned(warned: list[warnings.WarningMessage]) -> str:
+    """Python's own warnings, which tell users of lines of the program."""
+    for each in warned:
+        if each.category is not LeftOut:
+            place = f"{Path(each.filename).name}:{each.lineno}"
+            return f"warning: {each.category.__name__} in {place}: {str(each.message)[:60]}"
     return ""
 
 
@@ -134,10 +150,8 @@ def _details(result: Result, error: BaseException | None) -> str:
 
 def forget_most_memory() -> None:
     """Measure the most memory from now on."""
-    try:
+    with contextlib.suppress(OSError):  # not everywhere
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def most_memory() -> int:

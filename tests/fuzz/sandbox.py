@@ -1,4 +1,4 @@
-"""Processes with limits that are given one file after the other, and are replaced where they die."""
+"""Processes with limits, which are given one file after the other, and are replaced."""
 
 import contextlib
 import faulthandler
@@ -108,7 +108,9 @@ def _result(worker: _Worker) -> Judged | None:
     except (EOFError, OSError):
         worker.process.join(5)
         if worker.killed:
-            return Judged("finding", SECONDS, finding=f"hang: {worker.killed}", details=_stack(worker))
+            return Judged(
+                "finding", SECONDS, finding=f"hang: {worker.killed}", details=_stack(worker)
+            )
         number = -(worker.process.exitcode or 0)
         name = signal.Signals(number).name if number > 0 else f"status {worker.process.exitcode}"
         where = _last_frame(_stack(worker))
@@ -159,8 +161,10 @@ def _last_frame(stack: str) -> str:
     current = stack.partition("most recent call first")[2]
     for line in current.splitlines():
         if "lstm_lrp_cli" in line:
-            return line.rpartition("/")[2].replace('"', "").partition(", line")[0] + ":" + (
-                line.rpartition(" in ")[2]
+            return (
+                line.rpartition("/")[2].replace('"', "").partition(", line")[0]
+                + ":"
+                + (line.rpartition(" in ")[2])
             )
     return ""
 
@@ -172,7 +176,7 @@ def _serve(work: Work, pipe: "Connection[Any, Any]", other: Any, folder: Path) -
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    stack = Path(folder, STACK).open("w+")
+    stack = Path(folder, STACK).open("w+")  # noqa: SIM115 - open as long as the process
     faulthandler.enable(stack)
     faulthandler.register(signal.SIGUSR1, stack, all_threads=False)
     with contextlib.suppress(EOFError, KeyboardInterrupt, OSError):

@@ -158,7 +158,7 @@ class Tokenizer:
             return SKIPPED
         raise UnusableInput(
             where,
-            f"token `{token}` is not among the {vocabulary.size:,} of the vocabulary, and "
+            f"token `{short(token)}` is not among the {vocabulary.size:,} of the vocabulary, and "
             "no token stands for unknown ones; name it in the mapping as "
             "tokens: {unknown: TOKEN}, or mend the text",
         )

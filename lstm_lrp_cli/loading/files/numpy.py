@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import tokenize
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -47,7 +48,9 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     whole = io.BytesIO(begins + file.read(length))
     read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
     try:
-        shape, is_fortran, dtype = read(whole)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own, of what it would soon parse otherwise
+            shape, is_fortran, dtype = read(whole)
     except Exception as error:  # Python parses it, which fails in many ways
         said = str(error).partition("\n")[0]
         raise ValueError(short(said) or "its header is nested too deep") from error

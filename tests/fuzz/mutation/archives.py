@@ -16,7 +16,19 @@ from .pickles import pickle_changed
 from .text import cell_changed
 
 Members = list[tuple[str, bytes]]
-NAMES = ["", "/", "../x", "a/" * 300, "\x1b[2J", "x.npy", "config.json", "data.pkl", "é", "a\nb", "\\"]
+NAMES = [
+    "",
+    "/",
+    "../x",
+    "a/" * 300,
+    "\x1b[2J",
+    "x.npy",
+    "config.json",
+    "data.pkl",
+    "é",
+    "a\nb",
+    "\\",
+]
 
 
 def members_of(data: bytes) -> Members:
@@ -112,7 +124,9 @@ def directory_changed(data: bytes, rng: random.Random) -> bytes:
     part = bytes(found[at + 4 : at + length])
     if rng.random() < 0.3:  # the way of compressing, flags
         place = at + (10 if signature == b"PK\x01\x02" else 8)
-        struct.pack_into("<H", found, min(place, len(found) - 2), rng.choice((0, 1, 8, 9, 12, 14, 99)))
+        struct.pack_into(
+            "<H", found, min(place, len(found) - 2), rng.choice((0, 1, 8, 9, 12, 14, 99))
+        )
     else:
         found[at + 4 : at + length] = word_changed(part, rng)
     return bytes(found)

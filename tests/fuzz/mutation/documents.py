@@ -16,6 +16,7 @@ VALUES: list[Any] = [
     *([1, 2, 3], [-1], [0, 0], [10**9, 10**9], {"class_name": "LSTM", "config": {}}, "1", "é"),
     *({"format": 1}, [{}], "lstm", "model.npz", "/dev/zero", "vocab.txt", ".", "\ud800"),
 ]
+MOST_PLACES = 100_000
 MARK = "@nest@"
 
 
@@ -24,7 +25,11 @@ def places(document: Any) -> list[tuple[Any, Any]]:
     found, waiting = [], [document]
     while waiting:
         held = waiting.pop()
-        keys = held if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
+        if len(found) > MOST_PLACES:
+            raise ValueError("it holds itself, or very much")
+        keys = (
+            held if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
+        )
         for key in keys:
             found.append((held, key))
             waiting.append(held[key])
@@ -58,7 +63,9 @@ def changed(document: Any, rng: random.Random) -> Any:
                 held[key] = value + change
             case 8 if isinstance(value, str) and value:
                 at = rng.randrange(len(value))
-                odd = rng.choice(("", "\x1b]8;;x\x07", "\n", "\u2028", "/", ":", "\0", "0", "\u202e"))
+                odd = rng.choice(
+                    ("", "\x1b]8;;x\x07", "\n", "\u2028", "/", ":", "\0", "0", "\u202e")
+                )
                 held[key] = value[:at] + odd + value[at + rng.randrange(2) :]
             case 9:
                 held[key] = [value] if rng.random() < 0.5 else {"a": value}
@@ -95,7 +102,18 @@ def json_spoilt(data: bytes, rng: random.Random) -> bytes:
     """What is no JSON, or JSON as few write it."""
     text = data.decode("utf-8", "replace")
     at = rng.randrange(len(text) + 1)
-    odd = ["1" * 100_000, "1e400", "NaN", "-", "\\ud800", '"\\u0000"', "//", ",", "[" * 5000, "9" * 400]
+    odd = [
+        "1" * 100_000,
+        "1e400",
+        "NaN",
+        "-",
+        "\\ud800",
+        '"\\u0000"',
+        "//",
+        ",",
+        "[" * 5000,
+        "9" * 400,
+    ]
     return (text[:at] + rng.choice(odd) + text[at:]).encode("utf-8", "surrogatepass")
 
 
@@ -119,13 +137,55 @@ def yaml_changed(data: bytes, rng: random.Random) -> bytes:
 YAML = [
     *("&a [*a]", "*a", "&a 1", "!!bool x", "!!map 1", "!!seq {}", "!!set {a, b}", "!!omap [a: 1]"),
     *("!!int ''", "!!int '0x'", "!!int 1:99:99", "!!float .", "!!float ''", "!!timestamp x", "? a"),
-    *("!!timestamp 2001-99-99", "2001-12-14t21:59:43.10-99:99", "!!binary '='", "!!binary x", "<<: 1"),
-    *("!!python/object:os.system x", "!!null x", "!!str [a]", "!<tag:x> 1", "? [a]\n: 1", "- a: b: c"),
+    *(
+        "!!timestamp 2001-99-99",
+        "2001-12-14t21:59:43.10-99:99",
+        "!!binary '='",
+        "!!binary x",
+        "<<: 1",
+    ),
+    *(
+        "!!python/object:os.system x",
+        "!!null x",
+        "!!str [a]",
+        "!<tag:x> 1",
+        "? [a]\n: 1",
+        "- a: b: c",
+    ),
     *("1_000", "0b1", "0o17", "190:20:30", ".inf", "-.inf", ".nan", "9" * 5000, "0x" + "f" * 5000),
-    *("1e9999", "2001-01-01", "~", "{a: 1, a: 2}", "{1: 2, '1': 3}", "{[a]: 1}", "{{a: 1}: 2}", "|"),
-    *(">", "'", '"\\x1b"', '"\\U00110000"', "%YAML 9.9\n---", "---\n---", "...", "\t", "\x00", "\x1b"),
+    *(
+        "1e9999",
+        "2001-01-01",
+        "~",
+        "{a: 1, a: 2}",
+        "{1: 2, '1': 3}",
+        "{[a]: 1}",
+        "{{a: 1}: 2}",
+        "|",
+    ),
+    *(
+        ">",
+        "'",
+        '"\\x1b"',
+        '"\\U00110000"',
+        "%YAML 9.9\n---",
+        "---\n---",
+        "...",
+        "\t",
+        "\x00",
+        "\x1b",
+    ),
     *("=", "<<", "!", "&", "[" * 2000, "{a: " * 2000, "- " * 2000, "? " * 500, "!!float 1:1:1e400"),
-    *("!!merge x", "!!value =", "!!pairs [a]", "!!omap {}", "<<: [1]", "<<: {a: 1}", "\ufeff", "\x85"),
+    *(
+        "!!merge x",
+        "!!value =",
+        "!!pairs [a]",
+        "!!omap {}",
+        "<<: [1]",
+        "<<: {a: 1}",
+        "\ufeff",
+        "\x85",
+    ),
 ]
 
 

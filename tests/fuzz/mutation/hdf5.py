@@ -12,7 +12,18 @@ import numpy as np
 from .bytes import NUMBERS, words_replaced
 from .documents import changed, json_text
 
-SIGNATURES = [b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD"]
+SIGNATURES = [
+    b"TREE",
+    b"SNOD",
+    b"HEAP",
+    b"GCOL",
+    b"OHDR",
+    b"OCHK",
+    b"FRHP",
+    b"FHDB",
+    b"FHIB",
+    b"BTHD",
+]
 SIGNATURES += [b"BTLF", b"BTIN", b"FSHD", b"EAHD", b"EADB", b"FAHD", b"FADB", b"\x89HDF"]
 CHECKED = (b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"BTIN", b"EAHD", b"FAHD")
 
@@ -51,7 +62,13 @@ def addresses_changed(data: bytes, rng: random.Random) -> bytes:
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
         at = 8 * int(rng.choice(likely.tolist()))
-        choices = (int(words[rng.choice(likely.tolist())]), rng.randrange(len(data)), 2**64 - 1, 0, at)
+        choices = (
+            int(words[rng.choice(likely.tolist())]),
+            rng.randrange(len(data)),
+            2**64 - 1,
+            0,
+            at,
+        )
         found[at : at + 8] = struct.pack("<Q", rng.choice((*choices, rng.choice(NUMBERS))))
     return bytes(found)
 
@@ -128,7 +145,9 @@ def hdf5_rewritten(data: bytes, rng: random.Random) -> bytes:
     with h5py.File(file, "r+", libver=rng.choice(("earliest", "latest"))) as tree:
         datasets: list[str] = []
         groups: list[str] = ["/"]
-        tree.visititems(lambda name, each: (datasets if hasattr(each, "dtype") else groups).append(name))
+        tree.visititems(
+            lambda name, each: (datasets if hasattr(each, "dtype") else groups).append(name)
+        )
         holders = [(name, key) for name in ("/", *datasets, *groups) for key in tree[name].attrs]
         match rng.randrange(4):
             case 0 | 1 if holders:
@@ -150,8 +169,28 @@ def _other_attribute(tree: Any, name: str, key: str, rng: random.Random) -> None
         return
     del attributes[key]
     others = [
-        *(None, 5, 1.5, "", "\x1b[1m", b"\xff\xfe", [], [b"a", b"b"], ["a"] * 1000, np.zeros((0, 3)), "x" * 9000),
-        *(h5py.Empty("f8"), np.array([b"kernel:0"]), np.float32(1), [[1, 2], [3, 4]], "é", True, np.nan),
+        *(
+            None,
+            5,
+            1.5,
+            "",
+            "\x1b[1m",
+            b"\xff\xfe",
+            [],
+            [b"a", b"b"],
+            ["a"] * 1000,
+            np.zeros((0, 3)),
+            "x" * 9000,
+        ),
+        *(
+            h5py.Empty("f8"),
+            np.array([b"kernel:0"]),
+            np.float32(1),
+            [[1, 2], [3, 4]],
+            "é",
+            True,
+            np.nan,
+        ),
         *(np.zeros(3, [("a", "<f8"), ("b", "S3")]), value, np.arange(500)),
     ]
     other = rng.choice(others)
@@ -172,20 +211,28 @@ def _other_dataset(tree: Any, name: str, rng: random.Random) -> None:
         case 2:
             tree.create_dataset(name, (10**12, *np.shape(array)[1:]), "f4", chunks=True)
         case 3:
-            tree.create_dataset(name, data=array, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+            tree.create_dataset(
+                name, data=array, chunks=True, compression="gzip", shuffle=True, fletcher32=True
+            )
         case 4:
-            tree.create_dataset(name, data=np.asarray(array, rng.choice((">f8", "f2", "i8", "?", "c16", "u1"))))
+            tree.create_dataset(
+                name, data=np.asarray(array, rng.choice((">f8", "f2", "i8", "?", "c16", "u1")))
+            )
         case 5:
             tree.create_dataset(name, data=["a\x1b[1m", "b"] * 5, dtype=h5py.string_dtype())
         case 6:
             kind = h5py.vlen_dtype(rng.choice(("f8", "i4")))
             tree.create_dataset(name, (5,), kind)
         case 7:
-            other = rng.choice((h5py.Empty("f8"), np.nan, np.inf, 1e308, np.array([], "f4"), np.zeros((0, 3))))
+            other = rng.choice(
+                (h5py.Empty("f8"), np.nan, np.inf, 1e308, np.array([], "f4"), np.zeros((0, 3)))
+            )
             tree.create_dataset(name, data=other)
         case 8:
             layout = h5py.VirtualLayout((rng.choice((10, 10**9)), 3), "f8", maxshape=(None, 3))
-            layout[:5] = h5py.VirtualSource(rng.choice(("fifo", ".", "/dev/zero")), "x", shape=(5, 3))
+            layout[:5] = h5py.VirtualSource(
+                rng.choice(("fifo", ".", "/dev/zero")), "x", shape=(5, 3)
+            )
             tree.create_virtual_dataset(name, layout, fillvalue=0)
         case 9:
             outside = [(rng.choice(("model.h5", "/dev/zero", "fifo")), 0, rng.choice((24, 10**12)))]
@@ -197,7 +244,9 @@ def _other_dataset(tree: Any, name: str, rng: random.Random) -> None:
         case 12:
             tree.create_dataset(name, data=np.asarray(array).T)
         case _:
-            tree.create_dataset(name, data=np.resize(array, np.add(np.shape(array), rng.choice((1, -1)))))
+            tree.create_dataset(
+                name, data=np.resize(array, np.add(np.shape(array), rng.choice((1, -1))))
+            )
     tree[name].attrs.update(attributes)
 
 
@@ -209,7 +258,9 @@ def _other_link(tree: Any, group: str, name: str, rng: random.Random) -> None:
         case 1:
             holder["soft"] = h5py.SoftLink(rng.choice(("/soft", "/nowhere", name, "..", "/")))
         case 2:
-            holder["outside"] = h5py.ExternalLink(rng.choice(("model.h5", "/dev/zero", "fifo")), "/")
+            holder["outside"] = h5py.ExternalLink(
+                rng.choice(("model.h5", "/dev/zero", "fifo")), "/"
+            )
         case 3:
             for k in range(rng.choice((10, 500))):
                 holder[f"many{k}"] = 1.0

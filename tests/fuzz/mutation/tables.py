@@ -1,4 +1,4 @@
-"""Parquet and Arrow: other types and values as pyarrow writes them, and damage to what describes them."""
+"""Parquet and Arrow: other types and values, and damage to what describes them."""
 
 import io
 import random
@@ -79,13 +79,17 @@ def _other_table(table: Any, rng: random.Random) -> Any:
         case 1:
             return table.append_column(name, column)
         case 2:
-            return table.rename_columns([rng.choice(("", "\x1b[1m", "text")), *table.column_names[1:]])
+            return table.rename_columns(
+                [rng.choice(("", "\x1b[1m", "text")), *table.column_names[1:]]
+            )
         case 3:
             return pa.concat_tables([table] * rng.choice((2, 300)))
         case 4:
             return table.slice(0, rng.choice((0, 1)))
         case 5:
-            return table.replace_schema_metadata({"lrp": "\x1b[1m{[", "pandas": "{", "huggingface": "[1"})
+            return table.replace_schema_metadata(
+                {"lrp": "\x1b[1m{[", "pandas": "{", "huggingface": "[1"}
+            )
     return table.set_column(at, name, _other_column(len(column), column, rng))
 
 

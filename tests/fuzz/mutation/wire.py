@@ -1,9 +1,9 @@
 """Protobufs and FlatBuffers, without their schema."""
 
 import copy
-import os
 import random
 import struct
+from os.path import commonpath
 
 from lstm_lrp_cli.loading.tensorflow.wire import MAGIC, table_entries
 from .bytes import NUMBERS, TEXTS, damaged
@@ -173,7 +173,7 @@ def _block(entries: list[tuple[bytes, bytes]], rng: random.Random) -> bytes:
     """Entries, each with what differs from the key before, and the sum."""
     found, last = b"", b""
     for key, value in entries:
-        shared = len(os.path.commonprefix([last, key])) if rng.random() < 0.95 else len(last) + 1
+        shared = len(commonpath([last, key])) if rng.random() < 0.95 else len(last) + 1
         found += varint(shared) + varint(len(key) - shared) + varint(len(value))
         found += key[shared:] + value
         last = key

@@ -1,12 +1,10 @@
 """Files of sequences, of expected scores, and of results."""
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
-from lstm_lrp_cli.cli import main
 
 from fuzz.mutation.archives import directory_changed, member_changed, members_changed
 from fuzz.mutation.arrays import npy_changed
@@ -19,6 +17,7 @@ from fuzz.mutation.tables import (
     stream_changed,
 )
 from fuzz.mutation.text import cell_changed, line_moved, other_signs, packed
+from lstm_lrp_cli.cli import main
 from . import GOLDEN, Kind, Seed
 from .models import SERIES, TEXT, series_model, small_model
 
@@ -107,7 +106,14 @@ def csv(folder: Path) -> list[Seed]:
         Seed("in.csv", SERIES, explain, series),
         Seed("in.csv", WEATHER, windows, named),
         Seed("in.csv", WEATHER, (*windows, "--date", "date"), series),
-        Seed("in.csv", WEATHER[: WEATHER.index(b"2012-01-01,Oslo")].replace(b",Rome", b"").replace(b",city", b""), explain, named),
+        Seed(
+            "in.csv",
+            WEATHER[: WEATHER.index(b"2012-01-01,Oslo")]
+            .replace(b",Rome", b"")
+            .replace(b",city", b""),
+            explain,
+            named,
+        ),
     ]
 
 
@@ -132,14 +138,25 @@ def parquet(folder: Path) -> list[Seed]:
     import pyarrow.parquet as pq
 
     files, series = small_model(folder, **LABELS), series_model(folder)
-    words = pa.table({"text": ["the film", "bad", ""], "label": ["good", "bad", "bad"], "id": [1, 2, 3]})
-    numbers = pa.table({"date": ["2012-01-01", "2012-01-02"], "x": [1.0, 2], "y": [0.0, 1], "z": [3.0, 4]})
+    words = pa.table(
+        {"text": ["the film", "bad", ""], "label": ["good", "bad", "bad"], "id": [1, 2, 3]}
+    )
+    numbers = pa.table(
+        {"date": ["2012-01-01", "2012-01-02"], "x": [1.0, 2], "y": [0.0, 1], "z": [3.0, 4]}
+    )
     seeds = []
     options = ("--text", "text", "--label", "label", *TSV)
     for table, command, beside in ((words, options, files), (numbers, TSV, series)):
         file = io.BytesIO()
         pq.write_table(table, file)
-        seeds.append(Seed("in.parquet", file.getvalue(), ("explain", "model.npz", "in.parquet", *command), beside))
+        seeds.append(
+            Seed(
+                "in.parquet",
+                file.getvalue(),
+                ("explain", "model.npz", "in.parquet", *command),
+                beside,
+            )
+        )
     return seeds
 
 
@@ -147,7 +164,9 @@ def arrow(folder: Path) -> list[Seed]:
     import pyarrow as pa
 
     files = small_model(folder, **LABELS)
-    table = pa.table({"text": ["the film", "bad", ""], "label": ["good", "bad", "bad"], "id": [1, 2, 3]})
+    table = pa.table(
+        {"text": ["the film", "bad", ""], "label": ["good", "bad", "bad"], "id": [1, 2, 3]}
+    )
     seeds = []
     for way in (pa.ipc.new_file, pa.ipc.new_stream):
         file = io.BytesIO()
@@ -187,7 +206,15 @@ def results(folder: Path, ending: str) -> list[Seed]:
             (top / each).write_bytes(data)
         (top / "in.jsonl").write_bytes(source)
         path = top / f"results.{ending}"
-        command = ("explain", str(top / "model.npz"), str(top / "in.jsonl"), *options, "-q", "-o", str(path))
+        command = (
+            "explain",
+            str(top / "model.npz"),
+            str(top / "in.jsonl"),
+            *options,
+            "-q",
+            "-o",
+            str(path),
+        )
         done = CliRunner().invoke(main, command)
         assert done.exit_code == 0, done.output
         data = path.read_bytes()
@@ -196,7 +223,9 @@ def results(folder: Path, ending: str) -> list[Seed]:
         seeds.append(Seed(ours, data, ("summarize", ours)))
         seeds.append(Seed(ours, data, ("summarize", ours, "--format", "json")))
         if name == "words":
-            seeds.append(Seed(ours, data, ("compare", ours, "--methods", "lrp-all,gradient-x-input")))
+            seeds.append(
+                Seed(ours, data, ("compare", ours, "--methods", "lrp-all,gradient-x-input"))
+            )
         else:
             seeds.append(Seed(ours, data, ("compare", ours, "before.jsonl"), others))
     return seeds
@@ -218,9 +247,14 @@ def _others(folder: Path, ending: str) -> list[Seed]:
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     data = path.read_bytes()
-    return [Seed(path.name, data, ("summarize", path.name)), Seed(path.name, data, ("compare", path.name, path.name))]
+    return [
+        Seed(path.name, data, ("summarize", path.name)),
+        Seed(path.name, data, ("compare", path.name, path.name)),
+    ]
 
 
+PARQUET = {footer_changed: 4, pages_changed: 2, parquet_rewritten: 3}
+RESULTS = {line_changed: 6, json_spoilt: 1, line_moved: 1, packed: 1}
 INPUTS = {
     "npy-input": Kind(npy, {npy_changed: 8}),
     "npz-input": Kind(npz, {member_changed: 6, members_changed: 2, directory_changed: 2}),
@@ -228,9 +262,11 @@ INPUTS = {
     "jsonl": Kind(jsonl, {line_changed: 6, json_spoilt: 1, **LINES}),
     "csv": Kind(csv, LINES),
     "table": Kind(tables, LINES),
-    "parquet": Kind(parquet, {footer_changed: 4, pages_changed: 2, parquet_rewritten: 3}),
-    "arrow": Kind(arrow, {arrow_changed: 6}),
-    "results-jsonl": Kind(lambda folder: results(folder, "jsonl"), {line_changed: 6, json_spoilt: 1, line_moved: 1, packed: 1}),
-    "results-parquet": Kind(lambda folder: results(folder, "parquet"), {footer_changed: 4, pages_changed: 2, parquet_rewritten: 3}),
-    "results-other": Kind(of_results_written_otherwise, {cell_changed: 3, directory_changed: 1, members_changed: 1}),
+    "parquet": Kind(parquet, PARQUET, "pyarrow"),
+    "arrow": Kind(arrow, {arrow_changed: 6}, "pyarrow"),
+    "results-jsonl": Kind(lambda folder: results(folder, "jsonl"), RESULTS),
+    "results-parquet": Kind(lambda folder: results(folder, "parquet"), PARQUET, "pyarrow"),
+    "results-other": Kind(
+        of_results_written_otherwise, {cell_changed: 3, directory_changed: 1, members_changed: 1}
+    ),
 }
