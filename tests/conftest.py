@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line how many tests want what is not installed, and how they are run."""
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     absent = Counter(found[1] or found[2] for each in skipped if (found := ABSENT.search(each)))
-    if skipped:
+    if absent:
         wanted = ", ".join(f"{name.strip()} {count:,}" for name, count in absent.most_common())
         terminalreporter.write_line(
             f"{len(skipped):,} tests are skipped, {absent.total():,} of them for what is not "

@@ -9,10 +9,11 @@ BEGINNINGS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 # What they may pass over before it.
 _PASSED_OVER = r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*"
 # A sign alone, and punctuation, is text to them, and a number is a number: a formula names
-# something. Apostrophes are counted as well, so that one can be taken off again.
+# something. Nor does one end in a sign, as treebanks' -lrb- for a bracket does. Apostrophes are
+# counted as well, so that one can be taken off again.
 _FORMULA = re.compile(
     rf"'*(?!{_PASSED_OVER}[+-]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?%?"
-    rf"{_PASSED_OVER}\Z)"
+    rf"{_PASSED_OVER}\Z)(?!-[^\W_]+-\Z)"
     rf"(?:{_PASSED_OVER}[{BEGINNINGS}]|[\t\r\n])(?s:.*)[^\W_]"
 )
 

@@ -214,7 +214,7 @@ class TestGraphs:
         assert "(layers[27].layer_norm) in a file of" in message
 
     def test_graphs_that_double(self, refused, described):
-        message = refused(load, described([*nest(20), f"- {LSTM}\n"]))
+        message = refused(load, described([*nest(15), f"- {LSTM}\n"]))
         assert "more than 20,000 layers" in message
 
     def test_many_arrays_that_are_honest_one_by_one(self, refused, described):

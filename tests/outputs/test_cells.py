@@ -35,13 +35,15 @@ FORMULAS = [
     "-1-1",
     "@user",
     "-year-old",
+    "-a-b-",
+    "=lrb-",
 ]
 # What is text or a number to a spreadsheet too.
 HARMLESS = [
     *("-", "--", "=", "==", "+", "@", "=)", "- ", "...", "\n", "\t", "\r\n", "", " ", "'", "'s"),
     *("-5", "+5", "-1.5e-3", "-.5", "-5%", "-1,000.5", "'-5", "1-2", "a=1", "a@b.c", " word"),
     *("\\", "it's", '"', "a,b", "a\tb", "a\rb", "a\nb", "a\x85b", "a\u2028b", "\x1b[31m", "NA"),
-    *("'-", "'\n", "'\t'", "1+1"),
+    *("-lrb-", "'-rrb-", "'-", "'\n", "'\t'", "1+1"),
 ]
 PIECES = st.sampled_from([*"=+-@'\t\r\n ,;\"1.5%ab\x00\u2028", "\ufeff", "\uff1d", "\xa0", "é"])
 TEXTS = st.lists(st.text(max_size=4) | st.lists(PIECES, max_size=6).map("".join), max_size=8)
@@ -58,7 +60,8 @@ def taken_off(cell):
     """The text of a cell as docs/output.md says it is got."""
     begins = re.compile(r"'+(?:[\s\x00-\x20\x7f-\xa0\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])")
     formula = begins.match(cell) and re.search(r"[^\W_]", cell) and not number(cell.lstrip("'"))
-    return cell[1:] if formula else cell
+    bracket = re.fullmatch(r"'*-[^\W_]+-", cell)
+    return cell[1:] if formula and not bracket else cell
 
 
 def number(text):
