@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from lstm_lrp_cli.inputs.stream import whole_number
-from lstm_lrp_cli.model import Floats
+from lstm_lrp_cli.model import Floats, Integers
 
 
 def is_list(kind: Any) -> bool:
@@ -27,15 +27,16 @@ def values_of(array: Any, kind: Any) -> list[Any]:
         words = values_of(array.dictionary, kind)
         return [None if place is None else words[place] for place in array.indices.to_pylist()]
     if is_list(kind) and is_list(array.type):
-        return _lists(values_of(array.flatten(), kind.value_type), array.value_lengths())
+        values = there(array.flatten(), "a list has a null where it should have a value")
+        return _lists(values_of(values, kind.value_type), array.value_lengths())
     if pa.types.is_struct(kind) and pa.types.is_struct(array.type):
         columns = [values_of(array.field(each.name), each.type) for each in kind]
         names = [each.name for each in kind]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        there = array.is_valid().to_pylist()
-        return [row if is_there else None for row, is_there in zip(rows, there, strict=True)]
-    values: list[Any] = array.cast(kind).to_pylist()
-    return values
+        valid = array.is_valid().to_pylist()
+        return [row if is_valid else None for row, is_valid in zip(rows, valid, strict=True)]
+    found: list[Any] = array.cast(kind).to_pylist()
+    return found
 
 
 def _lists(values: list[Any], lengths: Any) -> list[list[Any] | None]:
@@ -48,16 +49,23 @@ def _lists(values: list[Any], lengths: Any) -> list[list[Any] | None]:
     return found
 
 
-def there(array: Any) -> Any:
+def there(
+    array: Any, problem: str = "a sequence has no number, no position or no relevance"
+) -> Any:
     """An array that must not have nulls."""
     if array.null_count:
-        raise pa.ArrowInvalid("a sequence has no number, no position or no relevance")
+        raise pa.ArrowInvalid(problem)
     return array
 
 
 def numbers_of(array: Any) -> Floats:
     """Numbers in float64; nulls are NaN."""
     return np.asarray(array.cast(pa.float64()), dtype=np.float64)
+
+
+def places_of(array: Any) -> Integers:
+    """Whole numbers, of which none is null."""
+    return np.asarray(array.cast(pa.int64()), dtype=np.int64)
 
 
 def class_of(name: str | None) -> str | int | None:

@@ -1,5 +1,6 @@
 """Results as Parquet: a row for each explanation, or for each token of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
@@ -17,12 +18,12 @@ from . import Result, ResultInput, misfit
 
 try:
     import pyarrow as pa
-    from pyarrow import parquet
 except ImportError as error:
     raise UnusableInput(
         "reading Parquet", "needs the package pyarrow; pip install 'lstm-lrp-cli[parquet]'"
     ) from error
 
+from lstm_lrp_cli.inputs.tables.arrow import parquet_file
 from .columns import class_of, is_list, numbers_of, there, values_of
 from .rows import columns_of_rows, results_of_rows
 
@@ -54,6 +55,7 @@ OF_FLAT = OF_BOTH | {
     "feature": TEXT,
     "relevance": AMOUNT,
 }
+OF_READ = {"relevance", "ledger", *OF_NESTED, *OF_FLAT}
 # What is of steps: of several inputs, a struct with a list for each.
 OF_STEPS = ("tokens", "features", "unknown", "dates", "relevance")
 
@@ -68,13 +70,10 @@ def parquet_blocks(path: Path, where: str) -> Iterator[list[Result]]:
     """
     try:
         with _opened(path, where) as (file, row_bytes):
-            schema = file.schema_arrow
+            schema = _schema(file, where)
             nested = "relevance" in schema.names and _is_nested(schema.field("relevance").type)
             types = _nested_types(schema) if nested else OF_FLAT
-            for name in ("sequence", "target", "relevance", *(() if nested else ("position",))):
-                if name not in schema.names:
-                    raise UnusableInput(where, f"has no column `{name}`; {EXPECTED}")
-            columns = [name for name in schema.names if name in types]
+            columns = _columns(schema, types, nested, where)
             rows = min(NESTED_ROWS if nested else FLAT_ROWS, int(BATCH_BYTES // row_bytes) or 1)
             batches = _batches(file, rows, columns)
             blocks: Iterator[list[Result]]
@@ -100,11 +99,26 @@ def _opened(path: Path, where: str) -> Iterator[tuple[Any, float]]:
         It would unfold to more than it may.
     """
     claims = claims_of_pages(path, where)
-    # Nor is a whole group read ahead.
-    settings = {"read_dictionary": claims.texts, "pre_buffer": False}
-    # Opened here: not every name of a file is text to Arrow.
-    with path.open("rb") as data, parquet.ParquetFile(data, **settings) as file:
+    with parquet_file(path, where, claims.texts) as file:
         yield file, claims.of_row
+
+
+def _schema(file: Any, where: str) -> Any:
+    """The columns and their types; those that are read are there once each."""
+    schema = file.schema_arrow
+    counts = Counter(schema.names)
+    for name in OF_READ.intersection(counts):
+        if counts[name] > 1:
+            raise UnusableInput(where, f"has more than one column `{name}`; {EXPECTED}")
+    return schema
+
+
+def _columns(schema: Any, types: dict[str, Any], nested: bool, where: str) -> list[str]:
+    """The names of the columns that are read; those without which nothing is told are there."""
+    for name in ("sequence", "target", "relevance", *(() if nested else ("position",))):
+        if name not in schema.names:
+            raise UnusableInput(where, f"has no column `{name}`; {EXPECTED}")
+    return [name for name in schema.names if name in types]
 
 
 def _batches(file: Any, rows: int, columns: list[str]) -> Iterator[Any]:

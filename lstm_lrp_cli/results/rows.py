@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lstm_lrp_cli.model import Booleans, Floats
+from lstm_lrp_cli.model import Booleans, Floats, Integers
 from . import Result, ResultInput
-from .columns import class_of, numbers_of, there, values_of
+from .columns import class_of, numbers_of, places_of, there, values_of
 
 # Columns by which the rows of one explanation are told from the next one's.
 KEYS = ("sequence", "step", "method", "target")
-# Columns of numbers that are reckoned with.
-NUMBERS = ("position", "relevance")
+# Columns of numbers that are reckoned with, and what makes arrays of them.
+NUMBERS = {"position": places_of, "relevance": numbers_of}
 NEVER_NULL = ("position", "input", "sequence")
 
 Columns = dict[str, Any]
@@ -27,8 +27,8 @@ def columns_of_rows(batch: Any, types: dict[str, Any]) -> Columns:
         column = batch.column(name)
         if name in NEVER_NULL:
             there(column)
-        as_array = name in NUMBERS
-        found[name] = numbers_of(column) if as_array else values_of(column, types[name])
+        as_array = NUMBERS.get(name)
+        found[name] = values_of(column, types[name]) if as_array is None else as_array(column)
     return found
 
 
@@ -146,11 +146,8 @@ def _input_of_rows(columns: Columns) -> ResultInput:
     """What one input has of an explanation, by its rows."""
     amounts: Floats = columns["relevance"]
     width, several = _width(columns["position"]), "input" in columns
-    tokens = columns["token"][::width] if "token" in columns else None
-    features = columns["feature"][:width] if "feature" in columns else []
-    if several:  # which has a token, or features, or neither
-        tokens = None if tokens is not None and None in tokens else tokens
-        features = [] if None in features else features
+    tokens = _names(columns, "token", slice(None, None, width))
+    features = _names(columns, "feature", slice(width)) or []
     dates = columns["date"][::width] if "date" in columns else None
     return ResultInput(
         columns["input"][0] if several else "",
@@ -161,7 +158,21 @@ def _input_of_rows(columns: Columns) -> ResultInput:
     )
 
 
-def _width(positions: Floats) -> int:
+def _names(columns: Columns, name: str, rows: slice) -> list[str] | None:
+    """The tokens or features of an input, in some of its rows; None where it has none."""
+    values: list[str | None] | None = columns.get(name)
+    if values is None:
+        return None
+    found = [value for value in values[rows] if value is not None]
+    if len(found) == len(values[rows]):
+        return found
+    # Of several inputs each has a token, or features, or neither.
+    if found or "input" not in columns:
+        raise pa.ArrowInvalid(f"a row of a sequence has no {name}")
+    return None
+
+
+def _width(positions: Integers) -> int:
     """How many rows an explanation has at each of its positions."""
     width = int((positions == 0).sum())
     steps = len(positions) // width if width else 0

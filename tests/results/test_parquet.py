@@ -138,6 +138,10 @@ class TestWhatExplainWrites:
 
 
 LINE = {"sequence": 0, "id": None, "tokens": ["not", "bad"], "target": 1, "relevance": [0.5, 1]}
+SERIES = {key: value for key, value in LINE.items() if key != "tokens"} | {
+    "features": ["x", "y"],
+    "relevance": [[0.5, 1]],
+}
 
 
 class TestOtherTypes:
@@ -211,6 +215,42 @@ class TestErrors:
         for key in ("sequence", "relevance"):
             rows = [nested(LINE), nested(LINE | {key: None})]
             assert "a sequence has no number" in refused(written(rows))
+        for key in ("tokens", "scores"):
+            line = LINE | {"scores": [0.5, 1.0]}
+            rows = [nested(line | {key: [None, line[key][1]]})]
+            assert "a list has a null" in refused(written(rows))
+
+    @pytest.mark.parametrize("missing", [[0], [0, 1]])
+    @pytest.mark.parametrize(("name", "line"), [("token", LINE), ("feature", SERIES)])
+    def test_a_row_without_its_token_or_feature(self, written, name, line, missing):
+        rows = list(flat(line))
+        for place in missing:
+            rows[place][name] = None
+        assert f"a row of a sequence has no {name}" in refused(written(rows))
+
+    @pytest.mark.filterwarnings("error")
+    def test_a_position_that_is_no_whole_number(self, written):
+        for odd in (float("inf"), 0.5, float("nan")):
+            rows = list(flat(LINE))
+            rows[0]["position"] = odd
+            assert "expected what `lrp explain` writes" in refused(written(rows))
+
+    def test_names_of_columns(self, arrow, written):
+        path = written(list(flat(LINE)))
+        table = arrow.parquet.read_table(path)
+        for name in ("token", "sequence"):
+            twice = table.append_column(name, table["token"])
+            arrow.parquet.write_table(twice.append_column(name, table["token"]), path)
+            assert f"has more than one column `{name}`" in refused(path)
+        data = written(list(flat(LINE))).read_bytes()
+        changes = {
+            (b"target", b"targe\xff", 9): "has a column whose name is no UTF-8",
+            (b"score", b"scor\xff", 1): "has a column whose name is no UTF-8",
+            (b"target", b"another"[:6], 1): "names columns in its groups that are not in its schema",
+        }
+        for (name, other, count), problem in changes.items():
+            path.write_bytes(data.replace(name, other, count))
+            assert problem in refused(path)
 
     def test_rows_that_are_missing_or_sorted_otherwise(self, written):
         first, second = flat(LINE)

@@ -82,13 +82,7 @@ def open_parquet(path: Path, where: str) -> Iterator[Table]:
     """Open a Parquet file; of its columns those are read that are asked for."""
     ways = ways_to_read(path, where)
     most = max(1, min(ROWS, TEXT_BYTES // ways.longest))
-    settings = {"read_dictionary": ways.words, "pre_buffer": False}
-    with (
-        _readable(where),
-        # Opened here: not every name of a file is text to Arrow.
-        path.open("rb") as data,
-        parquet.ParquetFile(data, **settings) as file,
-    ):
+    with _readable(where), parquet_file(path, where, ways.words) as file:
 
         def batches(names: list[str]) -> Iterator[Any]:
             # Of one group each, since every group has its own lists of words.
@@ -96,6 +90,23 @@ def open_parquet(path: Path, where: str) -> Iterator[Table]:
                 yield from _checked(file.iter_batches(most, row_groups=[group], columns=names))
 
         yield ArrowTable(where, file.schema_arrow, batches)
+
+
+@contextmanager
+def parquet_file(path: Path, where: str, words: list[str]) -> Iterator[Any]:
+    """pyarrow's reader of a Parquet file, of some columns of which texts stay as they are in it."""
+    # Opened here: not every name of a file is text to Arrow. Nor is a whole group read ahead.
+    with path.open("rb") as data:
+        try:
+            file = parquet.ParquetFile(data, read_dictionary=words, pre_buffer=False)
+            file.schema_arrow.names  # noqa: B018 - texts are made of them here
+        except UnicodeDecodeError as error:
+            raise UnusableInput(where, "has a column whose name is no UTF-8") from error
+        except KeyError as error:
+            problem = "names columns in its groups that are not in its schema; is it whole?"
+            raise UnusableInput(where, problem) from error
+        with file:
+            yield file
 
 
 @contextmanager

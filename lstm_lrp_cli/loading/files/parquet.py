@@ -220,7 +220,10 @@ def _refuse_unbounded(chunk: _Chunk, where: str) -> None:
 def _chunk(data: mmap.mmap, said: dict[int, Any], rows: int, where: str, most_pages: int) -> _Chunk:
     """What the pages of one column of a group of so many rows claim."""
     names = _field(said, PATH, list)
-    name = b".".join(names).decode("utf-8", "replace")
+    try:
+        name = b".".join(names).decode()
+    except UnicodeDecodeError as error:
+        raise UnusableInput(where, "has a column whose name is no UTF-8") from error
     where = f"{where}: column {name}"
     start = _field(said, DATA, int)
     words = said.get(LIST_OF_WORDS)
