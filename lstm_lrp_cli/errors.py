@@ -66,6 +66,7 @@ class UnusableInput(Exception):
     """
 
     def __init__(self, where: str, problem: str, paste: str = "") -> None:
+        where = where if where.strip() else f"'{where}'"  # else nothing is to be seen of it
         # A traceback shows it as it is: on a terminal, too.
         super().__init__(printable_lines(f"{where}: {problem}" + f"\n{paste}" * bool(paste)))
         self.where = where

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 import time
 import zipfile
@@ -12,10 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, reading
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, printable, reading
 from lstm_lrp_cli.loading.beside.labels import read_labels
 from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece
 from lstm_lrp_cli.loading.files import shape_problem
+from lstm_lrp_cli.loading.files.numpy import open_npy
 from lstm_lrp_cli.loading.load import load_model, read_contents
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.loading.pickles.reader import read_pickle
@@ -74,6 +76,11 @@ class TestTheNet:
     def test_an_interrupt_that_python_wraps_passes(self):
         with pytest.raises(RuntimeError), reading("model.pt"):
             raise RuntimeError("of a class") from KeyboardInterrupt()
+
+    @pytest.mark.parametrize("name", ["", " ", "\u3000"])
+    def test_a_file_whose_name_is_blank_is_seen(self, name):
+        """A mapping may name one."""
+        assert str(UnusableInput(name, "is none")) == f"'{printable(name)}': is none"
 
     def test_a_nest_is_told_as_such(self):
         with pytest.raises(UnusableInput, match="nested deeper"), reading("model.pt"):
@@ -348,6 +355,26 @@ class TestPickles:
         path = tmp_path / "it.pkl"
         path.write_bytes(zlib.compress(b"\x80\x02" + data, 1))
         assert "than a file of its size honestly holds" in refused(read_labels, path)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_texts_of_what_is_no_character(refused, tmp_path, order):
+    """NumPy makes Python's texts of any 32 bits; what reads a letter of them breaks."""
+    bits = np.array([0x110000, ord("a")], f"{order}u4")
+    texts = np.frombuffer(bits.tobytes(), f"{order}U1")
+    path = tmp_path / "labels.npy"
+    np.save(path, texts)
+    assert "a text has U+110000, which is no character" in refused(read_labels, path)
+    assert "which is no character" in refused(open_npy, path, "y.npy")
+    path = tmp_path / "labels.pkl"
+    alone = pickle.dumps([np.str_("\U00100000")]).replace(b"\0\0\x10\0", b"\0\0\x11\0")
+    for data in (pickle.dumps(texts), pickle.dumps(texts, protocol=2), alone):
+        path.write_bytes(data)
+        assert "which is no character" in refused(read_labels, path)
+    path = tmp_path / "model.npz"
+    np.savez(path, labels=texts)
+    with open_arrays(path) as file:
+        assert "which is no character" in refused(file.read, "labels")
 
 
 def test_a_piece_whose_text_is_a_number(refused):

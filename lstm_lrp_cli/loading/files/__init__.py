@@ -1,6 +1,7 @@
 """What every file of arrays offers: arrays by name, which are sized before any is read."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -220,6 +221,20 @@ def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
             f"holds {dtype} elements; expected numbers (pickled objects are never executed: "
             "save the array again as float32 or float64)",
         )
+
+
+def check_characters(array: NDArray[Any]) -> None:
+    """Refuse texts with what is no character: Python would make texts of them that break it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
+        return
+    codes = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.str[0]}u4")
+    if codes.max() > sys.maxunicode:
+        raise ValueError(f"a text has U+{codes.max():X}, which is no character")
 
 
 def bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,7 +15,15 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput, short
-from . import ArrayFile, Stored, check_numeric, check_size, damaged, shape_problem
+from . import (
+    ArrayFile,
+    Stored,
+    check_characters,
+    check_numeric,
+    check_size,
+    damaged,
+    shape_problem,
+)
 
 # What is to be saved in the place of objects.
 NUMBERS = "numbers, array.astype(float), or of sequences of several lengths savez(path, *arrays)"
@@ -121,6 +129,7 @@ class NpzFile(ArrayFile):
         check_size(where, stored.shape, dtype.itemsize, self.size)
         with unpacking(where), self._zip.open(self._members[name]) as file:
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+            check_characters(array)
         return array
 
     def _header(self, name: str) -> Stored:
@@ -180,6 +189,8 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
                 file.seek(0)
                 npy_header(file)
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(array, np.ndarray):
+            check_characters(array)
     if not isinstance(array, np.ndarray):
         array.close()
         raise UnusableInput(where, "is a whole NPZ archive; call it .npz")

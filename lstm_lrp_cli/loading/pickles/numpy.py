@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_lrp_cli.loading.files import damaged, shape_problem
+from lstm_lrp_cli.loading.files import check_characters, damaged, shape_problem
 from lstm_lrp_cli.loading.files.numpy import DAMAGED, npy_header
 from .reader import PickleReader
 from .values import PLAIN, Filled, Foreign, Functions, Made
@@ -132,6 +132,7 @@ class PickledArray(Filled):
         made: NDArray[Any] = np.ndarray(
             self.shape, self.type.dtype, self.data, order="F" if self.is_fortran else "C"
         )
+        check_characters(made)
         return made.astype(made.dtype.newbyteorder("="))
 
     def values(self) -> list[Any]:
@@ -185,7 +186,9 @@ def _scalar(kind: Any, data: Any = None) -> Any:
     if kind.is_object:
         return data
     kind.check()
-    return np.frombuffer(_as_bytes(data, kind.dtype.itemsize), kind.dtype)[0].item()
+    found = np.frombuffer(_as_bytes(data, kind.dtype.itemsize), kind.dtype)
+    check_characters(found)
+    return found[0].item()
 
 
 # No list of labels or words is larger.
