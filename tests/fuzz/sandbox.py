@@ -19,7 +19,7 @@ from .judging import SECONDS, Judged, memory_now
 
 ADDRESSES = 4 * 2**30
 LARGEST_FILE = 2**30
-# Without processor time: what waits for a pipe. The machine may be busy.
+# What waits so long, as for a pipe; what only waits for a busy machine runs, by what it tells.
 WAITED = 60.0
 # A process is replaced when it holds more between two files, or has had so many.
 HELD = 400 * 2**20
@@ -125,7 +125,8 @@ def _overdue(worker: _Worker) -> None:
     if worker.killed:
         return
     spent = _processor_time(worker.process.pid) - worker.spent
-    if spent < SECONDS * 1.2 and time.monotonic() - worker.begun < WAITED:
+    waits = time.monotonic() - worker.begun > WAITED and not _is_running(worker.process.pid)
+    if spent < SECONDS * 1.2 and not waits:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker.process.pid, signal.SIGUSR1)  # where it is
@@ -142,12 +143,22 @@ def _end(worker: _Worker) -> None:
 
 
 def _processor_time(pid: int | None) -> float:
+    fields = _told_by_system(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def _is_running(pid: int | None) -> bool:
+    """Whether it has work to do, though others may have the processor."""
+    return _told_by_system(pid)[:1] == ["R"]
+
+
+def _told_by_system(pid: int | None) -> list[str]:
+    """The fields of a process from its state on; none where it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0.0
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return []
+    return text.rpartition(")")[2].split()
 
 
 def _stack(worker: _Worker) -> str:
