@@ -20,7 +20,7 @@ def _seed(name: str, folder: Path) -> Seed:
     if name == "jsonl_cr_token.jsonl":
         words = small_model(folder, **LABELS, tokens={"unknown": "bad"})
         return Seed(name, data, ("explain", "model.npz", name, "--format", "csv"), words)
-    if name == "input_overflow.parquet":
+    if name.startswith("input"):
         command = ("explain", "model.npz", name, "--text", "text", "--label", "label", *TSV)
         return Seed(name, data, command, small_model(folder, **LABELS))
     if name.startswith(("csv", "npy")):
