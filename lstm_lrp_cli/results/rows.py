@@ -160,14 +160,13 @@ def _input_of_rows(columns: Columns) -> ResultInput:
 
 def _names(columns: Columns, name: str, rows: slice) -> list[str] | None:
     """The tokens or features of an input, in some of its rows; None where it has none."""
-    values: list[str | None] | None = columns.get(name)
-    if values is None:
+    if name not in columns:
         return None
-    found = [value for value in values[rows] if value is not None]
-    if len(found) == len(values[rows]):
+    found: list[Any] = columns[name][rows]
+    if None not in found:
         return found
     # Of several inputs each has a token, or features, or neither.
-    if found or "input" not in columns:
+    if "input" not in columns or found.count(None) < len(found):
         raise pa.ArrowInvalid(f"a row of a sequence has no {name}")
     return None
 
