@@ -370,3 +370,45 @@ def test_constants_that_are_computed_again_and_again(refused, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert "makes constants of" in refused(load, Path(path))
+
+
+def test_constants_of_a_large_file_come_to_few_times_its_size(refused, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node("Mul", [f"c{k}"] * 2, [f"c{k + 1}"]) for k in range(20)]
+    graph = helper.make_graph(
+        [*nodes, helper.make_node("MatMul", ["x", "c20"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", floats, ["n", "t", 2])],
+        [helper.make_tensor_value_info("y", floats, None)],
+        [onnx.numpy_helper.from_array(np.ones((1000, 1500), np.float32), "c0")],
+    )
+    path = tmp_path / "m.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    assert "makes constants of" in refused(load, path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"__metadata__": {' + ",".join(f'"{k}":""' for k in range(500_001)) + "}}",
+        '{"w": [' + "[]," * 2_000_000 + "1]}",
+        '{"w": "' + '\\"' * 2_500_000 + '", ' + " " * 5_000_001 + "}",
+    ],
+    ids=["texts", "lists", "blanks"],
+)
+def test_a_header_of_tensors_is_measured_before_it_is_understood(refused, tmp_path, header):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(64))
+    assert "it describes more than any model has" in refused(load, path)
+
+
+def test_a_header_of_tensors_may_hold_long_texts(tmp_path):
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    words = " ".join(f'"{k}"' for k in range(700_000))
+    header = json.dumps({"__metadata__": {"words": words}, "w": tensor}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with open_arrays(path) as file:
+        assert file.documents == {"words": words}
+        assert file.read("w").tolist() == [0, 0]
