@@ -14,9 +14,11 @@ import pytest
 
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, reading
 from lstm_lrp_cli.loading.beside.labels import read_labels
+from lstm_lrp_cli.loading.beside.vocabulary import read_vocabulary
 from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece
 from lstm_lrp_cli.loading.files import shape_problem
 from lstm_lrp_cli.loading.load import load_model, read_contents
+from lstm_lrp_cli.loading.mapping import TokensSpec
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.loading.pickles.reader import read_pickle
 
@@ -412,3 +414,24 @@ def test_a_header_of_tensors_may_hold_long_texts(tmp_path):
     with open_arrays(path) as file:
         assert file.documents == {"words": words}
         assert file.read("w").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("ending", ["npz", "pt", "keras"])
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_whose_unpacking_has_no_bounds(refused, tmp_path, ending, way):
+    path = tmp_path / f"m.{ending}"
+    with zipfile.ZipFile(path, "w", way) as archive:
+        archive.writestr("a/data.pkl", bytes(1_000_000))
+    assert f"is compressed by method {way} of zip" in refused(load, path)
+
+
+COLLIDING = {f"w{k}": k * (2**61 - 1) for k in range(30_000)}
+
+
+@pytest.mark.parametrize("document", [COLLIDING, {"word2idx": COLLIDING}], ids=["plain", "inside"])
+def test_ids_whose_hashes_are_all_the_same(refused, tmp_path, document):
+    path = tmp_path / "v.json"
+    path.write_text(json.dumps(document))
+    refused(read_vocabulary, path.name, tmp_path, None, 5, TokensSpec())
+    path.write_text(json.dumps(COLLIDING))
+    assert "as the class of" in refused(read_labels, path)
