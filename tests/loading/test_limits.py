@@ -14,11 +14,10 @@ import pytest
 
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, reading
 from lstm_lrp_cli.loading.beside.labels import read_labels
-from lstm_lrp_cli.loading.beside.vocabulary import read_vocabulary
-from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece
+from lstm_lrp_cli.loading.beside.vocabulary import _of_document as parsed_vocabulary
+from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece, from_tokenizer
 from lstm_lrp_cli.loading.files import shape_problem
 from lstm_lrp_cli.loading.load import load_model, read_contents
-from lstm_lrp_cli.loading.mapping import TokensSpec
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.loading.pickles.reader import read_pickle
 
@@ -431,7 +430,26 @@ COLLIDING = {f"w{k}": k * (2**61 - 1) for k in range(30_000)}
 @pytest.mark.parametrize("document", [COLLIDING, {"word2idx": COLLIDING}], ids=["plain", "inside"])
 def test_ids_whose_hashes_are_all_the_same(refused, tmp_path, document):
     path = tmp_path / "v.json"
-    path.write_text(json.dumps(document))
-    refused(read_vocabulary, path.name, tmp_path, None, 5, TokensSpec())
+    refused(parsed_vocabulary, "v.json", document)
     path.write_text(json.dumps(COLLIDING))
     assert "as the class of" in refused(read_labels, path)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "message"),
+    [
+        (
+            {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"String": "f"}, "content": "ff"}]
+                * 40,
+            },
+            "times as long",
+        ),
+        ({"type": "Precompiled", "precompiled_charsmap": "AAAA" * 9}, "map claims 0 bytes"),
+        ({"type": "Precompiled", "precompiled_charsmap": "/////w=="}, "map claims 4,294,967,295"),
+    ],
+)
+def test_normalizers(refused, normalizer, message):
+    document = {"model": {"type": "WordLevel", "vocab": {"the": 0}}, "normalizer": normalizer}
+    assert message in refused(from_tokenizer, "x", document, b"")
