@@ -65,7 +65,7 @@ def inspect(
         print_inspection,
     )
     from lstm_lrp_cli.errors import UnusableInput
-    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
+    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
     from lstm_lrp_cli.loading.written import mapping_text
 
     read = files_of(model, mapping, said)
@@ -79,11 +79,12 @@ def inspect(
             else:
                 print_contents(contents, file)
 
+    undescribed: list[Contents] = []
     try:
-        contents = read_contents(model, mapping, assume, said)
+        contents = read_contents(model, mapping, assume, said, undescribed.append)
     except UnusableInput as error:
-        if error.where.startswith(str(model)) and write_mapping is None:
-            show(read_datasets(model))  # what a mapping by hand would name
+        if undescribed and error.where.startswith(str(model)) and write_mapping is None:
+            show(undescribed[0])  # what a mapping by hand would name
         raise
     if contents.described.mapping.layers is UNSET and write_mapping is None:
         show(contents)

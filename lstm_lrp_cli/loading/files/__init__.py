@@ -18,7 +18,7 @@ from lstm_lrp_cli.errors import UnusableInput
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
 # And so much where it is not compressed, and what it has is computed.
-FOLDED_EXPANSION = 16
+FOLDED_EXPANSION = 8
 # As NumPy has it, from version 2 on.
 MOST_AXES = 64
 # What an array's bytes are counted in.
