@@ -8,6 +8,7 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -17,8 +18,9 @@ from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, print
 from lstm_lrp_cli.loading.beside.labels import read_labels
 from lstm_lrp_cli.loading.beside.vocabulary import _of_document as parsed_vocabulary
 from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece, from_tokenizer
-from lstm_lrp_cli.loading.files import shape_problem
+from lstm_lrp_cli.loading.files import Stored, shape_problem
 from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.layers.datasets import Datasets
 from lstm_lrp_cli.loading.load import load_model, read_contents
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.loading.pickles.reader import read_pickle
@@ -234,6 +236,19 @@ class TestGraphs:
         layers += [f"- dense: {{weights: Z{k}, layout: {o}}}\n" for k, o in enumerate(orders)]
         message = refused(load, described(layers, **big))
         assert "bytes with the others in a file of" in message
+
+    def test_zeros_that_are_compressed_are_honest(self, tmp_path):
+        """Of a float32 embedding, little trained: the run's float64 is not the file's claim."""
+        zeros = Stored((2**23, 10), "float32")
+        path = tmp_path / "m.npz"
+        path.write_bytes(bytes(3 * 2**20))
+        file = SimpleNamespace(
+            datasets={"E": zeros}, size=path.stat().st_size, where=lambda name: f"{path}: {name}"
+        )
+        Datasets(file, np.dtype(np.float64), "m.yaml")._claim("E")
+        file.datasets["E"] = Stored((2**23, 20), "float32")
+        with pytest.raises(UnusableInput, match="save them uncompressed"):
+            Datasets(file, np.dtype(np.float64), "m.yaml")._claim("E")
 
 
 CONFIG = {"units": 3, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
