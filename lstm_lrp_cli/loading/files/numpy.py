@@ -16,15 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.errors import UnusableInput, short
-from . import (
-    ArrayFile,
-    Stored,
-    check_characters,
-    check_numeric,
-    check_size,
-    damaged,
-    shape_problem,
-)
+from . import ArrayFile, Stored, check_characters, check_numeric, check_size, damaged, shape_problem
 
 # What is to be saved in the place of objects.
 NUMBERS = "numbers, array.astype(float), or of sequences of several lengths savez(path, *arrays)"
