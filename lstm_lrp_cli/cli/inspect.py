@@ -17,6 +17,8 @@ from .options.model import (
     files_of,
     mapping_option,
     model_argument,
+    place_mapping,
+    refuse_over_model,
     set_option,
     sources_of,
 )
@@ -63,39 +65,40 @@ def inspect(
         print_inspection,
     )
     from lstm_lrp_cli.errors import UnusableInput
-    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents, read_datasets
+    from lstm_lrp_cli.loading.load import ask_for_layers, load_model, read_contents
     from lstm_lrp_cli.loading.written import mapping_text
 
-    written = {"-o": document.output, "--write-mapping": write_mapping}
-    refuse_same_file(written, files_of(model, mapping, said))
+    read = files_of(model, mapping, said)
+    refuse_over_model(document.output, write_mapping, read)
 
     def show(contents: Contents) -> None:
-        refuse_same_file(written, sources_of(contents))
+        refuse_same_file({"-o": document.output}, sources_of(contents))
         with open_output(document.output) as file:
             if document.form == "json":
                 file.write(json_document(contents_object(contents)))
             else:
                 print_contents(contents, file)
 
+    undescribed: list[Contents] = []
     try:
-        contents = read_contents(model, mapping, assume, said)
+        contents = read_contents(model, mapping, assume, said, undescribed.append)
     except UnusableInput as error:
-        if error.where.startswith(str(model)) and write_mapping is None:
-            show(read_datasets(model))  # what a mapping by hand would name
+        if undescribed and error.where.startswith(str(model)) and write_mapping is None:
+            show(undescribed[0])  # what a mapping by hand would name
         raise
     if contents.described.mapping.layers is UNSET and write_mapping is None:
         show(contents)
         say(f"{model}: {ask_for_layers(contents)}")
         return
     loaded = load_model(model, mapping, np.dtype(np.float64), assume, said)
-    refuse_same_file(written, sources_of(loaded.contents))
+    read |= sources_of(loaded.contents)
+    refuse_over_model(document.output, write_mapping, read)
+    if write_mapping is not None:
+        text = mapping_text(loaded, Path(os.path.realpath(write_mapping)).parent)
+        place_mapping(write_mapping, text, read)
     with open_output(document.output) as file:
         if document.form == "json":
             file.write(json_document(inspection(loaded)))
             warn(loaded.warnings)  # which the tables show
         else:
             print_inspection(loaded, file)
-    if write_mapping is not None:
-        text = mapping_text(loaded, Path(os.path.realpath(write_mapping)).parent)
-        with open_output(write_mapping) as file:
-            file.write(text)

@@ -13,17 +13,20 @@ from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import say, warn
-from .options.arguments import (
-    DocumentOptions,
-    document_options,
-    expected_option,
-    path_option,
-    refuse_same_file,
-)
+from .options.arguments import DocumentOptions, document_options, expected_option, path_option
 from .options.help import Command
 from .options.inputs import InputOptions, input_argument
 from .options.methods import tolerance_option
-from .options.model import files_of, mapping_option, model_argument, set_option, sources_of
+from .options.model import (
+    files_of,
+    mapping_in_use,
+    mapping_option,
+    model_argument,
+    place_mapping,
+    refuse_over_model,
+    set_option,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.mapping import Described
@@ -87,14 +90,14 @@ def match(
     from lstm_lrp_cli.loading.written import mapping_text
     from lstm_lrp_cli.model.model import told
 
-    written = {"-o": document.output, "--write-mapping": write_mapping}
     read = files_of(model, mapping, said) | given.files | {"--expected": expected}
-    refuse_same_file(written, read)
+    refuse_over_model(document.output, write_mapping, read)
     with open_arrays(model) as file, one_blas_thread():
         axes, width = read_form_of_scores(expected)
         with reading(str(model)):
             contents, draft = drafted_contents(file, mapping, said)
-        refuse_same_file(written, sources_of(contents))
+        read |= sources_of(contents)
+        refuse_over_model(document.output, write_mapping, read)
         with reading(str(model)):
             base = contents.described.mapping
             datasets = Datasets(file, np.dtype(np.float64), contents.mapping_name)
@@ -141,10 +144,11 @@ def match(
             beside = {"assumptions": assumptions, "warnings": warnings}
             out.write(match_json(found, base, beside))
         else:
-            print_match(found, None if write_mapping else text, out)
+            # One that may not be written over the mapping in use is shown.
+            is_shown = write_mapping is None or mapping_in_use(write_mapping, read)
+            print_match(found, text if is_shown else None, out)
     say(verdict(found))
     if text is None:
         sys.exit(1)
     if write_mapping is not None:
-        with open_output(write_mapping) as out:
-            out.write(text)
+        place_mapping(write_mapping, text, read)

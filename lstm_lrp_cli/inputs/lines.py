@@ -11,7 +11,7 @@ from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.model.model import Model
 from .sequence import Sequence
 from .stream import BOM
-from .tokens import MOST_TOKENS, TOO_MANY, Tokenizer, gold_class
+from .tokens import TOO_MANY, Tokenizer, gold_class, has_too_many
 
 # How text in UTF-16 begins.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -207,15 +207,13 @@ def integers(text: str, place: str) -> list[int]:
     ------
     UnusableInput
     """
+    if has_too_many(text):
+        raise UnusableInput(place, TOO_MANY)
     try:
-        found = list(map(int, text.split(None, MOST_TOKENS)))
+        found = list(map(int, text.split()))
     except ValueError as error:
-        if len(text.split(None, MOST_TOKENS)) > MOST_TOKENS:
-            raise UnusableInput(place, TOO_MANY) from error
         wrong = next((t for t in text.split() if not t.lstrip("-").isdigit()), text)
         raise UnusableInput(
             place, f"found `{short(wrong)}`; with --ids, expected token ids such as 12 7 431"
         ) from error
-    if len(found) > MOST_TOKENS:
-        raise UnusableInput(place, TOO_MANY)
     return found

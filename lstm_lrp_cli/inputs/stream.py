@@ -28,6 +28,7 @@ ENOUGH = 4096
 # How much is copied at a time to a file on disk; and to how many bytes and how many times its own
 # size what is compressed may unfold there.
 SPOOLED = 2**20
+BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK"}
 UNFOLDED = 512 * 2**20
 EXPANSION = 200
 BOM = b"\xef\xbb\xbf"
@@ -154,14 +155,20 @@ def on_disk(opened: OpenInput, suffix: str) -> Iterator[Path]:
         with spooling():
             path = stack.enter_context(_spool(suffix))
             with path.open("wb") as copy:
-                _copy(opened, copy)
+                _copy(opened, copy, BEGINNINGS.get(suffix, b""))
         yield path
 
 
-def _copy(opened: OpenInput, copy: BinaryIO) -> None:
-    """Copy an input to a file, unless it unfolds to far more than any honest one does."""
+def _copy(opened: OpenInput, copy: BinaryIO, beginning: bytes) -> None:
+    """Copy an input to a file, unless it unfolds to far more than any honest one does.
+
+    Of what does not begin as its format does no more is read, which may have no end.
+    """
     size = 0
     while data := opened.file.read(SPOOLED):
+        if size == 0 and not data.startswith(beginning):
+            copy.write(data)
+            return
         size += copy.write(data)
         if opened.packed is not None and size > UNFOLDED + EXPANSION * opened.packed():
             raise UnusableInput(

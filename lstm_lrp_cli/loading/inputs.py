@@ -210,3 +210,17 @@ def _padding(said: InputSpec, given: Input, where: str) -> Padding | None:
                 f"padding.value: found {padding.value}; expected a token id from 0 to {rows - 1}",
             )
     return padding
+
+
+def stateful_batch(mapping: Mapping, where: str) -> int | None:
+    """How many sequences run side by side where states are carried on; None where they are not."""
+    batch = mapping.stateful
+    if batch is UNSET or batch is None or batch is False:
+        return None
+    if batch is True or batch < 1:
+        raise UnusableInput(
+            where,
+            f"stateful: found {str(batch).lower()}; expected in the mapping `stateful: N`, N the "
+            "sequences that a batch had, or `stateful: null` where each sequence begins anew",
+        )
+    return batch

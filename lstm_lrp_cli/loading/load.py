@@ -1,6 +1,6 @@
 """Loading a model: the weight file, what it says of itself, and the mapping, which wins."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from lstm_lrp_cli.model.text import Tokenization
 from .building import build_graph
 from .files import ArrayFile, Stored, shape_text
 from .files.formats import EXPORT
-from .inputs import input_specs, taken
+from .inputs import input_specs, stateful_batch, taken
 from .layers.datasets import Datasets, listed, unused_weights
 from .mapping import NO_CLASS, Assumption, Described, Mapping
 from .mapping.given import read_mapping
@@ -155,7 +155,7 @@ def build_model(contents: Contents, datasets: Datasets) -> LoadedModel:
     UnusableInput
     """
     mapping, where = contents.described.mapping, contents.mapping_name
-    stateful = _stateful(mapping, where)
+    stateful = stateful_batch(mapping, where)
     model, built = build_graph(
         mapping.layers or [],
         mapping.outputs or None,
@@ -259,18 +259,24 @@ def _with_task(contents: Contents, heads: Sequence[Head]) -> Contents:
 
 
 def read_contents(
-    path: Path, mapping_path: Path | None, assume: bool = False, said: Described | None = None
+    path: Path,
+    mapping_path: Path | None,
+    assume: bool = False,
+    said: Described | None = None,
+    undescribed: Callable[[Contents], None] | None = None,
 ) -> Contents:
-    """Read what a weight file holds and what is known of it, whether or not that makes a model."""
-    with reading(str(path)), open_arrays(path) as file:
-        return describe_contents(file, mapping_path, assume, said)
+    """Read what a weight file holds and what is known of it, whether or not that makes a model.
 
-
-def read_datasets(path: Path) -> Contents:
-    """What a weight file holds, whatever it says of its architecture."""
+    `undescribed` is given what the file holds where what it says of its architecture is refused.
+    """
     with reading(str(path)), open_arrays(path) as file:
-        none, datasets = Described(Mapping(), {}), dict(file.datasets)
-        return Contents(file.path, file.format, None, none, datasets, files=file.files)
+        try:
+            return describe_contents(file, mapping_path, assume, said)
+        except Exception:
+            if undescribed is not None:
+                held = (Described(Mapping(), {}), dict(file.datasets))
+                undescribed(Contents(path, file.format, None, *held, files=file.files))
+            raise
 
 
 def ask_for_layers(contents: Contents) -> str:
@@ -384,17 +390,3 @@ def _named_labels(name: str, folder: Path, datasets: Datasets) -> tuple[str, tup
     if name in file.documents:
         return where, tuple(labels_of(file.documents[name], where))
     return str(folder / name), tuple(read_labels(folder / name))
-
-
-def _stateful(mapping: Mapping, where: str) -> int | None:
-    """How many sequences run side by side where states are carried on; None where they are not."""
-    batch = mapping.stateful
-    if batch is UNSET or batch is None or batch is False:
-        return None
-    if batch is True or batch < 1:
-        raise UnusableInput(
-            where,
-            f"stateful: found {str(batch).lower()}; expected in the mapping `stateful: N`, N the "
-            "sequences that a batch had, or `stateful: null` where each sequence begins anew",
-        )
-    return batch

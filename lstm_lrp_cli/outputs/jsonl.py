@@ -9,12 +9,16 @@ import numpy as np
 
 from lstm_lrp_cli.explaining.explanation import Explanation, ledger_object, unknown_places
 from lstm_lrp_cli.inputs.sequence import Part
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.terminal.numbers import exact, exact_each
 from lstm_lrp_cli.terminal.text import json_text
 from .writer import Joined, Layout, Writer
 
-_encode = msgspec.json.Encoder().encode_lines
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode_lines
+# Of a sequence with more steps, so many are made to text at a time.
+PIECE = 2**14
 
 
 def json_lines(objects: list[dict[str, Any]]) -> str:
@@ -61,10 +65,10 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
     def _of_input(self, joined: Joined) -> tuple[list[dict[str, Any]], list[Any]]:
         """What one input has of each: tokens, or features and values; and the relevance."""
         layout, number, parts = self._layout, joined.number, joined.parts
-        relevance = exact_each([layout.told(each, number) for each in joined.explanations])
+        relevance = _numbers([layout.told(each, number) for each in joined.explanations])
         if joined.read.embedding is not None:
             return [self._tokens(part, joined.read) for part in parts], relevance
-        values = exact_each([part.inputs for part in parts])
+        values = _numbers([part.inputs for part in parts])
         return [
             {"features": part.features, **_dates(part), "values": rows}
             for part, rows in zip(parts, values, strict=True)
@@ -106,6 +110,20 @@ class JsonLinesWriter(Writer[Several[Explanation]]):
             "ledger": ledger,
             **attention_object(explanation),
         }
+
+
+def _numbers(arrays: list[Floats]) -> list[Any]:
+    """What `exact_each` gives; of a long array its text, which takes less than its numbers."""
+    if all(len(array) <= PIECE for array in arrays):
+        return exact_each(arrays)
+    return [msgspec.Raw(_text(each)) if len(each) > PIECE else exact(each) for each in arrays]
+
+
+def _text(array: Floats) -> bytes:
+    """A long array as JSON, of which some rows are made at a time."""
+    starts = range(0, len(array), PIECE)
+    pieces = (_encoder.encode(exact(array[start : start + PIECE]))[1:-1] for start in starts)
+    return b"[" + b",".join(pieces) + b"]"
 
 
 def _dates(part: Part) -> dict[str, Any]:

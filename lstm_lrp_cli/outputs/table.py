@@ -124,8 +124,11 @@ class TableWriter(Writer[Sequence[Explanation]]):
         steps = joined.lengths.tolist()
         width = joined.width
         rows, total = [count * width for count in steps], len(relevance)
-        places = [f"{position}{self._end}" for position in range(max(steps))]
-        positions: Iterator[str] = chain.from_iterable(places[:count] for count in steps)
+        each_place = (f"{position}{self._end}" for position in range(max(steps)))
+        positions: Iterator[str] = each_place
+        if len(steps) > 1:  # of one sequence, which may be long, none is kept
+            places = list(each_place)
+            positions = chain.from_iterable(places[:count] for count in steps)
         if self._layout.dated:
             dates = self._cells_of([date or "" for date in joined.dates])
             positions = (

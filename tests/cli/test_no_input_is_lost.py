@@ -54,7 +54,16 @@ WRITING = [
     ("inspect", "model.npz", "-o"),
     ("inspect", "model.npz", "--write-mapping"),
     ("match", "model.npz", "in.txt", "--expected", "scores.csv", "-o"),
-    ("match", "model.npz", "in.txt", "--expected", "scores.csv", "--write-mapping"),
+    (
+        "match",
+        "model.npz",
+        "in.txt",
+        "--expected",
+        "scores.csv",
+        "--tolerance",
+        "9",
+        "--write-mapping",
+    ),
     ("convert", "model.npz", "--format", "npz"),
 ]
 
@@ -74,6 +83,33 @@ def test_nor_the_mapping_that_nobody_names(model, kept, command):
     if command[0] == "convert":
         pytest.skip("whose mapping has a name of its own")
     kept(*command, "model.yaml", name="model.yaml")
+
+
+SAYING = {"inspect": ("model.npz",), "match": ("model.npz", "in.txt", "--expected", "scores.csv")}
+
+
+@pytest.mark.parametrize("command", SAYING)
+def test_a_mapping_that_says_the_same_stays_as_it_is(model, run, monkeypatch, command):
+    """What wrote it runs again; by another name of it too, and with a comment of the user's."""
+    monkeypatch.chdir(model.folder)
+    scores = run("predict", "model.npz", "in.txt", "--format", "jsonl").stdout
+    model.write("scores.csv", ",".join(map(str, json.loads(scores)["scores"])))
+    path = model.folder / "model.yaml"
+    path.rename(model.folder / "draft.yaml")
+    writing = (command, *SAYING[command], "--write-mapping")
+    assert run(*writing, "model.yaml", "--mapping", "draft.yaml").exit_code == 0
+    path.write_text(f"# mine\n{path.read_text()}")
+    before = path.stat()
+    (model.folder / "link.yaml").symlink_to(path)
+    for name in ("model.yaml", "link.yaml"):
+        result = run(*writing, name)
+        assert result.exit_code == 0, result.stderr
+        assert path.stat() == before
+
+
+def test_one_that_says_otherwise_is_refused_with_what_can_be_done(model, kept):
+    command = ("inspect", "model.npz", "--set", "labels=[a, b, c]", "--write-mapping", "model.yaml")
+    kept(*command, name="says otherwise; give another name")
 
 
 def test_another_file_of_those_folders_is_written_again_and_again(model, run, monkeypatch):

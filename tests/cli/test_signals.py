@@ -57,9 +57,6 @@ __main__.start_fast = lambda: (start_fast(), patched())
 __main__.run()
 """
 
-each_signal = pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
-jobs = pytest.mark.parametrize("jobs", [1, 2])
-
 
 def once(pid, number):
     os.kill(pid, number)
@@ -75,7 +72,21 @@ def as_timeout(pid, number):
     os.killpg(pid, number)
 
 
-each_way = pytest.mark.parametrize("send", [once, to_all, as_timeout])
+TERM, HUP, INT = STATUS
+
+
+def several(names, *cells):
+    """Some cells of a grid: every signal, way and number of processes, not all with all.
+
+    A start of `lrp` takes a third of a second; random signals hold what is between.
+    """
+    ids = [
+        "-".join(
+            getattr(each, "name", None) or str(getattr(each, "__name__", each)) for each in cell
+        )
+        for cell in cells
+    ]
+    return pytest.mark.parametrize(names, cells, ids=ids)
 
 
 @pytest.fixture
@@ -127,9 +138,15 @@ def assert_ended_by(process, number):
     wait_until(lambda: not members(process.pid))
 
 
-@each_signal
-@each_way
-@jobs
+@several(
+    ["number", "send", "jobs"],
+    (TERM, as_timeout, 1),
+    (HUP, once, 1),
+    (INT, to_all, 1),
+    (TERM, once, 2),
+    (HUP, to_all, 2),
+    (INT, as_timeout, 2),
+)
 def test_while_it_writes_a_file(start, outputs, long, number, send, jobs):
     command = (*LRP, "explain", KERAS.model, long, "-q", "--jobs", jobs)
     process = start(*command, "-o", outputs / "out.tsv")
@@ -139,8 +156,7 @@ def test_while_it_writes_a_file(start, outputs, long, number, send, jobs):
     assert not list(outputs.iterdir())
 
 
-@each_signal
-@each_way
+@several(["number", "send"], (TERM, to_all), (HUP, as_timeout), (INT, once))
 def test_while_its_processes_compute(start, outputs, long, number, send):
     arguments = ("-q", "--jobs", 2, "--method", "occlusion", "-o", outputs / "out.jsonl")
     process = start(*LRP, "explain", KERAS.model, long, *arguments)
@@ -150,8 +166,7 @@ def test_while_its_processes_compute(start, outputs, long, number, send):
     assert not list(outputs.iterdir())
 
 
-@each_signal
-@jobs
+@several(["number", "jobs"], (TERM, 1), (HUP, 2), (INT, 1), (INT, 2))
 def test_while_it_waits_for_input(start, outputs, long, number, jobs):
     arguments = ("-q", "--jobs", jobs, "-o", outputs / "out.tsv", "--report", outputs / "out.json")
     process = start(*LRP, "explain", KERAS.model, "-", *arguments)
@@ -163,9 +178,7 @@ def test_while_it_waits_for_input(start, outputs, long, number, jobs):
     assert not list(outputs.iterdir())
 
 
-@each_signal
-@each_way
-@jobs
+@several(["number", "send", "jobs"], (TERM, as_timeout, 2), (HUP, to_all, 1), (INT, once, 2))
 def test_while_nobody_reads_what_it_writes(start, long, number, send, jobs):
     process = start(*LRP, "explain", KERAS.model, long, "-q", "--jobs", jobs)
     wait_until(lambda: pipe_has_data(process.stdout.fileno()))
@@ -173,7 +186,7 @@ def test_while_nobody_reads_what_it_writes(start, long, number, send, jobs):
     assert_ended_by(process, number)
 
 
-@each_signal
+@several(["number"], (TERM,), (INT,))
 def test_while_libraries_are_imported(start, outputs, number):
     process = start(*LRP, "explain", KERAS.model, KERAS.sequences, "-o", outputs / "out.tsv")
     maps = Path(f"/proc/{process.pid}/maps")
@@ -183,14 +196,18 @@ def test_while_libraries_are_imported(start, outputs, number):
     assert not list(outputs.iterdir())
 
 
-@each_signal
-@pytest.mark.parametrize("send", [once, as_timeout])
-@pytest.mark.parametrize("where", ["starting", "destructor", "class", "converting", "moving"])
-@pytest.mark.parametrize("command", ["explain", "convert"])
+@several(["number", "send"], (TERM, as_timeout), (INT, once))
+@several(
+    ["command", "where"],
+    ("explain", "starting"),
+    ("explain", "destructor"),
+    ("explain", "class"),
+    ("explain", "moving"),
+    ("convert", "converting"),
+    ("convert", "moving"),
+)
 def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
     """At its start, where exceptions are lost or wrapped, amid a file, and before it is there."""
-    if (where, command) == ("converting", "explain"):
-        where = "moving"
     arguments = {
         "explain": (KERAS.model, KERAS.sequences, "-q", "-o", outputs / "out.tsv"),
         "convert": (KERAS.model, outputs / "out.npz"),
@@ -202,13 +219,12 @@ def test_at_one_moment(start, tmp_path, outputs, number, send, where, command):
     assert not list(outputs.iterdir())
 
 
-@jobs
-def test_a_hangup_that_is_ignored_stays_so(start, outputs, long, jobs):
-    arguments = ("-q", "--jobs", jobs, "-o", outputs / "out.tsv")
+def test_a_hangup_that_is_ignored_stays_so(start, outputs, long):
+    arguments = ("-q", "--jobs", 2, "-o", outputs / "out.tsv")
     process = start("nohup", *LRP, "explain", KERAS.model, "-", *arguments)
     process.stdin.write(long.read_bytes())
     process.stdin.flush()
-    wait_until(lambda: len(members(process.pid)) == {1: 1, 2: 3}[jobs])
+    wait_until(lambda: len(members(process.pid)) == 3)
     wait_until(lambda: bool(list(outputs.iterdir())))
     to_all(process.pid, signal.SIGHUP)
     process.stdin.close()

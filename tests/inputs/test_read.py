@@ -15,6 +15,7 @@ from made_models import make_model
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs import lines, stream
+from lstm_lrp_cli.inputs import tokens as cutting
 from lstm_lrp_cli.inputs.read import Source, read_blocks, read_sequences, sequences_of
 from lstm_lrp_cli.model.layers import Dense, Embedding
 from lstm_lrp_cli.model.text import Tokenization, Vocabulary
@@ -238,3 +239,15 @@ class TestSeries:
         sequences, error = outcome(in_blocks(Source(str(path)), SERIES, 2**20))
         assert [inputs for _, _, inputs, *_ in sequences] == [[[1.0, 2.0]]]
         assert "line 4: sequence 1, step 1: `y` is `six`; expected a number" in error
+
+
+@pytest.mark.parametrize("part", [1, 3, 7, 1000])
+@pytest.mark.parametrize(
+    "text", ["a b c d", " a  b c d ", "ab cd\u00a0ef\tgh", "abcd" * 9 + " b c d"]
+)
+def test_tokens_are_counted_before_they_are_cut(monkeypatch, part, text):
+    monkeypatch.setattr(cutting, "PART", part)
+    monkeypatch.setattr(cutting, "MOST_TOKENS", 4)
+    assert not cutting.has_too_many(text)
+    monkeypatch.setattr(cutting, "MOST_TOKENS", 3)
+    assert cutting.has_too_many(text)

@@ -3,11 +3,12 @@
 import gzip
 import io
 import json
+import os
 import sys
 
 import pytest
 
-from lstm_lrp_cli.inputs.stream import open_input
+from lstm_lrp_cli.inputs.stream import on_disk, open_input
 
 
 class Dripping(io.RawIOBase):
@@ -38,3 +39,10 @@ def test_json_lines_are_recognised_however_long_and_slow(run, small, monkeypatch
     data = json.dumps({"tokens": tokens}).encode() + b"\n"
     result = run("explain", small.save(), "-", "--format", "jsonl", input=data)
     assert json.loads(result.stdout)["tokens"] == tokens
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no file without an end")
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_of_what_is_no_array_no_more_than_the_beginning_is_copied(ending):
+    with open_input("/dev/zero") as opened, on_disk(opened, ending) as path:
+        assert path.stat().st_size < 10**7

@@ -392,6 +392,19 @@ class TestDatasets:
         with pytest.raises(UnusableInput, match=re.escape(message)):
             list(read(tmp_path / "set", text=("review",)))
 
+    @pytest.mark.parametrize("kind", ["new_file", "new_stream"])
+    @pytest.mark.parametrize("codec", ["zstd", "lz4"])
+    def test_what_unfolds_to_far_more_than_the_file_is_not_unfolded(self, tmp_path, kind, codec):
+        words = pa.array([" " * 150_000_000])
+        words = pa.DictionaryArray.from_arrays(pa.array([0]), words) if codec == "lz4" else words
+        table = pa.table({"review": words})
+        with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as file:
+            options = pa.ipc.IpcWriteOptions(compression=codec)
+            with getattr(pa.ipc, kind)(file, table.schema, options=options) as writer:
+                writer.write_table(table)
+        with pytest.raises(UnusableInput, match="claims to unfold to 150,"):
+            list(read(tmp_path / "t.arrow", text=("review",)))
+
     def test_another_folder_is_told_what_is_expected(self, tmp_path):
         with pytest.raises(UnusableInput, match=r"is a directory; .* Dataset\.save_to_disk wrote"):
             list(read(tmp_path))

@@ -1,5 +1,6 @@
 """Tables with a column a feature and a row a step: series, windows of them, and their dates."""
 
+import tracemalloc
 import warnings
 from datetime import date, datetime, timedelta, timezone
 
@@ -53,6 +54,18 @@ def refused(table):
 
 DAYS = ["date,a,b", "2020-01-01,1,10", "2020-01-02,2,20", "2020-01-03,3,30", "2020-01-04,4,40"]
 ROWS = [[1, 10], [2, 20], [3, 30], [4, 40]]
+
+
+def test_a_long_series_is_held_as_its_numbers(table):
+    steps = 20_000
+    lines = ["a,b", *(f"{k / 8},{k / 16}" for k in range(steps))]
+    tracemalloc.start()
+    [one] = table(*lines)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert one.inputs.shape == (steps, 2)
+    assert one.inputs[-1].tolist() == [(steps - 1) / 8, (steps - 1) / 16]
+    assert peak < 8 * one.inputs.nbytes  # some of them are the lines that are read
 
 
 class TestWithoutGroups:

@@ -8,6 +8,7 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage, lack_of_memory, printable, reading
 from lstm_lrp_cli.loading.beside.labels import read_labels
-from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece
-from lstm_lrp_cli.loading.files import shape_problem
+from lstm_lrp_cli.loading.beside.vocabulary import _of_document as parsed_vocabulary
+from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece, from_tokenizer
+from lstm_lrp_cli.loading.files import Stored, shape_problem
 from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.layers.datasets import Datasets
 from lstm_lrp_cli.loading.load import load_model, read_contents
 from lstm_lrp_cli.loading.opening import open_arrays
 from lstm_lrp_cli.loading.pickles.reader import read_pickle
@@ -234,6 +237,19 @@ class TestGraphs:
         message = refused(load, described(layers, **big))
         assert "bytes with the others in a file of" in message
 
+    def test_zeros_that_are_compressed_are_honest(self, tmp_path):
+        """Of a float32 embedding, little trained: the run's float64 is not the file's claim."""
+        zeros = Stored((2**23, 10), "float32")
+        path = tmp_path / "m.npz"
+        path.write_bytes(bytes(3 * 2**20))
+        file = SimpleNamespace(
+            datasets={"E": zeros}, size=path.stat().st_size, where=lambda name: f"{path}: {name}"
+        )
+        Datasets(file, np.dtype(np.float64), "m.yaml")._claim("E")
+        file.datasets["E"] = Stored((2**23, 20), "float32")
+        with pytest.raises(UnusableInput, match="save them uncompressed"):
+            Datasets(file, np.dtype(np.float64), "m.yaml")._claim("E")
+
 
 CONFIG = {"units": 3, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
 CONFIG |= {"return_sequences": False, "go_backwards": False}
@@ -397,3 +413,85 @@ def test_constants_that_are_computed_again_and_again(refused, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert "makes constants of" in refused(load, Path(path))
+
+
+def test_constants_of_a_large_file_come_to_few_times_its_size(refused, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node("Mul", [f"c{k}"] * 2, [f"c{k + 1}"]) for k in range(20)]
+    graph = helper.make_graph(
+        [*nodes, helper.make_node("MatMul", ["x", "c20"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", floats, ["n", "t", 2])],
+        [helper.make_tensor_value_info("y", floats, None)],
+        [onnx.numpy_helper.from_array(np.ones((1000, 1500), np.float32), "c0")],
+    )
+    path = tmp_path / "m.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    assert "makes constants of" in refused(load, path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"__metadata__": {' + ",".join(f'"{k}":""' for k in range(500_001)) + "}}",
+        '{"w": [' + "[]," * 2_000_000 + "1]}",
+        '{"w": "' + '\\"' * 2_500_000 + '", ' + " " * 5_000_001 + "}",
+    ],
+    ids=["texts", "lists", "blanks"],
+)
+def test_a_header_of_tensors_is_measured_before_it_is_understood(refused, tmp_path, header):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(64))
+    assert "it describes more than any model has" in refused(load, path)
+
+
+def test_a_header_of_tensors_may_hold_long_texts(tmp_path):
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    words = " ".join(f'"{k}"' for k in range(700_000))
+    header = json.dumps({"__metadata__": {"words": words}, "w": tensor}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with open_arrays(path) as file:
+        assert file.documents == {"words": words}
+        assert file.read("w").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("ending", ["npz", "pt", "keras"])
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_whose_unpacking_has_no_bounds(refused, tmp_path, ending, way):
+    path = tmp_path / f"m.{ending}"
+    with zipfile.ZipFile(path, "w", way) as archive:
+        archive.writestr("a/data.pkl", bytes(1_000_000))
+    assert f"is compressed by method {way} of zip" in refused(load, path)
+
+
+COLLIDING = {f"w{k}": k * (2**61 - 1) for k in range(30_000)}
+
+
+@pytest.mark.parametrize("document", [COLLIDING, {"word2idx": COLLIDING}], ids=["plain", "inside"])
+def test_ids_whose_hashes_are_all_the_same(refused, tmp_path, document):
+    path = tmp_path / "v.json"
+    refused(parsed_vocabulary, "v.json", document)
+    path.write_text(json.dumps(COLLIDING))
+    assert "as the class of" in refused(read_labels, path)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "message"),
+    [
+        (
+            {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"String": "f"}, "content": "ff"}]
+                * 40,
+            },
+            "times as long",
+        ),
+        ({"type": "Precompiled", "precompiled_charsmap": "AAAA" * 9}, "map claims 0 bytes"),
+        ({"type": "Precompiled", "precompiled_charsmap": "/////w=="}, "map claims 4,294,967,295"),
+    ],
+)
+def test_normalizers(refused, normalizer, message):
+    document = {"model": {"type": "WordLevel", "vocab": {"the": 0}}, "normalizer": normalizer}
+    assert message in refused(from_tokenizer, "x", document, b"")

@@ -379,6 +379,12 @@ class TestDraft:
         assert "holds weights of 1,002 modules, and no more than 1,000 are drafted" in error
         assert "torch.export.save(" in error
 
+    def test_nor_of_recurrent_layers(self, refusal, tmp_path):
+        layers = {f"lstm.weight_ih_l{k}": matrix(4, 1) for k in range(1001)}
+        layers |= {f"lstm.weight_hh_l{k}": matrix(4, 1) for k in range(1001)}
+        error = refusal(save(tmp_path / "model.pt", layers))
+        assert "holds weights of 1,001 modules, and no more than 1,000 are drafted" in error
+
     def test_a_name_cannot_write_yaml(self, run, tmp_path):
         state = weights() | {"x\nlabels: [a, b]\n#emb.weight": matrix(5, 3)}
         _, draft = self.drafted(run, save(tmp_path / "model.pt", state))
@@ -1065,7 +1071,7 @@ class TestHostileFiles:
 
     @pytest.mark.parametrize(
         ("shape", "message"),
-        [([3, *[1] * 64], "has 65 axes; expected 64"), ([0, 2**70], "no such file of weights")],
+        [([3, *[1] * 64], "has 65 axes; expected 64"), ([0, 2**70], "save them uncompressed")],
     )
     def test_shapes_that_numpy_does_not_have(self, refusal, tmp_path, shape, message):
         path = save_safetensors(tmp_path / "model.safetensors", weights())

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from together import lrp_all, lrp_ledger
 from lstm_lrp_cli.explaining.explanation import Explanation
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.model.layers import Dense, Embedding
-from lstm_lrp_cli.outputs import writer
+from lstm_lrp_cli.outputs import jsonl, writer
 from lstm_lrp_cli.outputs.jsonl import JsonLinesWriter
 from lstm_lrp_cli.outputs.writer import Layout
 
@@ -75,3 +76,32 @@ def test_totals_of_tokens_are_written_as_they_are():
     assert line["tokens"] == ["a", "b\n"]
     assert line["relevance"] == [0.25, 1e-7]
     assert line["ledger"]["residual"] == 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_long_sequence_is_the_same_text(monkeypatch, dtype):
+    model = make_model(DENSE, classes=2, dtype=dtype)
+    found = []
+    for number, steps in enumerate([2, 7, 3]):
+        sequence = Sequence(number, numbers(steps, 3, dtype=dtype), features=("x", "y", "z"))
+        relevance = numbers(steps, 3, dtype=dtype)
+        relevance[1] = np.nan  # masked
+        found.append(explanation_of(model, sequence, numbers(2, dtype=dtype), 0, relevance, LEDGER))
+    for detail in ("feature", "step"):
+        whole = lines(model, detail, found)
+        with monkeypatch.context() as patched:
+            patched.setattr(jsonl, "PIECE", 2)
+            assert lines(model, detail, found) == whole
+
+
+def test_numbers_of_a_long_sequence_are_not_held_one_by_one():
+    model, steps = make_model(DENSE, classes=2, dtype="float64"), 60_000
+    sequence = Sequence(0, np.full((steps, 3), 0.1), features=("x", "y", "z"))
+    relevance = np.full((steps, 3), 0.2)
+    explanation = explanation_of(model, sequence, numbers(2, dtype="float64"), 0, relevance, LEDGER)
+    rows = JsonLinesWriter(io.StringIO(newline=""), Layout(explainer_of(model, ("feature",))))
+    tracemalloc.start()
+    rows.write([explanation])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * (sequence.inputs.nbytes + relevance.nbytes)

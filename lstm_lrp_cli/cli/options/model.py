@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DTYPES = ("float64", "float32")
 # What stands beside a vocabulary, and says more of it.
 OF_TOKENIZERS = "tokenizer_config.json"
+# What of all that is read is the mapping.
+MAPPINGS = ("--mapping", "MODEL's mapping", "MODEL's mapping, .yml")
 # A list of more texts names no files; of a folder, so many may be read.
 MOST_FILES = 100
 
@@ -118,6 +120,51 @@ def _beside(path: Path) -> list[Path]:
         return [path.with_name(OF_TOKENIZERS)] if path.is_file() else []
     except (OSError, ValueError):  # a text that can be no name
         return []
+
+
+def refuse_over_model(
+    output: Path | None, write_mapping: Path | None, read: Mapping[str, Path | None]
+) -> None:
+    """Refuse to write over what is read.
+
+    But for a mapping over the one in use: what it will say is not known as yet.
+    """
+    refuse_same_file({"-o": output}, read)
+    others = {name: path for name, path in read.items() if name not in MAPPINGS}
+    refuse_same_file({"-o": output, "--write-mapping": write_mapping}, others)
+
+
+def mapping_in_use(path: Path | None, read: Mapping[str, Path | None]) -> str | None:
+    """Which file that is read would be written over by a mapping; None where there is none."""
+    try:
+        refuse_same_file({"--write-mapping": path}, read)
+    except click.UsageError as error:
+        return error.message
+    return None
+
+
+def place_mapping(path: Path, text: str, read: Mapping[str, Path | None]) -> None:
+    """Write a mapping; the one in use stays as it is, if it says the same.
+
+    So a command that wrote it can be run again. Comments may differ: they tell where each key
+    comes from.
+
+    Raises
+    ------
+    click.UsageError
+        It would be written over the one in use, which says otherwise.
+    """
+    from lstm_lrp_cli.loading.mapping.yaml import parse_yaml, read_yaml
+    from lstm_lrp_cli.running.files import open_output
+
+    in_use = mapping_in_use(path, read)
+    if in_use is None:
+        with open_output(path) as file:
+            file.write(text)
+    elif read_yaml(path) != parse_yaml(text, str(path)):
+        raise click.UsageError(
+            f"{in_use}, which says otherwise; give another name, or move that file away first."
+        )
 
 
 class ModelOptions(NamedTuple):

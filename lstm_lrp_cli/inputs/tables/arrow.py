@@ -15,6 +15,7 @@ import msgspec
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.parquet import ways_to_read
 from . import SPLITS, STATE, Row, Table
+from .claims import check_claims
 
 try:
     import pyarrow as pa
@@ -197,6 +198,7 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
         raise UnusableInput(
             where, "is of Feather's first version; write it again: pandas.DataFrame.to_feather"
         )
+    check_claims(path, where)
     with pa.memory_map(str(path)) as source:
         is_file = beginning.startswith(IPC_FILE)
         with pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source) as reader:

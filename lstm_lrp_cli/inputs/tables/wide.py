@@ -19,6 +19,7 @@ from lstm_lrp_cli.errors import LeftOut, UnusableInput
 from lstm_lrp_cli.inputs.sequence import Sequence
 from lstm_lrp_cli.inputs.series import checked_values
 from lstm_lrp_cli.inputs.stream import whole_number
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.model import Model
 from . import Row, Table
 from .dates import DateColumn, Meanings, is_absent, is_date, is_number
@@ -84,7 +85,10 @@ class _Series:
         self.name = name
         self.count = 0  # of all rows so far
         self.cut = 0  # of those that stand in some sequence
-        self.values: deque[list[float]] = deque(maxlen=window)
+        # Of a whole series one row behind the other: as lists they take eight times the memory.
+        self.values: deque[list[float]] | array[float] = (
+            array("d") if window is None else deque(maxlen=window)
+        )
         self.dates: deque[str] | None = deque(maxlen=window) if dated else None
         self.last: tuple[str, Meanings] | None = None
         self.label: Any = None
@@ -234,7 +238,11 @@ class _Cutting:
                 series.last = date
                 if series.dates is not None:
                     series.dates.append(date[0])
-            series.values.append(self._numbers(values))
+            numbers = self._numbers(values)
+            if isinstance(series.values, deque):
+                series.values.append(numbers)
+            else:
+                series.values.extend(numbers)
         except ValueError as error:
             raise UnusableInput(self._at(series), str(error)) from error
         if self._label is not None:
@@ -264,7 +272,7 @@ class _Cutting:
         series.cut = series.count
         roles, model = self._roles, self._model
         values, _ = checked_values(
-            np.array(series.values, dtype=np.float64), roles.features, model, self._at(series)
+            _rows(series, len(self._features)), roles.features, model, self._at(series)
         )
         gold = None
         if roles.label is not None:
@@ -286,6 +294,12 @@ class _Cutting:
         if name is None:
             return begins if series.dates is not None else None if start == self._number else start
         return f"{name} {begins}"
+
+
+def _rows(series: _Series, features: int) -> Floats:
+    """What is held of a series as an array, shape (rows, features)."""
+    rows: Floats = np.array(series.values, dtype=np.float64)
+    return rows.reshape(len(rows) if rows.ndim == 2 else series.count, features)
 
 
 def _window_of(asked: AsSeries, roles: Roles, model: Model, where: str) -> int | None:

@@ -24,11 +24,26 @@ MISSING = -2
 
 # As many make one sequence, and no more: a line of text may have eight times as many.
 MOST_TOKENS = 2**22
+PART = 2**20
 TOO_MANY = f"has more than {MOST_TOKENS:,} tokens; expected a sequence of fewer: part it"
 
 # A whole number as a column of floats has it.
 _WHOLE = re.compile(r"(\d+)\.0*")
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def has_too_many(text: str) -> bool:
+    """Whether more tokens than a sequence has stand between spaces; a part is cut at a time."""
+    if len(text) < 2 * MOST_TOKENS:
+        return False
+    count = 0
+    for start in range(0, len(text), PART):
+        part = text[start : start + PART]
+        is_begun = start > 0 and not (part[0].isspace() or text[start - 1].isspace())
+        count += len(part.split()) - is_begun
+        if count > MOST_TOKENS:
+            return True
+    return False
 
 
 class Encoded(NamedTuple):
@@ -90,7 +105,9 @@ class Tokenizer:
         if self._tokenization.split == "characters":
             return list(text[: MOST_TOKENS + 1])
         if self._parting is None:
-            return text.split(None, MOST_TOKENS)
+            if has_too_many(text):
+                raise UnusableInput(where, TOO_MANY)
+            return text.split()
         return self._parting.split(text.strip(" "), MOST_TOKENS)
 
     def of_tokens(self, lines: Several[list[str]], where: str) -> list[Encoded]:

@@ -65,8 +65,13 @@ class Pattern:
         """Up to how many characters a text may have that needs no timer."""
         if _LINEAR.fullmatch(text):
             return math.inf
-        choices = sum(text.count(each) for each in "*+?{|") - text.count("(?")
-        return 0 if is_nested(text) else _FEW_WAYS ** (1 / (choices + 1))
+        if is_nested(text):
+            return 0
+        # From each place on, each repetition has as many ways as there are characters, and each
+        # alternative and what may be left out two.
+        repeats = sum(map(text.count, "*+{"))
+        choices = sum(map(text.count, "?|")) - text.count("(?")
+        return math.pow(_FEW_WAYS / 2**choices, 1 / (repeats + 1))
 
     def without(self, text: str, where: str, instead: str = "") -> str:
         """A text in which something else stands for all that matches.

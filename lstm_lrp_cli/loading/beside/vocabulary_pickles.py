@@ -22,6 +22,7 @@ from lstm_lrp_cli.loading.pickles.numpy import PickledArray
 from lstm_lrp_cli.loading.pickles.values import Foreign, Made, Unordered
 from .vocabulary_pieces import from_sentencepiece, from_tokenizer
 from .vocabulary_text import (
+    LARGEST_ID,
     UNKNOWN_TOKENS,
     WHOLE,
     Spelling,
@@ -291,4 +292,4 @@ def _number(value: Any) -> int | None:
     """A number that is an id, or that gensim's word is at; None of anything else."""
     if isinstance(value, Made):
         value = value.attributes.get("index")
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) <= LARGEST_ID else None

@@ -7,6 +7,7 @@ Sources: tokenizers 0.23, `Tokenizer.save`; sentencepiece 0.2, sentencepiece_mod
 transformers 4, `BertTokenizer`.
 """
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .vocabulary_text import Spelling, checked_ids, from_list
 # What BERT's vocabularies have besides words, and how pieces inside words begin.
 OF_BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 FOLLOWS = "##"
+# Characters become a few, and not by one normalizer after the other.
+MOST_GROWTH = 1000
 # A folder's settings are short.
 ALLOWED_SETTINGS = 2**20
 # SentencePiece's numbers of fields, and of kinds of pieces.
@@ -58,9 +61,34 @@ def from_tokenizer(where: str, document: dict[str, Any], data: bytes) -> Spellin
         for each in document.get("added_tokens") or ():
             ids[each["content"]] = each["id"]
         checked_ids(where, ids)
+        _check_normalizer(document.get("normalizer"))
         padding = _padding(document)
     tokens = TokensSpec(split="pieces", unknown=unknown if unknown in ids else None)
     return Spelling(ids, tokens, Pieces("tokenizers", data), padding)
+
+
+def _check_normalizer(given: dict[str, Any] | None) -> None:
+    """Refuse what makes text longer and longer, and a map that ends before it is said to.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError
+    """
+    growth = 1.0
+    waiting = [] if given is None else [given]
+    while waiting:
+        each = waiting.pop()
+        waiting += each.get("normalizers") or ()
+        if each["type"] == "Replace":
+            growth *= max(1, len(each["content"]) / max(1, len(each["pattern"].get("String", ""))))
+        elif each["type"] == "Precompiled":
+            said = base64.b64decode(each["precompiled_charsmap"] or "")
+            # How many bytes its trie has, of four each.
+            size = int.from_bytes(said[:4], "little")
+            if said and not (0 < size <= len(said) - 4 and size % 4 == 0):
+                raise ValueError(f"a precompiled map claims {size:,} bytes, of {len(said):,}")
+        if growth > MOST_GROWTH:
+            raise ValueError(f"its normalizers make text more than {MOST_GROWTH:,} times as long")
 
 
 def _padding(document: dict[str, Any]) -> PaddingSpec | None:

@@ -8,11 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.loading.files import damaged
 from lstm_lrp_cli.loading.mapping import PaddingSpec, TokensSpec
 from lstm_lrp_cli.model.text import Pieces
 
+# No id is larger, and larger ones may be made so that all have one hash.
+LARGEST_ID = 10**12
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")
 
@@ -269,6 +271,8 @@ def checked_ids(where: str, ids: dict[Any, Any]) -> dict[str, int]:
             raise UnusableInput(where, f"found token {token!r}; expected text")
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise UnusableInput(where, f"token `{token}` has id {number!r}; expected 0, 1, 2, ...")
+        if number > LARGEST_ID:
+            raise UnusableInput(where, f"token `{short(token)}` has an id above {LARGEST_ID:,}")
         if number in owners:
             raise UnusableInput(where, f"id {number} is both `{owners[number]}` and `{token}`")
         owners[number] = token

@@ -18,7 +18,7 @@ from lstm_lrp_cli.errors import UnusableInput
 ALLOWED_BYTES = 64 * 2**20
 ALLOWED_EXPANSION = 100
 # And so much where it is not compressed, and what it has is computed.
-FOLDED_EXPANSION = 16
+FOLDED_EXPANSION = 8
 # As NumPy has it, from version 2 on.
 MOST_AXES = 64
 # What an array's bytes are counted in.
@@ -200,15 +200,26 @@ def check_folded(where: str, claimed: int, file_bytes: int) -> None:
 
 
 def check_size(
-    where: str, shape: tuple[int, ...], itemsize: int, file_bytes: int, with_what: str = ""
+    where: str,
+    shape: tuple[int, ...],
+    itemsize: int,
+    file_bytes: int,
+    with_what: str = "",
+    widened: int = 1,
 ) -> None:
-    """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape."""
+    """Refuse an array that unfolds to far more bytes than its file has, or is of no real shape.
+
+    ``widened`` is how many times as wide as in the file its elements may be counted.
+    """
     claimed = claimed_bytes(shape, itemsize)
-    if len(shape) <= MOST_AXES and claimed > ALLOWED_BYTES + ALLOWED_EXPANSION * file_bytes:
+    if (
+        len(shape) <= MOST_AXES
+        and claimed > ALLOWED_BYTES + widened * ALLOWED_EXPANSION * file_bytes
+    ):
         raise UnusableInput(
             where,
-            f"claims {_many(claimed)} bytes{with_what} in a file of {file_bytes:,}; no such file "
-            "of weights is honest, so it is not read",
+            f"claims {_many(claimed)} bytes{with_what} in a file of {file_bytes:,}, and is "
+            "not read; are they mostly zeros, save them uncompressed",
         )
     check_shape(where, shape, itemsize)
 

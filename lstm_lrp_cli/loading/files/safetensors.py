@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,10 @@ DTYPES = {
 }
 # What the format itself allows.
 LONGEST_HEADER = 100_000_000
+# So much of it may be something else than texts: it describes 50,000 tensors and more.
+LONGEST_STRUCTURE = 5_000_000
+MOST_TEXTS = 500_000
+TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 LENGTH = struct.Struct("<Q")
 # The tensors' bytes begin at a multiple of it, so that they can be used where they lie.
 ALIGNMENT = 8
@@ -53,6 +58,8 @@ class SafetensorsFile(ArrayFile):
             lambda error: _not_whole(f"its header is not of the format ({error!r})"),
             *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
         ):
+            if len(text) > LONGEST_STRUCTURE:
+                _check_structure(text)
             header = json.loads(text)
             metadata = header.pop("__metadata__", None) or {}
             self.documents = {str(k): str(v) for k, v in metadata.items()}
@@ -78,6 +85,18 @@ class SafetensorsFile(ArrayFile):
 
 def _not_whole(problem: str) -> str:
     return f"is not a whole safetensors file: {problem}; copy or save it again"
+
+
+def _check_structure(text: bytes) -> None:
+    """Refuse a header of more values than any honest one: each takes many times its bytes."""
+    texts = rest = 0
+    begin = 0
+    for found in TEXT.finditer(text):
+        texts, rest, begin = texts + 1, rest + found.start() - begin, found.end()
+        if texts > MOST_TEXTS or rest > LONGEST_STRUCTURE:
+            break
+    if texts > MOST_TEXTS or rest + len(text) - begin > LONGEST_STRUCTURE:
+        raise ValueError("it describes more than any model has")
 
 
 def _entry(entry: dict[str, Any]) -> tuple[Stored, int, int]:

@@ -122,9 +122,18 @@ def _names_in_zip(path: Path) -> tuple[str, ...]:
 
     try:
         with unpacking(str(path)), zipfile.ZipFile(path) as archive:
-            return tuple(archive.namelist())
+            members = archive.infolist()
     except UnusableInput:
         return ()  # the reader says what is wrong
+    for member in members:
+        # Of the others a few bytes unfold to a gigabyte at once: zipfile sets no bounds to them.
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UnusableInput(
+                f"{path}: {member.filename}",
+                f"is compressed by method {member.compress_type} of zip; expected deflate, or "
+                "none: write the archive again",
+            )
+    return tuple(member.filename for member in members)
 
 
 def pickled_class(beginning: bytes) -> str:

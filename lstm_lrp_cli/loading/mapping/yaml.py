@@ -25,6 +25,7 @@ _MOST_DIGITS = 400
 # The hashes of longer ones may all be the same.
 _MOST_DIGITS_OF_KEYS = 15
 _TAG = "tag:yaml.org,2002:"
+_TEXT, _INTEGER = f"{_TAG}str", f"{_TAG}int"
 _KEPT_RESOLVERS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 
 
@@ -39,10 +40,12 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._count = self._level = 0
+        # Halves of characters come of escapes, or of an argument of the command line.
+        self._may_have_halves = "\\" in text or _SURROGATES.search(text) is not None
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-        problem = self._problem(event)
+        problem = None if self._is_plain(event) else self._problem(event)
         if problem is not None:
             raise yaml.MarkedYAMLError(
                 problem=problem,
@@ -54,8 +57,17 @@ class _Loader(yaml.SafeLoader):
         self._level -= 1
         return node
 
+    def _is_plain(self, event: yaml.Event) -> bool:
+        """Whether a value has nothing about it that may be wrong; nearly all have not."""
+        return (
+            getattr(event, "tag", event) is None  # of an alias, there is none
+            and not self._may_have_halves
+            and self._count < MOST_VALUES
+            and self._level < MOST_LEVELS
+        )
+
     def _problem(self, event: yaml.Event) -> str | None:
-        """What is wrong with a value, before it is built; None of nearly all."""
+        """What is wrong with a value, before it is built."""
         if isinstance(event, yaml.AliasEvent):
             return "aliases are not allowed here; write the value out"
         if self._count == MOST_VALUES:
@@ -78,15 +90,15 @@ class _Loader(yaml.SafeLoader):
             return f"{_TAG}seq"
         if isinstance(event, yaml.MappingStartEvent):
             return f"{_TAG}map"
-        if not isinstance(event, yaml.ScalarEvent) or event.tag == f"{_TAG}str":
-            return f"{_TAG}str"
+        if not isinstance(event, yaml.ScalarEvent) or event.tag == _TEXT:
+            return _TEXT
         return self.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
-            short_number = key.tag == f"{_TAG}int" and len(key.value) <= _MOST_DIGITS_OF_KEYS
-            if key.tag not in (f"{_TAG}str", f"{_TAG}merge") and not short_number:
+            short_number = key.tag == _INTEGER and len(key.value) <= _MOST_DIGITS_OF_KEYS
+            if key.tag not in (_TEXT, f"{_TAG}merge") and not short_number:
                 kind = key.tag.removeprefix(_TAG)
                 found = f"`{short(key.value)}` ({kind})" if isinstance(key.value, str) else kind
                 problem = f"found the key {found}; expected a name (if it is one, put it in quotes)"
@@ -121,7 +133,7 @@ for _tag, _pattern, _first in (
 ):
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(_pattern), list(_first))
-_Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
+_Loader.add_constructor(_INTEGER, _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> Any:

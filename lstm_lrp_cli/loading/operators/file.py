@@ -134,7 +134,12 @@ class GraphFile(ArrayFile):
                 continue  # following the graph says what is wrong, if the node matters
             if arrays is None:
                 continue
-            made += sum(array.nbytes for array in arrays)
+            given = [self.constants[name] for name in node.inputs if name in self.constants]
+            made += sum(
+                array.nbytes
+                for array in arrays
+                if not any(np.may_share_memory(array, each) for each in given)  # a view of it
+            )
             check_folded(node.where, made, self.size)
             folded.add(place)
             self.constants |= dict(zip(node.outputs, arrays, strict=False))

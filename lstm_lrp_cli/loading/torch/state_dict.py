@@ -25,7 +25,7 @@ from .drafts.drafting import drafted, in_order, is_decoder, is_in_a_row
 from .drafts.finding import NORM_EPSILON, attention_at, find_modules, groups_of
 from .drafts.gaps import usual_activation
 from .drafts.records import are_in_order, questions_of_records
-from .modules import FoundModule, ModuleRecord, Modules
+from .modules import RECURRENT_WEIGHT, FoundModule, ModuleRecord, Modules
 
 # What the CRF of torchcrf and AllenNLP keeps: the scores of tags that follow each other, those of
 # the first and the last, and which are allowed.
@@ -79,9 +79,11 @@ def draft_of(file: ArrayFile, records: Sequence[ModuleRecord]) -> Draft | None:
     Raises
     ------
     UnusableInput
-        It has more modules than are drafted.
+        It has more modules and layers than are drafted.
     """
-    count = len(groups_of(file.datasets))
+    groups = groups_of(file.datasets)
+    recurrent = [sum(map(bool, map(RECURRENT_WEIGHT.fullmatch, group.shapes))) for group in groups]
+    count = sum(max(layers, 1) for layers in recurrent)
     if count > MOST_MODULES:
         raise UnusableInput(
             str(file.path),
