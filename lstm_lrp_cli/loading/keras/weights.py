@@ -52,8 +52,7 @@ KINDS_BY_ROLES = {
 
 def layer_names(file: Hdf5File) -> list[str] | None:
     """The layers in their order, as Keras lists them up to Keras 2; None in Keras 3's layout."""
-    listed = file.attribute("/", "layer_names")
-    return None if listed is None else [str(name) for name in listed]
+    return file.names("/", "layer_names")
 
 
 def holds_layers(file: Hdf5File) -> bool:
@@ -100,7 +99,7 @@ def layer_groups(file: Hdf5File) -> list[LayerGroup]:
 
 def _named_group(file: Hdf5File, group: str, *, is_first: bool) -> LayerGroup:
     """A layer of Keras 2's layout, whose weights have names."""
-    listed = file.attribute(group, "weight_names")
+    listed = file.names(group, "weight_names")
     if listed is None:
         raise UnusableInput(
             file.where(group),
@@ -138,7 +137,7 @@ def group_weights(file: Hdf5File, group: str, places: tuple[Place, ...]) -> list
     """A layer's datasets; those of a model inside the model all stand in that model's group."""
     if not file.holds(group):
         return []
-    names = [str(name) for name in file.attribute(group, "weight_names")]
+    names = file.names(group, "weight_names") or []
     if len(places) > 1:
         whole = "/".join(place.name for place in places)  # as Keras 3 names them
         names = [n for n in names if f"/{whole}/" in f"/{n}"] or [
@@ -152,7 +151,7 @@ def weights_beside(file: Hdf5File, document: Config) -> WeightsOf:
     listed = layer_names(file)
     if listed is None:
         return PlacedWeights(file)
-    holding = [name for name in listed if file.attribute(name, "weight_names")]
+    holding = [name for name in listed if file.names(name, "weight_names")]
     entries = layers_of(document)
     names = [name_of(entry) for entry in entries]
     groups = dict(zip(names, names, strict=True))

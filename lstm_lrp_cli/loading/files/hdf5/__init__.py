@@ -94,6 +94,22 @@ class Hdf5File(ArrayFile):
             attribute = self._attributes_of(group).get(name)
             return None if attribute is None else self._arrays.attribute(attribute, where)
 
+    def names(self, group: str, attribute: str) -> list[str] | None:
+        """The names that an attribute lists, as Keras has those of layers; None as above.
+
+        Raises
+        ------
+        UnusableInput
+            It holds something else.
+        """
+        listed = self.attribute(group, attribute)
+        if listed is None:
+            return None
+        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+            where = self.where(f"{group}@{attribute}")
+            raise UnusableInput(where, "is no list of names; save the model again")
+        return listed
+
     def attribute_names(self, group: str) -> list[str]:
         """The names of a group's or dataset's attributes; none where it is not there."""
         with _understood(self.where(group), "its attributes cannot be read"):

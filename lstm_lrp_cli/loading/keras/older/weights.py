@@ -40,12 +40,12 @@ class OlderWeights(Struct, frozen=True):
             return own
         # Those of a model inside the model may all stand in its group, and be told by their names.
         owners = self.owners[name]
-        groups = self.file.attribute(self.root or "/", "layer_names") or []
+        groups = self.file.names(self.root or "/", "layer_names") or []
         weights = [each for group in groups for each in self._listed(group) or []]
         return [each for each in weights if _owner(each) in owners]
 
     def _listed(self, group: str) -> list[str] | None:
-        listed = self.file.attribute(f"{self.root}{group}", "weight_names")
+        listed = self.file.names(f"{self.root}{group}", "weight_names")
         return None if listed is None else [f"{self.root}{group}/{name}" for name in listed]
 
 
