@@ -180,7 +180,8 @@ def print_inspection(loaded: LoadedModel, file: TextIO) -> None:
 
     facts = _table(None, "what", "value", "from")
     for key, value in _facts(found):
-        facts.add_row(key, Text(printable(value)), Text(printable(found["origins"].get(key, ""))))
+        cells = (key, value, found["origins"].get(key, ""))
+        facts.add_row(*(Text(printable(cell)) for cell in cells))
     if facts.row_count:
         console.print(facts)
     for assumption in found["assumptions"]:

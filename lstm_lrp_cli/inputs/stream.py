@@ -31,6 +31,8 @@ SPOOLED = 2**20
 BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK"}
 UNFOLDED = 512 * 2**20
 EXPANSION = 200
+# No name of a file, or comment, within what is compressed is longer.
+LONGEST_NAME = 2**16
 BOM = b"\xef\xbb\xbf"
 # What a folder says in which no file can be made, or be longer; not every system has all of them.
 NO_ROOM = {
@@ -102,7 +104,7 @@ def open_input(source: str) -> Iterator[OpenInput]:
                 rejoined = file.raw
                 assert isinstance(rejoined, _Rejoined)
                 packed = rejoined.count
-                file = compression.open(file, "rb")
+                file = compression.open(_Packed(file), "rb")
                 plain_path = None
         beginning, file = _unpacked(file, where) if packed else _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path, where, packed)
@@ -247,6 +249,23 @@ class _Rejoined(io.RawIOBase):
         view[: len(data)] = data
         self._count += len(data)
         return len(data)
+
+
+class _Packed:
+    """A stream that is compressed, whose headers have names of bounded lengths.
+
+    gzip looks for the end of a name byte by byte, which takes its time if there is none.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._alone = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self._alone = self._alone + 1 if size == 1 else 0
+        if self._alone > LONGEST_NAME:
+            raise OSError("a name in a header does not end")
+        return self._file.read(size)
 
 
 @dataclass(frozen=True, slots=True)

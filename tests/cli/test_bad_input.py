@@ -316,6 +316,13 @@ class TestInput:
                 [],
                 "cannot be read to its end: .*; is it whole?",
             ),
+            (
+                "in.txt.gz",
+                b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 70_000,
+                [],
+                "cannot be read to its end: a name in a header does not end",
+            ),
+            ("in.csv", "film,a;b\r1,2;3\n1,2;3\n", ["--text", "film"], "give --delimiter"),
         ],
     )
     def test_that_cannot_be_used(self, refused, small, name, content, arguments, hint):

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ from torch_files import cell, matrix, save, save_safetensors, weights
 
 from lstm_lrp_cli.terminal.text import LONGEST_MESSAGE, LONGEST_NAME, legible
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 CLEAR = "\x1b[2J\x1b]0;owned\x07"
 NAMES = {
     "escapes": f"a{CLEAR}b",
@@ -119,6 +121,16 @@ class TestModels:
         result = run("inspect", path, "--format", "json")
         assert set(json.loads(result.stdout)["datasets"]) == {name}
         assert not any(c in result.stdout for c in "\x1b\x07\x7f\x85\x9b")
+
+
+def test_inputs_of_a_model(run, tmp_path):
+    """Whose names stand in what `inspect` shows."""
+    data = (GOLDEN / "tflite" / "heads.tflite").read_bytes()
+    path = tmp_path / "m.tflite"
+    path.write_bytes(data.replace(b"serving_default_ids", b"serving\x1b[31m\x00a[b]ds"))
+    shown = run("inspect", path).stdout
+    assert "[b]ds" in shown
+    clean(shown.translate(str.maketrans("", "", "\u2500")))
 
 
 class TestInput:

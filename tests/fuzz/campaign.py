@@ -108,7 +108,9 @@ def work(file: File | Named, folder: Path) -> Judged:
     told = f"spoilt: {seed.spoilt} ({len(data):,} bytes)\nlrp {' '.join(seed.command)}"
     (folder / COMMAND).write_text(told, "utf-8")
     os.chdir(place)
-    return judge(seed.command, len(data), limits)
+    command, size = seed.command, len(data)
+    del seed, data  # they may be as large as what is judged, and in the same process
+    return judge(command, size, limits)
 
 
 def numbered(kinds: list[str], seed: int, until: float, most: int) -> Iterator[File]:

@@ -227,3 +227,12 @@ def test_objects_are_no_numbers(tmp_path):
     np.save(tmp_path / "in.npy", TEST.astype(object))
     with pytest.raises(UnusableInput, match=r"holds Python's objects, .*; save numbers"):
         list(read_sequences(Source(str(tmp_path / "in.npy")), NUMBERS))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_shape_as_python_2_has_it(tmp_path):
+    path = tmp_path / "in.npy"
+    np.save(path, TEST)
+    path.write_bytes(path.read_bytes().replace(b"(3, 5, 2), } ", b"(3L, 5, 2), }"))
+    assert b"(3L," in path.read_bytes()
+    assert len(list(read_sequences(Source(str(path)), NUMBERS))) == 3

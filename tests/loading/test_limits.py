@@ -324,6 +324,12 @@ class TestKeras:
             file.attrs["layer_names"] = ["lstm"]
             file.create_group("lstm")["kernel:0"] = np.zeros((2, 12))
         assert "has no attribute `weight_names`" in refused(read_contents, path, None)
+        with h5py.File(path, "a") as file:
+            file["lstm"].attrs["weight_names"] = 3.5
+        assert "lstm@weight_names: is no list of names" in refused(read_contents, path, None)
+        with h5py.File(path, "a") as file:
+            file.attrs["layer_names"] = "lstm"
+        assert "@layer_names: is no list of names" in refused(read_contents, path, None)
 
 
 SHARED = b"]q\x00" + b"0](h\x00h\x00eq\x00" * 40

@@ -130,7 +130,10 @@ def _delimiter(lines: _Ahead, where: str) -> str:
 
 def _same_width(lines: list[str], delimiter: str) -> bool:
     """Whether the first rows have as many fields as the header, if they are parted so."""
-    rows = list(csv.reader(lines, delimiter=delimiter))[:-1]  # the last may be cut
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter))[:-1]  # the last may be cut
+    except csv.Error:  # of which is told when they are read
+        return False
     return len({len(row) for row in rows if row}) == 1
 
 

@@ -50,7 +50,9 @@ class Spelling(Struct, frozen=True):
 
 def from_lines(where: str, text: str) -> dict[str, int]:
     # Not str.splitlines: a token may hold one of the rarer line separators.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
     if lines[-1] == "":
         lines.pop()
     if len(lines) > 1:
@@ -76,9 +78,13 @@ def from_lines(where: str, text: str) -> dict[str, int]:
 def _numbered(lines: list[str]) -> list[tuple[str, int]] | None:
     """The token and the number of each line, where every line has both; None where one has not."""
     for pattern, token, number in ((NUMBERED, 1, 2), (NUMBERED_BEFORE, 2, 1)):
-        found = [each for each in map(pattern.fullmatch, lines) if each is not None]
-        if len(found) == len(lines):
-            return [(each[token], int(each[number])) for each in found]
+        found = []
+        for each in map(pattern.fullmatch, lines):
+            if each is None:
+                break
+            found.append((each[token], int(each[number])))
+        else:
+            return found
     return None
 
 

@@ -6,8 +6,8 @@ import re
 import struct
 import tokenize
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -34,6 +34,14 @@ _PLAIN = re.compile(
     rb"\{'descr': '([<>][fiu][248]|\|[iub]1)', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[1-9]\d{0,17}(?:, [1-9]\d{0,17})+)?|[1-9]\d{0,17},)\), \} *\n"
 )
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Parses a header; what Python and NumPy warn of, such as numbers of Python 2, is read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -75,8 +83,7 @@ def _parsed(version: tuple[int, int], data: bytes) -> tuple[tuple[int, ...], boo
     whole = io.BytesIO(data)
     read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's own, of what it would soon parse otherwise
+        with _parsing():
             shape, is_fortran, dtype = read(whole)
             return shape, is_fortran, dtype
     except Exception as error:  # Python parses it, which fails in many ways
@@ -143,7 +150,7 @@ class NpzFile(ArrayFile):
         dtype = np.dtype(stored.dtype)
         check_numeric(where, dtype)
         check_size(where, stored.shape, dtype.itemsize, self.size)
-        with unpacking(where), self._zip.open(self._members[name]) as file:
+        with unpacking(where), self._zip.open(self._members[name]) as file, _parsing():
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
             check_characters(array)
         return array
@@ -204,7 +211,8 @@ def open_npy(path: Path, where: str) -> NDArray[Any]:
             if begins == b"\x93NUMPY":
                 file.seek(0)
                 npy_header(file)
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        with _parsing():
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(array, np.ndarray):
             check_characters(array)
     if not isinstance(array, np.ndarray):

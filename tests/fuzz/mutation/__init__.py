@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from .bytes import damaged
 
+# What is longer, as what was repeated may be when it is repeated, honestly takes its time.
+LARGEST = 64 * 2**20
 Mutator = Callable[[bytes, random.Random], bytes]
 
 
@@ -26,7 +28,8 @@ def mutated(data: bytes, mutators: dict[Mutator, int], rng: random.Random) -> by
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         mutator = rng.choices(chosen, weights)[0]
         try:
-            found = mutator(found, rng)
+            changed = mutator(found, rng)
         except Exception:  # what was damaged before cannot be parsed any more
-            found = damaged(found, rng)
+            changed = damaged(found, rng)
+        found = changed if len(changed) <= LARGEST else found
     return found
