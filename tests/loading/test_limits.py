@@ -19,7 +19,7 @@ from lstm_lrp_cli.loading.beside.labels import read_labels
 from lstm_lrp_cli.loading.beside.vocabulary import _of_document as parsed_vocabulary
 from lstm_lrp_cli.loading.beside.vocabulary_pieces import from_sentencepiece, from_tokenizer
 from lstm_lrp_cli.loading.files import Stored, shape_problem
-from lstm_lrp_cli.loading.files.numpy import open_npy
+from lstm_lrp_cli.loading.files.numpy import npy_header, open_npy
 from lstm_lrp_cli.loading.layers.datasets import Datasets
 from lstm_lrp_cli.loading.load import load_model, read_contents
 from lstm_lrp_cli.loading.opening import open_arrays
@@ -146,6 +146,18 @@ class TestNpyHeaders:
     def test_an_honest_one(self, tmp_path):
         with open_arrays(npz(tmp_path / "a.npz", header())) as file:
             assert file.read("a").tolist() == [0.0]
+
+    @pytest.mark.parametrize("shape", [(), (0,), (4,), (2, 3), (2, 0, 3)])
+    @pytest.mark.parametrize("dtype", ["<f4", ">f8", "?", "u1", "<i2", "c8", "U3"])
+    def test_says_what_numpy_reads(self, shape, dtype):
+        file = io.BytesIO()
+        np.save(file, np.zeros(shape, dtype, order="F"))
+        file.seek(8)
+        expected = np.lib.format.read_array_header_1_0(file)
+        end = file.tell()
+        file.seek(0)
+        assert npy_header(file) == expected
+        assert file.tell() == end
 
     @pytest.mark.parametrize(
         ("data", "length", "found"),
