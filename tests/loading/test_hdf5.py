@@ -468,6 +468,20 @@ def test_a_block_of_the_users_may_stand_before(tmp_path):
         assert found.read("W").tolist() == [0, 1, 2]
 
 
+def test_what_fills_a_dataset_may_never_have_been_set(tmp_path):
+    """Old libraries say so by a size of -1, as in files of oscilloscopes."""
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file["W"] = np.arange(3.0)
+        file.create_dataset("V", (3,), chunks=(2,))
+    content = path.read_bytes()
+    for unset in ("0202020100000000", "0203020100000000"):
+        assert content.count(bytes.fromhex(unset)) == 1
+        content = content.replace(bytes.fromhex(unset), bytes.fromhex("01030200ffffffff"))
+    path.write_bytes(content)
+    assert_same(path)
+
+
 def test_pages_of_a_list_of_chunks_that_grows(tmp_path):
     """Where one axis may grow, 130,000 chunks come before those that are listed in pages."""
     path = tmp_path / "m.h5"

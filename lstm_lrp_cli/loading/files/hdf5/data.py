@@ -55,6 +55,8 @@ class Arrays:
     def __init__(self, headers: Headers) -> None:
         self._headers, self._source = headers, headers.source
         self._texts = GlobalHeap(headers.source)
+        # Many datasets are of one type.
+        self._types: dict[bytes, Datatype] = {}
 
     def describe(self, header: Header, name: str) -> Dataset:
         """What a dataset is.
@@ -65,10 +67,16 @@ class Arrays:
         NotRead
         """
         source = self._source
-        datatype = datatype_of(self._body(header, Says.DATATYPE, name), source, name)
+        datatype = self._type(self._body(header, Says.DATATYPE, name), name)
         body = self._body(header, Says.DATASPACE, name)
         shape, most = dimensions(body, source, name)
         return Dataset(header, datatype, shape, most, name)
+
+    def _type(self, body: bytes, what: str) -> Datatype:
+        found = self._types.get(body)
+        if found is None:
+            found = self._types[body] = datatype_of(body, self._source, what)
+        return found
 
     def is_elsewhere(self, dataset: Dataset) -> bool:
         """Whether other files have its elements."""
@@ -97,7 +105,7 @@ class Arrays:
     def attribute(self, attribute: Attribute, where: str) -> Any:
         """The value of an attribute: a text, a number, a list of such; None where it is empty."""
         source, what = self._source, "it"
-        datatype = datatype_of(attribute.datatype, source, what)
+        datatype = self._type(attribute.datatype, what)
         shape, _ = dimensions(attribute.dataspace, source, what)
         if shape is None:
             return None
@@ -224,13 +232,13 @@ class Arrays:
             else:
                 fields.skip(2)
                 defined = bool(fields.number(1)) or version == 1
-            return fields.take(fields.number(4)) if defined else b""
+            return _sized(fields) if defined else b""
         message = header.first(Says.OLD_FILL)
         if message is None:
             return b""
         body = self._headers.body(message, dataset.what)
         fields = Fields(body, self._source, f"what fills {dataset.what}")
-        return fields.take(fields.number(4))
+        return _sized(fields)
 
     def _assembled(
         self, dataset: Dataset, form: Chunked, filters: tuple[Filter, ...]
@@ -287,6 +295,12 @@ class Arrays:
             return self._source.array(chunk.address, form.size, f"a chunk of {what}")
         data = self._source.raw(chunk.address, chunk.size, f"a chunk of {what}")
         return undone(np.frombuffer(data, np.uint8), filters, chunk.mask, form.size)
+
+
+def _sized(fields: Fields) -> bytes:
+    """What fills a dataset, after its size; that is negative where it was never set."""
+    size = fields.number(4)
+    return fields.take(size) if size < 2**31 else b""
 
 
 def _elements(datatype: Datatype) -> np.dtype[Any]:
