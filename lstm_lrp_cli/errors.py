@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -149,6 +150,7 @@ def reading(where: str) -> Iterator[None]:
 def lack_of_memory(error: MemoryError) -> str:
     """What to say where there was not enough memory: for what, as far as that is known."""
     asked = str(error).partition("\n")[0].removeprefix("Unable to allocate ").strip()
+    asked = re.sub(r"^\w*alloc of size (\d+) failed$", r"\1 bytes", asked)  # as Arrow tells
     text = "there is not enough memory" + (f" for {asked}" if asked else "")
     shape, kind = getattr(error, "shape", None), getattr(error, "dtype", None)  # as NumPy tells
     if shape is None or kind is None or kind.name != "float64":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,8 @@ def convert(
 
     form = form or _format_of(output)
     described = output.with_suffix(".yaml")
-    if described.resolve() == model.with_suffix(".yaml").resolve():
+    # Links may go in circles, of which Path.resolve makes an error of its own.
+    if os.path.realpath(described) == os.path.realpath(model.with_suffix(".yaml")):
         raise click.UsageError(
             f"{described} would be taken for the mapping of MODEL; give OUT another name."
         )

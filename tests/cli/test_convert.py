@@ -126,6 +126,14 @@ class TestNothingIsLost:
             in result.stderr
         )
 
+    @pytest.mark.parametrize("name", ["plain.npz", "plain.yaml"])
+    def test_a_link_that_leads_to_itself_is_one_error(self, run, small, name):
+        path = small.save()
+        (small.folder / name).symlink_to(name)
+        result = run("convert", path, small.folder / "plain.npz")
+        assert result.exit_code == 3
+        assert f"{name}: cannot be written: Too many levels of symbolic links" in result.stderr
+
     def test_other_files_are_written_over_as_with_o(self, convert, small):
         small.write("plain.npz", "something else")
         assert convert(small.save(), "plain.npz").read_bytes()[:2] == b"PK"

@@ -104,6 +104,8 @@ class TestTheNet:
         assert "--dtype" not in asked((2**24,), "float32")
         assert "--dtype" not in asked((2**60,), "float64")
         assert lack_of_memory(MemoryError()) == "there is not enough memory"
+        told = lack_of_memory(MemoryError("malloc of size 256 failed"))
+        assert told == "there is not enough memory for 256 bytes"
 
 
 @pytest.mark.parametrize(
