@@ -71,7 +71,7 @@ class Pattern:
         # alternative and what may be left out two.
         repeats = sum(map(text.count, "*+{"))
         choices = sum(map(text.count, "?|")) - text.count("(?")
-        return math.pow(_FEW_WAYS / 2**choices, 1 / (repeats + 1))
+        return math.pow(math.ldexp(_FEW_WAYS, -choices), 1 / (repeats + 1))
 
     def without(self, text: str, where: str, instead: str = "") -> str:
         """A text in which something else stands for all that matches.
