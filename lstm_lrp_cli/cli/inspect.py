@@ -93,12 +93,12 @@ def inspect(
     loaded = load_model(model, mapping, np.dtype(np.float64), assume, said)
     read |= sources_of(loaded.contents)
     refuse_over_model(document.output, write_mapping, read)
-    if write_mapping is not None:
-        text = mapping_text(loaded, Path(os.path.realpath(write_mapping)).parent)
-        place_mapping(write_mapping, text, read)
     with open_output(document.output) as file:
         if document.form == "json":
             file.write(json_document(inspection(loaded)))
             warn(loaded.warnings)  # which the tables show
         else:
             print_inspection(loaded, file)
+    if write_mapping is not None:
+        text = mapping_text(loaded, Path(os.path.realpath(write_mapping)).parent)
+        place_mapping(write_mapping, text, read)

@@ -161,7 +161,7 @@ class TestLines:
         assert "line 1: has more than" in refused(small.write("in.txt", "a " * 11))
 
     def test_of_too_many_ids(self, refused, small, monkeypatch):
-        monkeypatch.setattr("lstm_lrp_cli.inputs.lines.MOST_TOKENS", 10)
+        monkeypatch.setattr("lstm_lrp_cli.inputs.tokens.MOST_TOKENS", 10)
         assert "line 1: has more than" in refused(small.write("in.txt", "1 " * 11), "--ids")
 
     @pytest.mark.parametrize(

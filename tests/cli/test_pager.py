@@ -151,7 +151,8 @@ def test_an_interrupt_waits_for_its_end(terminal):
     assert process.stdin is not None
     wait_until((terminal.folder / "seen").exists)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    process.wait(timeout=120)  # standard input stays open, so that the interrupt alone ends it
+    _, errors = process.communicate()
     assert (process.returncode, errors) == (130, b"")
     assert (terminal.folder / "ended").exists()
     terminal.close()

@@ -38,7 +38,7 @@ def kinds_that_need(package: str) -> list[str]:
     return [name for name, kind in KINDS.items() if kind.needs == package]
 
 
-@pytest.mark.parametrize("package", ["numpy", "pyarrow"])
+@pytest.mark.parametrize("package", ["numpy", "onnx", "pyarrow"])
 def test_damaged_files_of_every_kind(package):
     kinds = kinds_that_need(package)
     chosen = [part for kind in kinds for part in ("--kind", kind)]

@@ -473,7 +473,7 @@ def test_what_fills_a_dataset_may_never_have_been_set(tmp_path):
     path = tmp_path / "m.h5"
     with h5py.File(path, "w") as file:
         file["W"] = np.arange(3.0)
-        file.create_dataset("V", (3,), chunks=(2,))
+        file.create_dataset("V", data=np.arange(3.0), chunks=(2,))
     content = path.read_bytes()
     for unset in ("0202020100000000", "0203020100000000"):
         assert content.count(bytes.fromhex(unset)) == 1

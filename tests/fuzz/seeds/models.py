@@ -286,7 +286,7 @@ MODELS = {
     "pt-legacy": Kind(torch_legacy, {one_of_several: 8, at_the_beginning: 1}),
     "pt2": Kind(torch_export, ARCHIVE),
     "safetensors": Kind(safetensors, {safetensors_changed: 6, at_the_beginning: 1}),
-    "onnx": Kind(onnx, {protobuf_changed: 6}),
+    "onnx": Kind(onnx, {protobuf_changed: 6}, "onnx"),
     "savedmodel": Kind(saved_model, {saved_model_changed: 6}),
     "tflite": Kind(tflite, {word_changed: 6, at_the_end: 1, at_the_beginning: 1}),
     "yaml": Kind(mappings, {yaml_changed: 6, yaml_spliced: 4}),
