@@ -27,8 +27,8 @@ THERE = [name for name, kind in KINDS.items() if kind.is_there]
 KEPT = 3
 COMMAND = "command.txt"
 LARGEST_KEPT = 2 * 10**6
-# What each file that was made on purpose may take, where the process itself holds 100 MB.
-HOSTILE = Limits(5.0, 400 * 10**6)
+# What each file that was made on purpose may take.
+HOSTILE = Limits(5.0, 300 * 10**6)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ STATUSES = (0, 1, 2, 3)
 REFUSED = (2, 3)
 SECONDS = 10
 MOST_MEMORY = 10**9
-# What a process holds by itself, of which there were others before.
-BEFORE = 2 * 10**8
 # What the net at a border says, where no reader had words of its own.
 NET = "cannot be understood"
 NO_MEMORY = "not enough memory"
@@ -40,7 +38,7 @@ class Judged:
     seconds : float
         Of processor time.
     memory : int
-        The most that the process held, in bytes.
+        The most that the process took beyond what it held before, in bytes.
     finding : str
         What is wrong, the same for the same fault; empty where nothing is.
     details : str
@@ -65,19 +63,20 @@ class Limits:
 def judge(command: tuple[str, ...], size: int, limits: Limits = Limits()) -> Judged:
     """Run a command on files in the current folder, of which the spoilt one has so many bytes."""
     forget_most_memory()
+    held = memory_now()  # by itself, and of files before
     begun = time.process_time()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         result = _run(command)
     seconds = time.process_time() - begun
-    memory = most_memory()
+    memory = most_memory() - held
     error = result.exception if isinstance(result.exception, Exception) else None
     if _is_unexplained(result) and seconds < SECONDS / 2:
         error = _run(command, LRP_DEBUG="1").exception
     wrong = _wrong(result, error, command[0]) or _warned(warned)
     if not wrong and seconds > limits.seconds:
         wrong = "takes long"
-    if not wrong and memory > max(limits.memory, 3 * size + BEFORE):
+    if not wrong and memory > max(limits.memory, 3 * size):
         wrong = "takes memory"
     if wrong:
         return Judged("finding", seconds, memory, wrong, _details(result, error))

@@ -13,7 +13,7 @@ from installed import spec_of
 
 from fuzz.campaign import KINDS, File, made, make_seeds
 from fuzz.hostile.corpus import FOLDER
-from fuzz.judging import Judged, Limits, judge, memory_now
+from fuzz.judging import Judged, Limits, judge
 from fuzz.sandbox import judged
 from fuzz.seeds import write
 from lstm_lrp_cli.errors import UnusableInput
@@ -112,8 +112,6 @@ def test_a_process_that_dies_or_hangs_is_found(tmp_path, monkeypatch, work, find
 def shown_by(small, monkeypatch):
     """Judge `lrp inspect` of a good model, which shows it by a function of the test's."""
 
-    monkeypatch.setattr("fuzz.judging.BEFORE", 0)  # the limits are this process's own
-
     def judged_by(show, limits=Limits()) -> Judged:  # noqa: B008
         monkeypatch.setattr("lstm_lrp_cli.check.inspection.print_inspection", show)
         monkeypatch.chdir(small.save().parent)
@@ -140,7 +138,7 @@ def test_an_error_that_no_file_may_bring_about_is_found(shown_by, raised, findin
     assert found.finding.startswith(finding)
 
 
-LONG, LARGE = Limits(seconds=0.0), Limits(memory=memory_now())
+LONG, LARGE = Limits(seconds=0.0), Limits(memory=10**7)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,8 @@ def _refuse_unbounded(chunk: _Chunk, where: str) -> None:
 def _chunk(data: mmap.mmap, said: dict[int, Any], rows: int, where: str, most_pages: int) -> _Chunk:
     """What the pages of one column of a group of so many rows claim."""
     names = _field(said, PATH, list)
+    if not all(isinstance(each, bytes) for each in names):
+        raise _Damaged
     try:
         name = b".".join(names).decode()
     except UnicodeDecodeError as error:
