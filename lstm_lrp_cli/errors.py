@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 # They part or join the letters of Persian and of Indian scripts, and join emoji, and no more.
 JOINERS = "\u200c\u200d"
+# Halves of characters: they stand for bytes that are no text, or come of escapes in JSON or YAML.
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:

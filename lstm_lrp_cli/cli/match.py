@@ -13,13 +13,18 @@ from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import counting
 from lstm_lrp_cli.terminal.text import say, warn
-from .options.arguments import DocumentOptions, document_options, expected_option, path_option
+from .options.arguments import (
+    DocumentOptions,
+    document_options,
+    expected_option,
+    path_option,
+    same_file,
+)
 from .options.help import Command
 from .options.inputs import InputOptions, input_argument
 from .options.methods import tolerance_option
 from .options.model import (
     files_of,
-    mapping_in_use,
     mapping_option,
     model_argument,
     place_mapping,
@@ -145,7 +150,7 @@ def match(
             out.write(match_json(found, base, beside))
         else:
             # One that may not be written over the mapping in use is shown.
-            is_shown = write_mapping is None or mapping_in_use(write_mapping, read)
+            is_shown = write_mapping is None or same_file({"--write-mapping": write_mapping}, read)
             print_match(found, text if is_shown else None, out)
     say(verdict(found))
     if text is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from lstm_lrp_cli.errors import UnusableInput, reading
+from lstm_lrp_cli.errors import HALVES, UnusableInput, reading
 from lstm_lrp_cli.model.model import Model
 from . import lines
 from .arrays import AsArrays
@@ -197,7 +197,7 @@ def _of_sentences(source: Source, model: Model) -> Iterator[Sequence]:
             raise UnusableInput(
                 place, "gives a sentence, and the model takes numbers; name a file as INPUT"
             )
-        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+        if any(map(HALVES.search, texts)):
             raise UnusableInput(
                 place, "is not UTF-8; expected a sentence in the terminal's encoding"
             )

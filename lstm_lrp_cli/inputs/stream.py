@@ -25,10 +25,11 @@ STANDARD_INPUT = "-"
 BEGINNING = 2**16
 # How much of it tells text from other data.
 ENOUGH = 4096
-# How much is copied at a time to a file on disk; and to how many bytes and how many times its own
-# size what is compressed may unfold there.
-SPOOLED = 2**20
+# How formats begin of which nothing is copied to a file on disk that begins otherwise.
 BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK"}
+# How much is copied there at a time; and to how many bytes, and how many times its own size, what
+# is compressed may unfold there.
+SPOOLED = 2**20
 UNFOLDED = 512 * 2**20
 EXPANSION = 200
 # No name of a file, or comment, within what is compressed is longer.

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from lstm_lrp_cli.errors import UnusableInput, short
+from lstm_lrp_cli.errors import HALVES, UnusableInput, short
 from lstm_lrp_cli.model.model import Input
 from lstm_lrp_cli.model.scaling import Scaling
 from lstm_lrp_cli.model.text import SIDES, Padding, Tokenization
@@ -119,7 +119,7 @@ def _features(said: InputSpec, given: Input, where: str) -> tuple[str, ...] | No
         )
     if len(set(names)) < len(names):
         raise UnusableInput(where, f"features: [{', '.join(names)}] names one twice")
-    if not all(names) or any("\ud800" <= character <= "\udfff" for character in "".join(names)):
+    if not all(names) or any(map(HALVES.search, names)):
         raise UnusableInput(where, "features: found an empty name, or half a character; mend it")
     return names
 

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from lstm_lrp_cli.errors import UnusableInput, reading
+from lstm_lrp_cli.errors import HALVES, UnusableInput, reading
 from lstm_lrp_cli.model.layers import Layer
 from lstm_lrp_cli.model.model import Head, Input, Model
 from lstm_lrp_cli.model.text import Tokenization
@@ -365,7 +365,7 @@ def _labels(contents: Contents, model: Model, datasets: Datasets) -> tuple[str, 
         where, labels = _named_labels(said, contents.folder, datasets)
     else:
         labels = tuple(map(str, said))
-    if any("\ud800" <= character <= "\udfff" for character in "".join(labels)):
+    if any(map(HALVES.search, labels)):
         raise UnusableInput(where, "labels: found half a surrogate pair, which is no character")
     if len(labels) not in (model.classes, model.targets):
         expected = f"{model.classes}, one for each output"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from lstm_lrp_cli.errors import LeftOut, printable
+from lstm_lrp_cli.errors import HALVES, LeftOut, printable
 
 LEFT_TO_RIGHT = "\u200e"
 
@@ -50,8 +50,6 @@ ORDERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
     "\U000e0000-\U000e007f]"
 )
-# Of characters: they stand for bytes that are no text, or come of escapes in JSON or YAML.
-HALVES = re.compile("[\ud800-\udfff]")
 
 
 class PlainScreen:

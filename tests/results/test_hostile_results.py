@@ -1,7 +1,6 @@
 """Results made on purpose to take memory or time are refused before they do, or take little."""
 
 import gzip
-import importlib
 import json
 import random
 import tracemalloc
@@ -10,7 +9,6 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from installed import spec_of
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.loading.files.parquet import claims_of_pages
@@ -20,14 +18,6 @@ from lstm_lrp_cli.summarize import summarizer
 from lstm_lrp_cli.summarize.table import SHOWN_TARGETS
 
 LINE = {"sequence": 0, "tokens": ["not", "bad"], "target": "good", "relevance": [0.5, 1.0]}
-
-
-@pytest.fixture
-def arrow():
-    """pyarrow, or skip."""
-    spec_of("pyarrow")
-    importlib.import_module("pyarrow.parquet")
-    return importlib.import_module("pyarrow")
 
 
 @pytest.fixture

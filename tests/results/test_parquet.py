@@ -1,12 +1,10 @@
 """Results as Parquet, in the two forms that `lrp explain` writes, and as others write them on."""
 
-import importlib
 import itertools
 import sys
 
 import numpy as np
 import pytest
-from installed import spec_of
 from models import PYTORCH, WEATHER, json_lines
 
 from lstm_lrp_cli.errors import UnusableInput
@@ -21,14 +19,6 @@ EXPLANATIONS = {
     "steps": (WEATHER.model, WEATHER.sequences, "--by", "step"),
 }
 CLASSES = ("predicted", "target", "label")
-
-
-@pytest.fixture
-def arrow():
-    """pyarrow, or skip."""
-    spec_of("pyarrow")
-    importlib.import_module("pyarrow.parquet")
-    return importlib.import_module("pyarrow")
 
 
 @pytest.fixture

@@ -285,6 +285,13 @@ def _to_terminal(output: Path | None) -> bool:
 
 def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> None:
     """Refuse to write one file twice, or over what is read, by whatever name or link."""
+    problem = same_file(written, read)
+    if problem:
+        raise click.UsageError(problem)
+
+
+def same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> str:
+    """Which file would be written twice, or over what is read; "" where there is none."""
     places: dict[str, str] = {}
     for name, path in written.items():
         if path is None or path == STANDARD_OUTPUT:
@@ -295,7 +302,8 @@ def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path
             same = (each for each, source in read.items() if source and _file_of(source) == there)
             other = next(same, name)
         if other != name:
-            raise click.UsageError(f"{name} is the same file as {other}: {path}")
+            return f"{name} is the same file as {other}: {path}"
+    return ""
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:

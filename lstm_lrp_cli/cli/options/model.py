@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from lstm_lrp_cli.inputs.stream import display_name
-from .arguments import group, path_option, refuse_same_file
+from .arguments import group, path_option, refuse_same_file, same_file
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.loading.load import Contents, LoadedModel
@@ -134,15 +134,6 @@ def refuse_over_model(
     refuse_same_file({"-o": output, "--write-mapping": write_mapping}, others)
 
 
-def mapping_in_use(path: Path | None, read: Mapping[str, Path | None]) -> str | None:
-    """Which file that is read would be written over by a mapping; None where there is none."""
-    try:
-        refuse_same_file({"--write-mapping": path}, read)
-    except click.UsageError as error:
-        return error.message
-    return None
-
-
 def place_mapping(path: Path, text: str, read: Mapping[str, Path | None]) -> None:
     """Write a mapping; the one in use stays as it is, if it says the same.
 
@@ -157,8 +148,8 @@ def place_mapping(path: Path, text: str, read: Mapping[str, Path | None]) -> Non
     from lstm_lrp_cli.loading.mapping.yaml import parse_yaml, read_yaml
     from lstm_lrp_cli.running.files import open_output
 
-    in_use = mapping_in_use(path, read)
-    if in_use is None:
+    in_use = same_file({"--write-mapping": path}, read)
+    if not in_use:
         with open_output(path) as file:
             file.write(text)
     elif read_yaml(path) != parse_yaml(text, str(path)):

@@ -1,7 +1,7 @@
 """True classes that are kept as an array: numbers, labels, or a column for each class."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,16 @@ def read_golds(path: Path, model: Model, where: str) -> list[int]:
     UnusableInput
         It is no such file, or not of the model's classes.
     """
-    with suppress(OSError), path.open("rb") if path.is_file() else nullcontext() as file:
-        if file is not None and OBJECTS in file.read(HEADER):
-            return golds_of(_of_objects(read_npy(path, where).values(), where), model, where)
+    if path.is_file() and _has_objects(path):
+        return golds_of(_of_objects(read_npy(path, where).values(), where), model, where)
     return golds_of(open_npy(path, where), model, where)
+
+
+def _has_objects(path: Path) -> bool:
+    """Whether a file says that it holds Python's objects."""
+    with suppress(OSError), path.open("rb") as file:
+        return OBJECTS in file.read(HEADER)
+    return False
 
 
 def _of_objects(values: list[Any], where: str) -> NDArray[Any]:

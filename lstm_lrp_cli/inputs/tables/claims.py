@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.loading.files import ALLOWED_BYTES, ALLOWED_EXPANSION
+from lstm_lrp_cli.loading.files import ALLOWED_BYTES, check_unfolded
 from lstm_lrp_cli.loading.tensorflow.lite.flatbuffer import root_of
 
 MAGIC = b"ARROW1"
@@ -30,7 +29,6 @@ def check_claims(path: Path, where: str) -> None:
     What is damaged is left to Arrow, which says what is wrong.
     """
     size = path.stat().st_size
-    allowed = ALLOWED_BYTES + ALLOWED_EXPANSION * size
     words = 0
     with path.open("rb") as file, suppress(ValueError, struct.error, OverflowError):
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -38,12 +36,7 @@ def check_claims(path: Path, where: str) -> None:
             messages = _listed(data) if data[: len(MAGIC)] == MAGIC else _in_order(data)
             for kind, claimed in messages:
                 words += claimed if kind == DICTIONARY else 0
-                if max(claimed, words) > allowed:
-                    raise UnusableInput(
-                        where,
-                        f"claims to unfold to {max(claimed, words):,} bytes or more, in a file of "
-                        f"{size:,}; no such file is honest, so it is not read",
-                    )
+                check_unfolded(where, max(claimed, words), ALLOWED_BYTES, size)
 
 
 def _listed(data: mmap.mmap) -> Iterator[tuple[int, int]]:

@@ -13,11 +13,10 @@ from lstm_lrp_cli.loading.pickles.files import read_pickle_file
 from lstm_lrp_cli.loading.pickles.numpy import PickledArray, read_npy
 from lstm_lrp_cli.loading.pickles.values import Unordered
 from .scikit_learn import encoded_labels, public
+from .vocabulary_text import LARGEST_ID
 
 ALLOWED_BYTES = 2**24
 LONGEST_SHOWN = 60
-# No class has a larger number, and larger ones may be made so that all have one hash.
-LARGEST = 10**12
 PICKLES = (".pkl", ".pickle", ".joblib", ".jl", ".sav", ".save")
 WHAT = (
     "labels: scikit-learn's LabelEncoder, OneHotEncoder or LabelBinarizer by pickle or joblib, "
@@ -107,7 +106,7 @@ def _number(value: Any) -> int | None:
     """The number of a class."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
-    return value if type(value) is int and 0 <= value <= LARGEST else None
+    return value if type(value) is int and 0 <= value <= LARGEST_ID else None
 
 
 def _shown(value: Any) -> str:

@@ -13,7 +13,7 @@ from lstm_lrp_cli.loading.files import damaged
 from lstm_lrp_cli.loading.mapping import PaddingSpec, TokensSpec
 from lstm_lrp_cli.model.text import Pieces
 
-# No id is larger, and larger ones may be made so that all have one hash.
+# No id, nor number of a class, is larger, and larger ones may be made so that all have one hash.
 LARGEST_ID = 10**12
 # A count or an id in a text file. Not str.isdigit: int() knows fewer digits, and not endless ones.
 WHOLE = re.compile("[0-9]{1,12}")

@@ -199,6 +199,16 @@ def check_folded(where: str, claimed: int, file_bytes: int) -> None:
         )
 
 
+def check_unfolded(where: str, claimed: int, allowed: int, file_bytes: int) -> None:
+    """Refuse what unfolds to more than so many bytes, and many times its file."""
+    if claimed > allowed + ALLOWED_EXPANSION * file_bytes:
+        raise UnusableInput(
+            where,
+            f"claims to unfold to {claimed:,} bytes or more, in a file of {file_bytes:,}; no such "
+            "file is honest, so it is not read",
+        )
+
+
 def check_size(
     where: str,
     shape: tuple[int, ...],

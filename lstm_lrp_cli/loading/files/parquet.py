@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstm_lrp_cli.errors import UnusableInput
+from . import check_unfolded
 
 # Files may unfold to this much and no more. Numbers of relevance hardly repeat, but for those of
 # steps that nothing is said of.
 ALLOWED_BYTES = 16 * 2**20
-ALLOWED_EXPANSION = 100
 # Tables of the user's may have lists that are filled up, with zeros say.
 ALLOWED_IN_TABLES = 256 * 2**20
 # What a value takes at least, whatever it is and however often it repeats.
@@ -131,7 +131,7 @@ def claims_of_pages(path: Path, where: str) -> Claims:
         for chunk in chunks:
             _refuse_unbounded(chunk, where)
             claimed[-1] += chunk.claimed
-            _check(where, sum(claimed), ALLOWED_BYTES, size)
+            check_unfolded(where, sum(claimed), ALLOWED_BYTES, size)
             if chunk.of_texts:
                 texts[chunk.name] = texts.get(chunk.name, True) and LENGTHS not in chunk.forms
         of_row = max(of_row, claimed[-1] / max(rows, 1))
@@ -155,7 +155,7 @@ def ways_to_read(path: Path, where: str) -> WaysToRead:
     for _, chunks in _groups(path, where):
         for chunk in chunks:
             claimed = chunk.claimed if chunk.in_lists else chunk.largest
-            _check(f"{where}: column {chunk.name}", claimed, ALLOWED_IN_TABLES, size)
+            check_unfolded(f"{where}: column {chunk.name}", claimed, ALLOWED_IN_TABLES, size)
             if chunk.of_texts and chunk.in_lists:
                 _refuse_unbounded(chunk, where)
                 in_lists |= set() if LENGTHS in chunk.forms else {chunk.name}
@@ -196,15 +196,6 @@ def _field(struct: Any, number: int, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
         raise _Damaged
     return value
-
-
-def _check(where: str, claimed: int, allowed: int, size: int) -> None:
-    if claimed > allowed + ALLOWED_EXPANSION * size:
-        raise UnusableInput(
-            where,
-            f"claims to unfold to {claimed:,} bytes or more, in a file of {size:,}; no such file "
-            "is honest, so it is not read",
-        )
 
 
 def _refuse_unbounded(chunk: _Chunk, where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lstm_lrp_cli.errors import UnusableInput, printable, short
+from lstm_lrp_cli.errors import HALVES, UnusableInput, printable, short
 from lstm_lrp_cli.loading.files.formats import read_text_file
 
 ALLOWED_BYTES = 2**20
@@ -19,7 +19,6 @@ ALLOWED_BYTES = 2**20
 MOST_VALUES = 100_000
 MOST_LEVELS = 50
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
 # Python's integers are of any length, and their texts are not.
 _MOST_DIGITS = 400
 # The hashes of longer ones may all be the same.
@@ -41,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._count = self._level = 0
         # Halves of characters come of escapes, or of an argument of the command line.
-        self._may_have_halves = "\\" in text or _SURROGATES.search(text) is not None
+        self._may_have_halves = "\\" in text or HALVES.search(text) is not None
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -77,7 +76,7 @@ class _Loader(yaml.SafeLoader):
             )
         if self._level == MOST_LEVELS:
             return f"is nested more than {MOST_LEVELS} levels deep; expected a mapping's few levels"
-        if isinstance(event, yaml.ScalarEvent) and _SURROGATES.search(event.value):
+        if isinstance(event, yaml.ScalarEvent) and HALVES.search(event.value):
             return "half a character (a surrogate); expected the character itself"
         tag = getattr(event, "tag", None)
         if tag in (None, "!") or tag == self._own_tag(event):

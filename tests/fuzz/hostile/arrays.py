@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fuzz.mutation.archives import archive_of
 from fuzz.mutation.arrays import npy
-from fuzz.mutation.pickles import archive_of
 from fuzz.seeds import Seed
 from fuzz.seeds.inputs import TEXT, npy_of
 from fuzz.seeds.models import series_model, small_model

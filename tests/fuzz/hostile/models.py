@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fuzz.mutation.pickles import archive_of
+from fuzz.mutation.archives import archive_of
 from fuzz.mutation.wire import parsed, varint, written
 from fuzz.seeds import Seed, read
 from . import several

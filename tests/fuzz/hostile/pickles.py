@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from fuzz.mutation.pickles import archive_of
+from fuzz.mutation.archives import archive_of
 from fuzz.seeds import Seed
 from fuzz.seeds.inputs import TEXT
 from fuzz.seeds.models import SERIES, series_model, small_model

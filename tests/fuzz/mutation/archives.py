@@ -45,6 +45,14 @@ def archive_of(members: Members, way: int = zipfile.ZIP_STORED) -> bytes:
     return file.getvalue()
 
 
+def pickle_in_archive(data: bytes, rng: random.Random) -> bytes:
+    """The first pickle of a zip archive, and the rest as it was."""
+    members = members_of(data)
+    at = next(k for k, (_, content) in enumerate(members) if content.startswith(b"\x80"))
+    members[at] = members[at][0], pickle_changed(members[at][1], rng)
+    return archive_of(members)
+
+
 def member_changed(data: bytes, rng: random.Random) -> bytes:
     """The content of a member, as somebody changes it who knows its format."""
     members = members_of(data)

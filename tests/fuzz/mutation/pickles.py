@@ -4,8 +4,6 @@ import io
 import pickletools
 import random
 import struct
-import warnings
-import zipfile
 
 from .bytes import NUMBERS, damaged
 
@@ -176,24 +174,6 @@ def _nest(rng: random.Random) -> bytes:
             b"(" + b"K\x01" * count + b"t",
         )
     )
-
-
-def archive_of(members: list[tuple[str, bytes]], way: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", way) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of one name twice
-        for name, data in members:
-            archive.writestr(zipfile.ZipInfo(name), data, way)
-    return file.getvalue()
-
-
-def pickle_in_archive(data: bytes, rng: random.Random) -> bytes:
-    """The first pickle of a zip archive, and the rest as it was."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [(each.filename, archive.read(each)) for each in archive.infolist()]
-    at = next(k for k, (_, content) in enumerate(members) if content.startswith(b"\x80"))
-    members[at] = members[at][0], pickle_changed(members[at][1], rng)
-    return archive_of(members)
 
 
 def one_of_several(data: bytes, rng: random.Random) -> bytes:

@@ -11,12 +11,17 @@ import torch_files
 import yaml
 from models import SmallModel
 
-from fuzz.mutation.archives import directory_changed, member_changed, members_changed
+from fuzz.mutation.archives import (
+    directory_changed,
+    member_changed,
+    members_changed,
+    pickle_in_archive,
+)
 from fuzz.mutation.arrays import safetensors_changed
 from fuzz.mutation.bytes import at_the_beginning, at_the_end, word_changed
 from fuzz.mutation.documents import json_changed, json_spoilt, yaml_changed, yaml_spliced
 from fuzz.mutation.hdf5 import addresses_changed, hdf5_rewritten, headers_changed, structure_changed
-from fuzz.mutation.pickles import one_of_several, pickle_changed, pickle_in_archive
+from fuzz.mutation.pickles import one_of_several, pickle_changed
 from fuzz.mutation.text import cell_changed, line_moved, other_signs, packed
 from fuzz.mutation.wire import index_changed, protobuf_changed
 from . import GOLDEN, Kind, Seed, inspected, read

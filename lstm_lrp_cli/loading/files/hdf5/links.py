@@ -94,18 +94,33 @@ def _new_links(headers: Headers, header: Header) -> Iterator[tuple[bytes, int, L
     info = header.first(Says.LINK_INFO)
     if info is None:
         return
-    fields = Fields(info.body, source, "a group")
-    fields.version(0)
-    fields.skip(8 * (fields.number(1) & 1))
-    heap_at, tree = fields.address(), fields.address()
-    if heap_at is None or tree is None:
-        return
-    heap = FractalHeap(source, heap_at)
-    for record in new_tree(source, tree, LINKS_BY_NAME):
+    for record, heap in _in_heap(Fields(info.body, source, "a group"), 8, LINKS_BY_NAME):
         record.skip(4)
         data = heap.object(record.take(record.left))
         source.spend(len(data), "a link")
         yield _link(Fields(data, source, "a link"))
+
+
+def _in_heap(fields: Fields, order_bytes: int, kind: int) -> Iterator[tuple[Fields, FractalHeap]]:
+    """The records of what a header has no room for, and the heap in which it is.
+
+    Parameters
+    ----------
+    fields : Fields
+        The message that says where both stand, if there is such.
+    order_bytes : int
+        How many bytes it has of the order in which all was made, where that is tracked.
+    kind : int
+        What the tree of the records is of.
+    """
+    fields.version(0)
+    fields.skip(order_bytes * (fields.number(1) & 1))
+    heap_at, tree = fields.address(), fields.address()
+    if heap_at is None or tree is None:
+        return
+    heap = FractalHeap(fields.source, heap_at)
+    for record in new_tree(fields.source, tree, kind):
+        yield record, heap
 
 
 def _link(fields: Fields) -> tuple[bytes, int, Link]:
@@ -141,13 +156,7 @@ def _bodies(headers: Headers, header: Header) -> Iterator[tuple[int, bytes]]:
     if info is None:
         return
     fields = Fields(info.body, source, "the attributes")
-    fields.version(0)
-    fields.skip(2 * (fields.number(1) & 1))
-    heap_at, tree = fields.address(), fields.address()
-    if heap_at is None or tree is None:
-        return
-    heap = FractalHeap(source, heap_at)
-    for record in new_tree(source, tree, ATTRIBUTES_BY_NAME):
+    for record, heap in _in_heap(fields, 2, ATTRIBUTES_BY_NAME):
         name, flags, order = record.take(8), record.number(1), record.number(4)
         if flags & SHARED:  # the heap of the file's shared messages has it
             body = headers.shared(b"\3\1", Says.ATTRIBUTE, "an attribute")
@@ -160,7 +169,9 @@ def _bodies(headers: Headers, header: Header) -> Iterator[tuple[int, bytes]]:
 def _attribute(headers: Headers, body: bytes) -> tuple[bytes, Attribute]:
     fields = Fields(body, headers.source, "an attribute")
     version = fields.version(1, 2, 3)
-    flags = fields.number(1) if version > 1 else fields.number(1) * 0
+    flags = fields.number(1)
+    if version == 1:  # which has none there
+        flags = 0
     sizes = [fields.number(2) for _ in range(3)]
     fields.skip(version == 3)
     name, datatype, dataspace = (fields.take(aligned(size, version)) for size in sizes)

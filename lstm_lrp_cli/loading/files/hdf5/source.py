@@ -146,10 +146,9 @@ class FileBytes:
 
     def checked(self, at: int, count: int, what: str, signature: bytes) -> "Fields":
         """A structure whose last four bytes are the checksum of the others; they are cut off."""
-        data = self.look(at, count, what)
-        if not data.startswith(signature):
-            raise Broken(f"{what} begins with {data[:4]!r}, not {signature!r}")
-        return Fields(sound(data, what), self, what, len(signature))
+        fields = self.fields(at, count, what, signature)
+        fields.data = sound(fields.data, what)
+        return fields
 
 
 class Fields:
