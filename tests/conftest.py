@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner, Result
@@ -49,6 +50,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"installed ({wanted}); pip install -e '.[frameworks,browser,docs]' has it, and "
             "pytest -rs tells of each"
         )
+
+
+@pytest.fixture
+def arrow() -> ModuleType:
+    """pyarrow, or skip."""
+    spec_of("pyarrow")
+    importlib.import_module("pyarrow.parquet")
+    return importlib.import_module("pyarrow")
 
 
 @pytest.fixture

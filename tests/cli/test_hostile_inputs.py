@@ -246,54 +246,55 @@ class TestArrays:
 
 
 class TestArrow:
-    @pytest.fixture
-    def pa(self):
-        pytest.importorskip("pyarrow.parquet")
-        return pytest.importorskip("pyarrow")
-
-    def write(self, pa, small, name, column, **settings):
+    def write(self, arrow, small, name, column, **settings):
         path = small.folder / name
-        table = pa.table({"text": column})
+        table = arrow.table({"text": column})
         if name.endswith(".parquet"):
-            pa.parquet.write_table(table, path, compression="zstd", **settings)
+            arrow.parquet.write_table(table, path, compression="zstd", **settings)
         else:
-            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            with (
+                arrow.OSFile(str(path), "wb") as file,
+                arrow.ipc.new_file(file, table.schema) as writer,
+            ):
                 writer.write_table(table)
         return path
 
     @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
-    def test_lists_of_nothing(self, refused, small, pa, name):
-        nothing = pa.nulls(34_000_000, pa.string() if name == "a.parquet" else pa.null())
-        lists = pa.ListArray.from_arrays(pa.array([0, len(nothing)], pa.int32()), nothing)
+    def test_lists_of_nothing(self, refused, small, arrow, name):
+        nothing = arrow.nulls(34_000_000, arrow.string() if name == "a.parquet" else arrow.null())
+        lists = arrow.ListArray.from_arrays(arrow.array([0, len(nothing)], arrow.int32()), nothing)
         path = self.write(
-            pa, small, name, lists, **{"data_page_size": 2**30} if "q" in name else {}
+            arrow, small, name, lists, **{"data_page_size": 2**30} if "q" in name else {}
         )
         assert re.search("claims to unfold|has 34,000,000 values", refused(path))
 
     @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
-    def test_one_long_word_in_many_rows(self, run, small, pa, name):
-        words = pa.array(["bad " * 200])
-        places = pa.array(np.zeros(50, dtype=np.int32))
-        column = pa.DictionaryArray.from_arrays(places, words)
-        path = self.write(pa, small, name, column)
+    def test_one_long_word_in_many_rows(self, run, small, arrow, name):
+        words = arrow.array(["bad " * 200])
+        places = arrow.array(np.zeros(50, dtype=np.int32))
+        column = arrow.DictionaryArray.from_arrays(places, words)
+        path = self.write(arrow, small, name, column)
         result = run("predict", small.save(), path, "--format", "csv")
         assert result.exit_code == 0, result.stderr
         assert len(result.stdout.splitlines()) == 51
 
-    def test_rows_of_nothing_without_end(self, refused, small, pa):
-        batch = pa.record_batch([pa.nulls(200_000)], names=["text"])
+    def test_rows_of_nothing_without_end(self, refused, small, arrow):
+        batch = arrow.record_batch([arrow.nulls(200_000)], names=["text"])
         path = small.folder / "a.arrow"
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
+        with (
+            arrow.OSFile(str(path), "wb") as file,
+            arrow.ipc.new_stream(file, batch.schema) as writer,
+        ):
             writer.write_batch(batch)
         assert "row 1, column text: is missing" in refused(path)
 
-    def test_structs_are_no_text(self, refused, small, pa):
-        path = self.write(pa, small, "a.parquet", pa.array([{"a": 1}]))
+    def test_structs_are_no_text(self, refused, small, arrow):
+        path = self.write(arrow, small, "a.parquet", arrow.array([{"a": 1}]))
         assert "(dict); expected a text" in refused(path)
 
-    def test_lists_of_words_are_read_as_they_stand(self, run, small, pa):
+    def test_lists_of_words_are_read_as_they_stand(self, run, small, arrow):
         words = [["the", "bad"], [], ["film", "the", "the"]]
-        path = self.write(pa, small, "a.parquet", pa.array(words))
+        path = self.write(arrow, small, "a.parquet", arrow.array(words))
         result = run("explain", small.save(), path, "--format", "csv")
         found = re.findall(r"^\d+,\d+,(\w+)", result.stdout, re.M)
         assert found == [*words[0], *words[2]]

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import h5py
 import pytest
 from models import KERAS, TESTS
 
@@ -138,7 +139,6 @@ def test_nor_a_part_of_a_checkpoint(tmp_path, kept, name):
 
 def test_nor_the_architecture_beside_weights(tmp_path, kept, run):
     """While a report of the same ending, which is looked at too, is none."""
-    h5py = pytest.importorskip("h5py")
     with h5py.File(KERAS.model) as source, h5py.File(tmp_path / "w.weights.h5", "w") as file:
         architecture = source.attrs["model_config"]
         for name in source["model_weights"]:
