@@ -1,12 +1,12 @@
 """What scikit-learn's own versions pickled is read without it, and comes to its very numbers."""
 
 import json
-import tarfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import unpack
 from models import json_lines
 from several import SeveralInputs
 
@@ -30,8 +30,7 @@ def unpacked(tmp_path_factory):
     @cache
     def folder(version):
         target = tmp_path_factory.mktemp("golden")
-        with tarfile.open(GOLDEN / f"{version}.tar.bz2") as archive:
-            archive.extractall(target, filter="data")
+        unpack(GOLDEN / f"{version}.tar.bz2", target)
         return target
 
     return folder

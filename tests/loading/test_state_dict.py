@@ -787,6 +787,10 @@ class TestUnusedWeights:
 class Colour(enum.Enum):
     RED = 1
 
+    def __reduce_ex__(self, protocol):
+        """As all versions of Python have it but the first ones of 3.11."""
+        return type(self), (self.value,)
+
 
 class Settings(dict):
     """As Lightning's AttributeDict: a dict of a class of its own."""

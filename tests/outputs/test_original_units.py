@@ -3,10 +3,10 @@
 import json
 import pickle
 import re
-import tarfile
 
 import numpy as np
 import pytest
+from golden import unpack
 from models import TESTS, json_lines, table
 from msgspec.structs import replace
 
@@ -424,8 +424,7 @@ class TestAScalersFile:
     @pytest.fixture
     def scalers(self, forecaster, small):
         forecaster()
-        with tarfile.open(TESTS / "golden" / "scikit_learn" / "1.9.1-py3.13.tar.bz2") as archive:
-            archive.extractall(small.folder, filter="data")
+        unpack(TESTS / "golden" / "scikit_learn" / "1.9.1-py3.13.tar.bz2", small.folder)
         return json.loads((small.folder / "expected.json").read_text())["scalers"]
 
     def undone(self, forecaster, scaled, **mapping):
