@@ -59,6 +59,6 @@ def assert_golden(found: Floats | float, expected: Floats) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive of golden files; Python before 3.11.4 has no filters, and ours need none."""
+    """Unpack an archive of golden files, which need no filter: Python before 3.11.4 has none."""
     with tarfile.open(archive) as file:
         file.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
