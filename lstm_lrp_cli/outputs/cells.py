@@ -29,9 +29,15 @@ class TableCells:
         What stands between two cells.
     verbatim : bool
         Whether such a text is left as it is.
+
+    Attributes
+    ----------
+    marked : bool
+        Whether there was such a text, and it was not left so.
     """
 
     def __init__(self, delimiter: str, *, verbatim: bool = False) -> None:
+        self.marked = False
         self._verbatim = verbatim
         # Of texts, only those with any of these need a look.
         needing = delimiter + BREAKING + ("" if verbatim else f"\t{BEGINNINGS}")
@@ -48,16 +54,8 @@ class TableCells:
 
     def _cell(self, text: str) -> str:
         if not self._verbatim and _FORMULA.match(text):
+            self.marked = True
             text = f"'{text}"
         if self._breaking.isdisjoint(text):
             return text
         return '"' + text.replace('"', '""') + '"'
-
-
-def has_marked(table: str, delimiter: str) -> bool:
-    """Whether a cell of a table, or of a part of one, stands behind an apostrophe put there."""
-    if f"{delimiter}'" not in table and f"{delimiter}\"'" not in table:
-        return False
-    # Some of those that begin so; the first cell of a row is a number.
-    begun = rf"{delimiter}(?:('[^{delimiter}\"\n]*)|\"('(?:[^\"]|\"\")*)\")"
-    return any(_FORMULA.match(bare or quoted) for bare, quoted in re.findall(begun, table))

@@ -172,7 +172,11 @@ class PredictionTableWriter(Writer[Predictions]):
         self._file = file
         self._layout = layout
         self._end = delimiter
-        self._cells_of = TableCells(delimiter, verbatim=layout.verbatim).of
+        self._cells = TableCells(delimiter, verbatim=layout.verbatim)
+
+    @property
+    def marked(self) -> bool:
+        return self._cells.marked
 
     def open(self) -> None:
         layout, model = self._layout, self._layout.model
@@ -187,7 +191,7 @@ class PredictionTableWriter(Writer[Predictions]):
             *(f"original:{name}" for name in names if model.output_scaling is not None),
             *(f"probability:{names[score]}" for score in layout.likely),
         ]
-        self._file.write(self._end.join(self._cells_of(columns)) + "\n")
+        self._file.write(self._end.join(self._cells.of(columns)) + "\n")
 
     def write(self, predictions: Predictions, /) -> None:
         for part in predictions.parts(self._layout.part_rows):
@@ -213,4 +217,4 @@ class PredictionTableWriter(Writer[Predictions]):
         yield from (texts(likely[:, score]) for score in layout.likely)
 
     def _names(self, names: Iterable[str | int]) -> list[str]:
-        return self._cells_of(list(map(str, names)))
+        return self._cells.of(list(map(str, names)))

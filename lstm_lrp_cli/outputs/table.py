@@ -52,13 +52,18 @@ class TableWriter(Writer[Sequence[Explanation]]):
         # What tells of explanations of the same sequence which is which.
         self._which = ["step"] * model.by_step + ["method"] * layout.several_methods
         self._end = delimiter  # of every field but the last of a row
-        self._cells_of = TableCells(delimiter, verbatim=layout.verbatim).of
+        self._cells = TableCells(delimiter, verbatim=layout.verbatim)
+        self._cells_of = self._cells.of
         self._own = columns_of(layout)
         names = [str(model.target_name(target)) for target in range(model.targets)]
         before = delimiter if self._own else ""
         self._targets = [f"{before}{name}{delimiter}" for name in self._cells_of(names)]
         several = model.input_names if model.several_inputs else ()
         self._inputs = [f"{name}{delimiter}" for name in self._cells_of(list(several))]
+
+    @property
+    def marked(self) -> bool:
+        return self._cells.marked
 
     def open(self) -> None:
         of_input = ["input"] * self._model.several_inputs
@@ -149,9 +154,9 @@ class TableWriter(Writer[Sequence[Explanation]]):
         for place, column in enumerate(self._own):
             if place:
                 yield repeat(self._end, rows)
-            yield self._cells(column, joined, rows)
+            yield self._own_cells(column, joined, rows)
 
-    def _cells(self, column: str, joined: Joined, rows: int) -> Iterable[str]:
+    def _own_cells(self, column: str, joined: Joined, rows: int) -> Iterable[str]:
         """One of them; empty where the input's detail has it not."""
         if column not in COLUMNS[joined.detail]:
             return repeat("", rows)
@@ -182,14 +187,19 @@ def _times(values: Iterable[str], times: Iterable[int]) -> Iterator[str]:
     return chain.from_iterable(map(repeat, values, times))
 
 
-def texts(values: Floats) -> Iterator[str]:
+def texts(values: Floats) -> Iterable[str]:
     """Numbers as texts, as `numbers.texts` makes them; of very many, some at a time."""
+    if len(values) <= PIECE:
+        return numbers.texts(values)
     parts = (values[start : start + PIECE] for start in range(0, len(values), PIECE))
     return chain.from_iterable(map(numbers.texts, parts))
 
 
 def in_pieces(rows: int, *columns: Iterable[str]) -> Iterator[str]:
     """Columns as `by_row` makes a text of them; of very many rows, some at a time."""
+    if rows <= PIECE:
+        yield by_row(rows, *columns)
+        return
     cells = [iter(column) for column in columns]
     for start in range(0, rows, PIECE):
         count = min(PIECE, rows - start)

@@ -151,6 +151,11 @@ class Writer(ABC, Generic[Written]):
         """What makes a file of what writers write, a Sink where that is more than to join texts."""
         return nullcontext(file)
 
+    @property
+    def marked(self) -> bool:
+        """Whether texts that a spreadsheet would run as formulas were marked as texts."""
+        return False
+
     def open(self) -> None:
         """Write what stands before all results, if anything does."""
 

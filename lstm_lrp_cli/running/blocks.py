@@ -48,11 +48,6 @@ class BlockRendering(ABC, Generic[Result, Counted]):
 
     @property
     @abstractmethod
-    def marks_in(self) -> str | None:
-        """What parts the cells of a table where texts are marked that a spreadsheet would run."""
-
-    @property
-    @abstractmethod
     def block_steps(self) -> int:
         """How many steps a block should have."""
 
@@ -94,11 +89,15 @@ class BlockRendering(ABC, Generic[Result, Counted]):
             writer.write(result)
             yield self.figures(result)
 
-    def as_parts(self, block: Block) -> Iterator[tuple[list[Any], Counted]]:
-        """What a block is written as, in parts, to be sent to the process that writes."""
+    def as_parts(self, block: Block) -> Iterator[tuple[list[Any], Counted, bool]]:
+        """What a block is written as, in parts, to be sent to the process that writes.
+
+        Beside each stands whether texts were marked.
+        """
         file = _Parts()
-        for figures in self.write(block, self.writer(file)):
-            yield file.parts, figures
+        writer = self.writer(file)
+        for figures in self.write(block, writer):
+            yield file.parts, figures, writer.marked
             file.parts = []
 
 
@@ -151,10 +150,6 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
     @property
     def model(self) -> Model:
         return self.explainer.model
-
-    @property
-    def marks_in(self) -> str | None:
-        return None if self.verbatim else OUTPUTS[self.form].settings.get("delimiter")
 
     def with_dates(self) -> Self:
         return replace(self, dated=True)

@@ -42,11 +42,6 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
     def model(self) -> Model:
         return self.layout.model
 
-    @property
-    def marks_in(self) -> str | None:
-        form = PREDICTION_OUTPUTS[self.form]
-        return None if self.layout.verbatim else form.settings.get("delimiter")
-
     def with_dates(self) -> Self:
         return replace(self, layout=replace(self.layout, dated=True))
 

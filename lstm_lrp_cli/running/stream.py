@@ -123,7 +123,6 @@ def _write(
         Whether it is a table with texts that are marked.
     """
     from lstm_lrp_cli.explaining.windows import one_blas_thread
-    from lstm_lrp_cli.outputs.cells import has_marked
     from .processes import shared_out
 
     with (
@@ -133,19 +132,19 @@ def _write(
     ):
         # Before the processes, which then have what it imports.
         writer = rendering.writer(sink, summary)
-        size, marked, marking = 0, False, rendering.marks_in
+        size, marked = 0, False
         with (
             # Before there is a thread that draws, since processes are copies of this one.
             shared_out(rendering.as_parts, blocks, jobs) as rendered,
             progress(told) as tell,
         ):
-            for number, (parts, figures) in enumerate(rendered):
+            for number, (parts, figures, marks) in enumerate(rendered):
                 if number == 0:
                     writer.open()
+                marked = marked or marks or writer.marked  # it may have names in a header
                 for part in parts:
                     sink.write(part)
                     size += 0 if rendering.binary else len(part)
-                    marked = marked or (marking is not None and has_marked(part, marking))
                 summary.merge(figures)
                 tell(summary.figures.sequences)
             writer.close()

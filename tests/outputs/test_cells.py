@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lrp_cli.outputs.cells import TableCells, has_marked
+from lstm_lrp_cli.outputs.cells import TableCells
 
 # What is run, or becomes something else, when a table of it is opened.
 FORMULAS = [
@@ -76,14 +76,14 @@ def number(text):
 class TestCells:
     @pytest.mark.parametrize("text", FORMULAS)
     def test_a_formula_stands_behind_an_apostrophe(self, text, delimiter):
-        cells = TableCells(delimiter).of(["word", text])
-        assert read(cells, delimiter) == ["word", f"'{text}"]
-        assert has_marked(f"0{delimiter}{cells[1]}{delimiter}0\n", delimiter)
+        table = TableCells(delimiter)
+        assert read(table.of(["word", text]), delimiter) == ["word", f"'{text}"]
+        assert table.marked
 
     def test_all_others_are_as_they_were(self, delimiter):
-        cells = TableCells(delimiter).of(HARMLESS)
-        assert read(cells, delimiter) == HARMLESS
-        assert not has_marked(delimiter.join(cells), delimiter)
+        table = TableCells(delimiter)
+        assert read(table.of(HARMLESS), delimiter) == HARMLESS
+        assert not table.marked
 
     def test_verbatim_all_are(self, delimiter):
         texts = FORMULAS + HARMLESS

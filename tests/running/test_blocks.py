@@ -232,17 +232,17 @@ class TestAsParts:
         figures = list(one.write(block, one.writer(file)))
         found = list(one.as_parts(block))
         assert len(found) == len(figures) > 3
-        assert "".join(text for parts, _ in found for text in parts) == file.getvalue()
+        assert "".join(text for parts, *_ in found for text in parts) == file.getvalue()
 
     def test_has_the_figures_of_each_window_beside_its_text(self):
-        for parts, figures in rendering(TOKENS, "jsonl").as_parts(sequences(40)):
+        for parts, figures, _ in rendering(TOKENS, "jsonl").as_parts(sequences(40)):
             assert "".join(parts).count("\n") == figures.sequences > 0
 
     def test_of_a_block_does_not_depend_on_those_before(self):
         one = rendering(TOKENS)
-        alone = [parts for parts, _ in one.as_parts(sequences(5))]
+        alone = [parts for parts, *_ in one.as_parts(sequences(5))]
         list(one.as_parts(sequences(30)))
-        assert [parts for parts, _ in one.as_parts(sequences(5))] == alone
+        assert [parts for parts, *_ in one.as_parts(sequences(5))] == alone
 
     @pytest.mark.parametrize("question", [Question(), Question("all")])
     def test_comes_in_pieces_of_whole_sequences(self, monkeypatch, question):
@@ -251,7 +251,7 @@ class TestAsParts:
         one = rendering(TOKENS, "jsonl", "dimension", question)
         seen = [
             [json.loads(line)["sequence"] for part in parts for line in part.splitlines()]
-            for parts, _ in one.as_parts(sequences(40))
+            for parts, *_ in one.as_parts(sequences(40))
         ]
         assert len(seen) >= 8
         assert sorted({number for piece in seen for number in piece}) == list(range(40))
@@ -261,7 +261,7 @@ class TestAsParts:
 
     def test_has_all_figures_together(self):
         together = Figures.none(TOKENS, [lrp_all()])
-        for _, figures in rendering(TOKENS).as_parts(sequences(40)):
+        for _, figures, _ in rendering(TOKENS).as_parts(sequences(40)):
             together.merge(figures)
         assert (together.sequences, together.empty) == (40, 6)
         assert together.together.steps == sum(number % 7 for number in range(40))
