@@ -167,8 +167,14 @@ class TableWriter(Writer[Sequence[Explanation]]):
             dimensions = [str(dimension) for dimension in range(joined.width)]
             return chain.from_iterable(repeat(dimensions, rows // joined.width))
         if column == "feature":
-            return self._cells_of(joined.features)
+            return self._features(joined)
         return texts(joined.values.ravel())
+
+    def _features(self, joined: Joined) -> Iterator[str]:
+        """The names of all values, which most sequences have in common."""
+        parts = [(part.features or (), len(part.inputs)) for part in joined.parts]
+        cells = {names: self._cells_of(list(names)) for names in {names for names, _ in parts}}
+        return chain.from_iterable(cells[names] * steps for names, steps in parts)
 
 
 def _strongest_rows(relevance: Floats, rows: Iterable[int], top: int) -> list[int]:
