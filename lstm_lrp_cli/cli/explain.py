@@ -79,7 +79,7 @@ def explain(
     from lstm_lrp_cli.explaining.explanation import details_of
     from lstm_lrp_cli.explaining.settings import resolve_methods
     from lstm_lrp_cli.inputs.read import read_blocks
-    from lstm_lrp_cli.running.blocks import Explaining
+    from lstm_lrp_cli.running.blocks import ToExplain
     from lstm_lrp_cli.running.report import ExplainReport, Run
 
     read = of.files | given.files | settings.files(method)
@@ -107,14 +107,12 @@ def explain(
         by = "token"  # a picture shows tokens as a whole
     methods = resolve_methods(method, model, settings.given(method), given.source)
     run = Run(of.name, given.name)
-    explaining = Explaining(
-        run, methods, question.target, asked, by, attention, form, top, to.verbatim
-    )
-    rendering = explaining.rendering(whole)
+    asking = ToExplain(run, methods, question.target, asked, by, attention, form, top, to.verbatim)
+    rendering = asking.rendering(whole)
     report = ExplainReport(rendering.explainer, run)
     if to.folder is None:
         shards.refuse()
         blocks = read_blocks(given.source, model, rendering.block_steps)
         stream(rendering, blocks, report, to)
     else:
-        write_parts("explain", of.dtype, given, whole, explaining, report, to, shards)
+        write_parts(of.dtype, given, whole, asking, report, to, shards)

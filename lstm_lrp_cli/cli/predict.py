@@ -50,7 +50,7 @@ def predict(
     from lstm_lrp_cli.explaining.question import refuse_labels
     from lstm_lrp_cli.explaining.reconstruction import asked_model
     from lstm_lrp_cli.inputs.read import read_blocks
-    from lstm_lrp_cli.running.predictions import Predicting, PredictReport
+    from lstm_lrp_cli.running.predictions import PredictReport, ToPredict
     from lstm_lrp_cli.running.report import Run
 
     refuse_same_file(to.written, of.files | given.files)
@@ -59,12 +59,12 @@ def predict(
     if given.labelled:
         refuse_labels(model)
     form = choose_format(form, to, PREDICTION_OUTPUTS)
-    predicting = Predicting(target, given.labelled, form, to.verbatim)
-    rendering = predicting.rendering(whole)
+    asking = ToPredict(target, given.labelled, form, to.verbatim)
+    rendering = asking.rendering(whole)
     report = PredictReport(rendering.layout, Run(of.name, given.name))
     if to.folder is None:
         shards.refuse()
         blocks = read_blocks(given.source, model, rendering.block_steps)
         stream(rendering, blocks, report, to)
     else:
-        write_parts("predict", of.dtype, given, whole, predicting, report, to, shards)
+        write_parts(of.dtype, given, whole, asking, report, to, shards)

@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
@@ -209,7 +211,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         return Figures.of(result, self.explainer.model, self.explainer.methods)
 
 
-class Explaining(NamedTuple):
+class ToExplain(Struct, frozen=True):
     """What is asked of a model, without the model: it can be sent.
 
     Parameters
@@ -224,6 +226,8 @@ class Explaining(NamedTuple):
     form, top, verbatim
         As of `Rendering`.
     """
+
+    command: ClassVar[str] = "explain"
 
     run: Run
     methods: Sequence[Method]

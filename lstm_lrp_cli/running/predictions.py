@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
@@ -65,7 +67,7 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         return PredictionFigures.of(result, self.layout)
 
 
-class Predicting(NamedTuple):
+class ToPredict(Struct, frozen=True):
     """What is asked of a model, without the model: it can be sent.
 
     Parameters
@@ -77,6 +79,8 @@ class Predicting(NamedTuple):
     form
         As of `PredictionRendering`.
     """
+
+    command: ClassVar[str] = "predict"
 
     target: str | None
     labelled: bool

@@ -145,12 +145,12 @@ def parts_progress(parts: int, *, wanted: bool) -> Iterator[Callable[[int, int],
             console = Console(stderr=True)
             bar = stack.enter_context(Progress(*columns, console=console, transient=True))
             task = bar.add_task(f"0 of {parts:,} parts")
-            yield _Parts(parts, 0.0, lambda text: bar.update(task, description=text)).tell
+            yield _PartsShown(parts, 0.0, lambda text: bar.update(task, description=text)).tell
         else:
-            yield _Parts(parts, EVERY, say).tell
+            yield _PartsShown(parts, EVERY, say).tell
 
 
-class _Parts:
+class _PartsShown:
     """How far a run over many parts is."""
 
     def __init__(self, parts: int, every: float, show: Callable[[str], None]) -> None:

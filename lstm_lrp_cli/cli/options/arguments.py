@@ -206,7 +206,7 @@ def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
                 "--output",
                 metavar="FILE",
                 type=click.Path(),
-                help="Write to FILE (.gz, .xz, .bz2: compressed), or parts to FOLDER/.",
+                help="Write to FILE (.gz, .xz, .bz2 too), or parts to FOLDER/.",
             ),
             path_option("--report", help="The report; .json: as JSON.  [default: standard error]"),
             click.option(
@@ -236,9 +236,11 @@ def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
 
 def _destination(output: str | None, **others: Any) -> Destination:
     """Where the output goes: a folder or URL has a part of it for each shard."""
-    from .shards import is_folder
+    from lstm_lrp_cli.inputs.remote import is_url
 
-    if output is not None and is_folder(output):
+    if output is not None and (
+        is_url(output) or output.endswith(("/", os.sep)) or os.path.isdir(output)
+    ):
         return Destination(None, output, **others)
     return Destination(None if output is None else Path(output), **others)
 

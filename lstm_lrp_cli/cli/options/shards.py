@@ -14,8 +14,8 @@ from .arguments import Command, group
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.model.model import Model
-    from lstm_lrp_cli.running.blocks import Explaining
-    from lstm_lrp_cli.running.predictions import Predicting
+    from lstm_lrp_cli.running.blocks import ToExplain
+    from lstm_lrp_cli.running.predictions import ToPredict
     from lstm_lrp_cli.running.report import RunReport
     from lstm_lrp_cli.running.shards.run import Outcome
     from lstm_lrp_cli.running.stream import Destination
@@ -91,13 +91,6 @@ shard_options: Callable[[Command], Command] = group(
 )
 
 
-def is_folder(output: str) -> bool:
-    """Whether what stands behind -o is a folder, or a URL, where parts go."""
-    from lstm_lrp_cli.inputs.remote import is_url
-
-    return is_url(output) or output.endswith(("/", os.sep)) or os.path.isdir(output)
-
-
 def corpus(given: InputOptions) -> str:
     """The one file, folder, pattern or URL that is shared out."""
     if given.text and not given.inputs:
@@ -130,11 +123,10 @@ def refuse_within(source: str, output: str) -> None:
 
 
 def write_parts(
-    command: str,
     dtype: str,
     given: InputOptions,
     model: Model,
-    asking: Explaining | Predicting,
+    asking: ToExplain | ToPredict,
     report: RunReport[Any],
     to: Destination,
     shards: ShardOptions,
@@ -142,7 +134,7 @@ def write_parts(
     """Make the parts of a corpus that are not there yet, and tell of all of them."""
     from lstm_lrp_cli.running.shards.here import Here
     from lstm_lrp_cli.running.shards.job import Job, Ready, asked_of
-    from lstm_lrp_cli.running.shards.run import Asked, run
+    from lstm_lrp_cli.running.shards.run import Sharing, run
     from lstm_lrp_cli.running.shards.store import open_store
     from lstm_lrp_cli.running.stream import MARKED, tell, usual_jobs
     from lstm_lrp_cli.terminal.text import say
@@ -152,12 +144,12 @@ def write_parts(
     refuse_within(source, to.folder)
     size = shards.shard_size or USUAL_SIZE
     compress = f".{shards.compress}" if shards.compress else ""
-    settings = asked_of(command, model, asking, given.source, (dtype, size, compress))
+    settings = asked_of(model, asking, given.source, (dtype, size, compress))
     job = Job(asking.rendering, given.source, dtype, settings, compress)
     ready = Ready(job, job.make(model), open_store(to.folder))
     part, of = shards.part or (1, 1)
-    asked = Asked(size, part, of, shards.keep_going, to.quiet)
-    outcome = run(source, ready, report, asked, Here(to.jobs or usual_jobs()), model)
+    sharing = Sharing(size, part, of, shards.keep_going, to.quiet)
+    outcome = run(source, ready, report, sharing, Here(to.jobs or usual_jobs()), model)
     if not to.quiet:
         say(_told(outcome, to.folder))
     tell(report, to, [MARKED] * outcome.marked)

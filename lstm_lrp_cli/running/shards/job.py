@@ -22,8 +22,8 @@ from lstm_lrp_cli.loading.convert import WRITERS, Converted, convert, narrowed, 
 from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.written import commented
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.running.blocks import BlockRendering, Explaining
-from lstm_lrp_cli.running.predictions import Predicting
+from lstm_lrp_cli.running.blocks import BlockRendering, ToExplain
+from lstm_lrp_cli.running.predictions import ToPredict
 from lstm_lrp_cli.terminal.words import settings_object
 from . import JOB, MODEL
 from .store import Store
@@ -45,8 +45,6 @@ class Job(NamedTuple):
         All that parts depend on but the input, as JSON has it.
     compress : str
         The ending of what parts are compressed with: ".gz"; "" of none.
-    several : bool
-        Whether there are several input files, so that figures name them beside sequences' numbers.
     """
 
     make: Callable[[Model], BlockRendering[Any, Any]]
@@ -54,7 +52,6 @@ class Job(NamedTuple):
     dtype: str
     settings: Mapping[str, Any]
     compress: str = ""
-    several: bool = True
 
     @property
     def key(self) -> str:
@@ -70,11 +67,7 @@ class Ready(NamedTuple):
 
 
 def asked_of(
-    command: str,
-    model: Model,
-    asking: Explaining | Predicting,
-    source: Source,
-    written: tuple[str, int, str],
+    model: Model, asking: ToExplain | ToPredict, source: Source, written: tuple[str, int, str]
 ) -> dict[str, Any]:
     """All that parts depend on but the input, as JSON has it.
 
@@ -84,12 +77,13 @@ def asked_of(
         The precision; how large shards are; what parts are compressed with.
     """
     found: dict[str, Any] = {
-        "command": command,
+        "command": asking.command,
         "lrp": __version__,
         "model": digest_of(_converted(model)),
         **dict(zip(("dtype", "shard size", "compress"), written, strict=True)),
     }
-    for name, value in asking._asdict().items():
+    for name in asking.__struct_fields__:
+        value = getattr(asking, name)
         if name == "run":
             continue
         if name == "methods":

@@ -91,8 +91,6 @@ def _written(ready: Ready, shard: Shard) -> Receipt:
         bytes=counted.size,
     )
     told = {} if figures is None else figures_told(figures)
-    if job.several:
-        told = _named(told, shard.input)
     worker = f"{platform.node()}:{os.getpid()}"
     return Receipt(job.key, shard.mark, entry, told, writer.marked, worker=worker)
 
@@ -170,13 +168,13 @@ def figures_of(told: Mapping[str, Any], kind: type[Counted]) -> Counted:
     return msgspec.convert(found, kind)
 
 
-def _named(told: Any, name: str) -> Any:
+def named(told: Any, name: str) -> Any:
     """Figures whose sequences are numbers in a file, which is named as well."""
     if isinstance(told, list):
-        return [_named(each, name) for each in told]
+        return [named(each, name) for each in told]
     if not isinstance(told, dict):
         return told
-    found = {key: _named(value, name) for key, value in told.items()}
+    found = {key: named(value, name) for key, value in told.items()}
     if isinstance(found.get("sequence"), int):
         found["sequence"] = f"{found['sequence']} of {name}"
     if "first_empty" in found:

@@ -20,7 +20,7 @@ from lstm_lrp_cli.terminal.screen import parts_progress
 from . import LINES, RECEIPTS, REPORT, Failure, Receipt, Shard
 from .finding import Cut, find_shards
 from .job import Job, Ready, settle
-from .part import figures_of, part_name, read_receipt, receipt_name
+from .part import figures_of, named, part_name, read_receipt, receipt_name
 from .store import Store
 
 # How many receipts are looked at together.
@@ -44,7 +44,7 @@ class Engine(Protocol):
         """What comes of each shard, in whatever order."""
 
 
-class Asked(NamedTuple):
+class Sharing(NamedTuple):
     """How a corpus is shared out.
 
     Parameters
@@ -86,7 +86,12 @@ class Outcome(NamedTuple):
 
 
 def run(
-    source: str, ready: Ready, report: RunReport[Any], asked: Asked, engine: Engine, model: Model
+    source: str,
+    ready: Ready,
+    report: RunReport[Any],
+    sharing: Sharing,
+    engine: Engine,
+    model: Model,
 ) -> Outcome:
     """Make the parts of a corpus that are not there yet, and tell of all of them.
 
@@ -106,7 +111,7 @@ def run(
     settle(store, job, model)
     store.clean()
     cut = Cut(
-        asked.shard_size,
+        sharing.shard_size,
         block_bytes(ready.rendering.model, ready.rendering.block_steps),
         job.source.format,
         ready.rendering.carried.is_needed,
@@ -116,15 +121,15 @@ def run(
     to_do = [
         shard
         for number, (shard, receipt) in enumerate(_receipts(store, job, shards))
-        if receipt is None and number % asked.of == asked.part - 1
+        if receipt is None and number % sharing.of == sharing.part - 1
     ]
     failures: list[Failure] = []
     done = 0
     try:
-        for result in _results(engine, ready, to_do, asked):
+        for result in _results(engine, ready, to_do, sharing):
             if isinstance(result, Receipt):
                 done += 1
-            elif asked.keep_going:
+            elif sharing.keep_going:
                 failures.append(result)
             else:
                 raise UnusableInput(result.where, result.problem, result.paste)
@@ -135,14 +140,14 @@ def run(
 
 
 def _results(
-    engine: Engine, ready: Ready, shards: list[Shard], asked: Asked
+    engine: Engine, ready: Ready, shards: list[Shard], sharing: Sharing
 ) -> Iterator[Receipt | Failure]:
     """What comes of each shard, while it is shown how far it is."""
     if not shards:
         return
     with (
         engine.prepared(ready, shards[0]),
-        parts_progress(len(shards), wanted=not asked.quiet) as tell,
+        parts_progress(len(shards), wanted=not sharing.quiet) as tell,
     ):
         for result in engine.parts(shards):
             yield result
@@ -207,6 +212,7 @@ def _finish(
         Whether texts were marked.
     """
     missing, marked = 0, False
+    several = len({shard.input for shard in shards}) > 1
     with ExitStack() as stack:
         manifest = stack.enter_context(tempfile.TemporaryFile())
         for _, receipt in _receipts(store, job, shards):
@@ -215,7 +221,8 @@ def _finish(
                 continue
             marked = marked or receipt.marked
             if receipt.figures:
-                report.merge(figures_of(receipt.figures, type(report.figures)))
+                told = named(receipt.figures, receipt.entry.input) if several else receipt.figures
+                report.merge(figures_of(told, type(report.figures)))
             manifest.write(manifest_line(receipt.entry))
         if not missing:
             with store.placed(REPORT) as file:
