@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=(
-        "lrp explain model.h5 sentences.txt",
         'lrp explain model.h5 --text "A fine and moving film."',
         "lrp explain model.h5 IMDB.csv --text review --label sentiment --target gold",
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
