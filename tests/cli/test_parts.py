@@ -10,8 +10,9 @@ from models import SmallModel
 from processes import run_lrp
 
 WORDS = ["the", "film", "is", "not", "bad"]
-# So that a file of a few hundred bytes is cut: blocks are of 16 steps of 8 bytes.
-STEPS = 16
+# So that a file of some kilobytes is cut: blocks are of 256 steps of 8 bytes.
+STEPS = 256
+BLOCK = 8 * STEPS
 
 
 def sentences(count, seed=0):
@@ -116,6 +117,99 @@ class TestParts:
         lrp("explain", "model.npz", "corpus/a.txt", "-o", "a.tsv", "--report", "alone.json")
         told = [json.loads((corpus / name).read_text()) for name in ("report.json", "alone.json")]
         assert told[0] == told[1]
+
+
+BIG = sentences(900)
+CASES = {
+    "lines": "".join(f"{each}\n" for each in BIG),
+    "CRLF": "".join(f"{each}\r\n" for each in BIG),
+    "BOM": "\ufeff" + "".join(f"{each}\n" for each in BIG),
+    "no last end": "\n".join(BIG),
+    "long lines": "\n".join([" ".join(WORDS * 200), *BIG[:300], " ".join(WORDS * 500), *BIG[:99]]),
+    "empty lines": "\n" * 7000 + "the film\n" + "\n" * 3000,
+}
+
+
+class TestShards:
+    """Large files are cut, and what comes of it is what comes of the whole."""
+
+    @pytest.fixture
+    def big(self, corpus):
+        (corpus / "big.txt").write_text(CASES["lines"])
+
+    @staticmethod
+    def joined(folder, form):
+        """All parts of one file as one, without the headers of all but the first."""
+        found = [data for _, data in sorted(parts(folder).items())]
+        assert len(found) > 2
+        if form == "jsonl":
+            return b"".join(found)
+        return found[0] + b"".join(data.split(b"\n", 1)[1] for data in found[1:])
+
+    @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
+    @pytest.mark.parametrize("case", CASES)
+    def test_of_text_are_the_whole(self, case, form, corpus, lrp):
+        (corpus / "big.txt").write_bytes(CASES[case].encode())
+        run = ("explain", "model.npz", "big.txt", "--format", form)
+        lrp(*run, "-o", "whole")
+        whole = (corpus / "whole").read_bytes()
+        for size in ("1K", "2100"):
+            lrp(*run, "-o", f"{size}/", "--shard-size", size)
+            assert self.joined(corpus / size, form) == whole
+        starts = [each["start"] for each in manifest(corpus / "2100")]
+        assert starts == [*range(0, len(CASES[case].encode()), 2 * BLOCK)]
+
+    def test_of_json_lines_and_ids_too(self, corpus, lrp):
+        objects = [{"text": each, "id": f"n{number}"} for number, each in enumerate(BIG)]
+        (corpus / "big.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in objects))
+        ids = [" ".join(str(WORDS.index(word)) for word in each.split()) for each in BIG]
+        (corpus / "big.txt").write_text("".join(f"{each}\n" for each in ids))
+        for name, more in (("big.jsonl", ()), ("big.txt", ("--ids",))):
+            run = ("explain", "model.npz", name, *more, "--format", "jsonl")
+            lrp(*run, "-o", "whole")
+            lrp(*run, "-o", f"{name}-parts/", "--shard-size", "2K")
+            assert self.joined(corpus / f"{name}-parts", "jsonl") == (corpus / "whole").read_bytes()
+
+    def test_name_files_and_lines_of_the_whole_in_errors(self, corpus, lrp):
+        lines = [b"the film\n"] * 12_344 + [b"\xff\n"] + [b"bad\n"] * 500
+        (corpus / "big.txt").write_bytes(b"".join(lines))
+        run = ("explain", "model.npz", "big.txt", "-o", "out/", "--shard-size", "20K")
+        done = lrp(*run, "--keep-going", status=3)
+        assert b"big.txt: line 12345: byte 1 (0xff) is not UTF-8" in done.stderr
+        assert done.stderr.count(b"not UTF-8") == 1
+
+    @pytest.mark.parametrize("jobs", ["1", "3"])
+    def test_are_counted_once(self, jobs, big, corpus, lrp):
+        run = ("explain", "model.npz", "big.txt", "-o", "out/", "--shard-size", "2K")
+        lrp(*run, "--jobs", jobs)
+        [counts] = (corpus / "out" / "_lrp" / "lines").iterdir()
+        assert sum(json.loads(counts.read_text())["lines"]) == len(BIG)
+        assert b"0 parts written to out/" in lrp(*run).stderr
+
+    def test_of_a_stateful_model_are_whole_files(self, big, corpus, lrp):
+        model = SmallModel(corpus)
+        model.mapping["stateful"] = 1
+        model.save()
+        lrp("explain", "model.npz", "big.txt", "-o", "out/", "--shard-size", "2K")
+        assert sorted(parts(corpus / "out")) == ["big.txt.tsv"]
+
+    def test_of_parquet_are_row_groups(self, corpus, lrp, arrow):
+        rows = arrow.table({"text": BIG})
+        arrow.parquet.write_table(rows, corpus / "big.parquet", row_group_size=100)
+        run = ("explain", "model.npz", "big.parquet", "--format", "jsonl")
+        lrp(*run, "-o", "whole")
+        lrp(*run, "-o", "out/", "--shard-size", "2K")
+        assert self.joined(corpus / "out", "jsonl") == (corpus / "whole").read_bytes()
+        assert sum(each["sequences"] for each in manifest(corpus / "out")) == len(BIG)
+
+    @pytest.mark.parametrize("form", ["parquet", "parquet-nested"])
+    def test_become_parquet_with_the_same_rows(self, form, big, corpus, lrp, arrow):
+        run = ("explain", "model.npz", "big.txt", "--format", form)
+        lrp(*run, "-o", "whole.parquet")
+        lrp(*run, "-o", "out/", "--shard-size", "2K")
+        read = arrow.parquet.read_table
+        told = [read(corpus / "out" / each["part"]) for each in manifest(corpus / "out")]
+        assert arrow.concat_tables(told).equals(read(corpus / "whole.parquet"))
 
 
 class TestGoesOn:

@@ -236,7 +236,7 @@ def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
 
 def _destination(output: str | None, **others: Any) -> Destination:
     """Where the output goes: a folder or URL has a part of it for each shard."""
-    from lstm_lrp_cli.inputs.remote import is_url
+    from lstm_lrp_cli.inputs.spans import is_url
 
     if output is not None and (
         is_url(output) or output.endswith(("/", os.sep)) or os.path.isdir(output)

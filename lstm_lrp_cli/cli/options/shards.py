@@ -111,7 +111,7 @@ def corpus(given: InputOptions) -> str:
 
 def refuse_within(source: str, output: str) -> None:
     """Refuse to write parts where they would be read as input."""
-    from lstm_lrp_cli.inputs.remote import is_url
+    from lstm_lrp_cli.inputs.spans import is_url
 
     if is_url(source) or is_url(output):
         inside = output.rstrip("/").startswith(source.rstrip("/") + "/") or output == source

@@ -9,13 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.remote import file_system, is_url
-from lstm_lrp_cli.inputs.spans import Span, row_groups
+from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url, row_groups
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
 from lstm_lrp_cli.inputs.telling import named_form
 from . import Shard
 
-MAGIC = "*?["
 # What is a little longer than a shard is not cut.
 WHOLE = 1.5
 LINES = ("txt", "jsonl")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.remote import file_system, is_url
+from lstm_lrp_cli.inputs.spans import file_system, is_url
 from lstm_lrp_cli.running.partial import made_beside, remove_left_below
 
 # Small files that are asked of a store at once.

@@ -1,9 +1,0 @@
-"""stub"""
-
-
-def is_url(text):
-    return "://" in text
-
-
-def file_system(url):
-    raise NotImplementedError
