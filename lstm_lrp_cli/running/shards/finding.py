@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url, row_groups
+from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
+from lstm_lrp_cli.inputs.tables.opening import row_groups
 from lstm_lrp_cli.inputs.telling import named_form
 from . import Shard
 
