@@ -185,9 +185,10 @@ def compare(
     """Compare two explanations of the same sequences: by models, methods or versions.
 
     A and B are each a model, which then explains the sequences of --input, or results of lrp
-    explain as JSON lines or Parquet (- is standard input). What they are is told by what is in
-    them. Without B, two methods of A are compared. Tells where predictions differ and, with labels,
-    which is right; how relevance correlates; and the sequences and tokens that differ most.
+    explain as JSON lines or Parquet (- is standard input), or a folder of such parts. What they are
+    is told by what is in them. Without B, two methods of A are compared. Tells where predictions
+    differ and, with labels, which is right; how relevance correlates; and the sequences and tokens
+    that differ most.
     """
     from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
     from lstm_lrp_cli.compare.pairing import matched

@@ -80,7 +80,7 @@ def stream(
         opened = _paged() if to_terminal and not to.no_pager else None
         _show(rendering, blocks, summary, opened or open_output(to.output), told)
     else:
-        jobs = 1 if rendering.carried.is_needed else to.jobs or _usual_jobs()
+        jobs = 1 if rendering.carried.is_needed else to.jobs or usual_jobs()
         size, marked = _write(rendering, blocks, summary, to.output, told, jobs)
     report = None if to.report == STANDARD_OUTPUT else to.report
     if report is not None:
@@ -180,7 +180,7 @@ def _paged() -> AbstractContextManager[TextIO] | None:
     return None if command is None else open_pager(command)
 
 
-def _usual_jobs() -> int:
+def usual_jobs() -> int:
     """One process for each core that this one may use, within limits: each takes memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores or 1, MOST_USUAL_JOBS)
