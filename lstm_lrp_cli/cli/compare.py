@@ -23,6 +23,7 @@ from .options.arguments import (
     group,
     path_option,
     question_options,
+    refuse_part,
     refuse_same_file,
 )
 from .options.help import Command
@@ -204,6 +205,7 @@ def compare(
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given, methods)
+    refuse_part(document.output, paths)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
     how = (reading.said, reading.assume, reading.dtype)
     asked = AskedModels(given, mappings, *how, question, settings)

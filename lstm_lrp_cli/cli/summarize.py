@@ -13,7 +13,7 @@ from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, format_ending
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.terminal.screen import progress
-from .options.arguments import refuse_same_file
+from .options.arguments import refuse_part, refuse_same_file
 from .options.help import Command
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def summarize(
     from lstm_lrp_cli.summarize.summarizer import Summarizer, write_summary
 
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
+    refuse_part(output, results)
     summarizer = Summarizer(top, min_count, target)
     _count(summarizer, chain.from_iterable(map(result_files, results)), jobs, results)
     if not summarizer.explanations:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -81,11 +81,21 @@ def read_manifest(folder: str) -> Iterator[Entry]:
         raise _not_finished(folder)
     where = display_name(path)
     with reading(where), open_input(path) as opened:
+        before: Entry | None = None
         number = 0
         while line := opened.file.readline(LONGEST_ENTRY + 1):
             number += 1
-            yield _entry(line, folder, f"{where}: line {number}")
-        if not number:
+            place = f"{where}: line {number}"
+            entry = _entry(line, folder, place)
+            if before is not None and before.input == entry.input and entry.start <= before.start:
+                raise UnusableInput(
+                    place,
+                    f"the part `{short(entry.part)}` begins no later in its input than the one "
+                    f"before it; {AGAIN}",
+                )
+            yield entry
+            before = entry
+        if before is None:
             raise UnusableInput(where, f"is empty; {AGAIN}")
 
 
@@ -123,10 +133,11 @@ def _entry(line: bytes, folder: str, place: str) -> Entry:
 
 def _leads_out(part: str, folder: str) -> bool:
     """Whether a part's path does not stay in its folder, by any system's reading of it."""
-    paths = PurePosixPath(part), PurePath(part)
-    out = any(path.anchor or ".." in path.parts for path in paths)
+    # Not by `Path`, which keeps all names that it has seen.
+    steps = part.replace(os.sep, "/").split("/")
+    out = not steps[0] or ".." in steps or os.path.splitdrive(part)[0]
     # In URLs "::" parts one from another.
-    return out or "://" in part or "\0" in part or ("://" in folder and "::" in part)
+    return bool(out) or "://" in part or "\0" in part or ("://" in folder and "::" in part)
 
 
 def _not_finished(folder: str) -> UnusableInput:

@@ -335,6 +335,15 @@ class TestFoldersThatCannotBeRead:
         made.write(line)
         assert refused("summarize", made).startswith(f"{made.manifest}: line 2: {problem}")
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_whose_parts_come_again_or_out_of_order(self, refused, cut, turned):
+        made = cut(50)
+        made.entries = made.entries[1::-1] if turned else [*made.entries, made.entries[-1]]
+        made.write()
+        error = refused("summarize", made)
+        assert error.startswith(f"{made.manifest}: line {len(made.entries)}: the part `labelled")
+        assert "begins no later in its input than the one before it" in error
+
     @pytest.mark.parametrize("key", ["start", "first", "sequences", "bytes"])
     def test_whose_numbers_are_none(self, refused, cut, key):
         made = cut(500)
@@ -362,7 +371,9 @@ class TestManifest:
             made = folder(f"of-{parts}")
             with made.manifest.open("wb") as file:
                 for number in range(parts):
-                    file.write(manifest_line(Entry(f"{number}.jsonl", "a", 0, None, 1, 1, 1, 1)))
+                    file.write(
+                        manifest_line(Entry(f"{number}.jsonl", "a", number, None, 1, 1, 1, 1))
+                    )
             tracemalloc.start()
             try:
                 assert sum(1 for _ in read_manifest(str(made))) == parts
@@ -472,11 +483,35 @@ class TestComparison:
                 "both must be of the same input"
             )
 
-    def test_where_parts_are_out_of_order_names_the_line(self, refused, cut):
+    def test_where_ranges_overlap_names_the_line(self, refused, cut):
         made = cut(10)
+        for number, entry in enumerate(reversed(made.entries)):
+            entry["start"] = number
         made.entries.reverse()
         made.write()
         error = refused("compare", made, *self.METHODS)
         assert error.startswith(str(made.path / made.entries[1]["part"]))
         assert "line 1: is of sequence " in error
         assert "which stands before" in error
+
+
+class TestOutput:
+    """It does not go over what is read."""
+
+    @pytest.mark.parametrize("command", [("summarize",), ("compare", "--methods", METHODS)])
+    @pytest.mark.parametrize("name", ["labelled.txt.0150.jsonl", "_lrp/manifest.jsonl"])
+    def test_over_a_part_is_refused(self, run, cut, command, name):
+        made = cut(50)
+        path = made.path / name
+        before = path.read_bytes()
+        done = run(*command, made, "-o", path)
+        assert done.exit_code == 2
+        assert "-o is the same file as" in done.stderr
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("command", [("summarize",), ("compare", "--methods", METHODS)])
+    def test_may_stand_beside_the_parts(self, told, cut, command):
+        made = cut(50)
+        for _ in range(2):  # the second time it is there
+            told(*command, made, "-o", made.path / "told.txt")
+        assert (made.path / "told.txt").stat().st_size
