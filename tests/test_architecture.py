@@ -51,7 +51,7 @@ LONGER: dict[str, int] = {}
 CIRCLES: set[frozenset[str]] = set()
 MOST_PARAMETERS = 7
 MORE_PARAMETERS: dict[str, int] = {}
-MOST_FILES = 340
+MOST_FILES = 352
 LEAST_MEDIAN = 160
 MOST_IMPORTS = 0.107  # of the lines of code
 

@@ -21,6 +21,8 @@ from .options.help import Command
 from .options.inputs import RARE, InputOptions, input_argument
 from .options.methods import SettingOptions, methods_option, setting_options
 from .options.model import ModelOptions, model_options
+from .options.shards import RARE as OF_SHARDS
+from .options.shards import ShardOptions, shard_options, write_parts
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.explaining.explanation import Detail
@@ -29,14 +31,13 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=(
-        "lrp explain model.h5 sentences.txt",
         'lrp explain model.h5 --text "A fine and moving film."',
         "lrp explain model.h5 IMDB.csv --text review --label sentiment --target gold",
         "zcat corpus.gz | lrp explain model.h5 - --format jsonl | jq .relevance",
     ),
     rare=(
         *("assume", "id", "ids", *RARE, "top", "bias_factor", "steps", "baseline", "groups"),
-        *("span", "seed", "attention", "no_pager", "verbatim", "dtype", "jobs"),
+        *("span", "seed", "attention", "no_pager", "verbatim", "dtype", "jobs", *OF_SHARDS),
     ),
 )
 @model_options
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option("--attention", is_flag=True, help="Tell of attention weights too, in jsonl.")
 @output_options(OUTPUTS)
+@shard_options
 def explain(
     of: ModelOptions,
     given: InputOptions,
@@ -66,24 +68,25 @@ def explain(
     attention: bool,
     form: str | None,
     to: Destination,
+    shards: ShardOptions,
 ) -> None:
     """Explain the predictions of MODEL for the sequences in INPUT.
 
     INPUT is text, JSON lines, a table or numeric series, also compressed; of several inputs
     NAME=FILE for each; - is standard input.
     """
-    from lstm_lrp_cli.explaining.explainer import Explainer
     from lstm_lrp_cli.explaining.explanation import details_of
     from lstm_lrp_cli.explaining.settings import resolve_methods
     from lstm_lrp_cli.inputs.read import read_blocks
-    from lstm_lrp_cli.running.blocks import Rendering
+    from lstm_lrp_cli.running.blocks import ToExplain
     from lstm_lrp_cli.running.report import ExplainReport, Run
 
     read = of.files | given.files | settings.files(method)
     refuse_same_file(to.written, read)
-    form = choose_format(form, to.output, OUTPUTS)
-    refuse_bytes(form, to.output)
-    model = question.asked(of.load(to.written))
+    form = choose_format(form, to, OUTPUTS)
+    refuse_bytes(form, to)
+    whole = of.load(to.written)
+    model = question.asked(whole)
     asked = question.of(model, labelled=given.labelled)
     if by is None and OUTPUTS[form].whole_unasked and model.takes_tokens:
         by = "dimension"
@@ -102,8 +105,13 @@ def explain(
     if by == "dimension" and OUTPUTS[form].picture:
         by = "token"  # a picture shows tokens as a whole
     methods = resolve_methods(method, model, settings.given(method), given.source)
-    explainer = Explainer(model, methods, target=asked, by=by, attention=attention)
-    report = ExplainReport(explainer, Run(of.name, given.name))
-    rendering = Rendering(explainer, form, report.about(), top, verbatim=to.verbatim)
-    blocks = read_blocks(given.source, model, rendering.block_steps)
-    stream(rendering, blocks, report, to)
+    run = Run(of.name, given.name)
+    asking = ToExplain(run, methods, question.target, asked, by, attention, form, top, to.verbatim)
+    rendering = asking.rendering(whole)
+    report = ExplainReport(rendering.explainer, run)
+    if to.folder is None:
+        shards.refuse()
+        blocks = read_blocks(given.source, model, rendering.block_steps)
+        stream(rendering, blocks, report, to)
+    else:
+        write_parts(of.dtype, given, whole, asking, report, to, shards)

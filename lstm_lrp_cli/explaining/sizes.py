@@ -39,8 +39,8 @@ class Size:
         How many ledgers there were, and of how many it is large.
     worst : float
         The most times a score; NaN once any was NaN.
-    sequence : int or None
-        Where.
+    sequence : int, str or None
+        Where; of several files, in which.
     """
 
     limit: float
@@ -49,7 +49,7 @@ class Size:
     compared: int = 0
     large: int = 0
     worst: float = 0.0
-    sequence: int | None = None
+    sequence: int | str | None = None
 
     def seen(self, sizes: Floats, scores: Floats, numbers: Sequence[int]) -> Size:
         """With more ledgers: the size of each, its score, and its sequence's number."""
@@ -232,8 +232,8 @@ class Check:
     tolerance : float
     worst : float
         The largest deviation so far; NaN once any was NaN.
-    sequence : int or None
-        Where the worst deviation occurred.
+    sequence : int, str or None
+        Where the worst deviation occurred; of several files, in which.
     compared : int
         How many deviations were looked at.
     """
@@ -242,10 +242,10 @@ class Check:
     meaning: str
     tolerance: float
     worst: float = 0.0
-    sequence: int | None = None
+    sequence: int | str | None = None
     compared: int = 0
 
-    def seen(self, deviation: float, sequence: int) -> Check:
+    def seen(self, deviation: float, sequence: int | str) -> Check:
         """The check with one more deviation."""
         worse = self.sequence is None or not deviation <= self.worst
         if worse and self.worst == self.worst:  # NaN stays the worst

@@ -86,16 +86,26 @@ class Lines:
         return self.data.removesuffix(b"\n").split(b"\n")
 
 
-def blocks_of_lines(file: BufferedReader, where: str, size: int) -> Iterator[Lines]:
+def blocks_of_lines(
+    file: BufferedReader, where: str, size: int, part: tuple[int, int, int] | None = None
+) -> Iterator[Lines]:
     """Cut a file into blocks of about so many bytes, each of whole lines.
+
+    A block holds the lines that begin between two multiples of its size.
+
+    Parameters
+    ----------
+    part : (int, int, int) or None
+        Of a part of the file: where its first line begins, at which `file` stands; before which
+        multiple of the size its last line begins; the number of the first line. None is all.
 
     Raises
     ------
     UnusableInput
         A line does not end within what any text has. The lines before it come first.
     """
-    first = 1
-    for data in _whole_lines(file, size):
+    at, stop, first = part or (0, None, 1)
+    for data in _whole_lines(file, size, at, stop):
         whole = data.rfind(b"\n") + 1
         endless = len(data) - whole > LONGEST_LINE
         if whole or not endless:
@@ -106,13 +116,13 @@ def blocks_of_lines(file: BufferedReader, where: str, size: int) -> Iterator[Lin
             raise UnusableInput(f"{where}: line {first}", TOO_LONG)
 
 
-def _whole_lines(file: BufferedReader, size: int) -> Iterator[bytes]:
-    """Cut a file at the first end of a line behind every `size` bytes.
+def _whole_lines(file: BufferedReader, size: int, at: int, stop: int | None) -> Iterator[bytes]:
+    """Cut a file where the first line begins at or behind every multiple of `size` bytes.
 
     Blocks are the same however the bytes come in. A line that is too long is cut short.
     """
     held = bytearray()
-    while True:
+    while stop is None or at < stop:
         try:
             more = file.read1(CHUNK)
         except Exception:
@@ -121,16 +131,25 @@ def _whole_lines(file: BufferedReader, size: int) -> Iterator[bytes]:
             if whole:
                 yield bytes(held[:whole])
             raise
-        searched = max(size - 1, len(held))
+        searched = max(_ends(at, size), len(held))
         held += more
         while (end := held.find(b"\n", searched) + 1) or len(held) > size + LONGEST_LINE:
-            yield bytes(held[: end or len(held)])
-            del held[: end or len(held)]
-            searched = size - 1
+            cut = end or len(held)
+            yield bytes(held[:cut])
+            del held[:cut]
+            at += cut
+            if stop is not None and at >= stop:
+                return
+            searched = _ends(at, size)
         if not more:
             break
     if held:
         yield bytes(held)
+
+
+def _ends(at: int, size: int) -> int:
+    """How far behind a place the last line of its block ends at the earliest."""
+    return size - 1 - at % size
 
 
 def read_in_order(block: Lines, read: Callable[[Lines], list[Read]]) -> Iterator[Read]:

@@ -17,6 +17,7 @@ from .documents import Document, sequences_of_documents
 from .jsonl import read_json_lines
 from .lines import Lines
 from .sequence import Sequence, check_named, together, ways_to_give
+from .spans import STEP_BYTES, Span, block_bytes, from_span
 from .stream import (
     STANDARD_INPUT,
     TABLES,
@@ -35,8 +36,6 @@ from .telling import KEYED, check_content, check_fit, form_by_beginning, named_f
 
 # How many steps are read at a time where sequences are wanted one by one.
 READ_STEPS = 2**11
-# About what a step takes in a text: a token, or each number of a series in JSON lines.
-STEP_BYTES = 8
 # A sequence takes about as much beside its steps as so many of them.
 OBJECT_STEPS = 4
 
@@ -66,6 +65,8 @@ class Source:
         The array that has the sequences, of a file with several.
     series : AsSeries
         How series are cut from a table of numbers.
+    span : Span or None
+        The part of a file of lines, or of a Parquet table of texts, that is read; None is all.
     """
 
     path: str
@@ -77,6 +78,7 @@ class Source:
     sentences: tuple[str, ...] = ()
     array: str | None = None
     series: AsSeries = USUAL_SERIES
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _read_blocks(source: Source, model: Model, steps: int) -> Iterator[Block]:
         for block in _blocks(opened, form, where, model, source, steps):
             empty = False
             yield block
-    if empty:
+    if empty and source.span is None:
         raise UnusableInput(where, "is empty; expected at least one sequence")
 
 
@@ -268,7 +270,7 @@ def _blocks(
 ) -> Iterator[Block]:
     file = opened.file
     if form in TABLES and model.takes_tokens:
-        with open_table(opened, form, where, source.columns.delimiter) as table:
+        with open_table(opened, form, where, source.columns.delimiter, source.span) as table:
             if table.columns:
                 columns = text_columns(table, source.columns, model, labelled=source.labelled)
                 yield from row_blocks(table, columns, steps * STEP_BYTES, ids=source.ids)
@@ -280,9 +282,10 @@ def _blocks(
         return
     match form:
         case "txt" | "jsonl":
-            values = sum(each.step_values for each in model.inputs)
-            for some in lines.blocks_of_lines(file, where, steps * values * STEP_BYTES):
-                yield LineBlock(some, form, source)
+            size = block_bytes(model, steps)
+            with from_span(source.path, file, source.span) as (some_file, part):
+                for some in lines.blocks_of_lines(some_file, where, size, part):
+                    yield LineBlock(some, form, source)
         case "npy":
             with on_disk(opened, ".npy") as path:
                 yield from _groups(read_array(path, where, model), steps)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
+from .spans import MAGIC, open_at
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -87,9 +88,11 @@ def open_input(source: str) -> Iterator[OpenInput]:
     if source == STANDARD_INPUT and sys.stdin is None:
         raise UnusableInput(where, "is closed; name a file, or pipe sequences in")
     try:
-        raw = sys.stdin.buffer if source == STANDARD_INPUT else open(source, "rb")  # noqa: SIM115
+        raw = sys.stdin.buffer if source == STANDARD_INPUT else open_at(source, 0)
     except FileNotFoundError as error:
         mend = "; a sentence is given by --text" if " " in source else ""
+        if any(sign in source for sign in MAGIC):
+            mend = "; of a pattern's files, parts go to a folder: -o FOLDER/"
         raise UnusableInput(where, f"there is no such input file{mend}") from error
     except IsADirectoryError as error:
         raise UnusableInput(where, "is a directory; expected a file of sequences") from error

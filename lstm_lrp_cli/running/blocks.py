@@ -4,16 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from msgspec import Struct
+
+from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
-from lstm_lrp_cli.explaining.explanation import Explanation
+from lstm_lrp_cli.explaining.explanation import Detail, Explanation
+from lstm_lrp_cli.explaining.question import Question
+from lstm_lrp_cli.explaining.reconstruction import asked_model
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.outputs import OUTPUTS
 from lstm_lrp_cli.outputs.writer import Layout, Report, Writer
 from .figures import Figures
+from .report import ExplainReport, Run
 
 Result = TypeVar("Result")
 Counted = TypeVar("Counted")
@@ -203,6 +209,46 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
 
     def figures(self, result: Sequence[Explanation]) -> Figures:
         return Figures.of(result, self.explainer.model, self.explainer.methods)
+
+
+class ToExplain(Struct, frozen=True):
+    """What is asked of a model, without the model: it can be sent.
+
+    Parameters
+    ----------
+    run : Run
+    methods : sequence of Method
+    target : str
+        As it was given: of the target error, another model is explained.
+    question : Question
+    by, attention
+        As of `Explainer`.
+    form, top, verbatim
+        As of `Rendering`.
+    """
+
+    command: ClassVar[str] = "explain"
+
+    run: Run
+    methods: Sequence[Method]
+    target: str
+    question: Question
+    by: Detail | None
+    attention: bool
+    form: str
+    top: int | None
+    verbatim: bool
+
+    def rendering(self, model: Model) -> Rendering:
+        explainer = Explainer(
+            asked_model(model, self.target),
+            self.methods,
+            target=self.question,
+            by=self.by,
+            attention=self.attention,
+        )
+        about = ExplainReport(explainer, self.run).about()
+        return Rendering(explainer, self.form, about, self.top, verbatim=self.verbatim)
 
 
 def _pieces(window: Sequence[Explanation], width: int) -> Iterator[list[Explanation]]:

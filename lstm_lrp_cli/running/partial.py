@@ -97,17 +97,19 @@ class _Named(io.FileIO):
 
 
 @contextmanager
-def made_beside(target: Path, called: str) -> Iterator[Partial]:
+def made_beside(target: Path, called: str, *, takes_away: bool = True) -> Iterator[Partial]:
     """Make a file beside a target, which is removed at the end where it was not placed.
 
     It has the target's mode and owner, where there is one. Errors call it as they are told to.
+    Before, what killed processes left on its way is taken away, unless that is done elsewhere.
 
     Raises
     ------
     OSError
         It cannot be made.
     """
-    _remove_left(target)
+    if takes_away:
+        _remove_left(target)
     while True:
         path = target.with_name(f"{_prefix(target)}{os.urandom(8).hex()}.partial")
         _unplaced[path] = os.getpid()
@@ -184,6 +186,17 @@ def _remove_left(target: Path) -> None:
             if left.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     _remove_unlocked(entry.path)
+
+
+def remove_left_below(folder: Path) -> None:
+    """Remove what killed processes left on its way to any file in a folder or below it."""
+    if fcntl is None:
+        return
+    left = re.compile(r"\..+\.lrp-[0-9a-f]{16}\.partial")
+    for path, _, names in os.walk(folder):
+        for name in filter(left.fullmatch, names):
+            with suppress(OSError):
+                _remove_unlocked(os.path.join(path, name))
 
 
 def _remove_unlocked(path: str) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
+from lstm_lrp_cli.explaining.reconstruction import asked_model
 from lstm_lrp_cli.explaining.windows import Carried
 from lstm_lrp_cli.inputs.read import Block, sequences_of
 from lstm_lrp_cli.model.model import Model
@@ -62,6 +65,32 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
 
     def figures(self, result: Predictions) -> PredictionFigures:
         return PredictionFigures.of(result, self.layout)
+
+
+class ToPredict(Struct, frozen=True):
+    """What is asked of a model, without the model: it can be sent.
+
+    Parameters
+    ----------
+    target : str or None
+        Of "error", another model predicts.
+    labelled, verbatim
+        As of `PredictionLayout`.
+    form
+        As of `PredictionRendering`.
+    """
+
+    command: ClassVar[str] = "predict"
+
+    target: str | None
+    labelled: bool
+    form: str
+    verbatim: bool
+
+    def rendering(self, model: Model) -> PredictionRendering:
+        asked = asked_model(model, self.target)
+        layout = PredictionLayout(asked, self.labelled, verbatim=self.verbatim)
+        return PredictionRendering(layout, self.form)
 
 
 class PredictReport(RunReport[PredictionFigures]):

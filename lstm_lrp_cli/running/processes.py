@@ -43,7 +43,7 @@ PR_SET_PDEATHSIG = 1
 
 @contextmanager
 def shared_out(
-    work: Work[Task, Result], tasks: Iterable[Task], jobs: int
+    work: Work[Task, Result], tasks: Iterable[Task], jobs: int, ahead: int = TASKS_EACH
 ) -> Iterator[Iterator[Result]]:
     """Do some work on each of several tasks, and give the results in the tasks' order.
 
@@ -56,6 +56,8 @@ def shared_out(
         From a task to its results. Where processes cannot be forked it must be pickled.
     jobs : int
         The number of processes.
+    ahead : int
+        How many tasks are taken in advance for each.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def shared_out(
         tasks, several = _looked_ahead(tasks)
         if several:
             with _started(work, jobs) as workers:
-                yield _in_order(workers, tasks)
+                yield _in_order(workers, tasks, ahead * jobs)
             return
     yield (result for task in tasks for result in work(task))
 
@@ -154,7 +156,9 @@ def _started(work: Work[Task, Result], jobs: int) -> Iterator[list[_Worker]]:
             worker.process.join()
 
 
-def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:  # noqa: C901 - a case each
+def _in_order(  # noqa: C901 - a case each
+    workers: list[_Worker], tasks: Iterator[Task], ahead: int
+) -> Iterator[Any]:
     """The results of all tasks, in the tasks' order."""
     waiting: deque[Task] = deque()
     given: deque[_Given] = deque()
@@ -169,7 +173,7 @@ def _in_order(workers: list[_Worker], tasks: Iterator[Task]) -> Iterator[Any]:  
                 raise given[0].error
             if given[0].ended:
                 given.popleft()
-        elif more and len(waiting) + len(given) < TASKS_EACH * len(workers):
+        elif more and len(waiting) + len(given) < ahead:
             try:
                 waiting.append(next(tasks))
             except StopIteration:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
@@ -41,6 +41,8 @@ class Destination(NamedTuple):
     ----------
     output : Path or None
         None and "-" are standard output.
+    folder : str or None
+        The folder or URL of parts instead.
     report : Path or None
         None and "-" are standard error.
     jobs : int or None
@@ -53,6 +55,7 @@ class Destination(NamedTuple):
     """
 
     output: Path | None = None
+    folder: str | None = None
     report: Path | None = None
     jobs: int | None = None
     quiet: bool = False
@@ -82,6 +85,13 @@ def stream(
     else:
         jobs = 1 if rendering.carried.is_needed else to.jobs or usual_jobs()
         size, marked = _write(rendering, blocks, summary, to.output, told, jobs)
+    tell(summary, to, (*rendering.warnings(size), *([MARKED] * marked)))
+    if not to.quiet and rendering.carried.is_needed and (to.jobs or 1) > 1:
+        warn([f"--jobs {to.jobs}: {ONE_PROCESS}"])
+
+
+def tell(summary: RunReport[Any], to: Destination, more: Iterable[str]) -> None:
+    """Write the report where it goes, and warn of what is in it, and of more."""
     report = None if to.report == STANDARD_OUTPUT else to.report
     if report is not None:
         with open_output(report) as file:
@@ -90,9 +100,7 @@ def stream(
     if not to.quiet:
         if report is None:
             say_lines(summary.as_text(), NAMES_WIDTH)
-        warn((*summary.warnings(), *rendering.warnings(size), *([MARKED] * marked)))
-        if rendering.carried.is_needed and (to.jobs or 1) > 1:
-            warn([f"--jobs {to.jobs}: {ONE_PROCESS}"])
+        warn((*summary.warnings(), *more))
 
 
 def _with_dates(
@@ -136,7 +144,7 @@ def _write(
         with (
             # Before there is a thread that draws, since processes are copies of this one.
             shared_out(rendering.as_parts, blocks, jobs) as rendered,
-            progress(told) as tell,
+            progress(told) as count,
         ):
             for number, (parts, figures, marks) in enumerate(rendered):
                 if number == 0:
@@ -146,7 +154,7 @@ def _write(
                     sink.write(part)
                     size += 0 if rendering.binary else len(part)
                 summary.merge(figures)
-                tell(summary.figures.sequences)
+                count(summary.figures.sequences)
             writer.close()
     return size, marked
 
@@ -161,14 +169,14 @@ def _show(
     """Print a picture for people, whose end tells of all that came before."""
     from lstm_lrp_cli.explaining.windows import one_blas_thread
 
-    with one_blas_thread(), opened as file, progress(told) as tell:
+    with one_blas_thread(), opened as file, progress(told) as count:
         writer = rendering.writer(file, summary)
         for number, block in enumerate(blocks):
             if number == 0:
                 writer.open()
             for figures in rendering.write(block, writer):
                 summary.merge(figures)
-                tell(summary.figures.sequences)
+                count(summary.figures.sequences)
         writer.close()
 
 

@@ -104,15 +104,15 @@ class InputFigures:
     ----------
     sequences, empty : int
         Sequences, and those that the model is run on no step of.
-    first_empty : list of int
-        The numbers of the first empty sequences.
+    first_empty : list of int or str
+        The numbers of the first empty sequences; of several files, with the file of each.
     of_inputs : list of PartFigures
         One for each input; none before something was counted.
     """
 
     sequences: int = 0
     empty: int = 0
-    first_empty: list[int] = field(default_factory=list)
+    first_empty: list[int | str] = field(default_factory=list)
     of_inputs: list[PartFigures] = field(default_factory=list)
 
     @property
@@ -144,7 +144,7 @@ class InputFigures:
         nothing = np.sum(of_steps, axis=0) == 0
         empty = [sequences[k].number for k in np.flatnonzero(nothing).tolist()]
         self.empty = len(empty)
-        self.first_empty = empty[:SHOWN_EMPTY]
+        self.first_empty = [*empty[:SHOWN_EMPTY]]
 
     def watch(self, sequences: Iterable[Sequence], model: Model) -> Iterator[Sequence]:
         """Count sequences as they are read, some at a time; all of them, once there are no more."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .signals import signals_held_back
+from .text import say
 
 if TYPE_CHECKING:  # else imported where a pager is opened
     import subprocess
@@ -18,6 +21,8 @@ if TYPE_CHECKING:  # else imported where a pager is opened
 USUAL_PAGER = "less"
 # Of less: end at once where all fits the screen, show colours, leave on the screen what was shown.
 LESS = "FRX"
+# Seconds from one line of progress to the next, where there is no terminal.
+EVERY = 60.0
 
 
 def pager_command() -> str | None:
@@ -120,3 +125,50 @@ def counting(noun: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def parts_progress(parts: int, *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call for each part that is done, with its tokens and how many work.
+
+    A terminal is shown a bar; elsewhere there is a line on standard error once a minute.
+    """
+    if not wanted:
+        yield lambda tokens, workers: None
+        return
+    with ExitStack() as stack:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress, TextColumn
+
+            columns = (TextColumn("{task.description}"),)
+            console = Console(stderr=True)
+            bar = stack.enter_context(Progress(*columns, console=console, transient=True))
+            task = bar.add_task(f"0 of {parts:,} parts")
+            yield _PartsShown(parts, 0.0, lambda text: bar.update(task, description=text)).tell
+        else:
+            yield _PartsShown(parts, EVERY, say).tell
+
+
+class _PartsShown:
+    """How far a run over many parts is."""
+
+    def __init__(self, parts: int, every: float, show: Callable[[str], None]) -> None:
+        self._parts, self._every, self._show = parts, every, show
+        self._done = self._tokens = 0
+        self._began = self._shown = time.monotonic()
+
+    def tell(self, tokens: int, workers: int) -> None:
+        """One part more is done."""
+        self._done += 1
+        self._tokens += tokens
+        now = time.monotonic()
+        if now - self._shown < self._every:
+            return
+        self._shown = now
+        passed = max(now - self._began, 1e-3)
+        left = timedelta(seconds=round(passed / self._done * (self._parts - self._done)))
+        self._show(
+            f"{self._done:,} of {self._parts:,} parts, {workers} worker{'s' * (workers != 1)}, "
+            f"{self._tokens / passed:,.0f} tokens a second, {left} left"
+        )

@@ -201,8 +201,14 @@ def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
         ),
         group(
             "to",
-            Destination,
-            path_option("-o", "--output", help="Write to FILE (.gz, .xz, .bz2: compressed)."),
+            _destination,
+            click.option(
+                "-o",
+                "--output",
+                metavar="FILE",
+                type=click.Path(),
+                help="Write to FILE (.gz, .xz, .bz2 too), or parts to FOLDER/.",
+            ),
             path_option("--report", help="The report; .json: as JSON.  [default: standard error]"),
             click.option(
                 "--jobs",
@@ -229,6 +235,17 @@ def output_options(forms: Iterable[str]) -> Callable[[Command], Command]:
     )
 
 
+def _destination(output: str | None, **others: Any) -> Destination:
+    """Where the output goes: a folder or URL has a part of it for each shard."""
+    from lstm_lrp_cli.inputs.spans import is_url
+
+    if output is not None and (
+        is_url(output) or output.endswith(("/", os.sep)) or os.path.isdir(output)
+    ):
+        return Destination(None, output, **others)
+    return Destination(None if output is None else Path(output), **others)
+
+
 def _quietened(_ctx: click.Context, _option: click.Parameter, quiet: bool) -> bool:
     """With -q, nothing is said of what readers leave out, of a baseline's file either."""
     if quiet:
@@ -245,8 +262,13 @@ def expected_option(*, required: bool = False) -> Callable[[Command], Command]:
     )
 
 
-def choose_format(form: str | None, output: Path | None, forms: Container[str]) -> str:
+def choose_format(form: str | None, to: Destination, forms: Container[str]) -> str:
     """The format that was asked for; else a picture on a terminal, or by the file's ending."""
+    output = to.output
+    if to.folder is not None:
+        if form is not None and OUTPUTS[form].picture:
+            raise click.UsageError(f"--format {form} is one picture, and has no parts.")
+        return form or "tsv"
     if form is not None:
         return form
     if output is None or output == STANDARD_OUTPUT:
@@ -262,9 +284,10 @@ def choose_format(form: str | None, output: Path | None, forms: Container[str]) 
     return form
 
 
-def refuse_bytes(form: str, output: Path | None) -> None:
+def refuse_bytes(form: str, to: Destination) -> None:
     """Refuse to show a file of bytes on a terminal, and to compress it as no reader expects."""
-    if not OUTPUTS[form].binary:
+    output = to.output
+    if not OUTPUTS[form].binary or to.folder is not None:
         return
     if _to_terminal(output):
         raise click.UsageError(

@@ -46,9 +46,15 @@ class Table(ABC):
         an empty text, or what its writer put there ("NA", "nan").
     classes : dict of str to tuple of str
         Columns of class numbers, with the classes' names, where the table tells these.
+    first_row : int
+        The number of the first row that is read, from 1.
+    ends : frozenset of int
+        The numbers of rows behind which a block ends, whatever it holds.
     """
 
     typed = False
+    first_row = 1
+    ends: frozenset[int] = frozenset()
     classes: Mapping[str, tuple[str, ...]] = {}
 
     def __init__(self, where: str, columns: Several[str]) -> None:

@@ -6,13 +6,14 @@ Files are untrusted: what is read of them is checked by Arrow before any of it i
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.spans import Span
 from lstm_lrp_cli.loading.files.parquet import ways_to_read
 from . import SPLITS, STATE, Row, Table
 from .claims import check_claims
@@ -55,19 +56,34 @@ class ArrowTable(Table):
         Gives the batches of some columns, by their names.
     features : dict or None
         What Hugging Face's description of the columns says, where it is told apart.
+    first : int
+        The number of the first row, from 1.
+    ends : frozenset of int
+        The numbers of the last rows of groups, which share no block with those behind them.
     """
 
     typed = True
 
-    def __init__(self, where: str, schema: Any, batches: Batches, features: Any = None) -> None:
+    def __init__(
+        self,
+        where: str,
+        schema: Any,
+        batches: Batches,
+        features: Any = None,
+        *,
+        first: int = 1,
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
         super().__init__(where, schema.names)
         self._batches = batches
+        self.first_row = first
+        self.ends = ends
         described = _described(schema) if features is None else features
         self.classes = _class_names(described)
 
     def _rows(self, places: list[int]) -> Iterator[Row]:
         names = [self.columns[place] for place in places]
-        number = 0
+        number = self.first_row - 1
         with _readable(self.where):
             for batch in self._batches(names):
                 for part in _parts(batch, f"{self.where}: row {number + 1}"):
@@ -79,18 +95,28 @@ class ArrowTable(Table):
 
 
 @contextmanager
-def open_parquet(path: Path, where: str) -> Iterator[Table]:
-    """Open a Parquet file; of its columns those are read that are asked for."""
+def open_parquet(path: Path, where: str, span: Span | None = None) -> Iterator[Table]:
+    """Open a Parquet file, or some of its groups; those columns are read that are asked for."""
     ways = ways_to_read(path, where)
     most = max(1, min(ROWS, TEXT_BYTES // ways.longest))
     with _readable(where), parquet_file(path, where, ways.words) as file:
+        start, stop, first = (0, None, 1) if span is None else (span.start, span.stop, span.first)
+        groups = range(file.num_row_groups)[start:stop]
+        rows = [file.metadata.row_group(group).num_rows for group in groups]
+        ends = frozenset(accumulate(rows, initial=first - 1))
 
         def batches(names: list[str]) -> Iterator[Any]:
             # Of one group each, since every group has its own lists of words.
-            for group in range(file.num_row_groups):
+            for group in groups:
                 yield from _checked(file.iter_batches(most, row_groups=[group], columns=names))
 
-        yield ArrowTable(where, file.schema_arrow, batches)
+        yield ArrowTable(where, file.schema_arrow, batches, first=first, ends=ends)
+
+
+def rows_of_groups(path: Path, where: str) -> list[int]:
+    """How many rows each group of a Parquet file has."""
+    with _readable(where), parquet_file(path, where, []) as file:
+        return [file.metadata.row_group(each).num_rows for each in range(file.num_row_groups)]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.spans import Span
 from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk
 from . import SPLITS, STATE, Table
 from .delimited import DelimitedTable
@@ -12,7 +13,11 @@ from .delimited import DelimitedTable
 
 @contextmanager
 def open_table(
-    opened: OpenInput, form: InputFormat, where: str, delimiter: str | None = None
+    opened: OpenInput,
+    form: InputFormat,
+    where: str,
+    delimiter: str | None = None,
+    span: Span | None = None,
 ) -> Iterator[Table]:
     """Open the table of an input that is open, for as long as its rows are read.
 
@@ -27,6 +32,8 @@ def open_table(
         What messages call it.
     delimiter : str or None
         Of "csv", the character that parts fields; None finds it. "tsv" has tabs.
+    span : Span or None
+        The row groups that are read of Parquet; None is all.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def open_table(
         return
     with (
         on_disk(opened, f".{form}") as path,
-        (open_parquet if form == "parquet" else open_arrow)(path, where) as table,
+        open_parquet(path, where, span) if form == "parquet" else open_arrow(path, where) as table,
     ):
         yield table
 
@@ -68,6 +75,6 @@ def form_of_folder(path: str, form: InputFormat | None) -> InputFormat | None:
         raise UnusableInput(
             path,
             "is a directory; expected a file of sequences, or a data set that "
-            f"Dataset.save_to_disk wrote ({STATE}){mend}",
+            f"Dataset.save_to_disk wrote ({STATE}){mend}; or -o FOLDER/, for parts of all files",
         )
     return "arrow"

@@ -74,7 +74,7 @@ def row_blocks(table: Table, columns: TextColumns, size: int, *, ids: bool) -> I
         A row cannot be read. The rows before it come first.
     """
     rows: list[Row] = []
-    held = first = 0
+    held, first, ends = 0, table.first_row - 1, table.ends
     inputs = len(columns.inputs)
     try:
         for row in table.rows(columns.all):
@@ -82,7 +82,7 @@ def row_blocks(table: Table, columns: TextColumns, size: int, *, ids: bool) -> I
             held += sum(
                 [len(cell) if isinstance(cell, str | list) else 1 for cell in row[0][:inputs]]
             )
-            if held >= size:
+            if held >= size or (ends and first + len(rows) in ends):
                 yield RowBlock(rows, first, columns, ids)
                 first += len(rows)
                 rows, held = [], 0

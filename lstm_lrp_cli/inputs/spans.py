@@ -1,0 +1,148 @@
+"""Parts of an input: lines that begin in a range of bytes, or groups of rows; and URLs.
+
+Blocks of a whole input end at multiples of their size, so that a part which begins at one has the
+very blocks that the whole has there, and results do not depend on how it was cut.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from lstm_lrp_cli.errors import UnusableInput, reading
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.model.model import Model
+
+# About what a step takes in a text: a token, or each number of a series in JSON lines.
+STEP_BYTES = 8
+# What makes a pattern of the name of a file.
+MAGIC = "*?["
+# How much is read at a time where lines are counted.
+CHUNK = 2**20
+
+
+class Span(Struct, frozen=True, gc=False):
+    """A part of a file.
+
+    Parameters
+    ----------
+    start, stop : int
+        Of lines: those that begin at or behind the byte `start`, and before `stop`. Of Parquet: row
+        groups by their numbers.
+    first : int
+        The number of its first line, or row, from 1.
+    """
+
+    start: int
+    stop: int
+    first: int
+
+
+def block_bytes(model: Model, steps: int) -> int:
+    """The bytes of a block of lines that has about so many steps."""
+    return steps * sum(each.step_values for each in model.inputs) * STEP_BYTES
+
+
+def is_url(source: str) -> bool:
+    """Whether an input or output is a URL, as fsspec takes them; a folder may not be called so."""
+    return "://" in source
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The store of a URL, as fsspec has it, and the path there.
+
+    Raises
+    ------
+    UnusableInput
+        There is no such kind of store, or what reads it is not installed.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        raise UnusableInput(
+            url, "is a URL, which needs the package fsspec; pip install 'lstm-lrp-cli[remote]'"
+        ) from error
+    try:
+        found: tuple[Any, str] = fsspec.url_to_fs(url)
+    except ImportError as error:
+        raise UnusableInput(url, f"cannot be opened: {error}") from error
+    except ValueError as error:
+        raise UnusableInput(url, f"is no URL that fsspec knows: {error}") from error
+    return found
+
+
+def open_at(path: str, start: int) -> Any:
+    """Open a file or URL for reading bytes, from a place on."""
+    if not is_url(path):
+        file: Any = open(path, "rb")  # noqa: SIM115
+        file.seek(start)
+        return file
+    store, place = file_system(path)
+    try:
+        raw = store.open(place, "rb")
+        raw.seek(start)
+    except OSError:
+        raise
+    except Exception as error:  # each store has its own
+        raise UnusableInput(path, f"cannot be opened: {type(error).__name__}: {error}") from error
+    return io.BufferedReader(raw, CHUNK)
+
+
+@contextmanager
+def from_line(path: str, start: int) -> Iterator[tuple[io.BufferedReader, int]]:
+    """Open a file at the first line that begins at a place or behind it; and say where that is."""
+    with open_at(path, max(start - 1, 0)) as file:
+        at = start
+        if start:
+            at -= 1
+            while not (skipped := file.readline(CHUNK)).endswith(b"\n") and skipped:
+                at += len(skipped)
+            at += len(skipped)
+        yield file, at
+
+
+@contextmanager
+def from_span(
+    path: str, file: io.BufferedReader, span: Span | None
+) -> Iterator[tuple[io.BufferedReader, tuple[int, int, int] | None]]:
+    """A file that is open at its beginning, or opened anew at a part of it; and which part."""
+    if span is None:
+        yield file, None
+        return
+    with from_line(path, span.start) as (at_part, at):
+        yield at_part, (at, span.stop, span.first)
+
+
+def count_lines(path: str, span: Span) -> int:
+    """How many lines begin in a span of bytes.
+
+    Raises
+    ------
+    OSError
+    """
+    with from_line(path, span.start) as (file, at):
+        # One begins here, if there is anything, and one behind each line's end but the last byte's.
+        lines = int(at < span.stop and bool(file.peek(1)))
+        while data := file.read(min(CHUNK, max(span.stop - 1 - at, 0))):
+            lines += data.count(b"\n")
+            at += len(data)
+        return lines
+
+
+def row_groups(path: str) -> list[int]:
+    """The rows of each group of a Parquet file.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    from .stream import on_disk, open_input
+    from .tables.arrow import rows_of_groups
+
+    with reading(path), open_input(path) as opened, on_disk(opened, ".parquet") as place:
+        return rows_of_groups(place, opened.where)

@@ -1,0 +1,164 @@
+"""The folder or URL where parts go: a file is seen there when it is whole, or never."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.inputs.spans import file_system, is_url
+from lstm_lrp_cli.running.partial import made_beside, remove_left_below
+
+# Small files that are asked of a store at once.
+TOGETHER = 500
+# Bytes that wait to be written at once.
+BUFFER = 2**16
+
+
+class Store(Protocol):
+    """A folder of files, by their names below it, whose parts are separated by slashes."""
+
+    root: str
+
+    def placed(self, name: str) -> Any:
+        """A context with a file for bytes, which is placed where all went well."""
+
+    def read(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """The content of small files, in turn; None of those that are not there."""
+
+    def names(self, folder: str) -> set[str]:
+        """The names of all files in a folder and below it, as far as they are known by name."""
+
+    def sizes(self, names: Iterable[str]) -> Iterator[int | None]:
+        """The bytes of files, in turn; None of those that are not there."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+    def clean(self) -> None:
+        """Remove what processes that were killed left on its way."""
+
+
+def open_store(root: str) -> Store:
+    """The store of a folder, which need not be there, or of a URL.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    return RemoteStore(root) if is_url(root) else FolderStore(root)
+
+
+class FolderStore:
+    """A folder of this machine, or one that several machines see."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._root = Path(root)
+
+    @contextmanager
+    def placed(self, name: str) -> Iterator[BinaryIO]:
+        target = self._root / name
+        with ExitStack() as stack:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                partial = stack.enter_context(made_beside(target, str(target), takes_away=False))
+            except OSError as error:
+                problem = f"cannot be written: {error.strerror}"
+                raise UnusableInput(str(target), problem) from error
+            with io.BufferedWriter(partial.opened(), BUFFER) as file:
+                yield file
+            partial.place()
+
+    def read(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        for name in names:
+            try:
+                yield (self._root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                yield None
+
+    def names(self, folder: str) -> set[str]:
+        found = set()
+        for path, _, files in os.walk(self._root / folder):
+            below = Path(path).relative_to(self._root / folder).as_posix()
+            found |= {name if below == "." else f"{below}/{name}" for name in files}
+        return found
+
+    def sizes(self, names: Iterable[str]) -> Iterator[int | None]:
+        for name in names:
+            try:
+                yield (self._root / name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                yield None
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._root / name).unlink()
+
+    def clean(self) -> None:
+        remove_left_below(self._root)
+
+
+class RemoteStore:
+    """A store that fsspec knows."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self._fs, self._path = file_system(self.root)
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    @contextmanager
+    def placed(self, name: str) -> Iterator[BinaryIO]:
+        """An upload that is completed at the end, and thrown away where anything fails.
+
+        `with fsspec.open(...)` would complete it, and leave what is cut off to be taken for whole.
+        """
+        path = self._at(name)
+        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        file: Any = self._fs.open(path, "wb", autocommit=False)
+        try:
+            yield file
+            file.close()
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is told
+                file.discard()
+            raise
+        file.commit()
+        self._fs.invalidate_cache(path.rpartition("/")[0])
+
+    def read(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        rest = iter(names)
+        while some := [self._at(name) for name in islice(rest, TOGETHER)]:
+            found = self._fs.cat(some, on_error="omit")
+            for path in some:
+                yield found.get(path)
+
+    def names(self, folder: str) -> set[str]:
+        self._fs.invalidate_cache()
+        below = self._at(folder)
+        try:
+            found = self._fs.find(below)
+        except FileNotFoundError:
+            return set()
+        return {path.removeprefix(f"{below}/") for path in found}
+
+    def sizes(self, names: Iterable[str]) -> Iterator[int | None]:
+        for name in names:
+            try:
+                yield self._fs.info(self._at(name))["size"]
+            except FileNotFoundError:
+                yield None
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._fs.rm(self._at(name))
+
+    def clean(self) -> None:
+        """Nothing is seen there of what was not completed."""
