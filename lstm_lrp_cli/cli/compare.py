@@ -23,6 +23,7 @@ from .options.arguments import (
     group,
     path_option,
     question_options,
+    refuse_part,
     refuse_same_file,
 )
 from .options.help import Command
@@ -185,9 +186,10 @@ def compare(
     """Compare two explanations of the same sequences: by models, methods or versions.
 
     A and B are each a model, which then explains the sequences of --input, or results of lrp
-    explain as JSON lines or Parquet (- is standard input). What they are is told by what is in
-    them. Without B, two methods of A are compared. Tells where predictions differ and, with labels,
-    which is right; how relevance correlates; and the sequences and tokens that differ most.
+    explain as JSON lines or Parquet (- is standard input), or a folder of such parts. What they are
+    is told by what is in them. Without B, two methods of A are compared. Tells where predictions
+    differ and, with labels, which is right; how relevance correlates; and the sequences and tokens
+    that differ most.
     """
     from lstm_lrp_cli.compare.comparer import Comparer, in_blocks
     from lstm_lrp_cli.compare.pairing import matched
@@ -203,6 +205,7 @@ def compare(
     paths = (a,) if b is None else (a, b)
     models = tuple(is_weight_file(Path(path)) for path in paths)
     _check_usage(ctx, paths, models, given, methods)
+    refuse_part(document.output, paths)
     mappings = (reading.mapping_a or reading.mapping, reading.mapping_b or reading.mapping)
     how = (reading.said, reading.assume, reading.dtype)
     asked = AskedModels(given, mappings, *how, question, settings)

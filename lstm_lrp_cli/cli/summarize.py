@@ -1,14 +1,24 @@
 """`lrp summarize`."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, format_ending
 from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.terminal.screen import progress
-from .options.arguments import refuse_same_file
+from .options.arguments import refuse_part, refuse_same_file
 from .options.help import Command
+
+if TYPE_CHECKING:
+    from lstm_lrp_cli.results.read import ResultFile
+    from lstm_lrp_cli.summarize.summarizer import Summarizer
 
 FORMS = ("table", "json", "html")
 ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
@@ -19,7 +29,7 @@ ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
     examples=(
         "lrp explain model.h5 corpus.txt --format jsonl -q | lrp summarize -",
         "lrp summarize part1.jsonl.gz part2.jsonl.gz --target positive --top 50",
-        "lrp summarize results.jsonl -o summary.html",
+        "lrp summarize OUT/ -o summary.html",
     ),
 )
 @click.argument("results", nargs=-1, required=True)
@@ -53,6 +63,12 @@ ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
     metavar="FILE",
     help="Write to FILE (.gz, .xz, .bz2: compressed).",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that read several files.  [default: one for each core, at most 8]",
+)
 def summarize(
     results: tuple[str, ...],
     top: int,
@@ -60,32 +76,59 @@ def summarize(
     target: str | None,
     form: str | None,
     output: Path | None,
+    jobs: int | None,
 ) -> None:
     """Question a corpus: which tokens drive which class, and where it goes wrong.
 
-    RESULTS are JSON lines or Parquet of lrp explain, compressed or not; - is standard input. For
-    each target: the tokens with the most and the least relevance, by mean and in all, and relevance
-    by position. Where explain was given labels: the confusion cells with their tokens. And the
-    explanations with the worst residuals. Results of several methods have a section for each.
+    RESULTS are JSON lines or Parquet of lrp explain, compressed or not, or folders of such parts;
+    - is standard input. For each target: the tokens with the most and the least relevance, by mean
+    and in all, and relevance by position. Where explain was given labels: the confusion cells with
+    their tokens. And the explanations with the worst residuals. Results of several methods have a
+    section for each.
     """
-    from lstm_lrp_cli.results.read import read_results
+    from lstm_lrp_cli.results.read import result_files
     from lstm_lrp_cli.summarize.summarizer import Summarizer, write_summary
 
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
+    refuse_part(output, results)
     summarizer = Summarizer(top, min_count, target)
-    # Standard input comes from a command that may tell its own progress on the same terminal.
-    with progress(STANDARD_INPUT not in results, "explanations") as tell:
-        for source in results:
-            for block in read_results(source):
-                summarizer.add(block, display_name(source))
-                tell(summarizer.explanations)
+    _count(summarizer, chain.from_iterable(map(result_files, results)), jobs, results)
     if not summarizer.explanations:
+        if target is None:
+            raise UnusableInput(display_name(results[0]), "has no explanations")
         others = ", ".join(sorted(summarizer.other_targets)) or "nothing at all"
         raise click.BadParameter(
             f"there are no explanations of {target!r}, but of {others}.", param_hint="--target"
         )
     with open_output(output) as file:
         write_summary(summarizer.summary(), form or _format_of(output), file)
+
+
+def _count(
+    summarizer: Summarizer, files: Iterator[ResultFile], jobs: int | None, results: Sequence[str]
+) -> None:
+    """Count what is in files; where there are several, by several processes, each for itself."""
+    # Standard input is read by this process, and comes from a command that may tell its own
+    # progress on the same terminal.
+    is_alone = STANDARD_INPUT not in results
+    first = list(islice(files, 2))
+    if len(first) == 1:
+        with progress(is_alone, "explanations") as tell:
+            for block in first[0].blocks():
+                summarizer.add(block, display_name(first[0].source))
+                tell(summarizer.explanations)
+        return
+    from lstm_lrp_cli.running.processes import shared_out
+    from lstm_lrp_cli.running.stream import usual_jobs
+
+    processes = (jobs or usual_jobs()) if is_alone else 1
+    with (
+        shared_out(summarizer.of_file, chain(first, files), processes) as counted,
+        progress(is_alone, "explanations") as tell,
+    ):
+        for each in counted:
+            summarizer.merge(each)
+            tell(summarizer.explanations)
 
 
 def _format_of(output: Path | None) -> str:

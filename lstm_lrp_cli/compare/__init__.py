@@ -59,6 +59,8 @@ class Disagreement:
         The largest one of a score.
     text : str
         The beginning of the sequence; empty in a numeric series.
+    input : str or None
+        As `Result` has it.
     """
 
     sequence: int
@@ -69,6 +71,7 @@ class Disagreement:
     b: str
     difference: float
     text: str
+    input: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Differences:
         The largest difference, relative to numbers of A over 1.
     sequence : int or None
         The sequence with the largest difference; None where there is no difference.
+    input : str or None
+        As `Result` has it.
     """
 
     compared: int
@@ -115,6 +120,7 @@ class Differences:
     largest: float
     relative: float
     sequence: int | None
+    input: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,8 @@ class Apart:
         Relevance of each token or step; NaN of those that are masked.
     dates : list of str or None
         When each of them was, where that is known of all.
+    input : str or None
+        As `Result` has it.
     """
 
     sequence: int
@@ -230,6 +238,7 @@ class Apart:
     a: list[float]
     b: list[float]
     dates: list[str] | None = None
+    input: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

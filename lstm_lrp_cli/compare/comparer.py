@@ -124,7 +124,6 @@ class Comparer:
     def _add_scores(self, sequences: Iterable[PairedTokens]) -> None:
         scored = [each for sequence in sequences for each in sequence.scored]
         if scored:
-            numbers = [each.a.sequence for each in scored]
             lengths = [len(each.a.scores) for each in scored]
             a, b = (
                 np.concatenate([np.array(scores, dtype=np.float64) for scores in of_side])
@@ -132,13 +131,14 @@ class Comparer:
                     *((each.a.scores, each.b.scores) for each in scored), strict=True
                 )
             )
-            self._scores.add(a, b, np.repeat(numbers, lengths))
+            place = np.repeat(np.arange(len(scored)), lengths)
+            self._scores.add(a, b, [(each.a, each.b) for each in scored], place)
 
     def _add_relevance(self, pairs: Sequence[Pair]) -> None:
         a, b = (np.concatenate(each) for each in zip(*((p.a, p.b) for p in pairs), strict=True))
         lengths = np.array([len(pair.a) for pair in pairs])
         place = np.repeat(np.arange(len(pairs)), lengths)
-        self._differences.add(a, b, np.array([pair.one.sequence for pair in pairs])[place])
+        self._differences.add(a, b, [(pair.one, pair.other) for pair in pairs], place)
         signs = np.sign(a) * np.sign(b)
         self._signs += int(np.count_nonzero(signs))
         self._same_sign += int(np.count_nonzero(signs > 0))
@@ -261,6 +261,7 @@ def _apart(pair: Pair, pearson: float, spearman: float) -> Apart:
         _steps(one),
         _steps(other),
         _dates(one) or _dates(other),
+        one.input if one.input is not None else other.input,
     )
 
 

@@ -76,6 +76,7 @@ class PredictionCount:
                 *names,
                 difference,
                 a.text,
+                a.input if a.input is not None else b.input,
             ),
         )
 
@@ -115,23 +116,29 @@ class DifferenceCount:
     def __init__(self) -> None:
         self._compared = 0
         self._total = self._largest = self._relative = 0.0
-        self._sequence: int | None = None
+        self._of: tuple[int | None, str | None] = None, None
 
-    def add(self, a: Floats, b: Floats, sequence: Integers) -> None:
+    def add(
+        self, a: Floats, b: Floats, results: Sequence[tuple[Result, Result]], place: Integers
+    ) -> None:
         """Count numbers of sequences.
 
         Parameters
         ----------
         a, b : ndarray, shape (n,)
-        sequence : ndarray of int, shape (n,)
-            The number of each one's sequence.
+        results : sequence of (Result, Result)
+            Those of A and B that they are of.
+        place : ndarray of int, shape (n,)
+            Which of these each one is of.
         """
         if not len(a):
             return
         apart = np.abs(b - a)
         worst = int(apart.argmax())
         if apart[worst] > self._largest:
-            self._largest, self._sequence = float(apart[worst]), int(sequence[worst])
+            one, other = results[place[worst]]
+            self._largest = float(apart[worst])
+            self._of = one.sequence, other.input if one.input is None else one.input
         relative = float((apart / np.maximum(1.0, np.abs(a))).max())
         self._relative = max(self._relative, relative)
         self._total += float(apart.sum())
@@ -143,7 +150,7 @@ class DifferenceCount:
             self._total / max(self._compared, 1),
             self._largest,
             self._relative,
-            self._sequence,
+            *self._of,
         )
 
 

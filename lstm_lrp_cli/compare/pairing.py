@@ -65,6 +65,7 @@ def same_sequences(
     UnusableInput
         One side lacks a sequence. The error names its place.
     """
+    before: str | None = None  # the input of the pair before
     for both in zip_longest(a, b):
         one, other = both
         if one is None or other is None:
@@ -72,14 +73,17 @@ def same_sequences(
             assert there is not None
             lacking = sides[one is not None]
             raise lacking.ended(there)
-        if one.number != other.number:
-            first, later = sorted(both, key=lambda each: each.number)
+        of = one.input if other.input is None else other.input
+        if one.number != other.number or one.input not in (of, None):
+            # The one that has gone on to another input, or further in the same.
+            first, later = sorted(both, key=lambda each: (each.input != before, each.number))
             raise later.side.refused(
                 later.first,
-                f"is of sequence {later.number}; expected sequence {first.number}, as "
-                f"{first.place} has it: both must be of the same input",
+                f"is of {later.told}; expected {first.told}, as {first.place} has it: both must "
+                "be of the same input",
             )
         yield one, other
+        before = of
 
 
 def matched(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from itertools import groupby
-from operator import attrgetter
 
 import numpy as np
 from msgspec.structs import replace
@@ -56,8 +56,7 @@ class Side:
         """An error about what ends before a sequence that the other side has."""
         return UnusableInput(
             self.name,
-            f"ends before sequence {other.number}, which {other.place} has; both must be of the "
-            "same input",
+            f"ends before {other.told}, which {other.place} has; both must be of the same input",
         )
 
 
@@ -67,6 +66,16 @@ class ExplainedSequence:
 
     side: Side
     results: list[Result]
+
+    @property
+    def input(self) -> str | None:
+        """Of a folder of parts: which input the sequence is of."""
+        return self.first.input
+
+    @property
+    def told(self) -> str:
+        """Which sequence it is, for messages."""
+        return f"sequence {self.number}" + (f" of {self.input}" if self.input is not None else "")
 
     @property
     def first(self) -> Result:
@@ -83,7 +92,11 @@ class ExplainedSequence:
         return self.side.place(self.first)
 
 
-def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[ExplainedSequence]:
+# The results of one file after the other, each with what messages call it.
+Files = Iterable[tuple[str, Iterable[list[Result]]]]
+
+
+def explained_sequences(files: Files, side: Side) -> Iterator[ExplainedSequence]:
     """The explanations of one sequence after the other.
 
     Raises
@@ -92,16 +105,17 @@ def explained_sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[
         They are of several methods, of which none is chosen, or not in the order of the input.
     """
     methods: set[str | None] = set()
-    for results in _sequences(blocks, side):
+    for name, results in _sequences(files):
+        own = replaced(side, name=name)
         if side.method is None:
             methods |= {result.method for result in results}
             if len(methods) > 1:
-                raise _several_methods(results, methods, side)
-        yield ExplainedSequence(side, _chosen(results, side))
+                raise _several_methods(results, methods, own)
+        yield ExplainedSequence(own, _chosen(results, own))
 
 
 def explained_twice(
-    blocks: Iterable[list[Result]], sides: tuple[Side, Side]
+    files: Files, sides: tuple[Side, Side]
 ) -> Iterator[tuple[ExplainedSequence, ExplainedSequence]]:
     """The explanations of one sequence after the other, by one method and by another.
 
@@ -110,32 +124,39 @@ def explained_twice(
     UnusableInput
         A sequence has none by one of them, or they are not in the order of the input.
     """
-    for results in _sequences(blocks, sides[0]):
+    for name, results in _sequences(files):
+        first, second = (replaced(side, name=name) for side in sides)
         for result in results:
             if result.method is None:
-                raise sides[0].refused(
+                raise first.refused(
                     result,
                     "does not say by which method it is; expected results of both: "
-                    f"lrp explain --method {sides[0].method},{sides[1].method}",
+                    f"lrp explain --method {first.method},{second.method}",
                 )
-        a, b = (ExplainedSequence(side, _chosen(results, side)) for side in sides)
+        a, b = (ExplainedSequence(side, _chosen(results, side)) for side in (first, second))
         yield a, b
 
 
-def _sequences(blocks: Iterable[list[Result]], side: Side) -> Iterator[list[Result]]:
-    """All explanations of one sequence after the other, whose numbers go up."""
-    before: list[Result] = []
-    results = (result for block in blocks for result in block)
-    for _, of_sequence in groupby(results, key=attrgetter("sequence")):
-        found = list(of_sequence)
-        if before and found[0].sequence < before[0].sequence:
-            raise side.refused(
-                found[0],
-                f"is of sequence {found[0].sequence}, which stands before {before[0].sequence}; "
-                "expected the explanations of one input, in its order",
-            )
-        yield found
-        before = found
+def _sequences(files: Files) -> Iterator[tuple[str, list[Result]]]:
+    """All explanations of one sequence after the other, whose numbers go up in each input."""
+    before: Result | None = None
+    for name, blocks in files:
+        results = (result for block in blocks for result in block)
+        for (of, number), of_sequence in groupby(results, key=_which):
+            found = list(of_sequence)
+            if before is not None and before.input == of and number < before.sequence:
+                raise Side(name).refused(
+                    found[0],
+                    f"is of sequence {number}, which stands before {before.sequence}; "
+                    "expected the explanations of one input, in its order",
+                )
+            yield name, found
+            before = found[0]
+
+
+def _which(result: Result) -> tuple[str | None, int]:
+    """What no two sequences share."""
+    return result.input, result.sequence
 
 
 def _chosen(results: list[Result], side: Side) -> list[Result]:

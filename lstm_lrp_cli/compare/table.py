@@ -25,6 +25,7 @@ from . import (
     Comparison,
     Correlations,
     Differences,
+    Disagreement,
     OfRelevance,
     Rank,
 )
@@ -97,7 +98,7 @@ def _print_predictions(predictions: ComparedPredictions, console: Console) -> No
     for each in predictions.sequences:
         label = (_name(each.label),) if with_label else ()
         table.add_row(
-            _number(each.sequence, each.id, each.step),
+            _number(each),
             *label,
             *(_class(name, each.label) for name in (each.a, each.b)),
             f"{each.difference:.3g}",
@@ -135,7 +136,10 @@ def _print_relevance(relevance: OfRelevance, kind: str, console: Console) -> Non
 def _differences(what: str, differences: Differences) -> str:
     if not differences.compared:
         return f"{what}: none to compare"
-    at = "" if differences.sequence is None else f" (sequence {differences.sequence})"
+    at = ""
+    if differences.sequence is not None:
+        of = "" if differences.input is None else f" of {printable(differences.input)}"
+        at = f" (sequence {differences.sequence}{of})"
     return f"{what}: mean difference {differences.mean:.3g}, largest {differences.largest:.3g}{at}"
 
 
@@ -183,7 +187,7 @@ def _print_most_different(comparison: Comparison, console: Console) -> None:
 
 
 def _heading(apart: Apart) -> Text:
-    heading = _number(apart.sequence, apart.id, apart.step)
+    heading = _number(apart)
     heading.stylize("bold")
     heading.append(f"  {printable(str(apart.target))}")
     for name, correlation in (("Pearson", apart.pearson), ("Spearman", apart.spearman)):
@@ -210,9 +214,11 @@ def _verdict(comparison: Comparison, tolerance: float) -> Text:
     return Text("FAILED", "bold red").append(f": {worst}; {allowed}{why}", "default")
 
 
-def _number(sequence: int, id: str | int | None, step: int | None) -> Text:
-    named = "" if id in (None, sequence) else f" ({printable(str(id))})"
-    return Text(f"{sequence}{named}" + ("" if step is None else f" step {step}"))
+def _number(of: Apart | Disagreement) -> Text:
+    """Which sequence, and step, of which input where there may be several."""
+    input = "" if of.input is None else f"{printable(of.input)}: "
+    named = "" if of.id in (None, of.sequence) else f" ({printable(str(of.id))})"
+    return Text(f"{input}{of.sequence}{named}" + ("" if of.step is None else f" step {of.step}"))
 
 
 def _class(name: str | None, label: str | int | None) -> Text:

@@ -83,6 +83,8 @@ class Result(Struct, frozen=True, eq=False):
         When each step was; None where it does not say.
     original : list of float
         Of a regressor whose values were scaled, all scores in the units of the user's; else empty.
+    input : str or None
+        Of a part of a folder: the input that the sequence is of, as the manifest has it.
     """
 
     sequence: int
@@ -103,6 +105,7 @@ class Result(Struct, frozen=True, eq=False):
     inputs: tuple[ResultInput, ...] = ()
     dates: list[str] | None = None
     original: list[float] = []
+    input: str | None = None
 
     @property
     def parts(self) -> tuple[ResultPart, ...]:

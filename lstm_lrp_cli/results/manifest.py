@@ -1,21 +1,150 @@
-"""stub"""
+"""What a folder of parts says of them: a line of JSON for each part, in the input's order.
+
+`lrp explain` writes it when all parts are there. It is read as what a stranger wrote: no line is
+longer than names of files can make it, and no part lies outside the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-MANIFEST = "_lrp/manifest.jsonl"
+from lstm_lrp_cli.errors import UnusableInput, reading, short
+from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, open_input
+
+# Where in a folder of parts all lies that is no part; the manifest and the receipts in it.
+ABOUT = "_lrp"
+MANIFEST = f"{ABOUT}/manifest.jsonl"
+RECEIPTS = f"{ABOUT}/receipts"
+# Two names of the longest that systems have, each character written as an escape, and numbers.
+LONGEST_ENTRY = 2**16
+AGAIN = "run the same command again"
+
+Count = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(min_length=1)]
 
 
 class Entry(Struct, frozen=True):
-    part: str
-    input: str
-    start: int
-    stop: int | None
-    first: int
-    sequences: int
-    steps: int
-    bytes: int
+    """One part: a file of results of a whole input, or of a range of it.
+
+    Parameters
+    ----------
+    part : str
+        Its path in the folder, with `/`.
+    input : str
+        What the input is called, of which a sequence's number is the place.
+    start, stop : int, int or None
+        The range: bytes of lines, row groups of Parquet; None is the input's end.
+    first : int
+        The number of the first line or row, from 1.
+    sequences, steps : int
+        How many there are.
+    bytes : int
+        The part's size.
+    """
+
+    part: Name
+    input: Name
+    start: Count
+    stop: Count | None
+    first: Count
+    sequences: Count
+    steps: Count
+    bytes: Count
 
 
-def manifest_line(entry):
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+def is_folder_of_parts(source: str) -> bool:
+    """Whether a source of results is a folder that parts were, or are being, written to."""
+    return source != STANDARD_INPUT and Path(source, ABOUT).is_dir()
+
+
+def read_manifest(folder: str) -> Iterator[Entry]:
+    """The parts of a folder, one after the other, however many there are.
+
+    Raises
+    ------
+    UnusableInput
+        There is no manifest yet, or a line is not what `lrp explain` writes. The error names it.
+    """
+    path = inside(folder, MANIFEST)
+    if not Path(path).is_file():
+        raise _not_finished(folder)
+    where = display_name(path)
+    with reading(where), open_input(path) as opened:
+        before: Entry | None = None
+        number = 0
+        while line := opened.file.readline(LONGEST_ENTRY + 1):
+            number += 1
+            place = f"{where}: line {number}"
+            entry = _entry(line, folder, place)
+            if before is not None and before.input == entry.input and entry.start <= before.start:
+                raise UnusableInput(
+                    place,
+                    f"the part `{short(entry.part)}` begins no later in its input than the one "
+                    f"before it; {AGAIN}",
+                )
+            yield entry
+            before = entry
+        if before is None:
+            raise UnusableInput(where, f"is empty; {AGAIN}")
+
+
+def manifest_line(entry: Entry) -> bytes:
+    """What the manifest says of a part."""
     return msgspec.json.encode(entry) + b"\n"
+
+
+def inputs_of(folder: str) -> Iterator[str]:
+    """The inputs of a folder's parts in their order, each once, since its parts stand together."""
+    for name, _ in groupby(read_manifest(folder), attrgetter("input")):
+        yield name
+
+
+def inside(folder: str, path: str) -> str:
+    """A path in a folder, as it is opened."""
+    return os.path.join(folder, path)
+
+
+def _entry(line: bytes, folder: str, place: str) -> Entry:
+    if len(line) > LONGEST_ENTRY:
+        raise UnusableInput(place, f"is longer than {LONGEST_ENTRY:,} bytes; {AGAIN}")
+    try:
+        entry = _DECODER.decode(line)
+    except msgspec.ValidationError as error:
+        raise UnusableInput(place, f"{error}; expected a line of a part; {AGAIN}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnusableInput(place, f"is not JSON: {error}; {AGAIN}") from error
+    if _leads_out(entry.part, folder):
+        raise UnusableInput(
+            place, f"the part `{short(entry.part)}` leads out of the folder; expected a path in it"
+        )
+    return entry
+
+
+def _leads_out(part: str, folder: str) -> bool:
+    """Whether a part's path does not stay in its folder, by any system's reading of it."""
+    # Not by `Path`, which keeps all names that it has seen.
+    steps = part.replace(os.sep, "/").split("/")
+    out = not steps[0] or ".." in steps or os.path.splitdrive(part)[0]
+    # In URLs "::" parts one from another.
+    return bool(out) or "://" in part or "\0" in part or ("://" in folder and "::" in part)
+
+
+def _not_finished(folder: str) -> UnusableInput:
+    """An error about a folder without a manifest."""
+    written = sum(1 for _ in Path(folder, RECEIPTS).rglob("*.json"))
+    return UnusableInput(
+        display_name(folder),
+        f"is not finished: {written:,} of its parts are written, and there is no {MANIFEST} yet; "
+        f"{AGAIN}",
+    )

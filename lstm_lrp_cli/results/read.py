@@ -1,11 +1,15 @@
-"""Files of results, read block by block: JSON lines, or Parquet."""
+"""Files of results, read block by block: JSON lines, or Parquet; and folders of such parts."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BufferedReader
+from pathlib import Path
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.inputs.lines import LONGEST_LINE, Lines, blocks_of_lines, read_in_order
@@ -19,6 +23,7 @@ from lstm_lrp_cli.inputs.stream import (
 )
 from lstm_lrp_cli.loading.files.formats import what_it_is
 from . import OUTDATED, Result, ResultInput, misfit
+from .manifest import AGAIN, inside, is_folder_of_parts, read_manifest
 
 PARQUET = b"PAR1"
 # How much is read at a time: some ten thousand tokens.
@@ -29,6 +34,78 @@ MOST_VALUES = LONGEST_LINE // 4
 EXPECTED = "expected a line of `lrp explain --format jsonl`"
 # Where null stands for what is no finite number; in relevance, for what is missing.
 NUMBERS = ("scores", "original", "ledger")
+
+
+class ResultFile(Struct, frozen=True):
+    """A file of results: a source by itself, or a part of a folder.
+
+    Parameters
+    ----------
+    path : str
+    source : str
+        What the user named: the file, or the folder.
+    input : str or None
+        Of a part, the input that its sequences are of.
+    size : int or None
+        The bytes that the manifest says a part has.
+    is_empty : bool
+        Whether the manifest says that a part has no sequences.
+    """
+
+    path: str
+    source: str
+    input: str | None = None
+    size: int | None = None
+    is_empty: bool = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return display_name(self.path)
+
+    def blocks(self) -> Iterator[list[Result]]:
+        """Its results, as `read_results` gives them.
+
+        Raises
+        ------
+        UnusableInput
+            As there; and where a part is not what the manifest says.
+        """
+        if self.input is None:
+            yield from read_results(self.path)
+            return
+        self._check_size()
+        if not self.is_empty:
+            for block in read_results(self.path):
+                yield [replace(result, input=self.input) for result in block]
+
+    def _check_size(self) -> None:
+        path = Path(self.path)
+        if not path.is_file():
+            raise UnusableInput(self.name, f"this part is missing; {AGAIN}")
+        size = path.stat().st_size
+        if size != self.size:
+            raise UnusableInput(
+                self.name,
+                f"this part has {size:,} bytes, and the manifest says {self.size:,}; remove it, "
+                f"and {AGAIN}",
+            )
+
+
+def result_files(source: str) -> Iterator[ResultFile]:
+    """A file of results, or those that a folder has, in its manifest's order.
+
+    Raises
+    ------
+    UnusableInput
+        The folder has no manifest yet, or one that is damaged.
+    """
+    if not is_folder_of_parts(source):
+        yield ResultFile(source, source)
+        return
+    for entry in read_manifest(source):
+        path = inside(source, entry.part)
+        yield ResultFile(path, source, entry.input, entry.bytes, not entry.sequences)
 
 
 def read_results(source: str) -> Iterator[list[Result]]:
@@ -63,7 +140,9 @@ def _blocks(opened: OpenInput, where: str) -> Iterator[list[Result]]:
         found = "" if is_text(opened.beginning) else what_it_is(seen_of(opened, where))
         if found:
             raise UnusableInput(
-                where, f"{found}; expected what `lrp explain` writes as JSON lines or Parquet"
+                where,
+                f"{found}; expected what `lrp explain` writes as JSON lines "
+                "(--format jsonl) or Parquet",
             )
         yield from _json_lines(opened.file, where)
         return

@@ -222,5 +222,13 @@ class Ranked(Generic[Kept]):
         elif amount > self._heap[0][0]:
             heapq.heapreplace(self._heap, (amount, self._seen, make()))
 
+    def merge(self, other: Ranked[Kept]) -> None:
+        """Take in what another one kept, as if all that it was given came next."""
+        for amount, seen, kept in other._heap:
+            heapq.heappush(self._heap, (amount, self._seen + seen, kept))
+            if len(self._heap) > self._top:
+                heapq.heappop(self._heap)
+        self._seen += other._seen
+
     def highest_first(self) -> list[Kept]:
         return [kept for *_, kept in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]

@@ -9,12 +9,13 @@ from typing import TextIO
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.records import NO_SHARES, Ledger
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.model import Floats, Integers
+from lstm_lrp_cli.inputs.stream import display_name
+from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.results import Kind, Result, ResultPart, named, relevance_of_steps, without_masked
+from lstm_lrp_cli.results.read import ResultFile
 from lstm_lrp_cli.statistics.tokens import (
     MOST_ROWS,
     UNKNOWN,
@@ -24,17 +25,8 @@ from lstm_lrp_cli.statistics.tokens import (
     most_to_drop,
 )
 from lstm_lrp_cli.terminal.text import json_document
-from .summary import (
-    PARTS,
-    POSITIONS,
-    ByPosition,
-    Cell,
-    OfMethod,
-    OfTarget,
-    PositionFigures,
-    Residual,
-    Summary,
-)
+from .positions import Positions
+from .summary import Cell, OfMethod, OfTarget, Residual, Summary
 
 # Far more than models have classes, and than runs have methods: what is counted of each takes
 # memory, whatever else is dropped.
@@ -52,6 +44,9 @@ class Summarizer:
     2002, "Approximate Frequency Counts over Data Streams"). One that comes again is counted anew,
     so that its count may be too low, by no more than `Dropped.missing`.
 
+    It can be pickled, and those of several parts of a corpus can be merged: in the corpus's order
+    they come to what one of all of it does, counts exactly and sums but for rounding.
+
     Parameters
     ----------
     top, min_count : int
@@ -63,7 +58,8 @@ class Summarizer:
     def __init__(self, top: int, min_count: int, target: str | None = None) -> None:
         self._top, self._min_count, self._target = top, min_count, target
         self._methods: dict[str | None, _Method] = {}
-        self._sources: list[str] = []
+        self._sources: dict[str, None] = {}  # in their order
+        self._files = _Files()
         self._kind: Kind | None = None
         # How often a token was dropped, and how much of its count may be missing from one table.
         self._dropped = 0
@@ -76,12 +72,20 @@ class Summarizer:
         """How many were counted."""
         return sum(method.explanations for method in self._methods.values())
 
+    def of_file(self, file: ResultFile) -> Iterator[Summarizer]:
+        """What one file of results comes to by itself, as the one result of some work."""
+        counted = Summarizer(self._top, self._min_count, self._target)
+        for block in file.blocks():
+            counted.add(block, display_name(file.source))
+        yield counted
+
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the figures
     def add(self, results: Sequence[Result], source: str) -> None:
         """Count a block of results of one file."""
-        if source not in self._sources:
-            self._sources.append(source)
+        self._sources[source] = None
         by_method: defaultdict[str | None, list[Result]] = defaultdict(list)
+        if results:
+            self._files.add(results[0].input or source)
         for result in results:
             if self._target is None or str(result.target) == self._target:
                 by_method[result.method].append(result)
@@ -97,10 +101,34 @@ class Summarizer:
         self._keep_within_memory()
 
     @np.errstate(over="ignore", invalid="ignore")
+    def merge(self, other: Summarizer) -> None:
+        """Count all that another one did, of what comes next.
+
+        Raises
+        ------
+        UnusableInput
+            Both together tell of too many methods or targets.
+        """
+        self._sources |= other._sources
+        self._files.merge(other._files)
+        self._kind = self._kind or other._kind
+        self.other_targets |= other.other_targets
+        for name, method in other._methods.items():
+            if name not in self._methods:
+                self._methods[name] = _Method(self._top)
+            self._methods[name].merge(method)
+        # What may be missing from a table is missing from it here, and there.
+        self._dropped += other._dropped
+        self._missing += other._missing
+        self._refuse_endless(next(reversed(self._sources), ""))
+        self._keep_within_memory()
+
+    @np.errstate(over="ignore", invalid="ignore")
     def summary(self) -> Summary:
         """What all results so far come to."""
         return Summary(
-            self._sources,
+            list(self._sources),
+            self._files.count,
             self._kind or "token",
             self._top,
             self._min_count,
@@ -140,6 +168,25 @@ class Summarizer:
         return Dropped(self._dropped, self._missing * tables)
 
 
+class _Files:
+    """Counts files by names that follow each other, of which the first and the last are kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first = self._last = ""
+
+    def add(self, name: str) -> None:
+        if not self.count:
+            self._first = name
+        if not self.count or name != self._last:
+            self.count, self._last = self.count + 1, name
+
+    def merge(self, other: _Files) -> None:
+        if other.count:
+            self.add(other._first)
+            self.count, self._last = self.count + other.count - 1, other._last
+
+
 class _Method:
     """What is counted of one method."""
 
@@ -164,6 +211,13 @@ class _Method:
     def most_tables(self) -> int:
         """How many tables a target has at most."""
         return max((len(target.parts) for target in self._targets.values()), default=0)
+
+    def merge(self, other: _Method) -> None:
+        self.explanations += other.explanations
+        self._without_score += other._without_score
+        self._residuals.merge(other._residuals)
+        for target, counted in other._targets.items():
+            self._targets[target].merge(counted)
 
     def add(self, results: Sequence[Result], source: str) -> None:
         self.explanations += len(results)
@@ -211,7 +265,7 @@ class _Target:
 
     def __init__(self) -> None:
         self.parts: defaultdict[Confused, _Part] = defaultdict(_Part)
-        self._positions = _Positions()
+        self._positions = Positions()
 
     @property
     def confused(self) -> Iterator[tuple[tuple[str | int, str | int | None], _Part]]:
@@ -225,6 +279,11 @@ class _Target:
         steps = [relevance_of_steps(each) for each in inputs]
         self._positions.add(steps)
         self.parts[confused].add(len(results), inputs, steps)
+
+    def merge(self, other: _Target) -> None:
+        self._positions.merge(other._positions)
+        for confused, part in other.parts.items():
+            self.parts[confused].merge(part)
 
     def figures(self, target: str | int, top: int, min_count: int) -> OfTarget:
         table = TokenStatistics()
@@ -243,67 +302,16 @@ class _Target:
         )
 
 
-class _Positions:
-    """Counts relevance by position, as more and more sequences come."""
-
-    def __init__(self) -> None:
-        self._from_start = _Bins(POSITIONS + 1)
-        self._tenths = _Bins(PARTS)
-
-    @property
-    def steps(self) -> int:
-        """How many tokens or steps there are in all."""
-        return int(self._tenths.counts.sum())
-
-    @property
-    def total(self) -> float:
-        """The sum of all relevance."""
-        return float(self._tenths.totals.sum())
-
-    def add(self, sequences: Sequence[Floats]) -> None:
-        """Add the relevance of each step of several sequences."""
-        lengths = np.array(list(map(len, sequences)), dtype=np.intp)
-        amounts = np.concatenate(sequences)
-        ends = np.cumsum(lengths)
-        positions = np.arange(len(amounts)) - np.repeat(ends - lengths, lengths)
-        self._from_start.add(np.minimum(positions, POSITIONS), amounts)
-        self._tenths.add(PARTS * positions // np.repeat(lengths, lengths), amounts)
-
-    def figures(self) -> ByPosition:
-        """What was counted so far."""
-        found = self._from_start.figures()
-        beyond = found.pop() if found and found[-1].position == POSITIONS else None
-        return ByPosition(found, beyond, self._tenths.figures())
-
-
-class _Bins:
-    """Amounts that fall into bins."""
-
-    def __init__(self, size: int) -> None:
-        self.counts: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
-        self.totals: NDArray[np.float64] = np.zeros(size)
-        self._sizes: NDArray[np.float64] = np.zeros(size)
-
-    def add(self, bins: Integers, amounts: Floats) -> None:
-        size = len(self.counts)
-        self.counts += np.bincount(bins, minlength=size)
-        self.totals += np.bincount(bins, amounts, size)
-        self._sizes += np.bincount(bins, np.abs(amounts), size)
-
-    def figures(self) -> list[PositionFigures]:
-        """Those of the bins into which something fell."""
-        there = np.flatnonzero(self.counts)
-        counts = self.counts[there]
-        columns = (there, counts, self.totals[there] / counts, self._sizes[there] / counts)
-        return list(map(PositionFigures, *(column.tolist() for column in columns)))
-
-
 class _Part:
     """The explanations of one target in one cell of the confusion matrix."""
 
     def __init__(self) -> None:
         self.explanations = 0
         self.table = TokenStatistics()
+
+    def merge(self, other: _Part) -> None:
+        self.explanations += other.explanations
+        self.table.merge(other.table)
 
     def add(self, explanations: int, inputs: Sequence[ResultPart], steps: Sequence[Floats]) -> None:
         """Count the tokens of explanations, or the features of a series at each step."""
@@ -333,7 +341,7 @@ def _order(target: str | int) -> tuple[bool, int, str]:
 def _residual(result: Result, source: str, relative: float) -> Residual:
     assert result.ledger is not None
     return Residual(
-        source,
+        result.input or source,
         result.sequence,
         result.id,
         result.target,

@@ -120,7 +120,7 @@ class Residual:
     Parameters
     ----------
     source : str
-        The file of results.
+        The file of results; of a folder of parts, the input.
     sequence, id, target, step
         As `Result` has them.
     text : str
@@ -174,7 +174,9 @@ class Summary:
     Parameters
     ----------
     results : list of str
-        The files.
+        The files, or folders of parts.
+    files : int
+        How many files residuals may be of: files of results or, of parts, of their input.
     kind : {"token", "feature", "token or feature"}
         What relevance is told of; of several inputs, behind the input's name.
     top, min_count : int
@@ -186,6 +188,7 @@ class Summary:
     """
 
     results: list[str]
+    files: int
     kind: Kind
     top: int
     min_count: int

@@ -43,7 +43,7 @@ def print_summary(summary: Summary, file: TextIO) -> None:
         if method.confusion:
             console.print(_confusion(method.confusion, summary))
         if method.worst_residuals:
-            console.print(_residuals(method.worst_residuals, len(summary.results) > 1))
+            console.print(_residuals(method.worst_residuals, summary.files > 1))
 
 
 def _print_target(target: OfTarget, summary: Summary, console: Console) -> None:

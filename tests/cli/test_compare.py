@@ -126,7 +126,9 @@ class TestJson:
         assert list(found["predictions"]) == [
             *("compared", "different", "changes", "labelled", "sequences")
         ]
-        assert list(found["scores"]) == ["compared", "mean", "largest", "relative", "sequence"]
+        assert list(found["scores"]) == [
+            *("compared", "mean", "largest", "relative", "sequence", "input")
+        ]
         assert list(found["relevance"]) == [
             *("compared", "alone", "other_tokens", "masked_by_one", "differences"),
             *("pearson", "spearman", "signs", "same_sign"),
@@ -136,6 +138,7 @@ class TestJson:
         assert list(found["most_different"][0]) == [
             *("sequence", "id", "step", "target", "label", "a_predicted", "b_predicted"),
             *("pearson", "spearman", "difference", "position", "tokens", "a", "b", "dates"),
+            "input",
         ]
         with_tolerance = compared(results, "--methods", "lrp-all,occlusion", "--tolerance", 99)
         assert with_tolerance == found | {

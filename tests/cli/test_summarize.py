@@ -48,7 +48,9 @@ def line(text="not bad", relevance=(0.5, 0.25), **keys):
 class TestJson:
     def test_has_the_documented_keys(self, summary, results):
         found = summary(results)
-        assert list(found) == ["results", "kind", "top", "min_count", "dropped", "methods"]
+        assert list(found) == [
+            *("results", "files", "kind", "top", "min_count", "dropped", "methods")
+        ]
         (method,) = found["methods"]
         assert list(method) == [
             *("method", "explanations", "without_score", "targets", "confusion"),

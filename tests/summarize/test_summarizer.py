@@ -1,14 +1,18 @@
 """Statistics over results: those of a plain loop over all tokens, whatever the blocks."""
 
+import itertools
 import math
+import pickle
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_summary import by_position, figures_of, relative_residual, steps_of
 
+from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.results import Result
 from lstm_lrp_cli.summarize import summarizer as module
 from lstm_lrp_cli.summarize.summarizer import Summarizer
@@ -25,8 +29,11 @@ def ledgers(draw):
     return {"score": score, "tokens": tokens, "biases": -tokens / 2, "residual": residual}
 
 
+any_ledger = ledgers()
+
+
 @st.composite
-def results(draw):
+def results(draw, amounts=amounts, ledgers=any_ledger):
     """One explanation by token, by dimension, by feature or by step."""
     steps = draw(st.integers(0, 12))
     width = draw(st.sampled_from([None, 1, 2]))
@@ -44,7 +51,7 @@ def results(draw):
         predicted=draw(classes),
         label=draw(st.none() | classes),
         method=draw(st.sampled_from([None, "lrp-all", "gradient"])),
-        ledger=draw(st.none() | ledgers()),
+        ledger=draw(st.none() | ledgers),
         unknown=draw(st.lists(st.integers(0, steps - 1), unique=True))
         if of_tokens and steps
         else [],
@@ -264,8 +271,11 @@ def test_worst_residuals_say_where_they_stand():
     assert (second.sequence, second.text, second.relative) == (8, "", 0.25)
 
 
-class TestManyTokens:
+class ManyTokens:
     """Beyond a number of different tokens the rare ones are dropped."""
+
+    def summarized(self, blocks):
+        return summarized(blocks)
 
     @pytest.fixture(params=[False, True], ids=["", "labelled"])
     def labelled(self, request):
@@ -296,6 +306,30 @@ class TestManyTokens:
     def rows(self, counted):
         return sum(len(table) for of in counted._methods.values() for table in of.tables)
 
+    def test_counts_lack_no_more_than_is_told(self, blocks):
+        summary = self.summarized(blocks)
+        everything = [each for block in blocks for each in block]
+        for target in summary.methods[0].targets:
+            expected = figures_of(each for each in everything if each.target == target.target)
+            found = table_of(target.highest_total, target.lowest_total)
+            for token, (count, *_) in expected.items():
+                there = found[token][0] if token in found else 0
+                assert count - summary.dropped.missing <= there <= count
+
+    def test_it_is_said(self, blocks):
+        dropped = self.summarized(blocks).dropped
+        assert dropped.tokens > 100
+        assert dropped.missing >= 1
+
+    def test_the_rest_stays_exact(self, blocks):
+        for target in self.summarized(blocks).methods[0].targets:
+            some = [each for block in blocks for each in block if each.target == target.target]
+            steps = [amount for each in some for amount in steps_of(each)]
+            assert target.tokens == len(steps)
+            assert target.relevance == pytest.approx(sum(steps))
+
+
+class TestManyTokens(ManyTokens):
     def test_memory_stays_within_its_bound(self, blocks):
         counted = Summarizer(ALL, 1)
         most = 0
@@ -305,27 +339,9 @@ class TestManyTokens:
         assert 20 < most <= 40
 
     def test_the_frequent_ones_are_kept(self, blocks):
-        summary = summarized(blocks)
-        everything = [each for block in blocks for each in block]
-        for target in summary.methods[0].targets:
-            expected = figures_of(each for each in everything if each.target == target.target)
+        for target in summarized(blocks).methods[0].targets:
             found = table_of(target.highest_total, target.lowest_total)
             assert {f"often{k}" for k in range(5)} <= found.keys()
-            for token, (count, *_) in expected.items():
-                there = found[token][0] if token in found else 0
-                assert count - summary.dropped.missing <= there <= count
-
-    def test_it_is_said(self, blocks):
-        dropped = summarized(blocks).dropped
-        assert dropped.tokens > 100
-        assert dropped.missing >= 1
-
-    def test_the_rest_stays_exact(self, blocks):
-        for target in summarized(blocks).methods[0].targets:
-            some = [each for block in blocks for each in block if each.target == target.target]
-            steps = [amount for each in some for amount in steps_of(each)]
-            assert target.tokens == len(steps)
-            assert target.relevance == pytest.approx(sum(steps))
 
     def test_nothing_is_dropped_before(self):
         tokens = " ".join(f"t{k}" for k in range(40))
@@ -333,3 +349,112 @@ class TestManyTokens:
         more = summarized([[result(tokens + " t0 t40", *range(42))]])
         assert more.dropped is not None
         assert [each.token for each in more.methods[0].targets[0].highest_total] == ["t0"]
+
+
+# Quarters add up to the same in any order.
+quarters = st.integers(-400, 400).map(lambda number: number / 4)
+alike = st.sampled_from([0.0, 0.25, 0.5]).map(
+    lambda residual: {"score": 1.0, "tokens": 1.0, "residual": residual}
+)
+many_of_quarters = st.lists(results(quarters, alike), min_size=1, max_size=30)
+places = st.lists(st.integers(0, 30), max_size=4)
+
+
+def parts_of(several, cuts):
+    """Several results, cut at some places; parts may be empty."""
+    ends = [0, *sorted(min(cut, len(several)) for cut in cuts), len(several)]
+    return [several[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def merged(parts, top=ALL, min_count=1, target=None):
+    """What summaries of parts come to, each of which comes from another process."""
+    whole = Summarizer(top, min_count, target)
+    for part in parts:
+        counted = Summarizer(top, min_count, target)
+        counted.add(part, "results.jsonl")
+        whole.merge(pickle.loads(pickle.dumps(counted)))
+    return whole
+
+
+def without_spread(summary):
+    """A summary as plain values without what is but nearly the same; and that, in its order."""
+    spread = []
+
+    def plain(value):
+        if isinstance(value, dict):
+            if "std" in value:
+                spread.append(value["std"])
+            return {key: plain(each) for key, each in value.items() if key != "std"}
+        return [plain(each) for each in value] if isinstance(value, list) else value
+
+    return plain(msgspec.to_builtins(summary)), spread
+
+
+class TestMerging:
+    """Summaries of parts, merged in their order, are the summary of the whole."""
+
+    @given(many_of_quarters, places, st.sampled_from([1, 3, ALL]))
+    def test_is_adding(self, several, cuts, top):
+        found, spread = without_spread(merged(parts_of(several, cuts), top).summary())
+        expected, spread_of_whole = without_spread(summarized([several], top))
+        assert found == expected
+        assert close(spread, spread_of_whole)
+
+    @given(many_of_quarters, places)
+    def test_of_one_target(self, several, cuts):
+        whole, some = Summarizer(ALL, 1, "good"), merged(parts_of(several, cuts), target="good")
+        whole.add(several, "results.jsonl")
+        assert some.other_targets == whole.other_targets
+        assert some.explanations == whole.explanations
+
+    @given(many_of_quarters, places)
+    def test_may_be_in_steps(self, several, cuts):
+        """A part of parts is merged as any other."""
+        parts = parts_of(several, cuts)
+        first, second = merged(parts[:2]), merged(parts[2:])
+        first.merge(second)
+        assert without_spread(first.summary())[0] == without_spread(merged(parts).summary())[0]
+
+    def test_of_equal_residuals_the_first_are_kept(self):
+        ledger = {"score": 2.0, "residual": 1.0}
+        worse = {"score": 1.0, "residual": 1.0}
+        parts = [
+            [Result(number, "good", np.ones(1), tokens=["a"], ledger=of)]
+            for number, of in enumerate([ledger, worse, ledger, worse, ledger])
+        ]
+        found = merged(parts, top=4).summary().methods[0].worst_residuals
+        assert [each.sequence for each in found] == [1, 3, 0, 2]
+
+    def test_residuals_name_the_input_of_a_part(self):
+        ledger = {"score": 2.0, "residual": 1.0}
+        parts = [
+            [Result(0, "good", np.ones(1), tokens=["a"], ledger=ledger, input=name)]
+            for name in ("a.txt", "a.txt", "b.txt")
+        ]
+        summary = merged(parts).summary()
+        assert (summary.results, summary.files) == (["results.jsonl"], 2)
+        sources = [each.source for each in summary.methods[0].worst_residuals]
+        assert sources == ["a.txt", "a.txt", "b.txt"]
+
+    def test_more_targets_than_one_summary_may_have_are_refused(self, monkeypatch):
+        monkeypatch.setattr(module, "MOST_TARGETS", 3)
+        parts = [[result("a", 1, target=number)] for number in range(4)]
+        with pytest.raises(UnusableInput, match="tells of more than 3 targets"):
+            merged(parts)
+
+
+class TestMergingManyTokens(ManyTokens):
+    """The same holds of parts of seven blocks each, whose summaries are merged."""
+
+    def summarized(self, blocks):
+        return merged(self.parts(blocks)).summary()
+
+    def parts(self, blocks):
+        return [[*itertools.chain(*blocks[k : k + 7])] for k in range(0, len(blocks), 7)]
+
+    def test_memory_stays_within_its_bound(self, blocks):
+        whole, most = Summarizer(ALL, 1), 0
+        for part in self.parts(blocks):
+            whole.merge(merged([part]))
+            most = max(most, self.rows(whole))
+        assert 20 < most <= 40

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -311,6 +312,19 @@ def refuse_same_file(written: Mapping[str, Path | None], read: Mapping[str, Path
     problem = same_file(written, read)
     if problem:
         raise click.UsageError(problem)
+
+
+def refuse_part(output: Path | None, sources: Iterable[str]) -> None:
+    """Refuse to write over a part of a folder of results that is read, or over its manifest."""
+    if output is None or output == STANDARD_OUTPUT or _file_of(output) is None:
+        return
+    from lstm_lrp_cli.results.manifest import MANIFEST, inside, is_folder_of_parts
+    from lstm_lrp_cli.results.read import result_files
+
+    for folder in filter(is_folder_of_parts, sources):
+        paths = (file.path for file in result_files(folder))
+        for path in chain([inside(folder, MANIFEST)], paths):
+            refuse_same_file({"-o": output}, {path: Path(path)})
 
 
 def same_file(written: Mapping[str, Path | None], read: Mapping[str, Path | None]) -> str:

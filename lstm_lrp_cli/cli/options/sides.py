@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import tee
+from itertools import islice, tee, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from lstm_lrp_cli.compare.pairing import same_sequences
 from lstm_lrp_cli.compare.side import (
     ExplainedSequence,
     Explaining,
+    Files,
     Side,
     explained_sequences,
     explained_twice,
     named_alike,
 )
-from lstm_lrp_cli.errors import WrongUsage
+from lstm_lrp_cli.errors import UnusableInput, WrongUsage
 from lstm_lrp_cli.explaining.settings import parse_method, resolve_methods
 from lstm_lrp_cli.inputs.read import READ_STEPS, Block, read_blocks, sequences_of
 from lstm_lrp_cli.inputs.stream import display_name
@@ -26,7 +27,8 @@ from lstm_lrp_cli.loading.load import load_model
 from lstm_lrp_cli.loading.mapping import Described
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results import Result
-from lstm_lrp_cli.results.read import read_results
+from lstm_lrp_cli.results.manifest import inputs_of, is_folder_of_parts
+from lstm_lrp_cli.results.read import result_files
 from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.text import warn
 from .arguments import QuestionOptions
@@ -159,15 +161,16 @@ def both_sides(
     by = {k: _known(name) for k, name in enumerate(names) if models[k] and name is not None}
     names = tuple(by.get(k, name) for k, name in enumerate(names))
     sides = Side(display_name(paths[0]), names[0]), Side(display_name(paths[1]), names[1])
+    _refuse_other_inputs(paths[0], paths[1])
     of_models = tuple(dict.fromkeys(by.values()))
     loaded = {k: asked.load(paths[k], k) for k in by}
     if len(loaded) == 2:
         loaded = dict(enumerate(named_alike(loaded[0], loaded[1], sides[1].name, sides[0].name)))
     blocks = _blocks(asked, loaded)
-    streams = [
-        asked.explained(loaded[k], blocks[k], of_models, (by[k],))
+    streams: list[Files] = [
+        [(sides[k].name, asked.explained(loaded[k], blocks[k], of_models, (by[k],)))]
         if k in loaded
-        else read_results(path)
+        else _files(path)
         for k, path in enumerate(paths)
     ]
     a, b = map(explained_sequences, streams, sides)
@@ -184,8 +187,44 @@ def _two_methods(
     if is_model:
         model = asked.load(path, 0)
         blocks = read_blocks(asked.given.source, model, READ_STEPS)
-        return sides, explained_twice(asked.explained(model, blocks, names, names), sides)
-    return sides, explained_twice(read_results(path), sides)
+        explained = asked.explained(model, blocks, names, names)
+        return sides, explained_twice([(sides[0].name, explained)], sides)
+    return sides, explained_twice(_files(path), sides)
+
+
+def _files(path: str) -> Files:
+    """The results of a file, or of each of a folder's parts."""
+    return ((each.name, each.blocks()) for each in result_files(path))
+
+
+def _refuse_other_inputs(a: str, b: str) -> None:
+    """Refuse folders of parts that are not of the same inputs, before any part is read.
+
+    Raises
+    ------
+    UnusableInput
+        So it is; or only one side is a folder, of several inputs.
+    """
+    folders = [path for path in (a, b) if is_folder_of_parts(path)]
+    if len(folders) == 2:
+        for one, other in zip_longest(inputs_of(a), inputs_of(b)):
+            if one != other:
+                has, expected = (f"`{each}`" if each else "nothing more" for each in (other, one))
+                raise UnusableInput(
+                    display_name(b),
+                    f"is of other inputs: it has {has} where {display_name(a)} has {expected}; "
+                    "both must be of the same inputs, in the same order",
+                )
+    elif folders:
+        [folder] = folders
+        first = list(islice(inputs_of(folder), 2))
+        if len(first) > 1:
+            alone = b if folder == a else a
+            raise UnusableInput(
+                display_name(folder),
+                f"is of several inputs ({' and '.join(first)} first), and {display_name(alone)} is "
+                "of one; compare it with a folder, or one of its parts with that",
+            )
 
 
 def _blocks(asked: AskedModels, loaded: dict[int, Model]) -> dict[int, Iterator[Block]]:
