@@ -74,8 +74,7 @@ def connected(where: str, jobs: int, *, quiet: bool) -> Iterator[Cluster]:
     UnusableInput
         It cannot be reached or started.
     """
-    for name in ("distributed", "tornado", "asyncio", "dask_jobqueue"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    logging.disable()  # what there is to say is said here, and what comes at the end of all too
     with dask.config.set(SETTINGS), ExitStack() as stack:
         try:
             client = stack.enter_context(_client(where, jobs, stack))
@@ -150,6 +149,11 @@ class Cluster:
     def workers(self) -> int:
         return sum(not problem for problem in self._seen.values())
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether the scheduler is; what it was given is lost with it, though it come again."""
+        return bool(self._client.status == "running")
+
     @contextmanager
     def prepared(self, ready: Ready, source: str) -> Iterator[None]:
         source = source if is_url(source) else os.path.abspath(source)
@@ -162,8 +166,9 @@ class Cluster:
         try:
             yield
         finally:
-            with suppress(Exception):  # what was the matter is told
-                self._client.run(_forget, self._run)
+            if self._is_there:
+                with suppress(Exception):  # what was the matter is told
+                    self._client.run(_forget, self._run)
 
     def lines(self, spans: Iterable[tuple[str, Span]]) -> list[int]:
         found = dict(self._each(_lines, (_absolute_span(each) for each in spans)))
@@ -210,13 +215,13 @@ class Cluster:
                     yield number, _outcome(future, task)
                     del future
         finally:
-            if given:
+            if given and self._is_there:
                 with suppress(Exception):
                     self._client.cancel(list(given), force=True)
 
     def _look(self) -> None:
         """See who works, and whether those that are new are fit."""
-        if self._client.status != "running":
+        if not self._is_there:
             raise ClusterLost
         there = self._client.scheduler_info(n_workers=-1)["workers"]
         self._seen = {address: told for address, told in self._seen.items() if address in there}
@@ -265,7 +270,7 @@ class Cluster:
         except (CommClosedError, TimeoutError) as error:
             raise ClusterLost from error
         except OSError as error:
-            if self._client.status != "running":
+            if not self._is_there:
                 raise ClusterLost from error
             raise
 

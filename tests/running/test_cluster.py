@@ -1,0 +1,110 @@
+"""Parts made by workers of Dask: as without them, wherever they fail."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from installed import spec_of
+from models import SmallModel
+from processes import LRP
+
+if sys.platform != "linux":
+    pytest.skip("Linux tells of processes", allow_module_level=True)
+spec_of("distributed")
+
+from killing import VICTIMS, Room, tried  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    return Room(tmp_path_factory.mktemp("room"))
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_are_the_same_as_without(room, jobs):
+    output = f"of-{jobs}"
+    client = room.started(output, "--cluster", "local", "--jobs", jobs, "--compress", "gz")
+    _, error = client.communicate(timeout=60)
+    assert (client.returncode, error) == (0, b"")
+    lines = subprocess.run(
+        ["sh", "-c", f"gzip -dc {output}/00.txt.tsv.gz | cmp - whole/00.txt.tsv"],
+        cwd=room.folder,
+        check=False,
+    )
+    assert lines.returncode == 0
+    assert len(room.parts(output)) == len(room.parts("whole"))
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_nothing_is_lost_where_something_is_killed(room, victim):
+    _, wrong = tried(victim, 0.4, room)
+    assert wrong == []
+
+
+def test_shards_are_cut_and_counted_by_workers(room):
+    more = ("--shard-size", "300K", "--dtype", "float32")
+    big = room.folder / "big.txt"
+    big.write_bytes(b"".join(path.read_bytes() for path in (room.folder / "corpus").iterdir()))
+    for output, where in (("here", ()), ("there", ("--cluster", "local", "--jobs", "2"))):
+        command = room.command(output, *more, *where)
+        command[command.index("corpus")] = "big.txt"
+        done = subprocess.run(command, cwd=room.folder, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert room.parts("there") == room.parts("here")
+    assert len(room.parts("there")) > 4
+
+
+def test_a_mistake_in_the_input_is_told_and_not_tried_again(tmp_path):
+    SmallModel(tmp_path).save()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.txt").write_bytes(b"the film\n" * 11 + b"\xff\n")
+    (tmp_path / "in" / "good.txt").write_bytes(b"the film\n")
+    command = [
+        *LRP,
+        "explain",
+        "model.npz",
+        "in",
+        "-o",
+        "out/",
+        "--cluster",
+        "local",
+        "--jobs",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--keep-going"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 3
+    assert b"bad.txt: line 12: byte 1 (0xff) is not UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("*.tsv")] == ["good.txt.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("tcp://127.0.0.1:9", b"tcp://127.0.0.1:9 cannot be reached"),
+        ("nothing.json", b"nothing.json is no scheduler file that is there"),
+        ("ray://x", b"expected local, slurm, tcp://HOST:PORT"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_error(room, where, told):
+    client = room.started("none", "--cluster", where)
+    _, error = client.communicate(timeout=60)
+    assert client.returncode == 3
+    assert told in error
+    assert b"Traceback" not in error
+
+
+def test_without_dask_the_package_is_named(room, tmp_path):
+    (tmp_path / "distributed.py").write_text("raise ImportError")
+    done = subprocess.run(
+        room.command("none", "--cluster", "local"),
+        cwd=room.folder,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert b"pip install 'lstm-lrp-cli[cluster]'" in done.stderr
