@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -65,9 +66,13 @@ class Cluster:
         return process
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _wake(pid: int) -> None:
     with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _wake(process.pid)
     process.kill()
     process.wait()
 
@@ -174,12 +179,8 @@ def _strike(victim: str, there: Cluster, client: subprocess.Popen[bytes]) -> Non
         case "frozen":
             frozen = there.workers[0].pid
             os.kill(frozen, signal.SIGSTOP)
-            client.poll()
-            # Woken when it was given up, and another one has done its shards.
-            subprocess.Popen(
-                ["sh", "-c", f"sleep {HEARD + 2}; kill -CONT {frozen} 2> /dev/null"],
-                stdout=subprocess.DEVNULL,
-            )
+            # Woken when it was given up, and another one has its shards.
+            threading.Timer(HEARD + 2, _wake, [frozen]).start()
 
 
 def main() -> int:

@@ -185,8 +185,21 @@ class Cluster:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         rest = enumerate(tasks)
         given: dict[Any, tuple[int, Any]] = {}
-        name = uuid.uuid4().hex[:12]
         more = True
+
+        def give(number: int, task: Any) -> None:
+            future = self._client.submit(
+                work,
+                self._run,
+                task,
+                key=f"{work.__name__}-{uuid.uuid4().hex[:12]}-{number}",
+                resources={self._run: 1},
+                retries=RETRIES,
+                pure=False,
+            )
+            given[future] = number, task
+            future.add_done_callback(done.put)
+
         try:
             with self._losses_told():
                 while more or given:
@@ -195,47 +208,45 @@ class Cluster:
                         if task is None:
                             more = False
                             break
-                        future = self._client.submit(
-                            work,
-                            self._run,
-                            task,
-                            key=f"{work.__name__}-{name}-{number}",
-                            resources={self._run: 1},
-                            retries=RETRIES,
-                            pure=False,
-                        )
-                        given[future] = number, task
-                        future.add_done_callback(done.put)
+                        give(number, task)
                     try:
                         future = done.get(timeout=LOOK)
                     except queue.Empty:
-                        self._look()
+                        if self._look():
+                            # What waited for a worker when there was none is not looked at again.
+                            waiting = [each for each in given if each.status == "pending"]
+                            self._client.cancel(waiting, force=True)
+                            for each in waiting:
+                                give(*given.pop(each))
                         continue
-                    number, task = given.pop(future)
-                    yield number, _outcome(future, task)
+                    if future in given:
+                        number, task = given.pop(future)
+                        yield number, _outcome(future, task)
                     del future
         finally:
             if given and self._is_there:
                 with suppress(Exception):
                     self._client.cancel(list(given), force=True)
 
-    def _look(self) -> None:
-        """See who works, and whether those that are new are fit."""
+    def _look(self) -> bool:
+        """See who works, and whether those that are new are fit; is it the first in a while?"""
         if not self._is_there:
             raise ClusterLost
         there = self._client.scheduler_info(n_workers=-1)["workers"]
         self._seen = {address: told for address, told in self._seen.items() if address in there}
+        before = self.workers
         new = [address for address in there if address not in self._seen]
         if new:
             self._seen |= self._problems(new)
         if self.workers:
             self._alone_since = None
-            return
+            return not before
         now = time.monotonic()
         if self._alone_since is None:
             self._alone_since = now
         if now - self._alone_since > PATIENCE:
             raise ClusterLost
+        return False
 
     def _problems(self, addresses: list[str]) -> dict[str, str]:
         """What is wrong with each of several workers; "" of those that are fit now."""
