@@ -154,8 +154,8 @@ def main() -> None:
 
     \b
     Exit status: 0 done; 1 a check failed; 2 wrong usage;
-    3 a model, mapping or input that cannot be used; 128 + n ended by
-    signal n (130: interrupted).
+    3 a model, mapping or input that cannot be used; 4 a cluster was lost;
+    128 + n ended by signal n (130: interrupted).
     """
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
-
-from lstm_lrp_cli.errors import UnusableInput, reading
+from lstm_lrp_cli.errors import UnusableInput
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.model.model import Model
@@ -26,7 +24,7 @@ MAGIC = "*?["
 CHUNK = 2**20
 
 
-class Span(Struct, frozen=True, gc=False):
+class Span(NamedTuple):
     """A part of a file.
 
     Parameters
@@ -132,17 +130,3 @@ def count_lines(path: str, span: Span) -> int:
             lines += data.count(b"\n")
             at += len(data)
         return lines
-
-
-def row_groups(path: str) -> list[int]:
-    """The rows of each group of a Parquet file.
-
-    Raises
-    ------
-    UnusableInput
-    """
-    from .stream import on_disk, open_input
-    from .tables.arrow import rows_of_groups
-
-    with reading(path), open_input(path) as opened, on_disk(opened, ".parquet") as place:
-        return rows_of_groups(place, opened.where)

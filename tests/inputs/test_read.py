@@ -140,7 +140,8 @@ def test_blocks_are_about_as_large_as_asked_for_and_hold_whole_lines(tmp_path):
     path = tmp_path / "in.txt"
     path.write_text("the film\n" * 1000)
     blocks = list(read_blocks(Source(str(path)), words(), 12))
-    assert {len(block.lines.data) for block in blocks[:-1]} == {99}
+    # Of lines of 9 bytes, 10 or 11 begin between two multiples of 96.
+    assert {len(block.lines.data) for block in blocks[:-1]} == {90, 99}
     starts = itertools.accumulate((len(block.lines.data) // 9 for block in blocks), initial=1)
     assert [block.lines.first for block in blocks] == list(starts)[:-1]
 

@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Experiment": ("deletions", "radius", "draws"),
     "Comparison": ("rank", "expected", "against", "tolerance"),
     "Output": ("form", "output", "write_mapping", "plot", "report", "quiet", "no_pager"),
-    "Corpus": ("shard_size", "part", "keep_going", "compress"),
+    "Corpus": ("shard_size", "part", "keep_going", "compress", "cluster"),
 }
 LAST_SECTION = "Other"
 # How long names are that what they mean stands beside.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.running.blocks import ToExplain
     from lstm_lrp_cli.running.predictions import ToPredict
     from lstm_lrp_cli.running.report import RunReport
-    from lstm_lrp_cli.running.shards.run import Outcome
+    from lstm_lrp_cli.running.shards.run import Engine, Outcome
     from lstm_lrp_cli.running.stream import Destination
     from .inputs import InputOptions
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 USUAL_SIZE = 128 * UNITS["M"]
 # What --help but names.
-RARE = ("shard_size", "part", "keep_going", "compress")
+RARE = ("shard_size", "part", "keep_going", "compress", "cluster")
+# The exit status where a cluster was lost.
+LOST = 4
 # Of shards that fail so many are listed.
 LISTED = 20
 
@@ -36,6 +39,7 @@ class ShardOptions(NamedTuple):
     part: tuple[int, int] | None
     keep_going: bool
     compress: str | None
+    cluster: str | None
 
     def refuse(self) -> None:
         """Refuse what is asked of parts, where there are none."""
@@ -44,6 +48,7 @@ class ShardOptions(NamedTuple):
             ("--part", self.part),
             ("--keep-going", self.keep_going),
             ("--compress", self.compress),
+            ("--cluster", self.cluster),
         ):
             if value:
                 raise click.UsageError(
@@ -87,6 +92,11 @@ shard_options: Callable[[Command], Command] = group(
         "--compress",
         type=click.Choice([each.ending[1:] for each in COMPRESSIONS]),
         help="Compress each part.",
+    ),
+    click.option(
+        "--cluster",
+        metavar="WHERE",
+        help="Have Dask's workers do it: local, tcp://, tls://, a scheduler's file, or slurm.",
     ),
 )
 
@@ -132,7 +142,6 @@ def write_parts(
     shards: ShardOptions,
 ) -> None:
     """Make the parts of a corpus that are not there yet, and tell of all of them."""
-    from lstm_lrp_cli.running.shards.here import Here
     from lstm_lrp_cli.running.shards.job import Job, Ready, asked_of
     from lstm_lrp_cli.running.shards.run import Sharing, run
     from lstm_lrp_cli.running.shards.store import open_store
@@ -149,7 +158,9 @@ def write_parts(
     ready = Ready(job, job.make(model), open_store(to.folder))
     part, of = shards.part or (1, 1)
     sharing = Sharing(size, part, of, shards.keep_going, to.quiet)
-    outcome = run(source, ready, report, sharing, Here(to.jobs or usual_jobs()), model)
+    jobs = to.jobs or usual_jobs()
+    with _engine(shards.cluster, jobs, quiet=to.quiet) as engine:
+        outcome = run(source, ready, report, sharing, engine, model)
     if not to.quiet:
         say(_told(outcome, to.folder))
     tell(report, to, [MARKED] * outcome.marked)
@@ -159,6 +170,25 @@ def write_parts(
         failed = len(outcome.failures)
         say(f"{failed:,} of the shards failed; mended, the same command does them alone")
         click.get_current_context().exit(3)
+
+
+@contextmanager
+def _engine(cluster: str | None, jobs: int, *, quiet: bool) -> Iterator[Engine]:
+    """Processes of this machine, or a cluster; where it is lost, the same can be run again."""
+    if cluster is None:
+        from lstm_lrp_cli.running.shards.here import Here
+
+        yield Here(jobs)
+        return
+    from lstm_lrp_cli.running.shards.cluster import ClusterLost, connected
+    from lstm_lrp_cli.terminal.text import say
+
+    try:
+        with connected(cluster, jobs, quiet=quiet) as engine:
+            yield engine
+    except ClusterLost:
+        say(f"--cluster: {cluster} was lost; what is done is kept: run the same command again")
+        click.get_current_context().exit(LOST)
 
 
 def _told(outcome: Outcome, folder: str) -> str:

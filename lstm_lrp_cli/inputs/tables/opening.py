@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.inputs.spans import Span
-from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk
+from lstm_lrp_cli.inputs.stream import InputFormat, OpenInput, on_disk, open_input
 from . import SPLITS, STATE, Table
 from .delimited import DelimitedTable
 
@@ -78,3 +78,16 @@ def form_of_folder(path: str, form: InputFormat | None) -> InputFormat | None:
             f"Dataset.save_to_disk wrote ({STATE}){mend}; or -o FOLDER/, for parts of all files",
         )
     return "arrow"
+
+
+def row_groups(source: str) -> list[int]:
+    """The rows of each group of a Parquet file.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    from .arrow import rows_of_groups
+
+    with reading(source), open_input(source) as opened, on_disk(opened, ".parquet") as path:
+        return rows_of_groups(path, opened.where)

@@ -9,14 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url, row_groups
+from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
+from lstm_lrp_cli.inputs.tables.opening import row_groups
 from lstm_lrp_cli.inputs.telling import named_form
 from . import Shard
 
 # What is a little longer than a shard is not cut.
 WHOLE = 1.5
 LINES = ("txt", "jsonl")
+MISSING = "there is no such input; expected files of sequences"
 
 
 class Cut(NamedTuple):
@@ -75,9 +77,23 @@ def find_shards(
         some = True
         yield from _cut(file, cut, count)
     if not some:
-        raise UnusableInput(
-            display_name(source), "there is no such input; expected files of sequences"
-        )
+        raise UnusableInput(display_name(source), MISSING)
+
+
+def check_input(source: str) -> None:
+    """See that there is such an input, whatever is in it.
+
+    Raises
+    ------
+    UnusableInput
+    """
+    if is_url(source) and not any(sign in source for sign in MAGIC):
+        store, path = file_system(source)
+        there = store.exists(path)
+    else:
+        there = next(_of_url(source) if is_url(source) else _of_folder(source), None) is not None
+    if not there:
+        raise UnusableInput(display_name(source), MISSING)
 
 
 def _of_folder(source: str) -> Iterator[_File]:

@@ -29,7 +29,7 @@ class Here:
         self._ready: Ready | None = None
 
     @contextmanager
-    def prepared(self, ready: Ready, first: Shard) -> Iterator[None]:
+    def prepared(self, ready: Ready, source: str) -> Iterator[None]:
         self._ready = ready
         yield
 

@@ -34,8 +34,11 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many there are at the moment."""
 
-    def prepared(self, ready: Ready, first: Shard) -> AbstractContextManager[None]:
-        """A context in which it can be given shards; workers that cannot do them get none."""
+    def prepared(self, ready: Ready, source: str) -> AbstractContextManager[None]:
+        """A context in which it can be given shards of a corpus.
+
+        Workers that cannot do them get none.
+        """
 
     def lines(self, spans: Iterable[tuple[str, Span]]) -> list[int]:
         """The lines of spans of files."""
@@ -116,39 +119,37 @@ def run(
         job.source.format,
         ready.rendering.carried.is_needed,
     )
-    shards = list(find_shards(source, cut, lambda file, spans: _lines(store, engine, file, spans)))
-    _refuse_strange(store, job, shards)
-    to_do = [
-        shard
-        for number, (shard, receipt) in enumerate(_receipts(store, job, shards))
-        if receipt is None and number % sharing.of == sharing.part - 1
-    ]
     failures: list[Failure] = []
     done = 0
     try:
-        for result in _results(engine, ready, to_do, sharing):
-            if isinstance(result, Receipt):
-                done += 1
-            elif sharing.keep_going:
-                failures.append(result)
-            else:
-                raise UnusableInput(result.where, result.problem, result.paste)
+        with engine.prepared(ready, source):
+
+            def count(file: Shard, spans: list[Span]) -> list[int]:
+                return _lines(store, engine, file, spans)
+
+            shards = list(find_shards(source, cut, count))
+            _refuse_strange(store, job, shards)
+            to_do = [
+                shard
+                for number, (shard, receipt) in enumerate(_receipts(store, job, shards))
+                if receipt is None and number % sharing.of == sharing.part - 1
+            ]
+            for result in _results(engine, to_do, sharing):
+                if isinstance(result, Receipt):
+                    done += 1
+                elif sharing.keep_going:
+                    failures.append(result)
+                else:
+                    raise UnusableInput(result.where, result.problem, result.paste)
     finally:
         store.clean()  # of what was under way
     missing, marked = _finish(store, job, shards, report)
     return Outcome(done, len(shards) - done - missing, missing, failures, marked)
 
 
-def _results(
-    engine: Engine, ready: Ready, shards: list[Shard], sharing: Sharing
-) -> Iterator[Receipt | Failure]:
+def _results(engine: Engine, shards: list[Shard], sharing: Sharing) -> Iterator[Receipt | Failure]:
     """What comes of each shard, while it is shown how far it is."""
-    if not shards:
-        return
-    with (
-        engine.prepared(ready, shards[0]),
-        parts_progress(len(shards), wanted=not sharing.quiet) as tell,
-    ):
+    with parts_progress(len(shards), wanted=not sharing.quiet) as tell:
         for result in engine.parts(shards):
             yield result
             if isinstance(result, Receipt):

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from .bytes import damaged
 
-# What is longer, as what was repeated may be when it is repeated, honestly takes its time.
-LARGEST = 64 * 2**20
+# What is longer, and not for being so from the start, honestly takes its time: a line of a megabyte
+# is one sequence of half a million steps.
+LARGEST = 2**19
 Mutator = Callable[[bytes, random.Random], bytes]
 
 
@@ -31,5 +32,5 @@ def mutated(data: bytes, mutators: dict[Mutator, int], rng: random.Random) -> by
             changed = mutator(found, rng)
         except Exception:  # what was damaged before cannot be parsed any more
             changed = damaged(found, rng)
-        found = changed if len(changed) <= LARGEST else found
+        found = changed if len(changed) <= max(LARGEST, 2 * len(data)) else found
     return found
