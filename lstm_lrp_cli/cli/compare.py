@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.settings import SETTINGS, split_methods
+from lstm_lrp_cli.inputs.spans import is_url
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name
 from lstm_lrp_cli.running.files import open_output
 from lstm_lrp_cli.terminal.screen import progress
@@ -246,7 +247,7 @@ def _check_usage(
 ) -> None:
     """Refuse what does not go together."""
     for path in paths:
-        if path != STANDARD_INPUT and not Path(path).exists():
+        if path != STANDARD_INPUT and not is_url(path) and not Path(path).exists():
             raise UnusableInput(
                 display_name(path), "there is no such file; expected a model, or results"
             )

@@ -78,7 +78,8 @@ def open_at(path: str, start: int) -> Any:
     """Open a file or URL for reading bytes, from a place on."""
     if not is_url(path):
         file: Any = open(path, "rb")  # noqa: SIM115
-        file.seek(start)
+        if start:  # a pipe has no other place
+            file.seek(start)
         return file
     store, place = file_system(path)
     try:

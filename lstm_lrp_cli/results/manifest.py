@@ -1,4 +1,4 @@
-"""What a folder of parts says of them: a line of JSON for each part, in the input's order.
+"""What a folder or URL of parts says of them: a line of JSON for each part, in the input's order.
 
 `lrp explain` writes it when all parts are there. It is read as what a stranger wrote: no line is
 longer than names of files can make it, and no part lies outside the folder.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lstm_lrp_cli.errors import UnusableInput, reading, short
+from lstm_lrp_cli.inputs.spans import file_system, is_url
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, open_input
 
 # Where in a folder of parts all lies that is no part; the manifest and the receipts in it.
@@ -64,8 +66,13 @@ _DECODER = msgspec.json.Decoder(Entry)
 
 
 def is_folder_of_parts(source: str) -> bool:
-    """Whether a source of results is a folder that parts were, or are being, written to."""
-    return source != STANDARD_INPUT and Path(source, ABOUT).is_dir()
+    """Whether a source of results is a folder, or URL, that parts are, or were, written to."""
+    if not is_url(source):
+        return source != STANDARD_INPUT and Path(source, ABOUT).is_dir()
+    try:
+        return source.endswith("/") or _is_there(inside(source, MANIFEST))
+    except UnusableInput:  # what is wrong is told where it is opened, which may be allowed
+        return False
 
 
 def read_manifest(folder: str) -> Iterator[Entry]:
@@ -77,7 +84,7 @@ def read_manifest(folder: str) -> Iterator[Entry]:
         There is no manifest yet, or a line is not what `lrp explain` writes. The error names it.
     """
     path = inside(folder, MANIFEST)
-    if not Path(path).is_file():
+    if not _is_there(path):
         raise _not_finished(folder)
     where = display_name(path)
     with reading(where), open_input(path) as opened:
@@ -111,8 +118,51 @@ def inputs_of(folder: str) -> Iterator[str]:
 
 
 def inside(folder: str, path: str) -> str:
-    """A path in a folder, as it is opened."""
-    return os.path.join(folder, path)
+    """A path in a folder or URL, as it is opened."""
+    return f"{folder.rstrip('/')}/{path}" if is_url(folder) else os.path.join(folder, path)
+
+
+def size_of(path: str) -> int | None:
+    """The bytes of a file or URL; None where its store does not say.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    UnusableInput
+        It cannot be asked for.
+    """
+    if is_url(path):
+        with _asking(path) as (store, place):
+            found = store.info(place)
+            size: int | None = found["size"]
+            is_file = found["type"] == "file"
+    else:
+        is_file, size = os.path.isfile(path), os.stat(path).st_size
+    if not is_file:
+        raise FileNotFoundError(path)
+    return size
+
+
+def _is_there(path: str) -> bool:
+    try:
+        size_of(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[tuple[Any, str]]:
+    """The store of a URL, and the place there; what it raises is one error."""
+    store = file_system(url)
+    try:
+        yield store
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except Exception as error:  # each store has its own
+        problem = f"cannot be reached: {type(error).__name__}: {error}"
+        raise UnusableInput(url, problem) from error
 
 
 def _entry(line: bytes, folder: str, place: str) -> Entry:
@@ -142,7 +192,16 @@ def _leads_out(part: str, folder: str) -> bool:
 
 def _not_finished(folder: str) -> UnusableInput:
     """An error about a folder without a manifest."""
-    written = sum(1 for _ in Path(folder, RECEIPTS).rglob("*.json"))
+    receipts = inside(folder, RECEIPTS)
+    if is_url(folder):
+        with _asking(receipts) as (store, place):
+            written = len(store.find(place))
+    else:
+        written = sum(1 for _ in Path(receipts).rglob("*.json"))
+    if is_url(folder) and not written:
+        return UnusableInput(
+            display_name(folder), f"has no {MANIFEST}; expected a folder of parts, all written"
+        )
     return UnusableInput(
         display_name(folder),
         f"is not finished: {written:,} of its parts are written, and there is no {MANIFEST} yet; "

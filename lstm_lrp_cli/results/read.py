@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BufferedReader
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -23,7 +22,7 @@ from lstm_lrp_cli.inputs.stream import (
 )
 from lstm_lrp_cli.loading.files.formats import what_it_is
 from . import OUTDATED, Result, ResultInput, misfit
-from .manifest import AGAIN, inside, is_folder_of_parts, read_manifest
+from .manifest import AGAIN, inside, is_folder_of_parts, read_manifest, size_of
 
 PARQUET = b"PAR1"
 # How much is read at a time: some ten thousand tokens.
@@ -80,11 +79,11 @@ class ResultFile(Struct, frozen=True):
                 yield [replace(result, input=self.input) for result in block]
 
     def _check_size(self) -> None:
-        path = Path(self.path)
-        if not path.is_file():
-            raise UnusableInput(self.name, f"this part is missing; {AGAIN}")
-        size = path.stat().st_size
-        if size != self.size:
+        try:
+            size = size_of(self.path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UnusableInput(self.name, f"this part is missing; {AGAIN}") from error
+        if size is not None and size != self.size:
             raise UnusableInput(
                 self.name,
                 f"this part has {size:,} bytes, and the manifest says {self.size:,}; remove it, "
@@ -93,7 +92,7 @@ class ResultFile(Struct, frozen=True):
 
 
 def result_files(source: str) -> Iterator[ResultFile]:
-    """A file of results, or those that a folder has, in its manifest's order.
+    """A file of results, or those that a folder or URL has, in its manifest's order.
 
     Raises
     ------

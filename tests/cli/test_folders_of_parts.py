@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 from forking import forked_lrp
+from installed import spec_of
 from models import PYTORCH, json_lines
 from processes import run_lrp
 
@@ -122,6 +123,26 @@ def parts(folder, explained_inputs):
         return made
 
     return make
+
+
+@pytest.fixture(scope="module")
+def written(inputs, tmp_path_factory):
+    """The folder of each of several forms, cut where blocks of some tokens end."""
+    corpus = inputs["a.txt"].parent
+
+    @cache
+    def write(form, size):
+        folder = tmp_path_factory.mktemp("written") / "OUT"
+        options = ("--labelled", "--method", METHODS, "-q", "--format", form)
+        done = run_lrp(
+            *("explain", PYTORCH.model, corpus, "-o", f"{folder}/", *options),
+            *("--shard-size", size),
+            block_steps=100,
+        )
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return write
 
 
 @pytest.fixture
@@ -515,3 +536,78 @@ class TestOutput:
         for _ in range(2):  # the second time it is there
             told(*command, made, "-o", made.path / "told.txt")
         assert (made.path / "told.txt").stat().st_size
+
+
+class TestWhatExplainWrites:
+    """A corpus in shards, and in one run."""
+
+    @pytest.mark.parametrize("form", ["jsonl", "parquet-nested"])
+    def test_summary_is_the_same(self, told, parts, written, form):
+        """Batches differ with the cut, and so the last digits of relevance."""
+        made = written(form, 800)
+        entries = list(read_manifest(str(made)))
+        assert len(entries) > len({each.input for each in entries}) == 3
+        found = json.loads(told("summarize", made, "--format", "json", "--top", 1000))
+        whole = parts("whole")
+        whole.entries.sort(key=lambda each: [entry.input for entry in entries].index(each["input"]))
+        whole.write()
+        expected = json.loads(told("summarize", whole, "--format", "json", "--top", 1000))
+        assert found["files"] == expected["files"] == 3
+        for one, other in zip(found["methods"], expected["methods"], strict=True):
+            assert one["explanations"] == other["explanations"] == 100
+            assert [c["explanations"] for c in one["confusion"]] == [
+                c["explanations"] for c in other["confusion"]
+            ]
+            for target, of_whole in zip(one["targets"], other["targets"], strict=True):
+                ranked, of_whole_ranked = (
+                    {
+                        figures["token"]: (figures["count"], figures["total"])
+                        for figures in each["highest_total"] + each["lowest_total"]
+                    }
+                    for each in (target, of_whole)
+                )
+                assert ranked.keys() == of_whole_ranked.keys()
+                for token, figures in ranked.items():
+                    assert figures == pytest.approx(of_whole_ranked[token], rel=1e-9, abs=1e-9)
+
+    def test_comparison_finds_no_difference(self, told, written):
+        both = written("jsonl", 800), written("jsonl", 4000)
+        counts = [len(list(read_manifest(str(folder)))) for folder in both]
+        assert counts[0] != counts[1]
+        shown = told("compare", *both, "--methods", "lrp-all", "--tolerance", "1e-9")
+        assert shown.startswith(f"A  {both[0]}, lrp-all")
+        assert "100 sequences" in shown
+        assert "passed: " in shown
+
+    def test_at_a_url_it_is_the_same(self, told, refused, written):
+        spec_of("fsspec")
+        made = written("jsonl", 800)
+        for url in (f"file://{made}", f"file://{made}/"):
+            assert told("summarize", url, "--jobs", 2) == told("summarize", made)
+            shown = told("compare", made, url, "--methods", "lrp-all", "--tolerance", "1e-9")
+            assert "passed: largest difference 0," in shown
+        url = f"file://{made.parent}/"
+        assert refused("summarize", url) == (
+            f"{url}: has no _lrp/manifest.jsonl; expected a folder of parts, all written"
+        )
+        url = f"file://{made}.jsonl"
+        assert refused("summarize", url) == f"{url}: there is no such input file"
+
+    def test_a_part_that_is_missing_at_a_url_is_named(self, refused, cut):
+        spec_of("fsspec")
+        made = cut(50)
+        path = made.path / made.entries[1]["part"]
+        path.unlink()
+        error = refused("summarize", f"file://{made}/")
+        assert error == f"file://{path}: this part is missing; run the same command again"
+        path.write_bytes(b"short")
+        error = refused("summarize", f"file://{made}/")
+        assert error.startswith(f"file://{path}: this part has 5 bytes, and the manifest says ")
+
+    def test_at_a_url_that_is_not_finished(self, refused, cut):
+        spec_of("fsspec")
+        made = cut(50)
+        made.manifest.unlink()
+        (made.manifest.parent / "receipts" / "one.jsonl.json").write_text("{}")
+        error = refused("summarize", f"file://{made}/")
+        assert error.startswith(f"file://{made}/: is not finished: 1 of its parts are written")
