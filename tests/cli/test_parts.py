@@ -329,3 +329,8 @@ class TestFailures:
         (corpus / "nothing").mkdir()
         done = lrp("explain", "model.npz", "nothing", "-o", "out/", status=3)
         assert b"nothing: there is no such input; expected files of sequences" in done.stderr
+
+    def test_of_a_name_that_no_part_can_have(self, corpus, lrp):
+        (corpus / "corpus" / "x\udcff.txt").write_text("the film\n")
+        done = lrp("explain", "model.npz", "corpus", "-o", "out/", status=3)
+        assert b"has a name that is no UTF-8, by which no part can be called; " in done.stderr

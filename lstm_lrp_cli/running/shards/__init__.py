@@ -12,13 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 from lstm_lrp_cli.inputs.spans import Span
-from lstm_lrp_cli.results.manifest import Entry
+from lstm_lrp_cli.results.manifest import ABOUT, Entry
 
-# The folder of the output that tells of the run: what was asked, the model, receipts, the manifest.
-ABOUT = "_lrp"
+# What lies in the output beside parts, receipts and the manifest: what was asked, the model, how
+# many lines ranges have, and the report.
 JOB = f"{ABOUT}/job.json"
 MODEL = f"{ABOUT}/model"
-RECEIPTS = f"{ABOUT}/receipts"
 LINES = f"{ABOUT}/lines"
 REPORT = f"{ABOUT}/report.json"
 

@@ -22,8 +22,9 @@ import msgspec
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.errors import UnusableInput, printable
 from lstm_lrp_cli.inputs.spans import Span, count_lines, is_url
+from lstm_lrp_cli.results.manifest import ABOUT
 from lstm_lrp_cli.terminal.text import say
-from . import ABOUT, Failure, Receipt, Shard
+from . import Failure, Receipt, Shard
 from .finding import check_input
 from .job import Job, Ready, ready
 from .part import make_part

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import HALVES, UnusableInput
 from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
 from lstm_lrp_cli.inputs.tables.opening import row_groups
@@ -74,6 +74,9 @@ def find_shards(
     """
     some = False
     for file in _of_url(source) if is_url(source) else _of_folder(source):
+        if HALVES.search(file.name):
+            problem = "has a name that is no UTF-8, by which no part can be called; rename it"
+            raise UnusableInput(display_name(file.path), problem)
         some = True
         yield from _cut(file, cut, count)
     if not some:

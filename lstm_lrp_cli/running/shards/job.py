@@ -79,7 +79,7 @@ def asked_of(
     found: dict[str, Any] = {
         "command": asking.command,
         "lrp": __version__,
-        "model": digest_of(_converted(model)),
+        "model": _digest(_converted(model)),
         **dict(zip(("dtype", "shard size", "compress"), written, strict=True)),
     }
     for name in asking.__struct_fields__:
@@ -164,7 +164,7 @@ def ready(store: Store, job: Job) -> Ready:
         if not path.exists():
             raise UnusableInput(f"{store.root}/{MODEL}", "is not there; do all machines see it?")
         model = load_model(path, None, np.dtype(job.dtype)).model
-    if digest_of(_converted(model)) != job.settings["model"]:
+    if _digest(_converted(model)) != job.settings["model"]:
         raise UnusableInput(f"{store.root}/{MODEL}", "is another model than the one that was read")
     return Ready(job, job.make(model), store)
 
@@ -172,6 +172,12 @@ def ready(store: Store, job: Job) -> Ready:
 def _converted(model: Model) -> Converted:
     found = convert(model, STEM)
     return msgspec.structs.replace(found, arrays=narrowed(found.arrays))
+
+
+def _digest(converted: Converted) -> str:
+    """What two readings of a model have in common; words are many, and told by one text."""
+    words = {name: vocabulary_text(ids) for name, ids in converted.vocabularies.items()}
+    return digest_of((converted.arrays, converted.document, words, converted.tokenizers))
 
 
 def _files_of(converted: Converted) -> Iterator[tuple[str, bytes]]:

@@ -19,10 +19,10 @@ from lstm_lrp_cli.explaining.windows import one_blas_thread
 from lstm_lrp_cli.inputs.read import Block, are_dated, read_blocks
 from lstm_lrp_cli.inputs.stream import COMPRESSIONS
 from lstm_lrp_cli.outputs import OUTPUTS
-from lstm_lrp_cli.results.manifest import Entry
+from lstm_lrp_cli.results.manifest import RECEIPTS, Entry
 from lstm_lrp_cli.running.blocks import BlockRendering, Rendering
 from lstm_lrp_cli.running.figures import RunFigures
-from . import RECEIPTS, Failure, Receipt, Shard
+from . import Failure, Receipt, Shard
 from .job import Job, Ready, refuse_other
 
 Counted = TypeVar("Counted", bound=RunFigures)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Protocol
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.inputs.spans import Span, block_bytes
 from lstm_lrp_cli.model.model import Model
-from lstm_lrp_cli.results.manifest import MANIFEST, manifest_line
+from lstm_lrp_cli.results.manifest import MANIFEST, RECEIPTS, manifest_line
 from lstm_lrp_cli.running.report import RunReport
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.screen import parts_progress
-from . import LINES, RECEIPTS, REPORT, Failure, Receipt, Shard
+from . import LINES, REPORT, Failure, Receipt, Shard
 from .finding import Cut, find_shards
 from .job import Job, Ready, settle
 from .part import figures_of, named, part_name, read_receipt, receipt_name
