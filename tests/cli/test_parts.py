@@ -229,7 +229,7 @@ class TestGoesOn:
         lrp("explain", "model.npz", "corpus", "-o", "out/")
         (corpus / "corpus" / "aa.txt").write_text("the film\n")
         done = lrp("explain", "model.npz", "corpus", "-o", "out/")
-        assert b"1 parts written to out/, 3 were there" in done.stderr
+        assert b"1 part written to out/, 3 were there" in done.stderr
 
     def test_not_where_something_else_is_asked(self, corpus, lrp):
         lrp("explain", "model.npz", "corpus", "-o", "out/")
@@ -280,7 +280,7 @@ class TestPart:
 
     def test_says_what_is_missing(self, corpus, lrp):
         done = lrp("explain", "model.npz", "corpus", "-o", "out/", "--part", "1/3")
-        assert b"1 parts written to out/, 2 are still to be made" in done.stderr
+        assert b"1 part written to out/, 2 are still to be made" in done.stderr
 
     @pytest.mark.parametrize("part", ["0/3", "4/3", "a/b", "1"])
     def test_must_be_one(self, part, lrp):
@@ -307,7 +307,7 @@ class TestFailures:
         assert sorted(parts(corpus / "out")) == ["c.txt.gz.tsv", "more/b.txt.tsv"]
         bad.write_text("the film\n")
         done = lrp(*run)
-        assert b"1 parts written to out/, 2 were there" in done.stderr
+        assert b"1 part written to out/, 2 were there" in done.stderr
         assert len(manifest(corpus / "out")) == 3
 
     @pytest.mark.parametrize(

@@ -193,7 +193,9 @@ def _engine(cluster: str | None, jobs: int, *, quiet: bool) -> Iterator[Engine]:
 
 def _told(outcome: Outcome, folder: str) -> str:
     """How many parts there are, and how many are still to be made."""
-    made = f"{outcome.done:,} parts written to {folder}"
+    from lstm_lrp_cli.terminal.numbers import counted
+
+    made = f"{counted(outcome.done, 'part')} written to {folder}"
     before = f", {outcome.kept:,} were there" if outcome.kept else ""
     missing = f", {outcome.missing:,} are still to be made" if outcome.missing else ""
     return f"{made}{before}{missing}"
