@@ -66,7 +66,8 @@ def file_system(url: str) -> tuple[Any, str]:
             url, "is a URL, which needs the package fsspec; pip install 'lstm-lrp-cli[remote]'"
         ) from error
     try:
-        found: tuple[Any, str] = fsspec.url_to_fs(url)
+        # Other processes, and other machines, write there as well: no listing is kept.
+        found: tuple[Any, str] = fsspec.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         raise UnusableInput(url, f"cannot be opened: {error}") from error
     except ValueError as error:

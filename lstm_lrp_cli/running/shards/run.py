@@ -157,14 +157,14 @@ def _results(engine: Engine, shards: list[Shard], sharing: Sharing) -> Iterator[
 
 
 def _receipts(
-    store: Store, job: Job, shards: Iterable[Shard]
+    store: Store, job: Job, shards: list[Shard]
 ) -> Iterator[tuple[Shard, Receipt | None]]:
     """Each shard with its receipt, where it is done: as asked now, of the file as it is now."""
     rest = iter(shards)
+    sizes = store.sizes(part_name(job, shard) for shard in shards)
     while some := list(islice(rest, TOGETHER)):
         receipts = map(read_receipt, store.read(receipt_name(job, shard) for shard in some))
-        sizes = store.sizes(part_name(job, shard) for shard in some)
-        for shard, receipt, size in zip(some, receipts, sizes, strict=True):
+        for shard, receipt, size in zip(some, receipts, islice(sizes, len(some)), strict=True):
             done = receipt is not None and (
                 (receipt.key, receipt.mark, receipt.entry.bytes) == (job.key, shard.mark, size)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -16,8 +17,11 @@ from lstm_lrp_cli.running.partial import made_beside, remove_left_below
 
 # Small files that are asked of a store at once.
 TOGETHER = 500
-# Bytes that wait to be written at once.
+# Bytes that wait to be written at once; and up to so many a file is one request to a store.
 BUFFER = 2**16
+SMALL = 2**22
+# Stores of files in folders, which have to be made. Asked for one, others would make a bucket.
+FOLDERS = {"file", "local", "sftp", "ssh", "ftp", "smb", "hdfs", "arrow_hdfs", "webhdfs", "memory"}
 
 
 class Store(Protocol):
@@ -104,12 +108,72 @@ class FolderStore:
         remove_left_below(self._root)
 
 
+class _Upload(io.RawIOBase):
+    """A file on its way to a store: in one request if it is small, else in several."""
+
+    def __init__(self, store: Any, path: str, url: str) -> None:
+        self._store, self._path, self._url = store, path, url
+        self._small = bytearray()
+        self._large: Any = None
+        if not FOLDERS.isdisjoint(
+            [store.protocol] if isinstance(store.protocol, str) else store.protocol
+        ):
+            store.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        with self._named():
+            if self._large is None and len(self._small) + len(view) > SMALL:
+                self._large = self._store.open(self._path, "wb", autocommit=False)
+                self._large.write(bytes(self._small))
+            (self._small.extend if self._large is None else self._large.write)(view)
+        return len(view)
+
+    def commit(self) -> None:
+        with self._named():
+            if self._large is None:
+                self._store.pipe_file(self._path, bytes(self._small))
+                return
+            try:
+                self._large.close()
+            except BaseException:
+                self.discard()
+                raise
+            self._large.commit()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What each store raises of its own is an error of the system, at a place that is named."""
+        try:
+            yield
+        except Exception as error:
+            number, told = getattr(error, "errno", None), str(error) or type(error).__name__
+            raise OSError(number or errno.EIO, told, self._url) from error
+
+    def discard(self) -> None:
+        if self._large is not None:
+            self._large.discard()
+
+
 class RemoteStore:
-    """A store that fsspec knows."""
+    """A store that fsspec knows; each process has its own connections to it."""
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self._fs, self._path = file_system(self.root)
+        self._opened = os.getpid(), file_system(self.root)
+
+    @property
+    def _fs(self) -> Any:
+        if self._opened[0] != os.getpid():
+            self._opened = os.getpid(), file_system(self.root)
+        return self._opened[1][0]
+
+    @property
+    def _path(self) -> str:
+        return self._opened[1][1]
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}"
@@ -120,18 +184,15 @@ class RemoteStore:
 
         `with fsspec.open(...)` would complete it, and leave what is cut off to be taken for whole.
         """
-        path = self._at(name)
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        file: Any = self._fs.open(path, "wb", autocommit=False)
+        upload = _Upload(self._fs, self._at(name), f"{self.root}/{name}")
         try:
-            yield file
-            file.close()
+            with io.BufferedWriter(upload, BUFFER) as file:
+                yield file
         except BaseException:
             with suppress(Exception):  # what went wrong first is told
-                file.discard()
+                upload.discard()
             raise
-        file.commit()
-        self._fs.invalidate_cache(path.rpartition("/")[0])
+        upload.commit()
 
     def read(self, names: Iterable[str]) -> Iterator[bytes | None]:
         rest = iter(names)
@@ -141,7 +202,6 @@ class RemoteStore:
                 yield found.get(path)
 
     def names(self, folder: str) -> set[str]:
-        self._fs.invalidate_cache()
         below = self._at(folder)
         try:
             found = self._fs.find(below)
@@ -150,11 +210,17 @@ class RemoteStore:
         return {path.removeprefix(f"{below}/") for path in found}
 
     def sizes(self, names: Iterable[str]) -> Iterator[int | None]:
-        for name in names:
-            try:
-                yield self._fs.info(self._at(name))["size"]
-            except FileNotFoundError:
-                yield None
+        folder, there = "", dict[str, int]()
+        for path in map(self._at, names):
+            # Of names that follow each other in a folder, one listing tells all.
+            if path.rpartition("/")[0] != folder:
+                folder = path.rpartition("/")[0]
+                try:
+                    listed = self._fs.ls(folder, detail=True)
+                except FileNotFoundError:
+                    listed = []
+                there = {each["name"]: each["size"] for each in listed}
+            yield there.get(path)
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
