@@ -39,6 +39,8 @@ def inputs(tmp_path_factory):
 
 
 def explained(source, output, *options):
+    if str(output).endswith(".parquet"):
+        spec_of("pyarrow")
     options = (*("--labelled", "--method", METHODS, "-q", "-o", output), *options)
     done = run_lrp("explain", PYTORCH.model, source, *options)
     assert done.returncode == 0, done.stderr
@@ -132,6 +134,8 @@ def written(inputs, tmp_path_factory):
 
     @cache
     def write(form, size):
+        if form.startswith("parquet"):
+            spec_of("pyarrow")
         folder = tmp_path_factory.mktemp("written") / "OUT"
         options = ("--labelled", "--method", METHODS, "-q", "--format", form)
         done = run_lrp(

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 ASKING = Path(__file__).with_name("asking.py")
+# Modules that import what starts threads, or what need not be installed.
+LEFT_OUT = (".arrow", ".parquet", ".results.columns", ".results.rows", ".shards.cluster")
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _asked = count()
 
@@ -138,11 +140,11 @@ def become(
 
 
 def import_all() -> None:
-    """Import the package, but for what imports pyarrow: it starts a thread, which no fork has."""
+    """Import the package, but for what imports pyarrow or Dask: threads, which no fork has."""
     import lstm_lrp_cli
 
     for module in pkgutil.walk_packages(lstm_lrp_cli.__path__, "lstm_lrp_cli."):
-        if not module.name.endswith((".arrow", ".parquet", ".results.columns", ".results.rows")):
+        if not module.name.endswith(LEFT_OUT):
             import_module(module.name)
     for name in ("h5py", "jinja2", "rich.console", "yaml"):
         import_module(name)

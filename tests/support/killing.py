@@ -28,7 +28,7 @@ from models import KERAS  # noqa: E402
 from processes import LRP, wait_until  # noqa: E402
 
 VICTIMS = ("worker", "workers", "scheduler", "client", "frozen")
-FILES = 16
+FILES = 12
 # Seconds: until a worker that is not heard of is given up; that a run may take.
 HEARD = 3
 PATIENCE = 90
@@ -85,7 +85,7 @@ class Room:
         corpus = folder / "corpus"
         corpus.mkdir()
         for number in range(FILES):
-            (corpus / f"{number:02}.txt").write_bytes(KERAS.sequences.read_bytes() * 4)
+            (corpus / f"{number:02}.txt").write_bytes(KERAS.sequences.read_bytes() * 3)
         assert self.run("whole").returncode == 0
         self.whole = self.parts("whole")
 
