@@ -1,19 +1,33 @@
 """Parts made by workers of Dask: as without them, wherever they fail."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from installed import spec_of
-from models import SmallModel
-from processes import LRP
+from models import KERAS, SmallModel
+from processes import LRP, members, wait_until
 
 if sys.platform != "linux":
     pytest.skip("Linux tells of processes", allow_module_level=True)
 spec_of("distributed")
 
-from killing import VICTIMS, Room, tried  # noqa: E402
+from killing import FILES, ROOT, VICTIMS, Room, cluster, tried  # noqa: E402
+
+# Tasks that a worker has at a time: what waits behind what ends it may be lost with it.
+EACH = 2
+# A worker ends as it opens one of the files.
+ENDING = """
+import os, sys
+def ending(event, args):
+    if event == "open" and str(args[0]).endswith("07.txt") and "spawn_main" in str(sys.orig_argv):
+        os._exit(9)
+sys.addaudithook(ending)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +54,61 @@ def test_are_the_same_as_without(room, jobs):
 def test_nothing_is_lost_where_something_is_killed(room, victim):
     _, wrong = tried(victim, 0.4, room)
     assert wrong == []
+
+
+def test_a_worker_that_comes_late_has_shards_too(room):
+    """Also where results come all the time, so that there is no pause to look in."""
+    lines = KERAS.sequences.read_bytes().splitlines(keepends=True)
+    many = room.folder / "many"
+    many.mkdir()
+    for number in range(400):
+        (many / f"{number:03}.txt").write_bytes(lines[number % len(lines)] * 40)
+    with cluster(room) as there:
+        there.workers[0].kill()
+        command = room.command("late", "--cluster", str(there.file))
+        command[command.index("corpus")] = "many"
+        client = subprocess.Popen(command, cwd=room.folder, stderr=subprocess.PIPE)
+        receipts = room.folder / "late" / "_lrp" / "receipts"
+        wait_until(lambda: receipts.is_dir() and len(list(receipts.iterdir())) > 2)
+        there.worker()
+        _, error = client.communicate(timeout=60)
+    assert (client.returncode, error) == (0, b"")
+    workers = Counter(json.loads(path.read_bytes())["worker"] for path in receipts.iterdir())
+    assert len(workers) == 2
+
+
+def test_a_shard_that_ends_every_worker_fails_and_the_others_do_not(room, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(ENDING)
+    client = subprocess.run(
+        room.command("ended", "--cluster", "local", "--jobs", "2", "--keep-going"),
+        cwd=room.folder,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert client.returncode == 3
+    assert b"07.txt: its workers were lost" in client.stderr
+    assert b"Traceback" not in client.stderr
+    made = {path.name for path in (room.folder / "ended").glob("*.tsv")}
+    assert "07.txt.tsv" not in made
+    assert len(made) >= FILES - EACH
+
+
+def test_an_interrupt_from_the_keyboard_is_quiet_and_ends_all(room):
+    """It goes to every process of the group."""
+    client = subprocess.Popen(
+        room.command("interrupted", "--cluster", "local", "--jobs", "2"),
+        cwd=room.folder,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_until(lambda: list((room.folder / "interrupted").glob("*.tsv")))
+    os.killpg(client.pid, signal.SIGINT)
+    _, error = client.communicate(timeout=30)
+    assert (client.returncode, error) == (130, b"")
+    wait_until(lambda: not members(client.pid))
+    assert not list((room.folder / "interrupted").rglob("*.partial"))
 
 
 def test_shards_are_cut_and_counted_by_workers(room):

@@ -180,7 +180,8 @@ def _engine(cluster: str | None, jobs: int, *, quiet: bool) -> Iterator[Engine]:
 
         yield Here(jobs)
         return
-    from lstm_lrp_cli.running.shards.cluster import ClusterLost, connected
+    from lstm_lrp_cli.running.shards.cluster import connected
+    from lstm_lrp_cli.running.shards.crew import ClusterLost
     from lstm_lrp_cli.terminal.text import say
 
     try:

@@ -15,10 +15,11 @@ from lstm_lrp_cli.inputs.spans import Span
 from lstm_lrp_cli.results.manifest import ABOUT, Entry
 
 # What lies in the output beside parts, receipts and the manifest: what was asked, the model, how
-# many lines ranges have, and the report.
+# many lines ranges have, what workers of a cluster show that they can write, and the report.
 JOB = f"{ABOUT}/job.json"
 MODEL = f"{ABOUT}/model"
 LINES = f"{ABOUT}/lines"
+PROBES = f"{ABOUT}/probes"
 REPORT = f"{ABOUT}/report.json"
 
 

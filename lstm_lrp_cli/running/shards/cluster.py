@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
-import platform
-import queue
-import time
+import signal
+import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from itertools import chain
+from multiprocessing import resource_tracker
+from typing import Any, NamedTuple
 
 import msgspec
 
-from lstm_lrp_cli import __version__
 from lstm_lrp_cli.errors import UnusableInput, printable
-from lstm_lrp_cli.inputs.spans import Span, count_lines, is_url
-from lstm_lrp_cli.results.manifest import ABOUT
+from lstm_lrp_cli.inputs.spans import Span
+from lstm_lrp_cli.terminal.signals import signals_held_back
 from lstm_lrp_cli.terminal.text import say
 from . import Failure, Receipt, Shard
-from .finding import check_input
-from .job import Job, Ready, ready
-from .part import make_part
-from .store import Store, open_store
+from .crew import ClusterLost, Crew, absolute, lines_of, part_of
+from .job import Ready
 
 try:
     import dask
@@ -39,24 +39,21 @@ except ImportError as error:
         "--cluster", "needs the package distributed; pip install 'lstm-lrp-cli[cluster]'"
     ) from error
 
-PROBES = f"{ABOUT}/probes"
 # Tasks that each worker has in advance: one in work, one that waits.
 EACH = 2
-# Of what is no fault of the input: a disk, a network, a worker that ends.
+# Of what is no fault of the input: a disk, a network.
 RETRIES = 2
-# Seconds: to connect; between two looks at who works; without any worker, before it is given up.
+# So often a task is given anew whose workers were all lost.
+ANEW = 3
+# Seconds: to connect; that closing may take; that results are waited for at a time.
 CONNECT = 20
-LOOK = 1.0
-PATIENCE = 300.0
+CLOSING = 1.0
+MOMENT = 0.1
 # Watching costs a worker some percent of its time, and what it watches is not looked at.
 SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.use-file-locking": False,
 }
-
-
-class ClusterLost(Exception):
-    """The scheduler cannot be reached any more, or no worker is left."""
 
 
 @contextmanager
@@ -78,7 +75,8 @@ def connected(where: str, jobs: int, *, quiet: bool) -> Iterator[Cluster]:
     logging.disable()  # what there is to say is said here, and what comes at the end of all too
     with dask.config.set(SETTINGS), ExitStack() as stack:
         try:
-            client = stack.enter_context(_client(where, jobs, stack))
+            client = _client(where, jobs, stack)
+            stack.callback(_close, client)
         except UnusableInput:
             raise
         except Exception as error:
@@ -89,7 +87,12 @@ def connected(where: str, jobs: int, *, quiet: bool) -> Iterator[Cluster]:
             ) from error
         if not quiet and client.dashboard_link:
             say(f"dashboard: {client.dashboard_link}")
-        yield Cluster(client, quiet=quiet)
+        yield Cluster(client, stack.close)
+
+
+def _close(client: Any) -> None:
+    with suppress(Exception):  # one whose scheduler is gone would try again
+        client.close(timeout=CLOSING)
 
 
 TLS = (
@@ -100,14 +103,8 @@ TLS = (
 
 def _client(where: str, jobs: int, stack: ExitStack) -> Any:
     if where == "local":
-        cluster = distributed.LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL + 1,
-        )
-        stack.callback(cluster.close, timeout=2)
-        return distributed.Client(cluster)
+        address = stack.enter_context(_local(jobs))
+        return distributed.Client(address, timeout=CONNECT, set_as_default=False)
     if where == "slurm":
         try:
             from dask_jobqueue import SLURMCluster
@@ -130,149 +127,125 @@ def _client(where: str, jobs: int, stack: ExitStack) -> Any:
     )
 
 
-class Cluster:
-    """Workers that Dask gives shards to.
+@contextmanager
+def _local(jobs: int) -> Iterator[str]:
+    """The address of a scheduler with workers of this machine.
 
-    No worker has any before it was seen to be fit, by `_preflight`: one that could not do them
-    would fail one after another, faster than any other works. A fit one has a resource named after
-    the run, which each task needs; so it does one at a time, too.
+    They run by a loop of their own. To end them it is stopped, and they are killed: what is
+    halfway is nothing yet, and Dask's own way takes ten seconds where they just start. An
+    interrupt from the keyboard goes to them as well, and they are not to hear it.
     """
+    with signals_held_back():
+        resource_tracker.ensure_running()  # else the thread does that, and hears signals from then
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_looping, args=[loop], daemon=True)
+        thread.start()
+    before = set(multiprocessing.active_children())
+    made: list[Any] = []
 
-    def __init__(self, client: Any, *, quiet: bool) -> None:
+    async def start(folder: str) -> str:
+        made.append(
+            distributed.LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                memory_limit=0,
+                local_directory=folder,
+                env={"TMPDIR": folder},
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL + 1,
+                asynchronous=True,
+            )
+        )
+        await made[0]
+        return str(made[0].scheduler_address)
+
+    with tempfile.TemporaryDirectory(prefix="lrp-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield asyncio.run_coroutine_threadsafe(start(folder), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(CLOSING)
+            for process in set(multiprocessing.active_children()) - before:
+                process.kill()
+                process.join(CLOSING)
+            for cluster in made:
+                cluster.status = distributed.Status.closed  # Dask would close it at exit
+
+
+def _looping(loop: asyncio.AbstractEventLoop) -> None:
+    # Processes inherit of the thread that starts them which signals wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+class _Task(NamedTuple):
+    """What was given, and how often its workers were all lost."""
+
+    number: int
+    asked: Any
+    lost: int
+    future: Any
+
+
+class Cluster:
+    """Workers that Dask gives shards to, two for each at any time."""
+
+    def __init__(self, client: Any, end: Callable[[], object]) -> None:
         self._client = client
-        self._quiet = quiet
-        self._run = f"lrp-{uuid.uuid4().hex[:12]}"
-        self._seen: dict[str, str] = {}  # of each worker, what is wrong with it
-        self._preparing: tuple[Job, Store, str] | None = None
-        self._alone_since: float | None = None
+        self._end = end
+        self._crew: Crew | None = None
 
     @property
     def workers(self) -> int:
-        return sum(not problem for problem in self._seen.values())
-
-    @property
-    def _is_there(self) -> bool:
-        """Whether the scheduler is; what it was given is lost with it, though it come again."""
-        return bool(self._client.status == "running")
+        return 0 if self._crew is None else self._crew.fit
 
     @contextmanager
     def prepared(self, ready: Ready, source: str) -> Iterator[None]:
-        source = source if is_url(source) else os.path.abspath(source)
-        self._preparing = (ready.job, ready.store, source)
-        with self._losses_told():
-            self._client.wait_for_workers(1, timeout=PATIENCE)
-            self._look()
-        if not self.workers:
-            raise UnusableInput("--cluster", "no worker is fit to work: see above")
+        self._crew = crew = Crew(self._client, ready, source)
         try:
+            with self._losses_told():
+                crew.wait()
             yield
         finally:
-            if self._is_there:
-                with suppress(Exception):  # what was the matter is told
-                    self._client.run(_forget, self._run)
+            crew.leave()
+            self._end()  # before it is looked what is left of parts that were under way
 
     def lines(self, spans: Iterable[tuple[str, Span]]) -> list[int]:
-        found = dict(self._each(_lines, (_absolute_span(each) for each in spans)))
+        tasks = [(absolute(path), span) for path, span in spans]
+        found: dict[int, int] = {}
+        for number, lines in self._each(lines_of, tasks):
+            if isinstance(lines, Failure):
+                raise UnusableInput(lines.where, lines.problem, lines.paste)
+            found[number] = lines
         return [found[number] for number in range(len(found))]
 
     def parts(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failure]:
-        for _, found in self._each(_part, map(_absolute, shards)):
+        told = (msgspec.structs.replace(each, path=absolute(each.path)) for each in shards)
+        for _, found in self._each(part_of, told):
             yield found
 
     def _each(
         self, work: Callable[[str, Any], Any], tasks: Iterable[Any]
     ) -> Iterator[tuple[int, Any]]:
         """What comes of each task, with its number, as it comes."""
-        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        assert self._crew is not None
+        giving = _Giving(self._crew, work)
         rest = enumerate(tasks)
-        given: dict[Any, tuple[int, Any]] = {}
         more = True
-
-        def give(number: int, task: Any) -> None:
-            future = self._client.submit(
-                work,
-                self._run,
-                task,
-                key=f"{work.__name__}-{uuid.uuid4().hex[:12]}-{number}",
-                resources={self._run: 1},
-                retries=RETRIES,
-                pure=False,
-            )
-            given[future] = number, task
-            future.add_done_callback(done.put)
-
         try:
             with self._losses_told():
-                while more or given:
-                    while more and len(given) < EACH * max(self.workers, 1):
+                while more or giving.given:
+                    while more and len(giving.given) < EACH * max(self.workers, 1):
                         number, task = next(rest, (0, None))
-                        if task is None:
-                            more = False
-                            break
-                        give(number, task)
-                    try:
-                        future = done.get(timeout=LOOK)
-                    except queue.Empty:
-                        if self._look():
-                            # What waited for a worker when there was none is not looked at again.
-                            waiting = [each for each in given if each.status == "pending"]
-                            self._client.cancel(waiting, force=True)
-                            for each in waiting:
-                                give(*given.pop(each))
-                        continue
-                    if future in given:
-                        number, task = given.pop(future)
-                        yield number, _outcome(future, task)
-                    del future
+                        more = task is not None
+                        if more:
+                            giving.give(number, task)
+                    yield from giving.results()
+                    if self._crew.look():
+                        yield from giving.give_anew()
         finally:
-            if given and self._is_there:
-                with suppress(Exception):
-                    self._client.cancel(list(given), force=True)
-
-    def _look(self) -> bool:
-        """See who works, and whether those that are new are fit; is it the first in a while?"""
-        if not self._is_there:
-            raise ClusterLost
-        there = self._client.scheduler_info(n_workers=-1)["workers"]
-        self._seen = {address: told for address, told in self._seen.items() if address in there}
-        before = self.workers
-        new = [address for address in there if address not in self._seen]
-        if new:
-            self._seen |= self._problems(new)
-        if self.workers:
-            self._alone_since = None
-            return not before
-        now = time.monotonic()
-        if self._alone_since is None:
-            self._alone_since = now
-        if now - self._alone_since > PATIENCE:
-            raise ClusterLost
-        return False
-
-    def _problems(self, addresses: list[str]) -> dict[str, str]:
-        """What is wrong with each of several workers; "" of those that are fit now."""
-        assert self._preparing is not None
-        job, store, source = self._preparing
-        told = self._client.run(
-            _preflight,
-            self._run,
-            (store.root if is_url(store.root) else os.path.abspath(store.root), job, source),
-            workers=addresses,
-            on_error="return",
-        )
-        seen = store.names(PROBES)
-        found = {}
-        for address, (name, problem) in ((a, _told(t)) for a, t in told.items()):
-            probe = f"{self._run}-{name}"
-            if not problem and probe not in seen:
-                problem = f"writes to another {store.root} than this machine sees"
-            store.remove(f"{PROBES}/{probe}")
-            found[address] = problem
-            if problem:
-                say(f"the worker {name or address} {problem}; it is given nothing")
-            else:
-                self._client.run(_may_work, self._run, workers=[address])
-        return found
+            giving.cancel()
 
     @contextmanager
     def _losses_told(self) -> Iterator[None]:
@@ -282,88 +255,84 @@ class Cluster:
         except (CommClosedError, TimeoutError) as error:
             raise ClusterLost from error
         except OSError as error:
-            if not self._is_there:
+            if self._client.status != "running":
                 raise ClusterLost from error
             raise
 
 
-def _outcome(future: Any, task: Any) -> Any:
+class _Giving:
+    """Tasks that are given, by their keys."""
+
+    def __init__(self, crew: Crew, work: Callable[[str, Any], Any]) -> None:
+        self.given: dict[str, _Task] = {}
+        self._crew, self._work = crew, work
+        # Results are fetched in its loop: where one hangs, others come.
+        self._completed = distributed.as_completed(loop=crew.client.loop, with_results=True)
+        self._nowhere: set[str] = set()
+
+    def give(self, number: int, asked: Any, lost: int = 0) -> None:
+        run = self._crew.run
+        key = f"{self._work.__name__}-{uuid.uuid4().hex[:12]}-{number}"
+        future = self._crew.client.submit(
+            self._work, run, asked, key=key, resources={run: 1}, retries=RETRIES, pure=False
+        )
+        self.given[key] = _Task(number, asked, lost, future)
+        self._completed.add(future)
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        """What has come, after a moment's wait where nothing has."""
+        if not self._completed.has_ready():
+            with self._completed.thread_condition:
+                self._completed.thread_condition.wait(MOMENT)
+        for future, result in self._completed.next_batch(block=False):
+            task = self.given.pop(future.key, None)
+            if task is not None:  # else it was given anew
+                yield task.number, _outcome(future.status, result, task.asked)
+
+    def give_anew(self) -> Iterator[tuple[int, Failure]]:
+        """Give those anew that no worker has, at two looks; what was lost too often has failed.
+
+        When a worker comes, the scheduler looks at what waits for one; ours are fit only later.
+        What was done by a worker that hangs is with none either.
+        """
+        if not self._crew.fit:
+            return
+        held = self._crew.client.processing()
+        nowhere = set(self.given) - set(chain.from_iterable(held.values()))
+        for key in nowhere & self._nowhere & set(self.given):
+            task = self.given.pop(key)
+            task.future.cancel()
+            if task.lost < ANEW:
+                self.give(task.number, task.asked, task.lost + 1)
+                continue
+            problem = f"its workers were lost {ANEW + 1} times; do they have the memory for it?"
+            yield task.number, Failure(_place(task.asked), problem)
+        self._nowhere = nowhere
+
+    def cancel(self) -> None:
+        if self.given and self._crew.client.status == "running":
+            with suppress(Exception):  # what was the matter is told
+                self._crew.client.cancel([task.future for task in self.given.values()], force=True)
+
+
+def _outcome(status: str, result: Any, asked: Any) -> Any:
     """The result of a task; what it raised, again and again, is a failure too."""
-    if future.status == "finished":
-        return future.result()
-    if future.status != "error":
+    if status == "finished":
+        return result
+    if status != "error":
         raise ClusterLost
-    error = future.exception()
-    place = task.path if isinstance(task, Shard) else task[0]
+    error = result[1]
+    if isinstance(error, UnusableInput):
+        return Failure(error.where, error.problem, error.paste)
+    if isinstance(error, distributed.KilledWorker):
+        told = f"its workers were lost, the last time {error.last_worker.address}; do they have"
+        return Failure(_place(asked), f"{told} the memory for it?")
     told = printable(str(error)) or type(error).__name__
     return Failure(
-        place, f"failed {RETRIES + 1} times, the last time by {type(error).__name__}: {told}"
+        _place(asked),
+        f"failed {RETRIES + 1} times, the last time by {type(error).__name__}: {told}",
     )
 
 
-def _absolute(shard: Shard) -> Shard:
-    """The shard, by a path that holds in any folder."""
-    if is_url(shard.path):
-        return shard
-    return msgspec.structs.replace(shard, path=os.path.abspath(shard.path))
-
-
-def _absolute_span(of: tuple[str, Span]) -> tuple[str, Span]:
-    path, span = of
-    return (path if is_url(path) else os.path.abspath(path)), span
-
-
-def _told(told: Any) -> tuple[str, str]:
-    """A worker's name, and what is wrong with it; what it raised is wrong as well."""
-    if isinstance(told, BaseException):
-        return "", f"cannot run lrp: {type(told).__name__}: {printable(str(told))}"
-    name, problem = told
-    return name, problem
-
-
-# What follows runs on the workers.
-
-_ready: dict[str, Ready] = {}
-
-
-async def _preflight(run: str, asked: tuple[str, Job, str]) -> tuple[str, str]:
-    """Make ready for a run's shards; the worker's name, and what is wrong, or ""."""
-    name = f"{platform.node()}-{os.getpid()}"
-    return name, await asyncio.to_thread(_problem, run, name, asked)
-
-
-def _problem(run: str, name: str, asked: tuple[str, Job, str]) -> str:
-    root, job, source = asked
-    if job.settings["lrp"] != __version__:
-        return f"has lrp {__version__}, not {job.settings['lrp']}"
-    try:
-        check_input(source)
-    except (UnusableInput, OSError) as error:
-        return f"does not see the input: {error}"
-    try:
-        store = open_store(root)
-        _ready[run] = ready(store, job)
-    except (UnusableInput, OSError) as error:
-        return f"cannot read the model: {error}"
-    try:
-        with store.placed(f"{PROBES}/{run}-{name}") as file:
-            file.write(b"")
-    except (UnusableInput, OSError) as error:
-        return f"cannot write to the output: {error}"
-    return ""
-
-
-async def _may_work(run: str, dask_worker: Any) -> None:
-    await dask_worker.set_resources(**{run: 1})
-
-
-def _forget(run: str) -> None:
-    _ready.pop(run, None)
-
-
-def _part(run: str, shard: Shard) -> Receipt | Failure:
-    return make_part(_ready[run], shard)
-
-
-def _lines(run: str, of: tuple[str, Span]) -> int:
-    return count_lines(*of)
+def _place(asked: Any) -> str:
+    return asked.path if isinstance(asked, Shard) else asked[0]

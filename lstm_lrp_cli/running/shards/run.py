@@ -17,7 +17,7 @@ from lstm_lrp_cli.results.manifest import MANIFEST, RECEIPTS, manifest_line
 from lstm_lrp_cli.running.report import RunReport
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.screen import parts_progress
-from . import LINES, REPORT, Failure, Receipt, Shard
+from . import LINES, PROBES, REPORT, Failure, Receipt, Shard
 from .finding import Cut, find_shards
 from .job import Job, Ready, settle
 from .part import figures_of, named, part_name, read_receipt, receipt_name
@@ -113,6 +113,8 @@ def run(
     job, store = ready.job, ready.store
     settle(store, job, model)
     store.clean()
+    for name in store.names(PROBES):  # of clusters that were lost
+        store.remove(f"{PROBES}/{name}")
     cut = Cut(
         sharing.shard_size,
         block_bytes(ready.rendering.model, ready.rendering.block_steps),
