@@ -3,11 +3,14 @@
 import gzip
 import json
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from models import SmallModel
-from processes import run_lrp
+from processes import LRP, run_lrp
 
 WORDS = ["the", "film", "is", "not", "bad"]
 # So that a file of some kilobytes is cut: blocks are of 256 steps of 8 bytes.
@@ -265,6 +268,70 @@ class TestGoesOn:
         assert b"3 parts written" in done.stderr
         assert parts(corpus / "out") == whole
         assert len(manifest(corpus / "out")) == 3
+
+    def test_at_whichever_step_a_run_is_killed(self, corpus, lrp):
+        """Each time one step later: what is open, written, placed or removed by then is there."""
+        lrp("explain", "model.npz", "corpus/a.txt", "-o", "whole/")
+        whole = parts(corpus / "whole")
+        run = ("explain", "model.npz", "corpus/a.txt", "-o", "out/", "-q")
+        step, status = 0, KILLED
+        while status == KILLED:
+            step += 1
+            shutil.rmtree(corpus / "out", ignore_errors=True)
+            command = [sys.executable, "-c", KILLING, str(step), *run]
+            status = subprocess.run(command, cwd=corpus, check=False).returncode
+            lrp(*run)
+            assert parts(corpus / "out") == whole
+            assert len(manifest(corpus / "out")) == 1
+            assert not [*(corpus / "out").rglob("*.partial")]
+        assert (status, step > 15) == (0, True)
+
+    def test_while_the_same_runs_beside_it(self, corpus, lrp):
+        lrp("explain", "model.npz", "corpus", "-o", "whole/")
+        command = [*LRP, "explain", "model.npz", "corpus", "-o", "out/", "-q"]
+        runs = [subprocess.Popen(command, cwd=corpus) for _ in range(3)]
+        assert [run.wait() for run in runs] == [0, 0, 0]
+        assert parts(corpus / "out") == parts(corpus / "whole")
+
+    def test_while_another_runs_beside_it_of_which_one_is_refused(self, corpus, lrp):
+        command = [*LRP, "explain", "model.npz", "corpus", "-o", "out/", "-q"]
+        runs = [
+            subprocess.Popen([*command, "--eps", eps], cwd=corpus, stderr=subprocess.PIPE)
+            for eps in ("0.1", "0.2")
+        ]
+        told = [run.communicate()[1] for run in runs]
+        statuses = [run.returncode for run in runs]
+        assert set(statuses) <= {0, 3}
+        assert 3 in statuses
+        for status, each in zip(statuses, told, strict=True):
+            assert (b"parts of another run" in each) == (status == 3)
+        # What is there is of one of them alone.
+        job = json.loads((corpus / "out" / "_lrp" / "job.json").read_text())
+        receipts = (corpus / "out" / "_lrp" / "receipts").rglob("*.json")
+        assert {json.loads(path.read_text())["key"] for path in receipts} <= {job["key"]}
+
+
+# What does something to files is counted, and the process ends amid so-manieth of it.
+KILLED = 9
+KILLING = f"""
+import os, sys, io
+from lstm_lrp_cli.__main__ import run
+
+left = int(sys.argv.pop(1))
+
+def step(event, arguments):
+    global left
+    named = str(arguments[0]) if arguments else ""
+    flags = arguments[2] if event == "open" else 0
+    writes = event == "open" and isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
+    if (writes or event in ("os.rename", "os.remove", "os.mkdir")) and "out" in named:
+        left -= 1
+        if not left:
+            os._exit({KILLED})
+
+sys.addaudithook(step)
+run()
+"""
 
 
 class TestPart:
