@@ -15,6 +15,7 @@ from lstm_lrp_cli.running.files import STANDARD_OUTPUT, open_output
 from lstm_lrp_cli.terminal.screen import progress
 from .options.arguments import refuse_part, refuse_same_file
 from .options.help import Command
+from .options.shards import cluster_option, on_cluster
 
 if TYPE_CHECKING:
     from lstm_lrp_cli.results.read import ResultFile
@@ -69,6 +70,7 @@ ENDINGS = {".json": "json", ".html": "html", ".htm": "html"}
     metavar="N",
     help="Processes that read several files.  [default: one for each core, at most 8]",
 )
+@cluster_option
 def summarize(
     results: tuple[str, ...],
     top: int,
@@ -77,6 +79,7 @@ def summarize(
     form: str | None,
     output: Path | None,
     jobs: int | None,
+    cluster: str | None,
 ) -> None:
     """Question a corpus: which tokens drive which class, and where it goes wrong.
 
@@ -92,7 +95,11 @@ def summarize(
     refuse_same_file({"-o": output}, {source: Path(source) for source in results})
     refuse_part(output, results)
     summarizer = Summarizer(top, min_count, target)
-    _count(summarizer, chain.from_iterable(map(result_files, results)), jobs, results)
+    files = chain.from_iterable(map(result_files, results))
+    if cluster is None:
+        _count(summarizer, files, jobs, results)
+    else:
+        _count_there(summarizer, files, cluster, jobs, results)
     if not summarizer.explanations:
         if target is None:
             raise UnusableInput(display_name(results[0]), "has no explanations")
@@ -127,6 +134,32 @@ def _count(
         progress(is_alone, "explanations") as tell,
     ):
         for each in counted:
+            summarizer.merge(each)
+            tell(summarizer.explanations)
+
+
+def _count_there(
+    summarizer: Summarizer,
+    files: Iterator[ResultFile],
+    cluster: str,
+    jobs: int | None,
+    results: Sequence[str],
+) -> None:
+    """Have the workers of a cluster count what is in files, each for itself."""
+    import msgspec
+
+    from lstm_lrp_cli.running.shards.crew import absolute
+    from lstm_lrp_cli.running.stream import usual_jobs
+
+    if STANDARD_INPUT in results:
+        raise click.UsageError("--cluster: standard input is read by one process; name files.")
+    there = (msgspec.structs.replace(each, path=absolute(each.path)) for each in files)
+    with (
+        on_cluster(cluster, jobs or usual_jobs(), quiet=True) as engine,
+        engine.prepared(None, *results),
+        progress(True, "explanations") as tell,
+    ):
+        for each in engine.in_order(summarizer.empty().of_file, there):
             summarizer.merge(each)
             tell(summarizer.explanations)
 

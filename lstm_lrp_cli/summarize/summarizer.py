@@ -72,9 +72,13 @@ class Summarizer:
         """How many were counted."""
         return sum(method.explanations for method in self._methods.values())
 
+    def empty(self) -> Summarizer:
+        """One that counts the same, and has counted nothing."""
+        return Summarizer(self._top, self._min_count, self._target)
+
     def of_file(self, file: ResultFile) -> Iterator[Summarizer]:
         """What one file of results comes to by itself, as the one result of some work."""
-        counted = Summarizer(self._top, self._min_count, self._target)
+        counted = self.empty()
         for block in file.blocks():
             counted.add(block, display_name(file.source))
         yield counted

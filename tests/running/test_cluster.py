@@ -124,6 +124,22 @@ def test_shards_are_cut_and_counted_by_workers(room):
     assert len(room.parts("there")) > 4
 
 
+def test_results_are_summarized_by_workers(room):
+    client = room.started("lines", "--format", "jsonl")
+    assert client.communicate(timeout=60)[1] == b""
+    told = [
+        subprocess.run(
+            [*LRP, "summarize", "lines", "--format", "json", *more],
+            cwd=room.folder,
+            capture_output=True,
+            check=False,
+        )
+        for more in (("--jobs", "1"), ("--cluster", "local", "--jobs", "2"))
+    ]
+    assert [(each.returncode, each.stderr) for each in told] == [(0, b""), (0, b"")]
+    assert told[0].stdout == told[1].stdout
+
+
 def test_a_mistake_in_the_input_is_told_and_not_tried_again(tmp_path):
     SmallModel(tmp_path).save()
     (tmp_path / "in").mkdir()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.running.blocks import ToExplain
     from lstm_lrp_cli.running.predictions import ToPredict
     from lstm_lrp_cli.running.report import RunReport
+    from lstm_lrp_cli.running.shards.cluster import Cluster
     from lstm_lrp_cli.running.shards.run import Engine, Outcome
     from lstm_lrp_cli.running.stream import Destination
     from .inputs import InputOptions
@@ -77,6 +78,11 @@ def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return int(found[1]), int(found[2])
 
 
+cluster_option = click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="Have Dask's workers do it: local, tcp://, tls://, a scheduler's file, or slurm.",
+)
 shard_options: Callable[[Command], Command] = group(
     "shards",
     ShardOptions,
@@ -93,11 +99,7 @@ shard_options: Callable[[Command], Command] = group(
         type=click.Choice([each.ending[1:] for each in COMPRESSIONS]),
         help="Compress each part.",
     ),
-    click.option(
-        "--cluster",
-        metavar="WHERE",
-        help="Have Dask's workers do it: local, tcp://, tls://, a scheduler's file, or slurm.",
-    ),
+    cluster_option,
 )
 
 
@@ -174,12 +176,19 @@ def write_parts(
 
 @contextmanager
 def _engine(cluster: str | None, jobs: int, *, quiet: bool) -> Iterator[Engine]:
-    """Processes of this machine, or a cluster; where it is lost, the same can be run again."""
+    """Processes of this machine, or a cluster."""
     if cluster is None:
         from lstm_lrp_cli.running.shards.here import Here
 
         yield Here(jobs)
-        return
+    else:
+        with on_cluster(cluster, jobs, quiet=quiet) as engine:
+            yield engine
+
+
+@contextmanager
+def on_cluster(cluster: str, jobs: int, *, quiet: bool) -> Iterator[Cluster]:
+    """A cluster; where it is lost, the same can be run again."""
     from lstm_lrp_cli.running.shards.cluster import connected
     from lstm_lrp_cli.running.shards.crew import ClusterLost
     from lstm_lrp_cli.terminal.text import say

@@ -27,7 +27,7 @@ from lstm_lrp_cli.inputs.spans import Span
 from lstm_lrp_cli.terminal.signals import signals_held_back
 from lstm_lrp_cli.terminal.text import say
 from . import Failure, Receipt, Shard
-from .crew import ClusterLost, Crew, absolute, lines_of, part_of
+from .crew import ClusterLost, Crew, absolute, lines_of, part_of, results_of
 from .job import Ready
 
 try:
@@ -43,6 +43,8 @@ except ImportError as error:
 EACH = 2
 # Of what is no fault of the input: a disk, a network.
 RETRIES = 2
+# Results that wait for their turn, before no more is given.
+MOST_HELD = 100
 # So often a task is given anew whose workers were all lost.
 ANEW = 3
 # Seconds: to connect; that closing may take; that results are waited for at a time.
@@ -201,8 +203,8 @@ class Cluster:
         return 0 if self._crew is None else self._crew.fit
 
     @contextmanager
-    def prepared(self, ready: Ready, source: str) -> Iterator[None]:
-        self._crew = crew = Crew(self._client, ready, source)
+    def prepared(self, ready: Ready | None, *sources: str) -> Iterator[None]:
+        self._crew = crew = Crew(self._client, ready, sources)
         try:
             with self._losses_told():
                 crew.wait()
@@ -210,6 +212,26 @@ class Cluster:
         finally:
             crew.leave()
             self._end()  # before it is looked what is left of parts that were under way
+
+    def in_order(self, work: Callable[[Any], Iterable[Any]], tasks: Iterable[Any]) -> Iterator[Any]:
+        """The results of some work on each of several tasks, in their order.
+
+        Raises
+        ------
+        UnusableInput
+            A task raised it, or failed again and again.
+        """
+        held: dict[int, Any] = {}
+        turn = 0
+        asked = ((work, task) for task in tasks)
+        for number, found in self._each(results_of, asked, lambda: len(held) < MOST_HELD):
+            held[number] = found
+            while turn in held:
+                results = held.pop(turn)
+                if isinstance(results, Failure):
+                    raise UnusableInput(results.where, results.problem, results.paste)
+                yield from results
+                turn += 1
 
     def lines(self, spans: Iterable[tuple[str, Span]]) -> list[int]:
         tasks = [(absolute(path), span) for path, span in spans]
@@ -226,9 +248,12 @@ class Cluster:
             yield found
 
     def _each(
-        self, work: Callable[[str, Any], Any], tasks: Iterable[Any]
+        self,
+        work: Callable[[str, Any], Any],
+        tasks: Iterable[Any],
+        takes: Callable[[], bool] = lambda: True,
     ) -> Iterator[tuple[int, Any]]:
-        """What comes of each task, with its number, as it comes."""
+        """What comes of each task, with its number, as it comes, as long as it is taken."""
         assert self._crew is not None
         giving = _Giving(self._crew, work)
         rest = enumerate(tasks)
@@ -236,7 +261,7 @@ class Cluster:
         try:
             with self._losses_told():
                 while more or giving.given:
-                    while more and len(giving.given) < EACH * max(self.workers, 1):
+                    while more and takes() and len(giving.given) < EACH * max(self.workers, 1):
                         number, task = next(rest, (0, None))
                         more = task is not None
                         if more:
@@ -335,4 +360,5 @@ def _outcome(status: str, result: Any, asked: Any) -> Any:
 
 
 def _place(asked: Any) -> str:
-    return asked.path if isinstance(asked, Shard) else asked[0]
+    place = asked if isinstance(asked, Shard) else asked[-1]
+    return str(asked[0] if isinstance(place, Span) else place.path)

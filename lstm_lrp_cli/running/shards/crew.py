@@ -14,6 +14,7 @@ import platform
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -47,6 +48,14 @@ class ClusterLost(Exception):
 class Crew:
     """The workers, as they come and go.
 
+    Parameters
+    ----------
+    client : distributed.Client
+    ready : Ready or None
+        What is written, by which model; None where there is nothing but results to read.
+    sources : iterable of str
+        What they have to see.
+
     Attributes
     ----------
     run : str
@@ -55,13 +64,15 @@ class Crew:
         How many workers have it.
     """
 
-    def __init__(self, client: Any, ready: Ready, source: str) -> None:
+    def __init__(self, client: Any, ready: Ready | None, sources: Iterable[str]) -> None:
         self.client = client
         self.run = f"lrp-{uuid.uuid4().hex[:12]}"
         self.fit = 0
-        self._store = ready.store
-        self._asked = pickle.dumps((absolute(ready.store.root), ready.job, absolute(source)))
-        self._elsewhere = f"writes to another {ready.store.root} than this machine sees"
+        self._store = None if ready is None else ready.store
+        into = None if ready is None else (absolute(ready.store.root), ready.job)
+        self._asked = pickle.dumps((into, [*map(absolute, sources)]))
+        root = "" if ready is None else ready.store.root
+        self._elsewhere = f"writes to another {root} than this machine sees"
         self._there: set[str] = set()
         self._seeing: set[str] = set()
         self._unfit: dict[str, str] = {}
@@ -144,15 +155,17 @@ class Crew:
             problem = None
         except Exception as error:
             problem = f"cannot run lrp: {type(error).__name__}: {printable(str(error))}"
-        with suppress(Exception):
-            self._store.remove(probe)
+        if self._store is not None:
+            with suppress(Exception):
+                self._store.remove(probe)
         self._news.put((address, problem))
 
     def _problem(self, address: str, probe: str) -> str:
         asked = (__version__, self.run, self._asked, probe)
         told = self.client.run(_preflight, *asked, workers=[address])[address]
-        there = told or list(self._store.read([probe])) == [probe.encode()]
-        return str(told) if there else self._elsewhere
+        if told or self._store is None or [*self._store.read([probe])] == [probe.encode()]:
+            return str(told)
+        return self._elsewhere
 
     def leave(self) -> None:
         """Tell the workers that the run is over; one that hangs is not waited for."""
@@ -189,13 +202,17 @@ async def _preflight(version: str, run: str, asked: bytes, probe: str) -> str:
 def _problem(run: str, asked: bytes, probe: str) -> str:
     name = f"({platform.node()}, process {os.getpid()})"
     try:
-        root, job, source = pickle.loads(asked)
+        into, sources = pickle.loads(asked)
     except Exception as error:
         return f"{name} cannot read what is asked: {type(error).__name__}: {error}"
     try:
-        check_input(source)
+        for source in sources:
+            check_input(source)
     except (UnusableInput, OSError) as error:
         return f"{name} does not see the input: {error}"
+    if into is None:
+        return ""
+    root, job = into
     try:
         store = open_store(root)
         _ready[run] = ready(store, job)
@@ -219,6 +236,14 @@ def _forget(run: str) -> None:
 
 def part_of(run: str, shard: Shard) -> Receipt | Failure:
     return make_part(_ready[run], shard)
+
+
+def results_of(run: str, of: tuple[Callable[[Any], Iterable[Any]], Any]) -> list[Any] | Failure:
+    work, task = of
+    try:
+        return [*work(task)]
+    except UnusableInput as error:
+        return Failure(error.where, error.problem, error.paste)
 
 
 def lines_of(run: str, of: tuple[str, Span]) -> int:
