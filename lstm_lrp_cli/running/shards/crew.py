@@ -33,9 +33,11 @@ from .store import open_store
 NEWCOMERS = 50
 # Of workers that are not fit so many are told.
 TOLD = 20
-# Seconds: between two looks at who works; without any worker, before it is given up; that the
-# scheduler has to answer; that workers have to hear that a run is over.
+# Seconds: between two looks at who works; for those there to show what they can, before others
+# begin; without any worker, before it is given up; for the scheduler to answer; for workers to hear
+# that a run is over.
 LOOK = 1.0
+GREETING = 5.0
 PATIENCE = 300.0
 ANSWER = 60.0
 PARTING = 1.0
@@ -81,20 +83,20 @@ class Crew:
         self._looked = self._worked = time.monotonic()
 
     def wait(self) -> None:
-        """Wait for the first worker that is fit.
+        """Wait for the first worker that is fit, and a while for what the others there have to say.
 
         Raises
         ------
         UnusableInput
             None is.
         """
-        while not self.fit:
+        begun = time.monotonic()
+        while not self.fit or (self._seeing and time.monotonic() - begun < GREETING):
             self._look()
             if self._there and self._there == set(self._unfit):
                 raise UnusableInput("--cluster", "no worker is fit to work: see above")
-            if not self.fit:
-                self._still_waited_for()
-                time.sleep(0.05)
+            self._still_waited_for()
+            time.sleep(0.05 if self._seeing or not self.fit else 0)
 
     def look(self) -> bool:
         """Look who is there, unless that was just done; was it?"""
