@@ -205,6 +205,20 @@ class TestShards:
         assert self.joined(corpus / "out", "jsonl") == (corpus / "whole").read_bytes()
         assert sum(each["sequences"] for each in manifest(corpus / "out")) == len(BIG)
 
+    def test_of_a_saved_data_set_are_one(self, corpus, lrp, arrow):
+        folder = corpus / "saved"
+        folder.mkdir()
+        table = arrow.table({"text": BIG})
+        with arrow.ipc.new_stream(folder / "data-00000.arrow", table.schema) as stream:
+            stream.write_table(table)
+        state = {"_data_files": [{"filename": "data-00000.arrow"}]}
+        (folder / "state.json").write_text(json.dumps(state))
+        (folder / "dataset_info.json").write_text("{}")
+        run = ("explain", "model.npz", "saved", "--format", "jsonl")
+        lrp(*run, "-o", "whole")
+        lrp(*run, "-o", "out/", "--shard-size", "2K")
+        assert parts(corpus / "out") == {"saved.jsonl": (corpus / "whole").read_bytes()}
+
     @pytest.mark.parametrize("form", ["parquet", "parquet-nested"])
     def test_become_parquet_with_the_same_rows(self, form, big, corpus, lrp, arrow):
         run = ("explain", "model.npz", "big.txt", "--format", form)
@@ -387,10 +401,26 @@ class TestFailures:
             (("corpus/a.txt", "-o", "a.tsv", "--part", "1/2"), b"--part is for parts of a corpus"),
             (("corpus/a.txt", "--shard-size", "1M"), b"--shard-size is for parts of a corpus"),
             (("corpus", "-o", "out/", "--shard-size", "1X"), b"is no size; expected one such as"),
+            (
+                ("corpus", "-o", "out/", "--format", "npz", "--compress", "gz"),
+                b"a npz file that is compressed as a whole is read by no program",
+            ),
         ],
     )
     def test_of_usage_are_told(self, arguments, told, lrp):
         assert told in lrp("explain", "model.npz", *arguments, status=2).stderr
+
+    def test_of_a_receipt_that_is_none_are_one_line(self, corpus, lrp):
+        run = ("explain", "model.npz", "corpus", "-o", "out/")
+        lrp(*run)
+        path = corpus / "out" / "_lrp" / "receipts" / "a.txt.tsv.json"
+        receipt = json.loads(path.read_text())
+        path.write_text(json.dumps(receipt | {"figures": {"sequences": "many"}}))
+        done = lrp(*run, status=3)
+        assert done.stderr.startswith(
+            b"lrp: out/_lrp/receipts/a.txt.tsv.json: cannot be understood"
+        )
+        assert done.stderr.count(b"\n") == 1
 
     def test_of_an_empty_folder(self, corpus, lrp):
         (corpus / "nothing").mkdir()

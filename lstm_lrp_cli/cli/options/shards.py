@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from lstm_lrp_cli.inputs.stream import COMPRESSIONS, STANDARD_INPUT
+from lstm_lrp_cli.outputs import OUTPUTS
 from .arguments import Command, group
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ def write_parts(
     assert to.folder is not None
     source = corpus(given)
     refuse_within(source, to.folder)
+    if shards.compress and OUTPUTS[asking.form].binary:
+        raise click.UsageError(
+            f"--compress: a {asking.form} file that is compressed as a whole is read by no program."
+        )
     size = shards.shard_size or USUAL_SIZE
     compress = f".{shards.compress}" if shards.compress else ""
     settings = asked_of(model, asking, given.source, (dtype, size, compress))
@@ -170,7 +175,8 @@ def write_parts(
         say(f"{failure.where}: {failure.problem}")
     if outcome.failures:
         failed = len(outcome.failures)
-        say(f"{failed:,} of the shards failed; mended, the same command does them alone")
+        told = f", of which {LISTED} are told" if failed > LISTED else ""
+        say(f"{failed:,} of the shards failed{told}; mended, the same command does them alone")
         click.get_current_context().exit(3)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lstm_lrp_cli.errors import HALVES, UnusableInput
 from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
+from lstm_lrp_cli.inputs.tables import SPLITS, STATE
 from lstm_lrp_cli.inputs.tables.opening import row_groups
 from lstm_lrp_cli.inputs.telling import named_form
 from . import Shard
@@ -101,6 +102,12 @@ def check_input(source: str) -> None:
 
 def _of_folder(source: str) -> Iterator[_File]:
     path = Path(source)
+    if any((path / name).is_file() for name in (STATE, SPLITS)):  # a data set, read as one
+        files = [each.stat() for each in _walked(path) if each.is_file()]
+        size = sum(each.st_size for each in files)
+        changed = max(each.st_mtime_ns for each in files)
+        yield _File(source, path.absolute().name, size, f"{size} {len(files)} {changed}")
+        return
     if path.is_dir():
         base, found = path, _walked(path)
     elif path.exists() or not any(sign in source for sign in MAGIC):

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.errors import UnusableInput, reading
 from lstm_lrp_cli.inputs.spans import Span, block_bytes
 from lstm_lrp_cli.model.model import Model
 from lstm_lrp_cli.results.manifest import MANIFEST, RECEIPTS, manifest_line
@@ -225,7 +225,8 @@ def _finish(
             marked = marked or receipt.marked
             if receipt.figures:
                 told = named(receipt.figures, receipt.entry.input) if several else receipt.figures
-                report.merge(figures_of(told, type(report.figures)))
+                with reading(f"{store.root}/{RECEIPTS}/{receipt.entry.part}.json"):
+                    report.merge(figures_of(told, type(report.figures)))
             manifest.write(manifest_line(receipt.entry))
         if not missing:
             with store.placed(REPORT) as file:
