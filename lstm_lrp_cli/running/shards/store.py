@@ -62,7 +62,7 @@ class FolderStore:
     """A folder of this machine, or one that several machines see."""
 
     def __init__(self, root: str) -> None:
-        self.root = root
+        self.root = root.rstrip("/") or "/"
         self._root = Path(root)
 
     @contextmanager
