@@ -139,10 +139,11 @@ class _Upload(io.RawIOBase):
                 return
             try:
                 self._large.close()
+                self._large.commit()
             except BaseException:
-                self.discard()
+                with suppress(Exception):  # what went wrong first is told
+                    self.discard()
                 raise
-            self._large.commit()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
