@@ -6,6 +6,7 @@ very blocks that the whole has there, and results do not depend on how it was cu
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lstm_lrp_cli.errors import UnusableInput
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
     from lstm_lrp_cli.model.model import Model
 
 # About what a step takes in a text: a token, or each number of a series in JSON lines.
@@ -22,6 +25,8 @@ STEP_BYTES = 8
 MAGIC = "*?["
 # How much is read at a time where lines are counted.
 CHUNK = 2**20
+# How much of what a store says there is room for: some list all places where they looked.
+TOLD = 200
 
 
 class Span(NamedTuple):
@@ -41,6 +46,10 @@ class Span(NamedTuple):
     first: int
 
 
+class StoreFailed(OSError):
+    """A store stopped amid a file: that is no fault of the file's, and may go well another time."""
+
+
 def block_bytes(model: Model, steps: int) -> int:
     """The bytes of a block of lines that has about so many steps."""
     return steps * sum(each.step_values for each in model.inputs) * STEP_BYTES
@@ -57,7 +66,7 @@ def file_system(url: str) -> tuple[Any, str]:
     Raises
     ------
     UnusableInput
-        There is no such kind of store, or what reads it is not installed.
+        There is no such kind of store, what reads it is not installed, or it cannot be reached.
     """
     try:
         import fsspec
@@ -72,6 +81,8 @@ def file_system(url: str) -> tuple[Any, str]:
         raise UnusableInput(url, f"cannot be opened: {error}") from error
     except ValueError as error:
         raise UnusableInput(url, f"is no URL that fsspec knows: {error}") from error
+    except Exception as error:  # some are connected to here, and each has its own
+        raise UnusableInput(url, f"cannot be opened: {_told(error)}") from error
     return found
 
 
@@ -86,11 +97,45 @@ def open_at(path: str, start: int) -> Any:
     try:
         raw = store.open(place, "rb")
         raw.seek(start)
-    except OSError:
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        # Of a server that does not answer, or fails, fsspec says that there is no such file.
+        away = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+        if cause is None or not (away or getattr(cause, "status", 404) != 404):
+            raise
+        raise UnusableInput(path, f"cannot be opened: {_told(cause)}") from error
+    except IsADirectoryError:
         raise
-    except Exception as error:  # each store has its own
-        raise UnusableInput(path, f"cannot be opened: {type(error).__name__}: {error}") from error
-    return io.BufferedReader(raw, CHUNK)
+    except Exception as error:
+        raise UnusableInput(path, f"cannot be opened: {_told(error)}") from error
+    return io.BufferedReader(_Stored(raw, path), CHUNK)
+
+
+class _Stored(io.RawIOBase):
+    """A file of a store. Whatever the store raises amid it is one error, with its URL."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file, self._url = file, url
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        try:
+            return int(self._file.readinto(buffer))
+        except Exception as error:
+            raise StoreFailed(errno.EIO, f"stopped amid it: {_told(error)}", self._url) from error
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _told(error: BaseException) -> str:
+    """What an error of a store's says, on one line, with its kind."""
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return told if len(told) <= TOLD else f"{told[: TOLD - 3]}..."
 
 
 @contextmanager
@@ -126,9 +171,11 @@ def count_lines(path: str, span: Span) -> int:
     OSError
     """
     with from_line(path, span.start) as (file, at):
-        # One begins here, if there is anything, and one behind each line's end but the last byte's.
+        # One begins here, if there is anything, and one behind each line's end but the file's last.
         lines = int(at < span.stop and bool(file.peek(1)))
+        ended = False
         while data := file.read(min(CHUNK, max(span.stop - 1 - at, 0))):
             lines += data.count(b"\n")
             at += len(data)
-        return lines
+            ended = data.endswith(b"\n")
+        return lines - (ended and not file.peek(1))

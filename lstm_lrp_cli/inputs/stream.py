@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 from lstm_lrp_cli.errors import UnusableInput
-from .spans import MAGIC, open_at
+from .spans import MAGIC, StoreFailed, open_at
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -83,21 +83,11 @@ def open_input(source: str) -> Iterator[OpenInput]:
     ------
     UnusableInput
         It cannot be opened, or not be read to its end.
+    StoreFailed
+        Of a URL, the store stopped amid it.
     """
     where = display_name(source)
-    if source == STANDARD_INPUT and sys.stdin is None:
-        raise UnusableInput(where, "is closed; name a file, or pipe sequences in")
-    try:
-        raw = sys.stdin.buffer if source == STANDARD_INPUT else open_at(source, 0)
-    except FileNotFoundError as error:
-        mend = "; a sentence is given by --text" if " " in source else ""
-        if any(sign in source for sign in MAGIC):
-            mend = "; of a pattern's files, parts go to a folder: -o FOLDER/"
-        raise UnusableInput(where, f"there is no such input file{mend}") from error
-    except IsADirectoryError as error:
-        raise UnusableInput(where, "is a directory; expected a file of sequences") from error
-    except OSError as error:
-        raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
+    raw = _raw(source, where)
     try:
         signature, file = _look_ahead(raw, lambda data: len(data) >= 6)
         on_disk = source != STANDARD_INPUT and Path(source).is_file()
@@ -112,11 +102,30 @@ def open_input(source: str) -> Iterator[OpenInput]:
                 plain_path = None
         beginning, file = _unpacked(file, where) if packed else _look_ahead(file, _has_a_line)
         yield OpenInput(file, beginning, plain_path, where, packed)
+    except StoreFailed:
+        raise
     except damage() as error:
         raise UnusableInput(where, f"cannot be read to its end: {error}; is it whole?") from error
     finally:
         if source != STANDARD_INPUT:
             raw.close()
+
+
+def _raw(source: str, where: str) -> Any:
+    """An input as its bytes are, open at its beginning."""
+    if source == STANDARD_INPUT and sys.stdin is None:
+        raise UnusableInput(where, "is closed; name a file, or pipe sequences in")
+    try:
+        return sys.stdin.buffer if source == STANDARD_INPUT else open_at(source, 0)
+    except FileNotFoundError as error:
+        mend = "; a sentence is given by --text" if " " in source else ""
+        if any(sign in source for sign in MAGIC):
+            mend = "; of a pattern's files, parts go to a folder: -o FOLDER/"
+        raise UnusableInput(where, f"there is no such input file{mend}") from error
+    except IsADirectoryError as error:
+        raise UnusableInput(where, "is a directory; expected a file of sequences") from error
+    except OSError as error:
+        raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
 
 
 def _unpacked(file: BinaryIO, where: str) -> tuple[bytes, Any]:

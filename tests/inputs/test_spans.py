@@ -44,6 +44,16 @@ def test_parts_have_the_blocks_of_the_whole(lines, ended, bom, size, cuts):
         assert found == blocks(path, size)
 
 
+@given(lines=LINES, ended=st.booleans(), beyond=st.integers(0, 300))
+def test_a_span_may_end_beyond_its_file(lines, ended, beyond):
+    data = b"\n".join(lines) + b"\n" * ended
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "in.txt"
+        path.write_bytes(data)
+        counted = count_lines(str(path), Span(0, len(data) + beyond, 1))
+    assert counted == len(data.split(b"\n")) - (data.endswith(b"\n") or not data)
+
+
 @given(lines=LINES, size=st.integers(1, 70))
 def test_a_block_has_the_lines_that_begin_between_two_multiples(lines, size):
     data = b"".join(each + b"\n" for each in lines)
