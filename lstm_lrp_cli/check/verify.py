@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.methods.lrp import Lrp

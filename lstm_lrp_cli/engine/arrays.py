@@ -6,11 +6,11 @@ import math
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.model import Floats, Integers
@@ -99,8 +99,7 @@ def filled(units: int, dtype: np.dtype[np.floating], value: float) -> Floats:
     return vector
 
 
-@dataclass(frozen=True)
-class Packing:
+class Packing(Struct, frozen=True, dict=True):
     """Where the steps of each sequence stand in a packed array.
 
     Parameters
@@ -205,8 +204,7 @@ class Packing:
         return np.stack([self.total(each) for each in values])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CopiedSteps:
+class CopiedSteps(Struct, frozen=True, eq=False):
     """The steps of copies of sequences: a copy has all steps of its sequence.
 
     Parameters
@@ -244,8 +242,7 @@ class CopiedSteps:
         return places
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Copies:
+class Copies(Struct, frozen=True, eq=False):
     """Some copies of a batch's sequences.
 
     Parameters

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import (
@@ -34,8 +34,7 @@ SOFTMAX: Final = "softmax"
 EACH: Final = "each"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class Origin(Struct, frozen=True, eq=False):
     """The steps of a model's input that the steps of a value are.
 
     Parameters
@@ -50,8 +49,7 @@ class Origin:
     rows: Integers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Steps:
+class Steps(Struct, frozen=True, eq=False):
     """The steps of a value: how they are packed, and which they are of an input, if any.
 
     Parameters
@@ -72,8 +70,7 @@ class Steps:
         return self.origin.rows[rows]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inside:
+class Inside(Struct, frozen=True, eq=False):
     """The sequences of a graph within a graph.
 
     Parameters
@@ -92,8 +89,7 @@ class Inside:
         return in_order
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Weighing:
+class Weighing(Struct, frozen=True, eq=False):
     """What one layer weighs, over a batch.
 
     Parameters

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.layers import MODEL_INPUT
@@ -16,8 +16,7 @@ from .graph import pass_amounts
 from .records import Ledgers, Reach, Record
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Relevance:
+class Relevance(Struct, frozen=True, eq=False):
     """Where the scores of a batch come from.
 
     Parameters
@@ -32,8 +31,7 @@ class Relevance:
     ledgers: Ledgers | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
+class Chosen(Struct, frozen=True, eq=False):
     """Which score of each sequence is explained, or its negative; or the difference of two.
 
     Parameters

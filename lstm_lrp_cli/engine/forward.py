@@ -1,7 +1,6 @@
 """The forward pass of a whole model over a packed batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,8 +79,7 @@ class Given(Struct, frozen=True, eq=False):
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
+class Trace(Struct, frozen=True, eq=False):
     """A forward pass, and the records from which its scores can be explained.
 
     Parameters
@@ -126,8 +124,7 @@ class Trace:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Runner:
+class Runner(Struct, frozen=True, eq=False):
     """Runs a model over packed batches.
 
     Parameters

@@ -9,9 +9,9 @@ own (docs/mathematics.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.model import Booleans, Floats, Integers
 from lstm_lrp_cli.model.recurrent import ActivationName
@@ -21,8 +21,7 @@ from .arrays import Packing
 NO_STEPS: Booleans = np.zeros(0, dtype=bool)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Parts(Struct, frozen=True, eq=False):
     """A value, as the sum of its relevant and its irrelevant part.
 
     Parameters
@@ -42,8 +41,7 @@ class Parts:
         return Parts(linear(self.relevant), linear(self.irrelevant))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PartedValue:
+class PartedValue(Struct, frozen=True, eq=False):
     """What a node gives of copies of sequences, in parts.
 
     Parameters
@@ -65,8 +63,7 @@ class PartedValue:
         return PartedValue(parts, self.packing, self.relevant_steps)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PartedInput:
+class PartedInput(Struct, frozen=True, eq=False):
     """What the model is given of copies: of most rows nothing is relevant, or all.
 
     Parameters
@@ -105,8 +102,7 @@ class PartedInput:
         return PartedValue(parts, self.packing, self.relevant_steps)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BiasedParts:
+class BiasedParts(Struct, frozen=True, eq=False):
     """A value in parts, of which what a bias gives alone is neither relevant nor irrelevant.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,8 +86,7 @@ def _together(one: float | None, other: float | None) -> float | None:
     return one + other
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ledgers:
+class Ledgers(Struct, frozen=True, eq=False):
     """The ledgers of a batch.
 
     Parameters
@@ -142,8 +140,7 @@ def relative_residuals(amounts: Floats, scores_size: Floats | float = 0.0) -> Fl
 Reach = Literal["features", "steps"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(Struct, frozen=True, eq=False):
     """What a node gave, or a numeric input of the model.
 
     Parameters
@@ -288,8 +285,7 @@ class Record(ABC):
         """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shares:
+class Shares(Struct, frozen=True, eq=False):
     """What each sequence's relevance lost on its way, in float64. They add up.
 
     Parameters

@@ -11,10 +11,10 @@ absorbed, and goes to the ledger.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import Floats, Integers
 from .arrays import filled
@@ -28,8 +28,7 @@ SIGN_BITS: dict[int, tuple[type[np.unsignedinteger[Any]], np.unsignedinteger[Any
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Messages:
+class Messages(Struct, frozen=True, eq=False):
     """What the units of a linear map send down.
 
     Parameters
@@ -50,8 +49,7 @@ class Messages:
     stabilizers: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class LrpRule:
+class LrpRule(Struct, frozen=True):
     """The epsilon rule with its two constants, and the rule for gates beside it.
 
     Parameters

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.inputs.stream import whole_number
@@ -20,8 +20,7 @@ SIGN = "-"
 SIGNS = (SIGN, f" {SIGN} ", f"  {SIGN}  ")
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """The score of one class, or value, less that of another.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -23,8 +22,7 @@ from .windows import Carried, cut_windows, one_blas_thread, run_window
 SCORE_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
+class Predictions(Struct, frozen=True, eq=False):
     """What a model predicts of some sequences, in their order.
 
     Each sequence has one row of scores, or, of a model by step, one for each of its steps but those

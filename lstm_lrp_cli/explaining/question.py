@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Trace
@@ -23,8 +24,7 @@ Step = int | Literal["all"]
 TARGETS: tuple[Literal["predicted", "gold", "all"], ...] = ("predicted", "gold", "all")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Which scores are explained.
 
     Parameters
@@ -188,8 +188,7 @@ def refuse_labels(model: Model) -> None:
         raise WrongUsage("`labelled`: the model has several outputs, and no one class.")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class Choice(Struct, frozen=True, eq=False):
     """One score, or difference of two, of each sequence of a batch.
 
     Parameters

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.records import Ledger, Ledgers
 from lstm_lrp_cli.model import Floats, Integers
@@ -25,8 +26,7 @@ def times(size: float, score: float) -> float:
     return size / abs(score) if score else math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """How many times its score a size is, over many ledgers.
 
     Parameters
@@ -162,8 +162,7 @@ def ledgers_of(explanations: Sequence[Explanation]) -> tuple[Ledgers, Floats] | 
     return Ledgers(amounts[:, 0], shares, sizes), tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+class Sizes(Struct, frozen=True):
     """What is large beside the scores, by what it is of.
 
     Parameters
@@ -220,8 +219,7 @@ def large_sizes(explanation: Explanation) -> dict[str, float]:
     return {name: ratio for name, ratio in ratios.items() if not ratio <= NOTHING[name].limit}
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A quantity that must stay below its tolerance for every sequence.
 
     Parameters

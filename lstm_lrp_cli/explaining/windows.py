@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from threadpoolctl import ThreadpoolController
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance, of_steps
@@ -307,8 +307,7 @@ def cut_windows(
         yield window
 
 
-@dataclass(frozen=True, slots=True)
-class _Extent:
+class _Extent(Struct, frozen=True):
     """How much of an input a window holds.
 
     Parameters

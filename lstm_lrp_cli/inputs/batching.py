@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
@@ -17,8 +17,7 @@ from .sequence import Part, Sequence, each_input, pieces
 from .tokens import SKIPPED
 
 
-@dataclass(frozen=True, eq=False)
-class Packed:
+class Packed(Struct, frozen=True, eq=False, dict=True):
     """What one input is given of a batch's sequences, step by step.
 
     Real steps are those that the model is run on: neither masked nor left out by the tokenizer.
@@ -98,8 +97,7 @@ class Packed:
         return rows if self.padding is None else rows[~self.padding[rows]]
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(Struct, frozen=True, eq=False, dict=True):
     """Sequences as the engine takes them: at every input, none is longer than the one before.
 
     Parameters
@@ -195,8 +193,7 @@ def _lengths(sequences: Several[Sequence], model: Model) -> list[Integers]:
     return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class Prepared(Struct, frozen=True, eq=False):
     """The steps of some sequences for the engine, one sequence after another.
 
     Parameters

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from io import BufferedReader
 from itertools import chain
 from typing import TypeVar
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput, short
 from lstm_lrp_cli.model.model import Model
@@ -24,8 +25,7 @@ CHUNK = 2**16
 Read = TypeVar("Read")
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Some lines of an input as they stand there, to be read by themselves.
 
     Parameters

@@ -3,9 +3,11 @@
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.errors import HALVES, UnusableInput, reading
 from lstm_lrp_cli.model.model import Model
@@ -40,8 +42,7 @@ READ_STEPS = 2**11
 OBJECT_STEPS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where sequences come from, and how they are written there.
 
     Parameters
@@ -81,8 +82,7 @@ class Source:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LineBlock:
+class LineBlock(Struct, frozen=True):
     """Lines of text or of JSON that are yet to be read, in another process if need be."""
 
     lines: Lines

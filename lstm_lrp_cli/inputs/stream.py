@@ -8,9 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput
 from .spans import MAGIC, StoreFailed, open_at
@@ -50,8 +51,7 @@ def display_name(source: str) -> str:
     return os.fsencode(source).decode("utf-8", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenInput:
+class OpenInput(Struct, frozen=True):
     """An input that is open for reading.
 
     Parameters
@@ -281,8 +281,7 @@ class _Packed:
         return self._file.read(size)
 
 
-@dataclass(frozen=True, slots=True)
-class Compression:
+class Compression(Struct, frozen=True):
     """One way of compressing.
 
     Parameters

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import replace
 from importlib import resources
 from itertools import repeat
 from typing import Any, TextIO
@@ -52,7 +51,7 @@ class HtmlWriter(Writer[Several[Explanation]]):
     def __init__(self, file: TextIO, layout: Layout) -> None:
         self._file = file
         self._series = not layout.model.takes_tokens
-        self._layout = replace(layout, whole_tokens=True)
+        self._layout = msgspec.structs.replace(layout, whole_tokens=True)
         self._model = layout.model
         self._decisions = decisions_of(layout.model)
         # All that may be predicted, and by where the scores of a decision begin, its first there.

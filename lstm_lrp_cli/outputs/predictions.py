@@ -1,11 +1,11 @@
 """Predictions as tables and JSON lines: one row, or object, a sequence, or a step of it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TextIO
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.forward import originals, probabilities
 from lstm_lrp_cli.explaining.prediction import Predictions
@@ -19,8 +19,7 @@ from .table import by_row
 from .writer import PART_VALUES, Writer
 
 
-@dataclass(frozen=True)
-class PredictionLayout:
+class PredictionLayout(Struct, frozen=True, dict=True):
     """What predictions are written as, in whatever format.
 
     Parameters

@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from itertools import chain
 from operator import mul
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.errors import UnusableInput
@@ -32,8 +32,7 @@ class Report(ABC):
         """The report as JSON has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """What explanations are written as, in whatever format.
 
     Parameters
@@ -191,8 +190,7 @@ class Sink(ABC):
     def __exit__(self, *exception: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Joined:
+class Joined(Struct, frozen=True, eq=False):
     """What one input has of some explanations: all their steps, one after another.
 
     Parameters

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.explaining.explainer import Explainer
@@ -190,7 +190,7 @@ class Rendering(BlockRendering[Sequence[Explanation], Figures]):
         return OUTPUTS[self.form].sink(file, self.layout)
 
     def writer(self, file: Any, report: Report | None = None) -> Writer[Sequence[Explanation]]:
-        return OUTPUTS[self.form].writer(file, replace(self.layout, report=report))
+        return OUTPUTS[self.form].writer(file, structs.replace(self.layout, report=report))
 
     def warnings(self, size: int) -> list[str]:
         """A page may become too large to be looked at."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.methods.method import Method, Promise
 from lstm_lrp_cli.engine.records import Ledger, relative_residuals
@@ -22,8 +23,7 @@ from lstm_lrp_cli.terminal.inputs import InputFigures
 from lstm_lrp_cli.terminal.words import Taken
 
 
-@dataclass(slots=True)
-class Accounts:
+class Accounts(Struct):
     """All ledgers that one method gave.
 
     Parameters
@@ -86,7 +86,6 @@ class Accounts:
         )
 
 
-@dataclass(slots=True)
 class RunFigures(InputFigures):
     """What every report counts, as `InputFigures`.
 
@@ -107,7 +106,6 @@ class RunFigures(InputFigures):
         self.taken += later.taken
 
 
-@dataclass(slots=True)
 class Figures(RunFigures):
     """What a report counts of explanations and their sequences.
 
@@ -187,7 +185,6 @@ class Figures(RunFigures):
         self.taken.update((which, place) for (_, _, which), place in found.items())
 
 
-@dataclass(slots=True)
 class PredictionFigures(RunFigures):
     """What a report counts of predictions and their sequences.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lstm_lrp_cli.errors import printable
 from lstm_lrp_cli.explaining.prediction import Predictions, predict_corpus
@@ -46,7 +46,7 @@ class PredictionRendering(BlockRendering[Predictions, PredictionFigures]):
         return self.layout.model
 
     def with_dates(self) -> Self:
-        return replace(self, layout=replace(self.layout, dated=True))
+        return replace(self, layout=structs.replace(self.layout, dated=True))
 
     @property
     def block_steps(self) -> int:

@@ -17,9 +17,10 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from msgspec import Struct, field
 
 from lstm_lrp_cli.errors import UnusableInput
 from lstm_lrp_cli.explaining.windows import one_blas_thread
@@ -90,8 +91,7 @@ def _raising(error: Exception) -> Iterator[Any]:
     yield
 
 
-@dataclass(slots=True, eq=False)
-class _Worker:
+class _Worker(Struct, eq=False):
     """A process, and its pipe.
 
     Parameters
@@ -108,8 +108,7 @@ class _Worker:
     held: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Given:
+class _Given(Struct, eq=False):
     """A task that was given to a process, and what has come of it and was not handed out yet."""
 
     worker: _Worker

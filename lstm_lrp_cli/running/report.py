@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from lstm_lrp_cli import __version__
 from lstm_lrp_cli.engine.methods.method import Method
@@ -32,8 +33,7 @@ Counted = TypeVar("Counted", bound=RunFigures)
 LISTED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """What the model and the input are called."""
 
     model: str

@@ -4,9 +4,9 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, TextIO
 
+from msgspec import Struct
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
@@ -158,8 +158,7 @@ def folded(pieces: Iterable[Text], width: int, *, hang: int = 2, joint: str = " 
     return text
 
 
-@dataclass(frozen=True)
-class FoldedParts:
+class FoldedParts(Struct, frozen=True):
     """Text in a cell of a table, printable and no markup, that is folded between its parts."""
 
     parts: Sequence[str]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.explaining.explanation import unknown_places
 from lstm_lrp_cli.inputs.batching import cut_off, masked_steps, real_lengths
@@ -21,8 +21,7 @@ SHOWN_EMPTY = 5
 COUNTED_TOGETHER = 256
 
 
-@dataclass(slots=True)
-class PartFigures:
+class PartFigures(Struct):
     """What a report counts of what one input was given.
 
     Parameters
@@ -96,8 +95,7 @@ def _cut_unknown(part: Part, read: Input) -> int:
     return int(cut_off(part.inputs, read.padding)[unknown_places(part, read)].sum())
 
 
-@dataclass(slots=True)
-class InputFigures:
+class InputFigures(Struct):
     """What a report counts of sequences. Those of one block after another are merged.
 
     Parameters

@@ -1,9 +1,9 @@
 """`lrp check`: passes where all is right, and fails where anything is wrong."""
 
-import dataclasses
 import json
 
 import h5py
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -251,7 +251,7 @@ class TestMistakes:
             if mistake.startswith("an eps"):
                 found = right(self, relevance, z, bias, lower)
                 values = relevance / (z + 1.01 * np.where(z >= 0, self.eps, -self.eps))
-                return dataclasses.replace(found, values=values)
+                return msgspec.structs.replace(found, values=values)
             return right(self, relevance, z, None, lower)
 
         monkeypatch.setattr(LrpRule, "messages", wrong)

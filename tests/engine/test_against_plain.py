@@ -1,9 +1,9 @@
 """The engine computes what the plain version computes, for models of every shape."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import plain_lrp
 import pytest
@@ -59,7 +59,7 @@ def plainly(case: Case, k: int) -> plain_lrp.Explanation:
 
 def by_rule(case: Case, gates: GateRuleName) -> Case:
     """The same problem with another rule for gates."""
-    return case._replace(rule=dataclasses.replace(case.rule, gates=gates))
+    return case._replace(rule=msgspec.structs.replace(case.rule, gates=gates))
 
 
 def each_alone(
@@ -138,7 +138,7 @@ def test_the_ledger_accounts_for_the_whole_score(
 @property_test
 @given(EVERY_CASE)
 def test_a_bias_factor_of_1_leaves_nothing_to_biases_and_stabilizers(case: Case) -> None:
-    rule = dataclasses.replace(case.rule, bias_factor=1.0)
+    rule = msgspec.structs.replace(case.rule, bias_factor=1.0)
     for found in explain_together(*case._replace(rule=rule)):
         assert found.ledger["biases"] == found.ledger["stabilizers"] == 0.0
         assert found.ledger.stabilizers_size == 0.0

@@ -1,7 +1,6 @@
 """The difference of two scores is explained by the difference of what explains each of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +9,7 @@ import plain_lrp
 import pytest
 from hypothesis import assume, given, settings
 from made_models import in_precision, make_model
+from msgspec.structs import replace
 from plain_forward import by_input, embedded
 from random_models import FAMILIES, Case, cases
 from together import chosen_together, cut_apart, run_together, side_by_side

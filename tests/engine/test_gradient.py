@@ -1,6 +1,5 @@
 """Gradients are those of golden numbers and of the plain version, for models of every shape."""
 
-import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -176,7 +175,7 @@ def test_padding_has_a_share_of_integrated_gradients() -> None:
     packing = trace.packings[0]
     padding = packing.step % 2 == 0
     chosen = Chosen(np.zeros(packing.batch, dtype=int))
-    padded = dataclasses.replace(trace, given=[replace(trace.given[0], padding=padding)])
+    padded = replace(trace, given=[replace(trace.given[0], padding=padding)])
     found = IntegratedGradients().explain(padded, chosen, "steps")
     of_padding = packing.total(np.where(padding, found.values[0], 0.0))
     of_tokens = packing.total(np.where(padding, 0.0, found.values[0]))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -13,6 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_models import in_precision, make_model
+from msgspec import Struct
+from msgspec.structs import replace
 from plain_forward import by_input, embedded
 from plain_gradient import derivative
 
@@ -83,8 +84,7 @@ class Case(NamedTuple):
         return None if self.steps is None else self.steps[k]
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a node gives: how many units, how many steps in each sequence (None: one vector)."""
 
     size: int

@@ -1,7 +1,5 @@
 """The ledger: the score, the shares it went into, and what they leave unaccounted for."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from made_models import make_model
@@ -113,7 +111,7 @@ class TestPadding:
         return Runner(model).forward([Given(ids, self.packing, model.inputs[0].embedding)])
 
     def padded(self, trace: Trace) -> Trace:
-        return dataclasses.replace(trace, given=[replace(trace.given[0], padding=self.padding)])
+        return replace(trace, given=[replace(trace.given[0], padding=self.padding)])
 
     def explained(self, trace: Trace) -> Relevance:
         return Lrp(self.rule).explain(trace, Chosen(self.targets), "features")

@@ -1,8 +1,6 @@
 """Recurrent layers with several inputs, and in graphs of their own: as the plain version has."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -11,6 +9,7 @@ import plain_lrp
 import pytest
 from hypothesis import given, settings
 from made_models import make_model
+from msgspec.structs import replace
 from plain_forward import by_input, embedded
 from plain_gradient import derivative
 from random_models import Case, cases, draw_until
@@ -64,7 +63,7 @@ def test_scores_relevance_and_every_share_of_the_ledger(
     @property_test
     @drawn(families)
     def compare(case: Case) -> None:
-        rule = dataclasses.replace(case.rule, gates=gates)
+        rule = replace(case.rule, gates=gates)
         explained = explain_together(*case._replace(rule=rule))
         of_steps = explain_together(*case._replace(rule=rule), reach="steps")
         for k, (found, whole) in enumerate(zip(explained, of_steps, strict=True)):
@@ -239,7 +238,7 @@ def test_the_memory_of_a_step_is_no_less_than_what_is_kept_of_it(kind: str) -> N
     model = made(kind)
     trace, _ = run_together(model, [np.array([1, 2, 3, 4])], keep_gates=True)
     [cell] = trace.records[0].cells
-    own = [getattr(cell, field.name) for field in fields(cell)]
+    own = [getattr(cell, name) for name in cell.__struct_fields__]
     kept = {id(array): array.nbytes for array in own if isinstance(array, np.ndarray)}
     assert len(kept) > 1
     assert sum(kept.values()) <= 4 * row_bytes(model, keep_gates=True)

@@ -3,6 +3,7 @@
 import errno
 import tempfile
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from made_models import make_model
 from random_models import Case, cases
 from together import Explained, explain_by, side_by_side
 
-from lstm_lrp_cli.engine import arrays, forward
+from lstm_lrp_cli.engine import arrays, forward, recurrent
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.engine.backward import Chosen
 from lstm_lrp_cli.engine.forward import Given, Runner
@@ -26,12 +27,15 @@ from lstm_lrp_cli.engine.methods.contextual_decomposition import ContextualDecom
 from lstm_lrp_cli.engine.methods.lrp import Lrp
 from lstm_lrp_cli.engine.methods.method import Method
 from lstm_lrp_cli.engine.records import Reach, TooLarge
+from lstm_lrp_cli.engine.recurrent import run_cell
+from lstm_lrp_cli.engine.recurrent.cells import CellRecord, Reading
 from lstm_lrp_cli.engine.recurrent.states import CellStates, States
 from lstm_lrp_cli.engine.rules import LrpRule
+from lstm_lrp_cli.engine.stretches import cells as stretched_cells
 from lstm_lrp_cli.engine.stretches import held, room, rows
 from lstm_lrp_cli.explaining.windows import one_blas_thread
 from lstm_lrp_cli.model.layers import Dense, Reverse
-from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
+from lstm_lrp_cli.model.recurrent import Lstm, LstmCell, Recurrent
 
 EXAMPLES = 8
 EVERY_CASE = (
@@ -82,6 +86,29 @@ def assert_same_in_stretches(case: Case, method: Method, reach: Reach, steps: in
 @settings(max_examples=EXAMPLES)
 def test_relevance(reach: Reach, case: Case, steps: int) -> None:
     assert_same_in_stretches(case, Lrp(case.rule), reach, steps)
+
+
+@given(case=EVERY_CASE, steps=st.integers(1, 3), reach=st.sampled_from(["features", "steps"]))
+@settings(max_examples=EXAMPLES)
+def test_each_cell_is_run_twice_at_most(case: Case, steps: int, reach: Reach) -> None:
+    """However layers feed each other: once forward, and once more to explain."""
+    counts = Counter[int]()
+
+    def counted(layer: Recurrent, reading: Reading) -> CellRecord:
+        counts[id(reading.cell)] += reading.packing.rows
+        return run_cell(layer, reading)
+
+    with (
+        patch.object(recurrent, "run_cell", counted),
+        patch.object(stretched_cells, "run_cell", counted),
+    ):
+        each_by(case, Lrp(case.rule), reach)
+        at_once = counts.copy()
+        counts.clear()
+        with in_stretches(steps):
+            each_by(case, Lrp(case.rule), reach)
+    assert counts.keys() <= at_once.keys()  # what feeds no score is not run
+    assert all(counts[cell] <= 2 * at_once[cell] for cell in counts)
 
 
 @pytest.mark.parametrize("name", METHODS_OF_STEPS)
@@ -198,7 +225,7 @@ class TestRoom:
             result = run("explain", small.save(), text, "--by", "dimension", "-q")
         assert result.exit_code == 3
         [line] = result.stderr.splitlines()
-        assert line.startswith("lrp: sequence 0: has 20 steps, of which what is passed back ")
+        assert line.startswith("lrp: sequence 0: has 20 steps, of which what its layers give ")
         assert "bytes of memory, and there is 100 bytes; expected shorter sequences" in line
 
     def test_it_is_known(self) -> None:

@@ -4,13 +4,13 @@ Every test plants one error in the engine and shows that the residual then excee
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from functools import partial
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 from made_models import in_precision, make_model
+from msgspec.structs import replace
 from together import explain_together, run_together
 
 from lstm_lrp_cli.engine.backward import Chosen
@@ -271,7 +271,7 @@ def test_a_part_that_a_rule_for_gates_loses_shows(
     assert worst_residual(model, LrpRule(EPS, BIAS_FACTOR, "lrp-prop")) > tolerance(model)
 
 
-@pytest.mark.parametrize("share", [field.name for field in fields(Shares)])
+@pytest.mark.parametrize("share", Shares.__struct_fields__)
 def test_a_share_that_is_lost_between_layers_shows(
     model: Model, share: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 What is carried is the plain version's; then each sequence is a stateless model's own.
 """
 
-import dataclasses
 from itertools import chain
 from typing import Any, get_args
 from unittest.mock import patch
@@ -103,7 +102,7 @@ def score_of(explanation: Explanation, model: Model) -> int:
 def test_lrp_is_that_of_the_plain_version(
     gates: GateRuleName, case: Case, data: st.DataObject
 ) -> None:
-    rule = dataclasses.replace(case.rule, gates=gates)
+    rule = replace(case.rule, gates=gates)
     models = models_of(case)
     with small_batches(data.draw):
         found = explained(case, Lrp(rule), step="all")
@@ -137,10 +136,7 @@ def test_the_ledger_closes(gates: GateRuleName, dtype: str, case: Case) -> None:
     """At any bias factor, and where all is given to inputs and initial states."""
     models_of(case)
     model = in_precision(case.model, dtype)
-    for rule in (
-        dataclasses.replace(case.rule, gates=gates),
-        dataclasses.replace(case.rule, gates=gates, bias_factor=1.0),
-    ):
+    for rule in (replace(case.rule, gates=gates), replace(case.rule, gates=gates, bias_factor=1.0)):
         for each in explained(case, Lrp(rule), model):
             assert each.ledger is not None
             assert each.ledger.relative_residual < TOLERANCES[np.dtype(dtype)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.methods import LRP_METHODS, METHODS, Settings
 from lstm_lrp_cli.errors import WrongUsage
@@ -72,8 +72,7 @@ def setting_option(name: str) -> Callable[[Command], Command]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SettingOptions:
+class SettingOptions(Struct, frozen=True):
     """What methods are set to that do not say it in their names."""
 
     values: dict[str, Any]

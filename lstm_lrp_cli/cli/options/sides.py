@@ -1,13 +1,13 @@
 """What `lrp compare` compares: results that are read, and models that explain as they are asked."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice, tee, zip_longest
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.compare.pairing import same_sequences
 from lstm_lrp_cli.compare.side import (
@@ -39,8 +39,7 @@ from .model import sources_of
 USUAL_METHOD = "lrp-all"
 
 
-@dataclass(frozen=True, slots=True)
-class AskedModels:
+class AskedModels(Struct, frozen=True):
     """What models are asked.
 
     Parameters

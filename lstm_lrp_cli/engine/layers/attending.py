@@ -1,10 +1,11 @@
 """What attention reads, some queries of some sequences at a time, and how well keys fit queries."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.model import Booleans, Floats
@@ -14,8 +15,7 @@ from lstm_lrp_cli.model.layers import Attention
 BLOCK_BYTES = 2**22
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Some queries of sequences that all have as many queries, and as many steps.
 
     Parameters
@@ -66,8 +66,7 @@ class Fit(NamedTuple):
     weights: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Read:
+class Read(Struct, frozen=True, eq=False):
     """What attention is given, sequence after sequence: sequences of one length lie side by side.
 
     Parameters

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
 from lstm_lrp_cli.engine.parts import Parted, PartedValue, Parts, activated
@@ -17,8 +18,7 @@ from .steps import step_totals
 LEAST_NORM = 1e-6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
+class Cells(Struct, frozen=True, eq=False):
     """The units of which one mean and one deviation are: of a step, or of a group at all steps.
 
     Parameters

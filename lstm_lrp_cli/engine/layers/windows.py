@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 from numpy.lib.stride_tricks import as_strided
 
 from lstm_lrp_cli.engine.arrays import Copies, Packing
@@ -18,8 +19,7 @@ from lstm_lrp_cli.model.layers import Convolution, Window, WindowPool
 BLOCK_BYTES = 2**19
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+class Windows(Struct, frozen=True, eq=False, dict=True):
     """Where the steps of each window stand in a packed array.
 
     Parameters

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from .settings import ZERO, Baseline, Groups, InputBaseline, InputGroups, Settings
 
@@ -77,8 +79,7 @@ def _random(settings: Settings) -> Method:
     return RandomControl(settings.seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of method, which can be set up.
 
     Parameters

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.arrays import Copies
 from lstm_lrp_cli.engine.forward import Given, Trace
@@ -124,8 +123,7 @@ def _units(groups: InputGroups, given: Given, explained: Integers) -> tuple[Inte
     return rows, np.cumsum(begins) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class Places(Struct, frozen=True, eq=False):
     """What of an input is changed as one, each in a copy of its own: steps, or features of steps.
 
     Change number u * `parts` + g is of unit u of steps, and of group g of their features.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.backward import Chosen
@@ -18,8 +18,7 @@ from .groups import baseline_rows
 from .settings import Baseline
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Way:
+class Way(Struct, frozen=True, eq=False):
     """The way of an input from a sample of a baseline, made stretch by stretch.
 
     Parameters

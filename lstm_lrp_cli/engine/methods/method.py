@@ -1,18 +1,17 @@
 """What every method that explains has in common."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.backward import Chosen, Relevance
 from lstm_lrp_cli.engine.forward import Trace
 from lstm_lrp_cli.engine.records import Ledger, Reach
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(Struct, frozen=True):
     """What a method's ledgers must come to: that its shares are the score.
 
     Parameters

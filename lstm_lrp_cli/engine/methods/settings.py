@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from lstm_lrp_cli.model import Booleans, Floats, Integers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InputBaseline:
+class InputBaseline(Struct, frozen=True, eq=False):
     """What stands for no input at one input of a model: a sample, or several.
 
     Parameters
@@ -36,8 +36,7 @@ class InputBaseline:
         return own if self.weights is None else self.weights[own]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Baseline:
+class Baseline(Struct, frozen=True, eq=False):
     """What counts as no input at all.
 
     Parameters
@@ -79,8 +78,7 @@ class Baseline:
 ZERO = Baseline("zero")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InputGroups:
+class InputGroups(Struct, frozen=True, eq=False):
     """What of one input is taken as one. Without any of it, each step or feature is alone.
 
     Parameters
@@ -103,8 +101,7 @@ class InputGroups:
     features: Integers | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
+class Groups(Struct, frozen=True, eq=False):
     """What is taken as one.
 
     Parameters
@@ -119,8 +116,7 @@ class Groups:
     inputs: tuple[InputGroups, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Settings:
+class Settings(Struct, frozen=True, eq=False):
     """What methods can be set to; each takes what concerns it.
 
     Parameters

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine import imported
 from lstm_lrp_cli.engine.arrays import Copies, Packing
@@ -209,8 +210,7 @@ def initial(begun: Sequence[CellStates], batch: int) -> Shares:
     return Shares(total, np.zeros(batch), np.zeros((2, batch)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Begun:
+class Begun(Struct, frozen=True, eq=False):
     """The states with which a layer begins a batch.
 
     Parameters

@@ -1,8 +1,7 @@
 """What the forward pass of a cell of any kind records."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.arrays import Packing
 from lstm_lrp_cli.model import Floats, Integers
@@ -11,8 +10,7 @@ from .inputs import CellInput
 from .states import HIDDEN, CellStates, state_sizes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class Reading(Struct, frozen=True, eq=False):
     """What a cell is to read, and from which states on.
 
     Parameters
@@ -37,8 +35,7 @@ class Reading:
     keeps_gates: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CellRecord:
+class CellRecord(Struct, frozen=True, eq=False):
     """One cell's forward pass; its rows are in the order in which the cell reads them.
 
     Parameters

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing, aligned_empty
@@ -18,8 +18,7 @@ from lstm_lrp_cli.model.recurrent import Recurrent, RecurrentCell
 from .weights import CellWeights, Maps
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NumericInput:
+class NumericInput(Struct, frozen=True, eq=False):
     """Inputs that are numbers: of a series, or of the layer below.
 
     Parameters
@@ -46,8 +45,7 @@ class NumericInput:
         np.matmul(self.features[rows], self.weights.input_candidate, out=out)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CellTable:
+class CellTable(Struct, frozen=True, eq=False):
     """W E[token] + b of one cell, for every token that occurs.
 
     Parameters
@@ -83,8 +81,7 @@ def _arrays(cell: RecurrentCell) -> int:
     return len(Maps.of(cell).gates) + 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenInput:
+class TokenInput(Struct, frozen=True, eq=False):
     """Inputs that are tokens, read as numbers are: their products are looked up in a table.
 
     Parameters
@@ -123,8 +120,7 @@ class TokenInput:
 CellInput = NumericInput | TokenInput
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenTable:
+class TokenTable(Struct, frozen=True, eq=False):
     """What recurrent layers that read tokens make of each: a product a token, and not one a step.
 
     Tokens repeat. Made for a window of a corpus, the table is far smaller than one for the whole
@@ -179,8 +175,7 @@ class TokenTable:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenValue:
+class TokenValue(Struct, frozen=True, eq=False):
     """An input of tokens, embedded for the nodes that look at the embedding itself.
 
     Parameters

@@ -7,10 +7,10 @@ Decomposition to Extract Interactions from LSTMs".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.engine.arrays import CopiedSteps, Packing
 from lstm_lrp_cli.engine.layers.merging import merged_parts
@@ -96,8 +96,7 @@ class InputParts:
 CellParts = ComputedParts | InputParts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BegunParts:
+class BegunParts(Struct, frozen=True, eq=False):
     """The states with which copies begin, in parts, of each kind that the cell has.
 
     Parameters
@@ -143,8 +142,7 @@ class BegunParts:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Late:
+class Late(Struct, frozen=True, eq=False):
     """The steps of copies from the first one on at which something is relevant.
 
     Parameters
@@ -204,8 +202,7 @@ class Late:
         return states
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StateRun:
+class StateRun(Struct, frozen=True, eq=False):
     """A cell's states of one kind, in parts.
 
     Parameters

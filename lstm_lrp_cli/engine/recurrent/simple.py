@@ -1,7 +1,5 @@
 """Cells without gates, h = a(W x + U h + b), over a packed batch (Elman 1990)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import ACTIVATIONS, activate, pull_back
@@ -17,8 +15,7 @@ from .passing import gradient_of, relevance_of
 from .states import HIDDEN, CellStates, StateAmounts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RnnCellRecord(CellRecord):
+class RnnCellRecord(CellRecord, frozen=True, eq=False):
     """One cell's forward pass.
 
     Parameters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.engine.arrays import aligned_empty
 from lstm_lrp_cli.model import Floats, Integers
@@ -16,8 +16,7 @@ from lstm_lrp_cli.model.recurrent import LstmCell, Recurrent, RecurrentCell
 HIDDEN, CELL = range(2)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CellStates:
+class CellStates(Struct, frozen=True, eq=False):
     """The states of one cell between two steps, of several sequences.
 
     Parameters
@@ -90,8 +89,7 @@ def _initial(cell: RecurrentCell) -> tuple[Floats | None, Floats | None]:
     return cell.initial_hidden, cell.initial_cell if isinstance(cell, LstmCell) else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StateAmounts:
+class StateAmounts(Struct, frozen=True, eq=False):
     """What the layers above give to a cell's states: relevance, or a gradient.
 
     Parameters
@@ -125,8 +123,7 @@ class StateAmounts:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class States:
+class States(Struct, frozen=True, eq=False):
     """The states of all stateful layers between two sequences, of several that run side by side.
 
     Parameters

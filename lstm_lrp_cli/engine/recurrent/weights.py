@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from lstm_lrp_cli.model import CANDIDATE, FORGET, INPUT, OUTPUT, Floats
 from lstm_lrp_cli.model.recurrent import GruCell, LstmCell, RecurrentCell
@@ -13,8 +12,7 @@ from lstm_lrp_cli.model.recurrent import GruCell, LstmCell, RecurrentCell
 RESET, UPDATE = range(2)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Maps:
+class Maps(Struct, frozen=True, eq=False):
     """The linear maps of what a cell reads and of its hidden state, one a gate and the candidate's.
 
     Parameters
@@ -52,8 +50,7 @@ class Maps:
         return [*self.gates, self.candidate]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CellWeights:
+class CellWeights(Struct, frozen=True, eq=False):
     """Weights from (n, inputs) to (n, hidden), one matrix for every gate and one for the candidate.
 
     Those of the gates are negated: the loop has -z of them, of which the sigmoid is

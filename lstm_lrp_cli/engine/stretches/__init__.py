@@ -1,8 +1,10 @@
 """One long sequence, run stretch by stretch: a forward pass that keeps few of its states.
 
 What a layer records of each step is made again, stretch by stretch, when scores are explained: the
-forward pass keeps only the states with which the stretches begin. Memory is that of a stretch, and
-each recurrent layer is run twice; more often where what it gives of both ways is needed at once.
+forward pass keeps the states with which the stretches begin, and what recurrent layers give to
+others, in a file where that is large. Memory is that of a stretch, and each recurrent layer is run
+once more for each explanation (checkpoints: Chen et al. 2016, "Training deep nets with sublinear
+memory cost").
 """
 
 from __future__ import annotations

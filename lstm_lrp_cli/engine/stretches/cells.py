@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from lstm_lrp_cli.engine.records import Shares
 from lstm_lrp_cli.engine.recurrent import run_cell
@@ -21,8 +21,7 @@ from .rows import Collected, Grid
 PassStretch = Callable[[CellRecord, StateAmounts, bool], tuple[Floats, CellStates, Shares]]
 
 
-@dataclass(eq=False)
-class StretchedCell:
+class StretchedCell(Struct, eq=False):
     """One cell's forward pass; what it records of a stretch is made again where it is asked for.
 
     Parameters
@@ -31,6 +30,8 @@ class StretchedCell:
         What the cell reads in a stretch, by the number of the stretch.
     begun, idle : CellStates
         As `Reading` has them.
+    gives : tuple of int
+        The kinds of its states that other layers are given.
     """
 
     layer: Recurrent
@@ -40,16 +41,30 @@ class StretchedCell:
     begun: CellStates
     idle: CellStates
     keeps_gates: bool
+    gives: tuple[int, ...]
+    # What other layers are given, by kind, in the sequence's order.
+    _given: dict[int, Collected] = field(default_factory=dict)
     # With which states stretches begin, in the order in which they are read; what was run last.
     _begins: list[CellStates] = field(default_factory=list)
     _last: tuple[int, CellRecord] | None = None
 
     def __post_init__(self) -> None:
         self._begins.append(self.begun)
+        for kind in self.gives:
+            units = state_sizes(self.cell)[kind]
+            self._given[kind] = Collected(self.grid, (units,), self.cell.input.dtype)
 
     def record(self, stretch: int) -> CellRecord:
         """What the cell records of a stretch, which is run with those before it if need be."""
         return self._run(self._order(stretch))
+
+    def states(self, kind: int, stretch: int) -> Floats:
+        """What other layers are given of the states of a stretch, in the sequence's order."""
+        if self._order(stretch) >= len(self._begins) - 1:
+            self._run(self._order(stretch))
+        found = self._given[kind].amounts.of(stretch)
+        assert found is not None
+        return found
 
     @property
     def ended(self) -> CellStates:
@@ -132,6 +147,10 @@ class StretchedCell:
         record = run_cell(self.layer, reading)
         if place + 1 == len(self._begins):
             self._begins.append(record.ended)
+            for kind, given in self._given.items():
+                given.take(
+                    stretch, in_reading_order(self.cell, record.states(kind), reading.packing)
+                )
         self._last = place, record
 
 

@@ -1,4 +1,4 @@
-"""What is passed back between the layers of a long sequence: in memory, or in a nameless file."""
+"""What the layers of a long sequence give each other: in memory, or in a nameless file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .room import check_room
 
 # An array that takes more is kept in a file of the folder for temporary ones, which has no name
 # there: nothing is left of it, however the process ends.
-IN_FILE_FROM = 2**28
+IN_FILE_FROM = 2**27
 
 
 class Held(Protocol):
@@ -50,7 +50,7 @@ class InMemory:
     """In memory, of which the system gives none to what is all zeros."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        check_room("what is passed back through its layers", *shape, dtype.itemsize)
+        check_room("what its layers give each other", *shape, dtype.itemsize)
         self._array = np.zeros(shape, dtype)
 
     def read(self, rows: slice) -> Floats:

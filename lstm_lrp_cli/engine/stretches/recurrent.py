@@ -66,13 +66,16 @@ class StretchedRecurrent(EndingRecord):
         self._is_begun = begun.given is not None
         carried, idle = beginnings(layer, 1, begun)
         cells: tuple[RecurrentCell, ...] = layer.cells
+        self._gives_cell = isinstance(layer, Lstm) and layer.gives_cell
+        gives = () if layer.returns == "last" else (HIDDEN, CELL)[: 1 + self._gives_cell]
         self._cells = [
-            StretchedCell(layer, cell, grid, _own(read, number), states, otherwise, keep_gates)
+            StretchedCell(
+                layer, cell, grid, _own(read, number), states, otherwise, keep_gates, gives
+            )
             for number, (cell, states, otherwise) in enumerate(
                 zip(cells, carried, idle, strict=True)
             )
         ]
-        self._gives_cell = isinstance(layer, Lstm) and layer.gives_cell
         self._at_end: MergeRecord | None = None
         if layer.returns == "last":
             ended = [cell.ended for cell in self._cells]
@@ -195,11 +198,7 @@ class StretchedRecurrent(EndingRecord):
         )
 
     def _states(self, kind: int, stretch: int) -> list[Floats]:
-        packing = self._grid.packing_of(stretch)
-        return [
-            in_reading_order(each.cell, each.record(stretch).states(kind), packing)
-            for each in self._cells
-        ]
+        return [each.states(kind, stretch) for each in self._cells]
 
     def _outputs_of(self, stretch: int) -> Floats:
         of_cells = self._states(CELL, stretch) if self._gives_cell else []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lstm_lrp_cli.engine.arrays import Packing
@@ -19,8 +19,7 @@ from .held import held
 STEPS = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
+class Grid(Struct, frozen=True, eq=False, dict=True):
     """The stretches of one sequence, in its order; all have as many steps, but the last.
 
     Parameters

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.methods import ZERO, Baseline, InputBaseline
 from lstm_lrp_cli.errors import WrongUsage

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from lstm_lrp_cli.engine.methods import InputBaseline
 from lstm_lrp_cli.errors import UnusableInput, WrongUsage, reading
@@ -151,7 +150,7 @@ def with_names(model: Model, source: Source) -> Model:
     names = None if first is None else first.features
     if names is None or names == tuple(f"feature_{number}" for number in range(read.size)):
         return model
-    return structs.replace(model, inputs=(structs.replace(read, features=names),))
+    return replace(model, inputs=(replace(read, features=names),))
 
 
 def _vector(path: str, model: Model) -> Floats | None:

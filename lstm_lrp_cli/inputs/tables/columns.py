@@ -1,7 +1,8 @@
 """Which columns of a table, or keys of JSON lines, hold what."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import WrongUsage
 from lstm_lrp_cli.model.model import Model
@@ -9,8 +10,7 @@ from lstm_lrp_cli.model.model import Model
 TEXT, LABEL, ID = "text", "label", "id"
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """What the user says of the columns of a table, or of the keys of JSON lines.
 
     Parameters

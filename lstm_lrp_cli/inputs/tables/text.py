@@ -1,10 +1,10 @@
 """Tables of texts: a sequence a row, its text, true class and name by column."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from lstm_lrp_cli.errors import UnusableInput, reading, short
 from lstm_lrp_cli.inputs.documents import Document, rows_of_values, sequences_of_documents
@@ -21,8 +21,7 @@ TEXTS = ("review", "sentence", "content", "comment", "message", "body", "tweet",
 LABELS = ("sentiment", "target", "class", "category", "y", "stars", "rating")
 
 
-@dataclass(frozen=True, slots=True)
-class TextColumns:
+class TextColumns(Struct, frozen=True):
     """The columns that are read, in the order of a row's values.
 
     Parameters
@@ -44,8 +43,7 @@ class TextColumns:
         return [*self.inputs, *(each for each in (self.label, self.id) if each is not None)]
 
 
-@dataclass(frozen=True, slots=True)
-class RowBlock:
+class RowBlock(Struct, frozen=True):
     """Rows of a table that are yet to be read, in another process if need be.
 
     Parameters

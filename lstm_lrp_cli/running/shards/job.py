@@ -91,7 +91,7 @@ def asked_of(
             found["what methods are given"] = digest_of(value)
         else:
             found[name] = value
-    how = {f.name: getattr(source, f.name) for f in fields(source) if f.name != "path"}
+    how = {name: getattr(source, name) for name in source.__struct_fields__ if name != "path"}
     return json.loads(msgspec.json.encode(found | {"input": how}, enc_hook=repr))  # type: ignore[no-any-return]
 
 

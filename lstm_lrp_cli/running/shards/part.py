@@ -107,10 +107,10 @@ def _dated(
 ) -> tuple[BlockRendering[Any, Any], Iterator[Block]]:
     """How it is written, by whether steps at the file's beginning have dates; and its blocks."""
     model, steps = rendering.model, rendering.block_steps
-    source = replace(job.source, path=shard.path)
+    source = msgspec.structs.replace(job.source, path=shard.path)
     dated, blocks = are_dated(read_blocks(source, model, steps), model)
     if shard.span is not None:
-        blocks = read_blocks(replace(source, span=shard.span), model, steps)
+        blocks = read_blocks(msgspec.structs.replace(source, span=shard.span), model, steps)
     return rendering.with_dates() if dated else rendering, blocks
 
 

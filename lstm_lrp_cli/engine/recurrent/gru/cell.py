@@ -3,8 +3,6 @@
 As in an LSTM's, the loop writes into the same few arrays at every step.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
@@ -14,8 +12,7 @@ from lstm_lrp_cli.model import Floats
 from lstm_lrp_cli.model.recurrent import Gru, GruCell
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GruCellRecord(CellRecord):
+class GruCellRecord(CellRecord, frozen=True, eq=False):
     """One GRU cell's forward pass.
 
     Parameters

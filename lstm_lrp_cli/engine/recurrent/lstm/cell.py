@@ -4,8 +4,6 @@ The loop writes into the same few arrays at every step, which so stay in the pro
 Products of two matrices are `np.dot`'s, which takes less time to be called than `np.matmul`.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lstm_lrp_cli.engine.activations import activate, invert_gates
@@ -16,8 +14,7 @@ from lstm_lrp_cli.model import Floats, Integers
 from lstm_lrp_cli.model.recurrent import Lstm, LstmCell
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LstmCellRecord(CellRecord):
+class LstmCellRecord(CellRecord, frozen=True, eq=False):
     """One LSTM cell's forward pass.
 
     Parameters
