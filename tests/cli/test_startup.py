@@ -115,7 +115,8 @@ class TestWithoutAModel:
     )
     def test_help_of_a_command_needs_no_numpy(self, imported, command):
         modules = imported(command, "--help")
-        assert libraries(modules) == {"click"}
+        # Of msgspec values are made, and it imports the other where there is one.
+        assert {"click"} <= libraries(modules) <= {"click", "msgspec", "typing_extensions"}
         assert not loading(modules)
 
 

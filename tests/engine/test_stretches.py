@@ -1,6 +1,7 @@
 """One long sequence is explained stretch by stretch as it is at once, with few of its states."""
 
 import errno
+import shutil
 import tempfile
 import tracemalloc
 from collections import Counter
@@ -262,6 +263,12 @@ class TestHeld:
         monkeypatch.setattr(held, "IN_FILE_FROM", 0)
         monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=FileNotFoundError))
         assert isinstance(held.held((5, 2), np.dtype(np.float32)), held.InMemory)
+
+    def test_of_a_disk_without_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(held, "IN_FILE_FROM", 0)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: Mock(free=79))
+        assert isinstance(held.held((5, 2), np.dtype(np.float64)), held.InMemory)
+        assert isinstance(held.held((5, 2), np.dtype(np.float32)), held.InFile)
 
     def test_a_full_disk_names_its_folder(self) -> None:
         file = Mock(write=Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 import weakref
+from contextlib import suppress
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -14,7 +16,7 @@ from .room import check_room
 
 # An array that takes more is kept in a file of the folder for temporary ones, which has no name
 # there: nothing is left of it, however the process ends.
-IN_FILE_FROM = 2**27
+IN_FILE_FROM = 2**26
 
 
 class Held(Protocol):
@@ -31,18 +33,18 @@ class Held(Protocol):
 
 
 def held(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Held:
-    """An array in a file where it is large, and there is a folder for it; else in memory.
+    """An array in a file where it is large, and there is a disk with room for it; else in memory.
 
     Raises
     ------
     TooLarge
         There is not so much memory.
     """
-    if math.prod(shape) * dtype.itemsize > IN_FILE_FROM:
-        try:
-            return InFile(tempfile.TemporaryFile(buffering=0), shape, dtype)
-        except OSError:  # there is no such folder, or no file to be made in it
-            pass
+    size = math.prod(shape) * dtype.itemsize
+    if size > IN_FILE_FROM:
+        with suppress(OSError):  # there is no such folder, or no file to be made in it
+            if shutil.disk_usage(tempfile.gettempdir()).free > size:
+                return InFile(tempfile.TemporaryFile(buffering=0), shape, dtype)
     return InMemory(shape, dtype)
 
 
