@@ -27,7 +27,7 @@ def shell(tmp_path):
             ["bash", "-c", f"{before} {command} {behind}"],
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=180,
             cwd=tmp_path,
             env={**os.environ, **environment},
         )
@@ -148,7 +148,7 @@ def test_a_process_that_no_signal_ends_by_itself_ends(tmp_path):
     wait_until(lambda: bool(names(tmp_path)))
     [first] = [pid for pid in members(os.getpgid(process.pid)) if pid_in_its_own(pid) == 1]
     os.kill(first, signal.SIGTERM)
-    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert process.wait(timeout=180) == 128 + signal.SIGTERM
     assert names(tmp_path) == []
     process.stdin.close()
     process.stderr.close()

@@ -37,7 +37,7 @@ def refused(run, small):
 def refused_in_time(model):
     """The error of a process of its own, for files that could keep it busy for ever."""
     command = [sys.executable, "-m", "lstm_lrp_cli", "inspect", str(model)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert ended.returncode == 3, ended.stderr
     return ended.stderr
 

@@ -489,7 +489,7 @@ class TestStreams:
             f"{command} compare <(cat '{results}') <(cat '{packed}') --methods lrp-all,occlusion "
             f"--format json"
         )
-        done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, timeout=120)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, timeout=180)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["relevance"]["compared"] == 100
 
@@ -505,7 +505,7 @@ class TestStreams:
         explain = f"{' '.join(forked_lrp())} explain '{PYTORCH.model}' '{LABELLED}' --labelled"
         compare = f"{' '.join(forked_lrp())} compare '{results}' - --methods lrp-all"
         script = f"set -o pipefail; {explain} --format jsonl -q | {compare} --tolerance 1e-9"
-        done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, timeout=120)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def test_sequences_for_two_models_come_through_one_pipe(self, compared, small, other):

@@ -74,7 +74,7 @@ def ask(shell, *arguments, environment, folder):
         env=environment,
         cwd=folder,
         capture_output=True,
-        timeout=120,
+        timeout=180,
         text=True,
     )
     assert done.returncode == 0, done.stderr
@@ -176,7 +176,7 @@ def test_is_answered_without_numpy(environment, words):
         [sys.executable, "-c", program],
         env={**environment, **asked},
         capture_output=True,
-        timeout=120,
+        timeout=180,
         text=True,
     )
     assert done.stdout

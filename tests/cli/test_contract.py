@@ -220,7 +220,7 @@ class TestStandardOutput:
                 cwd=folder.path,
                 stdout=pipe,
                 stderr=subprocess.PIPE,
-                timeout=60,
+                timeout=180,
             )
         assert done.returncode == 0
         assert all(line.startswith(b"lrp: warning: ") for line in done.stderr.splitlines())

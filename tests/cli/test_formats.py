@@ -172,7 +172,7 @@ class TestBytes:
             stdout=theirs,
             stderr=subprocess.PIPE,
         )
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=180)
         os.close(theirs)
         os.close(ours)
         assert process.returncode == 2
@@ -205,7 +205,7 @@ class TestBytes:
         process.stdin.flush()
         wait_until(lambda: list(tmp_path.iterdir()))
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=180)
         assert (process.returncode, error) == (130, b"")
         assert not list(tmp_path.iterdir())
 

@@ -107,7 +107,7 @@ class Running:
     def ended(self):
         """The status, and what was said on standard error."""
         error = self.process.stderr.read()
-        return self.process.wait(timeout=60), error
+        return self.process.wait(timeout=180), error
 
     def close(self):
         """End what is left of its group, which is nothing where all is well."""

@@ -55,13 +55,13 @@ class Terminal:
     def run(self, *arguments: object, **variables: str) -> tuple[int, str]:
         """Run to the end; status and what was written to standard error."""
         process = self.start(*arguments, **variables)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=180)
         return process.returncode, errors.decode()
 
     def close(self) -> str:
         """All that it has shown."""
         os.close(self._end)
-        self._reader.join(timeout=60)
+        self._reader.join(timeout=180)
         os.close(self._main)
         return self._seen.decode()
 
@@ -140,7 +140,7 @@ def test_shows_the_first_before_the_last_is_read(terminal):
     process.stdin.flush()
     wait_until((terminal.folder / "seen").exists)
     assert process.poll() is None
-    process.communicate(timeout=120)
+    process.communicate(timeout=180)
     assert process.returncode == 0
     assert "most for and against each target" in terminal.paged()
     assert "for the target" in terminal.close()
@@ -151,7 +151,7 @@ def test_an_interrupt_waits_for_its_end(terminal):
     assert process.stdin is not None
     wait_until((terminal.folder / "seen").exists)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)  # standard input stays open, so that the interrupt alone ends it
+    process.wait(timeout=180)  # standard input stays open, so that the interrupt alone ends it
     _, errors = process.communicate()
     assert (process.returncode, errors) == (130, b"")
     assert (terminal.folder / "ended").exists()
@@ -170,7 +170,7 @@ def test_told_to_end_it_does_not_wait_for_who_reads(terminal, number, is_done):
         time.sleep(1)  # in which that is shown
     process.send_signal(number)
     process.stdin = None if is_done else process.stdin
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=180)
     assert (process.returncode, errors) == (128 + number, b"")
     terminal.close()
 

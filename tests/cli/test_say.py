@@ -42,7 +42,7 @@ def on_terminal(arguments, columns):
         pass
     finally:
         os.close(ours)
-    process.wait(timeout=60)
+    process.wait(timeout=180)
     return shown.decode("utf-8").replace("\r\n", "\n").lstrip("\n")
 
 

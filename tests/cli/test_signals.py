@@ -134,7 +134,7 @@ def start():
 
 def assert_ended_by(process, number):
     error = process.stderr.read()
-    assert (process.wait(timeout=60), error) == (STATUS[number], b"")
+    assert (process.wait(timeout=180), error) == (STATUS[number], b"")
     wait_until(lambda: not members(process.pid))
 
 
@@ -228,5 +228,5 @@ def test_a_hangup_that_is_ignored_stays_so(start, outputs, long):
     wait_until(lambda: bool(list(outputs.iterdir())))
     to_all(process.pid, signal.SIGHUP)
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     assert [path.name for path in outputs.iterdir()] == ["out.tsv"]

@@ -57,7 +57,7 @@ def ended(tmp_path):
             env={**inherited, "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=180,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(report.read_text())

@@ -30,7 +30,7 @@ def test_an_interrupt_leaves_no_half_file(tmp_path):
     while not list(tmp_path.iterdir()):  # the partial file appears before anything is read
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=180) == 130
     assert b"Traceback" not in process.stderr.read()
     process.stdin.close()
     process.stderr.close()
@@ -130,7 +130,7 @@ def test_data_is_utf_8_whatever_the_locale():
     }
     data = json.dumps({"tokens": ["naïve", "film"]}).encode()
     command = [*LRP, "explain", str(KERAS.model), "-", "-q"]
-    found = subprocess.run(command, input=data, env=plain, capture_output=True, timeout=60)
+    found = subprocess.run(command, input=data, env=plain, capture_output=True, timeout=180)
     assert found.returncode == 0, found.stderr
     assert "naïve" in found.stdout.decode("utf-8")
 

@@ -273,7 +273,7 @@ class TestStreams:
             stdout=subprocess.PIPE,
         )
         command = [*forked_lrp(), "summarize", "-", "--format", "json"]
-        done = subprocess.run(command, stdin=explain.stdout, capture_output=True, timeout=120)
+        done = subprocess.run(command, stdin=explain.stdout, capture_output=True, timeout=180)
         explain.stdout.close()
         assert explain.wait(60) == 0
         assert done.stderr == b""

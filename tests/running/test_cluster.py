@@ -39,7 +39,7 @@ def room(tmp_path_factory):
 def test_are_the_same_as_without(room, jobs):
     output = f"of-{jobs}"
     client = room.started(output, "--cluster", "local", "--jobs", jobs, "--compress", "gz")
-    _, error = client.communicate(timeout=60)
+    _, error = client.communicate(timeout=180)
     assert (client.returncode, error) == (0, b"")
     lines = subprocess.run(
         ["sh", "-c", f"gzip -dc {output}/00.txt.tsv.gz | cmp - whole/00.txt.tsv"],
@@ -71,7 +71,7 @@ def test_a_worker_that_comes_late_has_shards_too(room):
         receipts = room.folder / "late" / "_lrp" / "receipts"
         wait_until(lambda: receipts.is_dir() and len(list(receipts.iterdir())) > 2)
         there.worker()
-        _, error = client.communicate(timeout=60)
+        _, error = client.communicate(timeout=180)
     assert (client.returncode, error) == (0, b"")
     workers = Counter(json.loads(path.read_bytes())["worker"] for path in receipts.iterdir())
     assert len(workers) == 2
@@ -85,7 +85,7 @@ def test_a_shard_that_ends_every_worker_fails_and_the_others_do_not(room, tmp_pa
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert client.returncode == 3
     assert b"07.txt: its workers were lost" in client.stderr
@@ -105,7 +105,7 @@ def test_an_interrupt_from_the_keyboard_is_quiet_and_ends_all(room):
     )
     wait_until(lambda: list((room.folder / "interrupted").glob("*.tsv")))
     os.killpg(client.pid, signal.SIGINT)
-    _, error = client.communicate(timeout=30)
+    _, error = client.communicate(timeout=180)
     assert (client.returncode, error) == (130, b"")
     wait_until(lambda: not members(client.pid))
     assert not list((room.folder / "interrupted").rglob("*.partial"))
@@ -126,7 +126,7 @@ def test_shards_are_cut_and_counted_by_workers(room):
 
 def test_results_are_summarized_by_workers(room):
     client = room.started("lines", "--format", "jsonl")
-    assert client.communicate(timeout=60)[1] == b""
+    assert client.communicate(timeout=180)[1] == b""
     told = [
         subprocess.run(
             [*LRP, "summarize", "lines", "--format", "json", *more],
@@ -176,7 +176,7 @@ def test_a_mistake_in_the_input_is_told_and_not_tried_again(tmp_path):
 )
 def test_a_cluster_that_is_not_there_is_one_error(room, where, told):
     client = room.started("none", "--cluster", where)
-    _, error = client.communicate(timeout=60)
+    _, error = client.communicate(timeout=180)
     assert client.returncode == 3
     assert told in error
     assert b"Traceback" not in error

@@ -127,7 +127,7 @@ class Room:
     def lrp(self, *more, authority="ours", cluster=f"tls://{ADDRESS}:{PORT}"):
         command = [*LRP, "explain", str(KERAS.model), "in", "-o", "out/", "-q", *more]
         process = self.start("lrp-a", [*command, "--cluster", cluster], authority)
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=180)
         assert b"Traceback" not in error
         return process.returncode, error.decode()
 

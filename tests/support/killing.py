@@ -31,7 +31,7 @@ VICTIMS = ("worker", "workers", "scheduler", "client", "frozen")
 FILES = 12
 # Seconds: until a worker that is not heard of is given up; that a run may take.
 HEARD = 3
-PATIENCE = 90
+PATIENCE = 240
 DASK = [sys.executable, "-m", "distributed.cli"]
 QUIET = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{HEARD}s",

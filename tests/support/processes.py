@@ -11,7 +11,7 @@ from pathlib import Path
 from forking import forked_lrp
 
 LRP = [sys.executable, "-m", "lstm_lrp_cli"]
-PATIENCE = 60
+PATIENCE = 180
 
 
 def run_lrp(
@@ -19,7 +19,7 @@ def run_lrp(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `lrp` to its end, in a process that need not import everything anew."""
     command = [*forked_lrp(block_steps), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, check=False, timeout=180, **options)
 
 
 def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
