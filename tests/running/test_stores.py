@@ -1,6 +1,7 @@
 """Parts in object stores: a server of S3 in this process, asked by the real command line."""
 
 import gzip
+import json
 
 import pytest
 from installed import spec_of
@@ -63,7 +64,23 @@ def lrp(s3, tmp_path):
     return call
 
 
+# Whose part is sent in several uploads.
+LONG = b"the film is not bad\n" * 60_000
 RUN = ("explain", "model.npz", "s3://lrp/in/", "-o", "s3://lrp/out/", "--shard-size", "4K")
+
+
+@pytest.fixture
+def uploads(monkeypatch):
+    """Uploads in pieces of the smallest size that there may be; how many there were."""
+    monkeypatch.setenv("FSSPEC_S3", json.dumps({"default_block_size": 5 * 2**20}))
+    put, count = S3Response.upload_part, [0]
+
+    def counted(self):
+        count[0] += 1
+        return put(self)
+
+    monkeypatch.setattr(S3Response, "upload_part", counted)
+    return lambda: count[0]
 
 
 def objects(s3, prefix):
@@ -76,10 +93,10 @@ def parts(s3):
     return {name: data for name, data in objects(s3, "out/").items() if name[0] != "_"}
 
 
-def local_parts(folder):
+def local_parts(folder, form="tsv"):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*.tsv")
+        for path in folder.rglob(f"*.{form}")
         if "_lrp" not in path.parts
     }
 
@@ -113,15 +130,33 @@ class TestStores:
             lrp(*RUN[:4], "s3://lrp/halves/", *RUN[5:], "--part", each)
         assert objects(s3, "halves/_lrp/manifest.jsonl") == whole
 
-    def test_have_nothing_of_a_part_that_fails(self, s3, lrp):
-        """A late line is bad, when several uploads were made of what stands before it."""
-        text = b"the film is not bad\n" * 60_000 + b"\xff\n"
+    def test_have_nothing_of_a_part_that_fails(self, s3, lrp, uploads):
+        """A late line is bad, when some of what stands before it was sent."""
+        text = LONG + b"\xff\n"
         s3.put_object(Bucket="lrp", Key="in/packed.txt.gz", Body=gzip.compress(text))
         done = lrp(*RUN, "--keep-going", status=3)
         assert b"in/packed.txt.gz: line 60001: byte 1 (0xff) is not UTF-8" in done.stderr
         assert "packed.txt.gz.tsv" not in parts(s3)
+        assert uploads() > 1
         assert "Uploads" not in s3.list_multipart_uploads(Bucket="lrp")
         assert "small.txt.tsv" in parts(s3)
+
+    def test_have_predictions_of_a_pattern(self, s3, lrp, tmp_path):
+        lrp("predict", "model.npz", "s3://lrp/in/*.txt", *RUN[3:], "--format", "csv")
+        lrp("predict", "model.npz", "in/*.txt", "-o", "out/", *RUN[5:], "--format", "csv")
+        assert parts(s3) == local_parts(tmp_path / "out", "csv")
+        reports = [
+            json.loads(objects(s3, "out/_lrp/")["report.json"]),
+            json.loads((tmp_path / "out" / "_lrp" / "report.json").read_bytes()),
+        ]
+        assert [each["sequences"] for each in reports] == [601, 601]
+
+    def test_have_what_a_cluster_makes(self, s3, tmp_path):
+        spec_of("distributed")
+        there = run_lrp(*RUN, "--cluster", "local", "--jobs", "2", cwd=tmp_path)
+        assert there.returncode == 0, there.stderr.decode()
+        run_lrp("explain", "model.npz", "in", "-o", "out/", *RUN[5:], cwd=tmp_path)
+        assert parts(s3) == local_parts(tmp_path / "out")
 
     def test_are_summarized(self, s3, lrp, tmp_path):
         lrp(*RUN, "--format", "jsonl")
@@ -157,6 +192,22 @@ class TestStores:
 
 
 class TestAFailingStore:
+    def test_that_completes_no_upload_has_none(self, s3, lrp, uploads, monkeypatch):
+        post = S3Response._key_response_post
+
+        def failing(self, request, body, bucket, query, key):
+            if "uploadId" in query:
+                return 403, {}, "<Error><Code>AccessDenied</Code></Error>"
+            return post(self, request, body, bucket, query, key)
+
+        monkeypatch.setattr(S3Response, "_key_response_post", failing)
+        s3.put_object(Bucket="lrp", Key="in/packed.txt.gz", Body=gzip.compress(LONG))
+        done = lrp(*RUN, "--keep-going", status=3)
+        assert b"s3://lrp/out/packed.txt.gz.tsv" in done.stderr
+        assert uploads() > 1
+        assert "packed.txt.gz.tsv" not in parts(s3)
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket="lrp")
+
     def test_leaves_nothing_half_written(self, s3, lrp, server, monkeypatch, tmp_path):
         """One write in ten is answered by an error; the same command ends what is left."""
         put = S3Response.put_object
