@@ -47,7 +47,7 @@ class Span(NamedTuple):
 
 
 class StoreFailed(OSError):
-    """A store stopped amid a file: that is no fault of the file's, and may go well another time."""
+    """A store did not answer, or refused: no fault of a file's, and it may go well another time."""
 
 
 def block_bytes(model: Model, steps: int) -> int:
@@ -94,20 +94,9 @@ def open_at(path: str, start: int) -> Any:
             file.seek(start)
         return file
     store, place = file_system(path)
-    try:
+    with asked(path, "cannot be opened"):
         raw = store.open(place, "rb")
         raw.seek(start)
-    except FileNotFoundError as error:
-        cause = error.__cause__
-        # Of a server that does not answer, or fails, fsspec says that there is no such file.
-        away = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
-        if cause is None or not (away or getattr(cause, "status", 404) != 404):
-            raise
-        raise UnusableInput(path, f"cannot be opened: {_told(cause)}") from error
-    except IsADirectoryError:
-        raise
-    except Exception as error:
-        raise UnusableInput(path, f"cannot be opened: {_told(error)}") from error
     return io.BufferedReader(_Stored(raw, path), CHUNK)
 
 
@@ -121,15 +110,39 @@ class _Stored(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        try:
+        with asked(self._url, "stopped amid it"):
             return int(self._file.readinto(buffer))
-        except Exception as error:
-            raise StoreFailed(errno.EIO, f"stopped amid it: {_told(error)}", self._url) from error
 
     def close(self) -> None:
         if not self.closed:
             self._file.close()
         super().close()
+
+
+@contextmanager
+def asked(url: str, problem: str = "cannot be reached") -> Iterator[None]:
+    """While a store is asked for something, whatever it raises of its own is one error.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, IsADirectoryError
+        The store says so.
+    StoreFailed
+    """
+    try:
+        yield
+    except (IsADirectoryError, NotADirectoryError):
+        raise
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        # Of a server that does not answer, or fails, fsspec says so as well.
+        away = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+        if cause is None or not (away or getattr(cause, "status", 404) != 404):
+            raise FileNotFoundError(errno.ENOENT, f"{problem}: {_told(error)}", url) from error
+        raise StoreFailed(errno.EIO, f"{problem}: {_told(cause)}", url) from error
+    except Exception as error:
+        number = getattr(error, "errno", None) or errno.EIO
+        raise StoreFailed(number, f"{problem}: {_told(error)}", url) from error
 
 
 def _told(error: BaseException) -> str:

@@ -124,6 +124,8 @@ def _raw(source: str, where: str) -> Any:
         raise UnusableInput(where, f"there is no such input file{mend}") from error
     except IsADirectoryError as error:
         raise UnusableInput(where, "is a directory; expected a file of sequences") from error
+    except StoreFailed:
+        raise
     except OSError as error:
         raise UnusableInput(where, f"cannot be read: {error.strerror}") from error
 

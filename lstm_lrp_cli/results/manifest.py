@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lstm_lrp_cli.errors import UnusableInput, reading, short
-from lstm_lrp_cli.inputs.spans import file_system, is_url
+from lstm_lrp_cli.inputs.spans import asked, file_system, is_url
 from lstm_lrp_cli.inputs.stream import STANDARD_INPUT, display_name, open_input
 
 # Where in a folder of parts all lies that is no part; the manifest and the receipts in it.
@@ -129,11 +128,12 @@ def size_of(path: str) -> int | None:
     ------
     FileNotFoundError
         There is none.
-    UnusableInput
+    StoreFailed
         It cannot be asked for.
     """
     if is_url(path):
-        with _asking(path) as (store, place):
+        store, place = file_system(path)
+        with asked(path):
             found = store.info(place)
             size: int | None = found["size"]
             is_file = found["type"] == "file"
@@ -150,19 +150,6 @@ def _is_there(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-@contextmanager
-def _asking(url: str) -> Iterator[tuple[Any, str]]:
-    """The store of a URL, and the place there; what it raises is one error."""
-    store = file_system(url)
-    try:
-        yield store
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except Exception as error:  # each store has its own
-        problem = f"cannot be reached: {type(error).__name__}: {error}"
-        raise UnusableInput(url, problem) from error
 
 
 def _entry(line: bytes, folder: str, place: str) -> Entry:
@@ -194,7 +181,8 @@ def _not_finished(folder: str) -> UnusableInput:
     """An error about a folder without a manifest."""
     receipts = inside(folder, RECEIPTS)
     if is_url(folder):
-        with _asking(receipts) as (store, place):
+        store, place = file_system(receipts)
+        with asked(receipts):
             written = len(store.find(place))
     else:
         written = sum(1 for _ in Path(receipts).rglob("*.json"))

@@ -109,7 +109,7 @@ class TestAStoreThatCannotBeReached:
             raise FileNotFoundError("in.txt") from ConnectionError("nobody answers")
 
         monkeypatch.setattr(type(memory), "open", opened)
-        with pytest.raises(UnusableInput, match="cannot be opened: ConnectionError: nobody answ"):
+        with pytest.raises(StoreFailed, match="cannot be opened: ConnectionError: nobody answ"):
             open_input("memory://urls/in.txt").__enter__()
 
     @pytest.mark.parametrize("error", [OSError("no\nlibrary\n" * 99), TypeError("no token")])

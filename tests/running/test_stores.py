@@ -192,6 +192,44 @@ class TestStores:
 
 
 class TestAFailingStore:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("explain", "model.npz", "s3://lrp/in/", "-o", "out/"),
+            ("explain", "model.npz", "s3://lrp/in/*.txt", "-o", "out/"),
+            ("explain", "model.npz", "s3://lrp/in/small.txt", "-o", "out/"),
+            ("explain", "model.npz", "s3://lrp/in/small.txt", "-o", "out.tsv"),
+            ("predict", "model.npz", "in", "-o", "s3://lrp/out/"),
+            ("summarize", "s3://lrp/out/"),
+        ],
+    )
+    def test_that_does_not_answer_is_one_error(self, arguments, lrp, monkeypatch, tmp_path):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        done = lrp(*arguments, status=3)
+        [line] = done.stderr.splitlines()
+        assert line.startswith(b"lrp: s3://lrp/")
+        assert b": cannot be " in line
+        assert b"http://127.0.0.1:9" in line
+        assert not list(tmp_path.glob("out*"))
+
+    def test_that_forbids_reading_has_no_other_job_written_over(self, s3, lrp, monkeypatch):
+        """What was asked there is not known, so that nothing is written."""
+        lrp(*RUN)
+        before = objects(s3, "out/")
+        get = S3Response._key_response_get
+
+        def failing(self, query, key):
+            if key.endswith("job.json"):
+                return 403, {}, "<Error><Code>AccessDenied</Code></Error>"
+            return get(self, query, key)
+
+        monkeypatch.setattr(S3Response, "_key_response_get", failing)
+        done = lrp(*RUN, "--method", "occlusion", status=3)
+        assert b"s3://lrp/out: cannot be reached: PermissionError" in done.stderr
+        monkeypatch.undo()
+        assert objects(s3, "out/") == before
+
     def test_that_completes_no_upload_has_none(self, s3, lrp, uploads, monkeypatch):
         post = S3Response._key_response_post
 

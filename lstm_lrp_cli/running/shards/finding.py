@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstm_lrp_cli.errors import HALVES, UnusableInput
-from lstm_lrp_cli.inputs.spans import MAGIC, Span, file_system, is_url
+from lstm_lrp_cli.inputs.spans import MAGIC, Span, asked, file_system, is_url
 from lstm_lrp_cli.inputs.stream import compression_of, display_name
 from lstm_lrp_cli.inputs.tables import SPLITS, STATE
 from lstm_lrp_cli.inputs.tables.opening import row_groups
@@ -93,7 +94,7 @@ def check_input(source: str) -> None:
     """
     if is_url(source) and not any(sign in source for sign in MAGIC):
         store, path = file_system(source)
-        there = store.exists(path)
+        there = bool(_info(store, path, source))
     else:
         there = next(_of_url(source) if is_url(source) else _of_folder(source), None) is not None
     if not there:
@@ -136,18 +137,27 @@ def _walked(folder: Path) -> Iterator[Path]:
 def _of_url(source: str) -> Iterator[_File]:
     fs, path = file_system(source)
     if any(sign in path for sign in MAGIC):
-        found = fs.glob(path, detail=True)
+        with asked(source):
+            found = fs.glob(path, detail=True)
         before = path[: min(path.index(sign) for sign in MAGIC if sign in path)]
         base = before[: before.rfind("/") + 1]
-    elif fs.isdir(path):
-        found, base = fs.find(path, detail=True), f"{path.rstrip('/')}/"
     else:
-        found = {path: fs.info(path)} if fs.exists(path) else {}
-        base = path[: path.rfind("/") + 1]
+        with asked(source):
+            found = fs.find(path, detail=True) if fs.isdir(path) else None
+        base = f"{path.rstrip('/')}/"
+        if found is None:
+            found, base = _info(fs, path, source), path[: path.rfind("/") + 1]
     for each in sorted(found):
         told, name = found[each], each.removeprefix(base)
         if told["type"] == "file" and (each == path or not _is_hidden(name)):
             yield _File(fs.unstrip_protocol(each), name, told["size"], _mark(told))
+
+
+def _info(store: Any, path: str, url: str) -> dict[str, Any]:
+    """What a store says of a path, by the path; nothing where there is none."""
+    with suppress(FileNotFoundError), asked(url):
+        return {path: store.info(path)}
+    return {}
 
 
 def _mark(told: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from lstm_lrp_cli.running.report import RunReport
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.screen import parts_progress
 from . import LINES, PROBES, REPORT, Failure, Receipt, Shard
-from .finding import Cut, find_shards
+from .finding import Cut, check_input, find_shards
 from .job import Job, Ready, settle
 from .part import figures_of, named, part_name, read_receipt, receipt_name
 from .store import Store
@@ -111,6 +111,7 @@ def run(
         The output has other parts, or a shard cannot be done. What was done stays.
     """
     job, store = ready.job, ready.store
+    check_input(source)  # before anything is written
     settle(store, job, model)
     store.clean()
     for name in store.names(PROBES):  # of clusters that were lost

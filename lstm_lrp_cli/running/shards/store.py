@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from lstm_lrp_cli.errors import UnusableInput
-from lstm_lrp_cli.inputs.spans import file_system, is_url
+from lstm_lrp_cli.inputs.spans import asked, file_system, is_url
 from lstm_lrp_cli.running.partial import made_beside, remove_left_below
 
 # Small files that are asked of a store at once.
@@ -20,6 +19,7 @@ TOGETHER = 500
 # Bytes that wait to be written at once; and up to so many a file is one request to a store.
 BUFFER = 2**16
 SMALL = 2**22
+WRITTEN = "cannot be written"
 # Stores of files in folders, which have to be made. Asked for one, others would make a bucket.
 FOLDERS = {"file", "local", "sftp", "ssh", "ftp", "smb", "hdfs", "arrow_hdfs", "webhdfs", "memory"}
 
@@ -118,14 +118,15 @@ class _Upload(io.RawIOBase):
         if not FOLDERS.isdisjoint(
             [store.protocol] if isinstance(store.protocol, str) else store.protocol
         ):
-            store.makedirs(path.rpartition("/")[0], exist_ok=True)
+            with asked(url, WRITTEN):
+                store.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
-        with self._named():
+        with asked(self._url, WRITTEN):
             if self._large is None and len(self._small) + len(view) > SMALL:
                 self._large = self._store.open(self._path, "wb", autocommit=False)
                 self._large.write(bytes(self._small))
@@ -133,7 +134,7 @@ class _Upload(io.RawIOBase):
         return len(view)
 
     def commit(self) -> None:
-        with self._named():
+        with asked(self._url, WRITTEN):
             if self._large is None:
                 self._store.pipe_file(self._path, bytes(self._small))
                 return
@@ -144,15 +145,6 @@ class _Upload(io.RawIOBase):
                 with suppress(Exception):  # what went wrong first is told
                     self.discard()
                 raise
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """What each store raises of its own is an error of the system, at a place that is named."""
-        try:
-            yield
-        except Exception as error:
-            number, told = getattr(error, "errno", None), str(error) or type(error).__name__
-            raise OSError(number or errno.EIO, told, self._url) from error
 
     def discard(self) -> None:
         if self._large is not None:
@@ -198,14 +190,23 @@ class RemoteStore:
     def read(self, names: Iterable[str]) -> Iterator[bytes | None]:
         rest = iter(names)
         while some := [self._at(name) for name in islice(rest, TOGETHER)]:
-            found = self._fs.cat(some, on_error="omit")
+            with asked(self.root):
+                found = self._fs.cat(some, on_error="return")
             for path in some:
-                yield found.get(path)
+                one = found[path]
+                if isinstance(one, FileNotFoundError):
+                    yield None
+                    continue
+                if isinstance(one, Exception):
+                    with asked(self.root):
+                        raise one
+                yield one
 
     def names(self, folder: str) -> set[str]:
         below = self._at(folder)
         try:
-            found = self._fs.find(below)
+            with asked(f"{self.root}/{folder}"):
+                found = self._fs.find(below)
         except FileNotFoundError:
             return set()
         return {path.removeprefix(f"{below}/") for path in found}
@@ -217,14 +218,15 @@ class RemoteStore:
             if path.rpartition("/")[0] != folder:
                 folder = path.rpartition("/")[0]
                 try:
-                    listed = self._fs.ls(folder, detail=True)
+                    with asked(self.root):
+                        listed = self._fs.ls(folder, detail=True)
                 except FileNotFoundError:
                     listed = []
                 there = {each["name"]: each["size"] for each in listed}
             yield there.get(path)
 
     def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), asked(f"{self.root}/{name}"):
             self._fs.rm(self._at(name))
 
     def clean(self) -> None:
