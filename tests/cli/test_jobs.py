@@ -189,13 +189,17 @@ class TestAProcessThatIsKilled:
         assert_gone(*workers)
         assert not list(tmp_path.iterdir())
 
-    def test_comes_after_what_was_right(self, stalled, corpus):
-        workers = stalled.workers()
-        for worker in workers:
+    def test_comes_after_what_was_right(self, start, corpus, tmp_path):
+        # Of so many blocks that not all are done before the first is read, on whatever machine.
+        long = tmp_path / "long.txt"
+        long.write_bytes(corpus.text.read_bytes() * 6)
+        running = start(long)
+        wait_until(lambda: pipe_has_data(running.stdout.fileno()))
+        for worker in running.workers():
             os.kill(worker, signal.SIGKILL)
-        written = stalled.stdout.read()
-        assert stalled.ended()[0] == 3
-        whole = run_lrp("explain", KERAS.model, corpus.text, "-q", "--jobs", 1).stdout
+        written = running.stdout.read()
+        assert running.ended()[0] == 3
+        whole = run_lrp("explain", KERAS.model, long, "-q", "--jobs", 1).stdout
         assert written
         assert whole.startswith(written)
 
