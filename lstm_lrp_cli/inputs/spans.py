@@ -60,6 +60,11 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
+def as_path(source: str) -> str:
+    """A path of this machine's where a URL is of one; else what is given."""
+    return source.partition("://")[2] if source.startswith(("file:///", "local:///")) else source
+
+
 def file_system(url: str) -> tuple[Any, str]:
     """The store of a URL, as fsspec has it, and the path there.
 

@@ -70,7 +70,7 @@ def is_folder_of_parts(source: str) -> bool:
         return source != STANDARD_INPUT and Path(source, ABOUT).is_dir()
     try:
         return source.endswith("/") or _is_there(inside(source, MANIFEST))
-    except UnusableInput:  # what is wrong is told where it is opened, which may be allowed
+    except (UnusableInput, OSError):  # told where it is opened, which may be allowed
         return False
 
 

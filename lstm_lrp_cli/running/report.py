@@ -156,9 +156,14 @@ class ExplainReport(RunReport[Figures]):
             found.extend(self._large_sizes(method))
         return found
 
+    def _accounts(self, method: Method) -> Accounts | None:
+        """What a method gave; None where it gives no ledgers, or nothing was explained."""
+        found = self.figures.accounts.get(method.name)
+        return found if found is not None and found.check.compared else None
+
     def _broken_promise(self, method: Method) -> Iterator[str]:
         """A warning where more is left of a score than the method allows."""
-        accounts = self.figures.accounts.get(method.name)
+        accounts = self._accounts(method)
         if method.promise is None or accounts is None or accounts.check.passed:
             return
         check = accounts.check
@@ -173,7 +178,7 @@ class ExplainReport(RunReport[Figures]):
 
     def _large_sizes(self, method: Method) -> Iterator[str]:
         """A warning where the ledger closes, and yet single numbers are not to be believed."""
-        accounts = self.figures.accounts.get(method.name)
+        accounts = self._accounts(method)
         if accounts is not None:
             yield from size_warnings(method, accounts.sizes, series=not self.model.takes_tokens)
 
@@ -202,7 +207,7 @@ class ExplainReport(RunReport[Figures]):
     def _of_method(self, method: Method) -> dict[str, Any]:
         """What a method was set to, and its account of all scores together."""
         content = settings_object(method)
-        accounts = self.figures.accounts.get(method.name)
+        accounts = self._accounts(method)
         if accounts is None:
             return {**content, "ledger": None, "worst_residual": None, "sizes": None}
         check = accounts.check
@@ -240,7 +245,7 @@ class ExplainReport(RunReport[Figures]):
     def _account(self, method: Method) -> Iterator[tuple[str, str]]:
         """The lines of a method: what it was set to, and where all scores went."""
         yield "method", method_text(method)
-        accounts = self.figures.accounts.get(method.name)
+        accounts = self._accounts(method)
         if accounts is None:
             return
         check, score = accounts.check, accounts.totals.score
@@ -263,5 +268,4 @@ class ExplainReport(RunReport[Figures]):
             f"{'yes' if check.passed else 'NO'}, worst residual {check.worst:.2g} of the shares' "
             f"sizes (sequence {check.sequence}), allowed {check.tolerance:g}",
         )
-        if check.compared:
-            yield "sizes", sizes_text(accounts.sizes, series=not self.model.takes_tokens)
+        yield "sizes", sizes_text(accounts.sizes, series=not self.model.takes_tokens)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from models import SmallModel
 from processes import LRP, run_lrp
+
+from lstm_lrp_cli.errors import UnusableInput
+from lstm_lrp_cli.running.shards.finding import Cut, find_shards
 
 WORDS = ["the", "film", "is", "not", "bad"]
 # So that a file of some kilobytes is cut: blocks are of 256 steps of 8 bytes.
@@ -229,7 +233,115 @@ class TestShards:
         assert arrow.concat_tables(told).equals(read(corpus / "whole.parquet"))
 
 
+class TestFiles:
+    """Which files a folder or a pattern stands for."""
+
+    def inputs(self, corpus, lrp, source):
+        shutil.rmtree(corpus / "out", ignore_errors=True)
+        done = lrp("explain", "model.npz", source, "-o", "out/", "--format", "jsonl")
+        entries = manifest(corpus / "out")
+        assert f"{len(entries)} part".encode() in done.stderr
+        return [each["input"] for each in entries]
+
+    def test_are_in_the_order_of_their_names_however_they_are_named(self, corpus, lrp):
+        (corpus / "corpus" / "z.txt").write_text("the film\n")
+        names = ["a.txt", "more/b.txt", "z.txt"]
+        (corpus / "corpus" / "c.txt.gz").unlink()
+        url = f"file://{corpus}/corpus"
+        for source in ("corpus", "corpus/**", "corpus/**/**/*.txt", url, f"{url}/**/*.txt"):
+            assert self.inputs(corpus, lrp, source) == names
+        assert self.inputs(corpus, lrp, "corpus/mo?e/*.[t]xt") == ["more/b.txt"]
+
+    def test_behind_links_are_there_once(self, corpus, lrp):
+        folder = corpus / "linked"
+        folder.mkdir()
+        (folder / "l.txt").symlink_to(corpus / "corpus" / "a.txt")
+        (folder / "more").symlink_to(corpus / "corpus" / "more")
+        (folder / "once-more").symlink_to(corpus / "corpus" / "more")
+        (folder / "round").symlink_to(folder)
+        assert self.inputs(corpus, lrp, "linked") == ["l.txt", "more/b.txt"]
+        assert self.inputs(corpus, lrp, "linked/**/*.txt") == ["l.txt", "more/b.txt"]
+
+    def test_that_a_link_does_not_reach_are_no_less_asked_for(self, corpus, lrp):
+        (corpus / "corpus" / "z.txt").symlink_to("gone.txt")
+        done = lrp("explain", "model.npz", "corpus", "-o", "out/", status=3)
+        assert b"corpus/z.txt: is a link to what is not there" in done.stderr
+
+    @pytest.mark.parametrize("source", ["corpus", "corpus/**/*.txt"])
+    def test_of_a_folder_that_cannot_be_read_are_not_left_out(self, source, corpus, lrp):
+        walk = os.walk
+
+        def forbidden(top, onerror, **options):
+            onerror(PermissionError(13, "Permission denied", f"{top}/more"))
+            return walk(top, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "walk", forbidden)
+            patch.chdir(corpus)
+            with pytest.raises(UnusableInput, match=r"^corpus/more: cannot be read: Permission d"):
+                list(find_shards(source, "out", Cut(1, 1), lambda *_: []))
+
+    def test_in_the_output_are_no_input_of_a_pattern(self, corpus, lrp):
+        run = ("explain", "model.npz", "corpus/**", "-o", "corpus/out/", "--format", "jsonl")
+        lrp(*run)
+        assert b"0 parts written to corpus/out/, 3 were there" in lrp(*run).stderr
+
+    @pytest.mark.parametrize(
+        ("source", "output"),
+        [
+            ("corpus", "corpus/"),
+            ("file://{0}/corpus", "file://{0}/corpus/"),
+            ("file://{0}/corpus/", "corpus/out/"),
+            ("corpus", "file://{0}/corpus/out/"),
+            ("s3://bucket/in", "s3://bucket/in/"),
+        ],
+    )
+    def test_would_not_be_told_from_parts_in_a_folder(self, source, output, corpus, lrp):
+        source, output = source.format(corpus), output.format(corpus)
+        done = lrp("explain", "model.npz", source, "-o", output, status=2)
+        assert b"is in INPUT: parts would be read as input" in done.stderr
+
+    @pytest.mark.parametrize("other", ["a.txt.000000000002048", "a.txt.000000000002048.tsv/b.txt"])
+    def test_have_each_a_place_for_its_part(self, other, corpus, lrp):
+        (corpus / "corpus" / "a.txt").write_text("the film is not bad\n" * 300)
+        path = corpus / "corpus" / other
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("the film\n")
+        options = ("-o", "out/", "--shard-size", "2K", "--input-format", "txt")
+        done = lrp("explain", "model.npz", "corpus", *options, status=3)
+        assert b"would have one place for the parts of a.txt and " + other.encode() in done.stderr
+
+    def test_that_are_compressed_are_taken_whole_whatever_they_are_called(self, corpus, lrp):
+        packed = gzip.compress("\n".join(sentences(3000)).encode())
+        assert len(packed) > 2 * BLOCK
+        (corpus / "corpus" / "a.txt").write_bytes(packed)
+        lrp("explain", "model.npz", "corpus/a.txt", "-o", "out/", "--shard-size", "2K")
+        assert [each["sequences"] for each in manifest(corpus / "out")] == [3000]
+
+
 class TestGoesOn:
+    def test_where_a_file_is_cut_otherwise_since_it_changed(self, corpus, lrp):
+        run = ("explain", "model.npz", "corpus", "-o", "out/", "--shard-size", "4K")
+        lrp(*run)
+        path = corpus / "corpus" / "a.txt"
+        before = path.read_bytes()
+        path.write_bytes(before * 20)
+        lrp(*run)
+        assert len(manifest(corpus / "out")) > 4
+        path.write_bytes(before)
+        lrp(*run)
+        assert sorted(parts(corpus / "out")) == ["a.txt.tsv", "c.txt.gz.tsv", "more/b.txt.tsv"]
+
+    def test_with_no_manifest_until_all_is_there(self, corpus, lrp):
+        run = ("explain", "model.npz", "corpus", "-o", "out/", "--format", "jsonl")
+        lrp(*run)
+        (corpus / "corpus" / "d.txt").write_bytes(b"bad\xff\n")
+        done = lrp(*run, "--keep-going", status=3)
+        assert b"1 is still to be made" in done.stderr
+        for name in ("manifest.jsonl", "report.json"):
+            assert not (corpus / "out" / "_lrp" / name).exists()
+        assert b"is not finished" in lrp("summarize", "out", status=3).stderr
+
     def test_with_what_is_missing_or_changed(self, corpus, lrp):
         lrp("explain", "model.npz", "corpus", "-o", "out/")
         before = parts(corpus / "out")
@@ -259,7 +371,7 @@ class TestGoesOn:
         model.arrays["E"][0, 0] += 1e-9
         model.save()
         done = lrp("explain", "model.npz", "corpus", "-o", "out/", status=3)
-        assert b"which differs: model was" in done.stderr
+        assert b"which differs: model; name another" in done.stderr
 
     def test_not_with_parts_of_files_that_are_gone(self, corpus, lrp):
         lrp("explain", "model.npz", "corpus", "-o", "out/")
@@ -359,6 +471,13 @@ class TestPart:
             told = [(corpus / out / "_lrp" / name).read_bytes() for out in ("out", "whole")]
             assert told[0] == told[1]
 
+    def test_of_no_shards_has_nothing_to_account_for(self, corpus, lrp):
+        run = ("explain", "model.npz", "corpus", "-o", "out/")
+        done = lrp(*run, "--part", "9/9", "--report", "report.json")
+        assert b"conserved" not in done.stderr
+        [method] = json.loads((corpus / "report.json").read_text())["methods"]
+        assert method["worst_residual"] is None
+
     def test_says_what_is_missing(self, corpus, lrp):
         done = lrp("explain", "model.npz", "corpus", "-o", "out/", "--part", "1/3")
         assert b"1 part written to out/, 2 are still to be made" in done.stderr
@@ -425,7 +544,7 @@ class TestFailures:
     def test_of_an_empty_folder(self, corpus, lrp):
         (corpus / "nothing").mkdir()
         done = lrp("explain", "model.npz", "nothing", "-o", "out/", status=3)
-        assert b"nothing: there is no such input; expected files of sequences" in done.stderr
+        assert b"nothing: has no files; expected files of sequences" in done.stderr
 
     def test_of_a_name_that_no_part_can_have(self, corpus, lrp):
         (corpus / "corpus" / "x\udcff.txt").write_text("the film\n")

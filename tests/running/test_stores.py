@@ -43,6 +43,7 @@ def s3(server, monkeypatch, tmp_path):
     contents = {
         "big.txt": "".join(f"{line}\n" for line in LINES).encode(),
         "small.txt": b"the film\n",
+        "odd[1]?.txt": b"not bad\n",
         "packed.txt.gz": gzip.compress(b"not bad\n" * 9),
     }
     for name, data in contents.items():
@@ -149,7 +150,7 @@ class TestStores:
             json.loads(objects(s3, "out/_lrp/")["report.json"]),
             json.loads((tmp_path / "out" / "_lrp" / "report.json").read_bytes()),
         ]
-        assert [each["sequences"] for each in reports] == [601, 601]
+        assert [each["sequences"] for each in reports] == [602, 602]
 
     def test_have_what_a_cluster_makes(self, s3, tmp_path):
         spec_of("distributed")

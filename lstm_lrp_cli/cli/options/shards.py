@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from lstm_lrp_cli.inputs.spans import as_path, is_url
 from lstm_lrp_cli.inputs.stream import COMPRESSIONS, STANDARD_INPUT
 from lstm_lrp_cli.outputs import OUTPUTS
 from .arguments import Command, group
@@ -62,7 +63,7 @@ class ShardOptions(NamedTuple):
 def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,15})([KMG]?)B?", value.upper())
+    found = re.fullmatch(r"([0-9]{1,15})([KMG]?)B?", value.upper())
     if found is None or not int(found[1]):
         raise click.BadParameter(f"{value!r} is no size; expected one such as 64M.", ctx, param)
     return int(found[1]) * UNITS[found[2]]
@@ -71,7 +72,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", value)
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", value)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise click.BadParameter(
             f"{value!r} is no part; expected K/N with K from 1 to N, such as 3/16.", ctx, param
@@ -118,16 +119,15 @@ def corpus(given: InputOptions) -> str:
         raise click.UsageError(
             "--label: a file of labels is of one file; expected a column's name."
         )
-    [source] = given.inputs
-    return source
+    return as_path(given.inputs[0])
 
 
 def refuse_within(source: str, output: str) -> None:
-    """Refuse to write parts where they would be read as input."""
-    from lstm_lrp_cli.inputs.spans import is_url
-
+    """Refuse to write parts where they would be read as input, or where nobody finds them."""
+    if output.startswith("memory://"):
+        raise click.UsageError(f"-o {output} is gone when this run ends; name a folder or a store.")
     if is_url(source) or is_url(output):
-        inside = output.rstrip("/").startswith(source.rstrip("/") + "/") or output == source
+        inside = f"{output.rstrip('/')}/".startswith(f"{source.rstrip('/')}/")
     else:
         folder, below = os.path.realpath(source), os.path.realpath(output)
         inside = os.path.isdir(folder) and os.path.commonpath([folder, below]) == folder
@@ -152,8 +152,8 @@ def write_parts(
     from lstm_lrp_cli.terminal.text import say
 
     assert to.folder is not None
-    source = corpus(given)
-    refuse_within(source, to.folder)
+    source, output = corpus(given), as_path(to.folder)
+    refuse_within(source, output)
     if shards.compress and OUTPUTS[asking.form].binary:
         raise click.UsageError(
             f"--compress: a {asking.form} file that is compressed as a whole is read by no program."
@@ -162,7 +162,7 @@ def write_parts(
     compress = f".{shards.compress}" if shards.compress else ""
     settings = asked_of(model, asking, given.source, (dtype, size, compress))
     job = Job(asking.rendering, given.source, dtype, settings, compress)
-    ready = Ready(job, job.make(model), open_store(to.folder))
+    ready = Ready(job, job.make(model), open_store(output))
     part, of = shards.part or (1, 1)
     sharing = Sharing(size, part, of, shards.keep_going, to.quiet)
     jobs = to.jobs or usual_jobs()
@@ -213,5 +213,6 @@ def _told(outcome: Outcome, folder: str) -> str:
 
     made = f"{counted(outcome.done, 'part')} written to {folder}"
     before = f", {outcome.kept:,} were there" if outcome.kept else ""
-    missing = f", {outcome.missing:,} are still to be made" if outcome.missing else ""
+    left = outcome.missing
+    missing = f", {left:,} {'is' if left == 1 else 'are'} still to be made" if left else ""
     return f"{made}{before}{missing}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lstm_lrp_cli.errors import HALVES, UnusableInput
-from lstm_lrp_cli.inputs.spans import MAGIC, Span, asked, file_system, is_url
-from lstm_lrp_cli.inputs.stream import compression_of, display_name
+from lstm_lrp_cli.inputs.spans import MAGIC, Span, asked, file_system, is_url, open_at
+from lstm_lrp_cli.inputs.stream import COMPRESSIONS, compression_of, display_name
 from lstm_lrp_cli.inputs.tables import SPLITS, STATE
 from lstm_lrp_cli.inputs.tables.opening import row_groups
 from lstm_lrp_cli.inputs.telling import named_form
@@ -21,6 +22,7 @@ from . import Shard
 WHOLE = 1.5
 LINES = ("txt", "jsonl")
 MISSING = "there is no such input; expected files of sequences"
+EMPTY = "has no files; expected files of sequences"
 
 
 class Cut(NamedTuple):
@@ -57,12 +59,12 @@ class _File(NamedTuple):
 
 
 def find_shards(
-    source: str, cut: Cut, count: Callable[[Shard, list[Span]], list[int]]
+    source: str, output: str, cut: Cut, count: Callable[[Shard, list[Span]], list[int]]
 ) -> Iterator[Shard]:
     """The shards of a file, a folder, a pattern, or a URL of these, in the order of names.
 
     Of folders those files are left out whose names, or the names of whose folders, begin with a
-    dot or an underline.
+    dot or an underline; of patterns also what lies in the output.
 
     Parameters
     ----------
@@ -75,14 +77,14 @@ def find_shards(
         There is no such file, or none in the folder.
     """
     some = False
-    for file in _of_url(source) if is_url(source) else _of_folder(source):
+    for file in _of_url(source, output) if is_url(source) else _of_folder(source, output):
         if HALVES.search(file.name):
             problem = "has a name that is no UTF-8, by which no part can be called; rename it"
             raise UnusableInput(display_name(file.path), problem)
         some = True
         yield from _cut(file, cut, count)
     if not some:
-        raise UnusableInput(display_name(source), MISSING)
+        raise UnusableInput(display_name(source), EMPTY if os.path.isdir(source) else MISSING)
 
 
 def check_input(source: str) -> None:
@@ -92,53 +94,109 @@ def check_input(source: str) -> None:
     ------
     UnusableInput
     """
-    if is_url(source) and not any(sign in source for sign in MAGIC):
+    if os.path.isdir(source):
+        with os.scandir(source) as entries:
+            there = next(entries, None) is not None
+    elif is_url(source) and not any(sign in source for sign in MAGIC):
         store, path = file_system(source)
         there = bool(_info(store, path, source))
     else:
-        there = next(_of_url(source) if is_url(source) else _of_folder(source), None) is not None
+        found = _of_url(source, "") if is_url(source) else _of_folder(source, "")
+        there = next(found, None) is not None
     if not there:
-        raise UnusableInput(display_name(source), MISSING)
+        raise UnusableInput(display_name(source), EMPTY if os.path.isdir(source) else MISSING)
 
 
-def _of_folder(source: str) -> Iterator[_File]:
+def _of_folder(source: str, output: str) -> Iterator[_File]:
     path = Path(source)
     if any((path / name).is_file() for name in (STATE, SPLITS)):  # a data set, read as one
-        files = [each.stat() for each in _walked(path) if each.is_file()]
+        files = [(path / each).stat() for each in _walked(path)]
         size = sum(each.st_size for each in files)
         changed = max(each.st_mtime_ns for each in files)
         yield _File(source, path.absolute().name, size, f"{size} {len(files)} {changed}")
         return
     if path.is_dir():
-        base, found = path, _walked(path)
+        base, names = path, _walked(path)
     elif path.exists() or not any(sign in source for sign in MAGIC):
-        base, found = path.parent, iter([path] if path.exists() else [])
+        base, names = path.parent, [path.name] if path.is_file() else []
     else:
-        import glob
-
         before = source[: min(source.index(sign) for sign in MAGIC if sign in source)]
         base = Path(before[: before.rfind("/") + 1] or ".")
-        found = (Path(each) for each in sorted(glob.glob(source, recursive=True)))
-    for each in found:
-        name = os.path.relpath(each, base).replace(os.sep, "/")
-        if each.is_file() and (each == path or not _is_hidden(name)):
-            status = each.stat()
-            yield _File(str(each), name, status.st_size, f"{status.st_size} {status.st_mtime_ns}")
+        pattern = source[before.rfind("/") + 1 :].split("/")
+        names = _walked(base, pattern, os.path.realpath(output) if output else "")
+    for name in names:
+        if path.is_file() or not _is_hidden(name):
+            status = (base / name).stat()
+            mark = f"{status.st_size} {status.st_mtime_ns}"
+            yield _File(str(base / name), name, status.st_size, mark)
 
 
-def _walked(folder: Path) -> Iterator[Path]:
-    """All files below a folder, in the order of names."""
-    for path, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            yield Path(path) / name
+def _walked(folder: Path, pattern: Sequence[str] = ("**",), leave: str = "") -> list[str]:
+    """The names of the files below a folder that match a pattern, in their order.
+
+    Links to folders are followed, and each folder is read once, so that they may lead in circles.
+
+    Parameters
+    ----------
+    pattern : sequence of str
+        Of each part of a name; `**` stands for any number of parts.
+    leave : str
+        The real path of a folder that is left out.
+
+    Raises
+    ------
+    UnusableInput
+        A folder cannot be read, or a link leads nowhere.
+    """
+    found, seen = list[str](), {leave, os.path.realpath(folder)}
+
+    def refuse(error: OSError) -> None:
+        raise UnusableInput(display_name(str(error.filename)), f"cannot be read: {error.strerror}")
+
+    for path, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        below = () if path == str(folder) else Path(path).relative_to(folder).parts
+        entered = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(path, name))
+            if real not in seen and not _is_hidden(name) and _leads_to(pattern, (*below, name)):
+                seen.add(real)
+                entered.append(name)
+        folders[:] = entered
+        for name in files:
+            own = (*below, name)
+            if _matches(pattern, own):
+                place = os.path.join(path, name)
+                if os.path.isfile(place):
+                    found.append("/".join(own))
+                elif not os.path.exists(place):
+                    raise UnusableInput(display_name(place), "is a link to what is not there")
+    return sorted(found)
 
 
-def _of_url(source: str) -> Iterator[_File]:
+def _matches(pattern: Sequence[str], names: Sequence[str]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return any(_matches(pattern[1:], names[skipped:]) for skipped in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], pattern[0]) and _matches(pattern[1:], names[1:])
+
+
+def _leads_to(pattern: Sequence[str], folder: Sequence[str]) -> bool:
+    """Whether files in or below a folder may match."""
+    if not folder or pattern[0] == "**":
+        return True
+    more = len(pattern) > 1 and fnmatchcase(folder[0], pattern[0])
+    return more and _leads_to(pattern[1:], folder[1:])
+
+
+def _of_url(source: str, output: str) -> Iterator[_File]:
     fs, path = file_system(source)
     if any(sign in path for sign in MAGIC):
         with asked(source):
             found = fs.glob(path, detail=True)
+        if is_url(output):
+            within = f"{file_system(output)[1].rstrip('/')}/"
+            found = {each: told for each, told in found.items() if not each.startswith(within)}
         before = path[: min(path.index(sign) for sign in MAGIC if sign in path)]
         base = before[: before.rfind("/") + 1]
     else:
@@ -177,7 +235,7 @@ def _cut(file: _File, cut: Cut, count: Callable[[Shard, list[Span]], list[int]])
     form = named_form(file.path, cut.form)  # type: ignore[arg-type]
     spans: list[Span] = []
     if not cut.whole and compression_of(Path(file.name)) is None and file.size > WHOLE * cut.size:
-        if form in LINES:
+        if form in LINES and not _is_compressed(file.path):
             spans = _of_lines(whole, cut.bytes, count)
         elif form == "parquet":
             spans = _of_groups(whole, cut.size)
@@ -188,6 +246,13 @@ def _cut(file: _File, cut: Cut, count: Callable[[Shard, list[Span]], list[int]])
     for span in spans:
         name = f"{file.name}.{span.start:0{digits}d}"
         yield Shard(file.path, file.name, name, file.size // len(spans), file.mark, span)
+
+
+def _is_compressed(path: str) -> bool:
+    """Whether a file is compressed, whatever it is called."""
+    with open_at(path, 0) as opened:
+        beginning = opened.read(max(len(each.magic) for each in COMPRESSIONS))
+    return any(beginning.startswith(each.magic) for each in COMPRESSIONS)
 
 
 def _of_lines(

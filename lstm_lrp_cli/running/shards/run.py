@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -130,12 +130,21 @@ def run(
             def count(file: Shard, spans: list[Span]) -> list[int]:
                 return _lines(store, engine, file, spans)
 
-            shards = list(find_shards(source, cut, count))
+            shards = list(find_shards(source, store.root, cut, count))
+            _refuse_same(store, job, shards)
             _refuse_strange(store, job, shards)
+            missing = {
+                number: shard
+                for number, (shard, receipt) in enumerate(_receipts(store, job, shards))
+                if receipt is None
+            }
+            if missing:  # what tells of all of them would tell of others
+                store.remove(MANIFEST)
+                store.remove(REPORT)
             to_do = [
                 shard
-                for number, (shard, receipt) in enumerate(_receipts(store, job, shards))
-                if receipt is None and number % sharing.of == sharing.part - 1
+                for number, shard in missing.items()
+                if number % sharing.of == sharing.part - 1
             ]
             for result in _results(engine, to_do, sharing):
                 if isinstance(result, Receipt):
@@ -146,8 +155,14 @@ def run(
                     raise UnusableInput(result.where, result.problem, result.paste)
     finally:
         store.clean()  # of what was under way
-    missing, marked = _finish(store, job, shards, report)
-    return Outcome(done, len(shards) - done - missing, missing, failures, marked)
+    left, marked = _finish(store, job, shards, report)
+    if left > len(missing) - done:
+        raise UnusableInput(
+            store.root,
+            f"has not all of the {counted(done, 'part')} that were written there; does something "
+            "else remove or change them?",
+        )
+    return Outcome(done, len(shards) - done - left, left, failures, marked)
 
 
 def _results(engine: Engine, shards: list[Shard], sharing: Sharing) -> Iterator[Receipt | Failure]:
@@ -174,10 +189,37 @@ def _receipts(
             yield shard, receipt if done else None
 
 
-def _refuse_strange(store: Store, job: Job, shards: Iterable[Shard]) -> None:
-    """Refuse parts of files that are no longer there: they would be taken for results of these."""
+def _refuse_same(store: Store, job: Job, shards: Iterable[Shard]) -> None:
+    """Refuse files of which one's part would be in the place of another's, or in its way."""
+    parts = {part_name(job, shard): shard for shard in reversed(list(shards))}
+    for shard in shards:
+        name = part_name(job, shard)
+        folders = (name[:place] for place, sign in enumerate(name) if sign == "/")
+        other = parts[name] if parts[name] is not shard else None
+        other = other or next((parts[folder] for folder in folders if folder in parts), None)
+        if other is not None:
+            raise UnusableInput(
+                store.root,
+                f"would have one place for the parts of {other.input} and {shard.input}; rename "
+                "one of the files",
+            )
+
+
+def _refuse_strange(store: Store, job: Job, shards: Sequence[Shard]) -> None:
+    """Refuse parts of files that are no longer there: they would be taken for results of these.
+
+    Those of files that are cut otherwise now, since they have changed, are removed.
+    """
     known = {f"{part_name(job, shard)}.json" for shard in shards}
-    strange = sorted(store.names(RECEIPTS) - known)
+    strange = sorted(name for name in store.names(RECEIPTS) - known if name.endswith(".json"))
+    inputs = {shard.input for shard in shards}
+    names = (f"{RECEIPTS}/{name}" for name in strange)
+    receipts = map(read_receipt, store.read(names))
+    for name, receipt in list(zip(strange, receipts, strict=True)):
+        if receipt is not None and receipt.key == job.key and receipt.entry.input in inputs:
+            store.remove(f"{RECEIPTS}/{name}")
+            store.remove(receipt.entry.part)
+            strange.remove(name)
     if strange:
         raise UnusableInput(
             store.root,

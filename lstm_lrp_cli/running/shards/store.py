@@ -191,9 +191,9 @@ class RemoteStore:
         rest = iter(names)
         while some := [self._at(name) for name in islice(rest, TOGETHER)]:
             with asked(self.root):
-                found = self._fs.cat(some, on_error="return")
-            for path in some:
-                one = found[path]
+                # Names with *, ? or [ in them are patterns to `cat`.
+                found = self._fs.cat_ranges(some, None, None, on_error="return")
+            for one in found:
                 if isinstance(one, FileNotFoundError):
                     yield None
                     continue
@@ -227,7 +227,7 @@ class RemoteStore:
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError), asked(f"{self.root}/{name}"):
-            self._fs.rm(self._at(name))
+            self._fs.rm_file(self._at(name))
 
     def clean(self) -> None:
         """Nothing is seen there of what was not completed."""
