@@ -15,22 +15,31 @@ from processes import run_lrp
 
 from lstm_lrp_cli.results.manifest import Entry, manifest_line, read_manifest
 
-LABELLED = PYTORCH.sequences.with_name("labelled.txt")
 METHODS = "lrp-all,occlusion"
+SEQUENCES = 60
 COUNTS = ("explanations", "without_score", "tokens", "unknown", "distinct", "count", "position")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The explanations of the labelled sample by two methods, in one file."""
-    return explained(LABELLED, tmp_path_factory.mktemp("whole") / "whole.jsonl")
+def labelled(tmp_path_factory):
+    """Some of the labelled sample."""
+    path = tmp_path_factory.mktemp("labelled") / "labelled.txt"
+    sample = PYTORCH.sequences.with_name(path.name).read_bytes()
+    path.write_bytes(b"".join(sample.splitlines(keepends=True)[:SEQUENCES]))
+    return path
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """The labelled sample as three files."""
+def whole(labelled, tmp_path_factory):
+    """Their explanations by two methods, in one file."""
+    return explained(labelled, tmp_path_factory.mktemp("whole") / "whole.jsonl")
+
+
+@pytest.fixture(scope="module")
+def inputs(labelled, tmp_path_factory):
+    """The same as three files."""
     folder = tmp_path_factory.mktemp("corpus")
-    lines = LABELLED.read_text("utf-8").splitlines(keepends=True)
+    lines = labelled.read_text("utf-8").splitlines(keepends=True)
     for number, name in enumerate(("a.txt", "more/b.txt", "c.txt")):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -443,15 +452,15 @@ class TestComparison:
         expected = self.as_json(told, whole, whole, *self.METHODS)
         assert self.without_inputs(found) == self.without_inputs(expected)
 
-    def test_of_a_folder_and_a_model(self, told, cut):
-        options = ("--input", LABELLED, "--labelled", "--methods", "lrp-all")
+    def test_of_a_folder_and_a_model(self, told, labelled, cut):
+        options = ("--input", labelled, "--labelled", "--methods", "lrp-all")
         shown = told("compare", PYTORCH.model, cut(10), *options, "--tolerance", "1e-9")
         assert "passed: " in shown
 
     def test_pairs_sequences_of_the_same_input(self, told, parts):
         found = self.as_json(told, parts("A"), parts("B", ".parquet"), *self.METHODS, "--top", 200)
-        assert found["sequences"] == 100
-        assert found["relevance"]["compared"] == 100
+        assert found["sequences"] == SEQUENCES
+        assert found["relevance"]["compared"] == SEQUENCES
         assert {each["input"] for each in found["most_different"]} == {
             *("a.txt", "more/b.txt", "c.txt")
         }
@@ -524,7 +533,7 @@ class TestOutput:
     """It does not go over what is read."""
 
     @pytest.mark.parametrize("command", [("summarize",), ("compare", "--methods", METHODS)])
-    @pytest.mark.parametrize("name", ["labelled.txt.0150.jsonl", "_lrp/manifest.jsonl"])
+    @pytest.mark.parametrize("name", ["labelled.txt.0050.jsonl", "_lrp/manifest.jsonl"])
     def test_over_a_part_is_refused(self, run, cut, command, name):
         made = cut(50)
         path = made.path / name
@@ -558,7 +567,7 @@ class TestWhatExplainWrites:
         expected = json.loads(told("summarize", whole, "--format", "json", "--top", 1000))
         assert found["files"] == expected["files"] == 3
         for one, other in zip(found["methods"], expected["methods"], strict=True):
-            assert one["explanations"] == other["explanations"] == 100
+            assert one["explanations"] == other["explanations"] == SEQUENCES
             assert [c["explanations"] for c in one["confusion"]] == [
                 c["explanations"] for c in other["confusion"]
             ]
@@ -580,7 +589,7 @@ class TestWhatExplainWrites:
         assert counts[0] != counts[1]
         shown = told("compare", *both, "--methods", "lrp-all", "--tolerance", "1e-9")
         assert shown.startswith(f"A  {both[0]}, lrp-all")
-        assert "100 sequences" in shown
+        assert f"{SEQUENCES} sequences" in shown
         assert "passed: " in shown
 
     def test_at_a_url_it_is_the_same(self, told, refused, written):
