@@ -192,6 +192,6 @@ def _not_finished(folder: str) -> UnusableInput:
         )
     return UnusableInput(
         display_name(folder),
-        f"is not finished: {written:,} of its parts are written, and there is no {MANIFEST} yet; "
-        f"{AGAIN}",
+        f"is not finished: {written:,} of its parts {'is' if written == 1 else 'are'} written, and "
+        f"there is no {MANIFEST} yet; {AGAIN}",
     )

@@ -623,4 +623,4 @@ class TestWhatExplainWrites:
         made.manifest.unlink()
         (made.manifest.parent / "receipts" / "one.jsonl.json").write_text("{}")
         error = refused("summarize", f"file://{made}/")
-        assert error.startswith(f"file://{made}/: is not finished: 1 of its parts are written")
+        assert error.startswith(f"file://{made}/: is not finished: 1 of its parts is written")

@@ -102,9 +102,9 @@ class TestSaysTheSameAsJsonLines:
     def test_row_by_row(self, explained, written, name):
         """Whatever rows are read at a time, an explanation is whole."""
         path = explained(name)
-        lines = json_lines(path.read_text("utf-8"))
+        lines = json_lines(path.read_text("utf-8"))[:30]
         rows = itertools.chain.from_iterable(map(flat, lines))
-        expected = read(path)
+        expected = read(path)[:30]
         found = read(written(list(rows)))
         same(found, expected, OF_FLAT)
         if name == "series":

@@ -126,6 +126,8 @@ def refuse_within(source: str, output: str) -> None:
     """Refuse to write parts where they would be read as input, or where nobody finds them."""
     if output.startswith("memory://"):
         raise click.UsageError(f"-o {output} is gone when this run ends; name a folder or a store.")
+    if os.path.isfile(output.rstrip("/")):
+        raise click.UsageError(f"-o {output} is a file; name a folder, or leave the slash out.")
     if is_url(source) or is_url(output):
         inside = f"{output.rstrip('/')}/".startswith(f"{source.rstrip('/')}/")
     else:
