@@ -286,6 +286,15 @@ class TestFiles:
         lrp(*run)
         assert b"0 parts written to corpus/out/, 3 were there" in lrp(*run).stderr
 
+    def test_of_other_parts_are_none(self, corpus, lrp):
+        lrp("explain", "model.npz", "corpus", "-o", "parts/", "--format", "jsonl")
+        shutil.move(corpus / "parts", corpus / "corpus" / "parts")
+        for source in ("corpus", "corpus/**/*"):
+            assert self.inputs(corpus, lrp, source) == ["a.txt", "c.txt.gz", "more/b.txt"]
+        lrp("explain", "model.npz", "corpus/p*/**", "-o", "none/", status=3)
+        done = lrp("explain", "model.npz", "corpus/parts", "-o", "none/", status=3)
+        assert b"corpus/parts: is a folder of parts, as lrp writes them" in done.stderr
+
     @pytest.mark.parametrize(
         ("source", "output"),
         [

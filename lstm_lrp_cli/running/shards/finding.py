@@ -16,12 +16,13 @@ from lstm_lrp_cli.inputs.stream import COMPRESSIONS, compression_of, display_nam
 from lstm_lrp_cli.inputs.tables import SPLITS, STATE
 from lstm_lrp_cli.inputs.tables.opening import row_groups
 from lstm_lrp_cli.inputs.telling import named_form
-from . import Shard
+from . import JOB, Shard
 
 # What is a little longer than a shard is not cut.
 WHOLE = 1.5
 LINES = ("txt", "jsonl")
 MISSING = "there is no such input; expected files of sequences"
+PARTS = "is a folder of parts, as lrp writes them; expected files of sequences"
 EMPTY = "has no files; expected files of sequences"
 
 
@@ -64,7 +65,7 @@ def find_shards(
     """The shards of a file, a folder, a pattern, or a URL of these, in the order of names.
 
     Of folders those files are left out whose names, or the names of whose folders, begin with a
-    dot or an underline; of patterns also what lies in the output.
+    dot or an underline, and folders of parts; of patterns also what lies in the output.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def _walked(folder: Path, pattern: Sequence[str] = ("**",), leave: str = "") -> 
     Raises
     ------
     UnusableInput
-        A folder cannot be read, or a link leads nowhere.
+        A folder cannot be read, or is one of parts itself, or a link leads nowhere.
     """
     found, seen = list[str](), {leave, os.path.realpath(folder)}
 
@@ -155,6 +156,11 @@ def _walked(folder: Path, pattern: Sequence[str] = ("**",), leave: str = "") -> 
 
     for path, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         below = () if path == str(folder) else Path(path).relative_to(folder).parts
+        if os.path.isfile(os.path.join(path, JOB)):
+            if not below:
+                raise UnusableInput(display_name(path), PARTS)
+            folders.clear()
+            continue
         entered = []
         for name in sorted(folders):
             real = os.path.realpath(os.path.join(path, name))
@@ -163,14 +169,15 @@ def _walked(folder: Path, pattern: Sequence[str] = ("**",), leave: str = "") -> 
                 entered.append(name)
         folders[:] = entered
         for name in files:
-            own = (*below, name)
-            if _matches(pattern, own):
-                place = os.path.join(path, name)
-                if os.path.isfile(place):
-                    found.append("/".join(own))
-                elif not os.path.exists(place):
-                    raise UnusableInput(display_name(place), "is a link to what is not there")
+            if _matches(pattern, (*below, name)) and _is_file(os.path.join(path, name)):
+                found.append("/".join((*below, name)))
     return sorted(found)
+
+
+def _is_file(path: str) -> bool:
+    if not os.path.exists(path):
+        raise UnusableInput(display_name(path), "is a link to what is not there")
+    return os.path.isfile(path)
 
 
 def _matches(pattern: Sequence[str], names: Sequence[str]) -> bool:
@@ -205,8 +212,13 @@ def _of_url(source: str, output: str) -> Iterator[_File]:
         base = f"{path.rstrip('/')}/"
         if found is None:
             found, base = _info(fs, path, source), path[: path.rfind("/") + 1]
+    of_parts = [each.removesuffix(JOB) for each in found if each.endswith(f"/{JOB}")]
+    if base in of_parts:
+        raise UnusableInput(display_name(source), PARTS)
     for each in sorted(found):
         told, name = found[each], each.removeprefix(base)
+        if each.startswith(tuple(of_parts)):
+            continue
         if told["type"] == "file" and (each == path or not _is_hidden(name)):
             yield _File(fs.unstrip_protocol(each), name, told["size"], _mark(told))
 
