@@ -213,18 +213,19 @@ def _refuse_strange(store: Store, job: Job, shards: Sequence[Shard]) -> None:
     known = {f"{part_name(job, shard)}.json" for shard in shards}
     strange = sorted(name for name in store.names(RECEIPTS) - known if name.endswith(".json"))
     inputs = {shard.input for shard in shards}
-    names = (f"{RECEIPTS}/{name}" for name in strange)
-    receipts = map(read_receipt, store.read(names))
-    for name, receipt in list(zip(strange, receipts, strict=True)):
-        if receipt is not None and receipt.key == job.key and receipt.entry.input in inputs:
-            store.remove(f"{RECEIPTS}/{name}")
-            store.remove(receipt.entry.part)
-            strange.remove(name)
-    if strange:
+    receipts = map(read_receipt, store.read(f"{RECEIPTS}/{name}" for name in strange))
+    left = []
+    for name, receipt in zip(strange, receipts, strict=True):
+        if receipt is None or receipt.key != job.key or receipt.entry.input not in inputs:
+            left.append(name)
+            continue
+        store.remove(f"{RECEIPTS}/{name}")
+        store.remove(name.removesuffix(".json"))  # what a file says of itself may be anything
+    if left:
         raise UnusableInput(
             store.root,
-            f"has {counted(len(strange), 'part')} of files that are not in the input, such as "
-            f"{strange[0].removesuffix('.json')}; remove them and their receipts in {RECEIPTS}, "
+            f"has {counted(len(left), 'part')} of files that are not in the input, such as "
+            f"{left[0].removesuffix('.json')}; remove them and their receipts in {RECEIPTS}, "
             "or name another folder",
         )
 
