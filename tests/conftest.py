@@ -18,7 +18,7 @@ from models import SmallModel
 from lstm_lrp_cli.cli import main
 
 # A busy machine is no failure, and a test that fails does so again.
-settings.register_profile("lrp", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("lrp", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("lrp")
 
 # Where tests are run is no part of them: they set what they depend on.
