@@ -4,6 +4,7 @@ What a command has of its own is tested with it.
 """
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -190,7 +191,7 @@ class TestStandardInput:
 
 @pytest.fixture(scope="module")
 def several_pipes(tmp_path_factory):
-    """Sentences of which every format tells more than a pipe holds."""
+    """Sentences of which every format tells more than a small pipe holds."""
     path = tmp_path_factory.mktemp("pipes") / "text"
     path.write_bytes(KERAS.sequences.read_bytes() * 12)
     return path
@@ -232,19 +233,30 @@ class TestStandardOutput:
     def test_that_is_closed_after_the_first_bytes_does_too(
         self, several_pipes, command, form, environment
     ):
-        """As in `lrp explain ... | head -1`, where there is more than a pipe holds."""
+        """As in `lrp explain ... | head -1`, where there is more than the pipe holds."""
         lrp = LRP if environment else forked_lrp()
-        process = subprocess.Popen(
-            [*lrp, command, str(KERAS.model), str(several_pipes), "--format", form],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
-        )
+        with small_pipe() as (reading, writing):
+            process = subprocess.Popen(
+                [*lrp, command, str(KERAS.model), str(several_pipes), "--format", form],
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **environment},
+            )
+            writing.close()
+            assert reading.read(1)
         with process:
-            assert len(process.stdout.read(4)) == 4
-            process.stdout.close()
             assert process.stderr.read() == b""
         assert process.returncode == 0
+
+
+@contextmanager
+def small_pipe():
+    """A pipe's ends, which holds as little as it may: Parquet tells much in some ten kilobytes."""
+    ends = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
+    with open(ends[0], "rb", buffering=0) as reading, open(ends[1], "wb", buffering=0) as writing:
+        yield reading, writing
 
 
 @contextmanager
