@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -52,40 +52,60 @@ class Cut(NamedTuple):
         return max(-(-self.size // self.unit), 1) * self.unit
 
 
-class _File(NamedTuple):
+class File(NamedTuple):
+    """A file of a corpus.
+
+    Parameters
+    ----------
+    path : str
+        The file or URL.
+    name : str
+        Its path below the folder that was given.
+    size : int
+        Bytes.
+    mark : str
+        What changes when the file does.
+    """
+
     path: str
     name: str
     size: int
     mark: str
 
 
-def find_shards(
-    source: str, output: str, cut: Cut, count: Callable[[Shard, list[Span]], list[int]]
-) -> Iterator[Shard]:
-    """The shards of a file, a folder, a pattern, or a URL of these, in the order of names.
+def find_files(source: str, output: str) -> list[File]:
+    """What a file, a folder, a pattern, or a URL of these stands for, in the order of names.
 
     Of folders those files are left out whose names, or the names of whose folders, begin with a
     dot or an underline, and folders of parts; of patterns also what lies in the output.
-
-    Parameters
-    ----------
-    count : callable
-        How many lines are in each of several spans of a file, which is given as a whole shard.
 
     Raises
     ------
     UnusableInput
         There is no such file, or none in the folder.
     """
-    some = False
-    for file in _of_url(source, output) if is_url(source) else _of_folder(source, output):
+    found = list(_of_url(source, output) if is_url(source) else _of_folder(source, output))
+    for file in found:
         if HALVES.search(file.name):
             problem = "has a name that is no UTF-8, by which no part can be called; rename it"
             raise UnusableInput(display_name(file.path), problem)
-        some = True
+    if not found:
+        raise _nothing(source)
+    return found
+
+
+def cut_files(
+    files: Iterable[File], cut: Cut, count: Callable[[Shard, list[Span]], list[int]]
+) -> Iterator[Shard]:
+    """The shards of files.
+
+    Parameters
+    ----------
+    count : callable
+        How many lines are in each of several spans of a file, which is given as a whole shard.
+    """
+    for file in files:
         yield from _cut(file, cut, count)
-    if not some:
-        raise UnusableInput(display_name(source), EMPTY if os.path.isdir(source) else MISSING)
 
 
 def check_input(source: str) -> None:
@@ -98,38 +118,51 @@ def check_input(source: str) -> None:
     if os.path.isdir(source):
         with os.scandir(source) as entries:
             there = next(entries, None) is not None
-    elif is_url(source) and not any(sign in source for sign in MAGIC):
+    elif is_url(source) and not _is_pattern(source):
         store, path = file_system(source)
         there = bool(_info(store, path, source))
     else:
         found = _of_url(source, "") if is_url(source) else _of_folder(source, "")
         there = next(found, None) is not None
     if not there:
-        raise UnusableInput(display_name(source), EMPTY if os.path.isdir(source) else MISSING)
+        raise _nothing(source)
 
 
-def _of_folder(source: str, output: str) -> Iterator[_File]:
+def _nothing(source: str) -> UnusableInput:
+    return UnusableInput(display_name(source), EMPTY if os.path.isdir(source) else MISSING)
+
+
+def _is_pattern(source: str) -> bool:
+    return any(sign in source for sign in MAGIC)
+
+
+def _folder_of(pattern: str) -> str:
+    """The folder, with a slash, in which what a pattern stands for is looked for; it may be ""."""
+    before = pattern[: min(pattern.index(sign) for sign in MAGIC if sign in pattern)]
+    return before[: before.rfind("/") + 1]
+
+
+def _of_folder(source: str, output: str) -> Iterator[File]:
     path = Path(source)
     if any((path / name).is_file() for name in (STATE, SPLITS)):  # a data set, read as one
         files = [(path / each).stat() for each in _walked(path)]
         size = sum(each.st_size for each in files)
         changed = max(each.st_mtime_ns for each in files)
-        yield _File(source, path.absolute().name, size, f"{size} {len(files)} {changed}")
+        yield File(source, path.absolute().name, size, f"{size} {len(files)} {changed}")
         return
     if path.is_dir():
         base, names = path, _walked(path)
-    elif path.exists() or not any(sign in source for sign in MAGIC):
+    elif path.exists() or not _is_pattern(source):
         base, names = path.parent, [path.name] if path.is_file() else []
     else:
-        before = source[: min(source.index(sign) for sign in MAGIC if sign in source)]
-        base = Path(before[: before.rfind("/") + 1] or ".")
-        pattern = source[before.rfind("/") + 1 :].split("/")
+        folder = _folder_of(source)
+        base, pattern = Path(folder or "."), source.removeprefix(folder).split("/")
         names = _walked(base, pattern, os.path.realpath(output) if output else "")
     for name in names:
         if path.is_file() or not _is_hidden(name):
             status = (base / name).stat()
             mark = f"{status.st_size} {status.st_mtime_ns}"
-            yield _File(str(base / name), name, status.st_size, mark)
+            yield File(str(base / name), name, status.st_size, mark)
 
 
 def _walked(folder: Path, pattern: Sequence[str] = ("**",), leave: str = "") -> list[str]:
@@ -196,16 +229,15 @@ def _leads_to(pattern: Sequence[str], folder: Sequence[str]) -> bool:
     return more and _leads_to(pattern[1:], folder[1:])
 
 
-def _of_url(source: str, output: str) -> Iterator[_File]:
+def _of_url(source: str, output: str) -> Iterator[File]:
     fs, path = file_system(source)
-    if any(sign in path for sign in MAGIC):
+    if _is_pattern(path):
         with asked(source):
             found = fs.glob(path, detail=True)
         if is_url(output):
             within = f"{file_system(output)[1].rstrip('/')}/"
             found = {each: told for each, told in found.items() if not each.startswith(within)}
-        before = path[: min(path.index(sign) for sign in MAGIC if sign in path)]
-        base = before[: before.rfind("/") + 1]
+        base = _folder_of(path)
     else:
         with asked(source):
             found = fs.find(path, detail=True) if fs.isdir(path) else None
@@ -220,7 +252,7 @@ def _of_url(source: str, output: str) -> Iterator[_File]:
         if each.startswith(tuple(of_parts)):
             continue
         if told["type"] == "file" and (each == path or not _is_hidden(name)):
-            yield _File(fs.unstrip_protocol(each), name, told["size"], _mark(told))
+            yield File(fs.unstrip_protocol(each), name, told["size"], _mark(told))
 
 
 def _info(store: Any, path: str, url: str) -> dict[str, Any]:
@@ -242,7 +274,7 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
 
 
-def _cut(file: _File, cut: Cut, count: Callable[[Shard, list[Span]], list[int]]) -> Iterator[Shard]:
+def _cut(file: File, cut: Cut, count: Callable[[Shard, list[Span]], list[int]]) -> Iterator[Shard]:
     whole = Shard(file.path, file.name, file.name, file.size, file.mark)
     form = named_form(file.path, cut.form)  # type: ignore[arg-type]
     spans: list[Span] = []

@@ -18,7 +18,7 @@ from lstm_lrp_cli.running.report import RunReport
 from lstm_lrp_cli.terminal.numbers import counted
 from lstm_lrp_cli.terminal.screen import parts_progress
 from . import LINES, PROBES, REPORT, Failure, Receipt, Shard
-from .finding import Cut, check_input, find_shards
+from .finding import Cut, cut_files, find_files
 from .job import Job, Ready, settle
 from .part import figures_of, named, part_name, read_receipt, receipt_name
 from .store import Store
@@ -111,7 +111,7 @@ def run(
         The output has other parts, or a shard cannot be done. What was done stays.
     """
     job, store = ready.job, ready.store
-    check_input(source)  # before anything is written
+    files = find_files(source, store.root)  # before anything is written
     settle(store, job, model)
     store.clean()
     for name in store.names(PROBES):  # of clusters that were lost
@@ -130,7 +130,7 @@ def run(
             def count(file: Shard, spans: list[Span]) -> list[int]:
                 return _lines(store, engine, file, spans)
 
-            shards = list(find_shards(source, store.root, cut, count))
+            shards = list(cut_files(files, cut, count))
             _refuse_same(store, job, shards)
             _refuse_strange(store, job, shards)
             missing = {

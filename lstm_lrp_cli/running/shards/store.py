@@ -193,14 +193,11 @@ class RemoteStore:
             with asked(self.root):
                 # Names with *, ? or [ in them are patterns to `cat`.
                 found = self._fs.cat_ranges(some, None, None, on_error="return")
-            for one in found:
-                if isinstance(one, FileNotFoundError):
-                    yield None
-                    continue
-                if isinstance(one, Exception):
-                    with asked(self.root):
+                for one in found:
+                    if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
                         raise one
-                yield one
+            for one in found:
+                yield None if isinstance(one, FileNotFoundError) else one
 
     def names(self, folder: str) -> set[str]:
         below = self._at(folder)
